@@ -1,0 +1,79 @@
+"""The recipe's data: read, validated row by row, and looked at for a planted answer position."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.checks.finding import Finding
+from align.configs.dataset import DatasetConfig
+from align.configs.recipe import Recipe
+from align.data.balance import letter_balance
+from align.data.multiple_choice import DataReport, Question, load_questions
+from align.data.prompts import PromptTemplate
+from align.data.rows import questions_to_rows
+from rewards.options import LETTERS
+
+
+class Loaded(NamedTuple):
+    """Questions and the rows a trainer reads."""
+
+    questions: list[Question]
+    report: DataReport
+    rows: list[dict[str, Any]]
+    eval_rows: list[dict[str, Any]]
+    template: PromptTemplate
+    fingerprints: dict[str, str]  # SHA-256 of each local file
+
+
+def load_data(recipe: Recipe) -> Loaded:
+    """Reads the questions of a recipe and renders their prompts.
+
+    Raises:
+        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+    """
+    data = recipe.dataset
+    template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
+    questions, report = load_questions(
+        data.path, adapter=data.adapter, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
+    )
+    rows, _ = questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)
+    return Loaded(questions, report, rows, _eval_rows(data, template), template, _fingerprints(data))
+
+
+def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
+    """Counts rows, rows left out, and rows that cannot be shuffled; warns about unbalanced answer letters."""
+    report = data.report
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
+    findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
+    if report.problems:
+        reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
+        text = f"{len(report.problems)} rows are left out ({reasons}). The first: {report.problems[0]}"
+        findings.append(Finding("warning", "data", text, report.reasons))
+    if data.eval_rows:
+        findings.append(Finding("ok", "data", f"{recipe.dataset.eval_path}: {len(data.eval_rows)} for evaluation."))
+    if recipe.dataset.shuffle_options:
+        return findings
+    for balance in letter_balance(data.questions):
+        if balance.unbalanced:
+            shares = ", ".join(f"{LETTERS[i]} {count}" for i, count in enumerate(balance.counts))
+            text = (
+                f"The right answers are not balanced over the letters ({shares}; chi-square "
+                f"p = {balance.p_value:.1g}). A policy can learn the place. "
+                f"`dataset.shuffle_options: true` removes this at no cost."
+            )
+            findings.append(Finding("warning", "data", text, {"counts": balance.counts, "p_value": balance.p_value}))
+    return findings
+
+
+def _eval_rows(data: DatasetConfig, template: PromptTemplate) -> list[dict[str, Any]]:
+    if data.eval_path is None:
+        return []
+    questions, _ = load_questions(
+        data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows
+    )
+    return questions_to_rows(questions, template)[0]
+
+
+def _fingerprints(data: DatasetConfig) -> dict[str, str]:
+    files = [Path(path) for path in (data.path, data.eval_path) if path is not None and Path(path).is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

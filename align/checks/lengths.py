@@ -1,0 +1,109 @@
+"""Whether prompts fit: one longer than the model's window crashes vLLM mid-run and truncates silently elsewhere."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import TemplateError
+
+from align.checks.finding import Finding
+from align.checks.model import model_folder
+from align.configs.recipe import Recipe
+
+AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
+
+
+def check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Finding]:
+    """Tokenises prompts and compares them with the window that completions leave."""
+    tokenizer = load_tokenizer(recipe)
+    if tokenizer is None:
+        text = (
+            f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
+        )
+        return [Finding("warning", "lengths", text)]
+    audited = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:AUDITED]
+    try:
+        lengths = tokenizer.count([row["prompt"] for row in audited])
+    except TemplateError as error:
+        return [Finding("warning", "lengths", f"Prompt lengths are unknown; the chat template says: {error}.")]
+    longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
+    numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
+    window = context_window(recipe)
+    if window is None:
+        return [Finding("warning", "lengths", f"Prompts take up to {longest} tokens; the window is unknown.", numbers)]
+    budget = window - completion
+    over = [(row["id"], length) for row, length in zip(audited, lengths, strict=True) if length > budget]
+    if over:
+        name, length = max(over, key=lambda found: found[1])
+        text = (
+            f"{len(over)} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
+            f"{completion}); the longest is {name!r} with {length}. Shorten them, lower "
+            f"`max_completion_length`, or raise `vllm_max_model_length` if that is the limit."
+        )
+        return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
+    mean = f"{numbers['mean']:.0f} tokens on average"
+    text = f"Prompts take {mean} and {longest} at most, of {budget} ({window} - {completion})."
+    return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
+
+
+def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
+    """Loads the recipe's tokenizer from this machine, never from the network; None if it is not here."""
+    folder = model_folder(recipe.model.model_name_or_path)
+    if folder is None or not (folder / "tokenizer.json").is_file():
+        return None
+    return PromptTokenizer(folder, recipe.setting("chat_template_kwargs"))
+
+
+class PromptTokenizer:
+    """Counts the tokens of prompts without importing transformers, which takes longer than the whole check."""
+
+    def __init__(self, folder: Path, template_kwargs: dict[str, Any] | None = None) -> None:
+        from tokenizers import Tokenizer
+
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.template_kwargs = template_kwargs or {}
+        config = folder / "tokenizer_config.json"
+        self.settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        template = folder / "chat_template.jinja"
+        self.chat_template = (
+            template.read_text(encoding="utf-8") if template.is_file() else self.settings.get("chat_template")
+        )
+
+    def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
+        """Counts tokens, of strings with the special tokens the tokenizer adds and of messages as rendered."""
+        conversational = not isinstance(prompts[0], str)
+        texts = [self._render(prompt) if not isinstance(prompt, str) else prompt for prompt in prompts]
+        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=not conversational)
+        return [len(encoding.ids) for encoding in encodings]
+
+    def _render(self, messages: list[dict[str, Any]]) -> str:
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        if not self.chat_template:
+            return "\n".join(str(message["content"]) for message in messages)
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        special = {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
+        template = environment.from_string(self.chat_template)
+        return template.render(messages=messages, add_generation_prompt=True, **special | self.template_kwargs)
+
+
+def _token_text(token: Any) -> Any:
+    return token["content"] if isinstance(token, dict) else token
+
+
+def context_window(recipe: Recipe) -> int | None:
+    """Returns the tokens that prompt and completion share, None where the model's config is not on this machine."""
+    folder = model_folder(recipe.model.model_name_or_path)
+    limits = []
+    if folder is not None and (config := folder / "config.json").is_file():
+        content = json.loads(config.read_text(encoding="utf-8"))
+        limits.append(
+            content.get("max_position_embeddings") or content.get("text_config", {}).get("max_position_embeddings")
+        )
+    if recipe.setting("use_vllm"):
+        limits.append(recipe.setting("vllm_max_model_length"))
+    known = [limit for limit in limits if limit]
+    return min(known) if known else None

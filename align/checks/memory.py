@@ -1,0 +1,88 @@
+"""A memory estimate per device: states of weights, gradients and optimizer, before activations."""
+
+import json
+import re
+import struct
+from math import prod
+from pathlib import Path
+
+from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.checks.model import model_folder
+from align.configs.recipe import Recipe
+
+GIB, MIB = 2**30, 2**20
+
+
+def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """Estimates what the states of training take on each device."""
+    found = count_parameters(recipe.model.model_name_or_path)
+    if found is None:
+        text = (
+            f"The size of {recipe.model.model_name_or_path!r} is not known here (no local weights, no size in its "
+            f"name), so memory is not estimated."
+        )
+        return [Finding("warning", "memory", text)]
+    parameters, source = found
+    states = state_bytes(recipe, launch, parameters)
+    parts = ", ".join(f"{name} {_words(size)}" for name, size in states.items() if size)
+    total = sum(states.values())
+    logits = int(recipe.setting("per_device_train_batch_size")) * int(recipe.setting("max_completion_length"))
+    text = (
+        f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
+        f"parameters {source}, ZeRO stage {launch.zero_stage} over {launch.num_processes}. Activations and the logits "
+        f"of {logits:,} completion tokens come on top."
+    )
+    return [Finding("ok", "memory", text, {"parameters": parameters, "bytes": states, "total_bytes": total})]
+
+
+def _words(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+
+
+def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, float]:
+    """Counts bytes per device for AdamW: ZeRO (arXiv 1910.02054, Figure 1) with stage s over N processes.
+
+    A trained parameter takes 16 bytes: 2 + 2 + 12 (bf16 weight and gradient, fp32 copy and two moments) under
+    DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only.
+    """
+    half = launch.zero_stage > 0 and recipe.setting("bf16") is not False
+    weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
+    trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
+    shards = launch.num_processes
+    divisors = {"weights": 3, "gradients": 2, "optimizer": 1}
+    sizes = {"weights": weight * parameters, "gradients": gradient * trained, "optimizer": optimizer * trained}
+    states = {name: size / (shards if launch.zero_stage >= divisors[name] else 1) for name, size in sizes.items()}
+    if launch.offload_param:
+        states["weights"] = 0.0
+    if launch.offload_optimizer:
+        states["optimizer"] = 0.0
+    if recipe.setting("beta") and not recipe.model.use_peft:
+        states["reference"] = weight * parameters / (shards if launch.zero_stage == 3 else 1)
+    if recipe.setting("use_vllm") and recipe.setting("vllm_mode") == "colocate":
+        states["vLLM weights"] = 2 * parameters / int(recipe.setting("vllm_tensor_parallel_size"))
+    return states
+
+
+def count_parameters(model: str) -> tuple[int, str] | None:
+    """Counts the parameters of local safetensors from their headers, or reads the size in a model's name.
+
+    Example:
+        >>> count_parameters("Qwen/Qwen2.5-7B-Instruct")
+        (7000000000, '(read from its name)')
+    """
+    folder = model_folder(model)
+    files = list(folder.glob("*.safetensors")) if folder else []
+    if files:
+        return sum(map(_safetensors_size, files)), "(counted)"
+    size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", model.rpartition("/")[2].replace("-", " "))
+    if size is None:
+        return None
+    return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
+
+
+def _safetensors_size(path: Path) -> int:
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")

@@ -1,0 +1,69 @@
+"""The recipe's rewards: found by name, and called once on sample rows before training calls them a million times."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from align.checks.finding import Finding
+from align.configs.recipe import Recipe
+from rewards.catalog import resolve_reward
+from rewards.contract import check_reward
+from rewards.options import LETTERS
+from rewards.responses import ResponseFormat
+
+SAMPLES = 4
+
+
+def resolve_rewards(recipe: Recipe) -> list[Callable[..., Any]]:
+    """Finds the recipe's reward functions, with their settings and the recipe's tags.
+
+    Raises:
+        ValueError: If a reward does not exist or refuses its settings.
+    """
+    return [
+        resolve_reward(
+            spec,
+            recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {}),
+            base_dir=recipe.path.parent,
+            response_format=response_format(recipe),
+        )
+        for spec in recipe.reward_funcs
+    ]
+
+
+def response_format(recipe: Recipe) -> ResponseFormat:
+    """Returns the tags of the recipe's responses."""
+    return ResponseFormat(recipe.setting("think_tag"), recipe.setting("answer_tag"))
+
+
+def check_rewards(
+    recipe: Recipe, rewards: Sequence[Callable[..., Any]], rows: Sequence[dict[str, Any]]
+) -> list[Finding]:
+    """Calls every reward as TRL does, on right, wrong, unparsable and empty responses to the first rows."""
+    samples = [row for row in rows[:SAMPLES] for _ in range(4)]
+    completions = [text for row in rows[:SAMPLES] for text in _responses(row, response_format(recipe))]
+    answers = {"first_choice": [], "second_choices": []}  # type: dict[str, list[Any]]
+    for row in rows[:SAMPLES]:
+        wrong = (row["answer"] + 1) % len(row["options"])
+        answers["first_choice"] += [row["answer"], wrong, None, None]
+        answers["second_choices"] += [[row["answer"]], [wrong], None, None]
+    columns = [
+        row | {name: values[i] for name, values in answers.items()} if recipe.method == "acre" else row
+        for i, row in enumerate(samples)
+    ]
+    if not isinstance(samples[0]["prompt"], str):
+        completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
+    findings = []
+    for spec, reward in zip(recipe.reward_funcs, rewards, strict=True):
+        problems = check_reward(reward, columns, completions)
+        findings += [Finding("error", "rewards", f"{spec}: {problem}") for problem in problems]
+        if not problems:
+            findings.append(Finding("ok", "rewards", f"{spec} answers {len(columns)} sample calls."))
+    return findings
+
+
+def _responses(row: dict[str, Any], tags: ResponseFormat) -> list[str]:
+    right, wrong = row["answer"], (row["answer"] + 1) % len(row["options"])
+    return [
+        f"<{tags.think_tag}>{row['options'][choice]}</{tags.think_tag}><{tags.answer_tag}>{LETTERS[choice]}</{tags.answer_tag}>"
+        for choice in (right, wrong)
+    ] + ["no tags at all", ""]

@@ -1,0 +1,46 @@
+"""`align check`: what is wrong with a recipe, in seconds."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from align.assets import find_recipe
+from align.checks.finding import Finding
+from align.checks.launch import read_launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+from align.errors import UserError
+
+STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, as_json: bool) -> int:
+    """Prints the findings; returns 1 if one of them is an error."""
+    try:
+        parsed = load_recipe(find_recipe(recipe), overrides)
+        findings = check_recipe(parsed, read_launch(accelerate_config)).findings
+    except UserError as error:
+        if not as_json:
+            raise
+        findings = [Finding("error", "recipe", str(error))]
+    num_errors = sum(finding.level == "error" for finding in findings)
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
+    else:
+        print_findings(findings)
+        Console().print(f"{num_errors} error(s): training would not start." if num_errors else "Ready to train.")
+    return int(num_errors > 0)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Prints findings as a table without borders."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for style in ("bold", "dim", ""):
+        table.add_column(style=style, vertical="top", no_wrap=style != "")
+    for finding in findings:
+        table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, Text(finding.text))
+    Console().print(table)

@@ -1,0 +1,24 @@
+"""`align recipes`: what is shipped."""
+
+import re
+
+from rich.console import Console
+from rich.table import Table
+
+from align.assets import asset_dir, shipped_recipes
+
+
+def run() -> None:
+    """Prints name, hardware and purpose of every recipe, from the comments at its top."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("recipe", "hardware", "purpose"):
+        table.add_column(column)
+    for name, path in shipped_recipes().items():
+        header = path.read_text(encoding="utf-8")
+        facts = {
+            key: value.strip() for key, value in re.findall(r"^# (purpose|hardware): (.*)$", header, re.MULTILINE)
+        }
+        table.add_row(name, facts.get("hardware", ""), facts.get("purpose", ""))
+    console = Console()
+    console.print(table)
+    console.print(f"Recipes are in {asset_dir('recipes')}, launch files in {asset_dir('ds_configs')}.", style="dim")

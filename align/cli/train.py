@@ -1,0 +1,64 @@
+"""`align train`: checks, then trains, then reports."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from align.assets import find_recipe
+from align.checks.launch import Launch
+from align.checks.recipe import Checked, check_recipe
+from align.configs.recipe import Recipe, load_recipe
+from align.errors import RecipeError
+from align.runs.folder import check_same_run, find_checkpoint, record_run
+
+
+def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
+    """Trains on a recipe in this process; `accelerate launch` starts several of them."""
+    recipe = load_recipe(find_recipe(name), overrides)
+    folder = Path(recipe.training["output_dir"])
+    checkpoint = find_checkpoint(folder, resume)
+    if resume is not None:
+        check_same_run(folder, recipe.resolved)
+    checked = check_recipe(recipe, Launch(num_processes=int(os.environ.get("WORLD_SIZE", "1"))))
+    if checked.errors:
+        raise RecipeError(" ".join(finding.text for finding in checked.errors))
+    _train(recipe, checked, folder, checkpoint)
+    return 0
+
+
+def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | None) -> None:
+    _quiet_environment(recipe)
+    from accelerate import PartialState
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    from align.report import build_report
+    from align.runs.callbacks import MetricsFile, RunProgress
+    from align.trainers.build import build_trainer
+
+    if checked.data is None:
+        raise RecipeError("The data could not be read.")
+    state = PartialState()
+    try:
+        trainer = build_trainer(recipe, checked.data, checked.rewards)
+    except (ValueError, OSError) as error:  # settings that only TRL can judge, or a model that is not there
+        raise RecipeError(f"The trainer could not be built. {error}") from error
+    if state.is_main_process:
+        record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
+    trainer.add_callback(RunProgress())
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.save_model(str(folder))
+    if state.is_main_process:
+        print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
+
+
+def _quiet_environment(recipe: Recipe) -> None:
+    """Sets what has to be in the environment before torch and vLLM are imported; what the user set stays."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if recipe.setting("use_vllm"):
+        from align.generation.vllm_engine import cpu_engine_environment
+
+        cpu_engine_environment()

@@ -1,0 +1,82 @@
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+PLACEHOLDERS = ("{question}", "{options}")
+DEFAULT_TEMPLATE = """{question}
+
+Options:
+{options}
+
+Think it through inside <think> and </think>. Then write only the letter of the right option inside <answer> and \
+</answer>."""
+
+
+class DatasetConfig(BaseModel):
+    """The `dataset` block of a recipe."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(
+        description="Training questions: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
+        "(`owner/name` or `owner/name:subset`)."
+    )
+    eval_path: str | None = Field(default=None, description="Evaluation questions, in the same ways.")
+    split: str | None = Field(
+        default=None, description="Split of a folder or hub data set; by default `train`, or the only one there is."
+    )
+    eval_split: str | None = Field(default=None, description="Split of the evaluation questions.")
+    adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1"] | None = Field(
+        default=None, description="Public schema the rows are in; by default our own."
+    )
+    shuffle_options: bool = Field(
+        default=False, description="Whether each training question shows its options in a random order, drawn once."
+    )
+    on_bad_rows: Literal["raise", "skip"] = Field(
+        default="raise", description="Whether rows that cannot be used stop the run, or are left out and counted."
+    )
+    prompt_template: str = Field(
+        default=DEFAULT_TEMPLATE, description="The prompt, with {question} and {options} once each."
+    )
+    system_prompt: str | None = Field(default=None, description="System message before every prompt.")
+    conversational: bool = Field(
+        default=True, description="Whether prompts are messages for the chat template, or plain text."
+    )
+    max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
+    seed: int = Field(default=0, description="Seed of the order of the options.")
+
+    @field_validator("prompt_template")
+    @classmethod
+    def _has_placeholders(cls, template: str) -> str:
+        return check_template(template)
+
+    @model_validator(mode="after")
+    def _system_prompt_has_a_place(self) -> "DatasetConfig":
+        check_system_prompt(self.system_prompt, self.conversational)
+        return self
+
+
+def check_template(template: str) -> str:
+    """Checks that a prompt template has both placeholders once; other braces are ordinary text.
+
+    Raises:
+        ValueError: If one is missing or written twice.
+    """
+    for placeholder in PLACEHOLDERS:
+        if template.count(placeholder) != 1:
+            raise ValueError(
+                f"the template must contain {placeholder} once, it has it {template.count(placeholder)} times"
+            )
+    return template
+
+
+def check_system_prompt(system_prompt: str | None, conversational: bool) -> None:
+    """Checks that a system prompt is only given where there are messages.
+
+    Raises:
+        ValueError: If there is a system prompt for plain-text prompts.
+    """
+    if system_prompt is not None and not conversational:
+        raise ValueError(
+            "`system_prompt` needs `conversational: true`; in plain text, write it into `prompt_template`"
+        )

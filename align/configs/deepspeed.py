@@ -1,0 +1,293 @@
+"""Checks accelerate and DeepSpeed files: both libraries drop a misspelt key without a word, or fail after minutes."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+
+from align.configs.rules import suggestion
+from align.configs.yaml_loader import load_yaml
+from align.errors import RecipeError
+
+Auto = Literal["auto"]
+Device = Literal["none", "cpu", "nvme"]
+
+
+class LaunchPlan(NamedTuple):
+    """What a launch file says about memory and processes."""
+
+    zero_stage: int  # 0 without ZeRO
+    num_processes: int | None  # of all machines; None in a DeepSpeed file, which does not say
+    offload_optimizer: bool
+    offload_param: bool
+
+
+class DeepSpeedBlock(BaseModel):
+    """The `deepspeed_config` block of an accelerate file (accelerate 1.15)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    zero_stage: int | None = Field(default=None, ge=0, le=3, strict=True)
+    deepspeed_config_file: str | None = None
+    offload_optimizer_device: Device | None = None
+    offload_param_device: Device | None = None
+    offload_optimizer_nvme_path: str | None = None
+    offload_param_nvme_path: str | None = None
+    gradient_accumulation_steps: int | Auto | None = None
+    gradient_clipping: float | Auto | None = None
+    zero3_init_flag: StrictBool | None = None
+    zero3_save_16bit_model: StrictBool | None = None
+    deepspeed_hostfile: str | None = None
+    deepspeed_exclusion_filter: str | None = None
+    deepspeed_inclusion_filter: str | None = None
+    deepspeed_multinode_launcher: (
+        Literal["pdsh", "standard", "openmpi", "mvapich", "mpich", "nossh", "slurm"] | None
+    ) = None
+    deepspeed_moe_layer_cls_names: str | None = None
+
+
+# Refused by accelerate beside a DeepSpeed file, which must say these things itself.
+NOT_BESIDE_A_FILE = (
+    "gradient_accumulation_steps",
+    "gradient_clipping",
+    "zero_stage",
+    "offload_optimizer_device",
+    "offload_param_device",
+    "offload_optimizer_nvme_path",
+    "offload_param_nvme_path",
+    "zero3_save_16bit_model",
+)
+
+
+class LaunchFile(BaseModel):
+    """An accelerate file (accelerate 1.15); blocks of other launchers pass unread."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    compute_environment: Literal["LOCAL_MACHINE", "AMAZON_SAGEMAKER"] = "LOCAL_MACHINE"
+    distributed_type: Literal[
+        "NO",
+        "MULTI_CPU",
+        "MULTI_GPU",
+        "MULTI_NPU",
+        "MULTI_MLU",
+        "MULTI_SDAA",
+        "MULTI_MUSA",
+        "MULTI_XPU",
+        "MULTI_HPU",
+        "MULTI_NEURON",
+        "DEEPSPEED",
+        "FSDP",
+        "XLA",
+        "MEGATRON_LM",
+    ]
+    mixed_precision: Literal["no", "fp16", "bf16", "fp8"] | None = None
+    use_cpu: StrictBool = False
+    debug: StrictBool = False
+    num_processes: int = Field(default=1, ge=1, strict=True)
+    num_machines: int = Field(default=1, ge=1, strict=True)
+    machine_rank: int = Field(default=0, ge=0, strict=True)
+    gpu_ids: str | int | None = None
+    main_process_ip: str | None = None
+    main_process_port: int | None = None
+    rdzv_backend: str | None = None
+    same_network: StrictBool | None = None
+    main_training_function: str = "main"
+    enable_cpu_affinity: StrictBool = False
+    deepspeed_config: DeepSpeedBlock | None = None
+    fp8_config: dict[str, Any] | None = None
+    fsdp_config: dict[str, Any] | None = None
+    parallelism_config: dict[str, Any] | None = None
+    megatron_lm_config: dict[str, Any] | None = None
+    mpirun_config: dict[str, Any] | None = None
+    dynamo_config: dict[str, Any] | None = None
+    dynamo_backend: str | None = None
+    downcast_bf16: StrictBool | Literal["no"] = False
+    tpu_name: str | None = None
+    tpu_zone: str | None = None
+    tpu_use_cluster: StrictBool = False
+    tpu_use_sudo: StrictBool = False
+    command_file: str | None = None
+    commands: list[str] | None = None
+    tpu_vm: list[str] | None = None
+    tpu_env: list[str] | None = None
+
+
+NUMBERS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
+# Top-level sections whose names DeepSpeed 0.19 does not keep among its runtime constants.
+SECTIONS = (
+    "activation_checkpointing",
+    "aio",
+    "amp",
+    "autotuning",
+    "comet",
+    "comms_logger",
+    "compile",
+    "compression_training",
+    "csv_monitor",
+    "curriculum_learning",
+    "data_efficiency",
+    "datastates_ckpt",
+    "elasticity",
+    "expert_parallel",
+    "flops_profiler",
+    "hybrid_engine",
+    "pipeline",
+    "sequence_parallel_size",
+    "tensor_parallel",
+    "tensorboard",
+    "timers",
+    "wandb",
+    "weight_quantization",
+    "zero_optimization",
+)
+
+
+def check_deepspeed_config(path: Path) -> LaunchPlan:
+    """Checks an accelerate file (`.yaml`) or a DeepSpeed file (`.json`) before anything starts.
+
+    Returns:
+        What the file asks for.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong, with the file, the key, the value and a remedy.
+    """
+    return _check_json(path) if path.suffix == ".json" else _check_yaml(path)
+
+
+def _check_yaml(path: Path) -> LaunchPlan:
+    content = load_yaml(path)
+    try:
+        launch = LaunchFile.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_problem(LaunchFile, error)}") from error
+    _check_launcher(path, launch)
+    block = launch.deepspeed_config
+    if block is None:
+        return LaunchPlan(0, launch.num_processes, offload_optimizer=False, offload_param=False)
+    if block.deepspeed_config_file is not None:
+        return _check_file_beside(path, launch, block)._replace(num_processes=launch.num_processes)
+    if block.zero_stage is None:
+        raise RecipeError(
+            f"{path}: `deepspeed_config.zero_stage` is missing; accelerate would take 2. Write 1, 2 or 3."
+        )
+    offload = [device not in (None, "none") for device in (block.offload_optimizer_device, block.offload_param_device)]
+    if offload[1] and block.zero_stage != 3:
+        raise RecipeError(
+            f"{path}: `deepspeed_config.offload_param_device: {block.offload_param_device}` needs `zero_stage: 3`, "
+            f"got {block.zero_stage}. Offload the optimizer only, or use stage 3."
+        )
+    return LaunchPlan(block.zero_stage, launch.num_processes, *offload)
+
+
+def _check_launcher(path: Path, launch: LaunchFile) -> None:
+    deepspeed = launch.distributed_type == "DEEPSPEED"
+    if deepspeed != (launch.deepspeed_config is not None):
+        raise RecipeError(
+            f"{path}: `distributed_type: DEEPSPEED` and the block `deepspeed_config` belong together, "
+            f"got `distributed_type: {launch.distributed_type}` {'without' if deepspeed else 'with'} the block."
+        )
+    if launch.distributed_type == "MULTI_CPU" and launch.num_processes > 1 and not launch.mpirun_config:
+        raise RecipeError(
+            f"{path}: `distributed_type: MULTI_CPU` starts one process, not {launch.num_processes}, unless mpirun is "
+            "configured. Write `distributed_type: MULTI_GPU` with `use_cpu: true`."
+        )
+
+
+def _check_file_beside(path: Path, launch: LaunchFile, block: DeepSpeedBlock) -> LaunchPlan:
+    refused = [name for name in NOT_BESIDE_A_FILE if getattr(block, name) is not None]
+    refused += ["mixed_precision"] if launch.mixed_precision is not None else []
+    if refused:
+        raise RecipeError(
+            f"{path}: `{refused[0]}` cannot stand beside `deepspeed_config_file`. "
+            f"Say it in {block.deepspeed_config_file}."
+        )
+    return _check_json(Path(str(block.deepspeed_config_file)))
+
+
+def _check_json(path: Path) -> LaunchPlan:
+    content = _load_json(path)
+    known, models = _deepspeed_keys()
+    for key, value in content.items():
+        if key not in known:
+            raise RecipeError(f"{path}: unknown key `{key}`.{suggestion(key, sorted(known))}")
+        if key in models:
+            _check_section(path, key, value, models[key])
+        elif key in NUMBERS and not _is_number(value):
+            raise RecipeError(f'{path}: `{key}` must be a number or "auto", got {value!r}. Write it without quotes.')
+    if "zero_optimization" not in content:
+        raise RecipeError(f'{path}: `zero_optimization` is missing; accelerate needs it. Add {{"stage": 2}} at least.')
+    zero = content["zero_optimization"]
+    offload = [_offloads(zero.get(f"offload_{what}")) for what in ("optimizer", "param")]
+    return LaunchPlan(int(zero.get("stage", 0)), None, *offload)
+
+
+def _is_number(value: Any) -> bool:
+    return value == "auto" or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"Cannot read {path} from {Path.cwd()}: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        raise RecipeError(f"{path}, line {error.lineno}: not valid JSON ({error.msg}).") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} must hold a JSON object, got {type(content).__name__}.")
+    return content
+
+
+def _deepspeed_keys() -> tuple[set[str], dict[str, type[BaseModel]]]:
+    """Reads the top-level keys, and the pydantic models behind some, from the installed DeepSpeed."""
+    try:
+        from deepspeed.runtime import constants
+        from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
+        from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+    except ImportError as error:
+        raise RecipeError("DeepSpeed is not installed. Run `pip install 'truealign[deepspeed]'`.") from error
+    words = {value for name, value in vars(constants).items() if name.isupper() and isinstance(value, str)}
+    models = {"zero_optimization": DeepSpeedZeroConfig, "bf16": DeepSpeedBF16Config, "fp16": DeepSpeedFP16Config}
+    return words | set(SECTIONS), models
+
+
+def _check_section(path: Path, key: str, value: Any, model: type[BaseModel]) -> None:
+    if not isinstance(value, dict):
+        raise RecipeError(f"{path}: `{key}` must be a block, got {value!r}.")
+    try:
+        model(**_without_auto(value))
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_problem(model, error, key)}") from error
+
+
+def _without_auto(block: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out the values that transformers fills in."""
+    return {k: _without_auto(v) if isinstance(v, dict) else v for k, v in block.items() if v != "auto"}
+
+
+def _offloads(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("device", "none") != "none"
+
+
+def _problem(model: type[BaseModel], error: ValidationError, prefix: str = "") -> str:
+    """Words the first problem of a file."""
+    problem = error.errors()[0]
+    places = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        known = _fields(model, places[:-1])
+        return f"unknown key `{'.'.join(filter(None, (prefix, *places)))}`.{suggestion(places[-1], known)}"
+    fields = [place for place in places if place.isidentifier() and place.islower()]
+    name = ".".join(filter(None, (prefix, *fields)))
+    if problem["type"] == "missing":
+        return f"`{name}` is missing. Add it."
+    quoted = ' YAML reads a bare no as false: write "no".' if name == "mixed_precision" else ""
+    return f"`{name}`: {problem['msg'][0].lower()}{problem['msg'][1:]}; got {problem['input']!r}.{quoted}"
+
+
+def _fields(model: type[BaseModel], places: list[str]) -> list[str]:
+    for place in places:
+        annotation: Any = model.model_fields[place].annotation
+        inner = [part for part in (annotation, *getattr(annotation, "__args__", ())) if isinstance(part, type)]
+        model = next(part for part in inner if issubclass(part, BaseModel))
+    return list(model.model_fields)

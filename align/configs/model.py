@@ -1,0 +1,23 @@
+"""Which model a recipe trains, in the words of TRL's `ModelConfig`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ModelSettings(BaseModel):
+    """The model of a recipe and how it is loaded; `trust_remote_code` stays TRL's, off by default."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_name_or_path: str = Field(description="Hub id, or a folder; `./x` is relative to the recipe.")
+    model_revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Type of the loaded weights."
+    )
+    attn_implementation: str | None = Field(default=None, description="Attention kernel, as in transformers.")
+    use_peft: bool = Field(default=False, description="Whether to train a LoRA adapter instead of all weights.")
+    lora_r: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    lora_alpha: int = Field(default=32, ge=1, description="Scale of the adapter.")
+    lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout of the adapter's input.")
+    lora_target_modules: list[str] | str = Field(default="all-linear", description="Modules that get an adapter.")

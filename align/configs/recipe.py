@@ -1,0 +1,233 @@
+"""Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from align.configs.dataset import DatasetConfig
+from align.configs.fields import CONFIG_CHAINS, config_fields, validate_field
+from align.configs.model import ModelSettings
+from align.configs.rules import boolean_name, check_choice, check_range, suggestion
+from align.configs.yaml_loader import load_yaml, parse_word
+from align.errors import RecipeError
+
+Block = TypeVar("Block", bound=BaseModel)
+REWARD_KEYS = ("reward_funcs", "reward_kwargs")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe.
+
+    Attributes:
+        path: The file it came from; relative paths written `./x` in it are relative to its folder.
+        method: One of the methods in `CONFIG_CHAINS`.
+        model: The model block.
+        dataset: The `dataset` block.
+        reward_funcs: Specs of the rewards, in order.
+        reward_kwargs: Settings per reward name.
+        training: Settings of the method's config, validated, without defaults.
+        resolved: Every key as it was understood, for the run folder.
+    """
+
+    path: Path
+    method: str
+    model: ModelSettings
+    dataset: DatasetConfig
+    reward_funcs: list[str]
+    reward_kwargs: dict[str, dict[str, Any]]
+    training: dict[str, Any]
+    resolved: dict[str, Any] = field(repr=False)
+
+    def setting(self, name: str) -> Any:
+        """Reads a training setting, or its default where the recipe is silent."""
+        return self.training.get(name, config_fields(self.method)[name].default)
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Parses a recipe file with command-line overrides.
+
+    Args:
+        path: The YAML file.
+        overrides: Words such as `["--learning_rate", "1e-6", "--dataset.max_rows", "100"]`; they win over the file.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong, with its name and what would be right.
+    """
+    content = load_yaml(path)
+    base = path.resolve().parent
+    content = _merge(_resolve_paths(content, base), _resolve_paths(parse_overrides(overrides), Path.cwd()))
+    return parse_recipe(content, path)
+
+
+def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
+    """Validates the keys and values of a recipe.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong.
+    """
+    method = content.get("method")
+    if method not in CONFIG_CHAINS:
+        hint = suggestion(str(method), list(CONFIG_CHAINS)) if method else " Add a line such as `method: acre`."
+        raise RecipeError(f"`method` must be one of {', '.join(CONFIG_CHAINS)}; got {method!r}.{hint}")
+    known = {"method", "dataset", *REWARD_KEYS, *ModelSettings.model_fields, *config_fields(method)}
+    for key in content:
+        if key not in known:
+            raise RecipeError(f"Unknown key `{key}` in {path.name}.{suggestion(str(key), sorted(known))}")
+    model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
+    training = {
+        key: _training_value(method, key, value)
+        for key, value in content.items()
+        if key in config_fields(method) and key not in model_keys
+    }
+    training.setdefault("output_dir", f"outputs/{method}-{path.stem}")
+    recipe = Recipe(
+        path=path,
+        method=method,
+        model=_block(ModelSettings, "", model_keys),
+        dataset=_block(DatasetConfig, "dataset.", _mapping("dataset", content.get("dataset"))),
+        reward_funcs=_reward_funcs(content.get("reward_funcs")),
+        reward_kwargs=_reward_kwargs(content),
+        training=training,
+        resolved=dict(content) | training,
+    )
+    _check_reward_weights(recipe)
+    return recipe
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`.
+
+    Example:
+        >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])
+        {'learning_rate': 1e-06, 'reward_weights': [1, 0.2], 'dataset': {'max_rows': 10}}
+    """
+    overrides: dict[str, Any] = {}
+    groups: list[tuple[str, list[str]]] = []
+    for word in words:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            groups.append((key, [value] if equals else []))
+        elif groups:
+            groups[-1][1].append(word)
+        else:
+            raise RecipeError(f"Expected `--key value` after the recipe, got {word!r}.")
+    for key, values in groups:
+        if not values:
+            raise RecipeError(f"`--{key}` needs a value, for example `--{key} true`.")
+        parsed = [parse_word(value) for value in values]
+        target = overrides
+        *blocks, leaf = key.split(".")
+        for block in blocks:
+            target = target.setdefault(block, {})
+            if not isinstance(target, dict):
+                raise RecipeError(f"`--{key}` and `--{block}` cannot both be given: `{block}` is a value or a block.")
+        target[leaf] = parsed[0] if len(parsed) == 1 else parsed
+    return overrides
+
+
+def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _resolve_paths(value: Any, base: Path) -> Any:
+    """Makes every string that starts with `./` or `../` absolute; other strings may be hub ids and stay."""
+    if isinstance(value, Mapping):
+        return {key: _resolve_paths(item, base) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolve_paths(item, base) for item in value]
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return str((base / value).resolve())
+    return value
+
+
+def _training_value(method: str, key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        _refuse_quoted_numbers(key, value)
+    value = boolean_name(key, value)
+    try:
+        check_choice(key, value)
+        value = validate_field(config_fields(method)[key], value)
+        check_range(key, value)
+    except ValidationError as error:
+        raise RecipeError(_first_problem(key, error)) from error
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    return value
+
+
+def _refuse_quoted_numbers(key: str, value: Any) -> None:
+    """Blocks such as `lr_scheduler_kwargs` are handed on untyped, so a quoted number would fail far from here."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _refuse_quoted_numbers(f"{key}.{name}", item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_quoted_numbers(key, item)
+    elif isinstance(value, str):
+        meant = parse_word(value)
+        if isinstance(meant, int | float) and not isinstance(meant, bool):
+            raise RecipeError(f"`{key}` is the text {value!r}. Write the number without quotes.")
+
+
+def _block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
+    for key in values:
+        if key not in model.model_fields:
+            raise RecipeError(f"Unknown key `{prefix}{key}`.{suggestion(str(key), list(model.model_fields))}")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_first_problem(prefix.rstrip("."), error)) from error
+
+
+def _first_problem(prefix: str, error: ValidationError) -> str:
+    problem = error.errors()[0]
+    places = [str(part) for part in problem["loc"] if not isinstance(part, str) or part.isidentifier()]
+    name = ".".join(part for part in (prefix, *places) if part)
+    if problem["type"] == "missing":
+        return f"`{name}` is missing. Add it to the recipe."
+    received = problem.get("input")
+    return f"`{name}`: {problem['msg'][0].lower()}{problem['msg'][1:]}; got {received!r} ({type(received).__name__})."
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        needs = " It needs at least `path`." if name == "dataset" else ""
+        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {value!r}.{needs}")
+    return value
+
+
+def _reward_funcs(value: Any) -> list[str]:
+    specs = [value] if isinstance(value, str) else value
+    if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
+        raise RecipeError(f"`reward_funcs` must list rewards by name, for example [accuracy, format]; got {value!r}.")
+    return specs
+
+
+def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    kwargs = content.get("reward_kwargs") or {}
+    names = [spec.rpartition(":")[2].rpartition(".")[2] for spec in _reward_funcs(content.get("reward_funcs"))]
+    for name, settings in _mapping("reward_kwargs", kwargs).items():
+        if name not in names:
+            raise RecipeError(
+                f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
+                f"{suggestion(str(name), names)}"
+            )
+        _refuse_quoted_numbers(f"reward_kwargs.{name}", _mapping(f"reward_kwargs.{name}", settings))
+    return {name: dict(settings) for name, settings in kwargs.items()}
+
+
+def _check_reward_weights(recipe: Recipe) -> None:
+    weights = recipe.training.get("reward_weights")
+    if weights is not None and len(weights) != len(recipe.reward_funcs):
+        raise RecipeError(
+            f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
+            f"({', '.join(recipe.reward_funcs)}). Give one per reward."
+        )

@@ -1,0 +1,135 @@
+"""Public multiple-choice schemas, each turned into ours by one small function.
+
+An adapter takes a row as it is published and returns `question`, `options`, `answer` and, where there are some, `id`,
+`group` and `images`. What it returns is checked like any other row.
+"""
+
+import re
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Row = Mapping[str, Any]
+LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
+SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
+
+
+class AdapterError(ValueError):
+    """A row that is not what the schema promises; `column` says where."""
+
+    def __init__(self, column: str, rule: str, remedy: str) -> None:
+        super().__init__(f"column `{column}`: {rule}. {remedy}")
+        self.column = column
+        self.rule = rule
+        self.remedy = remedy
+
+
+def sciq(row: Row) -> dict[str, Any]:
+    """Reads SciQ: `question`, `correct_answer`, `distractor1..3`.
+
+    SciQ gives no order, so the right option's place is drawn from a checksum of the question.
+
+    Example:
+        >>> row = {"question": "Rust is?", "correct_answer": "oxide", "distractor1": "a", "distractor2": "b",
+        ...        "distractor3": "c"}
+        >>> sciq(row)["options"], sciq(row)["answer"]
+        (['a', 'b', 'c', 'oxide'], 3)
+    """
+    options = [row[f"distractor{i}"] for i in (1, 2, 3)]
+    place = zlib.crc32(str(row["question"]).encode()) % 4
+    options.insert(place, row["correct_answer"])
+    return {"question": row["question"], "options": options, "answer": place}
+
+
+def arc(row: Row) -> dict[str, Any]:
+    """Reads ARC: `id`, `question`, `choices` (`text`, `label`), `answerKey`; labels are letters or digits."""
+    return {"id": row["id"], "question": row["question"], **_labelled_choices(row)}
+
+
+def openbookqa(row: Row) -> dict[str, Any]:
+    """Reads OpenBookQA: `id`, `question_stem`, `choices` (`text`, `label`), `answerKey`."""
+    return {"id": row["id"], "question": row["question_stem"], **_labelled_choices(row)}
+
+
+def mmlu(row: Row) -> dict[str, Any]:
+    """Reads MMLU: `question`, `choices`, `answer` (index), `subject`."""
+    return {
+        "question": row["question"],
+        "options": row["choices"],
+        "answer": row["answer"],
+        "group": row.get("subject"),
+    }
+
+
+def mmlu_pro(row: Row) -> dict[str, Any]:
+    """Reads MMLU-Pro: `question_id`, `question`, `options` (up to ten), `answer_index`, `category`."""
+    return {
+        "id": row["question_id"],
+        "question": row["question"],
+        "options": row["options"],
+        "answer": row["answer_index"],
+        "group": row.get("category"),
+    }
+
+
+def video_r1(row: Row) -> dict[str, Any]:
+    """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path`.
+
+    Letters in front of the options are removed. A video needs a column `frames` with its images; a path alone is not
+    decoded.
+
+    Raises:
+        AdapterError: If the row is not multiple choice, has a video without frames, or an unreadable solution.
+    """
+    if row.get("problem_type", "multiple choice") != "multiple choice":
+        raise AdapterError("problem_type", "the row is not multiple choice", "Filter on `problem_type`.")
+    solution = SOLUTION.fullmatch(str(row["solution"]))
+    if solution is None:
+        raise AdapterError("solution", "the solution is not one letter", "Write <answer>B</answer>.")
+    return {
+        "id": row.get("problem_id"),
+        "question": row["problem"],
+        "options": _without_labels(row["options"]),
+        "answer": ord(solution[1]) - ord("A"),
+        "group": row.get("data_source"),
+        "images": _frames(row),
+    }
+
+
+ADAPTERS: dict[str, Callable[[Row], dict[str, Any]]] = {
+    "sciq": sciq,
+    "arc": arc,
+    "openbookqa": openbookqa,
+    "mmlu": mmlu,
+    "mmlu_pro": mmlu_pro,
+    "video_r1": video_r1,
+}
+
+
+def _labelled_choices(row: Row) -> dict[str, Any]:
+    choices = row["choices"]
+    if not isinstance(choices, Mapping) or len(choices["label"]) != len(choices["text"]):
+        raise AdapterError("choices", "texts and labels do not pair up", 'Write {"text": [...], "label": [...]}.')
+    labels = list(choices["label"])
+    if row["answerKey"] not in labels:
+        raise AdapterError("answerKey", "the answer is not among the labels", f"The labels are {', '.join(labels)}.")
+    return {"options": list(choices["text"]), "answer": labels.index(row["answerKey"])}
+
+
+def _without_labels(options: Any) -> Any:
+    """Removes "A. ", "B. " ... if every option carries its own letter."""
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        return options
+    labelled = [LABELLED.fullmatch(option) for option in options]
+    if all(match and ord(match[1]) - ord("A") == i for i, match in enumerate(labelled)):
+        return [match[2] for match in labelled if match]
+    return options
+
+
+def _frames(row: Row) -> Any:
+    if row.get("frames") is not None:
+        return row["frames"]
+    kind = row.get("data_type", "text")
+    if kind == "video":
+        raise AdapterError("path", "a video cannot be read from its path", "Add a column `frames` with its images.")
+    return [row["path"]] if kind == "image" else None

@@ -1,0 +1,85 @@
+"""What is wrong with a data set, in words that lead to the place."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from align.errors import DataError
+
+SHOWN_PROBLEMS = 5
+
+
+class RowProblem(NamedTuple):
+    """Why one row cannot be used."""
+
+    file: str
+    row: int  # line of a JSONL or CSV file, else number of the record; both from 1
+    column: str  # empty if the whole row is meant
+    value: str  # shortened
+    rule: str
+    remedy: str
+
+    def __str__(self) -> str:
+        value = f" (value: {self.value})" if self.value else ""
+        column = f", column `{self.column}`" if self.column else ""
+        return f"{self.file}, row {self.row}{column}: {self.rule}{value}. {self.remedy}"
+
+
+@dataclass
+class DataReport:
+    """What was read, kept and left out.
+
+    Attributes:
+        file: Where the rows came from, as given.
+        num_read: Rows read, blank lines not counted.
+        num_kept: Rows that became questions.
+        problems: One entry for each row left out.
+        num_unshufflable: Kept rows whose options have to stay in their order.
+        gold_letters: How often each letter is the right one, in the order given.
+    """
+
+    file: str
+    num_read: int = 0
+    num_kept: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
+    num_unshufflable: int = 0
+    gold_letters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Rows left out by rule, the most frequent first."""
+        return dict(Counter(problem.rule for problem in self.problems).most_common())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Everything that was counted, by name, for tables and JSON."""
+        return {
+            "read": self.num_read,
+            "kept": self.num_kept,
+            "left_out": len(self.problems),
+            "unshufflable": self.num_unshufflable,
+        }
+
+
+def bad_rows_error(file: str, problems: Sequence[RowProblem], num_read: int) -> DataError:
+    """Words the error about rows that cannot be used: the first few, and counts by rule."""
+    listed = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+    counts = Counter(problem.rule for problem in problems).most_common()
+    by_rule = "\n".join(f"  {count} x {rule}" for rule, count in counts)
+    num_shown = min(SHOWN_PROBLEMS, len(problems))
+    return DataError(
+        f"{len(problems)} of {num_read} rows of {file} cannot be used. The first {num_shown}:\n"
+        f"{listed}\nIn all:\n{by_rule}\nMend them, or set `on_bad_rows: skip` to leave them out."
+    )
+
+
+def shorten(value: object, width: int = 60) -> str:
+    """Writes a value on one line of limited width.
+
+    Example:
+        >>> shorten("a" * 100, width=10)
+        "'aaaaaa..."
+    """
+    text = repr(value)
+    return text if len(text) <= width else text[: width - 3] + "..."

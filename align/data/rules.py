@@ -1,0 +1,141 @@
+"""The rules that a multiple-choice row has to follow, checked in the order a reader would."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.data.problems import shorten
+from rewards.options import LETTERS, parse_choice
+
+
+class Checked(NamedTuple):
+    """The parts of a row that passed."""
+
+    id: str | None
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    group: str | None
+    images: tuple[Any, ...]
+
+
+class BadRow(ValueError):
+    """A rule that a row breaks."""
+
+    def __init__(self, column: str, value: object, rule: str, remedy: str) -> None:
+        super().__init__(f"column `{column}`: {rule}. {remedy}")
+        self.column = column
+        self.value = "" if value is None else shorten(value)
+        self.rule = rule
+        self.remedy = remedy
+
+
+def check_row(row: Mapping[str, Any], *, untyped: bool = False, folder: Path = Path()) -> Checked:
+    """Checks a row in our schema.
+
+    Args:
+        row: Its columns.
+        untyped: Whether every value is text, as in CSV; digits may then be an index.
+        folder: Folder that image paths are relative to.
+
+    Raises:
+        BadRow: At the first rule the row breaks.
+    """
+    question = row.get("question")
+    if not isinstance(question, str) or not question.strip():
+        raise BadRow("question", question, "the question is missing or empty", "Write a text.")
+    options = _check_options(row.get("options"))
+    return Checked(
+        id=_check_label("id", row.get("id")),
+        question=question,
+        options=options,
+        answer=_check_answer(row.get("answer"), options, untyped),
+        group=_check_label("group", row.get("group")),
+        images=_check_images(row, folder),
+    )
+
+
+def _check_options(options: object) -> tuple[str, ...]:
+    if not isinstance(options, list | tuple):
+        raise BadRow("options", options, "the options are not a list", 'Write ["iron", "gold"].')
+    if len(options) < 2:
+        raise BadRow("options", options, "there are fewer than 2 options", "Add options or leave the row out.")
+    if len(options) > len(LETTERS):
+        raise BadRow("options", len(options), f"there are more than {len(LETTERS)} options", "Leave some out.")
+    seen: dict[str, int] = {}
+    for i, option in enumerate(options):
+        if not isinstance(option, str):
+            raise BadRow("options", option, "an option is not a text", f"Put option {LETTERS[i]} in quotes.")
+        if not option.strip():
+            raise BadRow("options", option, "an option is empty", f"Write option {LETTERS[i]} or leave it out.")
+        text = _fold(option)
+        if text in seen:
+            remedy = f"{LETTERS[seen[text]]} and {LETTERS[i]} are the same: change or remove one."
+            raise BadRow("options", option, "two options are the same", remedy)
+        seen[text] = i
+    return tuple(options)
+
+
+def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> int:
+    remedy = f"Write an index from 0 to {len(options) - 1}, a letter from A to {LETTERS[len(options) - 1]}, or a text."
+    if answer is None or (isinstance(answer, str) and not answer.strip()):
+        raise BadRow("answer", answer, "the answer is missing", remedy)
+    if isinstance(answer, int) and not isinstance(answer, bool):
+        if not 0 <= answer < len(options):
+            raise BadRow("answer", answer, "the answer is not among the options", remedy)
+        return answer
+    if not isinstance(answer, str):
+        raise BadRow("answer", answer, "the answer is neither an index nor a text", remedy)
+    readings = _readings(answer.strip(), options, untyped)
+    if not readings:
+        raise BadRow("answer", answer, "the answer is not among the options", remedy)
+    if len(readings) > 1:
+        letters = " or ".join(LETTERS[i] for i in sorted(readings))
+        remedy = (
+            f"It may mean option {letters}: write its {'letter' if answer.strip().isdigit() else 'index'} instead."
+        )
+        raise BadRow("answer", answer, "the answer can be read in two ways", remedy)
+    return readings.pop()
+
+
+def _readings(answer: str, options: tuple[str, ...], untyped: bool) -> set[int]:
+    """Lists what an answer may mean: the option with this text, this letter or, in CSV, this index."""
+    readings = {i for i, option in enumerate(options) if _fold(option) == _fold(answer)}
+    choice = parse_choice(answer, options)
+    if choice is not None:
+        readings.add(choice)
+    if untyped and answer.isdecimal() and int(answer) < len(options):
+        readings.add(int(answer))
+    return readings
+
+
+def _check_label(column: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int) or str(value).strip() == "":
+        raise BadRow(column, value, f"the {column} is neither a text nor a number", "Write a short text.")
+    return str(value)
+
+
+def _check_images(row: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
+    column = "images" if row.get("images") is not None else "image"
+    images = row.get(column)
+    if images is None:
+        return ()
+    listed = list(images) if isinstance(images, list | tuple) else [images]
+    return tuple(_locate(image, column, folder) for image in listed)
+
+
+def _locate(image: Any, column: str, folder: Path) -> Any:
+    if image is None:
+        raise BadRow(column, image, "an image is missing", "Write its path or leave the column out.")
+    if not isinstance(image, str) or "://" in image:
+        return image
+    path = folder / image
+    if not path.is_file():
+        raise BadRow(column, image, "the image file does not exist", f"It was looked for at {path}.")
+    return str(path)
+
+
+def _fold(text: str) -> str:
+    return " ".join(text.split()).casefold()

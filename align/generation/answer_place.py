@@ -1,0 +1,91 @@
+"""Where a response puts its letter, in tokens, so that another letter can be asked for in the same place."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from transformers import PreTrainedTokenizerBase
+
+from rewards.options import LETTERS
+from rewards.responses import Response
+
+
+class AnswerPlace(NamedTuple):
+    """A response cut before the letter of its answer."""
+
+    prefix_ids: list[int]
+    letter_ids: list[int]  # the token that each live letter would have there, K of them
+
+
+def answer_place(
+    tokenizer: PreTrainedTokenizerBase,
+    completion_ids: Sequence[int],
+    text: str,
+    response: Response,
+    num_options: int,
+) -> AnswerPlace:
+    """Cuts a response before its letter and lists the tokens of all live letters there.
+
+    The tokens of the response are reused as generated, so that the second pass reads the same trace and not a
+    re-tokenised copy. Where that is impossible (the answer was given as text, or ">B" is one token and ">C" is two),
+    the text before the answer is tokenised anew.
+
+    Args:
+        tokenizer: The tokenizer of the policy.
+        completion_ids: The tokens of the response.
+        text: The response, decoded without special tokens.
+        response: The same response, parsed; it must have an answer.
+        num_options: K, the number of live letters.
+
+    Raises:
+        ValueError: If the tokenizer has no single token for one of the letters.
+    """
+    if response.answer is None or response.answer_start is None:
+        raise ValueError(f"A second answer needs a first one, and this response has none: {text[-80:]!r}.")
+    letter = re.match(r"\(?\s*([A-Za-z])(?![A-Za-z])", response.answer)
+    if letter is not None:
+        index = _token_at(tokenizer, completion_ids, response.answer_start + letter.start(1))
+        siblings = _sibling_letters(tokenizer, completion_ids[index], letter[1], num_options)
+        if siblings is not None:
+            return AnswerPlace(list(completion_ids[:index]), siblings)
+    return retokenised_place(tokenizer, text[: response.answer_start], num_options)
+
+
+def retokenised_place(tokenizer: PreTrainedTokenizerBase, prefix: str, num_options: int) -> AnswerPlace:
+    """Tokenises the text before the letter anew; for texts that were edited after they were generated."""
+    spellings = [(prefix, "")]
+    if prefix.endswith(" "):  # most vocabularies hold " B" as one token, and the model has only seen that one here
+        spellings.insert(0, (prefix[:-1], " "))
+    for text, space in spellings:
+        ids = [tokenizer.encode(space + letter, add_special_tokens=False) for letter in LETTERS[:num_options]]
+        if all(len(letter) == 1 and letter[0] != tokenizer.unk_token_id for letter in ids):
+            return AnswerPlace(tokenizer.encode(text, add_special_tokens=False), [letter[0] for letter in ids])
+    raise ValueError(
+        f"The second pass reads the answer from one token, but {type(tokenizer).__name__} spells some of the letters "
+        f"{', '.join(LETTERS[:num_options])} with several. Use a tokenizer with single-token letters, or "
+        f"`second_pass: off`."
+    )
+
+
+def _token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], offset: int) -> int:
+    """Finds the token that carries character `offset` of the decoded text, by bisection over prefixes."""
+    low, high = 0, len(ids)
+    while low < high:
+        middle = (low + high) // 2
+        if len(tokenizer.decode(list(ids[:middle]), skip_special_tokens=True)) > offset:
+            high = middle
+        else:
+            low = middle + 1
+    return low - 1
+
+
+def _sibling_letters(
+    tokenizer: PreTrainedTokenizerBase, token_id: int, letter: str, num_options: int
+) -> list[int] | None:
+    token = str(tokenizer.convert_ids_to_tokens(token_id))
+    if token.count(letter) != 1:
+        return None
+    letters = LETTERS[:num_options] if letter.isupper() else LETTERS[:num_options].lower()
+    ids = [tokenizer.convert_tokens_to_ids(token.replace(letter, other)) for other in letters]
+    known = [other for other in ids if isinstance(other, int) and other != tokenizer.unk_token_id]
+    return known if len(set(known)) == num_options else None

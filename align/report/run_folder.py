@@ -1,0 +1,162 @@
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.errors import RunFolderError
+
+_TABLES_READ = 24  # a long run writes thousands of tables; these, spread evenly, are enough to sample from
+
+
+@dataclass(frozen=True)
+class Series:
+    """One logged quantity over optimizer steps, `(S,)` each."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float64]
+
+    def recent(self) -> float:
+        """Returns the mean of the last quarter, ignoring steps at which nothing was measured."""
+        tail = self.values[-max(1, len(self.values) // 4) :]
+        return float(np.nanmean(tail)) if np.isfinite(tail).any() else float("nan")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """What a training run left behind, read once."""
+
+    path: Path
+    recipe_text: str
+    recipe: dict[str, Any]
+    versions: dict[str, Any]
+    metrics: dict[str, Series]
+    completions: list[dict[str, Any]] = field(default_factory=list)
+    evaluation: dict[str, Any] | None = None
+    broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
+
+
+def read_run_folder(path: Path) -> RunFolder:
+    """Reads a run folder; completions and `evaluation.json` may be missing, the rest may not.
+
+    Raises:
+        RunFolderError: If the folder or a file is missing, empty or broken; the message names the file and the line.
+    """
+    if not path.is_dir():
+        raise RunFolderError(
+            f"`run_dir` must be a folder that `align train` wrote, got {str(path)!r}: no such folder."
+        )
+    recipe_text = _read(path / "recipe.yaml")
+    metrics, broken_lines = read_metrics(path / "metrics.jsonl")
+    evaluation = path / "evaluation.json"
+    return RunFolder(
+        path=path,
+        recipe_text=recipe_text,
+        recipe=_parse_recipe(path / "recipe.yaml", recipe_text),
+        versions=_read_object(path / "versions.json"),
+        metrics=metrics,
+        completions=read_completions(path / "completions"),
+        evaluation=_read_object(evaluation) if evaluation.exists() else None,
+        broken_lines=broken_lines,
+    )
+
+
+def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
+    """Reads `metrics.jsonl` into one series per key, and lists the lines that are not JSON.
+
+    A process killed while it writes leaves such a line, and a resumed run appends behind it. A resumed run also logs
+    some steps twice; the later line counts.
+
+    Raises:
+        RunFolderError: If a line is JSON but no logged step, or no line can be read.
+    """
+    points: dict[str, dict[int, float]] = {}
+    broken = []
+    for number, line in enumerate(_read(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            broken.append(number)
+            continue
+        step = _step(path, number, record)
+        for key, value in record.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                points.setdefault(key, {})[step] = float(value)
+    if not points:
+        raise RunFolderError(f"{path}: no line is JSON, so this is not a log of `align train`.")
+    return _as_series(points), broken
+
+
+def read_completions(folder: Path) -> list[dict[str, Any]]:
+    """Reads the rows of the completions tables, in step order; at most a fixed number of tables, spread evenly."""
+    files = sorted(folder.glob("completions_*.parquet"))
+    if not files:
+        return []
+    import pyarrow.parquet as parquet
+
+    picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, _TABLES_READ)})
+    rows: list[dict[str, Any]] = []
+    for index in picked:
+        try:
+            rows += parquet.read_table(files[index]).to_pylist()
+        except (OSError, ValueError) as error:
+            raise RunFolderError(
+                f"{files[index]} is not a readable parquet table: {error} Delete it if the run was killed."
+            ) from None
+    return sorted(rows, key=lambda row: row.get("step", 0))
+
+
+def _as_series(points: Mapping[str, Mapping[int, float]]) -> dict[str, Series]:
+    ordered = {key: sorted(values.items()) for key, values in points.items() if key != "step"}
+    return {
+        key: Series(np.array([step for step, _ in pairs]), np.array([value for _, value in pairs]))
+        for key, pairs in ordered.items()
+    }
+
+
+def _step(path: Path, number: int, record: Any) -> int:
+    if not isinstance(record, dict) or not isinstance(record.get("step"), int | float):
+        raise RunFolderError(
+            f"{path}, line {number}: a logged step must be an object with a number `step`, got {str(record)[:80]}."
+        )
+    return int(record["step"])
+
+
+def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        recipe = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RunFolderError(f"{path} is not YAML: {error}") from None
+    if not isinstance(recipe, dict):
+        raise RunFolderError(f"{path} must hold `key: value` lines, got a {type(recipe).__name__}.")
+    return recipe
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    if not isinstance(value, dict):
+        raise RunFolderError(f"{path} must hold a JSON object, got a {type(value).__name__}.")
+    return value
+
+
+def _read(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise RunFolderError(
+            f"{path.name} is missing in {str(path.parent)!r}. A run folder holds recipe.yaml, versions.json and "
+            "metrics.jsonl; give the `output_dir` of a run that logged at least one step."
+        ) from None
+    if not text.strip():
+        raise RunFolderError(f"{path} is empty. A report needs a run that logged at least one step.")
+    return text

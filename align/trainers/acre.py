@@ -1,0 +1,203 @@
+"""ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
+
+import inspect
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+
+from align.configs.acre import ACREConfig
+from align.generation.answer_place import AnswerPlace, answer_place, retokenised_place
+from align.generation.second_pass import SecondPassRow, count_batches, score_letters
+from align.generation.vllm_engine import cpu_rollouts
+from align.generation.vllm_second_pass import second_answers
+from align.trainers._outcomes import AnsweredRow, outcome_metrics, table_columns
+from rewards.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
+from rewards.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.traces import scrub_letters
+
+Prompt = str | list[dict[str, Any]]
+
+
+class ACRETrainer(GRPOTrainer):
+    """GRPO with a second answer from the same trace after the options are shuffled.
+
+    Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, the columns
+    `first_choice` and `second_choices` (indices into the row's `options`) are added to the rows. Sampling, advantages,
+    loss and checkpoints are TRL's, and no gradient flows through the second pass. When no reward can depend on the
+    second answer, no second pass is made and the losses are those of `GRPOTrainer`.
+
+    Rows need the columns `prompt`, `question`, `options` (texts) and `answer` (index of the right option).
+
+    Args:
+        *args: As in `GRPOTrainer`.
+        render_prompt: Renders a question and its options, in the order given, as a prompt; the function that made the
+            column `prompt`.
+        **kwargs: As in `GRPOTrainer`.
+    """
+
+    _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
+    _name = "ACRE"
+    args: ACREConfig
+    model: PreTrainedModel
+
+    def __init__(self, *args: Any, render_prompt: Callable[[str, Sequence[str]], Prompt], **kwargs: Any) -> None:
+        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
+        if not isinstance(config, ACREConfig):
+            raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
+        with cpu_rollouts(config):
+            super().__init__(*args, **kwargs)
+        self.render_prompt = render_prompt
+        self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        """Checks the columns once, on the first training row, rather than after the first generation.
+
+        Raises:
+            ValueError: If a column is missing, or `render_prompt` does not give the prompt that the row has.
+        """
+        row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
+        missing = [name for name in ("prompt", "question", "options", "answer") if name not in row]
+        if missing:
+            raise ValueError(
+                f"ACRE needs the columns prompt, question, options and answer; the train dataset has no "
+                f"{', '.join(missing)} (columns: {', '.join(row)}). `align.data.rows.questions_to_rows` makes them."
+            )
+        rendered = self.render_prompt(row["question"], row["options"])
+        if rendered != row["prompt"]:
+            raise ValueError(
+                f"`render_prompt` must give the prompts of the train dataset, else the second pass asks another "
+                f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
+            )
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        rows, responses = self._first_answers(inputs, completions)
+        if self.args.second_pass != "off":
+            started = time.perf_counter()
+            rows = self._ask_again(inputs, rows, responses, completions, completion_ids_list)
+            self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)
+        self._log_outcomes(rows)
+        answers = [{"first_choice": row.first, "second_choices": row.second} for row in rows]
+        inputs = [given | answer for given, answer in zip(inputs, answers, strict=True)]
+        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return rewards
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does, with the second pass as a share of the step."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        seconds, step_times = metrics.get("acre/second_pass_seconds"), metrics.get("step_time")
+        if seconds and step_times:
+            metrics["acre/second_pass_share"] = [sum(seconds) / sum(step_times)]
+        super().log(logs, start_time)
+
+    def _first_answers(
+        self, inputs: list[dict[str, Any]], completions: list[Any]
+    ) -> tuple[list[AnsweredRow], list[Response]]:
+        rows, responses = [], []
+        for given, completion in zip(inputs, completions, strict=True):
+            response = parse_response(completion_text(completion), self.response_format)
+            first = parse_choice(response.answer, given["options"])
+            rows.append(AnsweredRow(given["options"], given["answer"], response.trace, first, None, []))
+            responses.append(response)
+        return rows, responses
+
+    def _ask_again(
+        self,
+        inputs: list[dict[str, Any]],
+        rows: list[AnsweredRow],
+        responses: list[Response],
+        completions: list[Any],
+        completion_ids_list: list[Any],
+    ) -> list[AnsweredRow]:
+        """Adds the second answers; every rank takes part, also with nothing to ask."""
+        questions: list[SecondPassRow] = []
+        owners: list[tuple[int, tuple[int, ...]]] = []
+        prompt_ids: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        answered = list(rows)
+        for i, (given, row, response) in enumerate(zip(inputs, rows, responses, strict=True)):
+            if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
+                continue
+            if not can_shuffle(row.options):  # nothing to shuffle: the row is rewarded as in GRPO
+                answered[i] = row._replace(second=[row.first] * self.args.num_shuffles)
+                continue
+            permutations = self._permutations(given, i)
+            answered[i] = row._replace(second=[], permutations=permutations)
+            place = self._place(completion_ids_list[i], completion_text(completions[i]), response, row)
+            for permutation in permutations:
+                key = (given["question"], permutation)
+                if key not in prompt_ids:
+                    prompt_ids[key] = self._shuffled_prompt_ids(given, permutation)
+                questions.append(SecondPassRow(prompt_ids[key], place.prefix_ids, place.letter_ids))
+                owners.append((i, permutation))
+        for (i, permutation), scores in zip(owners, self._score(questions), strict=True):
+            shown = max(range(len(scores)), key=scores.__getitem__)  # greedy, the first letter wins a tie
+            seconds = answered[i].second
+            if seconds is not None:
+                seconds.append(to_content(shown, permutation))
+        return answered
+
+    def _is_needed(self, first_is_correct: bool) -> bool:
+        return self.args.second_pass_rows == "all" or any(
+            _depends_on_second(reward, first_is_correct) for reward in self.reward_funcs
+        )
+
+    def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
+        """Draws the shuffles of a row from its question and the step, so that ranks and resumed runs agree."""
+        scope = f"{self.accelerator.process_index}/{index}" if self.args.permutation_scope == "row" else "group"
+        seed = f"{self.args.seed}/{self.state.global_step}/{self._step}/{given['question']}/{scope}"
+        rng = random.Random(seed)
+        return [
+            draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
+            for _ in range(self.args.num_shuffles)
+        ]
+
+    def _place(self, completion_ids: list[int], text: str, response: Response, row: AnsweredRow) -> AnswerPlace:
+        if self.args.scrub_letters and response.trace is not None:
+            prefix = text[: response.answer_start].replace(
+                response.trace, scrub_letters(response.trace, row.options), 1
+            )
+            return retokenised_place(self._tokenizer, prefix, len(row.options))
+        return answer_place(self._tokenizer, completion_ids, text, response, len(row.options))
+
+    def _shuffled_prompt_ids(self, given: dict[str, Any], permutation: tuple[int, ...]) -> list[int]:
+        prompt = self.render_prompt(given["question"], permute(given["options"], permutation))
+        prompt_ids, _, _ = self._tokenize_prompts([prompt])
+        return list(prompt_ids[0])
+
+    def _score(self, questions: list[SecondPassRow]) -> list[list[float]]:
+        backend = self.args.second_pass
+        if backend == "vllm" or (backend == "auto" and self.use_vllm):
+            answers = second_answers(self.vllm_generation, questions)
+            if answers.cached_token_share is not None:
+                self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
+            return answers.log_probs
+        batch_size = self.args.second_pass_batch_size
+        own = torch.tensor([count_batches(len(questions), batch_size)], device=self.accelerator.device)
+        return score_letters(
+            self.model,
+            questions,
+            pad_token_id=self._tokenizer.pad_token_id,
+            batch_size=batch_size,
+            num_batches=int(self.accelerator.gather(own).max()),
+        )
+
+    def _log_outcomes(self, rows: list[AnsweredRow]) -> None:
+        for name, values in outcome_metrics(rows).items():
+            self._pending_metrics[name].extend(values)
+        columns = [table_columns(row) for row in rows]
+        for name in columns[0]:
+            self._log_completion_extra(name, [column[name] for column in columns])
+
+
+def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:
+    """Asks a reward whether it depends on the second answer; a plain function does if it names the column."""
+    if hasattr(reward, "needs_second_answer"):
+        return bool(reward.needs_second_answer(first_is_correct))
+    return not isinstance(reward, torch.nn.Module) and "second_choices" in inspect.signature(reward).parameters

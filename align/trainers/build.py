@@ -1,0 +1,58 @@
+"""From a parsed recipe to a trainer."""
+
+from collections.abc import Callable
+from typing import Any
+
+from datasets import Dataset
+from transformers import Trainer
+
+from align.checks.data import Loaded
+from align.configs.acre import ACREConfig
+from align.configs.recipe import Recipe
+from align.trainers.acre import ACRETrainer
+
+Rewards = list[Callable[..., Any]]
+
+
+def build_trainer(recipe: Recipe, data: Loaded, rewards: Rewards) -> Trainer:
+    """Builds the trainer of a recipe's method from data and rewards that were checked before."""
+    return BUILDERS[recipe.method](recipe, data, rewards)
+
+
+def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
+    """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
+    settings = {"log_completions": True, "num_completions_to_print": 0} | recipe.training
+    return ACRETrainer(
+        model=recipe.model.model_name_or_path,
+        reward_funcs=rewards,
+        args=ACREConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)}),
+        train_dataset=Dataset.from_list(data.rows),
+        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        peft_config=_peft_config(recipe),
+        render_prompt=data.template.render,
+    )
+
+
+BUILDERS: dict[str, Callable[[Recipe, Loaded, Rewards], Trainer]] = {"acre": build_acre}
+
+
+def _model_kwargs(recipe: Recipe) -> dict[str, Any]:
+    model = recipe.model
+    kwargs = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
+    given = recipe.training.get("model_init_kwargs") or {}
+    return {"dtype": model.dtype} | {key: value for key, value in kwargs.items() if value is not None} | given
+
+
+def _peft_config(recipe: Recipe) -> Any | None:
+    if not recipe.model.use_peft:
+        return None
+    from peft import LoraConfig
+
+    model = recipe.model
+    return LoraConfig(
+        r=model.lora_r,
+        lora_alpha=model.lora_alpha,
+        lora_dropout=model.lora_dropout,
+        target_modules=model.lora_target_modules,
+        task_type="CAUSAL_LM",
+    )

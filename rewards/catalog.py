@@ -1,0 +1,167 @@
+"""Finds the reward a recipe names: a built-in name, a dotted path, or a function in a file."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from rewards._loading import find_dotted, find_in_file
+from rewards.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
+from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+
+REWARDS = {
+    "accuracy": "rewards.accuracy.Accuracy",
+    "answer_consistency": "rewards.consistency.AnswerConsistency",
+    "format": "rewards.format.Format",
+    "length": "rewards.length.Length",
+}
+
+
+def resolve_reward(
+    spec: str,
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    base_dir: Path | str | None = None,
+    response_format: ResponseFormat = DEFAULT_FORMAT,
+) -> Callable[..., Any]:
+    """Finds and builds a reward.
+
+    A class is called with `kwargs`, and so is a factory: a function that takes none of `prompts`, `completions`,
+    `completion_ids` and has no `**kwargs`. A plain reward function is returned as it is, or bound to `kwargs`. What is
+    returned can be pickled, also for a process that has not loaded the file.
+
+    Args:
+        spec: A name in `REWARDS`, `package.module.function`, or `path/to/file.py:function`.
+        kwargs: Settings of the reward.
+        base_dir: Folder that file paths are relative to; after it, the current folder is tried.
+        response_format: Tags of the response, for built-in rewards that read it.
+
+    Raises:
+        ValueError: If there is no such reward, or a setting does not fit; the message says what would.
+
+    Example:
+        >>> resolve_reward("length", {"max_length": 100, "margin": 20}).__name__
+        'length'
+    """
+    settings = dict(kwargs or {})
+    if spec in REWARDS:
+        factory = find_dotted(REWARDS[spec])
+        if "response_format" in inspect.signature(factory).parameters:
+            settings.setdefault("response_format", response_format)
+        return _build(spec, factory, settings)
+    if ":" in spec or spec.endswith(".py"):
+        spec, found = find_in_file(spec, base_dir)
+    elif "." in spec:
+        found = find_dotted(spec)
+    else:
+        raise ValueError(
+            f"Unknown reward {spec!r}. Known rewards: {', '.join(REWARDS)}.{_did_you_mean(spec, REWARDS)} "
+            "Your own is named `path/to/file.py:function` or `package.module.function`."
+        )
+    if not callable(found):
+        raise ValueError(f"Reward {spec!r} is a {type(found).__name__}, not a function or class.")
+    if _is_factory(found):
+        return _bind(_build(spec, found, settings), spec, settings, {})
+    _check_settings(spec, found, settings)
+    return _bind(found, spec, settings, settings)
+
+
+class BoundReward:
+    """A reward with its settings, which pickles as the spec it was made from and not by module name."""
+
+    def __init__(
+        self, func: Callable[..., Any], spec: str, settings: Mapping[str, Any], bound: Mapping[str, Any]
+    ) -> None:
+        self.__name__ = reward_name(func)
+        self.__signature__ = _signature_without(func, bound)
+        self._func = func
+        self._spec = spec
+        self._settings = dict(settings)
+        self._bound = dict(bound)
+
+    def __call__(self, *args: Any, **columns: Any) -> Any:
+        """Calls the reward with its settings added to the columns."""
+        return self._func(*args, **columns | self._bound)
+
+    def __getattr__(self, name: str) -> Any:
+        """Looks up what the wrapper lacks on the reward itself, such as `needs_second_answer`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._func, name)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, dict[str, Any]]]:
+        """Pickles as the call that finds the reward again."""
+        return resolve_reward, (self._spec, self._settings)
+
+
+class AsyncBoundReward(BoundReward):
+    """A `BoundReward` around a coroutine function; TRL awaits it."""
+
+    async def __call__(self, *args: Any, **columns: Any) -> Any:
+        """Awaits the reward with its settings added to the columns."""
+        return await self._func(*args, **columns | self._bound)
+
+
+def _bind(
+    func: Callable[..., Any], spec: str, settings: Mapping[str, Any], bound: Mapping[str, Any]
+) -> Callable[..., Any]:
+    if ":" not in spec and not bound:
+        return func  # importable everywhere: pickles by itself
+    return (AsyncBoundReward if is_async(func) else BoundReward)(func, spec, settings, bound)
+
+
+def _is_factory(found: Callable[..., Any]) -> bool:
+    if inspect.isclass(found):
+        return True
+    if not inspect.isfunction(found):
+        return False
+    parameters = inspect.signature(found).parameters
+    takes_columns = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return not takes_columns and not set(CALL_ARGUMENTS) & set(parameters)
+
+
+def _build(spec: str, factory: Callable[..., Any], settings: Mapping[str, Any]) -> Callable[..., Any]:
+    _check_settings(spec, factory, settings)
+    try:
+        inspect.signature(factory).bind(**settings)
+    except TypeError as error:
+        raise ValueError(f"Reward {spec!r}: {error}. Set it under `reward_kwargs`.") from error
+    try:
+        reward = factory(**settings)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Reward {spec!r}: {error}") from error
+    if not callable(reward):
+        raise ValueError(
+            f"Reward {spec!r} was called as a factory, because it takes none of {', '.join(CALL_ARGUMENTS)}, and "
+            f"returned {type(reward).__name__}. Return a reward function, or take `completions` and `**kwargs`."
+        )
+    return reward  # type: ignore[no-any-return]
+
+
+def _check_settings(spec: str, func: Callable[..., Any], settings: Mapping[str, Any]) -> None:
+    """Checks settings against named parameters; `**kwargs` of a reward are columns and take no settings."""
+    parameters = inspect.signature(func).parameters.values()
+    given_by_trainer = (*CALL_ARGUMENTS, *TRAINER_ARGUMENTS)
+    accepted = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        and parameter.name not in given_by_trainer
+    ]
+    for name in settings:
+        if name not in accepted:
+            raise ValueError(
+                f"Reward {spec!r} has no setting {name!r}. It accepts: {', '.join(accepted) or 'none'}."
+                f"{_did_you_mean(name, accepted)}"
+            )
+
+
+def _signature_without(func: Callable[..., Any], bound: Mapping[str, Any]) -> inspect.Signature:
+    signature = inspect.signature(func)
+    return signature.replace(parameters=[p for p in signature.parameters.values() if p.name not in bound])
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

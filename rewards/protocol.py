@@ -1,0 +1,35 @@
+"""The reward-function contract of TRL 1.16, in one place.
+
+TRL calls a reward with keyword arguments only: `prompts`, `completions`, `completion_ids`, every column of the data
+set (a list with one value per completion), `trainer_state`, `log_extra(column, values)` and `log_metric(name, value)`.
+It expects one number per completion; None means that the reward has nothing to say about that row.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
+
+CALL_ARGUMENTS = ("prompts", "completions", "completion_ids")
+TRAINER_ARGUMENTS = ("trainer_state", "log_extra", "log_metric")
+
+
+class RewardFunction(Protocol):
+    """What TRL calls as a reward. A coroutine function (or an object with an async `__call__`) may be used too."""
+
+    __name__: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Scores completions: one number or None for each, as a list."""
+
+
+def reward_name(func: Callable[..., Any]) -> str:
+    """Names a reward as in logs: its `__name__`, or that of its class."""
+    return str(getattr(func, "__name__", type(func).__name__))
+
+
+def is_async(func: Callable[..., Any]) -> bool:
+    """Tells whether calling a reward gives a coroutine."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(func.__call__)  # type: ignore[operator]

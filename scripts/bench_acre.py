@@ -1,0 +1,164 @@
+"""Step time of ACRE against TRL's GRPO on the same model, prompts and completions, alternating in one process.
+
+    python scripts/make_smollm2.py --out models/smollm2-135m
+    python scripts/bench_acre.py --model models/smollm2-135m --rounds 7 --json bench.json
+
+Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
+well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
+`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once) and `acre-rows` (one shuffle per
+row, so that nothing is shared). Reported is the median over rounds of the ratio to the `grpo` step of the same round.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+from align.configs.acre import ACREConfig
+from align.runs.versions import installed_versions
+from align.trainers.acre import ACRETrainer
+from rewards import answer_consistency, render_options
+from rewards.options import LETTERS
+
+WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
+
+
+def render(question: str, options: list[str]) -> str:
+    """Renders a prompt of about 120 tokens."""
+    return f"{question}\n{render_options(options)}\nThink in <think> tags, then give one letter in <answer> tags.\n"
+
+
+def make_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Makes questions about nothing, long enough."""
+    rows = []
+    for i in range(count):
+        question = f"Question {i}: " + " ".join(rng.choices(WORDS, k=64)) + "?"
+        options = [" ".join(rng.sample(WORDS, 3)) for _ in range(4)]
+        prompt = render(question, options)
+        rows.append(
+            {"prompt": prompt, "question": question, "options": options, "answer": rng.randrange(4), "id": str(i)}
+        )
+    return rows
+
+
+def fixed_response(tokenizer: Any, length: int, rng: random.Random) -> list[int]:
+    """Makes a well-formed response of exactly `length` tokens."""
+    end = tokenizer.encode(f"</think><answer>{rng.choice(LETTERS[:4])}</answer>", add_special_tokens=False)
+    start = tokenizer.encode("<think>", add_special_tokens=False)
+    middle = tokenizer.encode(" ".join(rng.choices(WORDS, k=length)), add_special_tokens=False)
+    return start + middle[: length - len(start) - len(end)] + end
+
+
+class FixedCompletions:
+    """Generates for real, then returns the same responses in every arm."""
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
+        super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        rng = random.Random(f"{self._step}")  # type: ignore[attr-defined]
+        length = self.max_completion_length  # type: ignore[attr-defined]
+        return [fixed_response(self._tokenizer, length, rng) for _ in prompt_ids], None  # type: ignore[attr-defined]
+
+
+class FixedGRPO(FixedCompletions, GRPOTrainer):
+    """TRL's trainer with fixed responses."""
+
+
+class FixedACRE(FixedCompletions, ACRETrainer):
+    """ACRE with fixed responses."""
+
+
+def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
+    """Builds one arm with its own copy of the model, and takes a first step to warm up."""
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    length = arguments.completion_tokens
+    settings: dict[str, Any] = {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": 1,
+        "per_device_train_batch_size": 8,
+        "num_generations": 8,
+        "max_completion_length": length,
+        "generation_kwargs": {"min_new_tokens": length},
+        "gradient_checkpointing": arguments.gradient_checkpointing,
+        "bf16": False,
+        "use_cpu": True,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+    data = Dataset.from_list(rows)
+    if arm == "grpo":
+        accuracy_like = [constant]
+        trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
+    else:
+        scope = "row" if arm == "acre-rows" else "group"
+        args = ACREConfig(**settings, permutation_scope=scope)
+        trainer = FixedACRE(model, [answer_consistency], args, data, processing_class=tokenizer, render_prompt=render)
+    trainer.train()
+    return trainer
+
+
+def constant(completions: list[Any], **kwargs: Any) -> list[float]:
+    """Rewards by position; what the reward is does not change the time of a step."""
+    return [float(i % 2) for i in range(len(completions))]
+
+
+def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]]) -> float:
+    """Times one whole step: generation, second pass, rewards, forward, backward, optimizer."""
+    trainer.model.train()
+    started = time.perf_counter()
+    trainer.training_step(trainer.model, batch, None)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
+    return time.perf_counter() - started
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--completion_tokens", type=int, default=64)
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    rows = make_rows(64, random.Random(0))
+    arms = ("grpo", "acre", "acre-rows")
+    trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
+    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
+    for number in range(arguments.rounds):
+        batch = [rows[number % len(rows)]] * 8
+        for arm in arms if number % 2 else reversed(arms):
+            seconds[arm].append(step_seconds(trainers[arm], batch))
+    tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
+    result = {
+        "prompt_tokens": tokens,
+        "rounds": arguments.rounds,
+        "gradient_checkpointing": arguments.gradient_checkpointing,
+    }
+    print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
+    for arm in arms:
+        ratios = [a / b for a, b in zip(seconds[arm], seconds["grpo"], strict=True)]
+        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+        result[arm] = {"median_seconds": statistics.median(seconds[arm]), "median_ratio": statistics.median(ratios)}
+        result[arm] |= {"ratio_quartiles": quartiles, "seconds": seconds[arm]}
+        print(
+            f"{arm:10s} {statistics.median(seconds[arm]):6.2f} s  ratio {statistics.median(ratios):.3f} "
+            f"(quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})"
+        )
+    if arguments.json:
+        arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+import json
+from collections import Counter
+from typing import get_args
+
+import pytest
+
+from align.configs.dataset import DatasetConfig
+from align.data import ADAPTERS, DataError, load_questions
+
+CHOICES = {"text": ["iron", "gold", "zinc"], "label": ["A", "B", "C"]}
+VIDEO = {
+    "problem_id": 12, "problem": "What rusts?", "data_type": "image", "problem_type": "multiple choice",
+    "options": ["A. iron", "B. gold"], "solution": "<answer>B</answer>", "path": "a.png", "data_source": "lab",
+}  # fmt: skip
+ROWS = {
+    "sciq": {"question": "What rusts?", "distractor3": "tin", "distractor1": "gold", "distractor2": "zinc",
+             "correct_answer": "iron", "support": "Iron rusts."},
+    "arc": {"id": "x1", "question": "What rusts?", "choices": CHOICES, "answerKey": "A"},
+    "openbookqa": {"id": "x1", "question_stem": "What rusts?", "choices": CHOICES, "answerKey": "A"},
+    "mmlu": {"question": "What rusts?", "subject": "metals", "choices": ["gold", "iron"], "answer": 1},
+    "mmlu_pro": {"question_id": 3, "question": "What rusts?", "options": ["gold", "iron"], "answer": "B",
+                 "answer_index": 1, "cot_content": "", "category": "metals", "src": "own"},
+    "video_r1": VIDEO | {"solution": "<answer>A</answer>"},
+}  # fmt: skip
+
+
+def load(tmp_path, adapter, *rows, **settings):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return load_questions(tmp_path / "rows.jsonl", adapter=adapter, **settings)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_the_right_option_survives_every_adapter(tmp_path, adapter):
+    (question,), _ = load(tmp_path, adapter, ROWS[adapter])
+    assert question.question == "What rusts?"
+    assert question.options[question.answer] == "iron"
+    assert len(set(question.options)) == len(question.options) >= 2
+
+
+def test_ids_and_groups_come_along(tmp_path):
+    found = {name: load(tmp_path, name, ROWS[name])[0][0] for name in ADAPTERS}
+    assert {name: q.id for name, q in found.items()} == {
+        "sciq": "rows-1", "arc": "x1", "openbookqa": "x1", "mmlu": "rows-1", "mmlu_pro": "3", "video_r1": "12",
+    }  # fmt: skip
+    assert {name: q.group for name, q in found.items() if q.group} == {
+        "mmlu": "metals", "mmlu_pro": "metals", "video_r1": "lab",
+    }  # fmt: skip
+
+
+def test_every_adapter_can_be_named_in_a_recipe():
+    names = get_args(get_args(DatasetConfig.model_fields["adapter"].annotation)[0])
+    assert set(names) == set(ADAPTERS) == set(ROWS)
+
+
+def test_sciq_spreads_the_right_option_over_all_places(tmp_path):
+    questions, _ = load(tmp_path, "sciq", *[ROWS["sciq"] | {"question": f"What rusts in {i}?"} for i in range(400)])
+    counts = Counter(question.answer for question in questions)
+    assert set(counts) == {0, 1, 2, 3}
+    assert all(65 < count < 135 for count in counts.values())  # 100 +- 4 standard deviations of 8.7
+    again, _ = load(tmp_path, "sciq", ROWS["sciq"] | {"question": "What rusts in 7?"})
+    assert again[0].answer == questions[7].answer
+
+
+def test_arc_labels_may_be_digits(tmp_path):
+    choices = {"text": ["iron", "gold"], "label": ["1", "2"]}
+    (question,), _ = load(tmp_path, "arc", ROWS["arc"] | {"choices": choices, "answerKey": "2"})
+    assert question.answer == 1
+
+
+def test_video_rows_carry_their_frames(tmp_path):
+    image, _ = load(tmp_path, "video_r1", VIDEO)
+    assert image[0].images == (str(tmp_path / "a.png"),)
+    assert image[0].options == ("iron", "gold")
+    frames, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "path": "a.mp4", "frames": ["a.png"] * 3})
+    assert len(frames[0].images) == 3
+    plain, _ = load(tmp_path, "video_r1", VIDEO | {"options": ["A. iron", "gold"]})
+    assert plain[0].options == ("A. iron", "gold")  # not every option has its letter, so it is part of the text
+
+
+@pytest.mark.parametrize(
+    ("adapter", "row", "message"),
+    [
+        ("sciq", {"question": "?"}, "column `distractor1`: the adapter `sciq` needs this column"),
+        ("arc", ROWS["arc"] | {"answerKey": "E"}, "`answerKey`: the answer is not among the labels.*'E'.*A, B, C"),
+        ("arc", ROWS["arc"] | {"choices": None}, "column `choices`: texts and labels do not pair up"),
+        ("arc", ROWS["arc"] | {"choices": CHOICES | {"label": ["A"]}}, "texts and labels do not pair up"),
+        ("arc", ROWS["arc"] | {"choices": {"text": []}}, "column `label`: the adapter `arc` needs this column"),
+        ("video_r1", VIDEO | {"path": None}, "an image is missing"),
+        ("mmlu", ROWS["mmlu"] | {"answer": 4}, "the answer is not among the options"),
+        ("video_r1", VIDEO | {"problem_type": "numerical"}, "the row is not multiple choice"),
+        ("video_r1", VIDEO | {"data_type": "video"}, "a video cannot be read from its path.*column `frames`"),
+        ("video_r1", VIDEO | {"solution": "<answer>3.5</answer>"}, "the solution is not one letter"),
+        ("video_r1", VIDEO | {"path": "b.png"}, "the image file does not exist"),
+    ],
+)
+def test_rows_that_break_their_schema_are_reported(tmp_path, adapter, row, message):
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, adapter, row)

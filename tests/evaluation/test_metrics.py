@@ -1,0 +1,201 @@
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from align.evaluation.metrics import (
+    Estimate,
+    accuracy,
+    bootstrap,
+    cr_wa,
+    letter_bias,
+    letter_shares,
+    mean_over_seeds,
+    option_shuffle_consistency,
+    paired_difference,
+    share,
+    trace_answer_consistency,
+    wilson,
+    wr_ca,
+)
+
+choices = st.one_of(st.none(), st.integers(0, 3))
+
+
+def test_wilson_is_the_score_interval_worked_by_hand():
+    z, k, n = 1.959964, 8, 10
+    centre = (k / n + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(0.8 * 0.2 / n + z**2 / (4 * n**2))
+    estimate = wilson(k, n)
+    assert estimate[:4] == pytest.approx((0.8, centre - half, centre + half, 10), abs=1e-5)
+
+
+def test_a_share_of_nothing_is_not_a_number():
+    estimate = wilson(0, 0)
+    assert math.isnan(estimate.value)
+    assert estimate.n == 0
+    assert str(estimate) == "no data"
+
+
+def test_more_successes_than_items_is_refused():
+    with pytest.raises(ValueError, match="got 3 of 2"):
+        wilson(3, 2)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.9])
+def test_wilson_covers_the_true_share_about_95_percent_of_the_time(share):
+    n = 60
+    estimates = [wilson(k, n) for k in range(n + 1)]
+    covered = [binom.pmf(k, n, share) for k, e in enumerate(estimates) if e.low <= share <= e.high]
+    assert 0.92 <= sum(covered) <= 0.98
+
+
+def test_paired_difference_covers_the_true_difference_about_95_percent_of_the_time():
+    rng = np.random.default_rng(0)
+    hits, gap = 0, _true_gap()
+    for seed in range(400):
+        easy = rng.random(100)  # the same question is easy or hard for both: the pairing matters
+        a, b = easy < 0.7, (easy + rng.normal(0, 0.1, 100)) < 0.6
+        estimate = paired_difference(a, b, seed=seed)
+        hits += estimate.low <= gap <= estimate.high
+    assert 0.91 <= hits / 400 <= 0.985
+
+
+def _true_gap() -> float:
+    rng = np.random.default_rng(1)
+    easy = rng.random(2_000_000)
+    return float(np.mean(easy < 0.7) - np.mean(easy + rng.normal(0, 0.1, easy.size) < 0.6))
+
+
+def test_pairing_narrows_the_interval_of_correlated_items():
+    rng = np.random.default_rng(0)
+    a = rng.random(400) < 0.6
+    b = a.copy()
+    b[:20] = False
+    paired = paired_difference(a, b)
+    shuffled = paired_difference(a, rng.permutation(b))
+    assert paired.value == pytest.approx(shuffled.value)
+    assert paired.high - paired.low < 0.5 * (shuffled.high - shuffled.low)
+
+
+def test_identical_answers_do_not_claim_certainty():
+    estimate = paired_difference([1.0] * 20, [1.0] * 20)
+    assert estimate.value == 0
+    assert estimate.low == pytest.approx(-wilson(0, 20).high)
+    assert estimate.high == pytest.approx(wilson(0, 20).high)
+
+
+def test_the_largest_possible_difference_stays_possible():
+    estimate = paired_difference([1.0] * 10, [0.0] * 10)
+    assert estimate.value == estimate.high == 1
+    assert 0 < estimate.low < 1
+
+
+def test_paired_difference_leaves_out_pairs_with_a_missing_side():
+    assert paired_difference([1, 0, 1, math.nan], [0, 0, 1, 1])[:1] == pytest.approx((1 / 3,))
+
+
+def test_paired_difference_refuses_columns_of_different_items():
+    with pytest.raises(ValueError, match=r"\(3,\), \(2,\)"):
+        paired_difference([1, 0, 1], [1, 0])
+
+
+def test_bootstrap_is_the_same_for_the_same_seed():
+    values = np.random.default_rng(0).random(50)
+    assert bootstrap(values, seed=3) == bootstrap(values, seed=3)
+    assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
+
+
+def test_the_seed_interval_is_students_t():
+    estimate = mean_over_seeds([0.1, 0.2, 0.3, 0.4, 0.5])
+    margin = 2.776445 * math.sqrt(0.025) / math.sqrt(5)
+    assert estimate[:4] == pytest.approx((0.3, 0.3 - margin, 0.3 + margin, 5), abs=1e-6)
+    assert estimate.unit == "seeds"
+
+
+def test_one_seed_has_a_value_and_no_interval():
+    estimate = mean_over_seeds([0.4])
+    assert estimate.value == 0.4
+    assert math.isnan(estimate.low)
+    assert "no interval" in str(estimate)
+
+
+def test_no_valid_answer_is_wrong():
+    assert accuracy([0, None, 2], [0, 1, 1]).tolist() == [1, 0, 0]
+
+
+def test_consistency_over_shuffles_by_hand():
+    first = [0, 1, None, 2, 3]
+    second = [[0, 0], [1, 2], [0, 0], None, []]
+    # both agree; one of two; no first answer; no trace; cannot be shuffled
+    assert share(option_shuffle_consistency(first, second)).value == 1.5 / 4
+    assert share(option_shuffle_consistency(first, second, every=True)) == wilson(1, 4)
+
+
+def test_no_first_answer_agrees_with_no_second_answer_in_nothing():
+    assert option_shuffle_consistency([None], [[None]]).tolist() == [0.0]
+
+
+def test_one_shuffle_has_wilsons_interval():
+    assert share(option_shuffle_consistency([0, 1, 2], [[0], [1], [0]])) == wilson(2, 3)
+
+
+@given(st.lists(st.tuples(choices, st.lists(choices, min_size=2, max_size=2)), min_size=2, max_size=20))
+def test_agreeing_on_every_shuffle_is_never_more_frequent_than_on_one(rows):
+    first, second = [row[0] for row in rows], [row[1] for row in rows]
+    assert (option_shuffle_consistency(first, second, every=True) <= option_shuffle_consistency(first, second)).all()
+
+
+def test_letters_are_shared_among_valid_answers():
+    assert letter_shares([0, 0, 3, None], 4).tolist() == pytest.approx([2 / 3, 0, 0, 1 / 3])
+    assert np.isnan(letter_shares([None], 2)).all()
+
+
+def test_a_letter_outside_the_options_is_refused():
+    with pytest.raises(ValueError, match=r"0\.\.1"):
+        letter_shares([2], 2)
+
+
+def test_letter_bias_is_total_variation_from_the_gold():
+    assert letter_bias([0, 0, 0, 0], [0, 1, 2, 3], 4) == pytest.approx(0.75)
+    assert letter_bias([3, 2, 1, 0], [0, 1, 2, 3], 4) == 0
+
+
+def test_a_skewed_answer_is_no_bias_where_the_gold_is_skewed_alike():
+    assert letter_bias([0, 0, 1], [0, 1, 0], 2) == 0
+
+
+def test_trace_and_answer_errors_by_hand():
+    trace = [0, 0, 1, 1, 2, None, 0]
+    answer = [0, 1, 0, 1, 3, 0, None]
+    gold = [0, 0, 0, 0, 0, 0, 0]
+    # right/right, CR-WA, WR-CA, wrong and consistent, wrong in two ways, trace states nothing, CR-WA without an answer
+    assert share(trace_answer_consistency(trace, answer)) == wilson(2, 6)
+    assert share(cr_wa(trace, answer, gold)) == wilson(2, 6)
+    assert share(wr_ca(trace, answer, gold)) == wilson(1, 6)
+
+
+@given(st.lists(st.tuples(choices, choices, st.integers(0, 3)), min_size=1, max_size=30))
+def test_the_shares_of_stated_traces_add_up_to_one(rows):
+    trace, answer, gold = ([row[i] for row in rows] for i in range(3))
+    stated = [row for row in rows if row[0] is not None]
+    if stated:
+        wrong_twice = sum(t != a and t != g and a != g for t, a, g in stated) / len(stated)
+        parts = (trace_answer_consistency(trace, answer), cr_wa(trace, answer, gold), wr_ca(trace, answer, gold))
+        assert sum(np.nanmean(part) for part in parts) + wrong_twice == pytest.approx(1)
+
+
+def test_an_estimate_survives_json():
+    estimate = mean_over_seeds([0.1, 0.2])
+    assert Estimate(*json.loads(json.dumps(estimate))) == estimate
+
+
+def test_importing_the_metrics_does_not_import_scipy():
+    code = "import sys, align.evaluation.metrics; print('scipy' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -1,0 +1,79 @@
+import math
+import random
+
+import pytest
+import torch
+
+from align.generation.second_pass import SecondPassRow
+from align.generation.vllm_second_pass import _restricted, second_answers
+
+TOLERANCE = 1e-4  # nats; both sides compute in fp32
+
+
+def make_rows(count: int, seed: int = 0) -> list[SecondPassRow]:
+    """Rows of different lengths whose K runs from 2 to 10."""
+    rng = random.Random(seed)
+    return [
+        SecondPassRow(
+            prompt_ids=[rng.randrange(3, 100) for _ in range(rng.randrange(5, 90))],
+            prefix_ids=[rng.randrange(3, 100) for _ in range(rng.randrange(0, 40))],
+            letter_ids=rng.sample(range(3, 100), 2 + i % 9),
+        )
+        for i in range(count)
+    ]
+
+
+def forward_scores(model, row: SecondPassRow) -> list[float]:
+    with torch.no_grad():
+        logits = model(torch.tensor([row.prompt_ids + row.prefix_ids])).logits[0, -1]
+    return logits[row.letter_ids].log_softmax(-1).tolist()
+
+
+@pytest.mark.slow
+def test_second_answers_are_those_of_a_plain_forward(rollout_trainer):
+    rollout_trainer.vllm_generation.sync_weights()
+    rows = make_rows(24)
+    answers = second_answers(rollout_trainer.vllm_generation, rows).log_probs
+    for row, scores in zip(rows, answers, strict=True):
+        expected = forward_scores(rollout_trainer.model, row)
+        assert scores == pytest.approx(expected, abs=TOLERANCE)
+        assert scores.index(max(scores)) == expected.index(max(expected))
+        assert sum(map(math.exp, scores)) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_letters_beyond_the_twenty_most_likely_are_never_chosen(rollout_trainer):
+    rollout_trainer.vllm_generation.sync_weights()
+    row = make_rows(1)[0]._replace(letter_ids=list(range(40, 66)))
+    scores = second_answers(rollout_trainer.vllm_generation, [row]).log_probs[0]
+    expected = forward_scores(rollout_trainer.model, row)
+    assert scores.count(-math.inf) == 6
+    assert scores.index(max(scores)) == expected.index(max(expected))
+
+
+@pytest.mark.slow
+def test_rows_that_share_a_prompt_read_it_once(rollout_trainer):
+    generation = rollout_trainer.vllm_generation
+    rng = random.Random(1)
+    prompt = [rng.randrange(3, 100) for _ in range(100)]
+    group = [row._replace(prompt_ids=prompt) for row in make_rows(8)]
+    generation.llm.reset_prefix_cache()
+    shared = second_answers(generation, group)
+    generation.llm.reset_prefix_cache()
+    unshared = second_answers(generation, make_rows(8, seed=2))
+    assert shared.cached_token_share > 0.5
+    assert unshared.cached_token_share == 0
+    generation.llm.reset_prefix_cache()
+    alone = second_answers(generation, group[-1:]).log_probs[0]
+    assert shared.log_probs[-1] == pytest.approx(alone, abs=TOLERANCE)
+
+
+@pytest.mark.slow
+def test_no_rows_give_no_answers(rollout_trainer):
+    assert second_answers(rollout_trainer.vllm_generation, []) == ([], None)
+
+
+def test_log_probs_from_before_the_restriction_are_refused():
+    row = SecondPassRow(prompt_ids=[3], prefix_ids=[], letter_ids=[5, 6])
+    with pytest.raises(ValueError, match=r"\[5, 6\] only.*\[9\] too.*--logprobs-mode processed_logprobs"):
+        _restricted([{5: -0.1, 9: -0.2}], [row])

@@ -1,0 +1,115 @@
+import json
+
+import numpy as np
+import pytest
+from written_run import metric_lines, write_run
+
+from align.report.charts import downsample
+from align.report.findings import find_problems
+from align.report.run_folder import Series, read_metrics, read_run_folder
+from align.report.samples import pick_samples
+
+
+def findings(folder, **fixed):
+    return find_problems(read_run_folder(write_run(folder, steps=40, **fixed)))
+
+
+def test_a_healthy_run_has_no_findings(tmp_path):
+    assert findings(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize(
+    ("fixed", "title", "remedy"),
+    [
+        ({"completions/clipped_ratio": 0.6}, "60 % of completions are cut off", "max_completion_length"),
+        ({"frac_reward_zero_std": 0.7, "acre/outcome_both": 0.9}, "no spread", "too easy"),
+        ({"frac_reward_zero_std": 0.7, "acre/outcome_neither": 0.9}, "no spread", "too hard"),
+        ({"frac_reward_zero_std": 0.7}, "70 % of prompt groups", "temperature"),
+        ({"acre/trace_names_letter": 0.8}, "80 % of traces name a letter", "scrub_letters"),
+        ({"acre/answer_share_A": 0.9}, "Answers favour A", "shuffle_options"),
+        ({"loss": float("nan")}, "loss is not a number from step 1", "learning_rate"),
+    ],
+)
+def test_a_planted_problem_is_found_with_its_remedy(tmp_path, fixed, title, remedy):
+    (finding,) = findings(tmp_path / "run", **fixed)
+    assert title in finding.title
+    assert remedy in finding.detail
+
+
+def test_an_early_problem_that_went_away_is_not_reported(tmp_path):
+    run = write_run(tmp_path / "run", steps=40)
+    lines = metric_lines(40)
+    for line in lines[:20]:
+        line["completions/clipped_ratio"] = 0.9
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert find_problems(read_run_folder(run)) == []
+
+
+def test_a_policy_that_stopped_answering_is_not_accused_of_favouring_letters(tmp_path):
+    shares = {
+        f"acre/answer_share_{letter}": 0.1 * share
+        for letter, share in zip("ABCD", (0.3, 0.25, 0.25, 0.2), strict=True)
+    }
+    assert findings(tmp_path / "run", **shares) == []
+
+
+def test_a_run_killed_while_writing_and_resumed_is_read_and_the_broken_line_named(tmp_path):
+    run = write_run(tmp_path / "run", steps=5)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo{"step": 6, "loss": 0.1}\n{"step": 7, "loss": 0.1}\n')
+    folder = read_run_folder(run)
+    assert folder.metrics["loss"].steps.tolist() == [1, 2, 3, 4, 5, 7]
+    assert "line 6: not JSON" in find_problems(folder)[0].detail
+
+
+def test_steps_repeated_after_a_resume_count_once_as_last_logged(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [(1, 0.1), (2, 0.2), (3, 0.3), (2, 0.7), (3, 0.8)]
+    path.write_text("\n".join(json.dumps({"step": step, "loss": loss, "epoch": None}) for step, loss in rows))
+    metrics, broken = read_metrics(path)
+    assert metrics["loss"].steps.tolist() == [1, 2, 3]
+    assert metrics["loss"].values.tolist() == [0.1, 0.7, 0.8]
+    assert broken == []
+    assert "epoch" not in metrics
+
+
+def test_downsampling_keeps_the_mean_and_the_extremes():
+    values = np.sin(np.arange(10_000))
+    values[5_000] = 9.0
+    steps, mean, low, high = downsample(Series(np.arange(10_000), values), max_points=100)
+    assert len(steps) == 100
+    assert mean.mean() == pytest.approx(values.mean())
+    assert high.max() == 9.0
+    assert low.min() == values.min()
+
+
+def test_a_short_series_is_drawn_as_logged():
+    steps, mean, low, high = downsample(Series(np.array([1, 5, 9]), np.array([0.1, np.nan, 0.3])))
+    assert steps.tolist() == [1, 9]
+    assert mean.tolist() == low.tolist() == high.tolist() == [0.1, 0.3]
+
+
+def row(step: int, first: str, second: str | None, advantage: float) -> dict[str, object]:
+    outcome = "both" if first == second else "first_only"
+    return {"step": step, "first_answer": first, "second_answers": second, "outcome": outcome, "advantage": advantage}
+
+
+def test_samples_lead_with_the_disagreeing_rows_that_were_rewarded_most():
+    rows = [
+        row(1, "A", "A", 3.0),
+        *(row(2, "A", "B", advantage) for advantage in (0.5, 2.0, -1.0)),
+        row(3, "A", "A", 0.0),
+    ]
+    picked = pick_samples(rows, limit=4)
+    assert [sample.rewards["advantage"] for sample in picked] == ["2.00", "0.50", "0.00", "3.00"]
+    assert [sample.why for sample in picked] == ["disagreeing", "disagreeing", "last", "first"]
+
+
+def test_two_wrong_answers_that_differ_disagree():
+    assert pick_samples([row(1, "C", "B", 0.0)])[0].disagrees
+    assert not pick_samples([row(1, "C", "C", 0.0)])[0].disagrees
+
+
+def test_no_row_is_sampled_twice():
+    rows = [row(step, "A", "B", float(step)) for step in range(7)]
+    assert len({sample.step for sample in pick_samples(rows)}) == len(pick_samples(rows)) == 7

@@ -1,0 +1,165 @@
+import json
+import re
+import shutil
+import subprocess
+import time
+
+import pandas as pd
+import pytest
+from written_run import EVALUATION, completion_rows, write_run
+
+from align.errors import RunFolderError
+from align.report import build_comparison, build_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = '</pre><script>document.title = "owned"</script><img src="x" onerror="document.title=\'owned\'"> {{ 7 * 7 }}'
+
+
+def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions(tmp_path):
+    run = write_run(tmp_path / "acre-run")
+    (run / "evaluation.json").write_text(json.dumps(EVALUATION))
+    out = build_report(run)
+    page = out.read_text()
+    assert out == run / "report.html"
+    assert "HuggingFaceTB/SmolLM2-135M-Instruct" in page
+    assert "1.0 x answer_consistency, 0.1 x format" in page
+    assert "2.13.0+cpu" in page
+    assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
+    assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
+    assert re.search(r'class="estimate">0\.00 <span>', page), "an interval that holds 0 is not bold"
+    assert page.count("<svg ") == 11
+    assert page.count('class="sample"') == 40
+    assert "first only" in page
+
+
+def test_a_comparison_draws_one_line_per_run(tmp_path):
+    runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("GRPO", "ACRE"))}
+    page = build_comparison(runs, EVALUATION, tmp_path / "new" / "comparison.html").read_text()
+    legends = re.findall(r'class="legend">(.*?)</div>', page)
+    assert len(legends) == 6
+    assert all("GRPO <b>" in legend and "ACRE <b>" in legend for legend in legends)
+    assert page.count('class="sample"') == 40
+
+
+def test_a_page_asks_for_nothing_from_outside_and_holds_no_script(tmp_path):
+    page = build_report(write_run(tmp_path / "run", trace=HOSTILE)).read_text()
+    assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|<(script|img|link|iframe|object)\b", page, re.IGNORECASE)
+    assert "default-src 'none'" in page
+    assert "&lt;script&gt;" in page
+    assert "{{ 7 * 7 }}" in page
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium (apt-get install chromium)")
+def test_a_script_in_a_completion_does_not_run_in_a_browser(tmp_path):
+    page = build_report(write_run(tmp_path / "run", trace=HOSTILE))
+    # Without the policy that forbids scripts: escaping alone must hold.
+    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()))
+    assert "<title>ACRE: run</title>" in dump_dom(page, tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium (apt-get install chromium)")
+def test_the_browser_would_have_run_that_script(tmp_path):
+    page = tmp_path / "unescaped.html"
+    page.write_text(f"<!DOCTYPE html><title>ACRE: run</title><pre>{HOSTILE}</pre>")
+    assert "<title>owned</title>" in dump_dom(page, tmp_path)
+
+
+def dump_dom(page, folder):
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_ten_thousand_steps_make_a_small_page_quickly(tmp_path):
+    run = write_run(tmp_path / "run", steps=10_000)
+    started = time.process_time()
+    page = build_report(run)
+    assert time.process_time() - started < 15
+    assert page.stat().st_size < 1_000_000
+
+
+def test_long_completions_do_not_make_a_long_page(tmp_path):
+    page = build_report(write_run(tmp_path / "run", trace="word " * 100_000)).read_text()
+    assert len(page) < 1_500_000
+    assert "more characters in the completions table" in page
+
+
+def test_two_reports_of_a_run_are_the_same_file(tmp_path):
+    run = write_run(tmp_path / "run")
+    assert build_report(run).read_bytes() == build_report(run, tmp_path / "again.html").read_bytes()
+
+
+def test_a_run_without_completions_says_how_to_save_them(tmp_path):
+    run = write_run(tmp_path / "run")
+    shutil.rmtree(run / "completions")
+    assert "log_completions: true" in build_report(run).read_text()
+
+
+def test_a_run_of_plain_grpo_has_a_report(tmp_path):
+    run = write_run(tmp_path / "run")
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    plain = [{key: value for key, value in line.items() if not key.startswith("acre/")} for line in lines]
+    (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, plain)))
+    own = ["trace", "first_answer", "second_answers", "permutation", "outcome"]
+    for path in (run / "completions").iterdir():
+        pd.DataFrame(completion_rows(1)).drop(columns=own).to_parquet(path)
+    page = build_report(run).read_text()
+    assert "Outcome of the two passes" not in page
+    assert "lowest reward" in page
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "versions.json", "metrics.jsonl"])
+def test_a_missing_or_empty_file_is_named(tmp_path, name):
+    run = write_run(tmp_path / "run")
+    (run / name).write_text(" \n")
+    with pytest.raises(RunFolderError, match=f"{name} is empty"):
+        build_report(run)
+    (run / name).unlink()
+    with pytest.raises(RunFolderError, match=f"{name} is missing"):
+        build_report(run)
+    assert not (run / "report.html").exists()
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RunFolderError, match="no such folder"):
+        build_report(tmp_path / "nowhere")
+
+
+def test_a_log_without_a_readable_line_is_refused(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    (run / "metrics.jsonl").write_text("step,loss\n1,0.5\n")
+    with pytest.raises(RunFolderError, match="no line is JSON"):
+        build_report(run)
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '{"loss": 1.0}'])
+def test_a_metrics_line_that_is_no_step_is_named(tmp_path, line):
+    run = write_run(tmp_path / "run", steps=3)
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text("\n".join([lines[0], line, *lines[1:]]))
+    with pytest.raises(RunFolderError, match=r"metrics\.jsonl, line 2"):
+        build_report(run)
+
+
+def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    (run / "evaluation.json").write_text('{"ACRE": {"summary": {"accuracy": 0.5}}}')
+    with pytest.raises(ValueError, match=r"`accuracy` of 'ACRE' .* got 0\.5"):
+        build_report(run)
+    (run / "completions" / "completions_00001.parquet").write_bytes(b"")
+    with pytest.raises(RunFolderError, match=r"completions_00001\.parquet"):
+        build_report(run)
+
+
+def test_a_comparison_of_nothing_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="at least one run folder"):
+        build_comparison({}, {}, tmp_path / "out.html")

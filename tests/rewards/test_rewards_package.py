@@ -1,0 +1,33 @@
+import subprocess
+import sys
+import time
+
+import rewards
+
+HEAVY = {"torch", "trl", "transformers", "datasets", "pandas", "scipy", "align"}
+LIST_IMPORTS = """
+import sys
+before = set(sys.modules)
+import rewards
+print(*{name.split(".")[0] for name in set(sys.modules) - before})
+"""
+
+
+def test_every_public_name_exists_once():
+    assert len(set(rewards.__all__)) == len(rewards.__all__)
+    assert all(hasattr(rewards, name) for name in rewards.__all__)
+
+
+def test_import_loads_nothing_heavy():
+    done = subprocess.run([sys.executable, "-c", LIST_IMPORTS], capture_output=True, text=True, check=True)
+    assert "rewards" in done.stdout.split()
+    assert not HEAVY & set(done.stdout.split())
+
+
+def test_import_takes_less_than_three_tenths_of_a_second():
+    def seconds(code):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        return time.perf_counter() - started
+
+    assert min(seconds("import rewards") for _ in range(3)) - min(seconds("pass") for _ in range(3)) < 0.3

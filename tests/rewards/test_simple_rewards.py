@@ -1,0 +1,86 @@
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trl.rewards import get_soft_overlong_punishment
+
+import rewards
+from rewards.accuracy import Accuracy
+from rewards.format import Format
+from rewards.length import Length
+from rewards.responses import ResponseFormat
+
+GOOD = "<think>Iron rusts.</think><answer>B</answer>"
+TEXTS = [GOOD, "<think>a</think><answer>A</answer>", "Answer: gold", "<answer>A</answer><answer>B</answer>", "D", ""]
+OPTIONS = [["iron", "gold"]] * len(TEXTS)
+
+
+def messages(texts):
+    return [[{"role": "assistant", "content": text}] for text in texts]
+
+
+@pytest.mark.parametrize("completions", [TEXTS, messages(TEXTS)], ids=["plain", "conversational"])
+def test_accuracy_rewards_the_one_right_answer(completions):
+    scores = rewards.accuracy(completions=completions, options=OPTIONS, answer=[1] * len(TEXTS), id=["x"] * len(TEXTS))
+    assert scores == [1.0, 0.0, 1.0, 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("completions", [TEXTS, messages(TEXTS)], ids=["plain", "conversational"])
+def test_format_rewards_form_whatever_the_answer(completions):
+    assert rewards.format(completions=completions, answer=[1] * len(TEXTS)) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+
+
+def test_accuracy_skips_rows_without_gold_and_refuses_gold_letters():
+    assert rewards.accuracy([GOOD, GOOD], OPTIONS[:2], [None, 1]) == [None, 1.0]
+    with pytest.raises(TypeError, match="`answer` must hold 0-based indices into `options`, got 'B'"):
+        rewards.accuracy([GOOD], OPTIONS[:1], ["B"])
+    with pytest.raises(TypeError, match="got True"):
+        rewards.accuracy([GOOD], OPTIONS[:1], [True])
+
+
+def test_tags_are_the_rewards_own():
+    tags = ResponseFormat("reason", "final")
+    text = "<reason>a</reason><final>B</final>"
+    assert Accuracy(tags)([text], OPTIONS[:1], [1]) == [1.0]
+    assert Format(tags)([text]) == [1.0]
+    assert rewards.accuracy([text], OPTIONS[:1], [1]) == rewards.format([text]) == [0.0]
+
+
+@pytest.mark.parametrize("reward", [rewards.accuracy, rewards.answer_consistency, rewards.format, Length(10)])
+def test_rewards_pickle_and_carry_their_catalog_name(reward):
+    assert pickle.loads(pickle.dumps(reward)).__name__ == reward.__name__
+    assert reward.__name__ in rewards.REWARDS
+
+
+@given(st.integers(1, 60), st.integers(0, 60), st.integers(0, 100))
+def test_length_in_tokens_is_trls_soft_overlong_punishment(max_length, margin, length):
+    margin = min(margin, max_length)
+    ids = [[7] * length]
+    expected = get_soft_overlong_punishment(max_length, margin)(completion_ids=ids)
+    assert Length(max_length, margin)([""], completion_ids=ids) == pytest.approx(expected)
+
+
+def test_length_in_characters_counts_the_text():
+    reward = Length(max_length=10, margin=4, unit="characters")
+    texts = ["x" * 6, "x" * 7, "x" * 10, "x" * 11]
+    assert reward(texts) == reward(messages(texts), completion_ids=[[1]] * 4) == [0.0, -0.25, -1.0, -1.0]
+
+
+def test_length_needs_what_it_counts():
+    with pytest.raises(ValueError, match="needs `completion_ids`"):
+        Length(10)(["text"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"max_length": 0}, "`max_length` must be at least 1"),
+        ({"max_length": 5, "margin": 6}, "between 0 and `max_length`"),
+        ({"max_length": "5"}, "must be a whole number of tokens, got '5'"),
+        ({"max_length": 5, "unit": "words"}, "one of tokens, characters"),
+    ],
+)
+def test_lengths_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Length(**settings)

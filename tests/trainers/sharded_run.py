@@ -1,0 +1,86 @@
+"""Trains ACRE two steps under whatever launcher started it; run by test_distributed.py in two processes."""
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from tiny import tiny_tokenizer
+from transformers import AutoModelForCausalLM
+
+from align.configs.acre import ACREConfig
+from align.trainers.acre import ACRETrainer
+from rewards import AnswerConsistency, render_options
+
+PROBE = torch.arange(3, 23)[None]
+
+
+def render(question, options):
+    return f"{question}\n{render_options(options)}\n"
+
+
+def make_rows():
+    rng = random.Random(0)
+    rows = []
+    for i in range(16):
+        options = [str(n) for n in rng.sample(range(10, 99), 4)]
+        question = f"q{i}?"
+        rows.append({"prompt": render(question, options), "question": question, "options": options, "answer": i % 4})
+    return rows
+
+
+class UnevenRanks(ACRETrainer):
+    """Gives rank 0 answers and rank 1 none, so that only one of them has questions to ask again."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        completion_ids, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        if self.accelerator.process_index == 1:
+            return completion_ids, logps
+        texts = [f"<think>{i}</think><answer>{'ABCD'[i % 4]}</answer>" for i in range(len(prompt_ids))]
+        return [self._tokenizer.encode(text) for text in texts], logps
+
+
+def main(model: str, folder: str, lora: str) -> None:
+    """Trains, saves, and writes what the test compares."""
+    trainer = UnevenRanks(
+        model,
+        reward_funcs=[AnswerConsistency()],
+        args=ACREConfig(
+            output_dir=folder, max_steps=2, per_device_train_batch_size=4, num_generations=4, max_completion_length=8,
+            learning_rate=1e-2, logging_steps=1, save_steps=2, bf16=False, use_cpu=True, report_to="none", disable_tqdm=True,
+            second_pass_batch_size=2, model_init_kwargs={"dtype": "float32"}, log_completions=True,
+            num_completions_to_print=0,
+        ),
+        train_dataset=Dataset.from_list(make_rows()),
+        processing_class=tiny_tokenizer(),
+        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if lora == "lora" else None,
+        render_prompt=render,
+    )  # fmt: skip
+    trainer.train()
+    trainer.save_model(folder)
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    trained.eval()
+    with torch.no_grad():
+        logits = trained(input_ids=PROBE).logits  # every rank takes part: under ZeRO-3 each holds a part
+    if trainer.accelerator.is_main_process:
+        torch.save(logits, Path(folder) / "logits.pt")
+        facts = {"history": trainer.state.log_history, "processes": trainer.accelerator.num_processes}
+        facts["backend"] = str(trainer.accelerator.distributed_type)
+        plugin = trainer.accelerator.state.deepspeed_plugin
+        facts["zero_stage"] = plugin.zero_stage if plugin else 0
+        (Path(folder) / "facts.json").write_text(json.dumps(facts))
+
+
+def reload(folder: str) -> None:
+    """Prints the largest difference to the logits of the process that trained."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
+    with torch.no_grad():
+        difference = (model(input_ids=PROBE).logits - torch.load(Path(folder) / "logits.pt")).abs().max()
+    print(f"difference {difference:.2e}")
+
+
+if __name__ == "__main__":
+    reload(sys.argv[2]) if sys.argv[1] == "reload" else main(*sys.argv[1:])

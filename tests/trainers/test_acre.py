@@ -1,0 +1,279 @@
+import random
+import re
+
+import pandas as pd
+import pytest
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from tiny import tiny_model, tiny_tokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+from align.configs.acre import ACREConfig
+from align.trainers.acre import ACRETrainer
+from rewards import AnswerConsistency, render_options
+from rewards.options import LETTERS
+
+TOKENIZER = tiny_tokenizer()
+QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+
+
+def render(question, options):
+    return f"{question}\n{render_options(options)}\n"
+
+
+def make_rows(count=24, options=None, seed=0):
+    rng = random.Random(seed)
+    rows = []
+    for i in range(count):
+        texts = options or [str(number) for number in rng.sample(range(10, 99), 4)]
+        question = f"q{i}?"
+        rows.append(
+            {"prompt": render(question, texts), "question": question, "options": texts, "answer": rng.randrange(len(texts))}
+        )
+    return rows
+
+
+def by_length(completions, **kwargs):
+    return [float(len(completion) % 3) for completion in completions]
+
+
+def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, model=None, peft_config=None, **settings):
+    base = QUIET | {
+        "output_dir": str(tmp_path), "max_steps": 5, "per_device_train_batch_size": 8, "num_generations": 4,
+        "max_completion_length": 12, "learning_rate": 1e-2, "logging_steps": 1,
+    }  # fmt: skip
+    config = ACREConfig if trainer is ACRETrainer or issubclass(trainer, ACRETrainer) else GRPOConfig
+    extra = {"render_prompt": render} if config is ACREConfig else {}
+    return trainer(
+        model or tiny_model(vocabulary=len(TOKENIZER)),
+        reward_funcs=reward_funcs,
+        args=config(**base | settings),
+        train_dataset=Dataset.from_list(rows or make_rows()),
+        processing_class=TOKENIZER,
+        peft_config=peft_config,
+        **extra,
+    )
+
+
+class Scripted(ACRETrainer):
+    """Replaces what was sampled by given responses, in turn; everything after the sampling is real."""
+
+    responses = ("<think>x</think><answer>A</answer>",)
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        texts = [self.responses[i % len(self.responses)] for i in range(len(prompt_ids))]
+        return [TOKENIZER.encode(text) + [TOKENIZER.eos_token_id] for text in texts], None
+
+
+def scripted(*responses):
+    return type("ScriptedTrainer", (Scripted,), {"responses": responses})
+
+
+def answering(trainer):
+    """Samples for real, and puts the sampled tokens into a response that has an answer."""
+    sample = trainer._generate_single_turn
+
+    def generate(*args, **kwargs):
+        sampled, logps = sample(*args, **kwargs)
+        start, end = TOKENIZER.encode("<think>"), TOKENIZER.encode("</think><answer>B</answer>")
+        return [start + [i for i in ids if 3 <= i < 100] + end for ids in sampled], logps
+
+    return generate
+
+
+def losses(trainer):
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+@pytest.mark.parametrize("settings", [{}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}])
+def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
+    path = str(tmp_path / "model")  # TRL loads the reference model from where the policy came from
+    tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(path)
+    settings = settings | {"model": path, "model_init_kwargs": {"dtype": "float32"}}
+    neutral = [AnswerConsistency(both=1, first_only=1, second_only=0), by_length]
+    parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer, **settings))
+    assert len(set(parent)) == 5
+    assert losses(make_trainer(tmp_path, [by_length], second_pass="off", **settings)) == parent
+    assert losses(make_trainer(tmp_path, neutral, reward_weights=[0.0, 1.0], **settings)) == parent
+
+
+def test_the_coefficients_one_one_zero_reward_plain_accuracy(tmp_path):
+    def accuracy(first_choice, answer, **kwargs):
+        return [float(first == gold) for first, gold in zip(first_choice, answer, strict=True)]
+
+    answers = [f"<think>x</think><answer>{letter}</answer>" for letter in "ABCD"]
+    neutral = AnswerConsistency(both=1, first_only=1, second_only=0)
+    logs = [losses(make_trainer(tmp_path, [f], trainer=scripted(*answers))) for f in (accuracy, neutral)]
+    assert logs[0] == logs[1]
+
+
+def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path):
+    def texts(**settings):
+        sampled = []
+        rewards = [AnswerConsistency(), lambda completions, **kwargs: sampled.extend(completions) or by_length(completions)]
+        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], **settings)
+        trainer._generate_single_turn = answering(trainer)
+        trainer.train()
+        return sampled, trainer.state.log_history[0].get("acre/asked_again")
+
+    plain, asked = texts(second_pass="off"), texts(second_pass_rows="all")
+    assert asked[1] == 1.0
+    assert plain[0] == asked[0]
+
+
+def table(trainer, folder):
+    trainer.args.log_completions = trainer.log_completions = True
+    (folder / "completions").mkdir(exist_ok=True)
+    trainer.num_completions_to_print = 0
+    trainer.train()
+    return pd.concat([pd.read_parquet(path) for path in sorted((folder / "completions").glob("*.parquet"))])
+
+
+def second_answer_by_hand(model, row):
+    """Asks the shuffled question in one plain forward pass, from the strings of the completions table."""
+    question, *shown = re.split(r"\n[A-D]\. ", row["prompt"].rstrip("\n"))
+    order = [LETTERS.index(letter) for letter in row["permutation"]]
+    prompt = render(question, [shown[i] for i in order])
+    prefix = row["completion"].split("<answer>")[0] + "<answer>"
+    letters = torch.tensor(TOKENIZER.convert_tokens_to_ids(list(LETTERS[: len(shown)])))
+    model.eval()
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([TOKENIZER.encode(prompt + prefix)])).logits[0, -1, letters]
+    return LETTERS[order[int(logits.argmax())]]
+
+
+@pytest.mark.parametrize("scope", ["group", "row"])
+def test_second_answers_are_those_of_the_policy_on_the_shuffled_question(tmp_path, scope):
+    cls = scripted(*(f"<think>{n}</think><answer>{letter}</answer>" for n, letter in zip("1234", "ABCD", strict=True)))
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=cls, max_steps=1, permutation_scope=scope)
+    model = tiny_model(vocabulary=len(TOKENIZER))  # the weights of the first step
+    rows = table(trainer, tmp_path)
+    assert len(rows) == 8
+    for _, row in rows.iterrows():
+        assert row["second_answers"] == second_answer_by_hand(model, row)
+    orders_per_prompt = rows.groupby("prompt")["permutation"].nunique()
+    assert (orders_per_prompt == 1).all() if scope == "group" else (orders_per_prompt > 1).any()
+
+
+def test_the_table_shows_trace_answers_permutation_outcome_and_every_reward(tmp_path):
+    cls = scripted("<think>12</think><answer>A</answer>", "no tags")
+    rows = table(make_trainer(tmp_path, [AnswerConsistency(), by_length], trainer=cls, max_steps=1), tmp_path)
+    answered, silent = rows.iloc[0], rows.iloc[1]
+    assert answered["trace"] == "12"
+    assert answered["first_answer"] == "A"
+    assert sorted(answered["permutation"]) == list("ABCD")
+    assert answered["outcome"] in ("both", "first_only", "second_only", "neither")
+    assert {"answer_consistency", "by_length", "advantage", "prompt", "completion"} <= set(rows.columns)
+    assert silent[["trace", "first_answer", "second_answers", "outcome"]].isna().all()
+    assert silent["answer_consistency"] == 0.0
+
+
+def test_only_rows_whose_reward_can_depend_on_it_are_asked_again(tmp_path):
+    answers = [f"<think>x</think><answer>{letter}</answer>" for letter in "ABCD"]
+    cases = [({"second_only": 0.0}, {"first_only", "both"}), ({"first_only": 1.0}, {"second_only", "neither"})]
+    for coefficients, possible in cases:
+        trainer = make_trainer(tmp_path, [AnswerConsistency(**coefficients)], trainer=scripted(*answers), max_steps=2)
+        outcomes = set(table(trainer, tmp_path)["outcome"].dropna())
+        assert outcomes
+        assert outcomes <= possible
+
+
+def test_a_plain_function_that_names_the_column_gets_second_answers(tmp_path):
+    seen = []
+
+    def agreement(first_choice, second_choices, **kwargs):
+        seen.extend(second_choices)
+        return [float(seconds == [first]) for first, seconds in zip(first_choice, second_choices, strict=True)]
+
+    make_trainer(tmp_path, [agreement], trainer=scripted("<think>x</think><answer>B</answer>"), max_steps=1).train()
+    assert len(seen) == 8
+    assert all(seconds and 0 <= seconds[0] < 4 for seconds in seen)
+
+
+def test_several_shuffles_give_several_second_answers(tmp_path):
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, max_steps=1, num_shuffles=3)
+    rows = table(trainer, tmp_path)
+    assert (rows["second_answers"].str.split().str.len() == 3).all()
+    assert (rows["permutation"].str.split().str.len() == 3).all()
+
+
+def test_options_that_name_letters_are_rewarded_by_the_first_answer_alone(tmp_path):
+    rows = make_rows(options=["iron", "gold", "both A and B", "lead"])
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], rows, trainer=Scripted, max_steps=3)
+    outcomes = table(trainer, tmp_path)
+    assert outcomes["permutation"].isna().all()
+    assert set(outcomes["outcome"]) <= {"both", "neither"}
+
+
+def test_excluding_the_identity_always_moves_an_option(tmp_path):
+    rows = make_rows(options=["iron", "gold"])
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], rows, trainer=Scripted, max_steps=3, exclude_identity=True)
+    assert set(table(trainer, tmp_path)["permutation"]) == {"BA"}
+
+
+def test_scrubbing_changes_what_the_second_pass_reads(tmp_path):
+    answers = "<think>the answer is option B</think><answer>B</answer>"
+    scrubbed = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(answers), scrub_letters=True)
+    given = make_rows(1)[0]
+    rows, responses = scrubbed._first_answers([given], [answers])
+    place = scrubbed._place(TOKENIZER.encode(answers), answers, responses[0], rows[0])
+    assert TOKENIZER.decode(place.prefix_ids) == f"<think>the answer is option {given['options'][1]}</think><answer>"
+
+
+def test_logged_rates_add_up(tmp_path):
+    answers = [f"<think>option A</think><answer>{letter}</answer>" for letter in "AB"]
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(*answers), max_steps=2)
+    trainer.train()
+    log = trainer.state.log_history[0]
+    assert sum(log[f"acre/outcome_{name}"] for name in ("both", "first_only", "second_only", "neither")) == pytest.approx(1)
+    assert sum(log[f"acre/gold_share_{letter}"] for letter in "ABCD") == pytest.approx(1)
+    assert log["acre/answer_share_A"] == log["acre/answer_share_B"] == 0.5
+    assert log["acre/trace_names_letter"] == 1.0
+    assert log["acre/trace_quotes_answer"] == 0.0
+    assert log["acre/asked_again"] == 1.0
+    assert 0 < log["acre/second_pass_share"] < 1
+
+
+def test_lora_trains_the_adapter_with_second_answers(tmp_path):
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, peft_config=lora, max_steps=2, beta=0.1)
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    trainer.train()
+    changed = {name for name, p in trainer.model.named_parameters() if not torch.equal(p, before[name])}
+    assert trainer.state.log_history[0]["acre/asked_again"] == 1.0
+    assert all("lora" in name for name in changed)
+
+
+def test_evaluation_asks_again_too(tmp_path):
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, per_device_eval_batch_size=8)
+    metrics = trainer.evaluate(Dataset.from_list(make_rows(8, seed=1)))
+    assert metrics["eval_acre/asked_again"] == 1.0
+
+
+def test_missing_columns_and_another_prompt_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"has no options \(columns: prompt, question, answer\)"):
+        make_trainer(tmp_path, [by_length], [{"prompt": "q", "question": "q", "answer": 0}] * 8)
+    with pytest.raises(ValueError, match="asks another question"):
+        make_trainer(tmp_path, [by_length], [row | {"prompt": "Please: " + row["prompt"]} for row in make_rows()])
+
+
+def test_another_config_is_refused(tmp_path):
+    config = GRPOConfig(output_dir=str(tmp_path), **QUIET)
+    with pytest.raises(TypeError, match="must be an ACREConfig, got GRPOConfig"):
+        ACRETrainer("unused", reward_funcs=[by_length], args=config, render_prompt=render)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"second_pass": "foward"}, "Did you mean 'forward'"),
+        ({"second_pass": "vllm"}, "needs vLLM rollouts"),
+        ({"num_shuffles": 0}, "at least 1, got 0"),
+        ({"permutation_scope": "batch"}, "must be one of group, row"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        ACREConfig(output_dir=str(tmp_path), **QUIET | settings)
