@@ -55,6 +55,7 @@ def load_tokenizer(gguf: Path):
     tokenizer.eos_token = "<|im_end|>"
     tokenizer.pad_token = "<|im_end|>"
     tokenizer.model_max_length = 8192
+    tokenizer.clean_up_tokenization_spaces = False
     return tokenizer
 
 
@@ -65,7 +66,6 @@ def dequantise(gguf: Path):
 
     loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32).eval()
     config = type(loaded.config)(**{k: v for k, v in loaded.config.to_dict().items() if k != "quantization_config"})
-    config._name_or_path = "SmolLM2-135M-Instruct"
     fresh = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16).eval()
     fresh.load_state_dict(loaded.state_dict())
     fresh.generation_config = loaded.generation_config

@@ -1,5 +1,6 @@
-"""How a run is spread over devices, read from the accelerate file it will be launched with."""
+"""How a run is spread over devices."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +17,32 @@ class Launch(NamedTuple):
 
 
 def read_launch(accelerate_config: Path | None) -> Launch:
-    """Reads and checks an accelerate or DeepSpeed file; without one, a run has one process.
+    """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process.
 
     Raises:
-        RecipeError: If the file cannot be read, or has a wrong key or value.
+        RecipeError: If the file cannot be read or has a wrong key or value.
     """
     if accelerate_config is None:
         return Launch()
     plan = check_deepspeed_config(accelerate_config)
     return Launch(plan.num_processes or 1, plan.zero_stage, plan.offload_optimizer, plan.offload_param)
+
+
+def current_launch() -> Launch:
+    """Reads what `accelerate launch` told this process, and checks the DeepSpeed file it was given, if any.
+
+    Raises:
+        RecipeError: If the DeepSpeed file has a wrong key or value.
+    """
+    num_processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
+        return Launch(num_processes)
+    file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
+    if file != "none":
+        plan = check_deepspeed_config(Path(file))
+        return Launch(num_processes, plan.zero_stage, plan.offload_optimizer, plan.offload_param)
+    optimizer, param = (
+        os.environ.get(f"ACCELERATE_DEEPSPEED_OFFLOAD_{what}_DEVICE", "none") != "none"
+        for what in ("OPTIMIZER", "PARAM")
+    )
+    return Launch(num_processes, int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2")), optimizer, param)

@@ -52,13 +52,25 @@ def check_rewards(
     ]
     if not isinstance(samples[0]["prompt"], str):
         completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
-    findings = []
+    findings = _check_second_pass(recipe, rewards)
     for spec, reward in zip(recipe.reward_funcs, rewards, strict=True):
         problems = check_reward(reward, columns, completions)
         findings += [Finding("error", "rewards", f"{spec}: {problem}") for problem in problems]
         if not problems:
             findings.append(Finding("ok", "rewards", f"{spec} answers {len(columns)} sample calls."))
     return findings
+
+
+def _check_second_pass(recipe: Recipe, rewards: Sequence[Callable[..., Any]]) -> list[Finding]:
+    """A reward that waits for second answers while none are asked would pay every right answer as `first_only`."""
+    waiting = [reward for reward in rewards if getattr(reward, "needs_second_answer", lambda correct: False)(True)]
+    if recipe.method != "acre" or recipe.setting("second_pass") != "off" or not waiting:
+        return []
+    text = (
+        "`second_pass: off`, but `answer_consistency` rewards second answers. Turn the second pass on, or use "
+        "`accuracy` (or the neutral setting both: 1, first_only: 1, second_only: 0)."
+    )
+    return [Finding("error", "rewards", text)]
 
 
 def _responses(row: dict[str, Any], tags: ResponseFormat) -> list[str]:

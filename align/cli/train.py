@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align.assets import find_recipe
-from align.checks.launch import Launch
+from align.checks.launch import current_launch
 from align.checks.recipe import Checked, check_recipe
 from align.configs.recipe import Recipe, load_recipe
 from align.errors import RecipeError
@@ -19,7 +19,7 @@ def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
     checkpoint = find_checkpoint(folder, resume)
     if resume is not None:
         check_same_run(folder, recipe.resolved)
-    checked = check_recipe(recipe, Launch(num_processes=int(os.environ.get("WORLD_SIZE", "1"))))
+    checked = check_recipe(recipe, current_launch())
     if checked.errors:
         raise RecipeError(" ".join(finding.text for finding in checked.errors))
     _train(recipe, checked, folder, checkpoint)
@@ -33,6 +33,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
 
     from align.report import build_report
     from align.runs.callbacks import MetricsFile, RunProgress
+    from align.runs.model_card import write_model_card
     from align.trainers.build import build_trainer
 
     if checked.data is None:
@@ -51,6 +52,8 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.save_model(str(folder))
     if state.is_main_process:
+        write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints)
+    if state.is_main_process:
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
 
 
@@ -59,6 +62,10 @@ def _quiet_environment(recipe: Recipe) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if recipe.setting("use_vllm"):
-        from align.generation.vllm_engine import cpu_engine_environment
+        from align.generation.vllm_engine import cpu_engine_environment, require_vllm
 
         cpu_engine_environment()
+        try:
+            require_vllm()
+        except ImportError as error:
+            raise RecipeError(str(error)) from error

@@ -132,7 +132,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        both = isinstance(value, Mapping) and value and isinstance(merged.get(key), Mapping)  # {} clears a block
         merged[key] = _merge(merged[key], value) if both else value
     return merged
 

@@ -17,6 +17,7 @@ class SecondPassRow(NamedTuple):
     prompt_ids: list[int]  # the prompt with its options shuffled
     prefix_ids: list[int]  # the first response up to, and without, the letter of its answer
     letter_ids: list[int]  # the token of each live letter in that place, K of them
+    images: dict[str, Tensor] = {}  # noqa: RUF012 - what the processor made of the prompt's images, never mutated
 
 
 def score_letters(
@@ -27,6 +28,7 @@ def score_letters(
     batch_size: int,
     share_prompts: bool = True,
     num_batches: int | None = None,
+    dummy: SecondPassRow | None = None,
 ) -> list[list[float]]:
     """Scores the live letters of each row as its next token.
 
@@ -41,10 +43,14 @@ def score_letters(
         share_prompts: Whether to read common prompts once.
         num_batches: Batches to run; those beyond the rows are dummies, so that every rank of a sharded model makes
             the same number of forward passes. See `count_batches`.
+        dummy: What a dummy batch reads; a row with images where the rows have some, so that it runs the same modules.
 
     Returns:
         For each row, K log-probabilities in nats, normalised over its live letters.
     """
+    dummy = dummy or SecondPassRow([pad_token_id], [pad_token_id], [])
+    if dummy.images or any(row.images for row in rows):
+        batch_size, share_prompts = 1, False  # image fields of several rows are laid out differently by every model
     order = sorted(
         range(len(rows)), key=lambda i: (len(rows[i].prompt_ids), rows[i].prompt_ids, len(rows[i].prefix_ids))
     )
@@ -57,7 +63,7 @@ def score_letters(
             for i, row_logits in zip(batch, logits, strict=True):
                 scores[i] = row_logits[rows[i].letter_ids].float().log_softmax(-1).tolist()
         for _ in range((num_batches or 0) - len(batches)):
-            forward(model, [SecondPassRow([pad_token_id], [pad_token_id], [])], pad_token_id)
+            forward(model, [dummy], pad_token_id)
     return scores
 
 
@@ -89,7 +95,19 @@ def _cache_can_be_shared(model: PreTrainedModel) -> bool:
 def _forward_whole(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
     """Reads prompt and prefix of every row; returns the next-token logits, `(B, V)`."""
     ids, mask = _left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
+    if rows[0].images:
+        return _last_logits(model, ids, mask, None, **_image_fields(rows[0], model.device))
     return _last_logits(model, ids, mask, _positions(mask))
+
+
+def _image_fields(row: SecondPassRow, device: torch.device) -> dict[str, Tensor]:
+    """Moves a row's image fields to the model; those with one entry per token get zeros, for text, over the prefix."""
+    fields = {}
+    for name, value in row.images.items():
+        if name.endswith("token_type_ids"):
+            value = torch.nn.functional.pad(value, (0, len(row.prefix_ids)))
+        fields[name] = value.to(device)
+    return fields
 
 
 def _forward_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
@@ -114,9 +132,10 @@ def _distinct_prompts(rows: Sequence[SecondPassRow]) -> tuple[list[list[int]], l
     return [prompt for prompt, _ in pairs], [count for _, count in pairs]
 
 
-def _last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor, **cache: Any) -> Tensor:
-    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **cache)
-    return output.logits[:, -1]
+def _last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor | None, **more: Any) -> Tensor:
+    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **more)
+    logits: Tensor = output.logits[:, -1]
+    return logits
 
 
 def _positions(mask: Tensor) -> Tensor:

@@ -65,8 +65,10 @@ def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[
     from vllm import SamplingParams
 
     params = [
-        SamplingParams(temperature=0.0, max_tokens=1, logprobs=_num_logprobs(ids), allowed_token_ids=list(ids))
-        for _, _, ids in rows
+        SamplingParams(
+            temperature=0.0, max_tokens=1, logprobs=_num_logprobs(row.letter_ids), allowed_token_ids=row.letter_ids
+        )
+        for row in rows
     ]
     prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
     with _awake(generation):

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
 
 from align.configs.acre import ACREConfig
 from align.generation.answer_place import AnswerPlace, answer_place, retokenised_place
@@ -42,6 +43,10 @@ class ACRETrainer(GRPOTrainer):
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
     _name = "ACRE"
+    _paper = {  # noqa: RUF012
+        "title": "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
+        "id": "2510.10104",
+    }
     args: ACREConfig
     model: PreTrainedModel
 
@@ -119,7 +124,7 @@ class ACRETrainer(GRPOTrainer):
         """Adds the second answers; every rank takes part, also with nothing to ask."""
         questions: list[SecondPassRow] = []
         owners: list[tuple[int, tuple[int, ...]]] = []
-        prompt_ids: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        prompts: dict[tuple[str, tuple[int, ...]], SecondPassRow] = {}
         answered = list(rows)
         for i, (given, row, response) in enumerate(zip(inputs, rows, responses, strict=True)):
             if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
@@ -132,11 +137,16 @@ class ACRETrainer(GRPOTrainer):
             place = self._place(completion_ids_list[i], completion_text(completions[i]), response, row)
             for permutation in permutations:
                 key = (given["question"], permutation)
-                if key not in prompt_ids:
-                    prompt_ids[key] = self._shuffled_prompt_ids(given, permutation)
-                questions.append(SecondPassRow(prompt_ids[key], place.prefix_ids, place.letter_ids))
+                if key not in prompts:
+                    prompts[key] = self._shuffled_prompt(given, permutation)
+                questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
                 owners.append((i, permutation))
-        for (i, permutation), scores in zip(owners, self._score(questions), strict=True):
+        dummy = (
+            self._shuffled_prompt(inputs[0], tuple(range(len(inputs[0]["options"]))))
+            if self._images(inputs[0])
+            else None
+        )
+        for (i, permutation), scores in zip(owners, self._score(questions, dummy), strict=True):
             shown = max(range(len(scores)), key=scores.__getitem__)  # greedy, the first letter wins a tie
             seconds = answered[i].second
             if seconds is not None:
@@ -166,19 +176,28 @@ class ACRETrainer(GRPOTrainer):
             return retokenised_place(self._tokenizer, prefix, len(row.options))
         return answer_place(self._tokenizer, completion_ids, text, response, len(row.options))
 
-    def _shuffled_prompt_ids(self, given: dict[str, Any], permutation: tuple[int, ...]) -> list[int]:
-        prompt = self.render_prompt(given["question"], permute(given["options"], permutation))
-        prompt_ids, _, _ = self._tokenize_prompts([prompt])
-        return list(prompt_ids[0])
+    def _shuffled_prompt(self, given: dict[str, Any], permutation: tuple[int, ...]) -> SecondPassRow:
+        """Renders and tokenises the shuffled question, with its images; prefix and letters are still to be put in."""
+        prompt: Any = self.render_prompt(given["question"], permute(given["options"], permutation))
+        if images := self._images(given):
+            prompt = prepare_multimodal_messages(prompt, images=images)
+        prompt_ids, _, fields = self._tokenize_prompts([prompt])
+        return SecondPassRow(
+            list(prompt_ids[0]), [], [], {name: torch.as_tensor(field) for name, field in fields.items()}
+        )
 
-    def _score(self, questions: list[SecondPassRow]) -> list[list[float]]:
+    def _images(self, given: dict[str, Any]) -> list[Any]:
+        return list(given.get("images") or [image for image in [given.get("image")] if image is not None])
+
+    def _score(self, questions: list[SecondPassRow], dummy: SecondPassRow | None = None) -> list[list[float]]:
+        """Scores the letters of every question; rows with images are read by the policy, also with vLLM rollouts."""
         backend = self.args.second_pass
-        if backend == "vllm" or (backend == "auto" and self.use_vllm):
+        if dummy is None and (backend == "vllm" or (backend == "auto" and self.use_vllm)):
             answers = second_answers(self.vllm_generation, questions)
             if answers.cached_token_share is not None:
                 self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
             return answers.log_probs
-        batch_size = self.args.second_pass_batch_size
+        batch_size = 1 if dummy else self.args.second_pass_batch_size
         own = torch.tensor([count_batches(len(questions), batch_size)], device=self.accelerator.device)
         return score_letters(
             self.model,
@@ -186,6 +205,7 @@ class ACRETrainer(GRPOTrainer):
             pad_token_id=self._tokenizer.pad_token_id,
             batch_size=batch_size,
             num_batches=int(self.accelerator.gather(own).max()),
+            dummy=dummy._replace(prefix_ids=dummy.prompt_ids[-1:]) if dummy else None,
         )
 
     def _log_outcomes(self, rows: list[AnsweredRow]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from datasets import Dataset
+from datasets import Dataset, Image
 from transformers import Trainer
 
 from align.checks.data import Loaded
@@ -26,14 +26,20 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
         model=recipe.model.model_name_or_path,
         reward_funcs=rewards,
         args=ACREConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)}),
-        train_dataset=Dataset.from_list(data.rows),
-        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        train_dataset=_dataset(data.rows),
+        eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe),
         render_prompt=data.template.render,
     )
 
 
 BUILDERS: dict[str, Callable[[Recipe, Loaded, Rewards], Trainer]] = {"acre": build_acre}
+
+
+def _dataset(rows: list[dict[str, Any]]) -> Dataset:
+    """Makes a data set whose images are decoded when they are read."""
+    dataset = Dataset.from_list(rows)
+    return dataset.cast_column("images", [Image()]) if "images" in dataset.column_names else dataset
 
 
 def _model_kwargs(recipe: Recipe) -> dict[str, Any]:

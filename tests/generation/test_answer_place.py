@@ -25,13 +25,14 @@ def place_of(tokenizer, text, num_options=4):
 
 
 @pytest.mark.parametrize(
-    "text", ["<think>abc</think><answer>B</answer>", "<think>B or C?</think>\n<answer> (B) </answer>", "So.\nAnswer: B"]
+    "text",
+    ["<think>abc</think><answer>B</answer>", "<think>B or C?</think>\n<answer> (B) </answer>", "So.\nAnswer: B"],
 )
 @pytest.mark.parametrize("make_tokenizer", [tiny_tokenizer, byte_level_tokenizer])
 def test_prefix_and_chosen_letter_are_the_tokens_of_the_response(make_tokenizer, text):
     tokenizer = make_tokenizer()
     ids, place = place_of(tokenizer, text)
-    assert place.prefix_ids + [place.letter_ids[1]] == ids[: len(place.prefix_ids) + 1]
+    assert [*place.prefix_ids, place.letter_ids[1]] == ids[: len(place.prefix_ids) + 1]
     assert [tokenizer.decode([i]).strip() for i in place.letter_ids] == list("ABCD")
 
 

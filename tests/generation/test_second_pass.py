@@ -33,18 +33,32 @@ def naive_scores(model, row):
 def sliding_window_model():
     set_seed(0)
     config = Gemma2Config(
-        vocab_size=128, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, sliding_window=6, initializer_range=0.1,
-    )  # fmt: skip
+        vocab_size=128,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        sliding_window=6,
+        initializer_range=0.1,
+    )
     return Gemma2ForCausalLM(config)
 
 
 def recurrent_model():
     set_seed(0)
     config = Mamba2Config(
-        vocab_size=128, hidden_size=32, num_hidden_layers=2, state_size=8, num_heads=8, head_dim=8, expand=2, n_groups=1,
+        vocab_size=128,
+        hidden_size=32,
+        num_hidden_layers=2,
+        state_size=8,
+        num_heads=8,
+        head_dim=8,
+        expand=2,
+        n_groups=1,
         initializer_range=0.1,
-    )  # fmt: skip
+    )
     return Mamba2ForCausalLM(config)
 
 

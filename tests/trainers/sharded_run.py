@@ -49,16 +49,28 @@ def main(model: str, folder: str, lora: str) -> None:
         model,
         reward_funcs=[AnswerConsistency()],
         args=ACREConfig(
-            output_dir=folder, max_steps=2, per_device_train_batch_size=4, num_generations=4, max_completion_length=8,
-            learning_rate=1e-2, logging_steps=1, save_steps=2, bf16=False, use_cpu=True, report_to="none", disable_tqdm=True,
-            second_pass_batch_size=2, model_init_kwargs={"dtype": "float32"}, log_completions=True,
+            output_dir=folder,
+            max_steps=2,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=8,
+            learning_rate=1e-2,
+            logging_steps=1,
+            save_steps=2,
+            bf16=False,
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+            second_pass_batch_size=2,
+            model_init_kwargs={"dtype": "float32"},
+            log_completions=True,
             num_completions_to_print=0,
         ),
         train_dataset=Dataset.from_list(make_rows()),
         processing_class=tiny_tokenizer(),
         peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if lora == "lora" else None,
         render_prompt=render,
-    )  # fmt: skip
+    )
     trainer.train()
     trainer.save_model(folder)
     trained = trainer.accelerator.unwrap_model(trainer.model)

@@ -29,7 +29,12 @@ def make_rows(count=24, options=None, seed=0):
         texts = options or [str(number) for number in rng.sample(range(10, 99), 4)]
         question = f"q{i}?"
         rows.append(
-            {"prompt": render(question, texts), "question": question, "options": texts, "answer": rng.randrange(len(texts))}
+            {
+                "prompt": render(question, texts),
+                "question": question,
+                "options": texts,
+                "answer": rng.randrange(len(texts)),
+            }
         )
     return rows
 
@@ -40,9 +45,14 @@ def by_length(completions, **kwargs):
 
 def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, model=None, peft_config=None, **settings):
     base = QUIET | {
-        "output_dir": str(tmp_path), "max_steps": 5, "per_device_train_batch_size": 8, "num_generations": 4,
-        "max_completion_length": 12, "learning_rate": 1e-2, "logging_steps": 1,
-    }  # fmt: skip
+        "output_dir": str(tmp_path),
+        "max_steps": 5,
+        "per_device_train_batch_size": 8,
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+    }
     config = ACREConfig if trainer is ACRETrainer or issubclass(trainer, ACRETrainer) else GRPOConfig
     extra = {"render_prompt": render} if config is ACREConfig else {}
     return trainer(
@@ -63,7 +73,7 @@ class Scripted(ACRETrainer):
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
         texts = [self.responses[i % len(self.responses)] for i in range(len(prompt_ids))]
-        return [TOKENIZER.encode(text) + [TOKENIZER.eos_token_id] for text in texts], None
+        return [[*TOKENIZER.encode(text), TOKENIZER.eos_token_id] for text in texts], None
 
 
 def scripted(*responses):
@@ -112,7 +122,10 @@ def test_the_coefficients_one_one_zero_reward_plain_accuracy(tmp_path):
 def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path):
     def texts(**settings):
         sampled = []
-        rewards = [AnswerConsistency(), lambda completions, **kwargs: sampled.extend(completions) or by_length(completions)]
+        rewards = [
+            AnswerConsistency(),
+            lambda completions, **kwargs: sampled.extend(completions) or by_length(completions),
+        ]
         trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], **settings)
         trainer._generate_single_turn = answering(trainer)
         trainer.train()
@@ -227,7 +240,9 @@ def test_logged_rates_add_up(tmp_path):
     trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(*answers), max_steps=2)
     trainer.train()
     log = trainer.state.log_history[0]
-    assert sum(log[f"acre/outcome_{name}"] for name in ("both", "first_only", "second_only", "neither")) == pytest.approx(1)
+    assert sum(
+        log[f"acre/outcome_{name}"] for name in ("both", "first_only", "second_only", "neither")
+    ) == pytest.approx(1)
     assert sum(log[f"acre/gold_share_{letter}"] for letter in "ABCD") == pytest.approx(1)
     assert log["acre/answer_share_A"] == log["acre/answer_share_B"] == 0.5
     assert log["acre/trace_names_letter"] == 1.0

@@ -36,7 +36,17 @@ def test_two_processes_train_save_and_reload(tmp_path, launch, zero_stage, weigh
     tiny_model(vocabulary=len(tiny_tokenizer())).save_pretrained(tmp_path / "model")
     config = ROOT / "ds_configs" / f"{launch}.yaml"
     out = tmp_path / "out"
-    run("-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", config, RUN, tmp_path / "model", out, weights)
+    run(
+        "-m",
+        "accelerate.commands.accelerate_cli",
+        "launch",
+        "--config_file",
+        config,
+        RUN,
+        tmp_path / "model",
+        out,
+        weights,
+    )
 
     facts = json.loads((out / "facts.json").read_text())
     assert facts["processes"] == 2

@@ -44,5 +44,3 @@ def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     assert "[sum(values), len(values)]" in source, (
         "TRL changed how metrics of reward functions are averaged over ranks; ACRE's rates rely on sum / count."
     )
-
-

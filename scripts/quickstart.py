@@ -1,0 +1,105 @@
+"""Trains the lab model with plain GRPO and with ACRE, evaluates both on unbiased questions, and shows the difference.
+
+    bash scripts/quickstart.sh
+
+The training questions have a planted shortcut: the right option stands at A far too often. The evaluation questions do
+not. Run folders, `evaluation.json` and `report.html` go to `--out`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from align.assets import find_recipe
+from align.cli.train import run as train
+from align.configs.recipe import Recipe, load_recipe
+from align.data.multiple_choice import load_questions
+from align.data.prompts import PromptTemplate
+from align.evaluation.items import ItemResult, evaluation_record, summarise
+from align.evaluation.policy import evaluate_policy
+from align.report import build_comparison
+
+RECIPE = "acre/quickstart"
+ARMS: dict[str, list[str]] = {
+    "GRPO": ["--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off"],
+    "ACRE": [],
+}
+SHOWN = {
+    "accuracy": "accuracy",
+    "option_shuffle_consistency": "option-shuffle consistency",
+    "share_A": 'share of "A"',
+}
+
+
+def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None) -> list[ItemResult]:
+    """Evaluates a checkpoint on the recipe's evaluation questions, with greedy decoding."""
+    if recipe.dataset.eval_path is None:
+        raise ValueError("The quickstart recipe has no `dataset.eval_path`.")
+    questions, _ = load_questions(recipe.dataset.eval_path, max_rows=max_rows)
+    data = recipe.dataset
+    return evaluate_policy(
+        AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
+        AutoTokenizer.from_pretrained(model),
+        questions,
+        template=PromptTemplate(data.prompt_template, data.system_prompt, data.conversational),
+        max_new_tokens=int(recipe.setting("max_completion_length")),
+        batch_size=250,
+    )
+
+
+def show(policies: dict[str, list[ItemResult]], record: dict[str, Any]) -> None:
+    """Prints the table; intervals are over the evaluation questions of this one run."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("on unbiased questions")
+    for name in policies:
+        table.add_column(name, justify="right")
+    table.add_column("ACRE - GRPO", justify="right")
+    summaries = {name: summarise(items) for name, items in policies.items()}
+    for metric, label in SHOWN.items():
+        difference = record["ACRE"]["difference_to"]["GRPO"].get(metric)
+        cells = [str(summaries[name][metric]) for name in policies]
+        table.add_row(label, *cells, str(difference) if difference else "")
+    Console().print(table)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs both arms and compares them."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("outputs/quickstart"))
+    parser.add_argument("--max_steps", type=int, help="fewer steps, for a look at the mechanics")
+    parser.add_argument("--max_eval", type=int, help="fewer evaluation questions")
+    arguments = parser.parse_args(argv)
+    if arguments.out.exists():
+        shutil.move(
+            arguments.out, arguments.out.with_name(f"{arguments.out.name}-{int(arguments.out.stat().st_mtime)}")
+        )
+    steps = ["--max_steps", str(arguments.max_steps)] if arguments.max_steps else []
+    recipe = load_recipe(find_recipe(RECIPE))
+    policies = {"before": evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval)}
+    folders = {}
+    for arm, overrides in ARMS.items():
+        print(f"\n{arm}: {recipe.setting('max_steps') if not steps else arguments.max_steps} steps")
+        folders[arm] = arguments.out / arm.lower()
+        train(RECIPE, [*overrides, *steps, "--output_dir", str(folders[arm])], None)
+        policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval)
+    record = evaluation_record(policies, baseline="GRPO")
+    (arguments.out / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n")
+    report = arguments.out / "report.html"
+    build_comparison(folders, record, report)
+    print(f"\nOne run of each, {len(policies['ACRE'])} evaluation questions, greedy decoding, 95 % intervals:")
+    show(policies, record)
+    print(f"\nThe report is {report}. For several seeds and honest controls: python scripts/lab_acre.py --seeds 5")
+
+
+if __name__ == "__main__":
+    main()

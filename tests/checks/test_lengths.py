@@ -1,0 +1,91 @@
+import json
+
+import pytest
+from transformers import AutoTokenizer
+
+from align.checks.data import load_data
+from align.checks.lengths import PromptTokenizer, check_lengths, context_window
+from align.configs.recipe import load_recipe
+
+BOS_TEMPLATE = (
+    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'tool' %}{% break %}{% endif %}{{ m['content'] }}"
+)
+TEMPLATES = {
+    "its own": None,
+    "with special tokens and loop controls": BOS_TEMPLATE + "{{ eos_token }}\n{% endfor %}",
+    "with settings": "{% for m in messages %}{{ m['content'] * (times or 1) }}{% endfor %}",
+}
+
+
+def prompts_of(recipe):
+    return [row["prompt"] for row in load_data(recipe).rows]
+
+
+def test_plain_prompts_have_the_lengths_of_transformers(tiny_recipe, tiny_model_folder):
+    prompts = prompts_of(load_recipe(tiny_recipe()))
+    expected = [len(ids) for ids in AutoTokenizer.from_pretrained(tiny_model_folder)(text=prompts)["input_ids"]]
+    assert PromptTokenizer(tiny_model_folder).count(prompts) == expected
+    assert len(set(expected)) > 1
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("system_prompt", [None, "Be brief."])
+def test_conversations_have_the_lengths_of_transformers(tiny_recipe, tmp_path, name, system_prompt):
+    kwargs = {"times": 2} if name == "with settings" else {}
+    recipe = load_recipe(
+        tiny_recipe(dataset={"conversational": True, "system_prompt": system_prompt}, chat_template_kwargs=kwargs)
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    if TEMPLATES[name]:
+        tokenizer.bos_token = "<unk>"
+        tokenizer.chat_template = TEMPLATES[name]
+        tokenizer.save_pretrained(tmp_path / "model")
+    prompts = prompts_of(recipe)
+    expected = tokenizer.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True, **kwargs)[
+        "input_ids"
+    ]
+    assert PromptTokenizer(tmp_path / "model", kwargs).count(prompts) == [len(ids) for ids in expected]
+    (finding,) = check_lengths(recipe, load_data(recipe).rows)
+    assert finding.numbers["max"] == max(map(len, expected))
+
+
+def test_the_longest_prompt_that_fits_is_accepted_and_one_token_more_is_not(tiny_recipe, tiny_model_folder):
+    recipe = load_recipe(tiny_recipe())
+    rows = load_data(recipe).rows
+    longest = max(PromptTokenizer(tiny_model_folder).count(prompts_of(recipe)))
+    fits = load_recipe(tiny_recipe(max_completion_length=512 - longest))
+    assert [finding.level for finding in check_lengths(fits, rows)] == ["ok"]
+    (finding,) = check_lengths(load_recipe(tiny_recipe(max_completion_length=513 - longest)), rows)
+    assert finding.level == "error"
+    assert f"longer than {longest - 1} tokens (window 512" in finding.text
+
+
+def test_an_overlong_prompt_is_named_wherever_it_is(tiny_recipe, tmp_path):
+    path = tiny_recipe()
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write(json.dumps({"id": "long", "question": "why " * 200, "options": ["a", "b"], "answer": 0}) + "\n")
+    recipe = load_recipe(path)
+    (finding,) = check_lengths(recipe, load_data(recipe).rows)
+    assert finding.level == "error"
+    assert "1 prompts are longer" in finding.text
+    assert "'long' with 8" in finding.text
+
+
+def test_the_window_is_the_smaller_of_the_model_and_vllm(tiny_recipe):
+    assert context_window(load_recipe(tiny_recipe())) == 512
+    assert context_window(load_recipe(tiny_recipe(use_vllm=True, vllm_max_model_length=100))) == 100
+    assert context_window(load_recipe(tiny_recipe(vllm_max_model_length=100))) == 512
+
+
+def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
+    recipe = load_recipe(tiny_recipe(model_name_or_path="owner/not-on-this-machine-7B"))
+    (finding,) = check_lengths(recipe, load_data(recipe).rows)
+    assert finding.level == "warning"
+    assert "owner/not-on-this-machine-7B" in finding.text
+
+
+def test_a_chat_template_that_cannot_be_rendered_gives_a_warning(tiny_recipe, tmp_path):
+    recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
+    (tmp_path / "model" / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
+    (finding,) = check_lengths(recipe, load_data(recipe).rows)
+    assert finding.level == "warning"

@@ -1,0 +1,94 @@
+import pytest
+from tiny import tiny_model
+
+from align.checks.launch import Launch
+from align.checks.memory import check_memory, count_parameters, state_bytes
+from align.configs.recipe import load_recipe
+
+MILLION = 1_000_000
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("shard", ["50GB", "20KB"])
+def test_parameters_are_counted_as_the_model_counts_them(tmp_path, family, tied, shard):
+    model = tiny_model(family, tie_word_embeddings=tied)
+    model.save_pretrained(tmp_path, max_shard_size=shard)
+    assert count_parameters(str(tmp_path)) == (model.num_parameters(), "(counted)")
+    assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (shard == "20KB")
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("Qwen/Qwen2.5-7B-Instruct", 7_000_000_000),
+        ("Qwen/Qwen2.5-0.5B", 500_000_000),
+        ("HuggingFaceTB/SmolLM2-135M", 135_000_000),
+        ("owner/model", None),
+        ("owner7B/model", None),
+    ],
+)
+def test_the_size_is_read_from_a_name_that_has_one(name, size):
+    found = count_parameters(name)
+    assert (found[0] if found else None) == size
+
+
+# Bytes per parameter and device, by hand: weights, gradients, optimizer.
+BY_HAND = {
+    "one process": (Launch(), {}, (4, 4, 8)),
+    "data parallel": (Launch(8), {}, (4, 4, 8)),
+    "stage 1": (Launch(4, 1), {}, (2, 2, 3)),
+    "stage 2": (Launch(4, 2), {}, (2, 0.5, 3)),
+    "stage 3": (Launch(4, 3), {}, (0.5, 0.5, 3)),
+    "stage 2 offloaded": (Launch(4, 2, True), {}, (2, 0.5, 0)),
+    "stage 3 offloaded": (Launch(4, 3, True, True), {}, (0, 0.5, 0)),
+    "stage 2 in fp32": (Launch(2, 2), {"bf16": False}, (4, 2, 4)),
+    "adapter": (Launch(), {"use_peft": True}, (4, 0.08, 0.16)),
+    "adapter at stage 2": (Launch(2, 2), {"use_peft": True}, (2, 0.02, 0.12)),
+}
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_states_take_the_bytes_counted_by_hand(tiny_recipe, case):
+    launch, changes, expected = BY_HAND[case]
+    recipe = load_recipe(tiny_recipe(**{"bf16": True} | changes))
+    states = state_bytes(recipe, launch, MILLION)
+    assert [states[name] / MILLION for name in ("weights", "gradients", "optimizer")] == pytest.approx(list(expected))
+    assert set(states) == {"weights", "gradients", "optimizer"}
+
+
+def test_a_reference_model_and_vllm_take_their_weights(tiny_recipe):
+    recipe = load_recipe(tiny_recipe(bf16=True, beta=0.1, use_vllm=True, vllm_mode="colocate"))
+    states = state_bytes(recipe, Launch(4, 3), MILLION)
+    assert states["reference"] == 2 * MILLION / 4
+    assert states["vLLM weights"] == 2 * MILLION
+    assert state_bytes(recipe, Launch(4, 2), MILLION)["reference"] == 2 * MILLION
+    server = load_recipe(tiny_recipe(beta=0.1, use_vllm=True, vllm_mode="server", use_peft=True))
+    assert {"reference", "vLLM weights"} & set(state_bytes(server, Launch(), MILLION)) == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 8])
+def test_the_estimate_is_deepspeeds_less_its_buffers(tiny_recipe, devices):
+    """DeepSpeed adds a sharded fp32 copy of the gradients, 4 bytes at stage 2 and 2 at stage 3 in its formula."""
+    pytest.importorskip("deepspeed", reason="needs the extra `deepspeed`")
+    from deepspeed.runtime.zero.stage3 import estimate_zero3_model_states_mem_needs
+    from deepspeed.runtime.zero.stage_1_and_2 import estimate_zero2_model_states_mem_needs
+
+    recipe = load_recipe(tiny_recipe(bf16=True))
+    _, two = estimate_zero2_model_states_mem_needs(MILLION, num_gpus_per_node=devices, cpu_offload=False)
+    _, three, largest = estimate_zero3_model_states_mem_needs(
+        MILLION, largest_layer_params=0, num_gpus_per_node=devices, cpu_offload=False, cpu_offload_params=False
+    )
+    ours = [sum(state_bytes(recipe, Launch(devices, stage), MILLION).values()) for stage in (2, 3)]
+    assert two - ours[0] == pytest.approx(4 * MILLION / devices)
+    assert three - ours[1] == pytest.approx(2 * MILLION / devices)
+    assert largest == 0
+
+
+def test_the_finding_says_what_it_counted(tiny_recipe, tmp_path):
+    (finding,) = check_memory(load_recipe(tiny_recipe()), Launch(2, 3))
+    assert "(counted), ZeRO stage 3 over 2" in finding.text
+    assert finding.numbers["total_bytes"] == pytest.approx(finding.numbers["parameters"] * 16 / 2)
+    (unknown,) = check_memory(load_recipe(tiny_recipe(model_name_or_path="owner/model")), Launch())
+    assert unknown.level == "warning"

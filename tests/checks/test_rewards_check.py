@@ -1,0 +1,84 @@
+import pytest
+
+from align.checks.launch import Launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+
+BROKEN = {
+    "needs_a_column": ("def needs_a_column(completions, reference, **kwargs):\n    return [0.0]", "`reference`"),
+    "no_keywords": ("def no_keywords(completions):\n    return [0.0] * len(completions)", "`**kwargs`"),
+    "too_few": ("def too_few(completions, **kwargs):\n    return [0.0]", "returned 1 value for 16 completions"),
+    "texts": ("def texts(completions, **kwargs):\n    return ['1'] * len(completions)", "a str is not a number"),
+    "not_a_number": (
+        "def not_a_number(completions, **kwargs):\n    return [float('nan')] * len(completions)",
+        "TRL skips NaN silently",
+    ),
+    "one_number": ("def one_number(completions, **kwargs):\n    return 1.0", "not a list"),
+    "raises": ("def raises(completions, **kwargs):\n    return [text.missing for text in completions]", "line 2"),
+}
+ABSENT = {
+    "./own.py:absent": "has no 'absent'",
+    "./none.py:reward": "there is no such file",
+    "acuracy": "Did you mean 'accuracy'?",
+    "no_such_package.reward": "importing 'no_such_package' failed",
+    "./own.py:NUMBER": "is a int, not a function",
+}
+
+
+def reward_findings(path):
+    return [f for f in check_recipe(load_recipe(path), Launch()).findings if f.check == "rewards"]
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path, name):
+    source, words = BROKEN[name]
+    path = tiny_recipe(reward_funcs=[f"./{name}.py:{name}"], reward_weights=[1.0])
+    (tmp_path / f"{name}.py").write_text(source + "\n")
+    (finding,) = reward_findings(path)
+    assert finding.level == "error"
+    assert f"Reward `{name}`" in finding.text
+    assert words in finding.text
+
+
+@pytest.mark.parametrize("spec", ABSENT)
+def test_a_reward_that_is_not_there_is_an_error(tiny_recipe, tmp_path, spec):
+    path = tiny_recipe(reward_funcs=[spec], reward_weights=[1.0])
+    (tmp_path / "own.py").write_text("NUMBER = 3\n")
+    (finding,) = reward_findings(path)
+    assert finding.level == "error"
+    assert ABSENT[spec] in finding.text
+
+
+def test_settings_that_a_reward_lacks_are_an_error(tiny_recipe):
+    (finding,) = reward_findings(tiny_recipe(reward_kwargs={"answer_consistency": {"bth": 1.0}}))
+    assert finding.level == "error"
+    assert "Did you mean 'both'?" in finding.text
+
+
+@pytest.mark.parametrize("conversational", [True, False])
+def test_shipped_rewards_and_a_file_pass(tiny_recipe, conversational):
+    own = (
+        "def shares(completions, first_choice, second_choices, options, **kwargs):\n    return [0.0] * len(options)\n"
+    )
+    path = tiny_recipe(
+        dataset={"conversational": conversational},
+        reward_funcs=["accuracy", "answer_consistency", "format", "./shares.py:shares"],
+        reward_weights=[1, 1, 1, 1],
+    )
+    (path.parent / "shares.py").write_text(own)
+    findings = reward_findings(path)
+    assert [finding.level for finding in findings] == ["ok"] * 4
+
+
+def test_the_sample_responses_use_the_tags_of_the_recipe(tiny_recipe):
+    source = (
+        "SEEN = []\n"
+        "def spy(completions, **kwargs):\n"
+        "    SEEN.extend(completions)\n"
+        "    if not any('<why>' in text and '<pick>' in text for text in completions):\n"
+        "        raise ValueError(completions)\n"
+        "    return [0.0] * len(completions)\n"
+    )
+    path = tiny_recipe(reward_funcs=["./spy.py:spy"], reward_weights=[1.0], think_tag="why", answer_tag="pick")
+    (path.parent / "spy.py").write_text(source)
+    assert [finding.level for finding in reward_findings(path)] == ["ok"]

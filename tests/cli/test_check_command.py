@@ -1,0 +1,133 @@
+import json
+
+import pytest
+from conftest import write_questions
+from started import align, modules_after
+from typer.testing import CliRunner
+
+from align.cli.app import app
+
+ROW = '{"question": "?", "options": ["a", "b"], "answer": 0}\n'
+
+
+def snapshot(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_good_recipe_is_ready_to_train(tiny_recipe):
+    result = align("check", tiny_recipe())
+    assert result.returncode == 0, result.stderr
+    assert "Ready to train." in result.stdout
+    assert "8 completions" in result.stdout
+
+
+def test_findings_are_printed_as_json(tiny_recipe, tmp_path):
+    path = tiny_recipe()
+    before = snapshot(tmp_path)
+    result = align("check", path, "--json")
+    assert result.returncode == 0
+    findings = json.loads(result.stdout)
+    assert {finding["level"] for finding in findings} == {"ok"}
+    (batch,) = [finding for finding in findings if finding["check"] == "batch"]
+    assert batch["numbers"]["completions_per_step"] == 8
+    assert snapshot(tmp_path) == before
+
+
+def test_errors_are_json_too_and_give_exit_code_1(tiny_recipe):
+    for words in (["--num_generations", "3"], ["--learning_rat", "1"], ["--accelerate_config", "none.yaml"]):
+        result = align("check", tiny_recipe(), *words, "--json")
+        assert result.returncode == 1
+        assert [finding["level"] for finding in json.loads(result.stdout)].count("error") == 1
+
+
+def test_the_launch_file_sets_the_arithmetic(tiny_recipe, tmp_path):
+    launch = tmp_path / "launch.yaml"
+    launch.write_text("distributed_type: MULTI_GPU\nnum_processes: 4\n")
+    result = align("check", tiny_recipe(), "--accelerate_config", launch)
+    assert "8 per device x 4 processes x 1 accumulation = 32 completions" in result.stdout
+    launch.write_text("distributed_type: MULTI_GPU\nnum_proceses: 4\n")
+    result = align("check", tiny_recipe(), "--accelerate_config", launch)
+    assert result.returncode == 1
+    assert "Did you mean 'num_processes'?" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_checking_loads_no_torch(tiny_recipe):
+    code = (
+        "import sys, typer\nfrom align.cli.app import app\n"
+        f"try:\n    app(['check', {str(tiny_recipe())!r}])\nexcept SystemExit as done:\n    assert done.code == 0"
+    )
+    assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()
+
+
+def replace_rows(text):
+    def change(folder):
+        (folder / "train.jsonl").write_text(text)
+
+    return change
+
+
+def own_reward(source):
+    def change(folder):
+        (folder / "own.py").write_text(f"def variety({source}\n")
+
+    return change
+
+
+BAD = {
+    "unknown key": ({"learning_rat": 1}, None, ["learning_rat", "Did you mean 'learning_rate'?"]),
+    "misspelt enum": ({"loss_type": "grppo"}, None, ["loss_type", "Did you mean 'grpo'?"]),
+    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, None, ["none.jsonl", "Check `path`"]),
+    "missing model": ({"model_name_or_path": "./none"}, None, ["There is no folder", "`model_name_or_path`"]),
+    "empty data": ({}, replace_rows(""), ["holds no rows"]),
+    "broken line": ({}, replace_rows(ROW + ROW + '{"question": "?", \n'), ["row 3", "not valid JSON"]),
+    "answer elsewhere": (
+        {},
+        replace_rows(ROW + '{"question": "?", "options": ["a", "b"], "answer": "z"}\n'),
+        ["row 2", "`answer`", "'z'"],
+    ),
+    "overlong prompt": ({"max_completion_length": 500}, None, ["longer than 12 tokens", "`max_completion_length`"]),
+    "missing reward": ({"reward_funcs": ["acuracy"], "reward_weights": [1.0]}, None, ["Did you mean 'accuracy'?"]),
+    "missing reward file": (
+        {"reward_funcs": ["./none.py:reward"], "reward_weights": [1.0]},
+        None,
+        ["none.py", "there is no such file"],
+    ),
+    "wrong signature": ({}, own_reward("completions): return [1.0] * len(completions)"), ["variety", "`**kwargs`"]),
+    "too few values": ({}, own_reward("completions, **kwargs): return [1.0]"), ["variety", "1 value for"]),
+    "texts": ({}, own_reward("completions, **kwargs): return ['1'] * len(completions)"), ["variety", "not a number"]),
+    "nan": ({}, own_reward("completions, **kwargs): return [float('nan')] * len(completions)"), ["variety", "NaN"]),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, case, command):
+    changes, damage, words = BAD[case]
+    path = tiny_recipe(**changes)
+    if damage:
+        damage(tmp_path)
+    before = snapshot(tmp_path)
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, str(path)])
+    output = " ".join(result.output.split())
+    assert result.exit_code == 1, output
+    assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
+    assert [word for word in words if word not in output] == [], output
+    left = {name: data for name, data in snapshot(tmp_path).items() if "__pycache__" not in name.parts}
+    assert left == before
+
+
+def test_unbalanced_letters_are_a_warning_only(tiny_recipe, tmp_path):
+    path = tiny_recipe()
+    write_questions(tmp_path / "train.jsonl", gold="A")
+    result = align("check", path)
+    assert result.returncode == 0
+    assert "shuffle_options" in result.stdout
+
+
+def test_brackets_and_colons_in_messages_are_printed_as_they_are(tiny_recipe, tmp_path):
+    path = tiny_recipe(dataset={"on_bad_rows": "skip"})
+    with (tmp_path / "train.jsonl").open("a") as file:
+        file.write('{"question": "?", "options": ["[red]a[/red]", ":smile:"], "answer": "[bold]z"}\n')
+    output = align("check", path).stdout
+    assert "[bold]z" in output

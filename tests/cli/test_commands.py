@@ -1,0 +1,70 @@
+import re
+
+import pytest
+from started import align
+
+from align.assets import find_recipe, shipped_recipes
+from align.errors import RecipeError
+
+
+def test_help_lists_every_command():
+    result = align("--help")
+    assert result.returncode == 0
+    for command in ("train", "check", "recipes", "report"):
+        assert re.search(rf"\b{command}\b", result.stdout)
+
+
+def test_recipes_lists_every_shipped_recipe_with_hardware_and_purpose():
+    result = align("recipes")
+    assert result.returncode == 0
+    assert shipped_recipes()
+    for name, path in shipped_recipes().items():
+        facts = dict(re.findall(r"^# (purpose|hardware): (.*)$", path.read_text(), re.MULTILINE))
+        words = " ".join(result.stdout.split())
+        assert name in words
+        assert set(facts) == {"purpose", "hardware"}
+        assert all(word in words for fact in facts.values() for word in fact.split())
+
+
+def test_an_unknown_recipe_gets_a_suggestion():
+    result = align("check", "acre/quickstrat")
+    assert result.returncode == 1
+    assert "There is no recipe 'acre/quickstrat'." in result.stderr
+    assert "`align recipes` lists them" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_a_shipped_recipe_is_found_by_any_of_its_names(name):
+    path = shipped_recipes()[name]
+    assert find_recipe(name) == find_recipe(f"recipes/{name}.yaml") == find_recipe(str(path)) == path
+
+
+def test_a_missing_recipe_is_refused_in_process():
+    with pytest.raises(RecipeError, match="no recipe 'nothing'"):
+        find_recipe("nothing")
+
+
+def test_a_report_of_no_run_is_refused(tmp_path):
+    result = align("report", tmp_path / "none")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "none" in result.stderr
+
+
+def test_train_refuses_a_used_folder_and_writes_nothing(tiny_recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("mine")
+    result = align("train", tiny_recipe())
+    assert result.returncode == 1
+    assert "--resume auto" in result.stderr
+    assert [(path.name, path.read_text()) for path in (tmp_path / "run").iterdir()] == [("metrics.jsonl", "mine")]
+
+
+def test_a_setting_that_only_trl_refuses_is_a_sentence_and_leaves_no_run_behind(tiny_recipe, tmp_path):
+    path = tiny_recipe(load_best_model_at_end=True, save_strategy="steps", eval_strategy="no")
+    result = align("train", path)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "load_best_model_at_end" in result.stderr
+    assert not (tmp_path / "run" / "recipe.yaml").exists()

@@ -1,0 +1,118 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from started import ROOT, align
+
+from align.cli.train import run
+
+COLUMNS = ["trace", "first_answer", "second_answers", "permutation", "outcome", "answer_consistency", "variety"]
+
+
+@pytest.fixture
+def answering_recipe(tiny_recipe, answering_model_folder):
+    def write(**changes):
+        settings = {"model_name_or_path": str(answering_model_folder), "max_completion_length": 16}
+        return tiny_recipe(**settings | {"learning_rate": 1e-3} | changes)
+
+    return write
+
+
+def metrics_of(folder):
+    """The later line of a step counts."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line for line in lines if "loss" in line}
+
+
+def completions_of(folder, step):
+    return pd.read_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
+
+
+def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_path, capsys):
+    path = answering_recipe()
+    assert run(str(path), [], None) == 0
+    folder = tmp_path / "run"
+    assert {file.name for file in folder.iterdir()} >= {
+        "recipe.yaml", "versions.json", "metrics.jsonl", "completions", "checkpoint-2", "checkpoint-4", "README.md",
+        "report.html", "model.safetensors", "tokenizer.json",
+    }  # fmt: skip
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert (recipe["learning_rate"], recipe["model_name_or_path"][0]) == (1e-3, "/")
+    assert json.loads((folder / "versions.json").read_text())["data"]["train.jsonl"]
+    metrics = metrics_of(folder)
+    assert sorted(metrics) == [1, 2, 3, 4]
+    assert {"reward", "rewards/variety/mean", "acre/consistency_rate", "acre/second_pass_share"} <= set(metrics[1])
+    assert "ACRE" in (folder / "README.md").read_text()
+    assert str(folder / "report.html") in capsys.readouterr().out
+    table = pd.concat(completions_of(folder, step) for step in metrics)
+    assert set(COLUMNS) <= set(table.columns)
+    assert len(table) == 4 * 8
+    answered = table[table["first_answer"].notna() & (table["first_answer"] != "")]
+    assert len(answered) > 16, "the model was taught to answer"
+    assert set(answered["outcome"]) <= {"both", "first_only", "second_only", "neither"}
+    assert (answered["trace"] == "x").any()
+    assert set(answered["permutation"].map(len)) & {4}
+    trained, start = (
+        load_file(folder / "model.safetensors"),
+        load_file(f"{recipe['model_name_or_path']}/model.safetensors"),
+    )
+    assert any(not torch.equal(trained[name], start[name]) for name in start)
+
+    again = align("train", path)
+    assert again.returncode == 1
+    assert "already holds a run, up to checkpoint-4" in again.stderr
+
+
+def wait_for(path, process, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recipe, tmp_path):
+    steps = 8
+    path = answering_recipe(max_steps=steps, save_steps=1, gradient_accumulation_steps=2)
+    whole = align("train", path, "--output_dir", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    command = [sys.executable, "-m", "align", "train", str(path)]
+    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_for(tmp_path / "run" / "checkpoint-2" / "trainer_state.json", killed)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    reached = max(int(folder.name.rpartition("-")[2]) for folder in (tmp_path / "run").glob("checkpoint-*"))
+    assert reached < steps, "the run ended before it was killed"
+    resumed = align("train", path, "--resume", "auto")
+    assert resumed.returncode == 0, resumed.stderr
+
+    expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
+    assert sorted(found) == list(range(1, steps + 1))
+    for step, line in expected.items():
+        assert found[step]["reward"] == pytest.approx(line["reward"], abs=1e-6), step
+        assert found[step]["loss"] == pytest.approx(line["loss"], abs=1e-6), step
+        assert found[step]["learning_rate"] == line["learning_rate"]
+    for step in range(reached + 1, steps + 1):
+        both = [completions_of(tmp_path / name, step)[["completion", *COLUMNS]] for name in ("whole", "run")]
+        pd.testing.assert_frame_equal(*both)
+    weights = [load_file(tmp_path / name / "model.safetensors") for name in ("whole", "run")]
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_resuming_under_another_recipe_is_refused(answering_recipe, tmp_path):
+    path = answering_recipe(max_steps=1, save_steps=1)
+    assert align("train", path).returncode == 0
+    result = align("train", path, "--resume", "auto", "--beta", "0.1")
+    assert result.returncode == 1
+    assert "`beta: None`, now it is `0.1`" in result.stderr
+    assert "Traceback" not in result.stderr

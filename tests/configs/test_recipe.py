@@ -1,0 +1,271 @@
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from align.configs.fields import config_fields
+from align.configs.recipe import load_recipe, parse_overrides
+from align.configs.rules import CHOICES, RANGES
+from align.configs.yaml_loader import parse_yaml
+from align.errors import RecipeError
+
+BASE = """\
+method: acre
+model_name_or_path: ./model
+dataset:
+  path: ./train.jsonl
+reward_funcs: [answer_consistency, format]
+"""
+
+
+@pytest.fixture
+def parse(tmp_path):
+    """Parses the minimal recipe with further lines, or `text` instead of it."""
+
+    def write_and_load(lines="", *overrides, text=None):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(BASE + lines if text is None else text, encoding="utf-8")
+        return load_recipe(path, overrides)
+
+    return write_and_load
+
+
+def test_a_minimal_recipe_takes_defaults_from_the_config(parse):
+    recipe = parse()
+    assert recipe.method == "acre"
+    assert recipe.training == {"output_dir": "outputs/acre-recipe"}
+    assert recipe.setting("num_generations") == 8
+    assert recipe.setting("second_pass") == "auto"
+
+
+REFUSED = {
+    "unknown key": ("learning_rat: 1", ["learning_rat", "Did you mean 'learning_rate'?"]),
+    "unknown model key": ("lora_rr: 1", ["lora_rr", "Did you mean 'lora_r'?"]),
+    "key that is a number": ("1: 2", ["Unknown key `1`"]),
+    "misspelt choice": ("loss_type: grppo", ["loss_type", "'grppo'", "Did you mean 'grpo'?"]),
+    "misspelt vllm mode": ("vllm_mode: colocat", ["vllm_mode", "Did you mean 'colocate'?"]),
+    "misspelt scaling": ("scale_rewards: grup", ["scale_rewards", "Did you mean 'group'?"]),
+    "misspelt scheduler": ("lr_scheduler_type: cosin", ["lr_scheduler_type", "Did you mean 'cosine'?"]),
+    "misspelt optimizer": ("optim: adamw_torc", ["optim", "Did you mean 'adamw_torch'?"]),
+    "misspelt second pass": ("second_pass: forwards", ["second_pass", "Did you mean 'forward'?"]),
+    "choice of another type": ("loss_type: 3", ["loss_type", "got 3"]),
+    "misspelt dtype": ("dtype: bfloat", ["`dtype`", "'bfloat'"]),
+    "text for a number": ("learning_rate: fast", ["learning_rate", "valid number", "'fast' (str)"]),
+    "boolean for a number": ("learning_rate: true", ["learning_rate", "True (bool)"]),
+    "boolean for a count": ("max_steps: true", ["max_steps", "True (bool)"]),
+    "part of a step": ("max_steps: 10.5", ["max_steps", "10.5"]),
+    "nothing for a number": ("max_grad_norm: null", ["max_grad_norm", "None"]),
+    "list for a number": ("learning_rate: [1]", ["learning_rate", "[1] (list)"]),
+    "number for a list": ("reward_weights: 1", ["reward_weights", "list"]),
+    "nan": ("learning_rate: .nan", ["learning_rate", "finite", "nan"]),
+    "infinity": ("learning_rate: .inf", ["learning_rate", "finite", "inf"]),
+    "nan in a list": ("reward_weights: [.nan, 1]", ["reward_weights", "nan"]),
+    "group of one": ("num_generations: 1", ["num_generations", "at least 2", "got 1"]),
+    "negative beta": ("beta: -0.1", ["beta", "at least 0", "-0.1"]),
+    "zero temperature": ("temperature: 0", ["temperature", "above 0"]),
+    "share above one": ("top_p: 1.5", ["top_p", "at most 1", "1.5"]),
+    "no shuffles": ("num_shuffles: 0", ["num_shuffles", "at least 1"]),
+    "dropout of one": ("lora_dropout: 1.0", ["lora_dropout", "less than 1"]),
+    "quoted number in a block": (
+        'lr_scheduler_kwargs: {min_lr: "1e-7"}',
+        ["`lr_scheduler_kwargs.min_lr`", "'1e-7'", "without quotes"],
+    ),
+    "quoted number deep in a block": (
+        'model_init_kwargs: {a: {b: "3"}}',
+        ["`model_init_kwargs.a.b`", "without quotes"],
+    ),
+    "quoted number in a list in a block": (
+        'lr_scheduler_kwargs: {betas: [0.9, "0.95"]}',
+        ["`lr_scheduler_kwargs.betas`", "'0.95'", "without quotes"],
+    ),
+    "quoted number in a reward's settings": (
+        'reward_kwargs: {answer_consistency: {both: "1.0"}}',
+        ["`reward_kwargs.answer_consistency.both`", "without quotes"],
+    ),
+    "settings of no reward": ("reward_kwargs: {fromat: {}}", ["reward_kwargs.fromat", "Did you mean 'format'?"]),
+    "settings that are no block": ("reward_kwargs: {format: 3}", ["reward_kwargs.format", "block", "got 3"]),
+    "too few weights": ("reward_weights: [1]", ["1 numbers for 2 rewards", "One per reward".lower()]),
+    "too many weights": ("reward_weights: [1, 1, 1]", ["3 numbers for 2 rewards"]),
+    "key written twice": ("beta: 0.1\nbeta: 0.2", ["Line 7", "`beta` is written twice"]),
+    "key with braces": ("{{ name }}: 1", ["Line 6", "quotes"]),
+    "object": ("seed: !!python/object/apply:os.getcwd []", ["not valid YAML", "python/object"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_wrong_line_is_refused_by_name_and_with_a_remedy(parse, case):
+    lines, words = REFUSED[case]
+    with pytest.raises(RecipeError) as error:
+        parse(lines)
+    message = str(error.value)
+    assert [word for word in words if word.lower() not in message.lower()] == [], message
+
+
+WHOLE_FILES = {
+    "empty": ("", "must hold `key: value` lines"),
+    "list": ("- method: acre", "got list"),
+    "text": ("method acre", "got str"),
+    "broken": ("method: [", "not valid YAML"),
+    "no method": (BASE.replace("method: acre", "seed: 1"), "`method` must be one of .*Add a line"),
+    "other method": (BASE.replace("acre", "acr"), "Did you mean 'acre'?"),
+    "no model": (BASE.replace("model_name_or_path: ./model\n", ""), "`model_name_or_path` is missing"),
+    "no data": (BASE.replace("dataset:\n  path: ./train.jsonl\n", ""), "`dataset` must be a block.*`path`"),
+    "no path": (BASE.replace("  path: ./train.jsonl", "  seed: 1"), "`dataset.path` is missing"),
+    "no rewards": (BASE.replace("reward_funcs: [answer_consistency, format]\n", ""), "`reward_funcs` must list"),
+    "empty rewards": (BASE.replace("[answer_consistency, format]", "[]"), "`reward_funcs` must list"),
+    "data key": (BASE.replace("  path:", "  on_bad_row: skip\n  path:"), "`dataset.on_bad_row`.*'on_bad_rows'"),
+    "data choice": (BASE.replace("  path:", "  on_bad_rows: drop\n  path:"), "`dataset.on_bad_rows`.*'drop'"),
+    "data range": (BASE.replace("  path:", "  max_rows: 0\n  path:"), "`dataset.max_rows`.*got 0"),
+    "template": (BASE.replace("  path:", "  prompt_template: hi\n  path:"), "`dataset.prompt_template`.*{question}"),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE_FILES)
+def test_a_file_that_is_no_recipe_is_refused(parse, case):
+    text, message = WHOLE_FILES[case]
+    with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
+        parse(text=text)
+
+
+def test_a_missing_file_and_other_encodings_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match=r"Cannot read .*none\.yaml: No such file"):
+        load_recipe(tmp_path / "none.yaml")
+    latin = tmp_path / "latin.yaml"
+    latin.write_bytes(b"method: acr\xe9")
+    with pytest.raises(RecipeError, match="not UTF-8"):
+        load_recipe(latin)
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "value"),
+    [
+        ("learning_rate: 1e-6", "learning_rate", 1e-6),
+        ('learning_rate: "1e-6"', "learning_rate", 1e-6),
+        ("max_steps: '10'", "max_steps", 10),
+        ("max_steps: 1e2", "max_steps", 100),
+        ("reward_weights: [1, 1e-1]", "reward_weights", [1.0, 0.1]),
+        ('reward_weights: ["1", "1e-1"]', "reward_weights", [1.0, 0.1]),
+        ("lr_scheduler_kwargs: {min_lr: 1e-7}", "lr_scheduler_kwargs", {"min_lr": 1e-7}),
+        ('model_init_kwargs: {a: "no", b: "{"}', "model_init_kwargs", {"a": "no", "b": "{"}),
+        ("scale_rewards: false", "scale_rewards", "none"),
+        ("scale_rewards: true", "scale_rewards", "group"),
+        ("save_strategy: no", "save_strategy", "no"),
+        ("report_to: none", "report_to", "none"),
+        ("bf16: false", "bf16", False),
+        ("beta: 0", "beta", 0.0),
+    ],
+)
+def test_values_become_what_they_mean(parse, lines, name, value):
+    found = parse(lines).training[name]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_anchors_and_merge_keys_work(parse):
+    recipe = parse("lr_scheduler_kwargs: &shared {min_lr: 1e-7}\nmodel_init_kwargs: {<<: *shared, b: 2}")
+    assert recipe.training["model_init_kwargs"] == {"min_lr": 1e-7, "b": 2}
+
+
+def test_overrides_win_over_the_file(parse):
+    recipe = parse(
+        "learning_rate: 1e-3\nbf16: true\nreward_weights: [1, 1]", "--learning_rate", "1e-6", "--bf16", "false",
+        "--reward_weights", "1", "0.2", "--dataset.max_rows=10", "--scale_rewards", "none",
+        "--lr_scheduler_kwargs.min_lr", "1e-7",
+    )  # fmt: skip
+    assert recipe.training["learning_rate"] == 1e-6
+    assert recipe.training["bf16"] is False
+    assert recipe.training["reward_weights"] == [1.0, 0.2]
+    assert recipe.dataset.max_rows == 10
+    assert recipe.dataset.path.endswith("train.jsonl")
+    assert recipe.training["scale_rewards"] == "none"
+    assert recipe.training["lr_scheduler_kwargs"] == {"min_lr": 1e-7}
+    assert recipe.resolved["learning_rate"] == 1e-6
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--learning_rate"], "`--learning_rate` needs a value"),
+        (["--bf16", "--seed", "1"], "`--bf16` needs a value"),
+        (["fast"], "Expected `--key value` after the recipe, got 'fast'"),
+        (["--learning_rat", "1"], "Did you mean 'learning_rate'"),
+        (["--dataset.max_row", "1"], "Did you mean 'max_rows'"),
+        (["--dataset", "3"], "`dataset` must be a block"),
+        (["--seed", "1", "--seed.x", "2"], "cannot both be given"),
+        (["--learning_rate", "["], "learning_rate.*valid number"),
+        (["--learning_rate", "1", "2"], "learning_rate.*valid number"),
+    ],
+)
+def test_a_wrong_override_is_refused(parse, words, message):
+    with pytest.raises(RecipeError, match=message):
+        parse("", *words)
+
+
+def test_an_override_that_is_not_yaml_is_text(parse):
+    recipe = parse("", "--dataset.prompt_template", "{question} {options}")
+    assert recipe.dataset.prompt_template == "{question} {options}"
+
+
+def test_relative_paths_belong_to_the_file_or_to_the_current_folder(parse, tmp_path, monkeypatch):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    recipe = parse("output_dir: ../run", "--dataset.eval_path", "./eval.jsonl")
+    assert recipe.model.model_name_or_path == str(tmp_path / "model")
+    assert recipe.dataset.path == str(tmp_path / "train.jsonl")
+    assert recipe.training["output_dir"] == str(tmp_path.parent / "run")
+    assert recipe.dataset.eval_path == str(elsewhere / "eval.jsonl")
+
+
+def test_hub_ids_stay_as_they_are(parse):
+    recipe = parse("", "--model_name_or_path", "Qwen/Qwen2.5-7B-Instruct", "--dataset.path", "allenai/sciq")
+    assert recipe.model.model_name_or_path == "Qwen/Qwen2.5-7B-Instruct"
+    assert recipe.dataset.path == "allenai/sciq"
+
+
+def test_parsing_the_resolved_recipe_again_gives_the_same_recipe(parse):
+    first = parse("learning_rate: 1e-6\nsave_strategy: no\nlr_scheduler_kwargs: {min_lr: 1e-7}")
+    second = parse(text=yaml.safe_dump(first.resolved))
+    assert (second.training, second.dataset, second.model) == (first.training, first.dataset, first.model)
+
+
+@given(number=st.floats(allow_nan=False, allow_infinity=False))
+def test_every_float_that_python_writes_is_read_as_that_float(number):
+    assert parse_yaml(repr(number)) == number
+    assert parse_yaml(f"{number:e}") == float(f"{number:e}")
+
+
+@given(mantissa=st.integers(1, 9), exponent=st.integers(-30, 30))
+def test_exponents_need_no_dot(mantissa, exponent):
+    for text in (f"{mantissa}e{exponent}", f"{mantissa}E{exponent:+d}", f"-{mantissa}e{exponent}"):
+        assert parse_yaml(text) == float(text)
+        assert parse_overrides([f"--x={text}"]) == {"x": float(text)}
+
+
+@given(name=st.sampled_from(sorted(CHOICES)), text=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_only_the_choices_pass(parse, name, text):
+    if text in CHOICES[name] or parse_yaml(text) != text or name == "second_pass":
+        return
+    with pytest.raises(RecipeError, match=f"`{name}` must be one of"):
+        parse(f"{name}: {text}")
+
+
+@given(name=st.sampled_from(sorted(RANGES)), value=st.integers(-3, 3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_number_passes_just_when_it_is_in_its_range(parse, name, value):
+    low, high, open_low = RANGES[name]
+    fits = (value > low if open_low else value >= low) and value <= high
+    if fits:
+        assert parse(f"{name}: {value}").training[name] == value
+    else:
+        with pytest.raises(RecipeError, match=f"`{name}` must be"):
+            parse(f"{name}: {value}")
+
+
+@given(name=st.sampled_from(sorted(config_fields("acre"))), position=st.integers(0, 40), letter=st.sampled_from("qxz"))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_key_with_one_letter_too_many_is_never_taken(parse, name, position, letter):
+    misspelt = name[:position] + letter + name[position:]
+    with pytest.raises(RecipeError, match=f"Unknown key `{misspelt}`"):
+        parse(f"{misspelt}: 1")

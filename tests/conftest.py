@@ -1,0 +1,122 @@
+import os
+
+# Before any import of the libraries that read them.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+REWARD_FILE = '''\
+"""A reward that differs between any two completions, so that every step changes the weights."""
+
+
+def variety(completions, **kwargs):
+    return [len(set(text)) / (1 + len(text)) for text in completions]
+'''
+
+
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--all"):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --all")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory) -> Path:
+    """A saved random model with its tokenizer; tests that change it copy it."""
+    from tiny import tiny_model, tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    tokenizer = tiny_tokenizer()
+    tiny_model(vocabulary=len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def answering_model_folder(tiny_model_folder, tmp_path_factory) -> Path:
+    """The tiny model after a second of practice: it writes a trace and a letter, nearly always in the right tags."""
+    import torch
+    from tiny import tiny_model, tiny_tokenizer
+
+    tokenizer = tiny_tokenizer()
+    model = tiny_model(vocabulary=len(tokenizer))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    rng = random.Random(0)
+    for _ in range(80):
+        prompts = [f"q{rng.randrange(100)}?\nA. {rng.randrange(100)}\nB. 1\nC. 22\nD. 33\n" for _ in range(8)]
+        texts = [f"{prompt}<think>x</think><answer>{rng.choice('ABCD')}</answer><eos>" for prompt in prompts]
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    folder = tmp_path_factory.mktemp("answering") / "model"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_questions(path: Path, count: int = 40, gold: str | None = None) -> Path:
+    """Writes questions with four numbers as options; the right one is drawn unless `gold` is given."""
+    rng = random.Random(0)
+    rows = (
+        {
+            "id": f"q{i}",
+            "question": f"q{i}?",
+            "options": [str(number) for number in rng.sample(range(100), 4)],
+            "answer": gold or "ABCD"[i % 4],
+        }
+        for i in range(count)
+    )
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path, tiny_model_folder):
+    """Writes a recipe that trains in seconds, with everything it names, and returns its path; keywords change keys."""
+
+    def write(**changes) -> Path:
+        write_questions(tmp_path / "train.jsonl")
+        (tmp_path / "own.py").write_text(REWARD_FILE, encoding="utf-8")
+        if not (tmp_path / "model").exists():
+            shutil.copytree(tiny_model_folder, tmp_path / "model")
+        dataset = {"path": "./train.jsonl", "conversational": False, "prompt_template": "{question}\n{options}\n"}
+        content = {
+            "method": "acre",
+            "model_name_or_path": "./model",
+            "dataset": dataset | changes.pop("dataset", {}),
+            "reward_funcs": ["answer_consistency", "./own.py:variety"],
+            "reward_weights": [1.0, 1.0],
+            "num_generations": 4,
+            "per_device_train_batch_size": 8,
+            "max_completion_length": 8,
+            "max_steps": 4,
+            "learning_rate": 1e-2,
+            "logging_steps": 1,
+            "save_steps": 2,
+            "bf16": False,
+            "use_cpu": True,
+            "report_to": "none",
+            "output_dir": "./run",
+        }
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(content | changes, sort_keys=False), encoding="utf-8")
+        return path
+
+    return write

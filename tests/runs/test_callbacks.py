@@ -1,0 +1,39 @@
+import json
+from types import SimpleNamespace
+
+from align.runs.callbacks import MetricsFile, RunProgress
+
+
+def state(step, is_main=True):
+    return SimpleNamespace(global_step=step, max_steps=3, is_world_process_zero=is_main)
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_log_becomes_a_line(tmp_path):
+    callback = MetricsFile(tmp_path / "metrics.jsonl")
+    callback.on_log(None, state(1), None, logs={"loss": 0.5})
+    callback.on_log(None, state(2), None, logs={"loss": 0.25, "reward": 1})
+    assert read(callback.path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25, "reward": 1}]
+
+
+def test_a_resumed_run_appends(tmp_path):
+    MetricsFile(tmp_path / "metrics.jsonl").on_log(None, state(1), None, logs={"loss": 0.5})
+    MetricsFile(tmp_path / "metrics.jsonl").on_log(None, state(2), None, logs={"loss": 0.4})
+    assert [line["step"] for line in read(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_only_the_main_process_writes(tmp_path):
+    MetricsFile(tmp_path / "metrics.jsonl").on_log(None, state(1, is_main=False), None, logs={"loss": 0.5})
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
+def test_without_a_terminal_each_log_is_a_line_with_the_numbers_that_matter(capsys):
+    progress = RunProgress()
+    progress.on_train_begin(None, state(0), None)
+    progress.on_log(None, state(2), None, logs={"reward": 0.123456, "acre/consistency_rate": 0.5, "grad_norm": 9.0})
+    progress.on_log(None, state(3), None, logs={"train_runtime": 9.0})
+    progress.on_train_end(None, state(3), None)
+    assert capsys.readouterr().err.strip() == "step 2/3  reward 0.123  consistent 0.5"

@@ -1,0 +1,39 @@
+"""Commands started in a fresh interpreter, as a user starts them."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(*words: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs `python WORDS` to its end, with wide output."""
+    environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"} | variables
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment)
+
+
+def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Runs an `align` command to its end."""
+    return start("-m", "align", *map(str, words), cwd=cwd)
+
+
+def modules_after(code: str) -> set[str]:
+    """Lists the top-level modules that are loaded after some code ran."""
+    result = start("-c", f"{code}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})")
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.splitlines()[-1].split())
+
+
+def best_seconds(command: str, times: int = 3) -> tuple[float, float]:
+    """Returns the least CPU time of a command and of a bare interpreter; CPU time does not grow on a busy machine."""
+
+    def measure(words: list[str]) -> float:
+        before = os.times()
+        subprocess.run([sys.executable, *words], capture_output=True, check=True, cwd=ROOT)
+        after = os.times()
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    return min(measure(shlex.split(command)) for _ in range(times)), min(measure(["-c", "0"]) for _ in range(times))
