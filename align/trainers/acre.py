@@ -122,36 +122,32 @@ class ACRETrainer(GRPOTrainer):
         completion_ids_list: list[Any],
     ) -> list[AnsweredRow]:
         """Adds the second answers; every rank takes part, also with nothing to ask."""
+        answered = [self._shuffled(given, row, i) for i, (given, row) in enumerate(zip(inputs, rows, strict=True))]
         questions: list[SecondPassRow] = []
-        owners: list[tuple[int, tuple[int, ...]]] = []
-        prompts: dict[tuple[str, tuple[int, ...]], SecondPassRow] = {}
-        answered = list(rows)
-        for i, (given, row, response) in enumerate(zip(inputs, rows, responses, strict=True)):
-            if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
-                continue
-            if not can_shuffle(row.options):  # nothing to shuffle: the row is rewarded as in GRPO
-                answered[i] = row._replace(second=[row.first] * self.args.num_shuffles)
-                continue
-            permutations = self._permutations(given, i)
-            answered[i] = row._replace(second=[], permutations=permutations)
-            place = self._place(completion_ids_list[i], completion_text(completions[i]), response, row)
-            for permutation in permutations:
-                key = (given["question"], permutation)
+        prompts: dict[Any, SecondPassRow] = {}
+        for i, (given, row) in enumerate(zip(inputs, answered, strict=True)):
+            for permutation in row.permutations:
+                place = self._place(completion_ids_list[i], completion_text(completions[i]), responses[i], row)
+                key = (given["question"], *row.options, permutation, i if self._images(given) else None)
                 if key not in prompts:
                     prompts[key] = self._shuffled_prompt(given, permutation)
                 questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
-                owners.append((i, permutation))
-        dummy = (
-            self._shuffled_prompt(inputs[0], tuple(range(len(inputs[0]["options"]))))
-            if self._images(inputs[0])
-            else None
-        )
-        for (i, permutation), scores in zip(owners, self._score(questions, dummy), strict=True):
-            shown = max(range(len(scores)), key=scores.__getitem__)  # greedy, the first letter wins a tie
-            seconds = answered[i].second
-            if seconds is not None:
-                seconds.append(to_content(shown, permutation))
-        return answered
+        dummy = self._shuffled_prompt(inputs[0], range(len(rows[0].options))) if self._images(inputs[0]) else None
+        scores = iter(self._score(questions, dummy))
+        return [
+            row._replace(second=[_best_content(next(scores), permutation) for permutation in row.permutations])
+            if row.permutations
+            else row
+            for row in answered
+        ]
+
+    def _shuffled(self, given: dict[str, Any], row: AnsweredRow, index: int) -> AnsweredRow:
+        """Draws the shuffles of a row whose reward can depend on them."""
+        if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
+            return row
+        if not can_shuffle(row.options):  # the row is rewarded as in GRPO
+            return row._replace(second=[row.first] * self.args.num_shuffles)
+        return row._replace(permutations=self._permutations(given, index))
 
     def _is_needed(self, first_is_correct: bool) -> bool:
         return self.args.second_pass_rows == "all" or any(
@@ -161,7 +157,7 @@ class ACRETrainer(GRPOTrainer):
     def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
         """Draws the shuffles of a row from its question and the step, so that ranks and resumed runs agree."""
         scope = f"{self.accelerator.process_index}/{index}" if self.args.permutation_scope == "row" else "group"
-        seed = f"{self.args.seed}/{self.state.global_step}/{self._step}/{given['question']}/{scope}"
+        seed = f"{self.args.seed}/{self.state.global_step}/{given['question']}/{scope}"
         rng = random.Random(seed)
         return [
             draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
@@ -176,7 +172,7 @@ class ACRETrainer(GRPOTrainer):
             return retokenised_place(self._tokenizer, prefix, len(row.options))
         return answer_place(self._tokenizer, completion_ids, text, response, len(row.options))
 
-    def _shuffled_prompt(self, given: dict[str, Any], permutation: tuple[int, ...]) -> SecondPassRow:
+    def _shuffled_prompt(self, given: dict[str, Any], permutation: Sequence[int]) -> SecondPassRow:
         """Renders and tokenises the shuffled question, with its images; prefix and letters are still to be put in."""
         prompt: Any = self.render_prompt(given["question"], permute(given["options"], permutation))
         if images := self._images(given):
@@ -214,6 +210,11 @@ class ACRETrainer(GRPOTrainer):
         columns = [table_columns(row) for row in rows]
         for name in columns[0]:
             self._log_completion_extra(name, [column[name] for column in columns])
+
+
+def _best_content(scores: list[float], permutation: tuple[int, ...]) -> int | None:
+    """Picks the likeliest letter, the first of a tie, and maps it back to the row's options."""
+    return to_content(max(range(len(scores)), key=scores.__getitem__), permutation)
 
 
 def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:

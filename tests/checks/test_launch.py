@@ -91,21 +91,13 @@ def test_the_variables_are_those_that_accelerate_sets(monkeypatch):
     from accelerate.commands.launch import launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
-    words = [
-        "--use_deepspeed",
-        "--zero_stage",
-        "3",
-        "--offload_optimizer_device",
-        "cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    arguments = launch_command_parser().parse_args(
-        [*words, "--offload_param_device", "cpu", "--main_process_port", "1", "--gradient_clipping", "1.0",
-         "--gradient_accumulation_steps", "1", "--zero3_init_flag", "true", "--zero3_save_16bit_model", "true", "x.py"]
-    )  # fmt: skip
+    words = (
+        "--use_deepspeed --zero_stage 3 --offload_optimizer_device cpu --offload_param_device cpu --num_processes 2 "
+        "--num_machines 1 --mixed_precision no --main_process_port 1 --gradient_clipping 1.0 "
+        "--gradient_accumulation_steps 1 --zero3_init_flag true --zero3_save_16bit_model true train.py"
+    )
+    arguments = launch_command_parser().parse_args(words.split())
+    arguments.deepspeed_fields_from_accelerate_config = ""
     _, environment = prepare_deepspeed_cmd_env(arguments)
     for name, value in environment.items():
         if name.startswith("ACCELERATE_"):

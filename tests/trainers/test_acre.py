@@ -183,6 +183,14 @@ def test_the_table_shows_trace_answers_permutation_outcome_and_every_reward(tmp_
     assert silent["answer_consistency"] == 0.0
 
 
+def test_the_same_question_with_other_options_is_another_prompt(tmp_path):
+    rows = [row | {"question": "which?", "prompt": render("which?", row["options"])} for row in make_rows(8)]
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], rows, trainer=Scripted, max_steps=1)
+    model = tiny_model(vocabulary=len(TOKENIZER))
+    for _, row in table(trainer, tmp_path).iterrows():
+        assert row["second_answers"] == second_answer_by_hand(model, row)
+
+
 def test_only_rows_whose_reward_can_depend_on_it_are_asked_again(tmp_path):
     answers = [f"<think>x</think><answer>{letter}</answer>" for letter in "ABCD"]
     cases = [({"second_only": 0.0}, {"first_only", "both"}), ({"first_only": 1.0}, {"second_only", "neither"})]

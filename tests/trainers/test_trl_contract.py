@@ -27,7 +27,7 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
     )
 
 
-@pytest.mark.parametrize("attribute", ["_pending_metrics", "_metrics", "_tokenizer", "_step", "vllm_generation"])
+@pytest.mark.parametrize("attribute", ["_pending_metrics", "_metrics", "_tokenizer", "vllm_generation"])
 def test_trainer_still_keeps_what_is_read(attribute):
     assert f"self.{attribute}" in inspect.getsource(GRPOTrainer), (
         f"TRL {trl.__version__} no longer sets GRPOTrainer.{attribute}, which align/trainers/acre.py reads."

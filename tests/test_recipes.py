@@ -1,0 +1,93 @@
+"""Every shipped recipe parses, says what it is for, and names files that exist; so do the README's commands."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from align.assets import asset_dir, shipped_recipes
+from align.checks.launch import read_launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+RECIPES = sorted(asset_dir("recipes").rglob("*.yaml"))
+PATHS = re.compile(r"\b(?:recipes|ds_configs|scripts|tests|align|rewards)/[\w./-]+\.(?:yaml|json|py|sh|jsonl)\b")
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(asset_dir("recipes")))
+
+
+def local_paths(value):
+    """Finds every local path a recipe names: `./` was made absolute when it was parsed."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [path for item in value for path in local_paths(item)]
+    return [Path(value.partition(".py:")[0])] if isinstance(value, str) and value.startswith("/") else []
+
+
+def test_there_are_recipes():
+    assert set(RECIPES) >= set(shipped_recipes().values())
+    assert RECIPES
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_a_recipe_parses_and_says_what_it_is_for(path):
+    recipe = load_recipe(path)
+    assert recipe.method in path.parts
+    facts = dict(re.findall(r"^# (purpose|hardware): (\S.*)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+    assert set(facts) == {"purpose", "hardware"}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_the_files_of_a_recipe_exist(path):
+    resolved = {key: value for key, value in load_recipe(path).resolved.items() if key != "output_dir"}
+    made_by_a_script = ROOT / "models"
+    missing = [file for file in local_paths(resolved) if not file.exists() and made_by_a_script not in file.parents]
+    assert missing == []
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
+    recipe = load_recipe(path)
+    if not Path(recipe.dataset.path).exists():
+        pytest.skip(f"{recipe.dataset.path} is a hub data set")
+    launch = re.search(r"ds_configs/[\w-]+\.yaml", path.read_text(encoding="utf-8"))
+    findings = check_recipe(recipe, read_launch(ROOT / launch[0] if launch else None)).findings
+    elsewhere = {"versions", "model"}  # what is installed, and models that a script makes
+    assert [f.text for f in findings if f.level == "error" and f.check not in elsewhere] == []
+
+
+DOCUMENTS = sorted(
+    [ROOT / "README.md", *asset_dir("recipes").rglob("*.md"), *asset_dir("ds_configs").glob("*.yaml"), *RECIPES]
+)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_files_that_a_document_names_exist(document):
+    named = set(PATHS.findall(document.read_text(encoding="utf-8")))
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+
+
+def readme_commands():
+    blocks = re.findall(
+        r"```(?:bash|sh|console)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if re.search(r"\balign (train|check)\b", line)]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_the_recipes_of_the_readme_commands_parse_with_their_overrides(command):
+    words = shlex.split(command, comments=True)
+    rest = words[next(i for i, word in enumerate(words) if word in ("train", "check")) + 1 :]
+    recipe, overrides = ROOT / rest[0], rest[1:]
+    for option in ("--resume", "--accelerate_config"):
+        if option in overrides:
+            at = overrides.index(option)
+            del overrides[at : at + 2]
+    if recipe.is_file():
+        load_recipe(recipe, [word for word in overrides if word != "--json"])
