@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.configs.deepspeed import check_deepspeed_config
+from align.errors import RecipeError
 
 
 class Launch(NamedTuple):
@@ -37,6 +38,11 @@ def current_launch() -> Launch:
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
         return Launch(num_processes)
+    if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true":
+        raise RecipeError(
+            "The environment variable ACCELERATE_USE_CPU turns DeepSpeed off without a word. Unset it, and set "
+            "`use_cpu: true` in the recipe."
+        )
     file = os.environ.get("ACCELERATE_DEEPSPEED_CONFIG_FILE", "none")
     if file != "none":
         plan = check_deepspeed_config(Path(file))

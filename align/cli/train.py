@@ -45,6 +45,12 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
         raise RecipeError(f"The trainer could not be built. {error}") from error
     if state.is_main_process:
         record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+    started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
+    if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
+        raise RecipeError(
+            f"{started} processes were started, but this one trains with {found}. On CPUs set `use_cpu: true` in the "
+            f"recipe; on GPUs check that each process has one."
+        )
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from datasets import Dataset, Image
 from transformers import Trainer
 
@@ -21,7 +22,7 @@ def build_trainer(recipe: Recipe, data: Loaded, rewards: Rewards) -> Trainer:
 
 def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
-    settings = {"log_completions": True, "num_completions_to_print": 0} | recipe.training
+    settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
     return ACRETrainer(
         model=recipe.model.model_name_or_path,
         reward_funcs=rewards,
@@ -34,6 +35,11 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
 
 
 BUILDERS: dict[str, Callable[[Recipe, Loaded, Rewards], Trainer]] = {"acre": build_acre}
+
+
+def _device_defaults() -> dict[str, Any]:
+    """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
+    return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
 
 
 def _dataset(rows: list[dict[str, Any]]) -> Dataset:

@@ -1,7 +1,7 @@
 import re
 
 import pytest
-from started import align
+from started import align, best_seconds
 
 from align.assets import find_recipe, shipped_recipes
 from align.errors import RecipeError
@@ -35,7 +35,8 @@ def test_an_unknown_recipe_gets_a_suggestion():
 
 
 @pytest.mark.parametrize("name", sorted(shipped_recipes()))
-def test_a_shipped_recipe_is_found_by_any_of_its_names(name):
+def test_a_shipped_recipe_is_found_from_anywhere_by_any_of_its_names(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     path = shipped_recipes()[name]
     assert find_recipe(name) == find_recipe(f"recipes/{name}.yaml") == find_recipe(str(path)) == path
 
@@ -68,3 +69,8 @@ def test_a_setting_that_only_trl_refuses_is_a_sentence_and_leaves_no_run_behind(
     assert "Traceback" not in result.stderr
     assert "load_best_model_at_end" in result.stderr
     assert not (tmp_path / "run" / "recipe.yaml").exists()
+
+
+def test_checking_a_real_data_set_takes_less_than_five_seconds():
+    best, _ = best_seconds("-m align check acre/smollm2-135m", times=2)
+    assert best < 5, f"{best:.1f} s"
