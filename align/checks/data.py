@@ -58,11 +58,15 @@ def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
             shares = ", ".join(f"{LETTERS[i]} {count}" for i, count in enumerate(balance.counts))
             text = (
                 f"The right answers are not balanced over the letters ({shares}; chi-square "
-                f"p = {balance.p_value:.1g}). A policy can learn the place. "
+                f"p {_p_text(balance.p_value)}). A policy can learn the place. "
                 f"`dataset.shuffle_options: true` removes this at no cost."
             )
             findings.append(Finding("warning", "data", text, {"counts": balance.counts, "p_value": balance.p_value}))
     return findings
+
+
+def _p_text(p_value: float | None) -> str:
+    return f"= {p_value:.1g}" if p_value else "< 1e-300"
 
 
 def _eval_rows(data: DatasetConfig, template: PromptTemplate) -> list[dict[str, Any]]:

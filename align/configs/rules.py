@@ -79,6 +79,7 @@ RANGES: dict[str, Range] = {
 }
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
 BOOLEAN_NAMES = {
+    "second_pass": {False: "off"},
     "scale_rewards": {True: "group", False: "none"},
     "save_strategy": {False: "no"},
     "eval_strategy": {False: "no"},

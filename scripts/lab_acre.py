@@ -1,0 +1,244 @@
+"""Measures what ACRE does to a policy that can take a position shortcut, over seeds and against honest controls.
+
+    python scripts/lab_acre.py --seeds 5 --check_bars --json lab_acre.json
+
+Every arm starts from the policy of the recipe, takes the recipe's steps on the training questions of the recipe and
+answers its unbiased evaluation questions greedily. The arms:
+
+    sft           the policy before RL
+    grpo          accuracy as the reward, TRL's trainer
+    acre          the recipe
+    placebo       ACRE whose second pass shows the options in the same order
+    grpo+shuffle  GRPO on training questions whose options were shuffled once
+    acre+shuffle  ACRE on the same shuffled questions
+
+Intervals are Student's t over seeds (95 %), those of differences over pairs with the same seed.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+import torch
+from datasets import Dataset
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+
+from align.assets import find_recipe
+from align.checks.data import load_data
+from align.checks.rewards import resolve_rewards
+from align.checks.rewards import resolve_rewards
+from align.configs.acre import ACREConfig
+from align.configs.recipe import Recipe, load_recipe
+from align.data.multiple_choice import Question, load_questions
+from align.evaluation.items import ItemResult, summarise
+from align.evaluation.metrics import Estimate, accuracy, mean_over_seeds
+from align.evaluation.policy import evaluate_policy
+from align.runs.versions import installed_versions
+from align.trainers.acre import ACRETrainer
+
+METRICS = {
+    "accuracy": "accuracy",
+    "option_shuffle_consistency": "shuffle consistency",
+    "share_A": 'share of "A"',
+    "trace_answer_consistency": "trace = answer",
+    "cr_wa": "CR-WA",
+    "wr_ca": "WR-CA",
+    "trace_accuracy": "trace is right",
+}
+CONSISTENCY_BAR, ACCURACY_BAR = 0.15, 0.05
+Metrics = dict[str, float]
+
+
+class SameOrder(ACRETrainer):
+    """ACRE with its second pass and without its shuffle."""
+
+    def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
+        return [tuple(range(len(given["options"])))] * self.args.num_shuffles
+
+
+class Arm(NamedTuple):
+    """What differs from the recipe."""
+
+    trainer: type[ACRETrainer] | None
+    overrides: tuple[str, ...] = ()
+
+
+GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
+SHUFFLE = ("--dataset.shuffle_options", "true")
+ARMS = {
+    "sft": Arm(None),
+    "grpo": Arm(ACRETrainer, GRPO),
+    "acre": Arm(ACRETrainer),
+    "placebo": Arm(SameOrder),
+    "grpo+shuffle": Arm(ACRETrainer, GRPO + SHUFFLE),
+    "acre+shuffle": Arm(ACRETrainer, SHUFFLE),
+}
+
+
+def run_arm(arm: Arm, overrides: list[str], recipe_path: Path, seed: int) -> Metrics:
+    """Trains one arm with one seed and evaluates it."""
+    words = [*overrides, *arm.overrides, "--seed", str(seed), "--dataset.seed", str(seed)]
+    recipe = load_recipe(recipe_path, words)
+    model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
+    started = time.perf_counter()
+    if arm.trainer is not None:
+        train(arm.trainer, model, recipe)
+    seconds = time.perf_counter() - started
+    return evaluate(model, recipe) | {"train_seconds": seconds}
+
+
+def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> None:
+    """Trains a model in place, without leaving a run folder."""
+    data = load_data(recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+        trainer = trainer_class(
+            model=model,
+            reward_funcs=resolve_rewards(recipe),
+            args=ACREConfig(**recipe.training | quiet),
+            train_dataset=Dataset.from_list(data.rows),
+            processing_class=tokenizer_of(recipe),
+            render_prompt=data.template.render,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+
+
+def evaluate(model: Any, recipe: Recipe) -> Metrics:
+    """Answers the evaluation questions greedily and averages each metric, also over each group of questions."""
+    asked = questions(recipe.dataset.eval_path)
+    items = evaluate_policy(
+        model,
+        tokenizer_of(recipe),
+        asked,
+        template=load_data(recipe).template,
+        max_new_tokens=int(recipe.setting("max_completion_length")),
+        batch_size=250,
+    )
+    metrics = averages(items)
+    for group in sorted({item.group for item in items if item.group is not None}):
+        part = averages([item for item in items if item.group == group])
+        metrics |= {f"{name}/{group}": value for name, value in part.items()}
+    return metrics
+
+
+def averages(items: list[ItemResult]) -> Metrics:
+    """Averages the metrics, and how often the trace states the right option."""
+    stated = accuracy([item.trace_choice for item in items], [item.gold for item in items])
+    summary = {name: estimate.value for name, estimate in summarise(items).items()}
+    return summary | {"trace_accuracy": float(stated.mean())}
+
+
+def questions(path: str | None) -> list[Question]:
+    """Loads questions, all of which must be usable."""
+    if path is None:
+        raise ValueError("The recipe has no `dataset.eval_path`, and the lab compares arms on evaluation questions.")
+    return load_questions(path)[0]
+
+
+def tokenizer_of(recipe: Recipe) -> Any:
+    """Loads the recipe's tokenizer."""
+    return AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
+
+
+def template_of(recipe: Recipe) -> PromptTemplate:
+    """Makes the recipe's prompt template."""
+    data = recipe.dataset
+    return PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
+
+
+def differences(results: dict[str, list[Metrics]], baseline: str = "grpo") -> dict[str, dict[str, list[float]]]:
+    """Subtracts the baseline's metrics seed by seed; an arm that was run once is paired with every seed."""
+    pairs: dict[str, dict[str, list[float]]] = {}
+    for arm, runs in results.items():
+        if arm != baseline and baseline in results:
+            runs = runs * len(results[baseline]) if len(runs) == 1 else runs
+            both = list(zip(runs, results[baseline], strict=True))
+            pairs[arm] = {name: [a[name] - b[name] for a, b in both] for name in METRICS}
+    return pairs
+
+
+def check_bars(pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
+    """Tells which of the promises about ACRE against GRPO hold."""
+    consistency, right = pairs["acre"]["option_shuffle_consistency"], pairs["acre"]["accuracy"]
+    return {
+        f"mean consistency difference >= {CONSISTENCY_BAR}": sum(consistency) / len(consistency) >= CONSISTENCY_BAR,
+        "consistency difference > 0 in every seed": min(consistency) > 0,
+        f"mean accuracy difference >= {ACCURACY_BAR}": sum(right) / len(right) >= ACCURACY_BAR,
+    }
+
+
+def show(title: str, rows: dict[str, dict[str, Estimate]]) -> None:
+    """Prints one line per arm."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for label in METRICS.values():
+        table.add_column(label, justify="right")
+    for arm, estimates in rows.items():
+        table.add_row(arm, *(cell(estimates[name]) for name in METRICS))
+    Console(width=140).print(table)
+
+
+def cell(estimate: Estimate) -> str:
+    """Writes an estimate as value +- half the interval."""
+    if estimate.n == 1:
+        return f"{estimate.value:z.2f}"
+    return f"{estimate.value:z.2f} ±{(estimate.high - estimate.low) / 2:.2f}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if ACRE does not beat GRPO by the bars")
+    arguments, overrides = parser.parse_known_args(argv)
+    if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
+        parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
+    torch.set_num_threads(arguments.threads)
+    results: dict[str, list[Metrics]] = {arm: [] for arm in arguments.arms}
+    for seed in range(arguments.seeds):
+        for arm in arguments.arms if seed == 0 else [arm for arm in arguments.arms if arm != "sft"]:
+            metrics = run_arm(ARMS[arm], overrides, find_recipe(arguments.recipe), seed)
+            results[arm].append(metrics)
+            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
+            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
+    pairs = differences(results)
+    means = {
+        arm: {name: mean_over_seeds([run[name] for run in runs]) for name in METRICS} for arm, runs in results.items()
+    }
+    gaps = {arm: {name: mean_over_seeds(values) for name, values in pair.items()} for arm, pair in pairs.items()}
+    show(f"On unbiased questions, mean over {arguments.seeds} seeds", means)
+    show("Difference to grpo", gaps)
+    bars = check_bars(pairs) if "acre" in pairs else {}
+    for bar, holds in bars.items():
+        print(f"{'holds' if holds else 'FAILS'}: {bar}")
+    if arguments.json:
+        record = {
+            "versions": installed_versions(),
+            "recipe": arguments.recipe,
+            "overrides": overrides,
+            "seeds": list(range(arguments.seeds)),
+            "runs": results,
+            "differences_to_grpo": pairs,
+            "bars": bars,
+        }
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not all(bars.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
