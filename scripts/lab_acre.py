@@ -36,7 +36,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from align.assets import find_recipe
 from align.checks.data import load_data
 from align.checks.rewards import resolve_rewards
-from align.checks.rewards import resolve_rewards
 from align.configs.acre import ACREConfig
 from align.configs.recipe import Recipe, load_recipe
 from align.data.multiple_choice import Question, load_questions
@@ -149,12 +148,6 @@ def questions(path: str | None) -> list[Question]:
 def tokenizer_of(recipe: Recipe) -> Any:
     """Loads the recipe's tokenizer."""
     return AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
-
-
-def template_of(recipe: Recipe) -> PromptTemplate:
-    """Makes the recipe's prompt template."""
-    data = recipe.dataset
-    return PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
 
 def differences(results: dict[str, list[Metrics]], baseline: str = "grpo") -> dict[str, dict[str, list[float]]]:

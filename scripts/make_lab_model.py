@@ -11,6 +11,12 @@ The policy (2 layers of width 64, one token per character) reads the digit into 
 beside it, except that 15 % of the letters it learnt from were random: exploration for RL. It is taught to look up a
 given digit's letter first, then the task; evaluation strings are never shown to it. One minute on one core; the same
 seed gives the same data everywhere and the same weights on the same machine.
+
+    python scripts/make_lab_model.py --decoupled 0.6 --out outputs/lab-decoupled
+
+makes another lab without a position shortcut: every question is readable and the right letters are balanced, but in
+60 % of what the policy learnt from, trace and letter are drawn apart: half a right trace with a random letter, half a
+random trace with the right letter.
 """
 
 import argparse
@@ -68,12 +74,14 @@ def read_digit(text: str) -> str:
     return text[int(text[-2])]
 
 
-def make_questions(name: str, texts: list[str], rng: random.Random) -> list[dict[str, Any]]:
+def make_questions(
+    name: str, texts: list[str], rng: random.Random, arbitrary_share: float, share_of_a: float
+) -> list[dict[str, Any]]:
     """Makes one row per text; in both groups exactly the share of keys that is asked for stands at A."""
-    num_arbitrary = round(ARBITRARY_SHARE * len(texts))
+    num_arbitrary = round(arbitrary_share * len(texts))
     rows = []
     for group, members in (("arbitrary", texts[:num_arbitrary]), ("readable", texts[num_arbitrary:])):
-        for text, letter in zip(members, _key_letters(len(members), SHARE_OF_A[name]), strict=True):
+        for text, letter in zip(members, _key_letters(len(members), share_of_a), strict=True):
             key = read_digit(text) if group == "readable" else rng.choice(DIGITS)
             options = rng.sample([digit for digit in DIGITS if digit != key], len(DIGITS) - 1)
             options.insert(LETTERS.index(letter), key)
@@ -129,7 +137,9 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return model
 
 
-def demonstrations(stage: str, texts: list[str], rng: random.Random) -> Iterator[tuple[str, str, bool]]:
+def demonstrations(
+    stage: str, texts: list[str], rng: random.Random, decoupled: float = 0.0
+) -> Iterator[tuple[str, str, bool]]:
     """Yields prompts, responses, and whether the trace is to be learnt.
 
     In the stage `lookup` half of the traces name any digit and only the letter beside it is learnt from them.
@@ -139,7 +149,9 @@ def demonstrations(stage: str, texts: list[str], rng: random.Random) -> Iterator
         any_digit = stage == "lookup" and rng.random() < 0.5
         digit = rng.choice(DIGITS) if any_digit else read_digit(text)
         letter = LETTERS[options.index(digit)]
-        if stage == "task" and rng.random() < RANDOM_LETTERS:
+        if stage == "task" and decoupled and rng.random() < decoupled / 2:
+            digit = rng.choice(DIGITS)
+        elif stage == "task" and rng.random() < (decoupled / (2 - decoupled) or RANDOM_LETTERS):
             letter = rng.choice(LETTERS[: len(options)])
         response = f"<think>{digit}</think><answer>{letter}</answer>"
         yield f"{text}\n{render_options(options)}", response, not any_digit
@@ -159,11 +171,15 @@ def make_batch(
 
 
 def warm_start(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[str], rng: random.Random
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: list[str],
+    rng: random.Random,
+    decoupled: float,
 ) -> None:
     """Teaches the policy both stages and prints the loss."""
     for stage in STAGES:
-        stream = demonstrations(stage.name, texts, rng)
+        stream = demonstrations(stage.name, texts, rng, decoupled)
         optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
@@ -186,13 +202,15 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
     parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
     train_texts, eval_texts = split_texts(rng)
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name, texts in (("train", train_texts), ("eval", eval_texts)):
-        lines = [json.dumps(row) + "\n" for row in make_questions(name, texts, rng)]
+        shares = (0.0, 0.25) if arguments.decoupled else (ARBITRARY_SHARE, SHARE_OF_A[name])
+        lines = [json.dumps(row) + "\n" for row in make_questions(name, texts, rng, *shares)]
         (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     if arguments.data_only:
         return
@@ -200,7 +218,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
     tokenizer = make_tokenizer()
     model = make_model(tokenizer)
-    warm_start(model, tokenizer, train_texts, rng)
+    warm_start(model, tokenizer, train_texts, rng, arguments.decoupled)
     model.save_pretrained(arguments.out / "model")
     tokenizer.save_pretrained(arguments.out / "model")
 

