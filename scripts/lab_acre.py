@@ -12,11 +12,13 @@ answers its unbiased evaluation questions greedily. The arms:
     grpo+shuffle  GRPO on training questions whose options were shuffled once
     acre+shuffle  ACRE on the same shuffled questions
 
-Intervals are Student's t over seeds (95 %), those of differences over pairs with the same seed.
+Intervals are Student's t over seeds (95 %), those of differences over pairs with the same seed. Further words override
+keys of the recipe in every arm: `--max_steps 50`, `--dataset.path FILE`.
 """
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -171,22 +173,53 @@ def check_bars(pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
     }
 
 
-def show(title: str, rows: dict[str, dict[str, Estimate]]) -> None:
+def over_seeds(values: list[float]) -> Estimate:
+    """Averages a metric over the seeds in which it says something; traces may state no option in any answer."""
+    return mean_over_seeds([value for value in values if not math.isnan(value)])
+
+
+def show(title: str, arms: dict[str, dict[str, list[float]]], seeds: int) -> None:
     """Prints one line per arm."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("arm")
     for label in METRICS.values():
         table.add_column(label, justify="right")
-    for arm, estimates in rows.items():
-        table.add_row(arm, *(cell(estimates[name]) for name in METRICS))
+    for arm, metrics in arms.items():
+        table.add_row(arm, *(cell(over_seeds(metrics[name]), seeds) for name in METRICS))
     Console(width=140).print(table)
 
 
-def cell(estimate: Estimate) -> str:
-    """Writes an estimate as value +- half the interval."""
+def cell(estimate: Estimate, seeds: int) -> str:
+    """Writes an estimate as value +- half the interval, and over how many seeds where some say nothing."""
+    if estimate.n == 0:
+        return "no data"
     if estimate.n == 1:
         return f"{estimate.value:z.2f}"
-    return f"{estimate.value:z.2f} ±{(estimate.high - estimate.low) / 2:.2f}"
+    some = f" (n={estimate.n})" if estimate.n < seeds else ""
+    return f"{estimate.value:z.2f} ±{(estimate.high - estimate.low) / 2:.2f}{some}"
+
+
+def run_arms(arms: list[str], seeds: int, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
+    """Runs every arm with every seed and prints each result; without RL there is nothing to repeat."""
+    results: dict[str, list[Metrics]] = {arm: [] for arm in arms}
+    for seed in range(seeds):
+        for arm in arms:
+            if ARMS[arm].trainer is None and seed > 0:
+                continue
+            metrics = run_arm(ARMS[arm], overrides, recipe_path, seed)
+            results[arm].append(metrics)
+            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
+            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
+    return results
+
+
+def without_nan(value: Any) -> Any:
+    """Replaces nan, which JSON does not have, by None."""
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -202,20 +235,11 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
         parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
     torch.set_num_threads(arguments.threads)
-    results: dict[str, list[Metrics]] = {arm: [] for arm in arguments.arms}
-    for seed in range(arguments.seeds):
-        for arm in arguments.arms if seed == 0 else [arm for arm in arguments.arms if arm != "sft"]:
-            metrics = run_arm(ARMS[arm], overrides, find_recipe(arguments.recipe), seed)
-            results[arm].append(metrics)
-            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
-            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
+    results = run_arms(arguments.arms, arguments.seeds, find_recipe(arguments.recipe), overrides)
     pairs = differences(results)
-    means = {
-        arm: {name: mean_over_seeds([run[name] for run in runs]) for name in METRICS} for arm, runs in results.items()
-    }
-    gaps = {arm: {name: mean_over_seeds(values) for name, values in pair.items()} for arm, pair in pairs.items()}
-    show(f"On unbiased questions, mean over {arguments.seeds} seeds", means)
-    show("Difference to grpo", gaps)
+    means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
+    show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
+    show("Difference to grpo", pairs, arguments.seeds)
     bars = check_bars(pairs) if "acre" in pairs else {}
     for bar, holds in bars.items():
         print(f"{'holds' if holds else 'FAILS'}: {bar}")
@@ -225,11 +249,12 @@ def main(argv: list[str] | None = None) -> int:
             "recipe": arguments.recipe,
             "overrides": overrides,
             "seeds": list(range(arguments.seeds)),
+            "threads": arguments.threads,
             "runs": results,
             "differences_to_grpo": pairs,
             "bars": bars,
         }
-        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        arguments.json.write_text(json.dumps(without_nan(record), indent=2) + "\n", encoding="utf-8")
     return int(arguments.check_bars and not all(bars.values()))
 
 

@@ -1,6 +1,7 @@
 """`align train`: checks, then trains, then reports."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
 
     if checked.data is None:
         raise RecipeError("The data could not be read.")
+    _quiet_warnings()
     disable_progress_bar()  # bars of loading and saving would tear the one of the run
     state = PartialState()
     try:
@@ -62,6 +64,12 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     if state.is_main_process:
         write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints)
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
+
+
+def _quiet_warnings() -> None:
+    """Hides deprecations of transformers >= 5.20 that TRL 1.16 causes and no user can mend; drop with TRL 1.17."""
+    for name in ("gradient_checkpointing", "is_gradient_checkpointing", "past_key_values"):
+        warnings.filterwarnings("ignore", message=f"`{name}` is deprecated", category=FutureWarning)
 
 
 def _quiet_environment(recipe: Recipe) -> None:

@@ -5,6 +5,7 @@ from packaging.requirements import Requirement
 
 from align.checks.versions import check_versions, vllm_window
 from align.configs.recipe import load_recipe
+from align.runs.versions import installed_version
 
 INSTALLED = "align.checks.versions.installed_version"
 
@@ -34,7 +35,7 @@ def test_installed_versions_are_listed(tiny_recipe):
 
 
 def versions_with(monkeypatch, vllm):
-    real = version
+    real = installed_version
     monkeypatch.setattr(INSTALLED, lambda name: vllm if name == "vllm" else None if "vllm" in name else real(name))
 
 
