@@ -126,6 +126,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--arms", nargs="+", choices=("acre", "acre-rows"), default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
     parser.add_argument("--threads", type=int, default=2)
@@ -133,13 +134,14 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     rows = make_rows(64, random.Random(0))
-    arms = ("grpo", "acre", "acre-rows")
+    arms = ["grpo", *arguments.arms]
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
     seconds: dict[str, list[float]] = {arm: [] for arm in arms}
     for number in range(arguments.rounds):
         batch = [rows[number % len(rows)]] * 8
         for arm in arms if number % 2 else reversed(arms):
             seconds[arm].append(step_seconds(trainers[arm], batch))
+        print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
     tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
     result = {
         "prompt_tokens": tokens,

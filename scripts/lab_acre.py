@@ -193,6 +193,8 @@ def cell(estimate: Estimate, seeds: int) -> str:
     """Writes an estimate as value +- half the interval, and over how many seeds where some say nothing."""
     if estimate.n == 0:
         return "no data"
+    if estimate.value != estimate.value:  # a collapsed policy states nothing that could be compared
+        return "-"
     if estimate.n == 1:
         return f"{estimate.value:z.2f}"
     some = f" (n={estimate.n})" if estimate.n < seeds else ""
