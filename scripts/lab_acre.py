@@ -201,12 +201,12 @@ def cell(estimate: Estimate, seeds: int) -> str:
     return f"{estimate.value:z.2f} ±{(estimate.high - estimate.low) / 2:.2f}{some}"
 
 
-def run_arms(arms: list[str], seeds: int, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
+def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
     """Runs every arm with every seed and prints each result; without RL there is nothing to repeat."""
     results: dict[str, list[Metrics]] = {arm: [] for arm in arms}
-    for seed in range(seeds):
+    for seed in seeds:
         for arm in arms:
-            if ARMS[arm].trainer is None and seed > 0:
+            if ARMS[arm].trainer is None and seed > seeds.start:
                 continue
             metrics = run_arm(ARMS[arm], overrides, recipe_path, seed)
             results[arm].append(metrics)
@@ -228,7 +228,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0, help="5 for seeds on which no setting was chosen")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
@@ -237,7 +238,8 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
         parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
     torch.set_num_threads(arguments.threads)
-    results = run_arms(arguments.arms, arguments.seeds, find_recipe(arguments.recipe), overrides)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    results = run_arms(arguments.arms, seeds, find_recipe(arguments.recipe), overrides)
     pairs = differences(results)
     means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
     show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
@@ -250,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
             "versions": installed_versions(),
             "recipe": arguments.recipe,
             "overrides": overrides,
-            "seeds": list(range(arguments.seeds)),
+            "seeds": list(seeds),
             "threads": arguments.threads,
             "runs": results,
             "differences_to_grpo": pairs,

@@ -1,7 +1,7 @@
 """Builds the facts data set: multiple-choice questions on chemical elements and countries, from PyPI packages.
 
-    python -m venv /tmp/facts && /tmp/facts/bin/pip install mendeleev==1.3.0 pycountry==26.2.16 babel==2.18.0
-    /tmp/facts/bin/python scripts/make_facts_data.py --out recipes/acre/assets/facts
+    pip install "truealign[facts]"
+    python scripts/make_facts_data.py --out recipes/acre/assets/facts
 
 Every question is about one entity (an element or a country). Entities are divided between training and evaluation
 before any question is written, and the distractors that are entities come from the same side, so that an evaluated
