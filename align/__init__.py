@@ -1,0 +1,19 @@
+"""TrueAlign: alignment training on TRL with rewards that are checked, consistent and causal."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from align.configs.acre import ACREConfig
+    from align.trainers.acre import ACRETrainer
+
+__all__ = ["ACREConfig", "ACRETrainer"]
+
+_HOMES = {"ACREConfig": "align.configs.acre", "ACRETrainer": "align.trainers.acre"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is first used, so that `import align` does not import torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'align' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

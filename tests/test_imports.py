@@ -150,3 +150,12 @@ def test_imports_and_help_take_half_a_second(command):
 @pytest.mark.parametrize("module", ["align", "rewards", "rewards.catalog", "align.cli", "align.configs.recipe"])
 def test_light_modules_do_not_load_torch(module):
     assert modules_after(f"import {module}") & {"torch", "trl", "transformers"} == set()
+
+
+def test_public_names_are_those_of_their_modules():
+    import align
+    from align.trainers.acre import ACRETrainer
+
+    assert align.ACRETrainer is ACRETrainer
+    assert {name: hasattr(align, name) for name in align.__all__} == dict.fromkeys(align.__all__, True)
+    assert not hasattr(align, "ACRETrianer")
