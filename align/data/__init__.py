@@ -2,7 +2,9 @@
 
 from align.data.adapters import ADAPTERS
 from align.data.balance import LetterBalance, letter_balance
-from align.data.multiple_choice import Question, load_questions
+from align.data.multiple_choice import Question, QuestionReport, load_questions
+from align.data.preference_adapters import PREFERENCE_ADAPTERS
+from align.data.preferences import PreferencePair, load_preferences, pair_to_row
 from align.data.problems import DataReport, RowProblem
 from align.data.prompts import PromptTemplate
 from align.data.rows import questions_to_rows
@@ -10,13 +12,18 @@ from align.errors import DataError
 
 __all__ = [
     "ADAPTERS",
+    "PREFERENCE_ADAPTERS",
     "DataError",
     "DataReport",
     "LetterBalance",
+    "PreferencePair",
     "PromptTemplate",
     "Question",
+    "QuestionReport",
     "RowProblem",
     "letter_balance",
+    "load_preferences",
     "load_questions",
+    "pair_to_row",
     "questions_to_rows",
 ]

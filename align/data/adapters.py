@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Row = Mapping[str, Any]
+Adapter = Callable[[Row], dict[str, Any]]
 LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
 
@@ -96,7 +97,7 @@ def video_r1(row: Row) -> dict[str, Any]:
     }
 
 
-ADAPTERS: dict[str, Callable[[Row], dict[str, Any]]] = {
+ADAPTERS: dict[str, Adapter] = {
     "sciq": sciq,
     "arc": arc,
     "openbookqa": openbookqa,

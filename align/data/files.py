@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,13 @@ from align.data.problems import RowProblem, shorten
 from align.errors import DataError
 
 Row = Mapping[str, Any]
+LIST = re.compile(r"[\[{]")
+MESSAGES = re.compile(r"""\[\s*\{\s*['"](?:role|content)['"]""")  # a text may begin with a bracket, too
+JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what they look like
+    **dict.fromkeys(("options", "choices", "images"), (LIST, '["iron", "gold"]')),
+    **dict.fromkeys(("chosen_spans", "rejected_spans"), (LIST, "[[0, 5]]")),
+    **dict.fromkeys(("prompt", "chosen", "rejected"), (MESSAGES, '[{"role": "user", "content": "Hi"}]')),
+}
 
 
 class RawRow(NamedTuple):
@@ -98,7 +106,7 @@ def _parse_line(line: str, file: Path, number: int) -> Row | RowProblem:
 def _require_mapping(content: Any, file: Path, number: int) -> Row | RowProblem:
     if isinstance(content, dict):
         return content
-    rule, remedy = "the row is not an object", 'Write {"question": ..., "options": [...], "answer": ...}.'
+    rule, remedy = "the row is not an object", 'Write the columns as an object, such as {"id": ..., "prompt": ...}.'
     return RowProblem(str(file), number, "", shorten(content), rule, remedy)
 
 
@@ -147,12 +155,12 @@ def _parse_cells(row: dict[Any, Any], file: Path, number: int) -> Row | RowProbl
         rule, remedy = "the row has more cells than the header", "Put cells that contain commas in quotes."
         return RowProblem(str(file), number, "", shorten(row[None]), rule, remedy)
     cells = {key: value for key, value in row.items() if value not in (None, "")}
-    for column in ("options", "choices", "images"):
-        if str(cells.get(column, "")).startswith(("[", "{")):
+    for column, (begin, example) in JSON_CELLS.items():
+        if begin.match(cells.get(column, "")):
             try:
                 cells[column] = json.loads(cells[column])
             except json.JSONDecodeError as error:
-                rule, remedy = "the cell is not valid JSON", f'{error.msg}. Write a list as ["iron", "gold"].'
+                rule, remedy = "the cell is not valid JSON", f"{error.msg}. Write JSON such as {example}."
                 return RowProblem(str(file), number, column, shorten(cells[column]), rule, remedy)
     return cells
 

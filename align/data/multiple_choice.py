@@ -1,19 +1,18 @@
 """Multiple-choice questions, loaded and checked row by row."""
 
 from collections import Counter
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from align.data.adapters import ADAPTERS, AdapterError
-from align.data.files import RawRow, find_split, read_rows
-from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
-from align.data.rules import BadRow, Checked, check_row
-from align.errors import DataError
+from align.data.adapters import ADAPTERS
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import find_adapter, load_rows, name_row
+from align.data.problems import DataReport
+from align.data.rules import check_row
 from rewards.options import LETTERS, can_shuffle
 
-__all__ = ["DataError", "DataReport", "Question", "RowProblem", "load_questions"]
+__all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,24 @@ class Question:
     row: int
 
 
+@dataclass
+class QuestionReport(DataReport):
+    """What was read, kept and left out of a data set of questions.
+
+    Attributes:
+        num_unshufflable: Kept rows whose options have to stay in their order.
+        gold_letters: How often each letter is the right one, in the order given.
+    """
+
+    num_unshufflable: int = 0
+    gold_letters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Everything that was counted, by name, for tables and JSON."""
+        return super().counts | {"unshufflable": self.num_unshufflable}
+
+
 def load_questions(
     path: str | Path,
     *,
@@ -46,7 +63,7 @@ def load_questions(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
-) -> tuple[list[Question], DataReport]:
+) -> tuple[list[Question], QuestionReport]:
     """Loads questions and checks every row.
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
@@ -63,55 +80,16 @@ def load_questions(
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    if adapter is not None and adapter not in ADAPTERS:
-        raise DataError(f"Unknown adapter {adapter!r}. Known adapters: {', '.join(ADAPTERS)}.")
+    found = find_adapter(adapter, ADAPTERS)
     file, split = find_split(str(path), split)
     folder = Path(file) if Path(file).is_dir() else Path(file).parent
-    report = DataReport(file)
-    questions: dict[str, Question] = {}
-    for raw in islice(read_rows(file, split), max_rows):
-        report.num_read += 1
-        result = _read_question(raw, file, folder, adapter)
-        if isinstance(result, Question) and result.id in questions:
-            remedy = f"Row {questions[result.id].row} has it: rename one."
-            result = RowProblem(file, raw.row, "id", shorten(result.id), "the id is taken", remedy)
-        if isinstance(result, Question):
-            questions[result.id] = result
-        else:
-            report.problems.append(result)
-    _refuse_unusable(report, len(questions), on_bad_rows)
-    kept = list(questions.values())
-    report.num_kept = len(kept)
-    report.num_unshufflable = sum(not can_shuffle(question.options) for question in kept)
-    report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in kept).items()))
-    return kept, report
+    report = QuestionReport(file)
 
+    def check(row: Row, raw: RawRow) -> Question:
+        checked = check_row(row, untyped=raw.untyped, folder=folder)._asdict()
+        return Question(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
 
-def _read_question(raw: RawRow, file: str, folder: Path, adapter: str | None) -> Question | RowProblem:
-    if isinstance(raw.content, RowProblem):
-        return raw.content
-    try:
-        content = raw.content if adapter is None else ADAPTERS[adapter](raw.content)
-        checked = check_row(content, untyped=raw.untyped, folder=folder)
-    except BadRow as bad:
-        return RowProblem(file, raw.row, bad.column, bad.value, bad.rule, bad.remedy)
-    except AdapterError as error:
-        value = shorten(raw.content.get(error.column))
-        return RowProblem(file, raw.row, error.column, value, error.rule, error.remedy)
-    except KeyError as error:
-        column, columns = str(error.args[0]), ", ".join(map(str, raw.content))
-        remedy = f"The row has: {columns}. Check `adapter`."
-        return RowProblem(file, raw.row, column, "", f"the adapter `{adapter}` needs this column", remedy)
-    return _name(checked, raw.row, file)
-
-
-def _name(checked: Checked, row: int, file: str) -> Question:
-    name = checked.id or f"{Path(file).stem}-{row}"
-    return Question(name, checked.question, checked.options, checked.answer, checked.group, checked.images, row)
-
-
-def _refuse_unusable(report: DataReport, num_kept: int, on_bad_rows: str) -> None:
-    if report.num_read == 0:
-        raise DataError(f"{report.file} holds no rows. Give a data set with at least one question.")
-    if report.problems and (on_bad_rows == "raise" or num_kept == 0):
-        raise bad_rows_error(report.file, report.problems, report.num_read)
+    questions = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    report.num_unshufflable = sum(not can_shuffle(question.options) for question in questions)
+    report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in questions).items()))
+    return questions, report

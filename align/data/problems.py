@@ -26,6 +26,17 @@ class RowProblem(NamedTuple):
         return f"{self.file}, row {self.row}{column}: {self.rule}{value}. {self.remedy}"
 
 
+class BadRow(ValueError):
+    """A rule that a row breaks."""
+
+    def __init__(self, column: str, value: object, rule: str, remedy: str) -> None:
+        super().__init__(f"column `{column}`: {rule}. {remedy}")
+        self.column = column
+        self.value = "" if value is None else shorten(value)
+        self.rule = rule
+        self.remedy = remedy
+
+
 @dataclass
 class DataReport:
     """What was read, kept and left out.
@@ -33,18 +44,14 @@ class DataReport:
     Attributes:
         file: Where the rows came from, as given.
         num_read: Rows read, blank lines not counted.
-        num_kept: Rows that became questions.
+        num_kept: Rows that can be used.
         problems: One entry for each row left out.
-        num_unshufflable: Kept rows whose options have to stay in their order.
-        gold_letters: How often each letter is the right one, in the order given.
     """
 
     file: str
     num_read: int = 0
     num_kept: int = 0
     problems: list[RowProblem] = field(default_factory=list)
-    num_unshufflable: int = 0
-    gold_letters: dict[str, int] = field(default_factory=dict)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -54,12 +61,7 @@ class DataReport:
     @property
     def counts(self) -> dict[str, int]:
         """Everything that was counted, by name, for tables and JSON."""
-        return {
-            "read": self.num_read,
-            "kept": self.num_kept,
-            "left_out": len(self.problems),
-            "unshufflable": self.num_unshufflable,
-        }
+        return {"read": self.num_read, "kept": self.num_kept, "left_out": len(self.problems)}
 
 
 def bad_rows_error(file: str, problems: Sequence[RowProblem], num_read: int) -> DataError:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.data.problems import shorten
+from align.data.problems import BadRow
 from rewards.options import LETTERS, parse_choice
 
 
@@ -17,17 +17,6 @@ class Checked(NamedTuple):
     answer: int
     group: str | None
     images: tuple[Any, ...]
-
-
-class BadRow(ValueError):
-    """A rule that a row breaks."""
-
-    def __init__(self, column: str, value: object, rule: str, remedy: str) -> None:
-        super().__init__(f"column `{column}`: {rule}. {remedy}")
-        self.column = column
-        self.value = "" if value is None else shorten(value)
-        self.rule = rule
-        self.remedy = remedy
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False, folder: Path = Path()) -> Checked:
@@ -46,11 +35,11 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False, folder: Path = P
         raise BadRow("question", question, "the question is missing or empty", "Write a text.")
     options = _check_options(row.get("options"))
     return Checked(
-        id=_check_label("id", row.get("id")),
+        id=check_label("id", row.get("id")),
         question=question,
         options=options,
         answer=_check_answer(row.get("answer"), options, untyped),
-        group=_check_label("group", row.get("group")),
+        group=check_label("group", row.get("group")),
         images=_check_images(row, folder),
     )
 
@@ -109,7 +98,12 @@ def _readings(answer: str, options: tuple[str, ...], untyped: bool) -> set[int]:
     return readings
 
 
-def _check_label(column: str, value: object) -> str | None:
+def check_label(column: str, value: object) -> str | None:
+    """Checks a short text or a number, such as an id.
+
+    Raises:
+        BadRow: If it is something else, or empty.
+    """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int) or str(value).strip() == "":

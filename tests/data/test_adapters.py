@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 
-from align.configs.dataset import DatasetConfig
+from align.configs.dataset import MultipleChoiceDatasetConfig
 from align.data import ADAPTERS, DataError, load_questions
 
 CHOICES = {"text": ["iron", "gold", "zinc"], "label": ["A", "B", "C"]}
@@ -49,7 +49,7 @@ def test_ids_and_groups_come_along(tmp_path):
 
 
 def test_every_adapter_can_be_named_in_a_recipe():
-    names = get_args(get_args(DatasetConfig.model_fields["adapter"].annotation)[0])
+    names = get_args(get_args(MultipleChoiceDatasetConfig.model_fields["adapter"].annotation)[0])
     assert set(names) == set(ADAPTERS) == set(ROWS)
 
 

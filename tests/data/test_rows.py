@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from align.configs.dataset import DEFAULT_TEMPLATE, DatasetConfig
+from align.configs.dataset import DEFAULT_TEMPLATE, MultipleChoiceDatasetConfig
 from align.data import PromptTemplate, letter_balance, questions_to_rows
 from align.data.multiple_choice import Question
 
@@ -91,7 +91,7 @@ def test_prompts_that_cannot_be_rendered_are_refused_here_and_in_the_recipe(sett
         PromptTemplate(**settings)
     block = {"prompt_template" if key == "template" else key: value for key, value in settings.items()}
     with pytest.raises(ValidationError, match=message):
-        DatasetConfig(path="x.jsonl", **block)
+        MultipleChoiceDatasetConfig(path="x.jsonl", **block)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_prompts_that_cannot_be_rendered_are_refused_here_and_in_the_recipe(sett
 )
 def test_the_data_set_block_is_strict(block):
     with pytest.raises(ValidationError, match=next(iter(block))):
-        DatasetConfig(path="x.jsonl", **block)
+        MultipleChoiceDatasetConfig(path="x.jsonl", **block)
 
 
 def test_the_default_prompt_is_the_same_in_recipe_and_code():
-    assert DatasetConfig(path="x.jsonl").prompt_template == PromptTemplate().template == DEFAULT_TEMPLATE
+    assert MultipleChoiceDatasetConfig(path="x.jsonl").prompt_template == PromptTemplate().template == DEFAULT_TEMPLATE
 
 
 def test_a_planted_letter_is_noticed_and_uniform_letters_are_not():

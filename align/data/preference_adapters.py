@@ -1,0 +1,58 @@
+"""Published preference schemas, each turned into ours by one small function."""
+
+from typing import Any
+
+from align.data.adapters import Adapter, AdapterError, Row
+from align.data.spans import strip_tags
+
+MEDIA = ("video", "image", "images", "media_path")
+
+
+def rrpo(row: Row) -> dict[str, Any]:
+    """Reads RRPO's self-alignment data: `question`, `answer`, `pred`, `answer_masked`, `pred_masked`, `sample_id`.
+
+    The masked columns have the other two with their differing phrases in tags, and may write whitespace differently.
+    The responses are the texts without tags.
+
+    Raises:
+        AdapterError: If the row has an image or video, or a masked text is not its response with tags.
+
+    Example:
+        >>> row = {"question": "Colour?", "answer": "It is red.", "answer_masked": "It is <MASK> red </MASK> .",
+        ...        "pred": "It is blue.", "pred_masked": "It is <MASK> blue </MASK> ."}
+        >>> rrpo(row)["chosen"], rrpo(row)["chosen_spans"]
+        ('It is red.', [[6, 9]])
+    """
+    for column in MEDIA:
+        if row.get(column):
+            remedy = "Take the rows without media."
+            raise AdapterError(column, "images and videos are not read by this adapter", remedy)
+    return {
+        "id": row.get("sample_id"),
+        "prompt": row["question"],
+        "chosen": row["answer"],
+        "rejected": row["pred"],
+        "chosen_spans": _move_spans(row["answer_masked"], row["answer"], "answer_masked", "answer"),
+        "rejected_spans": _move_spans(row["pred_masked"], row["pred"], "pred_masked", "pred"),
+        "spans_from": "tags",
+    }
+
+
+PREFERENCE_ADAPTERS: dict[str, Adapter] = {"rrpo": rrpo}
+
+
+def _move_spans(masked: Any, text: Any, masked_column: str, column: str) -> list[list[int]]:
+    """Turns tags into offsets into the text without tags, whatever whitespace either of them has."""
+    for name, value in ((masked_column, masked), (column, text)):
+        if not isinstance(value, str):
+            raise AdapterError(name, "the column is not a text", "Write one.")
+    plain, spans = strip_tags(masked, masked_column)
+    places = [i for i, character in enumerate(text) if not character.isspace()]
+    if "".join(plain.split()) != "".join(text.split()):
+        remedy = f"Without its tags it must have the words of `{column}`."
+        raise AdapterError(masked_column, f"the text is not that of `{column}`", remedy)
+    return [[places[_count(plain[: span.start])], places[_count(plain[: span.end]) - 1] + 1] for span in spans]
+
+
+def _count(text: str) -> int:
+    return len("".join(text.split()))

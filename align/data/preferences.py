@@ -1,0 +1,98 @@
+"""Preference pairs, loaded and checked row by row."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.conversations import Message
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import find_adapter, load_rows, name_row
+from align.data.preference_adapters import PREFERENCE_ADAPTERS
+from align.data.preference_rules import CheckedPair, check_pair
+from align.data.problems import DataReport
+from align.data.spans import Span
+
+
+@dataclass(frozen=True)
+class PreferencePair:
+    """One pair that passed every check.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        prompt: A text, or messages.
+        chosen: Text of the better response.
+        rejected: Text of the worse one.
+        chosen_spans: What counts in the better response, in characters.
+        rejected_spans: What counts in the worse one.
+        spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    prompt: str | list[Message]
+    chosen: str
+    rejected: str
+    chosen_spans: tuple[Span, ...]
+    rejected_spans: tuple[Span, ...]
+    spans_from: str
+    row: int
+
+
+def load_preferences(
+    path: str | Path,
+    *,
+    adapter: str | None = None,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[PreferencePair], DataReport]:
+    """Loads preference pairs and checks every row.
+
+    A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. What counts
+    is said by `chosen_spans` and `rejected_spans` (pairs of character offsets into the responses) or by `<MASK>` tags
+    in the responses, else found by a word diff. `id` (default: file name and row) may be there. Other columns are not
+    read; `images` and `tools` are refused.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        adapter: Public schema the rows are in, a name in `PREFERENCE_ADAPTERS`.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    found = find_adapter(adapter, PREFERENCE_ADAPTERS)
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> PreferencePair:
+        checked = check_pair(row)._asdict()
+        return PreferencePair(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
+
+    pairs = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return pairs, report
+
+
+def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
+    """Makes the row that a trainer reads, in TRL's form, with the spans as lists of offsets.
+
+    Example:
+        >>> row = pair_to_row(check_pair({"prompt": "France?", "chosen": "Paris.", "rejected": "Rome."}))
+        >>> row["chosen"], row["chosen_spans"], row["spans_from"]
+        ('Paris.', [[0, 5]], 'diff')
+    """
+    return {
+        "id": pair.id,
+        "prompt": pair.prompt,
+        "chosen": _respond(pair.chosen, pair.prompt),
+        "rejected": _respond(pair.rejected, pair.prompt),
+        "chosen_spans": [list(span) for span in pair.chosen_spans],
+        "rejected_spans": [list(span) for span in pair.rejected_spans],
+        "spans_from": pair.spans_from,
+    }
+
+
+def _respond(text: str, prompt: str | list[Message]) -> str | list[Message]:
+    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]

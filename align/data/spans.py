@@ -1,0 +1,182 @@
+"""The parts of two responses that count: given as offsets, marked with tags, or found by a diff.
+
+A span never begins or ends with whitespace, wherever it comes from: whether a tokenizer ties a space to the word
+before or after it should not decide which tokens are marked, and chat templates may trim the ends of a response.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import NamedTuple
+
+import regex
+
+from align.data.problems import BadRow
+
+TAG = re.compile(r"</?MASK>")
+TAGGED = re.compile(r"<MASK>(\s*)(.*?)(\s*)</MASK>", re.DOTALL)
+SPACE = r"[\s\x1c-\x1f]"  # what `str.isspace` says; the library's \s lacks four characters
+ALONE = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+# A Chinese or Japanese character, a run of letters and digits with their marks, or one other visible character.
+WORD = regex.compile(rf"{ALONE}\p{{M}}*|(?:(?!{ALONE})\w)+|(?!{SPACE})\X")
+
+
+class Span(NamedTuple):
+    """Character offsets into the text of a response, half-open."""
+
+    start: int
+    end: int
+
+
+def has_tags(text: str) -> bool:
+    """Says whether a text has a `<MASK>` or `</MASK>` tag."""
+    return TAG.search(text) is not None
+
+
+def strip_tags(text: str, column: str) -> tuple[str, tuple[Span, ...]]:
+    """Removes `<MASK>...</MASK>` tags and returns what stood between them as spans.
+
+    Whitespace just inside a tag is not part of the span. It stays in the text, except for spaces that would be there
+    twice, at an end of the text or, in the padded form `<MASK> x </MASK>`, before or after punctuation.
+
+    Args:
+        text: A response, with or without tags.
+        column: Where it is from, for the message.
+
+    Raises:
+        BadRow: If a tag is not closed, not opened, inside another one, or has nothing in it.
+
+    Example:
+        >>> strip_tags("<MASK>Paris</MASK> is old", "chosen")
+        ('Paris is old', (Span(start=0, end=5),))
+        >>> strip_tags("In <MASK> Paris </MASK>, mostly", "chosen")
+        ('In Paris, mostly', (Span(start=3, end=8),))
+    """
+    _check_tags(text, column)
+    plain, spans, end = "", [], 0
+    for tagged in TAGGED.finditer(text):
+        left, body, right = tagged.groups()
+        padded = left == right == " "
+        plain += text[end : tagged.start()]
+        end = tagged.end()
+        plain += "" if _is_doubled(left, plain[-1:], padded) else left
+        spans.append(Span(len(plain), len(plain) + len(body)))
+        followed_by_tag = text.startswith("<MASK>", end)
+        plain += body + ("" if _is_doubled(right, text[end : end + 1], padded and not followed_by_tag) else right)
+    return plain + text[end:], tuple(spans)
+
+
+def check_spans(value: object, text: str, column: str) -> tuple[Span, ...]:
+    """Checks offsets from the data, such as `[[0, 5], [9, 12]]`, and puts them in order.
+
+    Args:
+        value: Pairs of a start and an end, in characters from 0; the end is the first character that is not marked.
+        text: The response they point into.
+        column: Where they are from, for the message.
+
+    Raises:
+        BadRow: If they are not pairs of whole numbers, lie outside the text, mark nothing, or overlap.
+
+    Example:
+        >>> check_spans([[6, 9], [0, 6]], "Paris is old", "chosen_spans")
+        (Span(start=0, end=5), Span(start=6, end=8))
+    """
+    if not isinstance(value, list | tuple):
+        raise BadRow(column, value, "the spans are not a list", "Write pairs of offsets such as [[0, 5]].")
+    spans = sorted(_check_span(pair, text, column) for pair in value)
+    for before, after in pairwise(spans):
+        if after.start < before.end:
+            pair = [list(before), list(after)]
+            raise BadRow(column, pair, "two spans overlap", "Join them, or end the first where the second starts.")
+    return tuple(spans)
+
+
+def diff_spans(chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+    """Finds the words in which two responses differ.
+
+    Words are runs of letters and digits, single punctuation marks, and single Chinese or Japanese characters;
+    whitespace is not compared. Neighbouring words that differ form one span. Where one text only has words more, the
+    span includes the next word in both texts, because that is where the shorter one departs from the longer one. At
+    the end of the text there is no next word, and the shorter text has no span.
+
+    Returns:
+        Spans of `chosen` and of `rejected`.
+
+    Example:
+        >>> chosen, rejected = "A red car stops.", "A car waits."
+        >>> [[text[a:b] for a, b in spans] for text, spans in zip((chosen, rejected), diff_spans(chosen, rejected))]
+        [['red car', 'stops'], ['car', 'waits']]
+    """
+    chosen_words, rejected_words = list(_words(chosen)), list(_words(rejected))
+    chosen_spans, rejected_spans = [], []
+    matcher = SequenceMatcher(
+        None, [chosen[a:b] for a, b in chosen_words], [rejected[a:b] for a, b in rejected_words], autojunk=False
+    )
+    for kind, i1, i2, j1, j2 in matcher.get_opcodes():
+        if kind != "equal":
+            borrowed = 1 if kind != "replace" else 0
+            chosen_spans += _join(chosen_words[i1 : i2 + borrowed])
+            rejected_spans += _join(rejected_words[j1 : j2 + borrowed])
+    return tuple(chosen_spans), tuple(rejected_spans)
+
+
+def diff_tokens(chosen_ids: Sequence[int], rejected_ids: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Marks the tokens that stand for each other in two responses; tokens that only one of them has are not marked.
+
+    Returns:
+        1 for marked tokens and 0 for the others, for `chosen_ids` and `rejected_ids`.
+
+    Example:
+        >>> diff_tokens([5, 6, 7, 8], [5, 9, 7])
+        ([0, 1, 0, 0], [0, 1, 0])
+    """
+    chosen, rejected = [0] * len(chosen_ids), [0] * len(rejected_ids)
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, chosen_ids, rejected_ids, autojunk=False).get_opcodes():
+        if kind == "replace":
+            chosen[i1:i2], rejected[j1:j2] = [1] * (i2 - i1), [1] * (j2 - j1)
+    return chosen, rejected
+
+
+def _check_tags(text: str, column: str) -> None:
+    is_open = False
+    for tag in TAG.finditer(text):
+        place = text[max(0, tag.start() - 20) : tag.end() + 20]
+        if tag[0] == "<MASK>" and is_open:
+            raise BadRow(column, place, "a <MASK> tag is inside another one", "Close the first before the second.")
+        if tag[0] == "</MASK>" and not is_open:
+            raise BadRow(column, place, "a </MASK> tag was not opened", "Write <MASK> before the marked words.")
+        is_open = not is_open
+    if is_open:
+        raise BadRow(column, text, "a <MASK> tag is not closed", "Write </MASK> after the marked words.")
+    for tagged in TAGGED.finditer(text):
+        if not tagged[2]:
+            raise BadRow(column, tagged[0], "there is nothing between the tags", "Put words between them.")
+
+
+def _is_doubled(spaces: str, neighbour: str, padded: bool) -> bool:
+    """Says whether spaces inside a tag are there for the tag's sake; `neighbour` is the character outside."""
+    if spaces.strip(" "):
+        return False
+    return not neighbour or neighbour.isspace() or (padded and not neighbour.isalnum())
+
+
+def _check_span(pair: object, text: str, column: str) -> Span:
+    if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(offset) is int for offset in pair):
+        raise BadRow(column, pair, "a span is not a pair of whole numbers", "Write offsets such as [0, 5].")
+    start, end = pair
+    if not 0 <= start <= end <= len(text):
+        remedy = f"Offsets are characters of the response, from 0 to {len(text)}, the smaller one first."
+        raise BadRow(column, pair, "a span is outside the text", remedy)
+    marked = text[start:end]
+    if not marked.strip():
+        raise BadRow(column, pair, "a span marks nothing", "Mark at least one visible character, or leave it out.")
+    return Span(start + len(marked) - len(marked.lstrip()), start + len(marked.rstrip()))
+
+
+def _words(text: str) -> Iterator[Span]:
+    return (Span(*word.span()) for word in WORD.finditer(text))
+
+
+def _join(words: Sequence[Span]) -> list[Span]:
+    return [Span(words[0].start, words[-1].end)] if words else []

@@ -1,0 +1,191 @@
+import csv
+import json
+import subprocess
+import sys
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from align.data import PREFERENCE_ADAPTERS, DataError, load_preferences, pair_to_row
+
+USER = {"role": "user", "content": "Capital, of\nFrance?"}
+ROWS = [
+    {"id": "a", "prompt": [USER], "chosen": [{"role": "assistant", "content": 'It is "Paris".'}],
+     "rejected": [{"role": "assistant", "content": "It is Rome."}],
+     "chosen_spans": [[7, 12]], "rejected_spans": [[6, 10]]},
+    {"id": "b", "prompt": [USER], "chosen": [{"role": "assistant", "content": "Old <MASK>Paris</MASK>"}],
+     "rejected": [{"role": "assistant", "content": "Old Rome"}]},
+    {"id": "c", "prompt": [USER], "chosen": [{"role": "assistant", "content": "東京"}],
+     "rejected": [{"role": "assistant", "content": "大阪"}]},
+]  # fmt: skip
+GOOD = {"prompt": "France?", "chosen": "It is Paris.", "rejected": "It is Rome."}
+RRPO = {
+    "sample_id": 3, "question": "What happens?", "src": "lab",
+    "answer": "A man cooks, then eats.", "answer_masked": "A man <MASK> cooks </MASK>, then <MASK>eats</MASK>.",
+    "pred": "A man sings, then eats.", "pred_masked": "A man <MASK> sings </MASK> , then eats.",
+}  # fmt: skip
+
+
+def write(path, *rows):
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def write_csv(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as text:
+        writer = csv.DictWriter(text, sorted(set().union(*rows)))
+        writer.writeheader()
+        writer.writerows(
+            {key: json.dumps(value) if isinstance(value, list) else value for key, value in row.items()}
+            for row in rows
+        )
+    return path
+
+
+@pytest.fixture(params=["jsonl", "json", "csv", "parquet", "folder"])
+def data_set(request, tmp_path):
+    file = tmp_path / f"pairs.{request.param}"
+    match request.param:
+        case "jsonl":
+            write(file, *ROWS)
+        case "json":
+            file.write_text(json.dumps(ROWS))
+        case "csv":
+            write_csv(file, ROWS)
+        case "parquet":
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), file)
+        case "folder":
+            file.mkdir()
+            write(file / "train.jsonl", *ROWS)
+    return file
+
+
+def test_every_format_gives_the_same_pairs(data_set):
+    pairs, report = load_preferences(data_set)
+    assert [(p.id, p.prompt, p.chosen, p.rejected, p.chosen_spans, p.rejected_spans, p.spans_from) for p in pairs] == [
+        ("a", [USER], 'It is "Paris".', "It is Rome.", ((7, 12),), ((6, 10),), "offsets"),
+        ("b", [USER], "Old Paris", "Old Rome", ((4, 9),), (), "tags"),
+        ("c", [USER], "東京", "大阪", ((0, 2),), ((0, 2),), "diff"),
+    ]
+    assert report.counts == {"read": 3, "kept": 3, "left_out": 0}
+
+
+def test_rows_of_pairs_survive_a_table_and_a_second_check(tmp_path, data_set):
+    pairs, _ = load_preferences(data_set)
+    rows = [pair_to_row(pair) for pair in pairs]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "again.parquet")
+    again, _ = load_preferences(tmp_path / "again.parquet")
+    assert [pair_to_row(pair) for pair in again] == rows
+
+
+def test_texts_in_a_csv_may_begin_with_a_bracket(tmp_path):
+    row = {"prompt": "[INST] List? [/INST]", "chosen": '[{"name": "iron"}]', "rejected": "[1] none"}
+    (pair,), _ = load_preferences(write_csv(tmp_path / "pairs.csv", [row]))
+    assert (pair.prompt, pair.chosen, pair.rejected) == tuple(row.values())
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "message"),
+    [
+        ("chosen_spans", "[[0, 5]", r"column `chosen_spans`: the cell is not valid JSON.*such as \[\[0, 5\]\]"),
+        (
+            "chosen",
+            "[{'role': 'assistant', 'content': 'a'}]",
+            r"column `chosen`: the cell is not valid JSON.*\"role\"",
+        ),
+        ("chosen_spans", "0-5", "column `chosen_spans`: the spans are not a list"),
+    ],
+)
+def test_csv_cells_that_cannot_be_read_are_reported(tmp_path, column, cell, message):
+    file = write_csv(tmp_path / "pairs.csv", [GOOD | {"chosen_spans": "[]", "rejected_spans": "[]"} | {column: cell}])
+    with pytest.raises(DataError, match=message):
+        load_preferences(file)
+
+
+def test_bad_rows_are_reported_by_row_and_left_out_if_wished(tmp_path):
+    bad = [
+        GOOD | {"rejected": GOOD["chosen"]},
+        GOOD | {"chosen_spans": [[6, 99]], "rejected_spans": []},
+        GOOD | {"chosen": "It is <MASK>Paris."},
+        {
+            "prompt": [USER],
+            "chosen": [USER | {"content": "Other?"}, *ROWS[0]["chosen"]],
+            "rejected": ROWS[0]["rejected"],
+        },
+    ]
+    file = write(tmp_path / "pairs.jsonl", GOOD, *bad, "[1]", GOOD | {"id": "pairs-1"}, GOOD)
+    pairs, report = load_preferences(file, on_bad_rows="skip")
+    assert [(pair.id, pair.row) for pair in pairs] == [("pairs-1", 1), ("pairs-8", 8)]
+    assert report.counts == {"read": 8, "kept": 2, "left_out": 6}
+    assert [(problem.row, problem.column, problem.rule) for problem in report.problems] == [
+        (2, "rejected", "chosen and rejected are equal"),
+        (3, "chosen_spans", "a span is outside the text"),
+        (4, "chosen", "a <MASK> tag is not closed"),
+        (5, "chosen", "the prompt is not the beginning of the conversation"),
+        (6, "", "the row is not an object"),
+        (7, "id", "the id is taken"),
+    ]
+    message = r"6 of 8 rows of .*\n.*pairs\.jsonl, row 2, column `rejected`: chosen and rejected are equal"
+    with pytest.raises(DataError, match=message):
+        load_preferences(file)
+
+
+def test_a_data_set_without_a_usable_pair_is_an_error_also_when_skipping(tmp_path):
+    with pytest.raises(DataError, match="1 of 1 rows"):
+        load_preferences(write(tmp_path / "bad.jsonl", {"prompt": "x"}), on_bad_rows="skip")
+    with pytest.raises(DataError, match="holds no rows"):
+        load_preferences(write(tmp_path / "empty.jsonl"))
+    with pytest.raises(DataError, match=r"Unknown adapter 'sciq'\. Known adapters: rrpo"):
+        load_preferences(write(tmp_path / "good.jsonl", GOOD), adapter="sciq")
+
+
+def test_max_rows_reads_no_further(tmp_path):
+    assert len(load_preferences(write(tmp_path / "good.jsonl", GOOD, GOOD, "{broken"), max_rows=2)[0]) == 2
+
+
+def test_the_data_of_the_authors_loads_with_its_spans_and_its_own_whitespace(tmp_path):
+    (pair,), _ = load_preferences(write(tmp_path / "pairs.jsonl", RRPO), adapter="rrpo")
+    assert (pair.id, pair.prompt, pair.chosen, pair.rejected) == ("3", "What happens?", RRPO["answer"], RRPO["pred"])
+    assert [pair.chosen[a:b] for a, b in pair.chosen_spans] == ["cooks", "eats"]
+    assert [pair.rejected[a:b] for a, b in pair.rejected_spans] == ["sings"]
+    assert pair.spans_from == "tags"
+
+
+def test_masked_texts_without_tags_mark_nothing(tmp_path):
+    row = RRPO | {"answer_masked": RRPO["answer"], "pred_masked": RRPO["pred"]}
+    (pair,), _ = load_preferences(write(tmp_path / "pairs.jsonl", row), adapter="rrpo")
+    assert (pair.chosen_spans, pair.rejected_spans, pair.spans_from) == ((), (), "tags")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"video": "a.mp4"}, "column `video`: images and videos are not read by this adapter.*'a.mp4'"),
+        ({"answer_masked": "A man <MASK>cooks</MASK>."}, "column `answer_masked`: the text is not that of `answer`"),
+        ({"pred_masked": "A <MASK>man"}, "column `pred_masked`: a <MASK> tag is not closed"),
+        ({"pred_masked": None}, "column `pred_masked`: the column is not a text"),
+        ({"answer": RRPO["pred"], "answer_masked": RRPO["pred"]}, "chosen and rejected are equal"),
+    ],
+)
+def test_rows_that_break_the_schema_of_the_authors_are_reported(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        load_preferences(write(tmp_path / "pairs.jsonl", RRPO | change), adapter="rrpo")
+
+
+def test_a_column_that_an_adapter_needs_is_named(tmp_path):
+    row = {key: value for key, value in RRPO.items() if key != "pred"}
+    with pytest.raises(DataError, match="column `pred`: the adapter `rrpo` needs this column"):
+        load_preferences(write(tmp_path / "pairs.jsonl", row), adapter="rrpo")
+    assert set(PREFERENCE_ADAPTERS) == {"rrpo"}
+
+
+def test_pairs_load_without_anything_heavy(tmp_path):
+    write(tmp_path / "pairs.jsonl", GOOD)
+    code = (
+        "import sys; from align.data import load_preferences; load_preferences('pairs.jsonl');"
+        "print([name for name in ('torch', 'transformers', 'tokenizers', 'datasets', 'trl') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
