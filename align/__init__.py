@@ -5,11 +5,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from align.configs.acre import ACREConfig
+    from align.configs.rrpo import RRPOConfig
     from align.trainers.acre import ACRETrainer
+    from align.trainers.rrpo import RRPOTrainer
 
-__all__ = ["ACREConfig", "ACRETrainer"]
+__all__ = ["ACREConfig", "ACRETrainer", "RRPOConfig", "RRPOTrainer"]
 
-_HOMES = {"ACREConfig": "align.configs.acre", "ACRETrainer": "align.trainers.acre"}
+_HOMES = {
+    "ACREConfig": "align.configs.acre",
+    "ACRETrainer": "align.trainers.acre",
+    "RRPOConfig": "align.configs.rrpo",
+    "RRPOTrainer": "align.trainers.rrpo",
+}
 
 
 def __getattr__(name: str) -> Any:

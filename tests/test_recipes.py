@@ -61,7 +61,7 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
         findings = check_recipe(recipe, launch).findings
     else:  # the data is not on this machine; the arithmetic and the rewards' settings need none
         resolve_rewards(recipe)
-        findings = check_batch(recipe, launch, num_questions=1_000)
+        findings = check_batch(recipe, launch, num_rows=1_000)
     elsewhere = {"versions", "model"}  # what is installed, and models that a script makes
     assert [f.text for f in findings if f.level == "error" and f.check not in elsewhere] == []
 

@@ -1,14 +1,19 @@
-"""The batch arithmetic of GRPO, in words."""
+"""The batch arithmetic of a method, in words."""
 
 import math
+from collections.abc import Callable
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.configs.recipe import Recipe
 
 
-def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Finding]:
+def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
     """Says what one step is, and whether its numbers divide."""
+    return BATCHES[recipe.method](recipe, launch, num_rows)
+
+
+def _check_generations(recipe: Recipe, launch: Launch, num_questions: int) -> list[Finding]:
     per_device, accumulation, generations = (
         int(recipe.setting(name))
         for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_generations")
@@ -81,3 +86,30 @@ def _generation_batch(recipe: Recipe, global_batch: int, completions: int) -> tu
         text = f"`generation_batch_size` = {size} must be a multiple of the batch of all devices, {global_batch}."
         return completions, Finding("error", "batch", text)
     return (size or (steps * global_batch if steps else completions)), None
+
+
+def _check_pairs(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding]:
+    per_device, accumulation = (
+        int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
+    )
+    processes = launch.num_processes
+    together, pairs = per_device * processes, per_device * processes * accumulation
+    dropped = recipe.setting("dataloader_drop_last")
+    batches = num_pairs // together if dropped else math.ceil(num_pairs / together)
+    if batches == 0:
+        text = f"A batch of all devices is {together} pairs, the data has {num_pairs}. Use a smaller one or more data."
+        return [Finding("error", "batch", text)]
+    steps = math.ceil(batches / accumulation)
+    text = (
+        f"One step: {per_device} per device x {processes} process{'es' if processes > 1 else ''} x {accumulation} "
+        f"accumulation = {pairs} pairs, of two sequences each. One pass over {num_pairs} pairs takes {steps} "
+        f"step{'s' if steps > 1 else ''}."
+    )
+    numbers = {"pairs_per_step": pairs, "sequences_per_step": 2 * pairs, "steps_per_pass": steps}
+    return [Finding("ok", "batch", text, numbers)]
+
+
+BATCHES: dict[str, Callable[[Recipe, Launch, int], list[Finding]]] = {
+    "acre": _check_generations,
+    "rrpo": _check_pairs,
+}

@@ -2,13 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from align.checks.finding import Finding
-from align.configs.dataset import DatasetConfig
+from align.configs.dataset import DatasetConfig, MultipleChoiceDatasetConfig
 from align.configs.recipe import Recipe
 from align.data.balance import letter_balance
-from align.data.multiple_choice import DataReport, Question, load_questions
+from align.data.multiple_choice import Question, load_questions
+from align.data.problems import DataReport
 from align.data.prompts import PromptTemplate
 from align.data.rows import questions_to_rows
 from rewards.options import LETTERS
@@ -31,27 +32,19 @@ def load_data(recipe: Recipe) -> Loaded:
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
-    data = recipe.dataset
+    data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
     questions, report = load_questions(
         data.path, adapter=data.adapter, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
     )
     rows, _ = questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)
-    return Loaded(questions, report, rows, _eval_rows(data, template), template, _fingerprints(data))
+    return Loaded(questions, report, rows, _eval_rows(data, template), template, fingerprints(data))
 
 
 def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
     """Counts rows, rows left out, and rows that cannot be shuffled; warns about unbalanced answer letters."""
-    report = data.report
-    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
-    findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
-    if report.problems:
-        reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
-        text = f"{len(report.problems)} rows are left out ({reasons}). The first: {report.problems[0]}"
-        findings.append(Finding("warning", "data", text, report.reasons))
-    if data.eval_rows:
-        findings.append(Finding("ok", "data", f"{recipe.dataset.eval_path}: {len(data.eval_rows)} for evaluation."))
-    if recipe.dataset.shuffle_options:
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    if cast(MultipleChoiceDatasetConfig, recipe.dataset).shuffle_options:
         return findings
     for balance in letter_balance(data.questions):
         if balance.unbalanced:
@@ -65,19 +58,33 @@ def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
     return findings
 
 
+def check_counts(dataset: DatasetConfig, report: DataReport, num_eval_rows: int) -> list[Finding]:
+    """Counts the rows that were read, and those left out with their reasons."""
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
+    findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
+    if report.problems:
+        reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
+        text = f"{len(report.problems)} rows are left out ({reasons}). The first: {report.problems[0]}"
+        findings.append(Finding("warning", "data", text, report.reasons))
+    if num_eval_rows:
+        findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
+    return findings
+
+
+def fingerprints(data: DatasetConfig) -> dict[str, str]:
+    """Computes the SHA-256 of each local file of a data set, by file name."""
+    files = [Path(path) for path in (data.path, data.eval_path) if path is not None and Path(path).is_file()]
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
 def _p_text(p_value: float | None) -> str:
     return f"= {p_value:.1g}" if p_value else "< 1e-300"
 
 
-def _eval_rows(data: DatasetConfig, template: PromptTemplate) -> list[dict[str, Any]]:
+def _eval_rows(data: MultipleChoiceDatasetConfig, template: PromptTemplate) -> list[dict[str, Any]]:
     if data.eval_path is None:
         return []
     questions, _ = load_questions(
         data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows
     )
     return questions_to_rows(questions, template)[0]
-
-
-def _fingerprints(data: DatasetConfig) -> dict[str, str]:
-    files = [Path(path) for path in (data.path, data.eval_path) if path is not None and Path(path).is_file()]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

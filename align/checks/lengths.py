@@ -1,15 +1,21 @@
 """Whether prompts fit: one longer than the model's window crashes vLLM mid-run and truncates silently elsewhere."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_folder
 from align.configs.recipe import Recipe
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from tokenizers import Encoding
 
 AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
 
@@ -52,7 +58,7 @@ def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
     folder = model_folder(recipe.model.model_name_or_path)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    return PromptTokenizer(folder, recipe.setting("chat_template_kwargs"))
+    return PromptTokenizer(folder, recipe.training.get("chat_template_kwargs"))
 
 
 class PromptTokenizer:
@@ -62,6 +68,8 @@ class PromptTokenizer:
         from tokenizers import Tokenizer
 
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         self.template_kwargs = template_kwargs or {}
         config = folder / "tokenizer_config.json"
         self.settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
@@ -73,21 +81,40 @@ class PromptTokenizer:
     def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
         """Counts tokens, of strings with the special tokens the tokenizer adds and of messages as rendered."""
         conversational = not isinstance(prompts[0], str)
-        texts = [self._render(prompt) if not isinstance(prompt, str) else prompt for prompt in prompts]
-        encodings = self.tokenizer.encode_batch(texts, add_special_tokens=not conversational)
-        return [len(encoding.ids) for encoding in encodings]
+        texts = [self.render(prompt) if not isinstance(prompt, str) else prompt for prompt in prompts]
+        return [len(encoding.ids) for encoding in self.encode(texts, add_special_tokens=not conversational)]
 
-    def _render(self, messages: list[dict[str, Any]]) -> str:
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    def encode(self, texts: Sequence[str], *, add_special_tokens: bool) -> "list[Encoding]":
+        """Tokenises texts; each result has `ids` and the character `offsets` of its tokens."""
+        return self.tokenizer.encode_batch(texts, add_special_tokens=add_special_tokens)
 
+    def special_token(self, name: str) -> str | None:
+        """Returns the text of a special token such as `eos_token`, None if the tokenizer has none."""
+        return _token_text(self.settings.get(name))
+
+    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True) -> str:
+        """Renders messages with the chat template, or joins them where there is none."""
         if not self.chat_template:
             return "\n".join(str(message["content"]) for message in messages)
+        special = {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
+        return self._template.render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **special | self.template_kwargs
+        )
+
+    @cached_property
+    def _template(self) -> "Template":
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
-        special = {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
-        template = environment.from_string(self.chat_template)
-        return template.render(messages=messages, add_generation_prompt=True, **special | self.template_kwargs)
+        # What transformers offers to templates beyond Jinja's own.
+        environment.globals |= {"raise_exception": _raise, "strftime_now": datetime.now().strftime}
+        return environment.from_string(str(self.chat_template))
+
+
+def _raise(message: str) -> None:
+    raise TemplateError(message)
 
 
 def _token_text(token: Any) -> Any:
@@ -103,7 +130,7 @@ def context_window(recipe: Recipe) -> int | None:
         limits.append(
             content.get("max_position_embeddings") or content.get("text_config", {}).get("max_position_embeddings")
         )
-    if recipe.setting("use_vllm"):
+    if recipe.uses_vllm:
         limits.append(recipe.setting("vllm_max_model_length"))
     known = [limit for limit in limits if limit]
     return min(known) if known else None

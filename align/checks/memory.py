@@ -3,6 +3,7 @@
 import json
 import re
 import struct
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 
@@ -27,13 +28,26 @@ def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     states = state_bytes(recipe, launch, parameters)
     parts = ", ".join(f"{name} {_words(size)}" for name, size in states.items() if size)
     total = sum(states.values())
-    logits = int(recipe.setting("per_device_train_batch_size")) * int(recipe.setting("max_completion_length"))
     text = (
         f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
-        f"parameters {source}, ZeRO stage {launch.zero_stage} over {launch.num_processes}. Activations and the logits "
-        f"of {logits:,} completion tokens come on top."
+        f"parameters {source}, ZeRO stage {launch.zero_stage} over {launch.num_processes}. "
+        + ON_TOP[recipe.method](recipe)
     )
     return [Finding("ok", "memory", text, {"parameters": parameters, "bytes": states, "total_bytes": total})]
+
+
+def _completions_on_top(recipe: Recipe) -> str:
+    logits = int(recipe.setting("per_device_train_batch_size")) * int(recipe.setting("max_completion_length"))
+    return f"Activations and the logits of {logits:,} completion tokens come on top."
+
+
+def _pairs_on_top(recipe: Recipe) -> str:
+    sequences, length = 2 * int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
+    tokens = f"up to {sequences * length:,} tokens" if length else f"{sequences} sequences of any length"
+    return f"Activations of {tokens} (both responses of a pair, with their prompts) come on top."
+
+
+ON_TOP: dict[str, Callable[[Recipe], str]] = {"acre": _completions_on_top, "rrpo": _pairs_on_top}
 
 
 def _words(size: float) -> str:
@@ -57,11 +71,18 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
         states["weights"] = 0.0
     if launch.offload_optimizer:
         states["optimizer"] = 0.0
-    if recipe.setting("beta") and not recipe.model.use_peft:
+    if _keeps_reference(recipe):
         states["reference"] = weight * parameters / (shards if launch.zero_stage == 3 else 1)
-    if recipe.setting("use_vllm") and recipe.setting("vllm_mode") == "colocate":
+    if recipe.uses_vllm and recipe.setting("vllm_mode") == "colocate":
         states["vLLM weights"] = 2 * parameters / int(recipe.setting("vllm_tensor_parallel_size"))
     return states
+
+
+def _keeps_reference(recipe: Recipe) -> bool:
+    """Says whether a second model stays in memory; an adapter is switched off instead."""
+    return bool(recipe.setting("beta")) and not (
+        recipe.model.use_peft or recipe.training.get("precompute_ref_log_probs")
+    )
 
 
 def count_parameters(model: str) -> tuple[int, str] | None:

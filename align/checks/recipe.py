@@ -10,17 +10,27 @@ from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.checks.memory import check_memory
 from align.checks.model import check_model
+from align.checks.pairs import check_pairs, load_pairs
 from align.checks.rewards import check_rewards, resolve_rewards
 from align.checks.versions import check_versions
 from align.configs.recipe import Recipe
+
+Rewards = list[Callable[..., Any]]
+
+
+class DataChecks(NamedTuple):
+    """How a method's data is read and looked at."""
+
+    load: Callable[[Recipe], Any]
+    check: Callable[[Recipe, Any, Rewards], list[Finding]]
 
 
 class Checked(NamedTuple):
     """The findings, and what training needs of what was read to find them."""
 
     findings: list[Finding]
-    data: Loaded | None  # None if the data could not be read
-    rewards: list[Callable[..., Any]]
+    data: Any | None  # what the method's `load` returns; None if the data could not be read
+    rewards: Rewards
 
     @property
     def errors(self) -> list[Finding]:
@@ -28,24 +38,35 @@ class Checked(NamedTuple):
         return [finding for finding in self.findings if finding.level == "error"]
 
 
+def _check_questions(recipe: Recipe, data: Loaded, rewards: Rewards) -> list[Finding]:
+    findings = check_data(recipe, data)
+    if rewards:
+        findings += check_rewards(recipe, rewards, data.rows)
+    return findings + check_lengths(recipe, data.rows)
+
+
+DATA_CHECKS: dict[str, DataChecks] = {
+    "acre": DataChecks(load_data, _check_questions),
+    "rrpo": DataChecks(load_pairs, lambda recipe, data, rewards: check_pairs(recipe, data)),
+}
+
+
 def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
-    """Checks data, prompt lengths, batch, rewards, versions and memory; nothing is written and no model is loaded."""
+    """Checks data, lengths, batch, rewards, versions and memory; nothing is written and no model is loaded."""
+    method = DATA_CHECKS[recipe.method]
     findings = check_versions(recipe) + check_model(recipe)
-    rewards: list[Callable[..., Any]] = []
+    rewards: Rewards = []
     data = None
     try:
         rewards = resolve_rewards(recipe)
     except (ValueError, TypeError, OSError) as error:
         findings.append(Finding("error", "rewards", str(error)))
     try:
-        data = load_data(recipe)
+        data = method.load(recipe)
     except (ValueError, OSError) as error:
         findings.append(Finding("error", "data", str(error)))
     if data is not None:
-        findings += check_data(recipe, data)
+        findings += method.check(recipe, data, rewards)
         findings += check_batch(recipe, launch, len(data.rows))
-        if rewards:
-            findings += check_rewards(recipe, rewards, data.rows)
-        findings += check_lengths(recipe, data.rows)
     findings += check_memory(recipe, launch)
     return Checked(findings, data, rewards)

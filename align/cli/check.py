@@ -12,6 +12,7 @@ from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
+from align.cli.pair_samples import print_samples
 from align.configs.recipe import load_recipe
 from align.errors import UserError
 
@@ -32,7 +33,11 @@ def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, a
         print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
     else:
         print_findings(findings)
-        Console().print(f"{num_errors} error(s): training would not start." if num_errors else "Ready to train.")
+        console = Console()
+        for finding in findings:
+            if finding.numbers.get("samples"):
+                print_samples(finding.numbers["samples"], console)
+        console.print(f"{num_errors} error(s): training would not start." if num_errors else "Ready to train.")
     return int(num_errors > 0)
 
 

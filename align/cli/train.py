@@ -7,6 +7,8 @@ from pathlib import Path
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
+from align.checks.pair_spans import marked_rows
+from align.checks.pairs import LoadedPairs
 from align.checks.recipe import Checked, check_recipe
 from align.configs.recipe import Recipe, load_recipe
 from align.errors import RecipeError
@@ -36,6 +38,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     from align.report import build_report
     from align.runs.callbacks import MetricsFile, RunProgress
     from align.runs.model_card import write_model_card
+    from align.runs.pairs import write_pairs
     from align.trainers.build import build_trainer
 
     if checked.data is None:
@@ -49,6 +52,8 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
         raise RecipeError(f"The trainer could not be built. {error}") from error
     if state.is_main_process:
         record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+        if isinstance(checked.data, LoadedPairs):
+            write_pairs(folder, marked_rows(recipe, checked.data.pairs))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
     if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
         raise RecipeError(
@@ -76,7 +81,7 @@ def _quiet_environment(recipe: Recipe) -> None:
     """Sets what has to be in the environment before torch and vLLM are imported; what the user set stays."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if recipe.setting("use_vllm"):
+    if recipe.uses_vllm:
         from align.generation.vllm_engine import cpu_engine_environment, require_vllm
 
         cpu_engine_environment()

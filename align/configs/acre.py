@@ -62,7 +62,7 @@ class ACREConfig(GRPOConfig):
             ValueError: If a setting is outside its choices or range.
         """
         for name in ("second_pass", "second_pass_rows", "permutation_scope"):
-            check_choice(name, getattr(self, name))
+            check_choice("acre", name, getattr(self, name))
         for name in ("num_shuffles", "second_pass_batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")

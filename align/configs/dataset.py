@@ -13,27 +13,41 @@ Think it through inside <think> and </think>. Then write only the letter of the 
 
 
 class DatasetConfig(BaseModel):
-    """The `dataset` block of a recipe."""
+    """What the `dataset` block of every method has."""
 
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(
-        description="Training questions: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
+        description="Training rows: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
         "(`owner/name` or `owner/name:subset`)."
     )
-    eval_path: str | None = Field(default=None, description="Evaluation questions, in the same ways.")
+    eval_path: str | None = Field(default=None, description="Evaluation rows, in the same ways.")
     split: str | None = Field(
         default=None, description="Split of a folder or hub data set; by default `train`, or the only one there is."
     )
-    eval_split: str | None = Field(default=None, description="Split of the evaluation questions.")
+    eval_split: str | None = Field(default=None, description="Split of the evaluation rows.")
+    on_bad_rows: Literal["raise", "skip"] = Field(
+        default="raise", description="Whether rows that cannot be used stop the run, or are left out and counted."
+    )
+    max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
+
+
+class PreferenceDatasetConfig(DatasetConfig):
+    """The `dataset` block of methods that learn from pairs of responses."""
+
+    adapter: Literal["rrpo"] | None = Field(
+        default=None, description="Public schema the rows are in; by default our own."
+    )
+
+
+class MultipleChoiceDatasetConfig(DatasetConfig):
+    """The `dataset` block of methods that ask multiple-choice questions."""
+
     adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1"] | None = Field(
         default=None, description="Public schema the rows are in; by default our own."
     )
     shuffle_options: bool = Field(
         default=False, description="Whether each training question shows its options in a random order, drawn once."
-    )
-    on_bad_rows: Literal["raise", "skip"] = Field(
-        default="raise", description="Whether rows that cannot be used stop the run, or are left out and counted."
     )
     prompt_template: str = Field(
         default=DEFAULT_TEMPLATE, description="The prompt, with {question} and {options} once each."
@@ -42,7 +56,6 @@ class DatasetConfig(BaseModel):
     conversational: bool = Field(
         default=True, description="Whether prompts are messages for the chat template, or plain text."
     )
-    max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
     seed: int = Field(default=0, description="Seed of the order of the options.")
 
     @field_validator("prompt_template")
@@ -51,7 +64,7 @@ class DatasetConfig(BaseModel):
         return check_template(template)
 
     @model_validator(mode="after")
-    def _system_prompt_has_a_place(self) -> "DatasetConfig":
+    def _system_prompt_has_a_place(self) -> "MultipleChoiceDatasetConfig":
         check_system_prompt(self.system_prompt, self.conversational)
         return self
 

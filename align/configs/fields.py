@@ -9,16 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-# The classes whose fields make up the config of each method, nearest first. The contract test compares with the
-# real dataclass, so that a base class added by TRL is noticed.
-GRPO_CHAIN = (
-    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
-    ("trl", "trainer/base_config.py", "_BaseConfig"),
-    ("transformers", "training_args.py", "TrainingArguments"),
-)
-CONFIG_CHAINS: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "acre": (("align", "configs/acre.py", "ACREConfig"), *GRPO_CHAIN),
-}
+from align.configs.methods import METHODS
 
 
 class ConfigField(NamedTuple):
@@ -33,17 +24,19 @@ class ConfigField(NamedTuple):
 def config_fields(method: str) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, without importing torch."""
     fields: dict[str, ConfigField] = {}
-    for package, file, class_name in reversed(CONFIG_CHAINS[method]):
+    for package, file, class_name in reversed(METHODS[method].config_chain):
         fields |= _class_fields(_package_dir(package) / file, class_name)
     return fields
 
 
 def validate_field(field: ConfigField, value: Any) -> Any:
-    """Converts a value to a field's type; numbers written as strings become numbers, booleans do not.
+    """Converts a value to a field's type: numbers written as strings become numbers, one text a list of texts.
 
     Raises:
         pydantic.ValidationError: If the value does not fit.
     """
+    if field.type == list[str] and isinstance(value, str):
+        value = [value]
     return TypeAdapter(field.type).validate_python(value, strict=isinstance(value, bool))
 
 
@@ -81,8 +74,10 @@ def _as_type(annotation: ast.expr) -> Any:
 
 
 def _default(value: ast.expr | None) -> Any:
-    if isinstance(value, ast.Call):  # field(default=..., metadata=...)
-        value = next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+    if isinstance(value, ast.Call):  # field(default=..., metadata=...) or field(default_factory=lambda: ..., ...)
+        given = {keyword.arg: keyword.value for keyword in value.keywords}
+        factory = given.get("default_factory")
+        value = given.get("default", factory.body if isinstance(factory, ast.Lambda) else None)
     try:
         return ast.literal_eval(value) if value is not None else None
     except ValueError:

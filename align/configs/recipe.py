@@ -8,14 +8,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from align.configs.dataset import DatasetConfig
-from align.configs.fields import CONFIG_CHAINS, config_fields, validate_field
+from align.configs.fields import config_fields, validate_field
+from align.configs.methods import METHODS
 from align.configs.model import ModelSettings
 from align.configs.rules import boolean_name, check_choice, check_range, suggestion
 from align.configs.yaml_loader import load_yaml, parse_word
 from align.errors import RecipeError
 
 Block = TypeVar("Block", bound=BaseModel)
-REWARD_KEYS = ("reward_funcs", "reward_kwargs")
+REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights")
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,10 @@ class Recipe:
 
     Attributes:
         path: The file it came from; relative paths written `./x` in it are relative to its folder.
-        method: One of the methods in `CONFIG_CHAINS`.
+        method: One of the methods in `METHODS`.
         model: The model block.
-        dataset: The `dataset` block.
-        reward_funcs: Specs of the rewards, in order.
+        dataset: The `dataset` block, of the class that the method names.
+        reward_funcs: Specs of the rewards, in order; empty for methods without rewards.
         reward_kwargs: Settings per reward name.
         training: Settings of the method's config, validated, without defaults.
         resolved: Every key as it was understood, for the run folder.
@@ -43,8 +44,17 @@ class Recipe:
     resolved: dict[str, Any] = field(repr=False)
 
     def setting(self, name: str) -> Any:
-        """Reads a training setting, or its default where the recipe is silent."""
+        """Reads a training setting, or its default where the recipe is silent.
+
+        Raises:
+            KeyError: If the method has no such setting.
+        """
         return self.training.get(name, config_fields(self.method)[name].default)
+
+    @property
+    def uses_vllm(self) -> bool:
+        """Whether completions come from vLLM; methods that generate none never use it."""
+        return "use_vllm" in config_fields(self.method) and bool(self.setting("use_vllm"))
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -70,13 +80,10 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         RecipeError: At the first key or value that is wrong.
     """
     method = content.get("method")
-    if method not in CONFIG_CHAINS:
-        hint = suggestion(str(method), list(CONFIG_CHAINS)) if method else " Add a line such as `method: acre`."
-        raise RecipeError(f"`method` must be one of {', '.join(CONFIG_CHAINS)}; got {method!r}.{hint}")
-    known = {"method", "dataset", *REWARD_KEYS, *ModelSettings.model_fields, *config_fields(method)}
-    for key in content:
-        if key not in known:
-            raise RecipeError(f"Unknown key `{key}` in {path.name}.{suggestion(str(key), sorted(known))}")
+    if method not in METHODS:
+        hint = suggestion(str(method), list(METHODS)) if method else " Add a line such as `method: acre`."
+        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {method!r}.{hint}")
+    _check_keys(method, content, path)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
     training = {
         key: _training_value(method, key, value)
@@ -84,17 +91,19 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         if key in config_fields(method) and key not in model_keys
     }
     training.setdefault("output_dir", f"outputs/{method}-{path.stem}")
+    has_rewards = METHODS[method].has_rewards
     recipe = Recipe(
         path=path,
         method=method,
         model=_block(ModelSettings, "", model_keys),
-        dataset=_block(DatasetConfig, "dataset.", _mapping("dataset", content.get("dataset"))),
-        reward_funcs=_reward_funcs(content.get("reward_funcs")),
-        reward_kwargs=_reward_kwargs(content),
+        dataset=_block(METHODS[method].dataset, "dataset.", _mapping("dataset", content.get("dataset"))),
+        reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
+        reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         training=training,
         resolved=dict(content) | training,
     )
     _check_reward_weights(recipe)
+    _check_together(recipe)
     return recipe
 
 
@@ -129,6 +138,24 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     return overrides
 
 
+def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
+    """Refuses keys that the method does not have, and says whose they are."""
+    own = {"method", "dataset", *ModelSettings.model_fields, *config_fields(method)}
+    known = own | set(REWARD_KEYS) if METHODS[method].has_rewards else own - set(REWARD_KEYS)
+    for key in content:
+        if key in known:
+            continue
+        if key in REWARD_KEYS:
+            others = ", ".join(name for name, other in METHODS.items() if other.has_rewards)
+            raise RecipeError(
+                f"`{key}` is for methods that reward completions ({others}); {method} learns from its data alone. "
+                f"Remove the key."
+            )
+        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
+        hint = f" It is a setting of {others}." if others else suggestion(str(key), sorted(known))
+        raise RecipeError(f"Unknown key `{key}` in {path.name}.{hint}")
+
+
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
@@ -153,9 +180,9 @@ def _training_value(method: str, key: str, value: Any) -> Any:
         _refuse_quoted_numbers(key, value)
     value = boolean_name(key, value)
     try:
-        check_choice(key, value)
+        check_choice(method, key, value)
         value = validate_field(config_fields(method)[key], value)
-        check_range(key, value)
+        check_range(method, key, value)
     except ValidationError as error:
         raise RecipeError(_first_problem(key, error)) from error
     except ValueError as error:
@@ -231,3 +258,13 @@ def _check_reward_weights(recipe: Recipe) -> None:
             f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
             f"({', '.join(recipe.reward_funcs)}). Give one per reward."
         )
+
+
+def _check_together(recipe: Recipe) -> None:
+    check = METHODS[recipe.method].check_together
+    if check is None:
+        return
+    try:
+        check(recipe.setting)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error

@@ -16,19 +16,8 @@ OPTIMIZERS = (
     "apollo_adamw_layerwise", "stable_adamw",
 )  # fmt: skip
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "second_pass": ("auto", "forward", "vllm", "off"),
-    "second_pass_rows": ("needed", "all"),
-    "permutation_scope": ("group", "row"),
-    # TRL 1.16, `GRPOConfig`
-    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-    "scale_rewards": ("group", "batch", "none"),
-    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
-    "importance_sampling_level": ("token", "sequence"),
-    "vllm_mode": ("colocate", "server"),
-    "vllm_model_impl": ("vllm", "transformers"),
-    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
-    # transformers, `TrainingArguments`
+# transformers, `TrainingArguments`
+TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     "lr_scheduler_type": (
         "linear",
         "cosine",
@@ -49,6 +38,50 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "hub_strategy": ("end", "every_save", "checkpoint", "all_checkpoints"),
     "optim": OPTIMIZERS,
 }
+# By method, since the same name means different things in TRL: `loss_type` of GRPO and of DPO share no value.
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "acre": {
+        "second_pass": ("auto", "forward", "vllm", "off"),
+        "second_pass_rows": ("needed", "all"),
+        "permutation_scope": ("group", "row"),
+        # TRL 1.16, `GRPOConfig`
+        "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+        "scale_rewards": ("group", "batch", "none"),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        "importance_sampling_level": ("token", "sequence"),
+        "vllm_mode": ("colocate", "server"),
+        "vllm_model_impl": ("vllm", "transformers"),
+        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    }
+    | TRAINING_CHOICES,
+    "rrpo": {
+        "kl_placement": ("loss", "margin"),
+        "spans": ("differing", "whole"),
+        "diff_unit": ("word", "token"),
+        "on_missing_spans": ("drop", "whole"),
+        # TRL 1.16, `DPOConfig`
+        "loss_type": (
+            "sigmoid",
+            "hinge",
+            "ipo",
+            "exo_pair",
+            "nca_pair",
+            "robust",
+            "bco_pair",
+            "sppo_hard",
+            "aot",
+            "aot_unpaired",
+            "apo_zero",
+            "apo_down",
+            "discopop",
+            "sft",
+            "sigmoid_norm",
+        ),
+        "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
+        "truncation_mode": ("keep_start", "keep_end"),
+    }
+    | TRAINING_CHOICES,
+}
 
 
 class Range(NamedTuple):
@@ -59,23 +92,38 @@ class Range(NamedTuple):
     open_low: bool = False
 
 
-RANGES: dict[str, Range] = {
+TRAINING_RANGES: dict[str, Range] = {
     "learning_rate": Range(0.0),
     "num_train_epochs": Range(0.0, open_low=True),
     "per_device_train_batch_size": Range(1),
     "gradient_accumulation_steps": Range(1),
-    "num_generations": Range(2),  # a group of one has no baseline
-    "max_completion_length": Range(1),
-    "num_iterations": Range(1),
-    "temperature": Range(0.0, open_low=True),
-    "top_p": Range(0.0, 1.0, open_low=True),
-    "top_k": Range(0),
-    "beta": Range(0.0),
-    "epsilon": Range(0.0),
     "max_grad_norm": Range(0.0),
-    "vllm_gpu_memory_utilization": Range(0.0, 1.0, open_low=True),
-    "num_shuffles": Range(1),
-    "second_pass_batch_size": Range(1),
+}
+RANGES: dict[str, dict[str, Range]] = {
+    "acre": {
+        "num_generations": Range(2),  # a group of one has no baseline
+        "max_completion_length": Range(1),
+        "num_iterations": Range(1),
+        "temperature": Range(0.0, open_low=True),
+        "top_p": Range(0.0, 1.0, open_low=True),
+        "top_k": Range(0),
+        "beta": Range(0.0),
+        "epsilon": Range(0.0),
+        "vllm_gpu_memory_utilization": Range(0.0, 1.0, open_low=True),
+        "num_shuffles": Range(1),
+        "second_pass_batch_size": Range(1),
+    }
+    | TRAINING_RANGES,
+    "rrpo": {
+        "beta": Range(0.0, open_low=True),  # without it no preference is learnt
+        "kl_coef": Range(0.0),
+        "max_length": Range(2),  # one token of the prompt, one of the response
+        "label_smoothing": Range(0.0, 0.5),
+        "ld_alpha": Range(0.0, 1.0),
+        "ref_model_mixup_alpha": Range(0.0, 1.0),
+        "ref_model_sync_steps": Range(1),
+    }
+    | TRAINING_RANGES,
 }
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
 BOOLEAN_NAMES = {
@@ -108,21 +156,25 @@ def boolean_name(name: str, value: object) -> object:
     return BOOLEAN_NAMES.get(name, {}).get(value, value) if isinstance(value, bool) else value
 
 
-def check_choice(name: str, value: object) -> None:
-    """Checks a setting against its choices; settings without choices pass.
+def check_choice(method: str, name: str, value: object) -> None:
+    """Checks a setting, or each item of a list, against its choices; settings without choices pass.
 
     Raises:
         ValueError: If the value is not among the choices.
     """
-    choices = CHOICES.get(name)
+    choices = CHOICES[method].get(name)
     value = boolean_name(name, value)
     if choices is None or value in choices:
+        return
+    if isinstance(value, list):
+        for item in value:
+            check_choice(method, name, item)
         return
     hint = suggestion(str(value), choices)
     raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.{hint}")
 
 
-def check_range(name: str, value: object) -> None:
+def check_range(method: str, name: str, value: object) -> None:
     """Checks a number, or each number of a list, against its range; without a range it only has to be finite.
 
     Raises:
@@ -130,12 +182,12 @@ def check_range(name: str, value: object) -> None:
     """
     if isinstance(value, list):
         for item in value:
-            check_range(name, item)
+            check_range(method, name, item)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     if not math.isfinite(value):
         raise ValueError(f"`{name}` must be a finite number, got {value}.")
-    bounds = RANGES.get(name)
+    bounds = RANGES[method].get(name)
     if bounds is None:
         return
     below = value <= bounds.low if bounds.open_low else value < bounds.low

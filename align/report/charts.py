@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
 _MAX_POINTS = 150
 _SMALL_SHARE = 0.25  # shares that stay below are drawn on their own scale, from 0
+_TINY_SHARE = 0.01  # would be 0 or 1 % without decimals
 _INK, _GRID = "#010203", "#010204"  # stand-ins for the page's colours, replaced after drawing
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
@@ -79,12 +80,16 @@ def format_number(value: float, share: bool = False) -> str:
     """Writes a number for a reader: shares in percent, the rest with three significant digits.
 
     Example:
-        >>> format_number(0.4567, share=True), format_number(123.4), format_number(1e-6), format_number(float("nan"))
-        ('46 %', '123', '1e-06', 'n/a')
+        >>> format_number(0.4567, share=True), format_number(0.00312, share=True)
+        ('46 %', '0.31 %')
+        >>> format_number(123.4), format_number(1e-6), format_number(float("nan"))
+        ('123', '1e-06', 'n/a')
     """
     if not np.isfinite(value):
         return "n/a"
-    return f"{100 * value:.0f} %" if share else f"{value:.3g}"
+    if share:
+        return f"{100 * value:.2g} %" if 0 < value < _TINY_SHARE else f"{100 * value:.0f} %"
+    return f"{value:.3g}"
 
 
 def downsample(series: Series, max_points: int = _MAX_POINTS) -> tuple[NDArray[np.float64], ...]:
@@ -130,7 +135,7 @@ def _dress(axes: "Axes", *, share: bool) -> None:
     axes.tick_params(length=0)
     if share:
         axes.set_ylim(0, 1 if axes.get_ylim()[1] > _SMALL_SHARE else None)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
 
 
 def _stand_in(colour: int) -> str:

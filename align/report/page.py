@@ -5,30 +5,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.report.charts import Chart
-from align.report.findings import Finding, find_problems
+from align.report.facts import flat, run_facts
+from align.report.finding import Finding
+from align.report.findings import find_problems
+from align.report.pairs import Pair, describe_marks, pick_pairs
 from align.report.panels import comparison_charts, run_charts
 from align.report.run_folder import RunFolder, read_run_folder
 from align.report.samples import Sample, pick_samples
 from align.report.tables import differences, headline
 
 _SAMPLES = 40
-_FACTS = {
-    "method": "Method",
-    "model_name_or_path": "Model",
-    "dataset": "Data",
-    "reward_funcs": "Rewards",
-    "max_steps": "Steps asked for",
-    "num_train_epochs": "Epochs asked for",
-    "num_generations": "Completions per prompt",
-    "per_device_train_batch_size": "Completions per device and pass",
-    "gradient_accumulation_steps": "Passes per step",
-    "learning_rate": "Learning rate",
-    "beta": "KL weight (beta)",
-    "temperature": "Temperature",
-    "max_completion_length": "Longest completion, tokens",
-    "use_vllm": "vLLM rollouts",
-    "seed": "Seed",
-}
 
 
 class RunView(NamedTuple):
@@ -39,7 +25,9 @@ class RunView(NamedTuple):
     findings: list[Finding]
     recipe: str
     versions: dict[str, str]
-    samples: list[Sample]
+    samples: list[Sample] | None  # None if the run generates nothing while it trains
+    pairs: list[Pair]
+    marks: str
 
 
 def build_report(run_dir: Path, out: Path | None = None) -> Path:
@@ -81,33 +69,14 @@ def build_comparison(run_dirs: Mapping[str, Path], evaluation: Mapping[str, Any]
 def _view(name: str, run: RunFolder, num_samples: int) -> RunView:
     return RunView(
         name=name,
-        facts=_facts(run),
+        facts=run_facts(run),
         findings=find_problems(run),
         recipe=run.recipe_text,
-        versions={key: _flat(value) for key, value in run.versions.items() if value is not None},
-        samples=pick_samples(run.completions, num_samples),
+        versions={key: flat(value) for key, value in run.versions.items() if value is not None},
+        samples=pick_samples(run.completions, num_samples) if "reward" in run.metrics else None,
+        pairs=pick_pairs(run.pairs, num_samples),
+        marks=describe_marks(run.recipe, run.pairs),
     )
-
-
-def _facts(run: RunFolder) -> dict[str, str]:
-    facts = {label: _flat(run.recipe[key]) for key, label in _FACTS.items() if run.recipe.get(key) is not None}
-    if isinstance(run.recipe.get("dataset"), Mapping):
-        facts["Data"] = _flat(run.recipe["dataset"].get("path"))
-    weights = run.recipe.get("reward_weights")
-    names = run.recipe.get("reward_funcs")
-    if isinstance(weights, list) and isinstance(names, list) and len(weights) == len(names):
-        facts["Rewards"] = ", ".join(f"{weight} x {name}" for weight, name in zip(weights, names, strict=True))
-    steps = [series.steps for series in run.metrics.values()]
-    facts["Steps logged"] = f"{min(map(min, steps))} to {max(map(max, steps))}" if steps else "none"
-    return facts
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_flat(inner)}" for key, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_flat, value))
-    return str(value)
 
 
 def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Chart], runs: list[RunView]) -> Path:
@@ -115,7 +84,7 @@ def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Ch
 
     environment = Environment(
         loader=PackageLoader("align.report", "."),
-        autoescape=True,  # a completion may hold markup; `select_autoescape` would miss the name `.html.j2`
+        autoescape=True,  # completions and data may hold markup; `select_autoescape` would miss the name `.html.j2`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

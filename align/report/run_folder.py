@@ -35,12 +35,13 @@ class RunFolder:
     versions: dict[str, Any]
     metrics: dict[str, Series]
     completions: list[dict[str, Any]] = field(default_factory=list)
+    pairs: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] | None = None
     broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
 
 
 def read_run_folder(path: Path) -> RunFolder:
-    """Reads a run folder; completions and `evaluation.json` may be missing, the rest may not.
+    """Reads a run folder; completions, pairs and `evaluation.json` may be missing, the rest may not.
 
     Raises:
         RunFolderError: If the folder or a file is missing, empty or broken; the message names the file and the line.
@@ -59,6 +60,7 @@ def read_run_folder(path: Path) -> RunFolder:
         versions=_read_object(path / "versions.json"),
         metrics=metrics,
         completions=read_completions(path / "completions"),
+        pairs=read_pairs(path / "pairs.parquet"),
         evaluation=_read_object(evaluation) if evaluation.exists() else None,
         broken_lines=broken_lines,
     )
@@ -97,18 +99,26 @@ def read_completions(folder: Path) -> list[dict[str, Any]]:
     files = sorted(folder.glob("completions_*.parquet"))
     if not files:
         return []
+    picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, _TABLES_READ)})
+    rows = [row for index in picked for row in _read_table(files[index])]
+    return sorted(rows, key=lambda row: row.get("step", 0))
+
+
+def read_pairs(path: Path) -> list[dict[str, Any]]:
+    """Reads the sample of preference pairs; a run that does not learn from pairs has none."""
+    return _read_table(path) if path.exists() else []
+
+
+def _read_table(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as parquet
 
-    picked = sorted({round(i) for i in np.linspace(0, len(files) - 1, _TABLES_READ)})
-    rows: list[dict[str, Any]] = []
-    for index in picked:
-        try:
-            rows += parquet.read_table(files[index]).to_pylist()
-        except (OSError, ValueError) as error:
-            raise RunFolderError(
-                f"{files[index]} is not a readable parquet table: {error} Delete it if the run was killed."
-            ) from None
-    return sorted(rows, key=lambda row: row.get("step", 0))
+    try:
+        rows: list[dict[str, Any]] = parquet.read_table(path).to_pylist()
+    except (OSError, ValueError) as error:
+        raise RunFolderError(
+            f"{path} is not a readable parquet table: {error} Delete it if the run was killed."
+        ) from None
+    return rows
 
 
 def _as_series(points: Mapping[str, Mapping[int, float]]) -> dict[str, Series]:

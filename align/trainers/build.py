@@ -8,14 +8,17 @@ from datasets import Dataset, Image
 from transformers import Trainer
 
 from align.checks.data import Loaded
+from align.checks.pairs import LoadedPairs
 from align.configs.acre import ACREConfig
 from align.configs.recipe import Recipe
+from align.configs.rrpo import RRPOConfig
 from align.trainers.acre import ACRETrainer
+from align.trainers.rrpo import RRPOTrainer
 
 Rewards = list[Callable[..., Any]]
 
 
-def build_trainer(recipe: Recipe, data: Loaded, rewards: Rewards) -> Trainer:
+def build_trainer(recipe: Recipe, data: Loaded | LoadedPairs, rewards: Rewards) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     return BUILDERS[recipe.method](recipe, data, rewards)
 
@@ -34,7 +37,19 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     )
 
 
-BUILDERS: dict[str, Callable[[Recipe, Loaded, Rewards], Trainer]] = {"acre": build_acre}
+def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrainer:
+    """Builds RRPO; TRL loads the model, its reference and its tokenizer from the recipe's path."""
+    settings = _device_defaults() | recipe.training | {"model_init_kwargs": _model_kwargs(recipe)}
+    return RRPOTrainer(
+        model=recipe.model.model_name_or_path,
+        args=RRPOConfig(**settings),
+        train_dataset=Dataset.from_list(data.rows),
+        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        peft_config=_peft_config(recipe),
+    )
+
+
+BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {"acre": build_acre, "rrpo": build_rrpo}
 
 
 def _device_defaults() -> dict[str, Any]:

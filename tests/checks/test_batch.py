@@ -1,4 +1,5 @@
 import pytest
+from pair_recipe import fact_pairs, write_pair_recipe
 
 from align.checks.batch import check_batch
 from align.checks.launch import Launch
@@ -96,3 +97,51 @@ def test_too_few_questions_for_a_step_are_an_error(findings):
     levels = {finding.level: finding.text for finding in findings(4, questions=7)}
     assert "asks 8 questions and the data has 7" in levels["error"]
     assert [finding.level for finding in findings(4, questions=8)] == ["ok"]
+
+
+@pytest.fixture
+def pair_findings(tmp_path, tiny_model_folder):
+    def check(processes=1, pairs=37, **changes):
+        recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, **changes))
+        return check_batch(recipe, Launch(num_processes=processes), pairs)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes", "pairs", "steps"),
+    [
+        ({}, 1, 4, 10),
+        ({}, 2, 8, 5),
+        ({"gradient_accumulation_steps": 3}, 1, 12, 4),
+        ({"gradient_accumulation_steps": 2}, 4, 32, 2),
+        ({"dataloader_drop_last": True}, 1, 4, 9),
+        ({"per_device_train_batch_size": 64}, 1, 64, 1),
+    ],
+)
+def test_a_step_of_pairs_is_counted_as_by_hand(pair_findings, changes, processes, pairs, steps):
+    (finding,) = pair_findings(processes, **changes)
+    assert finding.level == "ok"
+    assert finding.numbers == {"pairs_per_step": pairs, "sequences_per_step": 2 * pairs, "steps_per_pass": steps}
+    assert f"= {pairs} pairs, of two sequences each" in finding.text
+
+
+def test_no_whole_batch_of_pairs_is_an_error(pair_findings):
+    (finding,) = pair_findings(2, pairs=7, dataloader_drop_last=True)
+    assert (finding.level, "8 pairs, the data has 7" in finding.text) == ("error", True)
+    assert [finding.level for finding in pair_findings(2, pairs=7)] == ["ok"]
+    assert [finding.level for finding in pair_findings(pairs=0)] == ["error"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"gradient_accumulation_steps": 2}, {"dataloader_drop_last": True}])
+def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_folder, changes):
+    from align.checks.recipe import check_recipe
+    from align.trainers.build import build_trainer
+
+    rows = [*fact_pairs(37), {"prompt": "q?", "chosen": "a b", "rejected": "a  b"}]
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **changes))
+    checked = check_recipe(recipe, Launch())
+    trainer = build_trainer(recipe, checked.data, checked.rewards)
+    batches = len(trainer.get_train_dataloader())
+    (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
+    assert finding.numbers["steps_per_pass"] == -(-batches // trainer.args.gradient_accumulation_steps)

@@ -1,4 +1,5 @@
 import pytest
+from pair_recipe import write_pair_recipe
 from tiny import tiny_model
 
 from align.checks.launch import Launch
@@ -92,3 +93,26 @@ def test_the_finding_says_what_it_counted(tiny_recipe, tmp_path):
     assert finding.numbers["total_bytes"] == pytest.approx(finding.numbers["parameters"] * 16 / 2)
     (unknown,) = check_memory(load_recipe(tiny_recipe(model_name_or_path="owner/model")), Launch())
     assert unknown.level == "warning"
+
+
+def test_pairs_need_a_reference_model_unless_the_adapter_can_be_switched_off(tmp_path, tiny_model_folder):
+    path = write_pair_recipe(tmp_path, tiny_model_folder)
+    states = state_bytes(load_recipe(path), Launch(), MILLION)
+    assert {name: size / MILLION for name, size in states.items()} == {
+        "weights": 4, "gradients": 4, "optimizer": 8, "reference": 4,
+    }  # fmt: skip
+    assert "reference" not in state_bytes(load_recipe(path, ["--use_peft", "true"]), Launch(), MILLION)
+
+
+def test_reference_log_probs_computed_beforehand_need_no_reference_in_training(tmp_path, tiny_model_folder):
+    plain_dpo = {"spans": "whole", "kl_coef": 0.0, "precompute_ref_log_probs": True}
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, **plain_dpo))
+    assert "reference" not in state_bytes(recipe, Launch(), MILLION)
+
+
+@pytest.mark.parametrize(("max_length", "words"), [(64, "up to 512 tokens"), (None, "8 sequences of any length")])
+def test_the_finding_counts_the_tokens_of_both_responses(tmp_path, tiny_model_folder, max_length, words):
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, max_length=max_length))
+    (finding,) = check_memory(recipe, Launch())
+    assert words in finding.text
+    assert "completion" not in finding.text

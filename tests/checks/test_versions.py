@@ -2,6 +2,7 @@ from importlib.metadata import requires, version
 
 import pytest
 from packaging.requirements import Requirement
+from pair_recipe import write_pair_recipe
 
 from align.checks.versions import check_versions, vllm_window
 from align.configs.recipe import load_recipe
@@ -60,3 +61,9 @@ def test_vllm_has_to_be_there_and_inside_the_window(tiny_recipe, monkeypatch, vl
 def test_without_vllm_rollouts_its_absence_is_no_error(tiny_recipe, monkeypatch):
     versions_with(monkeypatch, None)
     assert [finding.level for finding in check_versions(load_recipe(tiny_recipe()))] == ["ok"]
+
+
+def test_a_method_that_generates_nothing_needs_no_vllm(tmp_path, tiny_model_folder, monkeypatch):
+    versions_with(monkeypatch, None)
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder))
+    assert [finding.level for finding in check_versions(recipe)] == ["ok"]

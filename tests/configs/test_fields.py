@@ -4,70 +4,96 @@ import sys
 
 import pytest
 
-from align.configs.fields import CONFIG_CHAINS, config_fields, validate_field
+from align.configs.fields import config_fields, validate_field
+from align.configs.methods import METHODS
 from align.configs.rules import BOOLEAN_NAMES, CHOICES, RANGES
 
-UPDATE = "TRL or transformers changed its configs: update CONFIG_CHAINS in align/configs/fields.py, then rules.py"
+UPDATE = "TRL or transformers changed its configs: update the chains in align/configs/methods.py, then rules.py"
 # Defaults that the source computes; `config_fields` gives None for them.
 COMPUTED = {"optim", "include_for_metrics"}
+OWN = {
+    "acre": {"second_pass", "second_pass_rows", "permutation_scope"},
+    "rrpo": {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
+}
+TRAINING = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
+EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]
 
 
-@pytest.fixture(scope="module")
-def real_fields():
+def config_class(method):
     from align.configs.acre import ACREConfig
+    from align.configs.rrpo import RRPOConfig
 
-    return {field.name: field for field in dataclasses.fields(ACREConfig)}
-
-
-def test_the_table_read_from_source_has_the_fields_of_the_real_config(real_fields):
-    assert set(config_fields("acre")) == set(real_fields), UPDATE
+    return {"acre": ACREConfig, "rrpo": RRPOConfig}[method]
 
 
-def test_the_table_has_the_defaults_of_the_real_config(real_fields):
-    table = config_fields("acre")
+@pytest.fixture(params=sorted(METHODS))
+def method(request):
+    return request.param
+
+
+@pytest.fixture
+def real_fields(method):
+    return {field.name: field for field in dataclasses.fields(config_class(method))}
+
+
+def default_of(field):
+    made = field.default_factory is not dataclasses.MISSING
+    return field.default_factory() if made else field.default
+
+
+def test_every_method_has_choices_and_ranges():
+    assert set(CHOICES) == set(RANGES) == set(METHODS)
+
+
+def test_the_table_read_from_source_has_the_fields_of_the_real_config(method, real_fields):
+    assert set(config_fields(method)) == set(real_fields), UPDATE
+
+
+def test_the_table_has_the_defaults_of_the_real_config(method, real_fields):
+    table = config_fields(method)
     wrong = {
-        name: (table[name].default, field.default)
+        name: (table[name].default, default_of(field))
         for name, field in real_fields.items()
-        if name not in COMPUTED and (table[name].default != field.default)
+        if name not in COMPUTED and table[name].default != default_of(field)
     }
     assert wrong == {}, UPDATE
 
 
-def test_the_defaults_fit_the_types_of_the_table(real_fields):
-    for name, field in config_fields("acre").items():
+def test_the_defaults_fit_the_types_of_the_table(method, real_fields):
+    for name, field in config_fields(method).items():
         if name not in COMPUTED and name not in BOOLEAN_NAMES:
-            default = real_fields[name].default
+            default = default_of(real_fields[name])
             assert validate_field(field, getattr(default, "value", default)) == default, name
 
 
-def test_the_chain_names_every_dataclass_that_the_config_inherits_from():
-    from align.configs.acre import ACREConfig
-
-    inherited = [base.__name__ for base in ACREConfig.__mro__ if dataclasses.is_dataclass(base)]
-    assert [name for _, _, name in CONFIG_CHAINS["acre"]] == inherited, UPDATE
+def test_the_chain_names_every_dataclass_that_the_config_inherits_from(method):
+    inherited = [base.__name__ for base in config_class(method).__mro__ if dataclasses.is_dataclass(base)]
+    assert [name for _, _, name in METHODS[method].config_chain] == inherited, UPDATE
 
 
-def test_every_own_field_has_help(real_fields):
-    from trl import GRPOConfig
+def test_every_own_field_has_help(method, real_fields):
+    from trl import DPOConfig, GRPOConfig
 
-    inherited = {field.name for field in dataclasses.fields(GRPOConfig)}
+    parent = {"acre": GRPOConfig, "rrpo": DPOConfig}[method]
+    inherited = {field.name for field in dataclasses.fields(parent)}
     own = [field for name, field in real_fields.items() if name not in inherited]
     assert own
     assert [field.name for field in own if not field.metadata.get("help", "").endswith(".")] == []
 
 
-def test_the_table_is_read_without_torch_or_trl():
+def test_the_tables_are_read_without_torch_or_trl():
     code = (
         "import sys; from align.configs.fields import config_fields; from align.configs.recipe import load_recipe;"
         "assert config_fields('acre')['beta'].default == 0.0;"
+        "assert config_fields('rrpo')['loss_type'].default == ['sigmoid'];"
         "print([name for name in ('torch', 'trl', 'transformers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
 
 
-def test_rules_name_only_fields_that_exist():
-    assert [name for name in (*CHOICES, *RANGES) if name not in config_fields("acre")] == [], UPDATE
+def test_rules_name_only_fields_that_exist(method):
+    assert [name for name in (*CHOICES[method], *RANGES[method]) if name not in config_fields(method)] == [], UPDATE
 
 
 def transformers_enums():
@@ -84,54 +110,58 @@ def transformers_enums():
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"]
-)
-def test_choices_of_transformers_are_its_enums_exactly(name):
-    assert sorted(CHOICES[name]) == sorted(member.value for member in transformers_enums()[name]), UPDATE
+@pytest.mark.parametrize("name", sorted(TRAINING))
+def test_choices_of_transformers_are_its_enums_exactly(method, name):
+    assert sorted(CHOICES[method][name]) == sorted(member.value for member in transformers_enums()[name]), UPDATE
 
 
-OWN = {"second_pass", "second_pass_rows", "permutation_scope"}
-
-
-def test_choices_of_trl_are_named_in_its_help(real_fields):
-    of_trl = set(CHOICES) - OWN - set(transformers_enums())
-    assert of_trl >= {"loss_type", "scale_rewards", "vllm_mode"}
+def test_choices_of_trl_are_named_in_its_help(method, real_fields):
+    of_trl = set(CHOICES[method]) - OWN[method] - TRAINING
+    assert "loss_type" in of_trl
     missing = [
         (name, choice)
         for name in of_trl
-        for choice in CHOICES[name]
+        for choice in CHOICES[method][name]
         if choice not in real_fields[name].metadata["help"]
     ]
     assert missing == [], UPDATE
 
 
-@pytest.mark.parametrize("name", sorted(set(CHOICES) - {"optim"}))
-def test_the_config_accepts_every_choice(tmp_path, name):
-    from align.configs.acre import ACREConfig
+def test_dpo_has_no_loss_that_the_rules_lack():
+    import re
 
+    told = dataclasses.fields(config_class("rrpo"))
+    (help_text,) = [field.metadata["help"] for field in told if field.name == "loss_type"]
+    named = re.findall(r"`'(\w+)'`", help_text)
+    assert sorted(CHOICES["rrpo"]["loss_type"]) == sorted(named), UPDATE
+
+
+@pytest.mark.parametrize(("owner", "name"), EVERY_CHOICE)
+def test_the_config_accepts_every_choice(tmp_path, owner, name):
     evaluation = {"eval_strategy": "steps", "eval_steps": 1}
     needs = (
         {"vllm": {"use_vllm": True}, "reduce_lr_on_plateau": evaluation, "greedy": evaluation}
         if name != "vllm_model_impl"
         else {}
     )
-    for choice in CHOICES[name]:
-        steps = {"eval_steps": 1} if name == "eval_strategy" else needs.get(choice, {})
-        ACREConfig(str(tmp_path), use_cpu=True, bf16=False, **{name: choice}, **steps)
+    plain_dpo = {"spans": "whole", "kl_coef": 0.0} if owner == "rrpo" and name not in OWN["rrpo"] else {}
+    for choice in CHOICES[owner][name]:
+        more = {"eval_steps": 1} if name == "eval_strategy" else needs.get(choice, {})
+        settings = plain_dpo | {name: choice} | more
+        config_class(owner)(str(tmp_path), use_cpu=True, bf16=False, **settings)
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEAN_NAMES))
 def test_boolean_names_are_choices(name):
-    assert set(BOOLEAN_NAMES[name].values()) <= set(CHOICES[name])
+    owners = [choices[name] for choices in CHOICES.values() if name in choices]
+    assert owners
+    assert all(set(BOOLEAN_NAMES[name].values()) <= set(choices) for choices in owners)
 
 
-@pytest.mark.parametrize("name", sorted(OWN))
-def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, name):
-    from align.configs.acre import ACREConfig
-
+@pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in OWN for name in sorted(OWN[owner])])
+def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, owner, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be one of .*got 'x'"):
-        ACREConfig(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
+        config_class(owner)(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -143,7 +173,5 @@ def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, name):
     ],
 )
 def test_the_config_refuses_what_cannot_run(tmp_path, settings, message):
-    from align.configs.acre import ACREConfig
-
     with pytest.raises(ValueError, match=message):
-        ACREConfig(str(tmp_path), use_cpu=True, bf16=False, **settings)
+        config_class("acre")(str(tmp_path), use_cpu=True, bf16=False, **settings)

@@ -1,4 +1,4 @@
-"""Trains ACRE two steps under whatever launcher started it; run by test_distributed.py in two processes."""
+"""Trains two steps under whatever launcher started it; run by test_distributed.py in two processes."""
 
 import json
 import random
@@ -12,10 +12,23 @@ from tiny import tiny_tokenizer
 from transformers import AutoModelForCausalLM
 
 from align.configs.acre import ACREConfig
+from align.configs.rrpo import RRPOConfig
 from align.trainers.acre import ACRETrainer
+from align.trainers.rrpo import RRPOTrainer
 from rewards import AnswerConsistency, render_options
 
 PROBE = torch.arange(3, 23)[None]
+SETTINGS = {
+    "max_steps": 2,
+    "learning_rate": 1e-2,
+    "logging_steps": 1,
+    "save_steps": 2,
+    "bf16": False,
+    "use_cpu": True,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "model_init_kwargs": {"dtype": "float32"},
+}
 
 
 def render(question, options):
@@ -43,34 +56,45 @@ class UnevenRanks(ACRETrainer):
         return [self._tokenizer.encode(text) for text in texts], logps
 
 
-def main(model: str, folder: str, lora: str) -> None:
-    """Trains, saves, and writes what the test compares."""
-    trainer = UnevenRanks(
+def make_acre(model, folder, peft_config):
+    return UnevenRanks(
         model,
         reward_funcs=[AnswerConsistency()],
         args=ACREConfig(
             output_dir=folder,
-            max_steps=2,
-            per_device_train_batch_size=4,
             num_generations=4,
             max_completion_length=8,
-            learning_rate=1e-2,
-            logging_steps=1,
-            save_steps=2,
-            bf16=False,
-            use_cpu=True,
-            report_to="none",
-            disable_tqdm=True,
             second_pass_batch_size=2,
-            model_init_kwargs={"dtype": "float32"},
             log_completions=True,
             num_completions_to_print=0,
+            **SETTINGS,
         ),
         train_dataset=Dataset.from_list(make_rows()),
         processing_class=tiny_tokenizer(),
-        peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if lora == "lora" else None,
+        peft_config=peft_config,
         render_prompt=render,
     )
+
+
+def make_rrpo(model, folder, peft_config):
+    rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
+    return RRPOTrainer(
+        model,
+        args=RRPOConfig(output_dir=folder, kl_coef=0.1, **SETTINGS),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
+METHODS = {"acre": make_acre, "rrpo": make_rrpo}
+
+
+def main(method: str, model: str, folder: str, weights: str, batch_size: str = "4") -> None:
+    """Trains, saves, and writes what the test compares."""
+    SETTINGS["per_device_train_batch_size"] = int(batch_size)
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if weights == "lora" else None
+    trainer = METHODS[method](model, folder, lora)
     trainer.train()
     trainer.save_model(folder)
     trained = trainer.accelerator.unwrap_model(trainer.model)

@@ -1,17 +1,28 @@
 """The private names of TRL that this project leans on; a failure says what to read again when TRL changes."""
 
 import inspect
+import re
+from dataclasses import fields
 
 import pytest
 import trl
-from trl import GRPOTrainer
+from trl import DPOTrainer, GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.utils import add_fused_lm_head, maybe_gather_lm_head_ctx, use_adapter
+
+from align.trainers._token_head import _logit_scale, output_head
 
 HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     (GRPOTrainer, "_tokenize_prompts"): ["self", "prompts"],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
     (GRPOTrainer, "log"): ["self", "logs", "start_time"],
+    (DPOTrainer, "_compute_loss"): ["self", "model", "inputs", "return_outputs"],
+    (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
+    (DPOTrainer, "_set_signature_columns_if_needed"): ["self"],
+    (DataCollatorForPreference, "torch_call"): ["self", "examples"],
     (VLLMGeneration, "_init_vllm"): ["self"],
     (VLLMGeneration, "sync_weights"): ["self"],
     (VLLMGeneration, "_iter_named_params"): ["self"],
@@ -27,10 +38,54 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
     )
 
 
-@pytest.mark.parametrize("attribute", ["_pending_metrics", "_metrics", "_tokenizer", "vllm_generation"])
-def test_trainer_still_keeps_what_is_read(attribute):
-    assert f"self.{attribute}" in inspect.getsource(GRPOTrainer), (
-        f"TRL {trl.__version__} no longer sets GRPOTrainer.{attribute}, which align/trainers/acre.py reads."
+ATTRIBUTES = {
+    GRPOTrainer: ("_pending_metrics", "_metrics", "_tokenizer", "vllm_generation"),
+    DPOTrainer: (
+        "_metrics",
+        "_total_train_tokens",
+        "_tp_size",
+        "_is_vision_dataset",
+        "aux_loss_enabled",
+        "ref_model",
+        "beta",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "attribute"), [(owner, name) for owner, names in ATTRIBUTES.items() for name in names]
+)
+def test_trainer_still_keeps_what_is_read(owner, attribute):
+    assert f"self.{attribute} =" in inspect.getsource(owner) or f"self.{attribute}:" in inspect.getsource(owner), (
+        f"TRL {trl.__version__} no longer sets {owner.__name__}.{attribute}, which align/trainers reads."
+    )
+
+
+FUNCTIONS = {
+    disable_gradient_checkpointing: ["model", "gradient_checkpointing_kwargs"],
+    maybe_gather_lm_head_ctx: ["params"],
+    use_adapter: ["model", "adapter_name"],
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_function_has_the_signature_rrpo_was_written_for(function):
+    assert list(inspect.signature(function).parameters) == FUNCTIONS[function]
+
+
+def test_a_batch_of_preferences_is_made_of_what_the_span_collator_knows():
+    names = [field.name for field in fields(DataCollatorForPreference)]
+    assert names == ["pad_token_id", "max_length", "truncation_mode", "pad_to_multiple_of", "return_tensors"]
+
+
+def test_rrpo_knows_every_change_of_logits_that_trl_knows():
+    ours = inspect.getsource(output_head) + inspect.getsource(_logit_scale)
+    theirs = inspect.getsource(add_fused_lm_head)
+    names = set(re.findall(r'getattr\(text_config, "(\w*logit\w*|\w*multiplier\w*)"', theirs))
+    names -= {"output_router_logits"}  # asks a mixture-of-experts model for more, changes no logit
+    assert len(names) >= 5
+    assert {name for name in names if f'"{name}"' not in ours} == set(), (
+        "TRL's fused head reads a setting that changes the logits; add it to align/trainers/_token_head.py."
     )
 
 

@@ -1,0 +1,92 @@
+"""What `max_length` cuts off preference pairs: TRL cuts without a word, and drops pairs of which nothing is left."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from align.checks.finding import Finding, Level
+from align.checks.lengths import context_window
+from align.checks.pair_tokens import TokenPair
+from align.configs.recipe import Recipe
+from align.data.preferences import PreferencePair
+
+NAMED = 5  # rows named in a sentence
+
+
+class Cut(NamedTuple):
+    """A way in which a pair can be too long."""
+
+    is_fatal: bool  # nothing is left to learn from
+    words: str
+
+
+GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
+UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
+PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
+SHORTENED = Cut(False, "have an end without marks cut off")
+
+
+def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    """Compares pairs with the model's window and with `max_length`, which cuts them."""
+    limit: int | None = recipe.setting("max_length")
+    lengths = [token.prompt + max(len(token.chosen), len(token.rejected)) for token in tokens]
+    longest, mean = max(lengths), sum(lengths) / len(lengths)
+    numbers = {"audited": len(lengths), "mean": mean, "max": longest}
+    findings = _check_window(recipe, longest)
+    if limit is not None and longest > limit:
+        return findings + _check_cuts(recipe, limit, pairs, tokens)
+    most = "" if limit is None else f", of `max_length` = {limit}"
+    text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
+    return findings or [Finding("ok", "lengths", text, numbers)]
+
+
+def name_rows(pairs: Sequence[PreferencePair]) -> str:
+    """Lists the first rows with their ids."""
+    named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
+    return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
+
+
+def _check_window(recipe: Recipe, longest: int) -> list[Finding]:
+    window, limit = context_window(recipe), recipe.setting("max_length")
+    used = longest if limit is None else min(longest, limit)
+    if window is None or used <= window:
+        return []
+    text = f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
+    return [Finding("error", "lengths", text, {"max": longest, "window": window})]
+
+
+def _check_cuts(
+    recipe: Recipe, limit: int, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]
+) -> list[Finding]:
+    from_start = recipe.setting("truncation_mode") == "keep_start"
+    drops = recipe.setting("on_missing_spans") == "drop"
+    found: dict[Cut, list[PreferencePair]] = {GONE: [], UNMARKED: [], PARTLY_MARKED: [], SHORTENED: []}
+    for pair, token in zip(pairs, tokens, strict=True):
+        cut = _find_cut(token, limit, from_start)
+        if cut is not None:
+            found[PARTLY_MARKED if cut is UNMARKED and not drops else cut].append(pair)
+    findings = []
+    for cut, those in found.items():
+        if not those:
+            continue
+        stops = cut.is_fatal and recipe.dataset.on_bad_rows == "raise"
+        level: Level = "error" if stops else "warning"
+        remedy = ", or accept this with `dataset.on_bad_rows: skip`." if stops else "."
+        text = (
+            f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. Shorten them or raise `max_length` "
+            f"from {limit}{remedy}"
+        )
+        findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
+    return findings
+
+
+def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
+    """Compares the marks of both responses with those that TRL's collator keeps."""
+    room = max(0, limit - token.prompt)
+    whole = (token.chosen, token.rejected)
+    kept = [marks[:room] if from_start else marks[-limit:] for marks in whole]
+    before, after = (sum(map(sum, sides)) for sides in (whole, kept))
+    if not all(kept):
+        return GONE
+    if after < before:
+        return PARTLY_MARKED if after else UNMARKED
+    return SHORTENED if sum(map(len, kept)) < sum(map(len, whole)) else None

@@ -1,0 +1,95 @@
+"""The recipe's preference pairs: read, validated row by row, and looked at for what they would teach."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+from align.checks.data import check_counts, fingerprints
+from align.checks.finding import Finding, Level
+from align.checks.pair_lengths import check_max_length, name_rows
+from align.checks.pair_spans import check_spans
+from align.checks.pair_tokens import Tokenised, marks_words, tokenize_here, usable_pairs
+from align.configs.dataset import PreferenceDatasetConfig
+from align.configs.recipe import Recipe
+from align.data.preferences import PreferencePair, load_preferences, pair_to_row
+from align.data.problems import DataReport
+
+AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
+LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
+
+
+class LoadedPairs(NamedTuple):
+    """Pairs and the rows a trainer reads."""
+
+    pairs: list[PreferencePair]
+    report: DataReport
+    rows: list[dict[str, Any]]  # without the pairs that have nothing to mark, unless `on_missing_spans` keeps them
+    eval_rows: list[dict[str, Any]]
+    fingerprints: dict[str, str]  # SHA-256 of each local file
+
+
+def load_pairs(recipe: Recipe) -> LoadedPairs:
+    """Reads the preference pairs of a recipe.
+
+    Raises:
+        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+    """
+    data = cast(PreferenceDatasetConfig, recipe.dataset)
+    pairs, report = load_preferences(
+        data.path, adapter=data.adapter, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
+    )
+    evaluation: list[PreferencePair] = []
+    if data.eval_path is not None:
+        evaluation, _ = load_preferences(
+            data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows
+        )
+    rows, eval_rows = ([pair_to_row(pair) for pair in usable_pairs(recipe, read)] for read in (pairs, evaluation))
+    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data))
+
+
+def check_pairs(recipe: Recipe, data: LoadedPairs) -> list[Finding]:
+    """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    pairs = usable_pairs(recipe, data.pairs)
+    if len({isinstance(pair.prompt, str) for pair in data.pairs}) > 1:
+        text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
+        return [*findings, Finding("error", "data", text)]
+    tokens, problems = tokenize_here(recipe, _audited(pairs))
+    findings += _check_missing(recipe, data.pairs, tokens)
+    if pairs:
+        findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
+    if tokens:
+        findings += check_max_length(recipe, [pair for pair, _ in tokens], [token for _, token in tokens])
+    return findings + problems
+
+
+def _audited(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+    longest = sorted(range(len(pairs)), key=lambda i: -len(str(pairs[i].prompt)) - _length(pairs[i]))
+    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest[:AUDITED]})]
+
+
+def _length(pair: PreferencePair) -> int:
+    return max(len(pair.chosen), len(pair.rejected))
+
+
+def _check_missing(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:
+    """Counts the pairs in which nothing is marked."""
+    missing = [pair for pair in pairs if marks_words(recipe, pair) and not (pair.chosen_spans or pair.rejected_spans)]
+    missing += [pair for pair, token in tokens if token.is_missing and not marks_words(recipe, pair)]
+    if not missing:
+        return []
+    keeps = recipe.setting("on_missing_spans") == "whole"
+    fate = "kept as plain DPO." if keeps else "left out; `on_missing_spans: whole` keeps them as plain DPO."
+    text = f"{len(missing)} of {len(pairs)} pairs have nothing to mark: {name_rows(missing)}. They are {fate}"
+    level: Level = "error" if len(missing) == len(pairs) and not keeps else "warning"
+    return [Finding(level, "spans", text, {"missing": len(missing), "rows": [pair.row for pair in missing]})]
+
+
+def _check_length_bias(pairs: Sequence[PreferencePair]) -> list[Finding]:
+    ratio = sum(len(pair.chosen) for pair in pairs) / sum(len(pair.rejected) for pair in pairs)
+    if ratio <= LONGER:
+        return []
+    text = (
+        f"Chosen responses are {ratio:.2f} times as long as rejected ones on average, and the policy may learn to "
+        f"write more. Balance the lengths, or mark only what makes the difference."
+    )
+    return [Finding("warning", "lengths", text, {"length_ratio": ratio})]

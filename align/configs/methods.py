@@ -1,0 +1,46 @@
+"""The methods a recipe can name, and what each of them brings."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from align.configs.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PreferenceDatasetConfig
+from align.configs.rrpo_rules import check_rrpo
+
+# The classes whose fields make up a config, nearest first. The contract test compares with the real dataclass, so that
+# a base class added by TRL is noticed.
+BASE_CHAIN = (
+    ("trl", "trainer/base_config.py", "_BaseConfig"),
+    ("transformers", "training_args.py", "TrainingArguments"),
+)
+ACRE_CHAIN = (
+    ("align", "configs/acre.py", "ACREConfig"),
+    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+    *BASE_CHAIN,
+)
+RRPO_CHAIN = (
+    ("align", "configs/rrpo.py", "RRPOConfig"),
+    ("trl", "trainer/dpo_config.py", "DPOConfig"),
+    *BASE_CHAIN,
+)
+
+
+class Method(NamedTuple):
+    """What a recipe of a method may say.
+
+    Attributes:
+        config_chain: Package, file and name of the classes whose fields are its training settings, nearest first.
+        dataset: The `dataset` block.
+        has_rewards: Whether it generates completions and rewards them.
+        check_together: Refuses settings that have no meaning together; it gets a function that reads a setting.
+    """
+
+    config_chain: tuple[tuple[str, str, str], ...]
+    dataset: type[DatasetConfig]
+    has_rewards: bool
+    check_together: Callable[[Callable[[str], Any]], None] | None = None
+
+
+METHODS: dict[str, Method] = {
+    "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
+    "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
+}

@@ -1,0 +1,47 @@
+"""Rules between the settings of RRPO, for recipes and for the config: nothing of TRL is imported."""
+
+from collections.abc import Callable
+from typing import Any
+
+# Settings of DPO that only plain DPO reads: the one value they keep in RRPO, and why.
+FIXED: dict[str, tuple[Any, str]] = {
+    "loss_type": (["sigmoid"], "RRPO is defined for the sigmoid loss"),
+    "loss_weights": (None, "there is one loss"),
+    "f_divergence_type": ("reverse_kl", "rewards are log-ratios"),
+    "ld_alpha": (None, "spans already say which tokens count"),
+    "truncation_mode": ("keep_start", "the end of a prompt would be cut off in front of its marks"),
+    "use_weighting": (False, "WPO weighs whole responses"),
+    "precompute_ref_log_probs": (
+        False,
+        "the KL needs the reference's whole distribution at every token; use LoRA to save the reference model",
+    ),
+}
+
+
+def is_plain_dpo(setting: Callable[[str], Any]) -> bool:
+    """Says whether nothing is left of RRPO, so that TRL's own loss is computed.
+
+    Example:
+        >>> is_plain_dpo({"spans": "whole", "kl_coef": 0.0}.get)
+        True
+    """
+    return bool(setting("spans") == "whole" and setting("kl_coef") == 0)
+
+
+def check_rrpo(setting: Callable[[str], Any]) -> None:
+    """Refuses settings of DPO that RRPO replaces; as plain DPO all of them work.
+
+    Args:
+        setting: Reads a setting by name.
+
+    Raises:
+        ValueError: If a replaced setting has another value than its one.
+    """
+    if is_plain_dpo(setting):
+        return
+    for name, (value, reason) in FIXED.items():
+        if setting(name) != value:
+            raise ValueError(
+                f"`{name}` must stay {value!r} in RRPO: {reason}. Got {setting(name)!r}. With `spans: whole` and "
+                f"`kl_coef: 0` all settings of DPO work."
+            )

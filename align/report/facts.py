@@ -1,0 +1,60 @@
+"""The settings of a run that its reader looks for first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from align.report.run_folder import RunFolder
+
+_START = {"method": "Method", "model_name_or_path": "Model", "dataset": "Data"}
+_LENGTH = {"max_steps": "Steps asked for", "num_train_epochs": "Epochs asked for"}
+_ROLLOUTS = {
+    "reward_funcs": "Rewards",
+    **_LENGTH,
+    "num_generations": "Completions per prompt",
+    "per_device_train_batch_size": "Completions per device and pass",
+    "gradient_accumulation_steps": "Passes per step",
+    "learning_rate": "Learning rate",
+    "beta": "KL weight (beta)",
+    "temperature": "Temperature",
+    "max_completion_length": "Longest completion, tokens",
+    "use_vllm": "vLLM rollouts",
+}
+_PAIRS = {
+    **_LENGTH,
+    "per_device_train_batch_size": "Pairs per device and pass",
+    "gradient_accumulation_steps": "Passes per step",
+    "learning_rate": "Learning rate",
+    "beta": "Reward scale (beta)",
+    "kl_coef": "KL weight (kl_coef)",
+    "kl_placement": "Place of the KL",
+    "spans": "Rewarded text (spans)",
+    "diff_unit": "Unit of the diff",
+    "on_missing_spans": "Pairs without spans",
+    "max_length": "Longest prompt and response, tokens",
+}
+_FACTS = {"acre": _ROLLOUTS, "rrpo": _PAIRS}
+_END = {"use_peft": "LoRA", "seed": "Seed"}
+
+
+def run_facts(run: RunFolder) -> dict[str, str]:
+    """Lists the settings that the recipe states, by the name to show."""
+    method = str(run.recipe.get("method"))
+    labels = {**_START, **_FACTS.get(method, _LENGTH), **_END}
+    facts = {label: flat(run.recipe[key]) for key, label in labels.items() if run.recipe.get(key) is not None}
+    if isinstance(run.recipe.get("dataset"), Mapping):
+        facts["Data"] = flat(run.recipe["dataset"].get("path"))
+    weights, names = run.recipe.get("reward_weights"), run.recipe.get("reward_funcs")
+    if isinstance(weights, list) and isinstance(names, list) and len(weights) == len(names):
+        facts["Rewards"] = ", ".join(f"{weight} x {name}" for weight, name in zip(weights, names, strict=True))
+    steps = [series.steps for series in run.metrics.values()]
+    facts["Steps logged"] = f"{min(map(min, steps))} to {max(map(max, steps))}" if steps else "none"
+    return facts
+
+
+def flat(value: Any) -> str:
+    """Writes a value of a recipe on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {flat(inner)}" for key, inner in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(flat, value))
+    return str(value)

@@ -1,0 +1,71 @@
+"""Preference pairs as a report shows them, with the text that is rewarded marked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from align.report.charts import format_number
+from align.report.marked_text import Piece, mark_text, share_marked
+
+_LONGEST_TEXT = 2000  # characters of a field; 40 pairs of three fields stay well under a megabyte
+_LONGEST_NAME = 80
+_SOURCES = {"offsets": "spans from the data", "tags": "spans from tags", "diff": "spans from a diff"}
+
+
+class Pair(NamedTuple):
+    """One pair of responses; texts are cut at their spans."""
+
+    name: str
+    source: str
+    share: str
+    prompt: list[Piece]
+    chosen: list[Piece]
+    rejected: list[Piece]
+
+
+def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Pair]:
+    """Takes a bounded, even sample of the saved pairs."""
+    step = max(1, -(-len(rows) // max(1, limit)))
+    return [_pair(row, number) for number, row in list(enumerate(rows, 1))[::step]]
+
+
+def describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """Says what the marks on the page have to do with what was rewarded."""
+    if recipe.get("spans") == "whole":
+        return "This run rewards whole responses (`spans: whole`), as DPO does."
+    if recipe.get("diff_unit") == "token" and any(row.get("marked_share") is None for row in rows):
+        return (
+            "Only marked text is rewarded. Marks from a diff are words here, while this run compared tokens "
+            "(`diff_unit: token`)."
+        )
+    return "Only marked text is rewarded."
+
+
+def _pair(row: Mapping[str, Any], number: int) -> Pair:
+    texts = {side: str(row.get(side) or "") for side in ("chosen", "rejected")}
+    spans = {side: row.get(f"{side}_spans") for side in texts}
+    return Pair(
+        name=str(row.get("id") or f"pair {number}")[:_LONGEST_NAME],
+        source=_source(row, texts, spans),
+        share=_share(row, texts, spans),
+        prompt=mark_text(str(row.get("prompt") or ""), [], _LONGEST_TEXT),
+        chosen=mark_text(texts["chosen"], spans["chosen"], _LONGEST_TEXT),
+        rejected=mark_text(texts["rejected"], spans["rejected"], _LONGEST_TEXT),
+    )
+
+
+def _source(row: Mapping[str, Any], texts: Mapping[str, str], spans: Mapping[str, Any]) -> str:
+    shares = [share_marked(text, spans[side]) for side, text in texts.items()]
+    if not any(shares):
+        return "no spans"
+    return "whole responses" if min(shares) == 1 else _SOURCES.get(str(row.get("spans_from")), "")
+
+
+def _share(row: Mapping[str, Any], texts: Mapping[str, str], spans: Mapping[str, Any]) -> str:
+    """Words the marked share: of tokens if the trainer counted them, else of characters."""
+    tokens = row.get("marked_share")
+    if isinstance(tokens, int | float):
+        return f"{format_number(tokens, share=True)} of tokens marked"
+    by_side = (
+        f"{format_number(share_marked(text, spans[side]), share=True)} of {side}" for side, text in texts.items()
+    )
+    return f"characters marked: {', '.join(by_side)}"

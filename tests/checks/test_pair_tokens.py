@@ -1,0 +1,76 @@
+"""The check tokenises as the trainer does, without importing it."""
+
+import pytest
+from pair_recipe import fact_pairs, write_pair_recipe
+
+from align.checks.launch import Launch
+from align.checks.pair_spans import marked_rows
+from align.checks.pair_tokens import tokenize_here
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+
+ROWS = [
+    *fact_pairs(4),
+    {"prompt": "q?", "chosen": "a b c", "rejected": "a b"},
+    {"prompt": "Why?", "chosen": "It <MASK>rains</MASK> a lot.", "rejected": "It <MASK>snows</MASK>"},
+    {"prompt": "Why?", "chosen": "one two", "rejected": "two three", "chosen_spans": [[0, 3]], "rejected_spans": []},
+    {"prompt": "q?", "chosen": "a b", "rejected": "a  b"},
+]
+SETTINGS = {
+    "words": {},
+    "tokens": {"diff_unit": "token"},
+    "whole": {"spans": "whole"},
+    "missing ones whole": {"on_missing_spans": "whole"},
+}
+
+
+def as_messages(row):
+    sides = {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
+    return row | sides | {"prompt": [{"role": "user", "content": row["prompt"]}]}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+@pytest.mark.parametrize("messages", [False, True])
+def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, case, messages):
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+
+    from align.configs.rrpo import RRPOConfig
+    from align.trainers.rrpo import RRPOTrainer
+
+    rows = [as_messages(row) for row in ROWS] if messages else ROWS
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **SETTINGS[case]))
+    checked = check_recipe(recipe, Launch())
+    trainer = RRPOTrainer(
+        str(tiny_model_folder),
+        args=RRPOConfig(**recipe.training),
+        train_dataset=Dataset.from_list(checked.data.rows),
+        processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
+    )
+    kept = {row["id"] for row in checked.data.rows}
+    tokens, problems = tokenize_here(recipe, [pair for pair in checked.data.pairs if pair.id in kept])
+    assert problems == []
+    ours = [token for _, token in tokens if any(token.chosen) or any(token.rejected)]
+    assert [token.prompt for token in ours] == [len(row["prompt_ids"]) for row in trainer.train_dataset]
+    for side in ("chosen", "rejected"):
+        assert [getattr(token, side) for token in ours] == list(trainer.train_dataset[f"{side}_span_mask"])
+    (missing,) = [f for f in checked.findings if "nothing to mark" in f.text] or [None]
+    if case in ("words", "tokens"):
+        assert missing.numbers["missing"] == len(ROWS) - len(trainer.train_dataset)
+
+
+def test_rows_for_the_report_have_the_spans_that_training_marks(tmp_path, tiny_model_folder):
+    recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, fact_pairs(50), spans="whole"))
+    pairs = check_recipe(recipe, Launch()).data.pairs
+    rows = marked_rows(recipe, pairs)
+    assert len(rows) == 40
+    assert {tuple(row["chosen_spans"][0]) for row in rows} == {(0, 14)}
+    assert {row["marked_share"] for row in rows} == {1.0}
+
+
+def test_rows_for_the_report_need_no_tokenizer(tmp_path, tiny_model_folder):
+    path = write_pair_recipe(tmp_path, tiny_model_folder, model_name_or_path="owner/elsewhere")
+    recipe = load_recipe(path)
+    rows = marked_rows(recipe, check_recipe(recipe, Launch()).data.pairs, limit=2)
+    assert [row["id"] for row in rows] == ["p0", "p6"]
+    assert all(row["chosen"][slice(*row["chosen_spans"][0])].isdigit() for row in rows)

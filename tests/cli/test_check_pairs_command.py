@@ -1,0 +1,177 @@
+import json
+import re
+
+import pytest
+from pair_recipe import fact_pairs, write_pair_recipe, write_rows
+from rich.console import Console
+from started import align, best_seconds, modules_after
+from typer.testing import CliRunner
+
+from align.cli.app import app
+from align.cli.pair_samples import print_samples
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model_folder):
+    def write(rows=None, **changes):
+        return write_pair_recipe(tmp_path, tiny_model_folder, rows, **changes)
+
+    return write
+
+
+def test_a_good_recipe_is_ready_and_shows_pairs_with_their_marks(recipe):
+    result = align("check", recipe())
+    assert result.returncode == 0, result.stderr
+    assert "Ready to train." in result.stdout
+    assert "= 4 pairs, of two sequences each" in result.stdout
+    assert len(re.findall(r"^chosen    It is \[\d\d\], yes\.$", result.stdout, re.MULTILINE)) == 4
+    assert len(re.findall(r"^rejected  It is \[\d\d\], yes\.$", result.stdout, re.MULTILINE)) == 4
+
+
+def test_findings_are_printed_as_json_with_the_samples(recipe):
+    result = align("check", recipe(), "--json")
+    findings = json.loads(result.stdout)
+    assert {finding["level"] for finding in findings} == {"ok"}
+    (spans,) = [finding for finding in findings if finding["check"] == "spans"]
+    assert [sample["id"] for sample in spans["numbers"]["samples"]] == ["p0", "p3", "p6", "p9"]
+
+
+def test_checking_loads_no_torch(recipe):
+    code = (
+        "import sys, typer\nfrom align.cli.app import app\n"
+        f"try:\n    app(['check', {str(recipe())!r}])\nexcept SystemExit as done:\n    assert done.code == 0"
+    )
+    assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()
+
+
+def test_checking_takes_less_than_three_seconds(recipe):
+    rows = [row | {"id": str(i)} for i, row in enumerate(fact_pairs(12, messages=True) * 200)]
+    best, _ = best_seconds(f"-m align check {recipe(rows)}", times=2)
+    assert best < 3, f"{best:.1f} s"
+
+
+def pair(**changes):
+    return {"prompt": "q?", "chosen": "It rains.", "rejected": "It snows."} | changes
+
+
+def messages(*contents):
+    return [{"role": "assistant" if i % 2 else "user", "content": text} for i, text in enumerate(contents)]
+
+
+# What stands in row 3, and the words that have to be said about it.
+BAD_ROWS = {
+    "offsets outside the text": (
+        pair(chosen_spans=[[3, 99]], rejected_spans=[[3, 8]]),
+        ["row 3, column `chosen_spans`", "outside the text", "[3, 99]"],
+    ),
+    "overlapping spans": (
+        pair(chosen_spans=[[0, 5], [3, 8]], rejected_spans=[[3, 8]]),
+        ["row 3, column `chosen_spans`", "two spans overlap"],
+    ),
+    "offsets on one side": (pair(chosen_spans=[[0, 2]]), ["row 3, column `rejected_spans`", "one response only"]),
+    "tag not closed": (pair(chosen="It <MASK>rains."), ["row 3, column `chosen`", "not closed"]),
+    "tag not opened": (pair(rejected="It snows</MASK>."), ["row 3, column `rejected`", "not opened"]),
+    "equal responses": (pair(rejected="It rains."), ["row 3, column `rejected`", "chosen and rejected are equal"]),
+    "no response": (pair(rejected=""), ["row 3, column `rejected`", "missing or empty"]),
+    "prompt that is no prefix": (
+        {
+            "prompt": messages("Why?"),
+            "chosen": messages("How?", "It rains."),
+            "rejected": messages("How?", "It snows."),
+        },
+        ["row 3", "prompt"],
+    ),
+    "response cut off whole": (pair(prompt="why " * 20), ["cut off whole", "row 3 (", "`max_length` from 64"]),
+    "marks cut off": (
+        pair(chosen="It rains. " * 9 + "a", rejected="It rains. " * 9 + "b"),
+        ["all their marked tokens cut off", "row 3 ("],
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_a_bad_row_gets_a_sentence_with_its_number_and_exit_code_1(recipe, case, command):
+    row, words = BAD_ROWS[case]
+    good = fact_pairs(2, messages=isinstance(row["prompt"], list))
+    refuses(recipe([*good, row]), command, words)
+
+
+def refuses(path, command, words):
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, str(path)])
+    output = " ".join(result.output.split())
+    assert result.exit_code == 1, output
+    assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
+    assert [word for word in words if word not in output] == [], output
+
+
+BAD_SETTINGS = {
+    "setting of acre": ({"num_generations": 4}, ["`num_generations`", "It is a setting of acre."]),
+    "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "Remove the key"]),
+    "replaced setting": ({"precompute_ref_log_probs": True}, ["`precompute_ref_log_probs`", "LoRA"]),
+    "misspelt choice": ({"on_missing_spans": "wholle"}, ["Did you mean 'whole'?"]),
+    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, ["none.jsonl", "Check `path`"]),
+    "missing model": ({"model_name_or_path": "./none"}, ["There is no folder", "`model_name_or_path`"]),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("case", BAD_SETTINGS)
+def test_a_bad_setting_gets_a_sentence_and_exit_code_1(recipe, case, command):
+    changes, words = BAD_SETTINGS[case]
+    refuses(recipe(**changes), command, words)
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+def test_a_slow_tokenizer_gets_a_sentence_and_exit_code_1(recipe, tmp_path, command):
+    path = recipe()
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    refuses(path, command, ["no tokenizer.json", "need a fast tokenizer"])
+
+
+def test_rows_that_are_skipped_leave_a_recipe_ready(recipe, tmp_path):
+    path = recipe(dataset={"on_bad_rows": "skip"})
+    write_rows(tmp_path / "train.jsonl", [*fact_pairs(), pair(rejected="It rains.")])
+    result = align("check", path)
+    assert result.returncode == 0
+    assert "1 rows are left out" in result.stdout
+
+
+def printed(sample, **console):
+    out = Console(width=100, **console)
+    with out.capture() as capture:
+        print_samples([{"row": 1, "id": "a", "prompt": "q?"} | sample], out)
+    return capture.get()
+
+
+SAMPLE = {"chosen": "It rains.", "rejected": "It snows.", "chosen_spans": [[3, 8]], "rejected_spans": [[3, 8]]}
+
+
+def test_marks_are_seen_with_and_without_colours():
+    assert "chosen    It [rains]." in printed(SAMPLE)
+    coloured = printed(SAMPLE, force_terminal=True, color_system="standard", legacy_windows=False)
+    assert "\x1b[4;32m[rains]" in coloured
+    assert "\x1b[4;31m[snows]" in coloured
+
+
+def test_data_can_neither_style_nor_steer_the_terminal():
+    text = printed(
+        SAMPLE | {"chosen": "[red]x[/red] \x1b[31m\n\u202e", "prompt": ":smile: [bold]", "chosen_spans": []}
+    )
+    assert "[red]x[/red] \\x1b[31m\\n\\u202e" in text
+    assert ":smile: [bold]" in text
+    assert "\x1b" not in text
+
+
+def test_long_responses_are_shown_around_their_marks():
+    text = printed(SAMPLE | {"chosen": "a" * 5000 + "MARK" + "b" * 5000, "chosen_spans": [[5000, 5004]]})
+    assert "[MARK]" in "".join(text.split("\n"))
+    assert len(text) < 1500
+    assert "..." in text
+
+
+def test_a_prompt_of_messages_is_shown_by_its_last_one():
+    text = printed(
+        SAMPLE | {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hm?"}]}
+    )
+    assert "prompt    Hm?" in text

@@ -1,0 +1,53 @@
+"""A recipe of RRPO that trains in seconds, with everything it names."""
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import yaml
+
+
+def fact_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
+    """Makes pairs that differ in one number; nothing says where."""
+    rng = random.Random(0)
+    rows = []
+    for i in range(count):
+        right, wrong = rng.sample(range(10, 99), 2)
+        row = {"id": f"p{i}", "prompt": f"q{i}?", "chosen": f"It is {right}, yes.", "rejected": f"It is {wrong}, yes."}
+        if messages:
+            row["prompt"] = [{"role": "user", "content": row["prompt"]}]
+            row |= {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
+        rows.append(row)
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict]) -> Path:
+    """Writes rows as JSONL."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_pair_recipe(folder: Path, model: Path, rows: list[dict] | None = None, **changes) -> Path:
+    """Writes model, data and recipe; keywords change keys of the recipe."""
+    write_rows(folder / "train.jsonl", fact_pairs() if rows is None else rows)
+    if not (folder / "model").exists():
+        shutil.copytree(model, folder / "model")
+    content = {
+        "method": "rrpo",
+        "model_name_or_path": "./model",
+        "dataset": {"path": "./train.jsonl"} | changes.pop("dataset", {}),
+        "per_device_train_batch_size": 4,
+        "max_length": 64,
+        "max_steps": 4,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+        "save_steps": 2,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": "none",
+        "output_dir": "./run",
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content | changes, sort_keys=False), encoding="utf-8")
+    return path
