@@ -39,12 +39,17 @@ class Panel(NamedTuple):
 
 
 def draw_panel(panel: Panel, metrics: Metrics) -> Chart | None:
-    """Draws the chart of one run, or None if the run did not log what it needs."""
+    """Draws the chart of one run, or None if the run did not log what it needs; evaluation is dashed."""
     found = panel.metrics_of(metrics)
     if not found or (panel.stacked and len(found) < len(panel.keys)):
         return None
-    coloured = zip(panel.keys, cycle(panel.colours), strict=False)
-    lines = [Line(panel.keys[key], metrics[key], colour) for key, colour in coloured if key in found]
+    colours = dict(zip(panel.keys, cycle(panel.colours), strict=False))
+    lines = [Line(panel.keys[key], metrics[key], colours[key]) for key in found]
+    if not panel.stacked:
+        held_out = [key for key in found if f"eval_{key}" in metrics]
+        lines += [
+            Line(f"{panel.keys[key]}, evaluation", metrics[f"eval_{key}"], colours[key], dashed=True) for key in held_out
+        ]
     return draw_chart(panel.title, panel.note, lines, share=panel.share, stacked=panel.stacked)
 
 

@@ -92,8 +92,8 @@ class RRPOTrainer(DPOTrainer):
             prepared = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
             max_length = args.max_length if args.truncation_mode == "keep_start" else None
             fitter = Fitter(args.spans == "whole", args.on_missing_spans == "whole", max_length)
-            fitted = prepared.map(fitter, num_proc=args.dataset_num_proc)
-            kept = fitted.filter(is_marked, num_proc=args.dataset_num_proc)
+            progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
+            kept = prepared.map(fitter, **progress).filter(is_marked, **progress)
         self.num_left_out[dataset_name] = len(dataset) - len(kept)
         if len(kept) == 0:
             raise DataError(

@@ -75,6 +75,15 @@ def test_a_chart_with_a_missing_line_keeps_the_colours_of_the_others(tmp_path):
     assert re.search(r'--c1\)"></i>rejected, marked', legend)
 
 
+def test_evaluation_is_drawn_into_the_chart_of_its_metric(tmp_path):
+    run = write_pairs_run(tmp_path / "run", steps=5)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": 5, "eval_rewards/accuracies": 0.25, "eval_loss": 0.5}) + "\n")
+    page = build_report(run).read_text()
+    assert re.search(r"accuracy, evaluation <b>25 %</b>", page)
+    assert re.search(r"loss, evaluation <b>0.5</b>", page)
+
+
 def test_runs_of_dpo_and_rrpo_are_compared_line_by_line(tmp_path):
     runs = {
         "RRPO": write_pairs_run(tmp_path / "rrpo"),
