@@ -1,9 +1,12 @@
 """Commands started in a fresh interpreter, as a user starts them."""
 
+import json
 import os
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,3 +40,23 @@ def best_seconds(command: str, times: int = 3) -> tuple[float, float]:
         return after.children_user + after.children_system - before.children_user - before.children_system
 
     return min(measure(shlex.split(command)) for _ in range(times)), min(measure(["-c", "0"]) for _ in range(times))
+
+
+def metrics_of(folder):
+    """Reads the training steps of a run folder; the later line of a step counts."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line for line in lines if "loss" in line}
+
+
+def train_and_kill(recipe, folder, step=2, seconds=240):
+    """Trains until a checkpoint is there, kills the process, and returns the last step that was saved."""
+    command = [sys.executable, "-m", "align", "train", str(recipe)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + seconds
+    while not (folder / f"checkpoint-{step}" / "trainer_state.json").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline, f"no checkpoint-{step} in {folder}"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return max(int(saved.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*"))

@@ -1,15 +1,11 @@
 import json
-import signal
-import subprocess
-import sys
-import time
 
 import pandas as pd
 import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from started import ROOT, align
+from started import align, metrics_of, train_and_kill
 
 from align.cli.train import run
 
@@ -23,12 +19,6 @@ def answering_recipe(tiny_recipe, answering_model_folder):
         return tiny_recipe(**settings | {"learning_rate": 1e-3} | changes)
 
     return write
-
-
-def metrics_of(folder):
-    """The later line of a step counts."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return {line["step"]: line for line in lines if "loss" in line}
 
 
 def completions_of(folder, step):
@@ -70,26 +60,13 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
     assert "already holds a run, up to checkpoint-4" in again.stderr
 
 
-def wait_for(path, process, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"{path} did not appear"
-        time.sleep(0.02)
-
-
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recipe, tmp_path):
     steps = 8
     path = answering_recipe(max_steps=steps, save_steps=1, gradient_accumulation_steps=2)
     whole = align("train", path, "--output_dir", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, "-m", "align", "train", str(path)]
-    killed = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for(tmp_path / "run" / "checkpoint-2" / "trainer_state.json", killed)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    reached = max(int(folder.name.rpartition("-")[2]) for folder in (tmp_path / "run").glob("checkpoint-*"))
+    reached = train_and_kill(path, tmp_path / "run")
     assert reached < steps, "the run ended before it was killed"
     resumed = align("train", path, "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr

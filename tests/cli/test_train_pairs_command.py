@@ -1,0 +1,64 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from pair_recipe import fact_pairs, write_pair_recipe
+from safetensors.torch import load_file
+from started import align, metrics_of, train_and_kill
+
+from align.cli.train import run
+
+LORA = {"use_peft": True, "lora_r": 4}
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model_folder):
+    def write(**changes):
+        return write_pair_recipe(tmp_path, tiny_model_folder, fact_pairs(16), **changes)
+
+    return write
+
+
+def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path, capsys):
+    assert run(str(recipe(dataset={"eval_path": "./train.jsonl"}, eval_strategy="steps", eval_steps=4)), [], None) == 0
+    folder = tmp_path / "run"
+    assert {file.name for file in folder.iterdir()} >= {
+        "recipe.yaml", "versions.json", "metrics.jsonl", "pairs.parquet", "checkpoint-2", "checkpoint-4", "README.md",
+        "report.html", "model.safetensors", "tokenizer.json",
+    }  # fmt: skip
+    metrics = metrics_of(folder)
+    assert sorted(metrics) == [1, 2, 3, 4]
+    assert {"rewards/margins", "rrpo/kl_chosen", "rrpo/logp_change_shared", "rrpo/marked_share"} <= set(metrics[1])
+    assert metrics[4]["rewards/margins"] > 0 < metrics[4]["rrpo/kl_chosen"]
+    evaluated = [
+        json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines() if "eval_loss" in line
+    ]
+    assert [line["step"] for line in evaluated] == [4]
+    pairs = pd.read_parquet(folder / "pairs.parquet")
+    assert len(pairs) == 16
+    assert {row.chosen[slice(*row.chosen_spans[0])].isdigit() for row in pairs.itertuples()} == {True}
+    assert "RRPO" in (folder / "README.md").read_text()
+    assert str(folder / "report.html") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.slow
+def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(recipe, tmp_path, settings):
+    steps = 16
+    path = recipe(max_steps=steps, save_steps=1, **settings)
+    whole = align("train", path, "--output_dir", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert train_and_kill(path, tmp_path / "run") < steps, "the run ended before it was killed"
+    resumed = align("train", path, "--resume", "auto")
+    assert resumed.returncode == 0, resumed.stderr
+
+    expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
+    assert sorted(found) == list(range(1, steps + 1))
+    for step, line in expected.items():
+        for key in ("loss", "rewards/margins", "rrpo/kl_chosen", "learning_rate"):
+            assert found[step][key] == pytest.approx(line[key], abs=1e-6), (step, key)
+    name = "adapter_model.safetensors" if settings else "model.safetensors"
+    weights = [load_file(tmp_path / folder / name) for folder in ("whole", "run")]
+    for key, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][key], weight, rtol=0, atol=1e-6)
