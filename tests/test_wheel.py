@@ -20,7 +20,8 @@ def test_an_installed_wheel_finds_its_recipes_and_ships_no_tests(tmp_path):
         archive.extractall(site)
     tops = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
     assert tops == {"align", "rewards"}
-    assert {path.name for path in (site / "align").glob("**/*.j2")} >= {"report.html.j2", "model_card.md.j2"}
+    templates = {path.name for path in (site / "align").glob("**/*.j2")}
+    assert templates >= {"report.html.j2", "model_card.md.j2", "card.md.j2"}
     environment = os.environ | {"PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "align", "recipes"]
     listed = subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True, text=True).stdout

@@ -65,6 +65,77 @@ def report(run_dir: Annotated[Path, typer.Argument(help="The output folder of a 
     _run(lambda: run(run_dir))
 
 
+@app.command()
+def augment(
+    data: Annotated[str, typer.Argument(help="Rows with `prompt` and `reference`: a file, a folder or a hub id.")],
+    method: Annotated[str, typer.Option(help="What the data is for: rrpo.")],
+    out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command continues in it.")],
+    model: Annotated[str, typer.Option(help="A folder or hub id, or with `--endpoint` the name served there.")],
+    endpoint: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."),
+    ] = None,
+    api_key_env: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--api_key_env", help="Variable that holds the API key, if not OPENAI_API_KEY."),
+    ] = None,
+    perturbation: Annotated[
+        str, typer.Option(help="mask_local_shuffle, mask, global_shuffle, local_shuffle or none.")
+    ] = "mask_local_shuffle",
+    num_samples: Annotated[int, typer.Option("--num_samples", help="Responses sampled for each row.")] = 4,
+    judge: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Reward that is below 0.5 for wrong answers; else a right one contains the reference."),
+    ] = None,
+    wording: Annotated[
+        str, typer.Option(help="Words of the chosen answer: model (restates the rejected), swap or reference.")
+    ] = "model",
+    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 0.7,
+    top_p: Annotated[float, typer.Option("--top_p", help="Of sampling.")] = 1.0,
+    max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", help="Longest response.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of perturbations and samples.")] = 0,
+    concurrency: Annotated[int, typer.Option(help="Calls to the endpoint at once.")] = 16,
+    timeout: Annotated[float, typer.Option(help="Seconds until a call is lost.")] = 120.0,
+    max_retries: Annotated[int, typer.Option("--max_retries", help="How often a call is tried again.")] = 5,
+    batch_size: Annotated[int, typer.Option("--batch_size", help="Responses at once without an endpoint.")] = 16,
+    split: Annotated[Optional[str], typer.Option(help="Split of a folder or hub data set.")] = None,  # noqa: UP045
+    max_rows: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max_rows", help="Read only this many rows."),
+    ] = None,
+    on_bad_rows: Annotated[
+        str, typer.Option("--on_bad_rows", help="raise, or skip to leave them out and count them.")
+    ] = "raise",
+    cache: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of the answers, which runs may share; OUT/cache if not given."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", "--dry-run", help="Print the number of calls and tokens; send none.")
+    ] = False,
+) -> None:
+    """Make preference pairs from a model's own mistakes on perturbed prompts."""
+    from align.cli.augment import run
+
+    reach = {"endpoint": endpoint, "api_key_env": api_key_env, "concurrency": concurrency}
+    settings = {"perturbation": perturbation, "num_samples": num_samples, "judge": judge, "wording": wording}
+    sampling = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
+    _run(
+        lambda: run(
+            data,
+            out,
+            method=method,
+            model=model,
+            endpoint=reach | {"timeout": timeout, "max_retries": max_retries},
+            batch_size=batch_size,
+            settings=settings | sampling,
+            reading={"split": split, "max_rows": max_rows, "on_bad_rows": on_bad_rows},
+            cache=cache,
+            dry_run=dry_run,
+        )
+    )
+
+
 def main() -> None:
     """Runs the command line."""
     app()

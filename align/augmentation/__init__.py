@@ -1,0 +1,1 @@
+"""Makes training data with a model: perturbed input, sampled responses, pairs with a history."""

@@ -1,0 +1,57 @@
+"""What a run leaves: the pairs, the responses left out with their reasons, and a card."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from align.augmentation.folder import LEFT_OUT_FILE, describe_data, write_folder
+from align.augmentation.pairs import Outcome, Sample, rows_without_pairs
+from align.augmentation.settings import PairSettings
+from align.data.problems import DataReport
+
+
+def describe_run(settings: PairSettings, generator: str, report: DataReport) -> dict[str, Any]:
+    """Lists what decides the pairs of a run."""
+    return {"method": "rrpo", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
+
+
+def build_card(
+    outcome: Outcome, samples: Sequence[Sample], report: DataReport, run: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Counts what came out and records what it was made from."""
+    sources = {sample.source.id: sample.source for sample in samples}
+    perturbed = {sample.source.id for sample in samples if sample.is_perturbed}
+    return {
+        "truealign": version("truealign"),
+        "run": dict(run),
+        "counts": {
+            "rows_read": report.num_read,
+            "bad_rows": len(report.problems),
+            "rows": len(sources),
+            "rows_perturbed": len(perturbed),
+            "samples": len(samples),
+            "pairs": len(outcome.pairs),
+            "rows_with_pairs": len({pair["source_id"] for pair in outcome.pairs}),
+        },
+        "bad_rows": report.reasons,
+        "left_out": _count(each.reason for each in outcome.left_out),
+        "rows_without_pairs": rows_without_pairs(outcome, sources.values()),
+        "tokens": {
+            "answers": len(outcome.answers),
+            "prompt": sum(answer.prompt_tokens for answer in outcome.answers),
+            "completion": sum(answer.completion_tokens for answer in outcome.answers),
+        },
+    }
+
+
+def write_output(folder: Path, outcome: Outcome, card: Mapping[str, Any]) -> None:
+    """Writes the files of a finished run, the pairs last."""
+    left_out = {LEFT_OUT_FILE: [each._asdict() for each in outcome.left_out]}
+    write_folder(folder, outcome.pairs, left_out, card, "card.md.j2")
+
+
+def _count(values: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())

@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+from tiny import tiny_model
+
+from align.augmentation.local_model import LocalSampler, SeededChoice
+from align.augmentation.sampler import Request, SamplerError
+
+
+def requests(count=6, **settings):
+    return [Request(f"What is {'1' * i}?", seed=i, max_new_tokens=12, **settings) for i in range(count)]
+
+
+def sample(model, asked, batch_size=4):
+    results = {}
+    LocalSampler(str(model), batch_size=batch_size).sample(asked, results.__setitem__)
+    return [results[i] for i in range(len(asked))]
+
+
+def test_answers_depend_on_their_seed_and_not_on_their_batch(tiny_model_folder):
+    asked = requests()
+    together = sample(tiny_model_folder, asked, batch_size=6)
+    assert sample(tiny_model_folder, asked, batch_size=1) == together
+    assert sample(tiny_model_folder, asked[::-1], batch_size=4)[::-1] == together
+    again = [Request(each.prompt, seed=99 + each.seed, max_new_tokens=12) for each in asked]
+    assert sample(tiny_model_folder, again) != together
+
+
+def test_the_chat_template_is_used(tiny_model_folder):
+    text, messages = requests(1)[0], Request([{"role": "user", "content": "What is ?"}], seed=0, max_new_tokens=12)
+    answers = sample(tiny_model_folder, [text, messages])
+    assert answers[0] == answers[1]
+    assert answers[0].prompt_tokens == len("user: What is ?\nassistant: ")
+
+
+def test_without_a_chat_template_a_text_is_continued_and_messages_are_refused(tmp_path, tiny_model_folder):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(tmp_path)
+    tiny_model(vocabulary=len(tokenizer)).save_pretrained(tmp_path)
+    assert sample(tmp_path, requests(1))[0].prompt_tokens == len("What is ?")
+    with pytest.raises(SamplerError, match="no chat template"):
+        sample(tmp_path, [Request([{"role": "user", "content": "?"}], seed=0)])
+
+
+def test_temperature_zero_is_greedy_and_requests_of_other_settings_go_apart(tiny_model_folder):
+    greedy, hot = requests(temperature=0.0), requests(temperature=5.0)
+    mixed = sample(tiny_model_folder, [each for pair in zip(greedy, hot, strict=True) for each in pair], batch_size=3)
+    assert mixed[::2] == sample(tiny_model_folder, greedy)
+    assert mixed[1::2] == sample(tiny_model_folder, hot)
+    assert all(one.text != other.text for one, other in zip(mixed[::2], mixed[1::2], strict=True))
+
+
+def test_a_response_at_its_limit_is_cut_off(tiny_model_folder):
+    answers = sample(tiny_model_folder, requests(12))
+    assert {answer.cut_off for answer in answers if answer.completion_tokens < 12} <= {False}
+    assert all(answer.completion_tokens == 12 for answer in answers if answer.cut_off)
+    assert any(answer.cut_off for answer in answers)
+
+
+def test_noise_turns_the_largest_logit_into_a_sample():
+    probabilities = torch.tensor([0.5, 0.3, 0.15, 0.05])
+    count = 4000
+    noisy = SeededChoice(range(count))(None, probabilities.log().expand(count, 4))
+    shares = noisy.argmax(-1).bincount(minlength=4) / count
+    for share, probability in zip(shares.tolist(), probabilities.tolist(), strict=True):
+        assert abs(share - probability) < 4 * math.sqrt(probability * (1 - probability) / count)
+
+
+def test_a_changed_model_folder_has_another_identity(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    before = LocalSampler(str(tmp_path)).identity
+    assert LocalSampler(str(tmp_path)).identity == before
+    tiny_model(seed=1).save_pretrained(tmp_path)
+    assert LocalSampler(str(tmp_path)).identity != before
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(SamplerError, match="cannot be loaded"):
+        sample(tmp_path / "nowhere", requests(1))

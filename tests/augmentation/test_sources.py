@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from align.augmentation.perturbations import ModelInput
+from align.augmentation.sources import load_sources
+from align.errors import DataError
+
+GOOD = {"prompt": "Capital of France?", "reference": "Paris"}
+
+
+def write(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_rows_become_sources(tmp_path):
+    messages = [{"role": "user", "content": "Which rusts?"}]
+    options = {"id": 7, "prompt": messages, "reference": "iron", "options": ["Iron", "gold"], "context": "Metals."}
+    sources, report = load_sources(write(tmp_path / "data.jsonl", GOOD, options))
+    assert [(source.id, source.row) for source in sources] == [("data-1", 1), ("7", 2)]
+    assert sources[0].given == ModelInput("Capital of France?")
+    assert sources[1].given.rendered == [{"role": "user", "content": "Metals.\n\nWhich rusts?"}]
+    assert sources[1].wrong_answers == ("gold",)
+    assert report.counts == {"read": 2, "kept": 2, "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "column", "rule"),
+    [
+        ({"prompt": " "}, "prompt", "missing or empty"),
+        ({"prompt": [{"role": "assistant", "content": "Hi"}]}, "prompt", "the last message is not a text of the user"),
+        ({"prompt": [{"role": "user", "content": [{"type": "image"}]}]}, "prompt", "lacks a role or a text"),
+        ({"reference": ""}, "reference", "missing, empty or not a text"),
+        ({"reference": 3}, "reference", "not a text"),
+        ({"context": 3}, "context", "not a text"),
+        ({"id": True}, "id", "neither a text nor a number"),
+        ({"wrong_answers": "Lyon"}, "wrong_answers", "not a list of texts"),
+        ({"wrong_answers": ["paris"]}, "wrong_answers", "the reference is among"),
+    ],
+)
+def test_a_bad_row_is_named_by_its_number_and_column(tmp_path, change, column, rule):
+    path = write(tmp_path / "data.jsonl", GOOD, GOOD | change)
+    with pytest.raises(DataError, match=rf"row 2, column `{column}`: .*{rule}"):
+        load_sources(path)
+    sources, report = load_sources(path, on_bad_rows="skip")
+    assert len(sources) == 1
+    assert report.problems[0].row == 2
+
+
+def test_an_id_may_not_be_taken_twice(tmp_path):
+    path = write(tmp_path / "data.jsonl", GOOD | {"id": "a"}, GOOD | {"id": "a"})
+    with pytest.raises(DataError, match="the id is taken"):
+        load_sources(path)
+
+
+def test_an_empty_file_holds_no_rows(tmp_path):
+    with pytest.raises(DataError, match="holds no rows"):
+        load_sources(write(tmp_path / "data.jsonl"))

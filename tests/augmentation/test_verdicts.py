@@ -1,0 +1,73 @@
+import pytest
+
+from align.augmentation.perturbations import ModelInput
+from align.augmentation.sources import Source
+from align.augmentation.verdicts import ContainsReference, RewardCheck, contains
+from align.errors import UserError
+
+JUDGE = """\
+def exact(completions, gold, **kwargs):
+    texts = [each if isinstance(each, str) else each[0]["content"] for each in completions]
+    return [None if not g else float("nan") if g == "?" else float(t == g) for t, g in zip(texts, gold)]
+
+async def patient(completions, prompts, **kwargs):
+    return [0.5 if p == "a?" else 0.49 for p in prompts]
+
+def needs(completions, colour, **kwargs):
+    return [1.0] * len(completions)
+"""
+
+
+def source(reference="Paris", prompt="a?", **columns):
+    columns = {"prompt": prompt, "reference": reference, **columns}
+    return Source("1", ModelInput(prompt), reference, (), columns, row=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("It is PARIS!", "Paris"),
+        ("The pacific ocean.", "the Pacific Ocean"),
+        ("about 12,500 people", "12500"),
+        ("new\nyork", "New York"),
+        ("它在巴黎附近", "巴黎"),
+        ("The grade is A.", "A"),
+        ("x = +", "+"),
+    ],
+)
+def test_a_phrase_is_found_as_whole_words(text, phrase):
+    assert contains(text, phrase)
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [("A Parisian", "Paris"), ("125000", "12,500"), ("York New", "New York"), ("", "Paris"), ("eight", "8")],
+)
+def test_other_words_are_no_match(text, phrase):
+    assert not contains(text, phrase)
+
+
+def test_the_default_check_looks_for_each_rows_own_reference():
+    assert ContainsReference().are_right([source("Paris"), source("Rome")], ["Rome", "Rome"]) == [False, True]
+
+
+def test_a_reward_judges_with_the_columns_of_the_rows(tmp_path):
+    (tmp_path / "judge.py").write_text(JUDGE)
+    check = RewardCheck(f"{tmp_path}/judge.py:exact", conversational=True)
+    rows = [source(gold=gold) for gold in ("Paris", "Rome", "", "?")]
+    check.try_out(rows[:3])
+    assert check.are_right(rows, ["Paris"] * 4) == [True, False, None, None]
+
+
+def test_a_reward_may_be_a_coroutine_and_half_a_point_is_right(tmp_path):
+    (tmp_path / "judge.py").write_text(JUDGE)
+    check = RewardCheck(f"{tmp_path}/judge.py:patient", conversational=False)
+    assert check.are_right([source(), source(prompt="b?")], ["x", "y"]) == [True, False]
+
+
+def test_a_reward_that_cannot_judge_the_rows_is_refused_before_anything_is_sampled(tmp_path):
+    (tmp_path / "judge.py").write_text(JUDGE)
+    with pytest.raises(UserError, match="needs a column `colour`"):
+        RewardCheck(f"{tmp_path}/judge.py:needs", conversational=False).try_out([source()])
+    with pytest.raises(UserError, match="Unknown reward 'accurracy'"):
+        RewardCheck("accurracy", conversational=False)

@@ -1,0 +1,78 @@
+import pytest
+
+from align.augmentation.perturbations import ModelInput
+from align.augmentation.sampler import Answer, Failure
+from align.augmentation.sources import Source
+from align.augmentation.wordings import from_restatement, from_swap, reword_request
+
+SOURCE = Source("1", ModelInput("Capital of France?"), "Paris", ("Lyon", "New Lyon", "Nice"), {}, row=1)
+REJECTED = "The capital of France is Lyon, of course."
+ROME = "The capital of France is Rome, of course."
+
+
+def restate(text, *, rejected=REJECTED, cut_off=False, is_right=True):
+    return from_restatement(SOURCE, rejected, Answer(text, cut_off, 1, 1), is_right)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "chosen"),
+    [
+        (REJECTED, "The capital of France is Paris, of course."),
+        ("It is new  lyon.", "It is Paris."),
+        ("NICE", "Paris"),
+    ],
+)
+def test_a_wrong_answer_that_occurs_once_is_swapped(rejected, chosen):
+    assert from_swap(SOURCE, rejected) == (chosen, "")
+
+
+@pytest.mark.parametrize(
+    ("rejected", "reason"),
+    [
+        ("Lyon or Nice.", "several wrong answers"),
+        ("Lyon, Lyon!", "several wrong answers"),
+        ("A Lyonnais town.", "no wrong answer"),
+    ],
+)
+def test_otherwise_nothing_is_swapped_and_the_fault_says_why(rejected, reason):
+    assert from_swap(SOURCE, rejected).fault == f"{reason} to swap"
+
+
+def test_a_swap_at_the_start_keeps_the_capital_letter():
+    source = Source("1", ModelInput("Which rusts?"), "iron", ("gold",), {}, row=1)
+    assert from_swap(source, "Gold rusts.").text == "Iron rusts."
+
+
+@pytest.mark.parametrize(
+    ("rejected", "chosen"), [(REJECTED, "The capital of France is Paris, of course."), ("It's Lyon!", "Paris.")]
+)
+def test_a_restatement_that_keeps_to_the_task_is_taken(rejected, chosen):
+    assert restate(f"{chosen}\n", rejected=rejected) == (chosen, "")
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"text": " "}, "empty"),
+        ({"text": "The capital of France is Paris", "cut_off": True}, "cut off"),
+        ({"text": "The capital of France is Paris, not Lyon."}, "names a wrong answer"),
+        ({"text": "The capital of France is Paris.", "is_right": False}, "is not right"),
+        ({"text": "The capital of France is Paris.", "is_right": None}, "is not right"),
+        ({"text": "Sure! Here you go: Paris"}, "too few words"),
+        ({"text": "Paris"}, "too few words"),
+        ({"text": f"The capital of France is Paris. {'And so on. ' * 9}"}, "too few words"),
+        ({"text": "The capital of France is Rome, of course. Fact: Paris", "rejected": ROME}, "leaves every word"),
+    ],
+)
+def test_a_restatement_that_does_not_is_refused_with_the_reason(answer, reason):
+    assert reason in restate(**answer).fault
+
+
+def test_a_failed_call_is_an_error():
+    assert from_restatement(SOURCE, REJECTED, Failure("timeout", "why"), None) == ("why", "error: timeout")
+
+
+def test_the_model_is_told_question_answer_and_fact():
+    request = reword_request(SOURCE, REJECTED, 16)
+    assert all(part in request.prompt for part in ("Capital of France?", REJECTED, "Paris"))
+    assert request.temperature == 0
