@@ -1,4 +1,4 @@
-"""A recipe of RRPO that trains in seconds, with everything it names."""
+"""A recipe of RRPO or Crome that trains in seconds, with everything it names."""
 
 import json
 import random
@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 
 import yaml
+
+SOURCES = ("preference", "upgrade", "degrade", "irrelevant_query")
 
 
 def fact_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
@@ -15,11 +17,20 @@ def fact_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
     for i in range(count):
         right, wrong = rng.sample(range(10, 99), 2)
         row = {"id": f"p{i}", "prompt": f"q{i}?", "chosen": f"It is {right}, yes.", "rejected": f"It is {wrong}, yes."}
-        if messages:
-            row["prompt"] = [{"role": "user", "content": row["prompt"]}]
-            row |= {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
-        rows.append(row)
+        rows.append(as_messages(row) if messages else row)
     return rows
+
+
+def as_messages(row: dict) -> dict:
+    """Writes a row of texts as one of messages."""
+    sides = {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
+    return row | sides | {"prompt": [{"role": "user", "content": row["prompt"]}]}
+
+
+def sourced_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
+    """Makes pairs for a reward model, of four sources in turn; the last one's are ties."""
+    rows = fact_pairs(count, messages=messages)
+    return [row | {"source": SOURCES[i % 4], "tie": i % 4 == 3} for i, row in enumerate(rows)]
 
 
 def write_rows(path: Path, rows: list[dict]) -> Path:
@@ -28,8 +39,13 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
+def write_reward_recipe(folder: Path, model: Path, rows: list[dict] | None = None, **changes) -> Path:
+    """Writes model, data and a recipe of Crome; keywords change keys of the recipe."""
+    return write_pair_recipe(folder, model, sourced_pairs() if rows is None else rows, method="crome", **changes)
+
+
 def write_pair_recipe(folder: Path, model: Path, rows: list[dict] | None = None, **changes) -> Path:
-    """Writes model, data and recipe; keywords change keys of the recipe."""
+    """Writes model, data and a recipe of RRPO; keywords change keys of the recipe."""
     write_rows(folder / "train.jsonl", fact_pairs() if rows is None else rows)
     if not (folder / "model").exists():
         shutil.copytree(model, folder / "model")

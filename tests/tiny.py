@@ -6,6 +6,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForSequenceClassification,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -55,6 +56,13 @@ def tiny_model(family: str = "llama", seed: int = 0, vocabulary: int = 128, **ov
         "tie_word_embeddings": True,
     }
     return model_class(config_class(**settings | overrides))
+
+
+def tiny_reward_model(seed: int = 0, vocabulary: int = 128, **overrides):
+    """Builds a random 2-layer reward model, in fp32."""
+    return LlamaForSequenceClassification(
+        tiny_model(seed=seed, vocabulary=vocabulary, num_labels=1, **overrides).config
+    )
 
 
 def tiny_vl_model_and_processor(seed: int = 0):

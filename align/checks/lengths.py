@@ -58,7 +58,23 @@ def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
     folder = model_folder(recipe.model.model_name_or_path)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    return PromptTokenizer(folder, recipe.training.get("chat_template_kwargs"))
+    tokenizer = PromptTokenizer(folder, recipe.training.get("chat_template_kwargs"))
+    if template := recipe.training.get("chat_template_path"):
+        tokenizer.chat_template = read_chat_template(template)
+    return tokenizer
+
+
+def read_chat_template(path: str) -> str | None:
+    """Reads a template from its file, or from the folder or hub id of a tokenizer; None if there is none here."""
+    if Path(path).is_file():
+        return Path(path).read_text(encoding="utf-8")
+    folder = model_folder(path)
+    if folder is None:
+        return None
+    if (file := folder / "chat_template.jinja").is_file():
+        return file.read_text(encoding="utf-8")
+    template: str | None = _tokenizer_settings(folder).get("chat_template")
+    return template
 
 
 class PromptTokenizer:
@@ -71,12 +87,8 @@ class PromptTokenizer:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.template_kwargs = template_kwargs or {}
-        config = folder / "tokenizer_config.json"
-        self.settings = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-        template = folder / "chat_template.jinja"
-        self.chat_template = (
-            template.read_text(encoding="utf-8") if template.is_file() else self.settings.get("chat_template")
-        )
+        self.settings = _tokenizer_settings(folder)
+        self.chat_template = read_chat_template(str(folder))
 
     def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
         """Counts tokens, of strings with the special tokens the tokenizer adds and of messages as rendered."""
@@ -111,6 +123,12 @@ class PromptTokenizer:
         # What transformers offers to templates beyond Jinja's own.
         environment.globals |= {"raise_exception": _raise, "strftime_now": datetime.now().strftime}
         return environment.from_string(str(self.chat_template))
+
+
+def _tokenizer_settings(folder: Path) -> dict[str, Any]:
+    config = folder / "tokenizer_config.json"
+    settings: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    return settings
 
 
 def _raise(message: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
+from align.configs.fields import config_fields
 from align.configs.recipe import Recipe
 
 GIB, MIB = 2**30, 2**20
@@ -17,7 +18,8 @@ GIB, MIB = 2**30, 2**20
 
 def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
-    found = count_parameters(recipe.model.model_name_or_path)
+    has_head = recipe.method != "crome" or recipe.setting("model_type") == "pairwise"
+    found = count_parameters(recipe.model.model_name_or_path, with_head=has_head)
     if found is None:
         text = (
             f"The size of {recipe.model.model_name_or_path!r} is not known here (no local weights, no size in its "
@@ -47,7 +49,9 @@ def _pairs_on_top(recipe: Recipe) -> str:
     return f"Activations of {tokens} (both responses of a pair, with their prompts) come on top."
 
 
-ON_TOP: dict[str, Callable[[Recipe], str]] = {"acre": _completions_on_top, "rrpo": _pairs_on_top}
+ON_TOP: dict[str, Callable[[Recipe], str]] = {
+    "acre": _completions_on_top, "rrpo": _pairs_on_top, "crome": _pairs_on_top,
+}  # fmt: skip
 
 
 def _words(size: float) -> str:
@@ -80,13 +84,19 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
 
 def _keeps_reference(recipe: Recipe) -> bool:
     """Says whether a second model stays in memory; an adapter is switched off instead."""
+    if "beta" not in config_fields(recipe.method):
+        return False
     return bool(recipe.setting("beta")) and not (
         recipe.model.use_peft or recipe.training.get("precompute_ref_log_probs")
     )
 
 
-def count_parameters(model: str) -> tuple[int, str] | None:
+def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] | None:
     """Counts the parameters of local safetensors from their headers, or reads the size in a model's name.
+
+    Args:
+        model: A folder or a hub id.
+        with_head: Whether the language model's output head is counted, which a scalar reward model does without.
 
     Example:
         >>> count_parameters("Qwen/Qwen2.5-7B-Instruct")
@@ -95,15 +105,16 @@ def count_parameters(model: str) -> tuple[int, str] | None:
     folder = model_folder(model)
     files = list(folder.glob("*.safetensors")) if folder else []
     if files:
-        return sum(map(_safetensors_size, files)), "(counted)"
+        return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
     size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", model.rpartition("/")[2].replace("-", " "))
     if size is None:
         return None
     return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
 
 
-def _safetensors_size(path: Path) -> int:
+def _safetensors_size(path: Path, with_head: bool) -> int:
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         header = json.loads(file.read(length))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    left_out = ("__metadata__",) if with_head else ("__metadata__", "lm_head.weight")
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name not in left_out)

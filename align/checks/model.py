@@ -9,7 +9,7 @@ from align.configs.recipe import Recipe
 def check_model(recipe: Recipe) -> list[Finding]:
     """Finds a model path that leads nowhere; a hub id may still be downloaded."""
     model = recipe.model.model_name_or_path
-    if _is_hub_id(model) or Path(model).is_dir():
+    if is_hub_id(model) or Path(model).is_dir():
         return []
     text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
@@ -19,7 +19,7 @@ def model_folder(model: str) -> Path | None:
     """Returns a model's folder, or its snapshot in the hub's cache; None if it is not on this machine."""
     if Path(model).is_dir():
         return Path(model)
-    if not _is_hub_id(model):
+    if not is_hub_id(model):
         return None
     from huggingface_hub import try_to_load_from_cache
 
@@ -27,7 +27,8 @@ def model_folder(model: str) -> Path | None:
     return Path(cached).parent if isinstance(cached, str) else None
 
 
-def _is_hub_id(model: str) -> bool:
+def is_hub_id(model: str) -> bool:
+    """Says whether a text has the form of a hub id."""
     from huggingface_hub.utils import HFValidationError, validate_repo_id
 
     try:

@@ -7,6 +7,7 @@ from align.checks.finding import Finding, Level
 from align.checks.lengths import context_window
 from align.checks.pair_tokens import TokenPair
 from align.configs.recipe import Recipe
+from align.data.pairs import Pair
 from align.data.preferences import PreferencePair
 
 NAMED = 5  # rows named in a sentence
@@ -27,36 +28,53 @@ SHORTENED = Cut(False, "have an end without marks cut off")
 
 def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
     """Compares pairs with the model's window and with `max_length`, which cuts them."""
-    limit: int | None = recipe.setting("max_length")
     lengths = [token.prompt + max(len(token.chosen), len(token.rejected)) for token in tokens]
+    return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
+
+
+def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
+    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them.
+
+    Args:
+        recipe: A recipe with a `max_length`.
+        lengths: Tokens of the longer sequence of each pair.
+    """
+    window, limit = context_window(recipe), recipe.setting("max_length")
     longest, mean = max(lengths), sum(lengths) / len(lengths)
-    numbers = {"audited": len(lengths), "mean": mean, "max": longest}
-    findings = _check_window(recipe, longest)
-    if limit is not None and longest > limit:
-        return findings + _check_cuts(recipe, limit, pairs, tokens)
+    used = longest if limit is None else min(longest, limit)
+    if window is not None and used > window:
+        text = (
+            f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
+        )
+        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
+    if used < longest:
+        return []
     most = "" if limit is None else f", of `max_length` = {limit}"
     text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
-    return findings or [Finding("ok", "lengths", text, numbers)]
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest})]
 
 
-def name_rows(pairs: Sequence[PreferencePair]) -> str:
+def level_of_loss(recipe: Recipe) -> Level:
+    """Returns how bad it is that pairs are lost: they are rows that cannot be used."""
+    return "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
+
+
+def raise_limit(recipe: Recipe, level: Level) -> str:
+    """Words the remedy for pairs that are too long; what stops a run can be accepted."""
+    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
+    return f"Shorten them or raise `max_length` from {recipe.setting('max_length')}{accept}."
+
+
+def name_rows(pairs: Sequence[Pair]) -> str:
     """Lists the first rows with their ids."""
     named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
     return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
 
 
-def _check_window(recipe: Recipe, longest: int) -> list[Finding]:
-    window, limit = context_window(recipe), recipe.setting("max_length")
-    used = longest if limit is None else min(longest, limit)
-    if window is None or used <= window:
+def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    limit = recipe.setting("max_length")
+    if limit is None:
         return []
-    text = f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
-    return [Finding("error", "lengths", text, {"max": longest, "window": window})]
-
-
-def _check_cuts(
-    recipe: Recipe, limit: int, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]
-) -> list[Finding]:
     from_start = recipe.setting("truncation_mode") == "keep_start"
     drops = recipe.setting("on_missing_spans") == "drop"
     found: dict[Cut, list[PreferencePair]] = {GONE: [], UNMARKED: [], PARTLY_MARKED: [], SHORTENED: []}
@@ -68,13 +86,8 @@ def _check_cuts(
     for cut, those in found.items():
         if not those:
             continue
-        stops = cut.is_fatal and recipe.dataset.on_bad_rows == "raise"
-        level: Level = "error" if stops else "warning"
-        remedy = ", or accept this with `dataset.on_bad_rows: skip`." if stops else "."
-        text = (
-            f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. Shorten them or raise `max_length` "
-            f"from {limit}{remedy}"
-        )
+        level = level_of_loss(recipe) if cut.is_fatal else "warning"
+        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {raise_limit(recipe, level)}"
         findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
     return findings
 

@@ -39,14 +39,14 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
     text = f"Spans: {words}. Marked: {chosen:.0%} of the chosen and {rejected:.0%} of the rejected {unit}."
     numbers = {
         "spans_from": sources, "unit": unit, "marked_share_chosen": chosen, "marked_share_rejected": rejected,
-        "samples": [_sample(*pair) for pair in _spread(shown, SAMPLES)],
+        "samples": [_sample(*pair) for pair in spread(shown, SAMPLES)],
     }  # fmt: skip
     return [Finding("ok", "spans", text, numbers)]
 
 
 def marked_rows(recipe: Recipe, pairs: Sequence[PreferencePair], limit: int = 40) -> list[dict[str, Any]]:
     """Makes rows of an even sample of pairs, with the spans that training marks and their share of the tokens."""
-    sample = _spread(usable_pairs(recipe, pairs), limit)
+    sample = spread(usable_pairs(recipe, pairs), limit)
     tokens, _ = tokenize_here(recipe, sample)
     if not tokens:
         return [_sample(pair, *_marked_characters(recipe, pair)) for pair in sample]
@@ -75,7 +75,7 @@ def _share(marks: Sequence[Sequence[int]]) -> float:
     return sum(map(sum, marks)) / max(1, sum(map(len, marks)))
 
 
-def _spread(items: Sequence[T], count: int) -> list[T]:
+def spread(items: Sequence[T], count: int) -> list[T]:
     """Picks items at even distances, the first one included."""
     return list(items) if len(items) <= count else [items[i * len(items) // count] for i in range(count)]
 

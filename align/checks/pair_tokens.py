@@ -9,6 +9,7 @@ from align.checks.finding import Finding, Level
 from align.checks.lengths import PromptTokenizer, load_tokenizer
 from align.checks.model import model_folder
 from align.configs.recipe import Recipe
+from align.data.pairs import Pair
 from align.data.preferences import PreferencePair
 from align.data.span_tokens import mark_tokens, place_response
 from align.data.spans import Span, diff_tokens
@@ -54,15 +55,23 @@ def tokenize_here(recipe: Recipe, pairs: Sequence[PreferencePair]) -> tuple[Toke
     if tokenizer is None:
         level: Level = "warning" if recipe.setting("spans") == "whole" else "error"
         return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model))]
-    if pairs and not isinstance(pairs[0].prompt, str) and not tokenizer.chat_template:
-        text = f"The pairs are messages and the tokenizer of {model} has no chat template. Add one, or write texts."
-        return [], [Finding("error", "lengths", text)]
+    if problems := check_template(recipe, tokenizer, pairs):
+        return [], problems
     try:
         return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs), strict=True)), []
     except TemplateError as error:
         return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     except ValueError as error:
         return [], [Finding("error", "spans", str(error))]
+
+
+def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Pair]) -> list[Finding]:
+    """Finds messages that no chat template can render."""
+    if not pairs or isinstance(pairs[0].prompt, str) or tokenizer.chat_template:
+        return []
+    model = recipe.model.model_name_or_path
+    text = f"The pairs are messages and the tokenizer of {model} has no chat template. Add one, or write texts."
+    return [Finding("error", "lengths", text)]
 
 
 def tokenize_pairs(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair]) -> list[TokenPair]:
@@ -77,7 +86,7 @@ def tokenize_pairs(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[P
         ValueError: If the chat template changes a response, with the row.
         jinja2.TemplateError: If the chat template cannot be rendered.
     """
-    texts = [_render(tokenizer, pair) for pair in pairs]
+    texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
     is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
     encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)
     return [
@@ -99,17 +108,22 @@ def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> list[Prefer
     return [pair for pair in pairs if pair.chosen_spans or pair.rejected_spans or not marks_words(recipe, pair)]
 
 
-def _render(tokenizer: PromptTokenizer, pair: PreferencePair) -> tuple[str, str, str]:
-    """Writes the prompt, and the prompt with each response, as the model reads them."""
+def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
+    """Writes the prompt of a pair as the model reads it."""
+    return pair.prompt if isinstance(pair.prompt, str) else tokenizer.render(pair.prompt)
+
+
+def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
+    """Writes the prompt with each response as the model reads them."""
     if isinstance(pair.prompt, str):
         end = tokenizer.special_token("eos_token") or ""
         chosen, rejected = (text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected))
-        return pair.prompt, pair.prompt + chosen, pair.prompt + rejected
+        return pair.prompt + chosen, pair.prompt + rejected
     chosen, rejected = (
         tokenizer.render([*pair.prompt, {"role": "assistant", "content": text}], add_generation_prompt=False)
         for text in (pair.chosen, pair.rejected)
     )
-    return tokenizer.render(pair.prompt), chosen, rejected
+    return chosen, rejected
 
 
 def _mark(

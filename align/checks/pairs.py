@@ -1,7 +1,7 @@
 """The recipe's preference pairs: read, validated row by row, and looked at for what they would teach."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from align.checks.data import check_counts, fingerprints
 from align.checks.finding import Finding, Level
@@ -10,25 +10,28 @@ from align.checks.pair_spans import check_spans
 from align.checks.pair_tokens import Tokenised, marks_words, tokenize_here, usable_pairs
 from align.configs.dataset import PreferenceDatasetConfig
 from align.configs.recipe import Recipe
+from align.data.pairs import Pair
 from align.data.preferences import PreferencePair, load_preferences, pair_to_row
 from align.data.problems import DataReport
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
 
+AnyPair = TypeVar("AnyPair", bound=Pair)
 
-class LoadedPairs(NamedTuple):
+
+class LoadedPairs(NamedTuple, Generic[AnyPair]):
     """Pairs and the rows a trainer reads."""
 
-    pairs: list[PreferencePair]
+    pairs: list[AnyPair]
     report: DataReport
-    rows: list[dict[str, Any]]  # without the pairs that have nothing to mark, unless `on_missing_spans` keeps them
+    rows: list[dict[str, Any]]  # without those that training leaves out
     eval_rows: list[dict[str, Any]]
     fingerprints: dict[str, str]  # SHA-256 of each local file
 
 
-def load_pairs(recipe: Recipe) -> LoadedPairs:
-    """Reads the preference pairs of a recipe.
+def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
+    """Reads the preference pairs of a recipe; those with nothing to mark make no rows unless the recipe keeps them.
 
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
@@ -46,14 +49,13 @@ def load_pairs(recipe: Recipe) -> LoadedPairs:
     return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data))
 
 
-def check_pairs(recipe: Recipe, data: LoadedPairs) -> list[Finding]:
+def check_pairs(recipe: Recipe, data: LoadedPairs[PreferencePair]) -> list[Finding]:
     """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
     pairs = usable_pairs(recipe, data.pairs)
-    if len({isinstance(pair.prompt, str) for pair in data.pairs}) > 1:
-        text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
-        return [*findings, Finding("error", "data", text)]
-    tokens, problems = tokenize_here(recipe, _audited(pairs))
+    if mixed := check_form(data.pairs):
+        return findings + mixed
+    tokens, problems = tokenize_here(recipe, audited(pairs))
     findings += _check_missing(recipe, data.pairs, tokens)
     if pairs:
         findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
@@ -62,12 +64,26 @@ def check_pairs(recipe: Recipe, data: LoadedPairs) -> list[Finding]:
     return findings + problems
 
 
-def _audited(pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+def check_form(pairs: Sequence[Pair]) -> list[Finding]:
+    """Finds texts among messages."""
+    if len({isinstance(pair.prompt, str) for pair in pairs}) <= 1:
+        return []
+    text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
+    return [Finding("error", "data", text)]
+
+
+def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
+    """Picks the pairs that are tokenised: the first and the longest, in their order."""
     longest = sorted(range(len(pairs)), key=lambda i: -len(str(pairs[i].prompt)) - _length(pairs[i]))
     return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest[:AUDITED]})]
 
 
-def _length(pair: PreferencePair) -> int:
+def length_ratio(pairs: Sequence[Pair]) -> float:
+    """Divides the mean length of chosen responses by that of rejected ones."""
+    return sum(len(pair.chosen) for pair in pairs) / sum(len(pair.rejected) for pair in pairs)
+
+
+def _length(pair: Pair) -> int:
     return max(len(pair.chosen), len(pair.rejected))
 
 
@@ -85,7 +101,7 @@ def _check_missing(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Toke
 
 
 def _check_length_bias(pairs: Sequence[PreferencePair]) -> list[Finding]:
-    ratio = sum(len(pair.chosen) for pair in pairs) / sum(len(pair.rejected) for pair in pairs)
+    ratio = length_ratio(pairs)
     if ratio <= LONGER:
         return []
     text = (

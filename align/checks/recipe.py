@@ -10,19 +10,28 @@ from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.checks.memory import check_memory
 from align.checks.model import check_model
+from align.checks.pair_spans import marked_rows
 from align.checks.pairs import check_pairs, load_pairs
-from align.checks.rewards import check_rewards, resolve_rewards
+from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
+from align.checks.rewards import Reward, check_rewards, resolve_rewards
 from align.checks.versions import check_versions
 from align.configs.recipe import Recipe
 
-Rewards = list[Callable[..., Any]]
+Rewards = list[Reward]
 
 
 class DataChecks(NamedTuple):
-    """How a method's data is read and looked at."""
+    """How a method's data is read and looked at.
+
+    Attributes:
+        load: Reads it.
+        check: Says what is wrong with what was read.
+        sample_pairs: Makes rows of some pairs for the run folder, if the method learns from pairs.
+    """
 
     load: Callable[[Recipe], Any]
     check: Callable[[Recipe, Any, Rewards], list[Finding]]
+    sample_pairs: Callable[[Recipe, Any], list[dict[str, Any]]] | None = None
 
 
 class Checked(NamedTuple):
@@ -47,7 +56,16 @@ def _check_questions(recipe: Recipe, data: Loaded, rewards: Rewards) -> list[Fin
 
 DATA_CHECKS: dict[str, DataChecks] = {
     "acre": DataChecks(load_data, _check_questions),
-    "rrpo": DataChecks(load_pairs, lambda recipe, data, rewards: check_pairs(recipe, data)),
+    "rrpo": DataChecks(
+        load_pairs,
+        lambda recipe, data, rewards: check_pairs(recipe, data),
+        lambda recipe, data: marked_rows(recipe, data.pairs),
+    ),
+    "crome": DataChecks(
+        load_reward_data,
+        lambda recipe, data, rewards: check_reward_pairs(recipe, data),
+        lambda recipe, data: sample_rows(data.pairs),
+    ),
 }
 
 

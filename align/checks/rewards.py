@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
+from align.checks.reward_models import check_reward_model, find_reward_model
 from align.configs.recipe import Recipe
 from rewards.catalog import resolve_reward
 from rewards.contract import check_reward
@@ -12,22 +13,27 @@ from rewards.responses import ResponseFormat
 
 SAMPLES = 4
 
+Reward = Callable[..., Any] | str
 
-def resolve_rewards(recipe: Recipe) -> list[Callable[..., Any]]:
-    """Finds the recipe's reward functions, with their settings and the recipe's tags.
+
+def resolve_rewards(recipe: Recipe) -> list[Reward]:
+    """Finds the recipe's rewards: functions with their settings and the recipe's tags, and paths of reward models.
 
     Raises:
         ValueError: If a reward does not exist or refuses its settings.
     """
-    return [
-        resolve_reward(
-            spec,
-            recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {}),
-            base_dir=recipe.path.parent,
-            response_format=response_format(recipe),
-        )
-        for spec in recipe.reward_funcs
-    ]
+    return [_resolve(recipe, spec) for spec in recipe.reward_funcs]
+
+
+def _resolve(recipe: Recipe, spec: str) -> Reward:
+    kwargs = recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {})
+    model = find_reward_model(spec, recipe.path.parent)
+    if model is not None and kwargs:
+        raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
+    if model is not None:
+        return model
+    tags = response_format(recipe)
+    return resolve_reward(spec, kwargs, base_dir=recipe.path.parent, response_format=tags)
 
 
 def response_format(recipe: Recipe) -> ResponseFormat:
@@ -35,9 +41,7 @@ def response_format(recipe: Recipe) -> ResponseFormat:
     return ResponseFormat(recipe.setting("think_tag"), recipe.setting("answer_tag"))
 
 
-def check_rewards(
-    recipe: Recipe, rewards: Sequence[Callable[..., Any]], rows: Sequence[dict[str, Any]]
-) -> list[Finding]:
+def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Calls every reward as TRL does, on right, wrong, unparsable and empty responses to the first rows."""
     samples = [row for row in rows[:SAMPLES] for _ in range(4)]
     completions = [text for row in rows[:SAMPLES] for text in _responses(row, response_format(recipe))]
@@ -54,6 +58,10 @@ def check_rewards(
         completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
     findings = _check_second_pass(recipe, rewards)
     for spec, reward in zip(recipe.reward_funcs, rewards, strict=True):
+        if isinstance(reward, str):
+            conversational = not isinstance(samples[0]["prompt"], str)
+            findings += check_reward_model(spec, reward, conversational=conversational)
+            continue
         problems = check_reward(reward, columns, completions)
         findings += [Finding("error", "rewards", f"{spec}: {problem}") for problem in problems]
         if not problems:
@@ -61,7 +69,7 @@ def check_rewards(
     return findings
 
 
-def _check_second_pass(recipe: Recipe, rewards: Sequence[Callable[..., Any]]) -> list[Finding]:
+def _check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """A reward that waits for second answers while none are asked would pay every right answer as `first_only`."""
     waiting = [reward for reward in rewards if getattr(reward, "needs_second_answer", lambda correct: False)(True)]
     if recipe.method != "acre" or recipe.setting("second_pass") != "off" or not waiting:

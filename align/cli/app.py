@@ -136,6 +136,32 @@ def augment(
     )
 
 
+@app.command(name="filter")
+def filter_pairs(
+    data: Annotated[str, typer.Argument(help="Pairs, with `tie` and `source`: a file, a folder or a hub id.")],
+    base: Annotated[str, typer.Option(help="Reward model trained on the original pairs: a folder or a hub id.")],
+    out: Annotated[Path, typer.Option(help="New .jsonl file for the pairs that are kept.")],
+    tau: Annotated[
+        float, typer.Option(help="Pairs whose probability is this close to 1 (ties: to 1/2) are left out.")
+    ] = 0.2,
+    batch_size: Annotated[int, typer.Option("--batch_size", help="Sequences at once.")] = 16,
+    max_length: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max_length", help="Longest sequence in tokens; the model's own limit if not given."),
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="Of the loaded weights.")] = "float32",
+    split: Annotated[Optional[str], typer.Option(help="Split of a folder or hub data set.")] = None,  # noqa: UP045
+    on_bad_rows: Annotated[
+        str, typer.Option("--on_bad_rows", help="raise, or skip to leave them out and count them.")
+    ] = "raise",
+) -> None:
+    """Keep the pairs that a base reward model is not yet sure of."""
+    from align.cli.filter import run
+
+    model = {"batch_size": batch_size, "max_length": max_length, "dtype": dtype}
+    _run(lambda: run(data, out, base=base, tau=tau, model=model, split=split, on_bad_rows=on_bad_rows))
+
+
 def main() -> None:
     """Runs the command line."""
     app()

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
-from align.checks.pair_spans import marked_rows
-from align.checks.pairs import LoadedPairs
-from align.checks.recipe import Checked, check_recipe
+from align.checks.recipe import DATA_CHECKS, Checked, check_recipe
 from align.configs.recipe import Recipe, load_recipe
 from align.errors import RecipeError
 from align.runs.folder import check_same_run, find_checkpoint, record_run
@@ -52,8 +50,8 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
         raise RecipeError(f"The trainer could not be built. {error}") from error
     if state.is_main_process:
         record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
-        if isinstance(checked.data, LoadedPairs):
-            write_pairs(folder, marked_rows(recipe, checked.data.pairs))
+        if sample_pairs := DATA_CHECKS[recipe.method].sample_pairs:
+            write_pairs(folder, sample_pairs(recipe, checked.data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
     if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
         raise RecipeError(
@@ -67,7 +65,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     trainer.save_model(str(folder))
     if state.is_main_process:
-        write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints)
+        write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints, checked.data.rows)
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
 
 

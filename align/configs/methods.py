@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from align.configs.crome_rules import check_crome
 from align.configs.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PreferenceDatasetConfig
 from align.configs.rrpo_rules import check_rrpo
 
@@ -20,6 +21,11 @@ ACRE_CHAIN = (
 RRPO_CHAIN = (
     ("align", "configs/rrpo.py", "RRPOConfig"),
     ("trl", "trainer/dpo_config.py", "DPOConfig"),
+    *BASE_CHAIN,
+)
+CROME_CHAIN = (
+    ("align", "configs/crome.py", "CromeConfig"),
+    ("trl", "trainer/reward_config.py", "RewardConfig"),
     *BASE_CHAIN,
 )
 
@@ -43,4 +49,5 @@ class Method(NamedTuple):
 METHODS: dict[str, Method] = {
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
+    "crome": Method(CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome),
 }

@@ -81,6 +81,7 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         "truncation_mode": ("keep_start", "keep_end"),
     }
     | TRAINING_CHOICES,
+    "crome": {"model_type": ("scalar", "pairwise")} | TRAINING_CHOICES,
 }
 
 
@@ -122,6 +123,12 @@ RANGES: dict[str, dict[str, Range]] = {
         "ld_alpha": Range(0.0, 1.0),
         "ref_model_mixup_alpha": Range(0.0, 1.0),
         "ref_model_sync_steps": Range(1),
+    }
+    | TRAINING_RANGES,
+    "crome": {
+        "tie_coef": Range(0.0),
+        "max_length": Range(2),
+        "center_rewards_coefficient": Range(0.0),
     }
     | TRAINING_RANGES,
 }

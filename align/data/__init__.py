@@ -7,6 +7,7 @@ from align.data.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.preferences import PreferencePair, load_preferences, pair_to_row
 from align.data.problems import DataReport, RowProblem
 from align.data.prompts import PromptTemplate
+from align.data.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
 from align.data.rows import questions_to_rows
 from align.errors import DataError
 
@@ -20,10 +21,13 @@ __all__ = [
     "PromptTemplate",
     "Question",
     "QuestionReport",
+    "RewardPair",
     "RowProblem",
     "letter_balance",
     "load_preferences",
     "load_questions",
+    "load_reward_pairs",
     "pair_to_row",
     "questions_to_rows",
+    "reward_pair_to_row",
 ]

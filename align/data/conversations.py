@@ -30,6 +30,21 @@ def split_pair(row: Mapping[str, Any]) -> tuple[str | list[Message], str, str]:
     return shared, _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
 
 
+def check_prompt(prompt: object) -> str | list[Message]:
+    """Checks a prompt that stands alone: a text, or messages.
+
+    Raises:
+        BadRow: If it is missing or empty, or something else.
+    """
+    messages = isinstance(prompt, list | tuple) and prompt
+    return _check_messages(prompt, "prompt") if messages else _check_text_prompt(prompt)  # type: ignore[arg-type]
+
+
+def write_response(text: str, prompt: str | list[Message]) -> str | list[Message]:
+    """Writes a response in the form of its prompt: a text, or one assistant message."""
+    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+
+
 def _is_messages(response: object, column: str) -> bool:
     if isinstance(response, list | tuple) and response:
         return True

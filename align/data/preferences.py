@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from align.data.conversations import Message
+from align.data.conversations import write_response
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import find_adapter, load_rows, name_row
+from align.data.pairs import Pair
 from align.data.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.preference_rules import CheckedPair, check_pair
 from align.data.problems import DataReport
@@ -14,28 +15,18 @@ from align.data.spans import Span
 
 
 @dataclass(frozen=True)
-class PreferencePair:
+class PreferencePair(Pair):
     """One pair that passed every check.
 
     Attributes:
-        id: Its name, unique in the data set.
-        prompt: A text, or messages.
-        chosen: Text of the better response.
-        rejected: Text of the worse one.
         chosen_spans: What counts in the better response, in characters.
         rejected_spans: What counts in the worse one.
         spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
     """
 
-    id: str
-    prompt: str | list[Message]
-    chosen: str
-    rejected: str
     chosen_spans: tuple[Span, ...]
     rejected_spans: tuple[Span, ...]
     spans_from: str
-    row: int
 
 
 def load_preferences(
@@ -86,13 +77,9 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
     return {
         "id": pair.id,
         "prompt": pair.prompt,
-        "chosen": _respond(pair.chosen, pair.prompt),
-        "rejected": _respond(pair.rejected, pair.prompt),
+        "chosen": write_response(pair.chosen, pair.prompt),
+        "rejected": write_response(pair.rejected, pair.prompt),
         "chosen_spans": [list(span) for span in pair.chosen_spans],
         "rejected_spans": [list(span) for span in pair.rejected_spans],
         "spans_from": pair.spans_from,
     }
-
-
-def _respond(text: str, prompt: str | list[Message]) -> str | list[Message]:
-    return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]

@@ -32,7 +32,17 @@ _PAIRS = {
     "on_missing_spans": "Pairs without spans",
     "max_length": "Longest prompt and response, tokens",
 }
-_FACTS = {"acre": _ROLLOUTS, "rrpo": _PAIRS}
+_REWARD_PAIRS = {
+    **_LENGTH,
+    "per_device_train_batch_size": "Pairs per device and pass",
+    "gradient_accumulation_steps": "Passes per step",
+    "learning_rate": "Learning rate",
+    "model_type": "Type of model",
+    "tie_coef": "Weight of ties (tie_coef)",
+    "center_rewards_coefficient": "Pull of rewards to 0",
+    "max_length": "Longest prompt and response, tokens",
+}
+_FACTS = {"acre": _ROLLOUTS, "rrpo": _PAIRS, "crome": _REWARD_PAIRS}
 _END = {"use_peft": "LoRA", "seed": "Seed"}
 
 

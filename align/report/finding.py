@@ -18,6 +18,11 @@ def recent(metrics: Metrics, key: str) -> float:
     return metrics[key].recent() if key in metrics else float("nan")
 
 
+def early(metrics: Metrics, key: str) -> float:
+    """Returns the mean of the first quarter of a metric, or NaN."""
+    return metrics[key].early() if key in metrics else float("nan")
+
+
 def percent(share: float) -> str:
     """Writes a share for a sentence."""
     return format_number(share, share=True)

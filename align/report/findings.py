@@ -4,6 +4,7 @@ import numpy as np
 
 from align.report.finding import Finding
 from align.report.findings_acre import find_rollout_problems
+from align.report.findings_crome import find_reward_problems
 from align.report.findings_rrpo import find_pair_problems
 from align.report.panel import Metrics
 from align.report.run_folder import RunFolder
@@ -16,6 +17,7 @@ def find_problems(run: RunFolder) -> list[Finding]:
         *(finding for finding in found if finding),
         *find_rollout_problems(run.metrics),
         *find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"),
+        *find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"),
     ]
 
 

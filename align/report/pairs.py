@@ -1,5 +1,6 @@
-"""Preference pairs as a report shows them, with the text that is rewarded marked."""
+"""Pairs of responses as a report shows them, with what counts in them marked."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,21 +16,28 @@ class Pair(NamedTuple):
     """One pair of responses; texts are cut at their spans."""
 
     name: str
-    source: str
-    share: str
+    tags: list[str]
+    is_tie: bool
     prompt: list[Piece]
     chosen: list[Piece]
     rejected: list[Piece]
 
 
 def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Pair]:
-    """Takes a bounded, even sample of the saved pairs."""
+    """Takes a bounded, even sample of the saved pairs; those of different sources take turns."""
     step = max(1, -(-len(rows) // max(1, limit)))
-    return [_pair(row, number) for number, row in list(enumerate(rows, 1))[::step]]
+    turns: Counter[Any] = Counter()
+    placed = []
+    for number, row in list(enumerate(rows, 1))[::step]:
+        turns[row.get("source")] += 1
+        placed.append((turns[row.get("source")], number, row))
+    return [_pair(row, number) for _, number, row in sorted(placed, key=lambda item: item[:2])]
 
 
 def describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Says what the marks on the page have to do with what was rewarded."""
+    """Says what the marks on the page have to do with what was rewarded; nothing where whole responses are scored."""
+    if recipe.get("method") == "crome":
+        return ""
     if recipe.get("spans") == "whole":
         return "This run rewards whole responses (`spans: whole`), as DPO does."
     if recipe.get("diff_unit") == "token" and any(row.get("marked_share") is None for row in rows):
@@ -45,12 +53,18 @@ def _pair(row: Mapping[str, Any], number: int) -> Pair:
     spans = {side: row.get(f"{side}_spans") for side in texts}
     return Pair(
         name=str(row.get("id") or f"pair {number}")[:_LONGEST_NAME],
-        source=_source(row, texts, spans),
-        share=_share(row, texts, spans),
+        tags=_origin(row) or [_share(row, texts, spans), _source(row, texts, spans)],
+        is_tie=bool(row.get("tie")),
         prompt=mark_text(str(row.get("prompt") or ""), [], _LONGEST_TEXT),
         chosen=mark_text(texts["chosen"], spans["chosen"], _LONGEST_TEXT),
         rejected=mark_text(texts["rejected"], spans["rejected"], _LONGEST_TEXT),
     )
+
+
+def _origin(row: Mapping[str, Any]) -> list[str]:
+    """Says how a pair for a reward model came about; other pairs have no source."""
+    parts = (row.get("source"), row.get("attribute"), "tie" if row.get("tie") else None)
+    return [str(part)[:_LONGEST_NAME] for part in parts if part]
 
 
 def _source(row: Mapping[str, Any], texts: Mapping[str, str], spans: Mapping[str, Any]) -> str:

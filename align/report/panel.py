@@ -47,9 +47,8 @@ def draw_panel(panel: Panel, metrics: Metrics) -> Chart | None:
     lines = [Line(panel.keys[key], metrics[key], colours[key]) for key in found]
     if not panel.stacked:
         held_out = [key for key in found if f"eval_{key}" in metrics]
-        lines += [
-            Line(f"{panel.keys[key]}, evaluation", metrics[f"eval_{key}"], colours[key], dashed=True) for key in held_out
-        ]
+        for key in held_out:
+            lines.append(Line(f"{panel.keys[key]}, evaluation", metrics[f"eval_{key}"], colours[key], dashed=True))
     return draw_chart(panel.title, panel.note, lines, share=panel.share, stacked=panel.stacked)
 
 

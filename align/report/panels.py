@@ -5,13 +5,19 @@ from collections.abc import Mapping
 from align.report.charts import Chart
 from align.report.panel import Metrics, Panel, draw_comparison, draw_panel
 from align.report.panels_acre import COMPARED_ACRE, OUTCOME_PANELS, ROLLOUT_PANELS, letter_chart, reward_chart
+from align.report.panels_crome import COMPARED_CROME, REWARD_MODEL_PANELS, source_charts
 from align.report.panels_rrpo import COMPARED_RRPO, RRPO_PANELS
 
 _SHARED = (
     Panel("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
     Panel("Learning rate", "As scheduled.", {"learning_rate": "learning rate"}),
 )
-_COMPARED_SHARED = (Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),)
+COMPARED = (
+    *COMPARED_ACRE,
+    *COMPARED_RRPO,
+    *COMPARED_CROME,
+    Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),
+)
 
 
 def run_charts(metrics: Metrics) -> list[Chart]:
@@ -20,7 +26,8 @@ def run_charts(metrics: Metrics) -> list[Chart]:
         reward_chart(metrics),
         *(draw_panel(panel, metrics) for panel in OUTCOME_PANELS),
         letter_chart(metrics),
-        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, *RRPO_PANELS, *_SHARED)),
+        *source_charts(metrics),
+        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, *RRPO_PANELS, *REWARD_MODEL_PANELS, *_SHARED)),
     ]
     return [chart for chart in charts if chart]
 
@@ -30,5 +37,5 @@ def comparison_charts(runs: Mapping[str, Metrics]) -> list[Chart]:
 
     Rewards of functions are left out: runs with different reward functions earn on different scales.
     """
-    charts = (draw_comparison(panel, runs) for panel in (*COMPARED_ACRE, *COMPARED_RRPO, *_COMPARED_SHARED))
+    charts = (draw_comparison(panel, runs) for panel in COMPARED)
     return [chart for chart in charts if chart]

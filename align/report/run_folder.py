@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from align.errors import RunFolderError
 
+_FEWEST = 8  # logged steps, below which a quarter of the run is one batch
 _TABLES_READ = 24  # a long run writes thousands of tables; these, spread evenly, are enough to sample from
 
 
@@ -21,8 +22,15 @@ class Series:
 
     def recent(self) -> float:
         """Returns the mean of the last quarter, ignoring steps at which nothing was measured."""
-        tail = self.values[-max(1, len(self.values) // 4) :]
-        return float(np.nanmean(tail)) if np.isfinite(tail).any() else float("nan")
+        return _mean(self.values[-max(1, len(self.values) // 4) :])
+
+    def early(self) -> float:
+        """Returns the mean of the first quarter, NaN for a run too short to have a beginning and an end."""
+        return _mean(self.values[: len(self.values) // 4]) if len(self.values) >= _FEWEST else float("nan")
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ SHOWN = {
     "completions/mean_length": "length",
     "completions/clipped_ratio": "clipped",
     "kl": "kl",
+    "accuracy": "accuracy",
+    "crome/tie_margin": "tie margin",
 }
 
 

@@ -1,4 +1,4 @@
-"""A sample of the preference pairs of a run, kept for its report."""
+"""A sample of the pairs of a run, kept for its report."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
 
     Args:
         folder: The run folder.
-        rows: Pairs in the form a trainer reads; text or messages, with character spans.
+        rows: Pairs in the form a trainer reads: text or messages, with character spans, or a source and whether they
+            are a tie.
         limit: Rows to keep at most.
     """
     import pyarrow as pa
@@ -34,6 +35,9 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
             "rejected_spans": pa.list_(pa.list_(pa.int64())),
             "spans_from": pa.string(),
             "marked_share": pa.float64(),
+            "source": pa.string(),
+            "attribute": pa.string(),
+            "tie": pa.bool_(),
         }
     )
     picked = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(limit, len(rows)))})
@@ -45,7 +49,8 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    chosen, rejected, share = _response(row.get("chosen")), _response(row.get("rejected")), row.get("marked_share")
+    chosen, rejected = _response(row.get("chosen")), _response(row.get("rejected"))
+    share, tie = row.get("marked_share"), row.get("tie")
     return {
         "id": _name(row.get("id")),
         "prompt": _prompt(row.get("prompt")),
@@ -55,6 +60,9 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "rejected_spans": _spans(row.get("rejected_spans"), rejected),
         "spans_from": _name(row.get("spans_from")),
         "marked_share": float(share) if isinstance(share, int | float) else None,
+        "source": _name(row.get("source")),
+        "attribute": _name(row.get("attribute")),
+        "tie": tie if isinstance(tie, bool) else None,
     }
 
 

@@ -5,17 +5,20 @@ from typing import Any
 
 import torch
 from datasets import Dataset, Image
-from transformers import Trainer
+from transformers import AutoTokenizer, Trainer
 
 from align.checks.data import Loaded
 from align.checks.pairs import LoadedPairs
+from align.checks.rewards import Reward
 from align.configs.acre import ACREConfig
+from align.configs.crome import CromeConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo import RRPOConfig
 from align.trainers.acre import ACRETrainer
+from align.trainers.crome import CromeTrainer
 from align.trainers.rrpo import RRPOTrainer
 
-Rewards = list[Callable[..., Any]]
+Rewards = list[Reward]
 
 
 def build_trainer(recipe: Recipe, data: Loaded | LoadedPairs, rewards: Rewards) -> Trainer:
@@ -29,6 +32,7 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     return ACRETrainer(
         model=recipe.model.model_name_or_path,
         reward_funcs=rewards,
+        reward_processing_classes=[_reward_tokenizer(reward) for reward in rewards],
         args=ACREConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)}),
         train_dataset=_dataset(data.rows),
         eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
@@ -49,12 +53,34 @@ def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrain
     )
 
 
-BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {"acre": build_acre, "rrpo": build_rrpo}
+def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> CromeTrainer:
+    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
+    settings = _device_defaults() | recipe.training | {"model_init_kwargs": _model_kwargs(recipe)}
+    task_type = "CAUSAL_LM" if recipe.setting("model_type") == "pairwise" else "SEQ_CLS"
+    return CromeTrainer(
+        model=recipe.model.model_name_or_path,
+        args=CromeConfig(**settings),
+        train_dataset=Dataset.from_list(data.rows),
+        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        peft_config=_peft_config(recipe, task_type),
+    )
+
+
+BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {
+    "acre": build_acre,
+    "rrpo": build_rrpo,
+    "crome": build_crome,
+}
 
 
 def _device_defaults() -> dict[str, Any]:
     """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
     return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
+
+
+def _reward_tokenizer(reward: Reward) -> Any | None:
+    """Loads a reward model's own tokenizer; TRL would take that of the model an adapter belongs to."""
+    return AutoTokenizer.from_pretrained(reward) if isinstance(reward, str) else None
 
 
 def _dataset(rows: list[dict[str, Any]]) -> Dataset:
@@ -70,7 +96,7 @@ def _model_kwargs(recipe: Recipe) -> dict[str, Any]:
     return {"dtype": model.dtype} | {key: value for key, value in kwargs.items() if value is not None} | given
 
 
-def _peft_config(recipe: Recipe) -> Any | None:
+def _peft_config(recipe: Recipe, task_type: str = "CAUSAL_LM") -> Any | None:
     if not recipe.model.use_peft:
         return None
     from peft import LoraConfig
@@ -81,5 +107,5 @@ def _peft_config(recipe: Recipe) -> Any | None:
         lora_alpha=model.lora_alpha,
         lora_dropout=model.lora_dropout,
         target_modules=model.lora_target_modules,
-        task_type="CAUSAL_LM",
+        task_type=task_type,
     )

@@ -1,5 +1,5 @@
 import pytest
-from pair_recipe import fact_pairs, write_pair_recipe
+from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe
 
 from align.checks.batch import check_batch
 from align.checks.launch import Launch
@@ -145,3 +145,17 @@ def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_fold
     batches = len(trainer.get_train_dataloader())
     (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
     assert finding.numbers["steps_per_pass"] == -(-batches // trainer.args.gradient_accumulation_steps)
+
+
+@pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
+def test_the_steps_over_pairs_of_a_reward_model_are_those_of_the_trainer(tmp_path, tiny_model_folder, model_type):
+    from align.checks.recipe import check_recipe
+    from align.trainers.build import build_trainer
+
+    settings = {"model_type": model_type, "gradient_accumulation_steps": 2, "max_length": 400}
+    recipe = load_recipe(write_reward_recipe(tmp_path, tiny_model_folder, sourced_pairs(37), **settings))
+    checked = check_recipe(recipe, Launch())
+    trainer = build_trainer(recipe, checked.data, checked.rewards)
+    (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
+    assert finding.numbers == {"pairs_per_step": 8, "sequences_per_step": 16, "steps_per_pass": 5}
+    assert -(-len(trainer.get_train_dataloader()) // 2) == 5

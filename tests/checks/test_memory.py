@@ -1,5 +1,5 @@
 import pytest
-from pair_recipe import write_pair_recipe
+from pair_recipe import write_pair_recipe, write_reward_recipe
 from tiny import tiny_model
 
 from align.checks.launch import Launch
@@ -108,6 +108,28 @@ def test_reference_log_probs_computed_beforehand_need_no_reference_in_training(t
     plain_dpo = {"spans": "whole", "kl_coef": 0.0, "precompute_ref_log_probs": True}
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, **plain_dpo))
     assert "reference" not in state_bytes(recipe, Launch(), MILLION)
+
+
+@pytest.mark.parametrize("changes", [{}, {"use_peft": True}, {"model_type": "pairwise"}])
+def test_a_reward_model_keeps_no_reference(tmp_path, tiny_model_folder, changes):
+    recipe = load_recipe(write_reward_recipe(tmp_path, tiny_model_folder, **changes))
+    assert set(state_bytes(recipe, Launch(), MILLION)) == {"weights", "gradients", "optimizer"}
+    (finding,) = check_memory(recipe, Launch())
+    assert "up to 512 tokens" in finding.text
+
+
+def test_a_scalar_reward_model_does_without_the_head_of_the_language_model(tmp_path, tiny_model_folder):
+    from transformers import AutoModelForSequenceClassification
+
+    tiny_model(tie_word_embeddings=False).save_pretrained(tmp_path / "untied")
+    scalar = AutoModelForSequenceClassification.from_pretrained(tmp_path / "untied", num_labels=1)
+    for model_type, expected in (
+        ("scalar", scalar.num_parameters() - scalar.score.weight.numel()),
+        ("pairwise", tiny_model(tie_word_embeddings=False).num_parameters()),
+    ):
+        path = write_reward_recipe(tmp_path, tiny_model_folder, model_name_or_path="./untied", model_type=model_type)
+        (finding,) = check_memory(load_recipe(path), Launch())
+        assert finding.numbers["parameters"] == expected
 
 
 @pytest.mark.parametrize(("max_length", "words"), [(64, "up to 512 tokens"), (None, "8 sequences of any length")])

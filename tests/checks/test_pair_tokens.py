@@ -1,7 +1,7 @@
 """The check tokenises as the trainer does, without importing it."""
 
 import pytest
-from pair_recipe import fact_pairs, write_pair_recipe
+from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
 from align.checks.pair_spans import marked_rows
@@ -22,11 +22,6 @@ SETTINGS = {
     "whole": {"spans": "whole"},
     "missing ones whole": {"on_missing_spans": "whole"},
 }
-
-
-def as_messages(row):
-    sides = {side: [{"role": "assistant", "content": row[side]}] for side in ("chosen", "rejected")}
-    return row | sides | {"prompt": [{"role": "user", "content": row["prompt"]}]}
 
 
 @pytest.mark.parametrize("case", SETTINGS)

@@ -2,7 +2,7 @@ import json
 import re
 
 import pytest
-from pair_recipe import fact_pairs, write_pair_recipe, write_rows
+from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe, write_rows
 from rich.console import Console
 from started import align, best_seconds, modules_after
 from typer.testing import CliRunner
@@ -17,6 +17,28 @@ def recipe(tmp_path, tiny_model_folder):
         return write_pair_recipe(tmp_path, tiny_model_folder, rows, **changes)
 
     return write
+
+
+@pytest.fixture
+def reward_recipe(tmp_path, tiny_model_folder):
+    def write(rows=None, **changes):
+        return write_reward_recipe(tmp_path, tiny_model_folder, rows, **changes)
+
+    return write
+
+
+def test_a_good_recipe_of_a_reward_model_is_ready_and_shows_pairs_of_every_source(reward_recipe):
+    result = align("check", reward_recipe())
+    assert result.returncode == 0, result.stderr
+    assert "Ready to train." in result.stdout
+    assert "= 4 pairs, of two sequences each" in result.stdout
+    shown = re.findall(r"^row \d \(p\d\), (.*)\n.*\n(\w+) +It is (.*), yes\.$", result.stdout, re.MULTILINE)
+    assert [(source, side, text.startswith("[")) for source, side, text in shown] == [
+        ("preference", "chosen", False),
+        ("upgrade", "chosen", True),
+        ("degrade", "chosen", True),
+        ("irrelevant_query, a tie", "first", False),
+    ]
 
 
 def test_a_good_recipe_is_ready_and_shows_pairs_with_their_marks(recipe):
@@ -36,17 +58,20 @@ def test_findings_are_printed_as_json_with_the_samples(recipe):
     assert [sample["id"] for sample in spans["numbers"]["samples"]] == ["p0", "p3", "p6", "p9"]
 
 
-def test_checking_loads_no_torch(recipe):
+@pytest.mark.parametrize("write", [write_pair_recipe, write_reward_recipe])
+def test_checking_loads_no_torch(tmp_path, tiny_model_folder, write):
+    path = str(write(tmp_path, tiny_model_folder))
     code = (
         "import sys, typer\nfrom align.cli.app import app\n"
-        f"try:\n    app(['check', {str(recipe())!r}])\nexcept SystemExit as done:\n    assert done.code == 0"
+        f"try:\n    app(['check', {path!r}])\nexcept SystemExit as done:\n    assert done.code == 0"
     )
     assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()
 
 
-def test_checking_takes_less_than_three_seconds(recipe):
-    rows = [row | {"id": str(i)} for i, row in enumerate(fact_pairs(12, messages=True) * 200)]
-    best, _ = best_seconds(f"-m align check {recipe(rows)}", times=2)
+@pytest.mark.parametrize("write", [write_pair_recipe, write_reward_recipe])
+def test_checking_takes_less_than_three_seconds(tmp_path, tiny_model_folder, write):
+    rows = [row | {"id": str(i)} for i, row in enumerate(sourced_pairs(12, messages=True) * 200)]
+    best, _ = best_seconds(f"-m align check {write(tmp_path, tiny_model_folder, rows)}", times=2)
     assert best < 3, f"{best:.1f} s"
 
 
@@ -95,6 +120,25 @@ def test_a_bad_row_gets_a_sentence_with_its_number_and_exit_code_1(recipe, case,
     row, words = BAD_ROWS[case]
     good = fact_pairs(2, messages=isinstance(row["prompt"], list))
     refuses(recipe([*good, row]), command, words)
+
+
+REWARD_ROWS = {
+    "tie that is a number": (pair(tie=1), ["row 3, column `tie`", "neither true nor false", "(value: 1)"]),
+    "neutral with an order": (pair(source="paraphrase"), ["row 3, column `tie`", "has no order", "Write `tie: true`"]),
+    "edit without an order": (pair(source="upgrade", tie=True), ["row 3, column `tie`", "has an order"]),
+    "source that is a list": (pair(source=["a"]), ["row 3, column `source`", "neither a text nor a number"]),
+    "margin": (pair(margin=0.5), ["row 3, column `margin`", "Leave the column out"]),
+    "equal answers of a tie": (pair(rejected="It rains.", tie=True), ["row 3, column `rejected`", "are equal"]),
+    "id that is taken": (pair(id="p0"), ["row 3, column `id`", "Row 1 has it"]),
+    "pair that is dropped": (pair(prompt="why " * 20), ["longer than `max_length`", "TRL drops them: row 3 ("]),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "train"])
+@pytest.mark.parametrize("case", REWARD_ROWS)
+def test_a_bad_row_for_a_reward_model_gets_a_sentence_with_its_number_and_exit_code_1(reward_recipe, case, command):
+    row, words = REWARD_ROWS[case]
+    refuses(reward_recipe([*fact_pairs(2), row]), command, words)
 
 
 def refuses(path, command, words):
@@ -161,6 +205,15 @@ def test_data_can_neither_style_nor_steer_the_terminal():
     assert "[red]x[/red] \\x1b[31m\\n\\u202e" in text
     assert ":smile: [bold]" in text
     assert "\x1b" not in text
+
+
+def test_where_a_pair_is_from_is_shown_and_cannot_steer_the_terminal_either():
+    plain = {"chosen": "It rains.", "rejected": "It snows."}
+    assert "row 1 (a), upgrade, tone\n" in printed(plain | {"source": "upgrade", "attribute": "tone", "tie": False})
+    text = printed(plain | {"source": "[red]\x1b[31m", "attribute": ":smile:\u202e", "tie": True})
+    assert "row 1 (a), [red]\\x1b[31m, :smile:\\u202e, a tie\n" in text
+    assert "first     It rains." in text
+    assert "second    It snows." in text
 
 
 def test_long_responses_are_shown_around_their_marks():

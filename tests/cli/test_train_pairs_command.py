@@ -1,9 +1,10 @@
 import json
+import re
 
 import pandas as pd
 import pytest
 import torch
-from pair_recipe import fact_pairs, write_pair_recipe
+from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe
 from safetensors.torch import load_file
 from started import align, metrics_of, train_and_kill
 
@@ -42,11 +43,47 @@ def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path
     assert str(folder / "report.html") in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
 @pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+def test_a_run_of_a_reward_model_leaves_a_model_that_its_card_can_load(
+    tmp_path, tiny_model_folder, settings, messages
+):
+    rows = sourced_pairs(16, messages=messages)
+    evaluation = {"dataset": {"eval_path": "./train.jsonl"}, "eval_strategy": "steps", "eval_steps": 4}
+    assert run(str(write_reward_recipe(tmp_path, tiny_model_folder, rows, **evaluation, **settings)), [], None) == 0
+    folder = tmp_path / "run"
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {"accuracy", "margin", "mean_reward", "crome/tie_share"} <= set(lines[0])
+    (evaluated,) = [line for line in lines if "eval_loss" in line]
+    assert {"eval_accuracy", "eval_crome/accuracy_upgrade", "eval_crome/tie_margin"} <= set(evaluated)
+    pairs = pd.read_parquet(folder / "pairs.parquet")
+    assert pairs.groupby("source").tie.agg(["size", "all"]).to_dict("list") == {
+        "size": [4, 4, 4, 4], "all": [False, True, False, False],
+    }  # fmt: skip
+    assert "Margin of ties" in (folder / "report.html").read_text()
+
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL):
+        code = code.replace('"run"', repr(str(folder)))
+        exec(re.sub(r"^model\.score", "score = model.score", code, flags=re.MULTILINE), names)
+    assert names["reward"].item() == pytest.approx(names["score"][0], abs=1e-5)
+
+
+@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    ("write", "keys"),
+    [
+        (write_pair_recipe, ("loss", "rewards/margins", "rrpo/kl_chosen", "learning_rate")),
+        (write_reward_recipe, ("loss", "margin", "mean_reward", "learning_rate")),
+    ],
+    ids=["rrpo", "crome"],
+)
 @pytest.mark.slow
-def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(recipe, tmp_path, settings):
+def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(
+    tmp_path, tiny_model_folder, write, keys, settings
+):
     steps = 16
-    path = recipe(max_steps=steps, save_steps=1, **settings)
+    path = write(tmp_path, tiny_model_folder, sourced_pairs(16), max_steps=steps, save_steps=1, **settings)
     whole = align("train", path, "--output_dir", tmp_path / "whole")
     assert whole.returncode == 0, whole.stderr
     assert train_and_kill(path, tmp_path / "run") < steps, "the run ended before it was killed"
@@ -56,7 +93,7 @@ def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(recipe
     expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
     assert sorted(found) == list(range(1, steps + 1))
     for step, line in expected.items():
-        for key in ("loss", "rewards/margins", "rrpo/kl_chosen", "learning_rate"):
+        for key in keys:
             assert found[step][key] == pytest.approx(line[key], abs=1e-6), (step, key)
     name = "adapter_model.safetensors" if settings else "model.safetensors"
     weights = [load_file(tmp_path / folder / name) for folder in ("whole", "run")]

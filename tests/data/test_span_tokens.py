@@ -1,3 +1,4 @@
+import unicodedata
 from functools import cache
 
 import pytest
@@ -131,6 +132,8 @@ def test_marked_tokens_decode_to_the_marked_text_up_to_tokens_that_straddle_a_bo
         assert not {ids[i] for i in kept} & set(tokenizer(family).convert_tokens_to_ids(SPECIAL))
         if not kept or tokenizer(family).unk_token_id in [ids[i] for i in kept]:
             continue
+        if any(composes(response[:border], response[border:]) for border in span):
+            continue  # the normalizer makes one character of both sides, whose token straddles the border
         decoded = visible(decode(family, [ids[i] for i in kept]))
         text = visible(normalize(family, response[slice(*span)]))
         first, last = min(offsets[i][0] for i in kept), max(offsets[i][1] for i in kept)
@@ -140,6 +143,11 @@ def test_marked_tokens_decode_to_the_marked_text_up_to_tokens_that_straddle_a_bo
             assert text in decoded
         else:  # what a character becomes can depend on the one before
             assert decoded == visible(normalize(family, full[first:last]))
+
+
+def composes(before, after):
+    whole, *parts = (unicodedata.normalize("NFKC", text) for text in (before + after, before, after))
+    return whole != "".join(parts)
 
 
 def decode(family, ids):

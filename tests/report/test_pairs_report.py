@@ -143,9 +143,9 @@ def test_the_share_is_of_tokens_where_they_were_counted_and_of_characters_elsewh
             {"chosen": "a", "rejected": "b"},
         ]
     )
-    assert counted.share == "12 % of tokens marked"
-    assert uncounted.share == "characters marked: 50 % of chosen, 25 % of rejected"
-    assert (unmarked.name, unmarked.source) == ("pair 3", "no spans")
+    assert counted.tags[0] == "12 % of tokens marked"
+    assert uncounted.tags[0] == "characters marked: 50 % of chosen, 25 % of rejected"
+    assert (unmarked.name, unmarked.tags[1]) == ("pair 3", "no spans")
 
 
 def test_a_smaller_sample_is_spread_over_all_saved_pairs():

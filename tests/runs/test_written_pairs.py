@@ -35,7 +35,17 @@ def test_messages_become_text_and_spans_still_point_at_the_words(tmp_path):
         "rejected_spans": [[0, 4]],
         "spans_from": "offsets",
         "marked_share": None,
+        "source": None,
+        "attribute": None,
+        "tie": None,
     }
+
+
+def test_a_pair_for_a_reward_model_keeps_its_source_and_needs_no_spans(tmp_path):
+    pair = {side: ROW[side] for side in ("id", "prompt", "chosen", "rejected")}
+    (row,) = written(tmp_path, [pair | {"source": "paraphrase", "attribute": "tone", "tie": True, "row": 3}])
+    assert (row["source"], row["attribute"], row["tie"]) == ("paraphrase", "tone", True)
+    assert (row["chosen_spans"], row["spans_from"], row["marked_share"]) == ([], None, None)
 
 
 def test_a_tagged_pair_comes_through_with_its_words_marked(tmp_path):
@@ -77,6 +87,7 @@ def test_no_rows_make_an_empty_table(tmp_path):
         {"prompt": [None, {"role": "user"}, {"content": [{"type": "image"}, {"type": "text", "text": "See."}]}]},
         {"chosen_spans": "0,5", "rejected_spans": [None, [1], [0, 2**70], [-1, 2], [0, 99], ["a", "b"], [1, 3]]},
         {"chosen": "lone \ud800 surrogate", "id": 7, "spans_from": 3, "marked_share": "half"},
+        {"source": 3, "attribute": ["tone"], "tie": "yes"},
         {"chosen": [], "rejected": [{"role": "assistant", "content": None}]},
     ],
 )

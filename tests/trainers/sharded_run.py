@@ -3,17 +3,21 @@
 import json
 import random
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import AutoPeftModelForSequenceClassification, LoraConfig
 from tiny import tiny_tokenizer
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from align.configs.acre import ACREConfig
+from align.configs.crome import CromeConfig
 from align.configs.rrpo import RRPOConfig
+from align.data.pairwise import label_ids
 from align.trainers.acre import ACRETrainer
+from align.trainers.crome import CromeTrainer
 from align.trainers.rrpo import RRPOTrainer
 from rewards import AnswerConsistency, render_options
 
@@ -87,20 +91,40 @@ def make_rrpo(model, folder, peft_config):
     )
 
 
-METHODS = {"acre": make_acre, "rrpo": make_rrpo}
+def make_crome(model, folder, peft_config, model_type="scalar"):
+    rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
+    ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
+    return CromeTrainer(
+        model,
+        args=CromeConfig(output_dir=folder, tie_coef=0.5, model_type=model_type, **SETTINGS),
+        train_dataset=Dataset.from_list([row | tie for row, tie in zip(rows, ties, strict=True)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
+METHODS = {
+    "acre": make_acre,
+    "rrpo": make_rrpo,
+    "crome": make_crome,
+    "crome_pairwise": partial(make_crome, model_type="pairwise"),
+}
 
 
 def main(method: str, model: str, folder: str, weights: str, batch_size: str = "4") -> None:
     """Trains, saves, and writes what the test compares."""
     SETTINGS["per_device_train_batch_size"] = int(batch_size)
-    lora = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM") if weights == "lora" else None
+    task = "SEQ_CLS" if method == "crome" else "CAUSAL_LM"
+    lora = LoraConfig(r=4, target_modules="all-linear", task_type=task) if weights == "lora" else None
     trainer = METHODS[method](model, folder, lora)
     trainer.train()
     trainer.save_model(folder)
     trained = trainer.accelerator.unwrap_model(trainer.model)
     trained.eval()
     with torch.no_grad():
-        logits = trained(input_ids=PROBE).logits  # every rank takes part: under ZeRO-3 each holds a part
+        logits = trained(
+            input_ids=PROBE, attention_mask=torch.ones_like(PROBE)
+        ).logits  # every rank takes part: under ZeRO-3 each holds a part
     if trainer.accelerator.is_main_process:
         torch.save(logits, Path(folder) / "logits.pt")
         facts = {"history": trainer.state.log_history, "processes": trainer.accelerator.num_processes}
@@ -110,13 +134,21 @@ def main(method: str, model: str, folder: str, weights: str, batch_size: str = "
         (Path(folder) / "facts.json").write_text(json.dumps(facts))
 
 
-def reload(folder: str) -> None:
+def reload(method: str, folder: str) -> None:
     """Prints the largest difference to the logits of the process that trained."""
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype="float32").eval()
+    classes = AutoModelForCausalLM, AutoModelForCausalLM
+    if method == "crome":  # transformers 5.17 loses the score head of an adapter
+        classes = AutoModelForSequenceClassification, AutoPeftModelForSequenceClassification
+    model_class = classes[(Path(folder) / "adapter_config.json").exists()]
+    extra = {"num_labels": 1} if method == "crome" else {}
+    model = model_class.from_pretrained(folder, dtype=torch.float32, **extra).eval()
     with torch.no_grad():
-        difference = (model(input_ids=PROBE).logits - torch.load(Path(folder) / "logits.pt")).abs().max()
-    print(f"difference {difference:.2e}")
+        logits = model(input_ids=PROBE).logits
+    if method == "crome_pairwise":
+        first, second = label_ids(tiny_tokenizer())
+        logits = logits[:, -1, first, None] - logits[:, -1, second, None]
+    print(f"difference {(logits - torch.load(Path(folder) / 'logits.pt')).abs().max():.2e}")
 
 
 if __name__ == "__main__":
-    reload(sys.argv[2]) if sys.argv[1] == "reload" else main(*sys.argv[1:])
+    reload(*sys.argv[2:]) if sys.argv[1] == "reload" else main(*sys.argv[1:])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny import tiny_model, tiny_tokenizer
+from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
 ROOT = Path(__file__).parents[2]
 RUN = Path(__file__).with_name("sharded_run.py")
@@ -31,9 +31,14 @@ def run(*words):
     return result.stdout
 
 
+def save_model(folder, method, **settings):
+    make = tiny_reward_model if method == "crome" else tiny_model
+    make(vocabulary=len(tiny_tokenizer()), **settings).save_pretrained(folder)
+
+
 def launch_training(tmp_path, launch, zero_stage, method, weights, **model_settings):
     """Trains in two processes, checks what every method must leave, and returns the log."""
-    tiny_model(vocabulary=len(tiny_tokenizer()), **model_settings).save_pretrained(tmp_path / "model")
+    save_model(tmp_path / "model", method, **model_settings)
     config, out = ROOT / "ds_configs" / f"{launch}.yaml", tmp_path / "out"
     launcher = ("-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", config)
     run(*launcher, RUN, method, tmp_path / "model", out, weights)
@@ -45,7 +50,7 @@ def launch_training(tmp_path, launch, zero_stage, method, weights, **model_setti
     assert len(steps) == 2
     assert all(0 < entry["grad_norm"] < 1e4 for entry in steps)
     assert (out / "checkpoint-2" / "trainer_state.json").is_file()
-    difference = re.search(r"difference (\S+)", run(RUN, "reload", out))
+    difference = re.search(r"difference (\S+)", run(RUN, "reload", method, out))
     assert float(difference[1]) < 1e-4
     return steps
 
@@ -59,27 +64,40 @@ def test_acre_trains_in_two_processes_and_reloads(tmp_path, launch, zero_stage, 
     assert rows["outcome"].notna().sum() == 4
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@pytest.mark.parametrize(("launch", "zero_stage", "weights"), LAUNCHES)
-def test_rrpo_trains_in_two_processes_and_reloads(tmp_path, rrpo_in_one_process, launch, zero_stage, weights, tied):
-    steps = launch_training(tmp_path, launch, zero_stage, "rrpo", weights, tie_word_embeddings=tied)
-    expected = rrpo_in_one_process(weights, tied)
-    for name in ("loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"):
-        found, right = ([entry[name] for entry in log] for log in (steps, expected))
-        assert found == pytest.approx(right, rel=1e-3, abs=1e-5), name
-
-
 @pytest.fixture(scope="module")
-def rrpo_in_one_process(tmp_path_factory):
+def one_process(tmp_path_factory):
     """Trains on the batch of both processes in this one; returns the log."""
 
     @cache
-    def train(weights, tied):
+    def train(method, weights, **model_settings):
         folder = tmp_path_factory.mktemp("one")
-        tiny_model(vocabulary=len(tiny_tokenizer()), tie_word_embeddings=tied).save_pretrained(folder / "model")
-        run(RUN, "rrpo", folder / "model", folder / "out", weights, "8")
+        save_model(folder / "model", method, **model_settings)
+        run(RUN, method, folder / "model", folder / "out", weights, "8")
         history = json.loads((folder / "out" / "facts.json").read_text())["history"]
         return [entry for entry in history if "grad_norm" in entry]
 
     return train
+
+
+def assert_same_log(found, expected, names):
+    for name in names:
+        ours, right = ([entry[name] for entry in log] for log in (found, expected))
+        assert ours == pytest.approx(right, rel=1e-3, abs=1e-5), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize(("launch", "zero_stage", "weights"), LAUNCHES)
+def test_rrpo_trains_in_two_processes_and_reloads(tmp_path, one_process, launch, zero_stage, weights, tied):
+    steps = launch_training(tmp_path, launch, zero_stage, "rrpo", weights, tie_word_embeddings=tied)
+    expected = one_process("rrpo", weights, tie_word_embeddings=tied)
+    assert_same_log(steps, expected, ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["crome", "crome_pairwise"])
+@pytest.mark.parametrize(("launch", "zero_stage", "weights"), LAUNCHES)
+def test_crome_trains_in_two_processes_and_reloads(tmp_path, one_process, launch, zero_stage, weights, method):
+    steps = launch_training(tmp_path, launch, zero_stage, method, weights)
+    expected = one_process(method, weights)
+    assert_same_log(steps, expected, ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"])

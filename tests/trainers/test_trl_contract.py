@@ -6,11 +6,18 @@ from dataclasses import fields
 
 import pytest
 import trl
-from trl import DPOTrainer, GRPOTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer import reward_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
-from trl.trainer.utils import add_fused_lm_head, maybe_gather_lm_head_ctx, use_adapter
+from trl.trainer.utils import (
+    add_fused_lm_head,
+    create_model_from_path,
+    get_config_model_id,
+    maybe_gather_lm_head_ctx,
+    use_adapter,
+)
 
 from align.trainers._token_head import _logit_scale, output_head
 
@@ -23,6 +30,10 @@ HOOKS = {
     (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (DPOTrainer, "_set_signature_columns_if_needed"): ["self"],
     (DataCollatorForPreference, "torch_call"): ["self", "examples"],
+    (RewardTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
+    (RewardTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
+    (RewardTrainer, "_set_signature_columns_if_needed"): ["self"],
+    (reward_trainer.DataCollatorForPreference, "torch_call"): ["self", "examples"],
     (VLLMGeneration, "_init_vllm"): ["self"],
     (VLLMGeneration, "sync_weights"): ["self"],
     (VLLMGeneration, "_iter_named_params"): ["self"],
@@ -49,6 +60,7 @@ ATTRIBUTES = {
         "ref_model",
         "beta",
     ),
+    RewardTrainer: ("_metrics",),
 }
 
 
@@ -65,12 +77,27 @@ FUNCTIONS = {
     disable_gradient_checkpointing: ["model", "gradient_checkpointing_kwargs"],
     maybe_gather_lm_head_ctx: ["params"],
     use_adapter: ["model", "adapter_name"],
+    create_model_from_path: ["model_id", "architecture", "kwargs"],
+    get_config_model_id: ["config"],
 }
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
-def test_function_has_the_signature_rrpo_was_written_for(function):
+def test_function_has_the_signature_the_trainers_were_written_for(function):
     assert list(inspect.signature(function).parameters) == FUNCTIONS[function]
+
+
+def test_a_reward_trainer_logs_accuracy_and_margin_once_a_step_and_scores_chosen_answers_first():
+    source = inspect.getsource(RewardTrainer.compute_loss)
+    for text in ('["accuracy"].append', '["margin"].append', "rewards_chosen, rewards_rejected = torch.chunk("):
+        assert source.count(text) == 1, (
+            f"TRL {trl.__version__} changed RewardTrainer.compute_loss; read crome.py again."
+        )
+
+
+def test_a_batch_of_reward_pairs_is_made_of_what_the_tie_collator_knows():
+    names = [field.name for field in fields(reward_trainer.DataCollatorForPreference)]
+    assert names == ["pad_token_id", "pad_to_multiple_of", "return_tensors"]
 
 
 def test_a_batch_of_preferences_is_made_of_what_the_span_collator_knows():

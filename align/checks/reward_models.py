@@ -1,0 +1,76 @@
+"""Reward models among a recipe's rewards: folders or hub ids, which TRL loads, shards and calls itself."""
+
+import json
+from pathlib import Path
+
+from align.checks.finding import Finding
+from align.checks.model import is_hub_id
+
+# transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
+ADAPTER = (
+    "the folder is an adapter, and TRL would load it with a random score head. Merge it into its model first: "
+    '`AutoPeftModelForSequenceClassification.from_pretrained("{folder}", num_labels=1).merge_and_unload()'
+    ".save_pretrained(FOLDER)`, and save the tokenizer beside it."
+)
+
+
+def find_reward_model(spec: str, base_dir: Path) -> str | None:
+    """Returns the folder or hub id of a reward model, or None if the spec names a function.
+
+    Args:
+        spec: An entry of `reward_funcs`.
+        base_dir: Folder that paths are relative to; after it, the current folder is tried.
+
+    Raises:
+        ValueError: If the spec is a path to nothing.
+
+    Example:
+        >>> find_reward_model("accuracy", Path()), find_reward_model("mine.py:brevity", Path())
+        (None, None)
+        >>> find_reward_model("owner/reward-model", Path())
+        'owner/reward-model'
+    """
+    if "/" not in spec or spec.partition(":")[0].endswith(".py"):
+        return None
+    candidates = [(folder / Path(spec).expanduser()).resolve() for folder in (base_dir, Path.cwd())]
+    folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    if folder is None and not is_hub_id(spec):
+        tried = ", ".join(dict.fromkeys(map(str, candidates)))
+        raise ValueError(f"Reward {spec!r}: there is no such folder. Tried {tried}.")
+    return spec if folder is None else str(folder)
+
+
+def check_reward_model(spec: str, path: str, *, conversational: bool) -> list[Finding]:
+    """Reads the configuration of a reward model; its weights are not loaded."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return [Finding("warning", "rewards", f"{spec} is not on this machine; it is not checked.")]
+    problem = _problem(folder)
+    if problem:
+        return [Finding("error", "rewards", f"{spec}: {problem}")]
+    findings = [Finding("ok", "rewards", f"{spec} is a reward model with one score.")]
+    if not conversational:
+        text = (
+            f"{spec} scores texts without an end token here, as TRL does, and was trained on texts with one. Its "
+            "scores shift; use messages (`dataset.conversational: true`) where the model was trained on them."
+        )
+        findings.append(Finding("warning", "rewards", text))
+    return findings
+
+
+def _problem(folder: Path) -> str | None:
+    if (folder / "adapter_config.json").is_file():
+        return ADAPTER.format(folder=folder)
+    if not (folder / "config.json").is_file():
+        return "the folder has no config.json. Name the folder a training run wrote."
+    if not (folder / "tokenizer_config.json").is_file():
+        return "the folder has no tokenizer. Save one into it (`tokenizer.save_pretrained(FOLDER)`)."
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if config.get("truealign_pairwise"):
+        return "a pairwise model compares two answers and rewards none. Train one with `model_type: scalar`."
+    labels, classes = len(config.get("id2label") or ()) or config.get("num_labels", 2), config.get("architectures")
+    if labels != 1 or not str((classes or [""])[0]).endswith("ForSequenceClassification"):
+        return f"a reward model is a sequence classifier with one label, this is {classes} with {labels}."
+    if config.get("pad_token_id") is None and config.get("text_config", {}).get("pad_token_id") is None:
+        return "config.json has no `pad_token_id`, so the last token of a padded answer cannot be found. Set it."
+    return None

@@ -1,0 +1,127 @@
+"""`align filter`: the pairs that a base reward model is not yet sure of."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.data.confidence import keep_unsure
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import load_rows, name_row
+from align.data.problems import DataReport
+from align.data.reward_pair_rules import CheckedRewardPair, check_reward_pair
+from align.errors import DataError, UserError
+from align.evaluation.metrics import Values, wilson
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A row as it was read and as it was understood."""
+
+    id: str
+    row: int
+    columns: dict[str, Any]
+    pair: CheckedRewardPair
+
+
+def run(
+    data: str,
+    out: Path,
+    *,
+    base: str,
+    tau: float,
+    model: dict[str, Any],
+    split: str | None,
+    on_bad_rows: str,
+) -> int:
+    """Writes the pairs that are kept, and a JSON file of counts beside them; returns 1 if none is kept."""
+    if not 0 <= tau <= 1:
+        raise UserError(f"`tau` must lie between 0 and 1, got {tau}.")
+    if on_bad_rows not in ("raise", "skip"):
+        raise UserError(f"`on_bad_rows` must be raise or skip, got {on_bad_rows!r}.")
+    if out.suffix != ".jsonl" or out.exists():
+        raise UserError(f"`out` must name a new .jsonl file, got {out}{' that exists' if out.exists() else ''}.")
+    entries, report = _load(data, split, cast(Literal["raise", "skip"], on_bad_rows))
+    p_base = _probabilities(base, entries, model)
+    kept = keep_unsure(p_base, [entry.pair.tie for entry in entries], tau)
+    rows = [
+        entry.columns | {"tie": entry.pair.tie, "source": entry.pair.source, "p_base": round(float(p), 6)}
+        for entry, p, keep in zip(entries, p_base, kept, strict=True)
+        if keep
+    ]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    out.write_text("".join(lines), encoding="utf-8")
+    counts = {"data": data, "base": base, "tau": tau, "bad_rows": report.reasons} | _count(entries, p_base, kept)
+    summary = out.with_suffix(".filter.json")
+    summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    _show(counts)
+    print(f"The pairs are in {out}, the counts in {summary}.")
+    return int(not rows)
+
+
+def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -> tuple[list[_Entry], DataReport]:
+    file, split = find_split(data, split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> _Entry:
+        pair = check_reward_pair(row, untyped=raw.untyped)
+        return _Entry(pair.id or name_row(raw.row, file), raw.row, dict(row), pair)
+
+    return load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=None), report
+
+
+def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any]) -> Values:
+    from scipy.special import expit
+    from transformers.utils.logging import disable_progress_bar
+
+    from align.evaluation.reward_model import RewardModel
+
+    disable_progress_bar()  # the bar of loading would tear the one of scoring
+    pairs = [entry.pair for entry in entries]
+    model = RewardModel.load(base, on_too_long="nan", progress=True, **settings)
+    margins = model.margins(
+        [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+    )
+    if np.isnan(margins).all():
+        raise DataError(f"All {len(pairs)} pairs are longer than {base} can read. Raise `--max_length`.")
+    probabilities: Values = expit(margins)
+    return probabilities
+
+
+def _count(entries: Sequence[_Entry], p_base: Values, kept: NDArray[np.bool_]) -> dict[str, Any]:
+    sources = np.array([entry.pair.source for entry in entries])
+    by_source: dict[str, dict[str, Any]] = {}
+    for source in sorted(set(sources)):
+        here = sources == source
+        by_source[source] = {
+            "pairs": int(here.sum()),
+            "kept": int(kept[here].sum()),
+            "not_scored": int(np.isnan(p_base[here]).sum()),
+            "mean_p_base": None if np.isnan(p_base[here]).all() else float(np.nanmean(p_base[here])),
+        }
+    totals = {name: sum(each[name] for each in by_source.values()) for name in ("pairs", "kept", "not_scored")}
+    return totals | {"sources": by_source}
+
+
+def _show(counts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("source", "left"), ("pairs", "right"), ("kept", "right"), ("share kept", "right")):
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table.add_column("mean p_base", justify="right")
+    for source, each in [*counts["sources"].items(), ("all", counts)]:
+        share = wilson(each["kept"], each["pairs"])
+        mean = each.get("mean_p_base")
+        table.add_row(
+            source, f"{each['pairs']:,}", f"{each['kept']:,}", str(share), "" if mean is None else f"{mean:.2f}"
+        )
+    Console(width=100).print(table)
+    if counts["not_scored"]:
+        print(f"{counts['not_scored']:,} pairs are too long to be scored, and left out.")

@@ -1,0 +1,90 @@
+"""Prompts with several candidate responses, of which a reward model picks one."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.conversations import Message, check_prompt
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import load_rows, name_row
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The responses to one prompt.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        prompt: A text, or messages.
+        responses: N texts.
+        quality: N numbers, how good each response really is; `None` if that is not known.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    prompt: str | list[Message]
+    responses: tuple[str, ...]
+    quality: tuple[float, ...] | None
+    row: int
+
+
+def load_candidates(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[Candidates], DataReport]:
+    """Loads prompts with their candidates and checks every row.
+
+    A row needs `prompt` (a text, or messages) and `responses` (a list of texts). `quality` (a number per response) and
+    `id` (default: file name and row) may be there. Other columns are not read.
+
+    Args:
+        path: A .jsonl, .json or .parquet file, a folder, or a hub id.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> Candidates:
+        return _check(row, raw.row, name_row(raw.row, file))
+
+    rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return rows, report
+
+
+def _check(row: Mapping[str, Any], number: int, default_id: str) -> Candidates:
+    responses = row.get("responses")
+    if not isinstance(responses, list | tuple) or not responses:
+        raise BadRow("responses", responses, "there is no list of responses", 'Write ["4", "It is four."].')
+    for response in responses:
+        if not isinstance(response, str):
+            raise BadRow("responses", response, "a response is not a text", "Write texts.")
+    return Candidates(
+        id=check_label("id", row.get("id")) or default_id,
+        prompt=check_prompt(row.get("prompt")),
+        responses=tuple(responses),
+        quality=_check_quality(row.get("quality"), len(responses)),
+        row=number,
+    )
+
+
+def _check_quality(quality: object, count: int) -> tuple[float, ...] | None:
+    if quality is None:
+        return None
+    if not isinstance(quality, list | tuple) or len(quality) != count:
+        raise BadRow("quality", quality, f"the quality is not a list of {count} numbers", "Write one per response.")
+    for value in quality:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise BadRow("quality", value, "a quality is not a finite number", "Write a number, such as 0.5.")
+    return tuple(map(float, quality))

@@ -1,0 +1,69 @@
+"""The question that a pairwise preference model (PairPM) is asked."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from align.errors import UserError
+
+Messages = Sequence[Mapping[str, Any]]
+LABELS = ("A", "B")
+ADAPTER_MARK = "pairwise.json"  # beside an adapter, whose folder has no config of the model
+TEMPLATE = """Read the question and two answers to it. Say which answer is better.
+
+<question>
+{question}
+</question>
+
+<answer A>
+{first}
+</answer A>
+
+<answer B>
+{second}
+</answer B>
+
+Write A or B.
+"""
+
+
+def pairwise_prompt(prompt: str | Messages, first: str | Messages, second: str | Messages) -> str | Messages:
+    """Writes a prompt and two answers as one question whose answer is `A` or `B`.
+
+    Args:
+        prompt: A text, or messages.
+        first: Answer A.
+        second: Answer B.
+
+    Returns:
+        A text, or a user message where the prompt is messages.
+
+    Example:
+        >>> print(pairwise_prompt("2 + 2?", "Four.", "Five.").splitlines()[3])
+        2 + 2?
+    """
+    text = TEMPLATE.format(question=_as_text(prompt), first=_as_text(first), second=_as_text(second))
+    return text if isinstance(prompt, str) else [{"role": "user", "content": text}]
+
+
+def label_ids(tokenizer: Any) -> tuple[int, int]:
+    """Finds the tokens of the two labels.
+
+    Raises:
+        UserError: If a label takes several tokens, or both the same.
+    """
+    ids = [tokenizer(label, add_special_tokens=False)["input_ids"] for label in LABELS]
+    if [len(tokens) for tokens in ids] != [1, 1] or ids[0] == ids[1]:
+        raise UserError(
+            f"A pairwise model needs one token for each of {LABELS[0]} and {LABELS[1]}, got {ids} from this "
+            "tokenizer. Use another model, or `model_type: scalar`."
+        )
+    return ids[0][0], ids[1][0]
+
+
+def _as_text(part: str | Messages) -> str:
+    """Writes messages out with their roles, a single one without."""
+    if isinstance(part, str):
+        return part
+    if len(part) == 1:
+        return str(part[0]["content"])
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in part)

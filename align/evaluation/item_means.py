@@ -1,0 +1,91 @@
+"""A metric that is a mean over items, or over groups of items, and its difference between two models."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from align.evaluation.metrics import Estimate, Values, bootstrap, paired_difference, wilson
+
+
+@dataclass(frozen=True)
+class ItemMean:
+    """The weighted mean, over groups of items, of the mean in each group.
+
+    Attributes:
+        groups: Per-item values of each group; `nan` where the metric does not speak of an item.
+        weights: Weight of each group; they add up to 1.
+        bounds: The least and the greatest value that is possible, or `None` if there are none.
+    """
+
+    groups: tuple[Values, ...]
+    weights: tuple[float, ...] = (1.0,)
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+
+    def estimate(self) -> Estimate:
+        """Estimates the metric."""
+        return weighted_mean([mean_of_items(values, self.bounds) for values in self.groups], self.weights)
+
+    def difference(self, other: "ItemMean") -> Estimate:
+        """Estimates by how much the metric is larger than another model's on the same items."""
+        pairs = zip(self.groups, other.groups, strict=True)
+        return weighted_mean([mean_difference(ours, theirs, self.bounds) for ours, theirs in pairs], self.weights)
+
+
+def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
+    """Estimates the mean of per-item values; `nan` items are left out.
+
+    The interval is Wilson's if each value is one of the two bounds, else a bootstrap over items. Where all values are
+    equal a bootstrap would claim certainty; the interval then allows for a share of unseen items that lie at a bound.
+
+    Example:
+        >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
+        0.62 [0.25, 1.00]
+    """
+    if bounds is None:
+        return bootstrap(values)
+    scaled = _scale(values, bounds)
+    kept = scaled[~np.isnan(scaled)]
+    if np.isin(kept, (0.0, 1.0)).all():
+        estimate = wilson(int(kept.sum()), len(kept))
+    elif np.ptp(kept) == 0:
+        value, unseen = float(kept[0]), wilson(0, len(kept)).high
+        estimate = Estimate(value, value - unseen * value, value + unseen * (1 - value), len(kept))
+    else:
+        estimate = bootstrap(kept)
+    return _scale_back(estimate, bounds[1] - bounds[0], bounds[0])
+
+
+def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
+    """Estimates the mean of `ours - theirs` over the same items, as `paired_difference` does within [0, 1]."""
+    if bounds is None:
+        return bootstrap(ours - theirs)
+    return _scale_back(paired_difference(_scale(ours, bounds), _scale(theirs, bounds)), bounds[1] - bounds[0], 0.0)
+
+
+def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """Estimates a weighted mean of independent estimates.
+
+    The distance of each end of the interval from the value is the root of the summed squares of the weighted distances
+    of its parts (Zou and Donner, 2008). An interval of one part stays as it is.
+
+    Example:
+        >>> print(weighted_mean([wilson(8, 10), wilson(90, 100)], [0.5, 0.5]))
+        0.85 [0.69, 0.93]
+    """
+    value = sum(weight * each.value for weight, each in zip(weights, estimates, strict=True))
+    below = math.hypot(*(weight * (each.value - each.low) for weight, each in zip(weights, estimates, strict=True)))
+    above = math.hypot(*(weight * (each.high - each.value) for weight, each in zip(weights, estimates, strict=True)))
+    return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
+
+
+def _scale(values: Values, bounds: tuple[float, float]) -> Values:
+    low, high = bounds
+    scaled: Values = (np.asarray(values, dtype=float) - low) / ((high - low) or 1.0)
+    return scaled
+
+
+def _scale_back(estimate: Estimate, span: float, shift: float) -> Estimate:
+    value, low, high = (shift + span * number for number in estimate[:3])
+    return Estimate(value, low, high, estimate.n)

@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pytest
+
+from align.evaluation.item_means import ItemMean, mean_difference, mean_of_items, weighted_mean
+from align.evaluation.metrics import Estimate, paired_difference, wilson
+
+
+def test_zeros_and_ones_get_wilsons_interval():
+    assert mean_of_items(np.array([1.0, 0.0, 1.0, np.nan])) == wilson(2, 3)
+
+
+def test_values_between_other_bounds_are_scaled_and_scaled_back():
+    estimate = mean_of_items(np.array([-1.0, 1.0, 1.0, 1.0]), (-1.0, 1.0))
+    share = wilson(3, 4)
+    assert estimate[:3] == pytest.approx([2 * number - 1 for number in share[:3]])
+    assert estimate.n == 4
+
+
+def test_no_change_at_all_is_not_certain():
+    estimate = mean_of_items(np.zeros(100), (-1.0, 1.0))
+    assert estimate.value == 0
+    assert estimate.low == pytest.approx(-wilson(0, 100).high, abs=1e-9)
+    assert estimate.high == pytest.approx(wilson(0, 100).high, abs=1e-9)
+
+
+def test_differences_within_0_and_1_are_paired_differences():
+    a, b = np.array([1.0, 0.0, 1.0, 1.0, np.nan]), np.array([0.0, 0.0, 1.0, 1.0, 1.0])
+    assert mean_difference(a, b) == paired_difference(a, b)
+    scaled = mean_difference(10 * a, 10 * b, (0.0, 10.0))
+    assert scaled[:3] == pytest.approx([10 * number for number in paired_difference(a, b)[:3]])
+
+
+def test_bounds_that_are_equal_give_no_spread():
+    assert mean_of_items(np.full(3, 0.7), (0.7, 0.7)).value == pytest.approx(0.7)
+
+
+def test_a_weighted_mean_by_hand():
+    parts = [Estimate(0.8, 0.7, 0.86, 10), Estimate(0.4, 0.0, 0.48, 20)]
+    estimate = weighted_mean(parts, [0.5, 0.5])
+    assert estimate.value == pytest.approx(0.6)
+    assert estimate.low == pytest.approx(0.6 - math.hypot(0.05, 0.2))
+    assert estimate.high == pytest.approx(0.6 + math.hypot(0.03, 0.04))
+    assert estimate.n == 30
+    assert weighted_mean(parts[:1], [1.0]) == pytest.approx((*parts[0][:4], "items"), abs=1e-12)
+
+
+def test_a_group_without_items_makes_the_mean_unknown():
+    metric = ItemMean((np.array([1.0, 0.0]), np.array([np.nan])), (0.5, 0.5))
+    assert math.isnan(metric.estimate().value)
+
+
+def test_the_interval_of_a_mean_of_groups_covers_about_95_percent_of_the_time():
+    rng = np.random.default_rng(0)
+    shares, sizes, weights = (0.95, 0.6, 0.8, 0.5), (60, 90, 40, 200), (0.25,) * 4
+    truth = np.mean(shares)
+    hits = 0
+    for _ in range(1000):
+        groups = tuple((rng.random(size) < share).astype(float) for share, size in zip(shares, sizes, strict=True))
+        estimate = ItemMean(groups, weights).estimate()
+        hits += estimate.low <= truth <= estimate.high
+    assert 0.93 <= hits / 1000 <= 0.975
+
+
+def test_groups_are_compared_pair_by_pair():
+    ours = ItemMean((np.array([1.0, 1.0, 0.0]), np.array([1.0])), (0.5, 0.5))
+    theirs = ItemMean((np.array([0.0, 1.0, 0.0]), np.array([1.0])), (0.5, 0.5))
+    assert ours.difference(theirs).value == pytest.approx((1 / 3 + 0) / 2)

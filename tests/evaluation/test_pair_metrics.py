@@ -1,0 +1,69 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from align.data.reward_bench import SECTIONS, BenchPair
+from align.evaluation.metrics import wilson
+from align.evaluation.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+
+
+def pair(name, subset=None, category=None):
+    return BenchPair(name, "?", "good", "bad", 1, subset, category)
+
+
+def test_equal_scores_count_one_half_and_unscored_pairs_not_at_all():
+    np.testing.assert_array_equal(pair_accuracy([0.1, -0.1, 0.0, math.nan]), [1, 0, 0.5, math.nan])
+
+
+def test_categories_are_means_over_their_pairs():
+    pairs = [pair("1", category="a"), pair("2", category="a"), pair("3", category="b"), pair("4")]
+    metrics = accuracy_by_category(pairs, np.array([1.0, 0.0, 1.0, 1.0]))
+    assert set(metrics) == {"accuracy", "accuracy/a", "accuracy/b"}
+    assert metrics["accuracy"].estimate() == wilson(3, 4)
+    assert metrics["accuracy/a"].estimate() == pytest.approx(wilson(1, 2), abs=1e-12)
+
+
+def test_reward_bench_is_the_mean_of_its_sections_with_mathematics_as_heavy_as_code():
+    right = {"chat": 4, "chat-hard": 1, "safety": 2}  # of 4 pairs each
+    pairs, values = [], []
+    for section, number in right.items():
+        pairs += [pair(f"{section}{i}", SECTIONS[section][i], section) for i in range(4)]
+        values += [1.0] * number + [0.0] * (4 - number)
+    pairs += [pair("m", "math-prm", "reasoning"), *(pair(f"c{i}", "hep-go", "reasoning") for i in range(9))]
+    values += [0.0] + [1.0] * 9
+    metrics = accuracy_by_category(pairs, np.array(values))
+    assert metrics["accuracy/reasoning"].estimate().value == pytest.approx(0.5)  # (0 / 1 + 9 / 9) / 2
+    assert metrics["reward_bench"].estimate().value == pytest.approx((1 + 0.25 + 0.5 + 0.5) / 4)
+    assert metrics["accuracy"].estimate().value == pytest.approx((4 + 1 + 2 + 9) / 22)
+
+
+def test_there_is_no_reward_bench_score_of_three_sections():
+    pairs = [pair(section, SECTIONS[section][0], section) for section in ("chat", "safety", "reasoning")]
+    assert "reward_bench" not in accuracy_by_category(pairs, np.ones(3))
+
+
+def test_rank_correlation_is_spearmans_with_an_interval_around_it():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    y = x + rng.normal(size=200)
+    estimate = rank_correlation(x, y)
+    assert estimate.value == pytest.approx(spearmanr(x, y).statistic)
+    assert 0.1 < estimate.high - estimate.low < 0.3  # 2 * 1.96 / sqrt(200) of a normal, narrowed by the correlation
+    assert estimate.low < estimate.value < estimate.high
+    assert rank_correlation(x, -y).value == pytest.approx(-estimate.value)
+
+
+def test_the_interval_of_no_correlation_holds_0_about_95_percent_of_the_time():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(60):
+        estimate = rank_correlation(rng.normal(size=40), rng.normal(size=40))
+        hits += estimate.low <= 0 <= estimate.high
+    assert hits >= 52
+
+
+def test_what_does_not_vary_has_no_correlation():
+    assert math.isnan(rank_correlation([1.0, 2.0, 3.0], [5, 5, 5]).value)
+    assert math.isnan(rank_correlation([1.0, math.nan, 3.0], [1, 2, 3]).value)
