@@ -1,11 +1,18 @@
 """A real HTTP server that speaks the chat-completions API and misbehaves on demand."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from started import ROOT
 
 HANG, DROP = object(), object()
 Reply = str | int | bytes | object  # a text, a status, a raw body, no answer at all, or half of one
@@ -41,6 +48,19 @@ class ChatServer:
         self._http.server_close()
 
 
+def kill_once_answered(server: ChatServer, words: list[object], answered: int, concurrency: int) -> None:
+    """Starts an `align` command and kills it when the server has answered some calls and leaves the others waiting."""
+    process = subprocess.Popen([sys.executable, "-m", "align", *map(str, words)], cwd=ROOT)
+    deadline = time.monotonic() + 120
+    while server.now < concurrency or sum(server.answered.values()) < answered:
+        assert process.poll() is None, "the command ended by itself"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)  # for what was answered last to be kept
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
 def completion(text: str | None, finish_reason: str = "stop") -> bytes:
     choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", "content": text}}
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -50,6 +70,7 @@ def completion(text: str | None, finish_reason: str = "stop") -> bytes:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes, and the second would wait for 40 ms
     chat: ChatServer
 
     def log_message(self, *words):

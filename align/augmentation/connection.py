@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 GARBAGE_RETRIES = 2  # the client retries errors, but not a success that holds no answer
 FAILURES_IN_A_ROW = 20  # without one answer between them, nobody will answer the rest either
+OF_ONE_REQUEST = tuple(f"the server answered {status}" for status in (400, 413, 422))  # too long, say
 
 
 class Connection:
@@ -66,24 +67,24 @@ class Connection:
             ) from error
 
     async def _complete(self, request: Request) -> Answer | Failure:
-        messages: Any = request.prompt
-        if isinstance(request.prompt, str):
-            messages = [{"role": "user", "content": request.prompt}]
+        prompt = request.prompt
+        body = {
+            "model": self._address.model,
+            "messages": [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_new_tokens,
+            "seed": request.seed,
+        }
         for _ in range(GARBAGE_RETRIES + 1):
             try:
-                completion: Any = await self._client.chat.completions.create(
-                    model=self._address.model,
-                    messages=messages,
-                    temperature=request.temperature,
-                    top_p=request.top_p,
-                    max_tokens=request.max_new_tokens,
-                    seed=request.seed,
-                )
+                # The client's method for chat completions turns both JSONs into objects, a third of a call's time.
+                completion = await self._client.post("/chat/completions", cast_to=object, body=body)
             except ValueError:  # JSON that is none
                 continue
             answer = _read(completion)
             if answer is not None:
-                return answer
+                return answer._replace(text=self._address.hide_key_in_answer(answer.text))
         return Failure("the server sent no chat completion")
 
     async def _judge_status(self, error: APIStatusError) -> Failure:
@@ -108,6 +109,8 @@ class Connection:
         if isinstance(result, Answer):
             self._was_answered, self._failures_in_a_row = True, 0
             return
+        if self._was_answered and result.reason in OF_ONE_REQUEST:
+            return
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_IN_A_ROW:
             reason = f"{result.reason} ({result.detail})" if result.detail else result.reason
@@ -120,18 +123,22 @@ class Connection:
         return self.stopped
 
 
-def _read(completion: Any) -> Answer | None:
+def _read(completion: object) -> Answer | None:
     """Reads a chat completion; a proxy's page or another JSON is none."""
-    choices: Any = getattr(completion, "choices", None)
+    choices = _get(completion, "choices")
     first = choices[0] if isinstance(choices, list) and choices else None
-    message = getattr(first, "message", None)
-    text = getattr(message, "content", message)
-    if message is None or not isinstance(text, str | None):
+    message = _get(first, "message")
+    text = _get(message, "content")
+    if not isinstance(message, dict) or not isinstance(text, str | None):
         return None
-    usage = getattr(completion, "usage", None)
+    usage = _get(completion, "usage")
     return Answer(
         text=(text or "").encode(errors="replace").decode(),  # half a surrogate pair could not be written to a file
-        cut_off=getattr(first, "finish_reason", None) == "length",
-        prompt_tokens=getattr(usage, "prompt_tokens", None) or 0,
-        completion_tokens=getattr(usage, "completion_tokens", None) or 0,
+        cut_off=_get(first, "finish_reason") == "length",
+        prompt_tokens=_get(usage, "prompt_tokens") or 0,
+        completion_tokens=_get(usage, "completion_tokens") or 0,
     )
+
+
+def _get(content: object, key: str) -> Any:
+    return content.get(key) if isinstance(content, dict) else None

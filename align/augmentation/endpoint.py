@@ -12,6 +12,7 @@ from align.augmentation.connection import Connection
 from align.augmentation.sampler import OnResult, Request, SamplerError
 
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+LONGEST_WORD = 12  # such as EMPTY, which servers without keys are given
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,10 @@ class Address:
         """Writes an error on one line without the key, which a server may repeat."""
         text = " ".join(str(error).split())
         return (text.replace(self.key, "***") if self.key else text)[:200]
+
+    def hide_key_in_answer(self, text: str) -> str:
+        """Hides the key in an answer, which is kept; one as short as a word stays, being no secret."""
+        return text.replace(self.key, "***") if len(self.key) > LONGEST_WORD else text
 
 
 class EndpointSampler:

@@ -42,9 +42,11 @@ def check_folder(folder: Path, run: Row) -> None:
     held = json.loads(file.read_text(encoding="utf-8"))
     for key, value in run.items():
         if held.get(key) != value:
+            cache = folder / "cache"
+            more = f"; with `--cache {cache}` it takes over the answers that fit" if cache.is_dir() else ""
             raise RunFolderError(
-                f"{folder} was made with `{key}: {held.get(key)}`, now it is `{value}`. Choose a new `--out`; with "
-                f"`--cache {folder / 'cache'}` it takes over the answers that fit. Nothing was written."
+                f"{folder} was made with `{key}: {held.get(key)}`, now it is `{value}`. Choose a new `--out`{more}. "
+                "Nothing was written."
             )
 
 

@@ -1,7 +1,8 @@
 """A model that transformers runs in this process."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from align.augmentation.batching import BatchingConnection
 from align.augmentation.sampler import Answer, OnResult, Request, SamplerError
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
@@ -64,6 +66,11 @@ class LocalSampler:
             for i, answer in zip(same, answers, strict=True):
                 on_result(i, answer)
             start += len(same)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[BatchingConnection]:
+        """Opens a connection for requests that depend on each other's answers; they are answered in batches."""
+        yield BatchingConnection(self.sample)
 
     def _encode(self, request: Request) -> list[int]:
         if self.uses_chat_template:

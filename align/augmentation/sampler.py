@@ -1,6 +1,7 @@
 """What a model is asked and what it answers, whichever way it is reached."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +64,17 @@ class Failure(NamedTuple):
 OnResult = Callable[[int, Answer | Failure], None]
 
 
+class OpenConnection(Protocol):
+    """A model that is ready for requests that depend on each other's answers."""
+
+    async def answer(self, request: Request) -> Answer | Failure:
+        """Answers one request.
+
+        Raises:
+            SamplerError: If nobody will answer this or any other request.
+        """
+
+
 class Sampler(Protocol):
     """A way to reach a model."""
 
@@ -86,3 +98,6 @@ class Sampler(Protocol):
         Raises:
             SamplerError: If no further request could be answered. What was answered has been handed over.
         """
+
+    def connect(self) -> AbstractAsyncContextManager[OpenConnection]:
+        """Opens a connection, for requests that depend on each other's answers."""

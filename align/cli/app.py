@@ -67,10 +67,17 @@ def report(run_dir: Annotated[Path, typer.Argument(help="The output folder of a 
 
 @app.command()
 def augment(
-    data: Annotated[str, typer.Argument(help="Rows with `prompt` and `reference`: a file, a folder or a hub id.")],
-    method: Annotated[str, typer.Option(help="What the data is for: rrpo.")],
+    context: typer.Context,
+    data: Annotated[
+        str,
+        typer.Argument(help="A file, a folder or a hub id. rrpo: `prompt`, `reference`; crome: preference pairs."),
+    ],
+    method: Annotated[str, typer.Option(help="What the data is for: rrpo or crome.")],
     out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command continues in it.")],
-    model: Annotated[str, typer.Option(help="A folder or hub id, or with `--endpoint` the name served there.")],
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="A folder or hub id, or with `--endpoint` the name served there."),
+    ] = None,
     endpoint: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1."),
@@ -80,20 +87,39 @@ def augment(
         typer.Option("--api_key_env", help="Variable that holds the API key, if not OPENAI_API_KEY."),
     ] = None,
     perturbation: Annotated[
-        str, typer.Option(help="mask_local_shuffle, mask, global_shuffle, local_shuffle or none.")
+        str, typer.Option(help="rrpo: mask_local_shuffle, mask, global_shuffle, local_shuffle or none.")
     ] = "mask_local_shuffle",
-    num_samples: Annotated[int, typer.Option("--num_samples", help="Responses sampled for each row.")] = 4,
+    num_samples: Annotated[int, typer.Option("--num_samples", help="rrpo: responses sampled for each row.")] = 4,
     judge: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Reward that is below 0.5 for wrong answers; else a right one contains the reference."),
+        typer.Option(
+            help="rrpo: reward that is below 0.5 for wrong answers; else a right one contains the reference."
+        ),
     ] = None,
     wording: Annotated[
-        str, typer.Option(help="Words of the chosen answer: model (restates the rejected), swap or reference.")
+        str, typer.Option(help="rrpo: words of the chosen answer: model (restates the rejected), swap or reference.")
     ] = "model",
-    temperature: Annotated[float, typer.Option(help="Of sampling.")] = 0.7,
+    num_attributes: Annotated[
+        int, typer.Option("--num_attributes", help="crome: attributes edited for each question, 1 to 5.")
+    ] = 5,
+    neutrals: Annotated[
+        str,
+        typer.Option(help="crome: ties, of irrelevant_query, paraphrase, causally_aligned (comma between), or none."),
+    ] = "irrelevant_query",
+    oracle: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="crome: path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model."),
+    ] = None,
+    temperature: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Of sampling; 0.7 for rrpo, 0 for crome."),
+    ] = None,
     top_p: Annotated[float, typer.Option("--top_p", help="Of sampling.")] = 1.0,
-    max_new_tokens: Annotated[int, typer.Option("--max_new_tokens", help="Longest response.")] = 128,
-    seed: Annotated[int, typer.Option(help="Of perturbations and samples.")] = 0,
+    max_new_tokens: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max_new_tokens", help="Longest response; 128 for rrpo, 2048 for crome."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     concurrency: Annotated[int, typer.Option(help="Calls to the endpoint at once.")] = 16,
     timeout: Annotated[float, typer.Option(help="Seconds until a call is lost.")] = 120.0,
     max_retries: Annotated[int, typer.Option("--max_retries", help="How often a call is tried again.")] = 5,
@@ -114,11 +140,12 @@ def augment(
         bool, typer.Option("--dry_run", "--dry-run", help="Print the number of calls and tokens; send none.")
     ] = False,
 ) -> None:
-    """Make preference pairs from a model's own mistakes on perturbed prompts."""
+    """Make pairs to train on: from a model's own mistakes (rrpo), or by edits of one cause of quality (crome)."""
     from align.cli.augment import run
 
     reach = {"endpoint": endpoint, "api_key_env": api_key_env, "concurrency": concurrency}
-    settings = {"perturbation": perturbation, "num_samples": num_samples, "judge": judge, "wording": wording}
+    rrpo = {"perturbation": perturbation, "num_samples": num_samples, "judge": judge, "wording": wording}
+    crome = {"num_attributes": num_attributes, "neutrals": neutrals, "oracle": oracle}
     sampling = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
     _run(
         lambda: run(
@@ -128,10 +155,11 @@ def augment(
             model=model,
             endpoint=reach | {"timeout": timeout, "max_retries": max_retries},
             batch_size=batch_size,
-            settings=settings | sampling,
+            settings=rrpo | crome | sampling,
             reading={"split": split, "max_rows": max_rows, "on_bad_rows": on_bad_rows},
             cache=cache,
             dry_run=dry_run,
+            given=[name for name in context.params if _is_given(context, name)],
         )
     )
 
@@ -177,3 +205,8 @@ def _run(command: Callable[[], int | None]) -> None:
         typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code or 0)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

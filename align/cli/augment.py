@@ -1,24 +1,20 @@
-"""`align augment`: training data from a model's own answers."""
+"""`align augment`: training data that a model or rules make."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from align.augmentation.asking import Plan, plan_requests
-from align.augmentation.cache import AnswerCache
 from align.augmentation.endpoint import EndpointSampler
-from align.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
-from align.augmentation.output import build_card, describe_run, write_output
-from align.augmentation.pairs import draw_samples, make_pairs
 from align.augmentation.sampler import Sampler
-from align.augmentation.settings import PairSettings, check_choice
-from align.augmentation.sources import Source, load_sources
-from align.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
-from align.augmentation.wordings import ROOM, reword_request
+from align.augmentation.settings import check_choice
 from align.errors import UserError
 
-METHODS = ("rrpo",)
-LONG_REFERENCE = 8  # words, beyond which a right answer rarely repeats the reference word for word
+# The options that mean something to one method only.
+METHODS = {
+    "rrpo": ("perturbation", "num_samples", "judge", "wording"),
+    "crome": ("num_attributes", "neutrals", "oracle"),
+}
+OF_A_MODEL = ("model", "endpoint")
 
 
 def run(
@@ -26,41 +22,56 @@ def run(
     out: Path,
     *,
     method: str,
-    model: str,
+    model: str | None,
     endpoint: dict[str, Any],
     batch_size: int,
     settings: dict[str, Any],
     reading: dict[str, Any],
     cache: Path | None,
     dry_run: bool,
+    given: Sequence[str],
 ) -> int:
-    """Makes pairs and writes them to a folder; returns 1 if there are none."""
-    check_choice("method", method, METHODS)
+    """Makes pairs and writes them to a folder; returns 1 if there are none.
+
+    Args:
+        data: Rows to start from.
+        out: The folder.
+        method: Name in `METHODS`.
+        model: Who is asked, unless rules take its place.
+        endpoint: How a served model is reached.
+        batch_size: Responses at once of a model in this process.
+        settings: Of any method; None stands for its default.
+        reading: How the data is read.
+        cache: Folder of the answers.
+        dry_run: Whether nothing is sent and written.
+        given: Options that the user wrote.
+    """
+    check_choice("method", method, list(METHODS))
     check_choice("on_bad_rows", reading["on_bad_rows"], ("raise", "skip"))
     _check_positive(batch_size=batch_size, concurrency=endpoint["concurrency"], timeout=endpoint["timeout"])
     if reading["max_rows"] is not None:
         _check_positive(max_rows=reading["max_rows"])
-    chosen = PairSettings(**settings)
-    sources, report = load_sources(data, **reading)
-    sampler = _sampler(model, endpoint, batch_size)
-    check = _check(chosen, sampler, sources)
-    samples = draw_samples(sources, chosen)
-    requests = [sample.request for sample in samples]
-    described = describe_run(chosen, sampler.name, report)
-    cache = cache or out / "cache"
-    (check_folder if dry_run else claim_folder)(out, described)
-    if dry_run and not cache.is_dir():
-        _print_plan(plan_requests(sampler, requests, None), chosen, sources, sampler)
-        return 0
-    with AnswerCache(cache) as answers:
-        _print_plan(plan_requests(sampler, requests, answers), chosen, sources, sampler)
-        if dry_run:
-            return 0
-        outcome = make_pairs(samples, sampler, check, answers, chosen)
-    card = build_card(outcome, samples, report, described)
-    write_output(out, outcome, card)
-    _print_card(card, out)
-    return int(not outcome.pairs)
+    _check_given(method, given)
+    rules = settings.pop("oracle")
+    settings["neutrals"] = [name.strip() for name in settings["neutrals"].split(",")]
+    _check_who(method, model, rules, given)
+    others = {name for options in METHODS.values() for name in options} - set(METHODS[method])
+    own = {name: value for name, value in settings.items() if value is not None and name not in others}
+    common: dict[str, Any] = {"settings": own, "reading": reading, "cache": cache, "dry_run": dry_run}
+
+    def make_sampler() -> Sampler:
+        return _make_sampler(model or "", endpoint, batch_size)
+
+    if method == "rrpo":
+        from align.cli import augment_rrpo
+
+        return augment_rrpo.run(data, out, make_sampler=make_sampler, **common)
+    from align.cli import augment_crome
+
+    if rules is not None:
+        return augment_crome.run_rules(data, out, rules=rules, **common)
+    num_workers = batch_size if endpoint["endpoint"] is None else endpoint["concurrency"]
+    return augment_crome.run_model(data, out, make_sampler=make_sampler, num_workers=num_workers, **common)
 
 
 def _check_positive(**numbers: float) -> None:
@@ -69,7 +80,26 @@ def _check_positive(**numbers: float) -> None:
             raise UserError(f"`{name}` must be above 0, got {value}.")
 
 
-def _sampler(model: str, endpoint: dict[str, Any], batch_size: int) -> Sampler:
+def _check_given(method: str, given: Sequence[str]) -> None:
+    """Refuses options of another method, which would do nothing."""
+    for other, options in METHODS.items():
+        foreign = " and ".join(f"`--{name}`" for name in options if name in given)
+        if other != method and foreign:
+            raise UserError(f"`--method {method}` does not read {foreign}: leave it out, or set `--method {other}`.")
+
+
+def _check_who(method: str, model: str | None, rules: str | None, given: Sequence[str]) -> None:
+    """Checks that exactly one makes the pairs: a model, or rules."""
+    if rules is not None:
+        unused = " and ".join(f"`--{name}`" for name in OF_A_MODEL if name in given)
+        if unused:
+            raise UserError(f"`--oracle` takes the place of a model: leave {unused} out, or `--oracle`.")
+    elif model is None:
+        instead = ", or rules with `--oracle`" if method == "crome" else ""
+        raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
+
+
+def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int) -> Sampler:
     if endpoint["endpoint"] is None:
         from transformers.utils.logging import disable_progress_bar
 
@@ -81,59 +111,3 @@ def _sampler(model: str, endpoint: dict[str, Any], batch_size: int) -> Sampler:
         return EndpointSampler(model=model, **endpoint)
     except ImportError as error:
         raise UserError(str(error)) from error
-
-
-def _check(settings: PairSettings, sampler: Sampler, sources: Sequence[Source]) -> Check:
-    if settings.judge is None:
-        return ContainsReference()
-    check = RewardCheck(settings.judge, conversational=sampler.uses_chat_template)
-    check.try_out(sources[:4])
-    return check
-
-
-def _print_plan(plan: Plan, settings: PairSettings, sources: Sequence[Source], sampler: Sampler) -> None:
-    tokens = f"about {plan.prompt_tokens:,} prompt tokens and at most {plan.max_completion_tokens:,} of responses"
-    print(f"{plan.num_unknown:,} calls to {sampler.name} for {len(sources):,} rows: {tokens}.")
-    if plan.num_known:
-        print(f"{plan.num_known:,} more are answered already.")
-    if settings.wording == "model":
-        print(f"At most {_restatements(sources, settings)}")
-    num_long = sum(len(normalised_words(source.reference)) > LONG_REFERENCE for source in sources)
-    if num_long and settings.judge is None:
-        print(
-            f"{num_long:,} references have more than {LONG_REFERENCE} words, which a right answer rarely repeats: "
-            "give a `--judge`."
-        )
-
-
-def _restatements(sources: Sequence[Source], settings: PairSettings) -> str:
-    """Says what it takes if every response is wrong and as long as it may be."""
-    requests = [reword_request(source, "", settings.max_new_tokens) for source in sources]
-    num_calls = settings.num_samples * len(sources)
-    prompt = sum(each.estimated_tokens for each in requests) * settings.num_samples
-    answer = num_calls * settings.max_new_tokens
-    return (
-        f"{num_calls:,} calls more word the right answers like the wrong ones: {prompt + answer:,} prompt tokens and "
-        f"{ROOM * answer:,} of responses."
-    )
-
-
-def _print_card(card: dict[str, Any], out: Path) -> None:
-    counts, tokens = card["counts"], card["tokens"]
-    lines = [
-        (counts["pairs"], f"pairs from {counts['rows_with_pairs']:,} of {counts['rows']:,} rows"),
-        *((number, f"left out: {reason}") for reason, number in card["left_out"].items()),
-        *((number, f"rows not read: {rule}") for rule, number in card["bad_rows"].items()),
-        (tokens["prompt"] + tokens["completion"], f"tokens in {tokens['answers']:,} answers"),
-    ]
-    num_plain = counts["rows"] - counts["rows_perturbed"]
-    if num_plain and card["run"]["perturbation"] != "none":
-        lines.append((num_plain, "rows hold nothing to perturb (a lone question, say)"))
-    for number, text in lines:
-        print(f"{number:>9,}  {text}")
-    if any(reason.startswith("error:") for reason in card["left_out"]):
-        print("Run the same command again to ask once more where there was an error.")
-    if counts["pairs"]:
-        print(f"The pairs are in {out / PAIRS_FILE}, the other responses in {LEFT_OUT_FILE} beside it.")
-    else:
-        print(f"There is no pair. {out / LEFT_OUT_FILE} holds the responses and why each is of no use.")

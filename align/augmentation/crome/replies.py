@@ -1,0 +1,129 @@
+"""What an oracle answers, checked."""
+
+import json
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+
+NUM_ATTRIBUTES = 5
+NUM_ELEMENTS = 5
+WEIGHT_TOLERANCE = 0.05  # of the sum; what is nearer to 1 is rounding, and made exact
+DECODER = json.JSONDecoder(strict=False)  # models break lines inside texts
+MAX_SHOWN_ERRORS = 5
+
+Text = Annotated[str, Field(min_length=1)]
+R = TypeVar("R", bound="Reply")
+
+
+def _lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+class UnreadableReplyError(ValueError):
+    """An answer that does not hold what was asked for; the text says why, for the one who wrote it."""
+
+
+class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
+    """A JSON object; keys that were not asked for are dropped."""
+
+    @classmethod
+    def read(cls: type[R], text: str) -> R:
+        """Reads the first JSON object in a text, which may be fenced or have words around it.
+
+        Raises:
+            UnreadableReplyError: If there is none, or it breaks a rule.
+        """
+        start = text.find("{")
+        if start < 0:
+            raise UnreadableReplyError("There is no JSON object in it.")
+        try:
+            content, _ = DECODER.raw_decode(text, start)
+        except (json.JSONDecodeError, RecursionError) as error:
+            reason = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else "too deep"
+            raise UnreadableReplyError(f"It is not valid JSON: {reason}.") from error
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            listed = [_describe(each) for each in error.errors()[:MAX_SHOWN_ERRORS]]
+            raise UnreadableReplyError("The JSON object breaks a rule: " + "; ".join(listed) + ".") from error
+
+
+class Attribute(Reply, frozen=True):
+    """Something that makes an answer to one question better or worse."""
+
+    name: Text
+    description: str = ""
+    weight: Annotated[float, Field(gt=0, allow_inf_nan=False)]  # its share in the quality of an answer
+
+
+class Rubric(Reply, frozen=True):
+    """The attributes that count for one question; weights add up to 1."""
+
+    attributes: Annotated[tuple[Attribute, ...], Field(min_length=1)]
+
+    @field_validator("attributes")
+    @classmethod
+    def _check(cls, attributes: tuple[Attribute, ...]) -> tuple[Attribute, ...]:
+        if len({attribute.name.casefold() for attribute in attributes}) < len(attributes):
+            raise ValueError("two attributes have the same name")
+        total = sum(attribute.weight for attribute in attributes)
+        if abs(total - 1) > WEIGHT_TOLERANCE:
+            raise ValueError(f"the weights must add up to 1, and add up to {total:g}")
+        return tuple(each.model_copy(update={"weight": each.weight / total}) for each in attributes)
+
+    def heaviest(self, count: int) -> list[Attribute]:
+        """Lists up to `count` attributes, those that count most first."""
+        return sorted(self.attributes, key=lambda attribute: -attribute.weight)[:count]
+
+
+class FullRubric(Rubric, frozen=True):
+    """A rubric of exactly as many attributes as a language model is asked for."""
+
+    attributes: Annotated[tuple[Attribute, ...], Field(min_length=NUM_ATTRIBUTES, max_length=NUM_ATTRIBUTES)]
+
+
+class Element(Reply, frozen=True):
+    """Something in an answer that raises or lowers an attribute."""
+
+    element: Text
+    direction: Annotated[Literal["increases", "decreases"], BeforeValidator(_lower)]
+
+
+class Elements(Reply, frozen=True):
+    """The causal elements of one attribute."""
+
+    elements: Annotated[tuple[Element, ...], Field(min_length=NUM_ELEMENTS, max_length=NUM_ELEMENTS)]
+
+
+class Edit(Reply, frozen=True):
+    """A rewritten answer, which may be empty."""
+
+    plan: str = ""
+    response: str
+
+
+class Verdict(Reply, frozen=True):
+    """Whether an edit changed what it should and nothing else."""
+
+    reason: str = ""
+    verdict: Annotated[Literal["pass", "fail"], BeforeValidator(_lower)]
+
+
+class Difference(Reply, frozen=True):
+    """How two answers differ in one attribute."""
+
+    attribute: Text
+    difference: Text
+
+
+class Differences(Reply, frozen=True):
+    """How two answers differ, attribute by attribute."""
+
+    differences: Annotated[tuple[Difference, ...], Field(min_length=1)]
+
+
+def _describe(error: ErrorDetails) -> str:
+    """Words one error of validation, such as `attributes.3.weight: Input should be greater than 0`."""
+    place = ".".join(map(str, error["loc"]))
+    return f"{place}: {error['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,129 @@
+"""`align augment --method crome`: causal and neutral pairs from preference pairs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.augmentation.cache import AnswerCache
+from align.augmentation.crome.family import Family
+from align.augmentation.crome.language_oracle import CUT_OFF
+from align.augmentation.crome.originals import load_originals
+from align.augmentation.crome.output import build_card, describe_run, write_output
+from align.augmentation.crome.plan import Cost, plan_cost
+from align.augmentation.crome.rules_oracle import load_rules
+from align.augmentation.crome.run import Tokens, augment_with_model, augment_with_rules
+from align.augmentation.crome.settings import CromeSettings
+from align.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
+from align.augmentation.sampler import Sampler
+from align.errors import UserError
+
+
+def run_model(
+    data: str,
+    out: Path,
+    *,
+    make_sampler: Callable[[], Sampler],
+    num_workers: int,
+    settings: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    cache: Path | None,
+    dry_run: bool,
+) -> int:
+    """Makes pairs with a language model and writes them to a folder; returns 1 if no answer was edited."""
+    chosen = CromeSettings(**settings)
+    originals, report = load_originals(data, **reading)
+    sampler = make_sampler()
+    _check_instructable(sampler)
+    described = describe_run(chosen, sampler.name, report)
+    cache = cache or out / "cache"
+    (check_folder if dry_run else claim_folder)(out, described)
+    if dry_run and not cache.is_dir():
+        _print_cost(plan_cost(originals, sampler, None, chosen), chosen, len(originals), sampler.name)
+        return 0
+    with AnswerCache(cache) as answers:
+        _print_cost(plan_cost(originals, sampler, answers, chosen), chosen, len(originals), sampler.name)
+        if dry_run:
+            return 0
+        families, tokens = augment_with_model(originals, sampler, answers, chosen, num_workers)
+    return _finish(out, families, build_card(families, tokens, report, described))
+
+
+def run_rules(
+    data: str,
+    out: Path,
+    *,
+    rules: str,
+    settings: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    cache: Path | None,
+    dry_run: bool,
+) -> int:
+    """Makes pairs with rules of the user's, without a call; returns 1 if no answer was edited."""
+    chosen = CromeSettings(**settings)
+    if cache is not None:
+        raise UserError("`--cache` keeps the answers of a model; with `--oracle` there are none. Leave it out.")
+    oracle, file = load_rules(rules, chosen.neutrals)
+    originals, report = load_originals(data, **reading)
+    described = describe_run(chosen, oracle.name, report, file)
+    (check_folder if dry_run else claim_folder)(out, described)
+    print(f"No call and no token for {len(originals):,} pairs: {oracle.name} is the oracle.")
+    if dry_run:
+        return 0
+    families = augment_with_rules(originals, oracle, chosen)
+    return _finish(out, families, build_card(families, Tokens(), report, described))
+
+
+def _finish(out: Path, families: Sequence[Family], card: Mapping[str, Any]) -> int:
+    write_output(out, families, card)
+    _print_card(card, out)
+    return int(not card["counts"]["edited_pairs"])
+
+
+def _check_instructable(sampler: Sampler) -> None:
+    if not sampler.uses_chat_template:
+        raise UserError(
+            f"{sampler.name} has no chat template, and an oracle has to follow instructions. Set `--model` to one "
+            "that was trained on them."
+        )
+
+
+def _print_cost(cost: Cost, settings: CromeSettings, num_originals: int, name: str) -> None:
+    if not cost.num_calls:
+        print(f"No call is left: {cost.num_known:,} answers are known.")
+        return
+    print(
+        f"{cost.num_calls:,} calls to {name} for {num_originals:,} pairs, if every reply can be read and every edit "
+        f"passes: about {cost.prompt_tokens:,} prompt tokens and {cost.reply_tokens:,} of replies."
+    )
+    print(
+        f"At most {cost.most_calls:,} calls, {cost.most_prompt_tokens:,} prompt tokens and "
+        f"{cost.most_reply_tokens:,} of replies, if each reply has {settings.max_new_tokens:,} tokens "
+        "(`--max_new_tokens`) and is asked for again as often as allowed."
+    )
+    if cost.num_known:
+        print(f"{cost.num_known:,} more are answered already.")
+
+
+def _print_card(card: Mapping[str, Any], out: Path) -> None:
+    counts, tokens = card["counts"], card["tokens"]
+    lines = [
+        *((number, f"pairs: {source}") for source, number in card["sources"].items()),
+        *(
+            (number, f"left out: {source}, {reason}")
+            for source, reasons in card["left_out"].items()
+            for reason, number in reasons.items()
+        ),
+        *((number, f"rows not read: {rule}") for rule, number in card["bad_rows"].items()),
+        (tokens["prompt"] + tokens["completion"], f"tokens in {tokens['answers']:,} answers"),
+    ]
+    for number, text in lines:
+        print(f"{number:>9,}  {text}")
+    reasons = {reason for each in card["left_out"].values() for reason in each}
+    if any(": error: " in reason for reason in reasons):
+        print("Run the same command again to ask once more where there was an error.")
+    if any(reason.endswith(CUT_OFF) for reason in reasons):
+        print("Replies were cut off: a larger `--max_new_tokens` and a new `--out` give them room.")
+    if counts["edited_pairs"]:
+        print(f"The pairs are in {out / PAIRS_FILE}, what could not be made in {LEFT_OUT_FILE} beside it.")
+    else:
+        print(f"No answer was edited. {out / LEFT_OUT_FILE} says why.")

@@ -1,0 +1,43 @@
+from align.augmentation.crome.family import Family
+from align.augmentation.crome.neutrals import NO_OTHER, add_irrelevant_queries
+from align.augmentation.crome.oracle import Profile
+from align.augmentation.crome.replies import Attribute
+from align.data.reward_pairs import RewardPair
+
+
+def family(i, prompt=None, edits=3):
+    """An original pair, with some upgrades."""
+    original = RewardPair(f"r{i}", prompt or f"Question {i}?", f"A{i}", f"B{i}", i, False, "preference", None)
+    made = Family(original)
+    made.add("upgrade", Profile(Attribute(name="original", weight=1)), (f"A{i}", f"B{i}"), None, None)
+    for k in range(edits):
+        made.add("upgrade", Profile(Attribute(name=f"a{k}", weight=1)), (f"A{i} better {k}", f"B{i}"), None, None)
+    return made
+
+
+def ties(families, seed=0):
+    add_irrelevant_queries(families, seed)
+    return [row for each in families for row in each.rows if row["tie"]]
+
+
+def test_each_family_gets_one_tie_with_answers_of_its_own_and_the_prompt_of_another():
+    rows = ties([family(i) for i in range(40)])
+    assert [row["origin"] for row in rows] == [f"r{i}" for i in range(40)]
+    assert all(row["answers_of"].startswith(f"{row['origin']}/") for row in rows)
+    assert all(row["prompt_of"] != row["origin"] for row in rows)
+    assert len({row["prompt_of"] for row in rows}) > 15
+    assert len({row["attribute"] for row in rows}) == 4
+
+
+def test_a_draw_depends_on_the_seed_and_not_on_what_became_of_other_families():
+    rows = ties([family(i) for i in range(40)])
+    assert rows == ties([family(i) for i in range(40)])
+    assert rows[1:] == ties([family(i, edits=0 if i == 0 else 3) for i in range(40)])[1:]
+    assert rows != ties([family(i) for i in range(40)], seed=1)
+
+
+def test_an_equal_question_or_another_form_is_no_other_question():
+    chat = [{"role": "user", "content": "Who?"}]
+    families = [family(0, "Who?"), family(1, " Who?\n"), family(2, chat)]
+    assert ties(families) == []
+    assert [each.left_out[0].reason for each in families] == [NO_OTHER] * 3

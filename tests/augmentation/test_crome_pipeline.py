@@ -1,0 +1,262 @@
+import json
+from collections import Counter
+
+import pytest
+from chat_server import DROP, ChatServer, completion
+from oracle_replies import oracle_reply, step_of, text_of, write_preferences
+
+from align.augmentation.cache import AnswerCache
+from align.augmentation.crome.language_oracle import NUM_RETRIES
+from align.augmentation.crome.originals import load_originals
+from align.augmentation.crome.plan import plan_cost
+from align.augmentation.crome.run import augment_with_model
+from align.augmentation.crome.settings import CromeSettings
+from align.augmentation.endpoint import EndpointSampler
+from align.data.reward_pair_rules import NEUTRAL
+
+CALLS_PER_PAIR = 1 + 5 + 10 + 10  # rubric, elements, edits, verifications
+
+
+@pytest.fixture
+def originals(tmp_path):
+    return load_originals(write_preferences(tmp_path / "data.jsonl"))[0]
+
+
+def augment(originals, tmp_path, reply, *, concurrency=4, max_retries=5, timeout=20.0, **settings):
+    """Runs the pipeline against a server and returns its families, tokens and the server."""
+    with ChatServer(reply) as server, AnswerCache(tmp_path / "cache") as cache:
+        limits = {"concurrency": concurrency, "max_retries": max_retries, "timeout": timeout}
+        # One name for the model whatever the port, so that runs share a cache.
+        sampler = EndpointSampler(server.url, "tiny", **limits)
+        families, tokens = augment_with_model(originals, sampler, cache, CromeSettings(**settings), concurrency)
+    return families, tokens, server
+
+
+def rows_of(families):
+    return [row for family in families for row in family.rows]
+
+
+def reasons_of(families):
+    return Counter((each.source, each.reason) for family in families for each in family.left_out)
+
+
+def test_every_original_gives_an_upgrade_and_a_degrade_per_attribute_and_a_tie(originals, tmp_path):
+    families, tokens, server = augment(originals, tmp_path, oracle_reply)
+    assert Counter(row["source"] for row in rows_of(families)) == {
+        "preference": 6,
+        "upgrade": 30,
+        "degrade": 30,
+        "irrelevant_query": 6,
+    }
+    assert len(server.bodies) == 6 * CALLS_PER_PAIR == tokens.answers
+    assert (tokens.prompt, tokens.completion) == (7 * tokens.answers, 3 * tokens.answers)
+    rows = {row["id"]: row for row in rows_of(families)}
+    up, down = rows["r2/upgrade/point 1"], rows["r2/degrade/point 1"]
+    assert (up["chosen"], up["rejected"]) == ("Bad answer 2. [more point 1: It counts.]", "Bad answer 2.")
+    assert (down["chosen"], down["rejected"]) == ("Good answer 2.", "Good answer 2. [less point 1: It counts.]")
+    assert (up["attribute"], up["weight"], up["origin"], up["tie"]) == ("point 1", 0.25, "r2", False)
+    assert up["generator"] == up["check"] == f"tiny ({server.url})"
+
+
+def test_fewer_attributes_are_the_heaviest(originals, tmp_path):
+    families, _, _ = augment(originals, tmp_path, oracle_reply, num_attributes=2, neutrals=["none"])
+    assert {row["attribute"] for row in rows_of(families)} == {None, "point 0", "point 1"}
+    assert Counter(row["source"] for row in rows_of(families)) == {"preference": 6, "upgrade": 12, "degrade": 12}
+
+
+def test_ties_of_every_kind(originals, tmp_path):
+    families, _, server = augment(originals, tmp_path, oracle_reply, num_attributes=1, neutrals=list(NEUTRAL))
+    rows = {row["id"]: row for row in rows_of(families)}
+    ties = Counter(row["source"] for row in rows.values() if row["tie"])
+    assert ties == dict.fromkeys(NEUTRAL, 6)
+    assert rows["r0/causally_aligned"]["chosen"] == "Good answer 0."
+    assert rows["r0/causally_aligned"]["rejected"] == "Bad answer 0. Now as good."
+    assert rows["r0/paraphrase"]["rejected"] == "Put otherwise: " + rows["r0/paraphrase"]["chosen"]
+    assert Counter(map(step_of, server.bodies))["differences"] == 6
+
+
+def test_an_irrelevant_query_is_another_originals_and_its_answers_are_of_one_pair(originals, tmp_path):
+    families, _, _ = augment(originals, tmp_path, oracle_reply)
+    rows = {row["id"]: row for row in rows_of(families)}
+    ties = [row for row in rows.values() if row["source"] == "irrelevant_query"]
+    for tie in ties:
+        answers, question = rows[tie["answers_of"]], rows[tie["prompt_of"]]
+        assert answers["origin"] == tie["origin"] != question["id"]
+        assert (tie["chosen"], tie["rejected"]) == (answers["chosen"], answers["rejected"])
+        assert tie["prompt"] == question["prompt"]
+    assert {rows[tie["answers_of"]]["source"] for tie in ties} > {"upgrade"}
+
+
+def test_the_elements_reach_the_edit_and_the_check_does_not_see_how_it_came_about(originals, tmp_path):
+    _, _, server = augment(originals[:2], tmp_path, oracle_reply)
+    texts = {step: [text_of(body) for body in server.bodies if step_of(body) == step] for step in ("edit", "check")}
+    assert all("- increases it: thing 4" in text for text in texts["edit"])
+    assert not any("thing 4" in text or "Change it." in text for text in texts["check"])
+
+
+def test_a_reply_that_cannot_be_read_is_asked_for_again_with_the_error(originals, tmp_path):
+    def sloppy(body, before):
+        if len(body["messages"]) == 1 and step_of(body) == "rubric":
+            return oracle_reply(body).replace("0.3", "0.9")
+        return oracle_reply(body)
+
+    families, _, server = augment(originals, tmp_path, sloppy)
+    again = [body for body in server.bodies if len(body["messages"]) > 1]
+    assert len(again) == 6
+    assert "the weights must add up to 1, and add up to 1.6" in again[0]["messages"][-1]["content"]
+    assert again[0]["messages"][1]["role"] == "assistant"
+    assert not reasons_of(families)
+
+
+def test_what_is_never_readable_is_counted_and_costs_only_what_builds_on_it(originals, tmp_path):
+    def broken(body, before):
+        if step_of(body) == "elements" and "point 3" in text_of(body):
+            return "I would rather not."
+        if step_of(body) == "rubric" and "Question 5?" in text_of(body):
+            return '{"attributes": ['
+        return oracle_reply(body)
+
+    families, _, server = augment(originals, tmp_path, broken)
+    assert reasons_of(families) == {
+        ("upgrade", "elements: unreadable reply"): 5,
+        ("degrade", "elements: unreadable reply"): 5,
+        ("upgrade", "rubric: unreadable reply"): 1,
+        ("degrade", "rubric: unreadable reply"): 1,
+    }
+    assert Counter(row["source"] for row in rows_of(families))["upgrade"] == 20
+    assert max(len(body["messages"]) for body in server.bodies) == 1 + 2 * NUM_RETRIES
+    left = families[0].left_out[0]
+    assert (left.id, left.attribute) == ("r0/upgrade/point 3", "point 3")
+    assert left.detail.endswith("There is no JSON object in it. Reply: I would rather not.")
+
+
+def test_edits_that_change_nothing_are_empty_or_fail_the_check_are_left_out(originals, tmp_path):
+    def lazy(body, before):
+        text, step = text_of(body), step_of(body)
+        if step == "edit" and "point 0" in text:
+            return json.dumps({"response": text.split("<answer>\n")[1].split("\n</answer>")[0]})
+        if step == "edit" and "point 1" in text:
+            return json.dumps({"response": " "})
+        if step == "check" and "point 2" in text:
+            return json.dumps({"reason": "The tone changed.", "verdict": "Fail"})
+        return oracle_reply(body)
+
+    families, _, _ = augment(originals[:1], tmp_path, lazy, neutrals=["none"])
+    reasons = ("the edit changes nothing", "the edit is empty", "verification: fail")
+    assert reasons_of(families) == {(source, reason): 1 for source in ("upgrade", "degrade") for reason in reasons}
+    failed = next(each for each in families[0].left_out if each.reason == "verification: fail")
+    assert (failed.detail, failed.answer) == ("The tone changed.", "Bad answer 0. [more point 2: It counts.]")
+
+
+def test_a_reply_that_was_cut_off_is_not_asked_for_again(originals, tmp_path):
+    def long_winded(body, before):
+        return completion('{"attributes": [{"name": "a', "length") if step_of(body) == "rubric" else 400
+
+    families, _, server = augment(originals, tmp_path, long_winded)
+    assert len(server.bodies) == 6
+    assert set(reasons_of(families)) == {(s, "rubric: cut off at `max_new_tokens`") for s in ("upgrade", "degrade")}
+
+
+def test_faults_of_the_server_and_the_oracle_change_no_row(originals, tmp_path):
+    kinds = [429, 500, 503, b"<html>", b'{"choices": []}', DROP, "No.", "{}", '{"attributes": 3}', None]
+
+    def stumble(body, before):
+        kind = kinds[sum(text_of(body).encode()) % len(kinds)]
+        is_first = before == 0 and len(body["messages"]) == 1
+        return kind if kind is not None and is_first else oracle_reply(body)
+
+    clean, tokens, _ = augment(originals, tmp_path / "clean", oracle_reply)
+    families, more, server = augment(originals, tmp_path / "faults", stumble)
+    assert [drop_names(row) for row in rows_of(families)] == [drop_names(row) for row in rows_of(clean)]
+    assert not reasons_of(families)
+    assert max(server.answered.values()) == 1
+    assert more.answers == sum(server.answered.values()) > tokens.answers  # bad replies were paid for, too
+
+
+def drop_names(row):
+    return {key: value for key, value in row.items() if key not in ("generator", "check")}
+
+
+def test_what_failed_is_asked_again_by_the_next_run_and_nothing_else_is(originals, tmp_path):
+    def fail_once(body, before):
+        return 400 if before == 0 and step_of(body) == "edit" else oracle_reply(body)
+
+    with ChatServer(fail_once) as server, AnswerCache(tmp_path) as cache:
+        sampler = EndpointSampler(server.url, "tiny", concurrency=4)
+        first, _ = augment_with_model(originals, sampler, cache, CromeSettings(), 4)
+        second, tokens = augment_with_model(originals, sampler, cache, CromeSettings(), 4)
+        again, _ = augment_with_model(originals, sampler, cache, CromeSettings(), 4)
+    assert set(reasons_of(first)) == {(s, "edit: error: the server answered 400") for s in ("upgrade", "degrade")}
+    assert not reasons_of(second)
+    assert rows_of(again) == rows_of(second)
+    assert max(server.answered.values()) == 1
+    assert tokens.answers == sum(server.answered.values()) == 6 * CALLS_PER_PAIR
+
+
+def test_equal_pairs_are_asked_about_once(originals, tmp_path):
+    twin = type(originals[0])(**vars(originals[0]) | {"id": "twin"})
+    families, tokens, server = augment([originals[0], twin], tmp_path, oracle_reply, neutrals=["none"])
+    assert len(server.bodies) == CALLS_PER_PAIR == tokens.answers
+    assert len(rows_of(families)) == 2 * 11
+
+
+@pytest.mark.parametrize("neutrals", [["none"], list(NEUTRAL)])
+def test_a_plan_counts_the_calls_of_a_run_in_which_all_goes_well(originals, tmp_path, neutrals):
+    settings = CromeSettings(neutrals=neutrals, max_new_tokens=100)
+    with ChatServer(oracle_reply) as server, AnswerCache(tmp_path) as cache:
+        sampler = EndpointSampler(server.url, "tiny", concurrency=4)
+        cost = plan_cost(originals, sampler, None, settings)
+        augment_with_model(originals[:2], sampler, cache, settings, 4)
+        rest = plan_cost(originals, sampler, cache, settings)
+        asked = len(server.bodies)
+        augment_with_model(originals, sampler, cache, settings, 4)
+    assert cost.num_calls == len(server.bodies)
+    assert (rest.num_known, rest.num_calls) == (asked, len(server.bodies) - asked)
+    assert cost.most_calls == (NUM_RETRIES + 1) * cost.num_calls
+    sent = sum(len(text_of(body)) for body in server.bodies) / 4
+    assert 0.9 * sent < cost.prompt_tokens < 1.6 * sent < cost.most_prompt_tokens
+    assert cost.most_reply_tokens == 100 * cost.most_calls > cost.reply_tokens
+
+
+def test_the_worst_case_is_no_more_than_the_plan_allows(originals, tmp_path):
+    def never(body, before):
+        return "x" * 400  # as long as a reply may be
+
+    settings = {"neutrals": ["paraphrase"], "max_new_tokens": 100}
+    with ChatServer(never) as server:
+        cost = plan_cost(originals, EndpointSampler(server.url, "tiny"), None, CromeSettings(**settings))
+    _, _, server = augment(originals, tmp_path, never, **settings)
+    per_pair = cost.most_prompt_tokens / 6
+    sent = sum(len(m["content"]) for body in server.bodies for m in body["messages"]) / 4 / 6
+    assert len(server.bodies) == 6 * 2 * (NUM_RETRIES + 1) < cost.most_calls
+    assert sent < per_pair
+
+
+def test_space_around_an_answer_stays_around_its_edit(originals, tmp_path):
+    spaced = [type(each)(**vars(each) | {"rejected": f" {each.rejected}\n"}) for each in originals]
+    families, _, _ = augment(spaced, tmp_path, oracle_reply, num_attributes=1)
+    row = next(row for row in rows_of(families) if row["source"] == "upgrade")
+    assert row["chosen"] == " Bad answer 0. [more point 0: It counts.]\n"
+
+
+def test_conversations_stay_conversations(tmp_path):
+    path = tmp_path / "chat.jsonl"
+    said = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Yes?"}]
+    rows = [
+        {
+            "prompt": [*said, {"role": "user", "content": f"Who {i}?"}],
+            "chosen": answer(f"A {i}"),
+            "rejected": answer("B"),
+        }
+        for i in range(2)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    families, _, server = augment(load_originals(str(path))[0], tmp_path, oracle_reply, num_attributes=1)
+    assert "user: Hi.\n\nassistant: Yes?\n\nuser: Who 0?" in text_of(server.bodies[0])
+    upgrade = next(row for row in rows_of(families) if row["source"] == "upgrade")
+    assert upgrade["prompt"] == rows[0]["prompt"]
+    assert upgrade["chosen"] == answer("B [more point 0: It counts.]")
+
+
+def answer(text):
+    return [{"role": "assistant", "content": text}]
