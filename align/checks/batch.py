@@ -110,6 +110,7 @@ def _check_pairs(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding
 
 
 BATCHES: dict[str, Callable[[Recipe, Launch, int], list[Finding]]] = {
+    "grpo": _check_generations,
     "acre": _check_generations,
     "rrpo": _check_pairs,
     "crome": _check_pairs,

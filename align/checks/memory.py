@@ -50,7 +50,7 @@ def _pairs_on_top(recipe: Recipe) -> str:
 
 
 ON_TOP: dict[str, Callable[[Recipe], str]] = {
-    "acre": _completions_on_top, "rrpo": _pairs_on_top, "crome": _pairs_on_top,
+    "grpo": _completions_on_top, "acre": _completions_on_top, "rrpo": _pairs_on_top, "crome": _pairs_on_top,
 }  # fmt: skip
 
 

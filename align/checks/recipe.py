@@ -12,6 +12,7 @@ from align.checks.memory import check_memory
 from align.checks.model import check_model
 from align.checks.pair_spans import marked_rows
 from align.checks.pairs import check_pairs, load_pairs
+from align.checks.prompts import check_prompt_data, load_prompt_data
 from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
 from align.checks.rewards import Reward, check_rewards, resolve_rewards
 from align.checks.versions import check_versions
@@ -55,6 +56,7 @@ def _check_questions(recipe: Recipe, data: Loaded, rewards: Rewards) -> list[Fin
 
 
 DATA_CHECKS: dict[str, DataChecks] = {
+    "grpo": DataChecks(load_prompt_data, check_prompt_data),
     "acre": DataChecks(load_data, _check_questions),
     "rrpo": DataChecks(
         load_pairs,

@@ -5,6 +5,7 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
+from align.configs.fields import config_fields
 from align.configs.recipe import Recipe
 from rewards.catalog import resolve_reward
 from rewards.contract import check_reward
@@ -37,7 +38,9 @@ def _resolve(recipe: Recipe, spec: str) -> Reward:
 
 
 def response_format(recipe: Recipe) -> ResponseFormat:
-    """Returns the tags of the recipe's responses."""
+    """Returns the tags of the recipe's responses; a method without tags of its own has the usual ones."""
+    if "think_tag" not in config_fields(recipe.method):
+        return ResponseFormat()
     return ResponseFormat(recipe.setting("think_tag"), recipe.setting("answer_tag"))
 
 
@@ -54,18 +57,26 @@ def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict
         row | {name: values[i] for name, values in answers.items()} if recipe.method == "acre" else row
         for i, row in enumerate(samples)
     ]
-    if not isinstance(samples[0]["prompt"], str):
-        completions = [[{"role": "assistant", "content": text}] for text in completions]  # type: ignore[misc]
-    findings = _check_second_pass(recipe, rewards)
+    return _check_second_pass(recipe, rewards) + check_calls(recipe, rewards, columns, completions)
+
+
+def check_calls(
+    recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]], responses: Sequence[str]
+) -> list[Finding]:
+    """Calls every reward function as TRL does on one response per row; of reward models only the files are read."""
+    conversational = not isinstance(rows[0]["prompt"], str)
+    completions: list[Any] = list(responses)
+    if conversational:
+        completions = [[{"role": "assistant", "content": text}] for text in responses]
+    findings: list[Finding] = []
     for spec, reward in zip(recipe.reward_funcs, rewards, strict=True):
         if isinstance(reward, str):
-            conversational = not isinstance(samples[0]["prompt"], str)
             findings += check_reward_model(spec, reward, conversational=conversational)
             continue
-        problems = check_reward(reward, columns, completions)
+        problems = check_reward(reward, rows, completions)
         findings += [Finding("error", "rewards", f"{spec}: {problem}") for problem in problems]
         if not problems:
-            findings.append(Finding("ok", "rewards", f"{spec} answers {len(columns)} sample calls."))
+            findings.append(Finding("ok", "rewards", f"{spec} answers {len(rows)} sample calls."))
     return findings
 
 

@@ -13,11 +13,8 @@ BASE_CHAIN = (
     ("trl", "trainer/base_config.py", "_BaseConfig"),
     ("transformers", "training_args.py", "TrainingArguments"),
 )
-ACRE_CHAIN = (
-    ("align", "configs/acre.py", "ACREConfig"),
-    ("trl", "trainer/grpo_config.py", "GRPOConfig"),
-    *BASE_CHAIN,
-)
+GRPO_CHAIN = (("trl", "trainer/grpo_config.py", "GRPOConfig"), *BASE_CHAIN)
+ACRE_CHAIN = (("align", "configs/acre.py", "ACREConfig"), *GRPO_CHAIN)
 RRPO_CHAIN = (
     ("align", "configs/rrpo.py", "RRPOConfig"),
     ("trl", "trainer/dpo_config.py", "DPOConfig"),
@@ -47,6 +44,7 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
+    "grpo": Method(GRPO_CHAIN, DatasetConfig, has_rewards=True),
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
     "crome": Method(CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome),

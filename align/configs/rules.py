@@ -39,21 +39,23 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     "optim": OPTIMIZERS,
 }
 # By method, since the same name means different things in TRL: `loss_type` of GRPO and of DPO share no value.
+GRPO_CHOICES: dict[str, tuple[str, ...]] = {  # TRL 1.16, `GRPOConfig`
+    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    "scale_rewards": ("group", "batch", "none"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "importance_sampling_level": ("token", "sequence"),
+    "vllm_mode": ("colocate", "server"),
+    "vllm_model_impl": ("vllm", "transformers"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+} | TRAINING_CHOICES
 CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "grpo": GRPO_CHOICES,
     "acre": {
         "second_pass": ("auto", "forward", "vllm", "off"),
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
-        # TRL 1.16, `GRPOConfig`
-        "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-        "scale_rewards": ("group", "batch", "none"),
-        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
-        "importance_sampling_level": ("token", "sequence"),
-        "vllm_mode": ("colocate", "server"),
-        "vllm_model_impl": ("vllm", "transformers"),
-        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
     }
-    | TRAINING_CHOICES,
+    | GRPO_CHOICES,
     "rrpo": {
         "kl_placement": ("loss", "margin"),
         "spans": ("differing", "whole"),
@@ -100,21 +102,20 @@ TRAINING_RANGES: dict[str, Range] = {
     "gradient_accumulation_steps": Range(1),
     "max_grad_norm": Range(0.0),
 }
+GRPO_RANGES: dict[str, Range] = {
+    "num_generations": Range(2),  # a group of one has no baseline
+    "max_completion_length": Range(1),
+    "num_iterations": Range(1),
+    "temperature": Range(0.0, open_low=True),
+    "top_p": Range(0.0, 1.0, open_low=True),
+    "top_k": Range(0),
+    "beta": Range(0.0),
+    "epsilon": Range(0.0),
+    "vllm_gpu_memory_utilization": Range(0.0, 1.0, open_low=True),
+} | TRAINING_RANGES
 RANGES: dict[str, dict[str, Range]] = {
-    "acre": {
-        "num_generations": Range(2),  # a group of one has no baseline
-        "max_completion_length": Range(1),
-        "num_iterations": Range(1),
-        "temperature": Range(0.0, open_low=True),
-        "top_p": Range(0.0, 1.0, open_low=True),
-        "top_k": Range(0),
-        "beta": Range(0.0),
-        "epsilon": Range(0.0),
-        "vllm_gpu_memory_utilization": Range(0.0, 1.0, open_low=True),
-        "num_shuffles": Range(1),
-        "second_pass_batch_size": Range(1),
-    }
-    | TRAINING_RANGES,
+    "grpo": GRPO_RANGES,
+    "acre": {"num_shuffles": Range(1), "second_pass_batch_size": Range(1)} | GRPO_RANGES,
     "rrpo": {
         "beta": Range(0.0, open_low=True),  # without it no preference is learnt
         "kl_coef": Range(0.0),

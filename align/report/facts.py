@@ -42,7 +42,7 @@ _REWARD_PAIRS = {
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }
-_FACTS = {"acre": _ROLLOUTS, "rrpo": _PAIRS, "crome": _REWARD_PAIRS}
+_FACTS = {"grpo": _ROLLOUTS, "acre": _ROLLOUTS, "rrpo": _PAIRS, "crome": _REWARD_PAIRS}
 _END = {"use_peft": "LoRA", "seed": "Seed"}
 
 

@@ -48,12 +48,20 @@ _REWARDS_DO_NOT_SHOW = (
     "that the model judges what its pairs are not about, and that a policy trained on its rewards gets better: it "
     "finds what a reward model overlooks. Only differences between the rewards of answers to one prompt mean something"
 )
+_ROLLOUT_SETTINGS = ("learning_rate", "num_generations", "beta", "temperature", "loss_type", "scale_rewards", "seed")
 CARDS = {
+    "grpo": Card(
+        "GRPO",
+        "2402.03300",
+        "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
+        _ROLLOUT_SETTINGS,
+        "that what the rewards pay for is what was meant, and anything on prompts unlike those of the data",
+    ),
     "acre": Card(
         "ACRE",
         "2510.10104",
         "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
-        ("learning_rate", "num_generations", "beta", "temperature", "loss_type", "scale_rewards", "seed"),
+        _ROLLOUT_SETTINGS,
         "accuracy on other tasks, and answers outside multiple choice",
     ),
     "rrpo": Card(

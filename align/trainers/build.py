@@ -6,14 +6,17 @@ from typing import Any
 import torch
 from datasets import Dataset, Image
 from transformers import AutoTokenizer, Trainer
+from trl import GRPOConfig, GRPOTrainer
 
 from align.checks.data import Loaded
 from align.checks.pairs import LoadedPairs
+from align.checks.prompts import LoadedPrompts
 from align.checks.rewards import Reward
 from align.configs.acre import ACREConfig
 from align.configs.crome import CromeConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo import RRPOConfig
+from align.generation.vllm_engine import cpu_rollouts
 from align.trainers.acre import ACRETrainer
 from align.trainers.crome import CromeTrainer
 from align.trainers.rrpo import RRPOTrainer
@@ -21,9 +24,26 @@ from align.trainers.rrpo import RRPOTrainer
 Rewards = list[Reward]
 
 
-def build_trainer(recipe: Recipe, data: Loaded | LoadedPairs, rewards: Rewards) -> Trainer:
+def build_trainer(recipe: Recipe, data: Loaded | LoadedPairs | LoadedPrompts, rewards: Rewards) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     return BUILDERS[recipe.method](recipe, data, rewards)
+
+
+def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GRPOTrainer:
+    """Builds TRL's GRPO as it is; TRL loads the model and its tokenizer from the recipe's path."""
+    settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
+    config = GRPOConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)})
+    tokenizers: Any = [_reward_tokenizer(reward) for reward in rewards]  # None stays TRL's choice
+    with cpu_rollouts(config):
+        return GRPOTrainer(
+            model=recipe.model.model_name_or_path,
+            reward_funcs=rewards,
+            reward_processing_classes=tokenizers,
+            args=config,
+            train_dataset=_dataset(data.rows),
+            eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
+            peft_config=_peft_config(recipe),
+        )
 
 
 def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
@@ -67,6 +87,7 @@ def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> Cro
 
 
 BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {
+    "grpo": build_grpo,
     "acre": build_acre,
     "rrpo": build_rrpo,
     "crome": build_crome,

@@ -1,0 +1,53 @@
+"""The recipe's prompts for GRPO: read, validated row by row, and put to the rewards."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from align.checks.data import check_counts, fingerprints
+from align.checks.finding import Finding
+from align.checks.lengths import check_lengths
+from align.checks.rewards import SAMPLES, Reward, check_calls
+from align.configs.recipe import Recipe
+from align.data.problems import DataReport
+from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
+
+RESPONSES = ("It depends on what you need.", "Yes", "<think>two</think><answer>2</answer>", "")
+
+
+class LoadedPrompts(NamedTuple):
+    """Prompts and the rows a trainer reads."""
+
+    prompts: list[PromptRow]
+    report: DataReport
+    rows: list[dict[str, Any]]
+    eval_rows: list[dict[str, Any]]
+    fingerprints: dict[str, str]  # SHA-256 of each local file
+
+
+def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
+    """Reads the prompts of a recipe.
+
+    Raises:
+        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+    """
+    data = recipe.dataset
+    prompts, report = load_prompts(data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows)
+    evaluation: list[PromptRow] = []
+    if data.eval_path is not None:
+        evaluation, _ = load_prompts(data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows)
+    return LoadedPrompts(prompts, report, prompts_to_rows(prompts), prompts_to_rows(evaluation), fingerprints(data))
+
+
+def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Reward]) -> list[Finding]:
+    """Counts prompts, calls every reward on responses of several kinds to the first of them, and measures lengths."""
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
+    if len(forms) > 1:
+        text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."
+        return [*findings, Finding("error", "data", text)]
+    if not rewards:
+        text = "`reward_funcs` names no reward, and GRPO learns from nothing else. Name at least one."
+        return [*findings, Finding("error", "rewards", text)]
+    samples = [row for row in data.rows[:SAMPLES] for _ in RESPONSES]
+    findings += check_calls(recipe, rewards, samples, list(RESPONSES) * (len(samples) // len(RESPONSES)))
+    return findings + check_lengths(recipe, data.rows)

@@ -1,0 +1,86 @@
+"""Prompts for a policy, with whatever columns the rewards read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.conversations import Message, check_prompt
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import load_rows, name_row
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+
+# What TRL hands to a reward beside the columns of the data; a column of the same name would be lost or crash the call.
+TAKEN = ("prompts", "completion", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One row that passed every check.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        prompt: A text, or messages that end with the user's.
+        columns: Every other column, for the rewards.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    prompt: str | list[Message]
+    columns: Mapping[str, Any]
+    row: int
+
+
+def load_prompts(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[PromptRow], DataReport]:
+    """Loads prompts and checks every row; a row needs `prompt`, and `id` (default: file name and row) may be there.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(content: Row, raw: RawRow) -> PromptRow:
+        prompt, columns = check_prompt_row(content)
+        return PromptRow(check_label("id", content.get("id")) or name_row(raw.row, file), prompt, columns, raw.row)
+
+    rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return rows, report
+
+
+def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], dict[str, Any]]:
+    """Checks a row and takes it apart into its prompt and its other columns.
+
+    Raises:
+        BadRow: If the prompt is missing or does not end with the user, or a column has the name of one of TRL's.
+    """
+    prompt = check_prompt(content.get("prompt"))
+    if not isinstance(prompt, str) and prompt[-1]["role"] != "user":
+        remedy = "The model answers the last message: end with the user's."
+        raise BadRow("prompt", prompt[-1], "the last message is not the user's", remedy)
+    for name in TAKEN:
+        if name in content:
+            raise BadRow(name, content[name], "TRL gives rewards a column of this name", "Rename the column.")
+    return prompt, {name: value for name, value in content.items() if name not in ("id", "prompt")}
+
+
+def prompts_to_rows(prompts: list[PromptRow]) -> list[dict[str, Any]]:
+    """Makes the rows that a trainer reads; every row has every column, None where it had none."""
+    names = dict.fromkeys(name for prompt in prompts for name in prompt.columns)
+    return [
+        {"id": prompt.id, "prompt": prompt.prompt} | {name: prompt.columns.get(name) for name in names}
+        for prompt in prompts
+    ]

@@ -1,0 +1,67 @@
+import json
+import shutil
+
+import pytest
+import yaml
+
+from align.checks.launch import Launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+from align.errors import RecipeError
+
+PROMPTS = [{"id": f"p{i}", "prompt": f"say {i}", "gold": str(i)} for i in range(8)]
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model_folder):
+    def write(rows=PROMPTS, **changes):
+        (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        shutil.copytree(tiny_model_folder, tmp_path / "model", dirs_exist_ok=True)
+        (tmp_path / "own.py").write_text(
+            "def says(completions, gold, **kwargs):\n"
+            "    return [float(g in str(c)) for c, g in zip(completions, gold, strict=True)]\n"
+        )
+        content = {
+            "method": "grpo", "model_name_or_path": "./model", "output_dir": str(tmp_path / "run"),
+            "dataset": {"path": "./train.jsonl"}, "reward_funcs": ["own.py:says"], "num_generations": 4,
+            "per_device_train_batch_size": 8, "max_completion_length": 8, "max_steps": 2, "use_cpu": True,
+            "bf16": False,
+        }  # fmt: skip
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(content | changes))
+        return path
+
+    return write
+
+
+def findings(path):
+    return {(f.check, f.level): f.text for f in check_recipe(load_recipe(path), Launch()).findings}
+
+
+def test_prompts_and_rewards_are_checked_before_anything_is_loaded(recipe):
+    found = findings(recipe())
+    assert "8 read, 8 kept" in found["data", "ok"]
+    assert found["rewards", "ok"] == "own.py:says answers 16 sample calls."
+    assert "asks 2 questions 4 times" in found["batch", "ok"]
+    assert "Prompts take" in found["lengths", "ok"]
+    assert not [level for _, level in found if level == "error"]
+
+
+def test_a_reward_that_needs_a_column_the_data_lacks_is_an_error(recipe):
+    found = findings(recipe([{"prompt": "say 1"}] + [{"prompt": f"say {i}"} for i in range(8)]))
+    assert "gold" in found["rewards", "error"]
+
+
+def test_grpo_without_a_reward_is_refused(recipe):
+    with pytest.raises(RecipeError, match="reward_funcs"):
+        load_recipe(recipe(reward_funcs=[]))
+
+
+def test_texts_and_messages_in_one_file_are_refused(recipe):
+    rows = [*PROMPTS, {"prompt": [{"role": "user", "content": "say 9"}], "gold": "9"}]
+    assert "in one" in findings(recipe(rows))["data", "error"]
+
+
+def test_settings_of_another_method_are_unknown(recipe):
+    with pytest.raises(RecipeError, match="second_pass"):
+        load_recipe(recipe(second_pass="off"))
