@@ -3,9 +3,10 @@
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_rrpo.py --model models/smollm2-135m --tokens 512 1024 --rounds 5 --json bench.json
 
-A batch is two pairs; a quarter of each sequence is the prompt, and one response token in ten is marked. Time is one
-forward and backward pass, of both arms in turn in one process; reported is the median of the ratios. Memory is the
-peak above both loaded models of such a pass, gradients included, of each arm in a process of its own.
+A batch is two pairs; a quarter of each sequence is the prompt, and one response token in ten is marked. Time is that
+of one forward and backward pass, of both arms in turn in one process; reported is the median of the ratios. It is
+counted in seconds of the CPU, which other work on the machine hardly changes. Memory is the peak above both loaded
+models of such a pass, gradients included, of each arm in a process of its own.
 """
 
 import argparse
@@ -76,13 +77,13 @@ def make_batch(num_tokens: int, vocabulary: int, number: int) -> dict[str, torch
 
 
 def run_pass(trainer: DPOTrainer, batch: dict[str, torch.Tensor]) -> float:
-    """Runs one forward and backward pass and returns its seconds."""
+    """Runs one forward and backward pass and returns its seconds of the CPU."""
     inputs = {name: value for name, value in batch.items() if name != "span_mask" or isinstance(trainer, RRPOTrainer)}
     trainer.model.train()
     trainer.model.zero_grad()
-    started = time.perf_counter()
+    started = time.process_time()
     trainer.compute_loss(trainer.model, inputs).backward()
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def resident(field: str) -> float:
@@ -146,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peak_of", choices=ARMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
