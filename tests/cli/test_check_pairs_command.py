@@ -150,7 +150,7 @@ def refuses(path, command, words):
 
 
 BAD_SETTINGS = {
-    "setting of acre": ({"num_generations": 4}, ["`num_generations`", "It is a setting of acre."]),
+    "setting of acre": ({"num_generations": 4}, ["`num_generations`", "It is a setting of grpo, acre."]),
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "Remove the key"]),
     "replaced setting": ({"precompute_ref_log_probs": True}, ["`precompute_ref_log_probs`", "LoRA"]),
     "misspelt choice": ({"on_missing_spans": "wholle"}, ["Did you mean 'whole'?"]),

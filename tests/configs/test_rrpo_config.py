@@ -72,10 +72,10 @@ REFUSED = {
     "misspelt loss": ({"loss_type": ["sigmoyd"]}, ["`loss_type`", "'sigmoyd'", "Did you mean 'sigmoid'?"]),
     "loss of another method": ({"loss_type": "grpo"}, ["`loss_type` must be one of sigmoid", "'grpo'"]),
     "loss that is a number": ({"loss_type": 3}, ["`loss_type`", "got 3"]),
-    "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "(acre)", "Remove the key"]),
+    "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "(grpo, acre)", "Remove the key"]),
     "reward settings": ({"reward_kwargs": {}}, ["`reward_kwargs`", "Remove the key"]),
     "reward weights": ({"reward_weights": [1.0]}, ["`reward_weights`", "Remove the key"]),
-    "setting of another method": ({"num_generations": 4}, ["`num_generations`", "It is a setting of acre."]),
+    "setting of another method": ({"num_generations": 4}, ["`num_generations`", "It is a setting of grpo, acre."]),
     "misspelt key": ({"kl_coeff": 0.1}, ["`kl_coeff`", "Did you mean 'kl_coef'?"]),
     "data key of another method": (
         {"dataset": {"path": "x", "prompt_template": "{question}{options}"}},
