@@ -1,0 +1,144 @@
+"""Time of a training step of Crome against TRL's `RewardTrainer` on the same pairs of the same model.
+
+    python scripts/make_smollm2.py --out models/smollm2-135m
+    python scripts/bench_crome.py --model models/smollm2-135m --check_bars --json bench.json
+
+A step collates pairs of the recipe, among them ties and several sources, and runs forward and backward with all that
+is logged; TRL takes every pair to have an order. The optimizer's part is the same for both and left out. Both trainers
+are in one process and take turns on the same pairs; reported is the median of the ratios. Without the folder of the
+model, a random one of some million weights takes its place.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, PrinterCallback
+from transformers.utils import logging
+from trl import RewardConfig, RewardTrainer
+
+from align.configs.crome import CromeConfig
+from align.runs.versions import installed_versions
+from align.trainers.crome import CromeTrainer
+
+LAB = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab"
+ARMS = ("trl", "crome")
+TIME_BAR = 1.05
+COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
+
+
+def load_model(folder: Path) -> tuple[Any, Any, str]:
+    """Loads a model with a new head and its tokenizer; makes a random one if there is no such folder."""
+    torch.manual_seed(0)
+    if folder.is_dir():
+        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=1, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(folder), str(folder)
+    tokenizer = AutoTokenizer.from_pretrained(LAB / "model")
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=768,
+        num_hidden_layers=6,
+        num_attention_heads=4,
+        num_labels=1,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return AutoModelForSequenceClassification.from_config(config), tokenizer, "random"
+
+
+def make_trainer(arm: str, model: Any, tokenizer: Any, rows: list[dict[str, Any]], num_pairs: int) -> RewardTrainer:
+    """Builds one arm on the shared model, and takes one step to warm up."""
+    settings: dict[str, Any] = {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": 1,
+        "per_device_train_batch_size": num_pairs,
+        "learning_rate": 0.0,  # both arms go on with the same weights
+        "gradient_checkpointing": False,
+        "max_length": None,
+        "bf16": False,
+        "use_cpu": True,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    }
+    trainer_class, config = (RewardTrainer, RewardConfig) if arm == "trl" else (CromeTrainer, CromeConfig)
+    data = Dataset.from_list(rows)
+    trainer = trainer_class(model, args=config(**settings), train_dataset=data, processing_class=tokenizer)
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return trainer
+
+
+def run_step(trainer: RewardTrainer, numbers: list[int]) -> float:
+    """Takes one step on the rows with these numbers and returns its seconds."""
+    rows = [trainer.train_dataset[number] for number in numbers]
+    trainer.model.zero_grad()
+    started = time.perf_counter()
+    trainer.training_step(trainer.model, trainer.data_collator(rows))
+    return time.perf_counter() - started
+
+
+def compare(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Times both arms in turn and prints what came out."""
+    model, tokenizer, name = load_model(arguments.model)
+    size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    lines = (LAB / "augmented.jsonl").read_text(encoding="utf-8").splitlines()[: arguments.pairs * arguments.rounds]
+    rows = [{column: json.loads(line)[column] for column in COLUMNS} for line in lines]
+    trainers = {arm: make_trainer(arm, model, tokenizer, rows, arguments.pairs) for arm in ARMS}
+    print(f"{name} model of {size:.1f} M weights, {arguments.pairs} pairs a step, {arguments.rounds} rounds")
+    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for number in range(arguments.rounds):
+        numbers = list(range(number * arguments.pairs, (number + 1) * arguments.pairs))
+        for arm in ARMS if number % 2 else reversed(ARMS):
+            seconds[arm].append(run_step(trainers[arm], numbers))
+    ratios = [ours / theirs for ours, theirs in zip(seconds["crome"], seconds["trl"], strict=True)]
+    quartiles = statistics.quantiles(ratios, n=4)
+    for arm in ARMS:
+        print(f"{arm:5s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
+    print(f"ratio {statistics.median(ratios):.3f} (quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})")
+    return {
+        "model": name,
+        "million_weights": size,
+        "ties": sum(row["tie"] for row in rows),
+        "seconds": seconds,
+        "time_ratio": statistics.median(ratios),
+        "time_ratio_quartiles": quartiles,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the benchmark; returns 1 if the bar was to be checked and is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=Path("models/smollm2-135m"))
+    parser.add_argument("--pairs", type=int, default=4, help="of a step")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 if the ratio is above {TIME_BAR}")
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    disable_progress_bars()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    record = compare(arguments)
+    held = record["time_ratio"] <= TIME_BAR
+    print(f"{'held' if held else 'MISSED'}: median ratio <= {TIME_BAR}")
+    if arguments.json:
+        about = {"pairs": arguments.pairs, "rounds": arguments.rounds, "threads": arguments.threads}
+        arguments.json.write_text(json.dumps(installed_versions() | about | record, indent=1) + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not held)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""Measures what Crome does to a reward model that can lean on decoration, over seeds and against honest controls.
+
+    python scripts/lab_crome.py --seeds 5 --check_bars --json lab_crome.json
+    python scripts/lab_crome.py --sweep --seeds 3
+
+In 85 % of the 1,500 preference pairs of the small world (`crome_world.py`) the better answer is the decorated one.
+Every arm starts from the recipe's tiny language model, takes the same number of steps of 32 pairs and is measured on
+new questions. The arms:
+
+    bt             the preference pairs, Bradley-Terry
+    bt-4x          four times as many preference pairs
+    rrm            and RRM's pairs: answers against foreign ones, and ties of foreign ones (arXiv 2409.13156)
+    rrm+filter     of RRM's pairs only those of which the model of `bt` is not sure, as in its paper (by `--arms`)
+    causal         and upgrades of rejected and degrades of chosen answers by the rules of the world, without ties
+    neutrals       and ties under the question of another pair, without edits
+    crome          and both
+    crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
+    crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
+
+Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
+(`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
+the true quality, 0 to 3, of the best of 32 answers by reward (`best of 32`). Intervals are Student's t over seeds
+(95 %), those of differences over pairs with the same seed. `--sweep` tries weights of the tie loss and numbers of
+steps. Everything was chosen on seeds from 100 on.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+import torch
+from crome_measure import BARS, METRICS, HeldOut, Runs, difference, margins, mean, measure
+from crome_pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
+from crome_world import LeakyRules, Rules
+from datasets import Dataset, disable_progress_bars
+from rich.console import Console
+from rich.table import Table
+from scipy.special import expit
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, set_seed
+from transformers.utils import logging
+
+from align.configs.crome import CromeConfig
+from align.data.confidence import keep_unsure
+from align.evaluation.metrics import Estimate
+from align.evaluation.reward_model import RewardModel
+from align.runs.versions import installed_versions
+from align.trainers.crome import CromeTrainer
+
+MODEL = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab/model"
+NUM_PAIRS, MORE = 1500, 4
+TAU = 0.2
+COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
+SETTINGS: dict[str, Any] = {
+    "max_steps": 1000,
+    "per_device_train_batch_size": 32,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+    "max_length": None,
+    "bf16": False,
+    "use_cpu": True,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+}
+ARMS = ("bt", "bt-4x", "rrm", "causal", "neutrals", "crome", "crome+filter", "crome-leaky")
+EXTRA_ARMS = ("rrm+filter",)
+STEPS, TIE_COEFS = (280, 560, 2000), (0.0, 0.3, 3.0)
+SWEEP: dict[str, tuple[str, dict[str, Any]]] = {"bt": ("bt", {}), "crome": ("crome", {})}
+SWEEP |= {f"{arm}, {steps} steps": (arm, {"max_steps": steps}) for arm in ("bt", "crome") for steps in STEPS}
+SWEEP |= {f"crome, tie_coef {coef}": ("crome", {"tie_coef": coef}) for coef in TIE_COEFS}
+
+
+class Data(NamedTuple):
+    """What the arms of a seed are trained and measured on."""
+
+    seed: int
+    pairs: dict[str, list[Row]]  # per arm that does not filter
+    held_out: HeldOut
+
+
+def make_data(seed: int) -> Data:
+    """Makes the pairs of every arm; an arm that adds pairs adds them to the same preferences."""
+    many = preference_rows(seed, MORE * NUM_PAIRS)
+    few = many[:NUM_PAIRS]
+
+    def with_ties(causal: list[Row]) -> list[Row]:
+        rows = few + causal
+        return rows + neutral_rows(rows, few, len(few), random.Random(f"ties {seed}"))
+
+    causal = causal_rows(few, Rules())
+    pairs = {
+        "bt": few,
+        "bt-4x": many,
+        "rrm": few + rrm_rows(few, random.Random(f"rrm {seed}")),
+        "causal": few + causal,
+        "neutrals": with_ties([]),
+        "crome": with_ties(causal),
+        "crome-leaky": with_ties(causal_rows(few, LeakyRules())),
+    }
+    return Data(seed, pairs, HeldOut.draw(seed))
+
+
+def filter_rows(rows: list[Row], base: RewardModel) -> list[Row]:
+    """Keeps the preferences, and of the pairs that were made those of which the base model is not sure."""
+    made = rows[NUM_PAIRS:]
+    kept = keep_unsure(expit(margins(base, made)), [row["tie"] for row in made], TAU)
+    return rows[:NUM_PAIRS] + [row for row, keep in zip(made, kept, strict=True) if keep]
+
+
+def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
+    """Trains a reward model without leaving a run folder."""
+    set_seed(seed)  # also the head's
+    model = AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=1, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = CromeTrainer(
+            model,
+            args=CromeConfig(output_dir=folder, seed=seed, **SETTINGS | overrides),
+            train_dataset=Dataset.from_list([{name: row[name] for name in COLUMNS} for row in rows]),
+            processing_class=tokenizer,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return RewardModel(model, tokenizer, batch_size=256)
+
+
+def run_arms(arms: dict[str, tuple[str, dict[str, Any]]], seeds: range, overrides: dict[str, Any]) -> Runs:
+    """Runs every arm, a kind of pairs with settings of its own, with every seed and prints each result."""
+    runs: Runs = {name: [] for name in arms}
+    for seed in seeds:
+        data, base = make_data(seed), None
+        for name, (arm, own) in arms.items():
+            started = time.perf_counter()
+            rows = data.pairs[arm.removesuffix("+filter")]
+            if arm.endswith("+filter"):
+                base = base or train(data.pairs["bt"], seed, overrides)
+                rows = filter_rows(rows, base)
+            model = train(rows, seed, overrides | own)
+            base = model if name == "bt" else base
+            metrics = measure(model, data.held_out) | {"pairs": len(rows)}
+            runs[name].append(metrics)
+            shown = ", ".join(f"{label} {metrics[key]:.3f}" for key, label in METRICS.items())
+            print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    return runs
+
+
+def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
+    """Prints one line per arm."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for label in ("pairs", *METRICS.values()):
+        table.add_column(label, justify="right")
+    for arm, estimates in rows.items():
+        table.add_row(arm, pairs[arm], *(cell(estimates[name]) for name in METRICS))
+    Console(width=150).print(table)
+
+
+def cell(estimate: Estimate) -> str:
+    """Writes an estimate and its interval with three decimals; one seed has no interval."""
+    interval = "" if estimate.n < 2 else f" [{estimate.low:z.3f}, {estimate.high:z.3f}]"
+    return f"{estimate.value:z.3f}{interval}"
+
+
+def report(runs: Runs, baseline: str = "bt") -> None:
+    """Prints means, and differences to the baseline if it is among the arms."""
+    seeds = len(next(iter(runs.values())))
+    pairs = {arm: f"{mean(runs, arm, 'pairs').value:,.0f}" for arm in runs}
+    means = {arm: {name: mean(runs, arm, name) for name in METRICS} for arm in runs}
+    show(f"On new questions, mean over {seeds} seeds", means, pairs)
+    possible = mean(runs, next(iter(runs)), "best_possible")
+    print(f"The best of the answers has a quality of {cell(possible)}.\n")
+    if baseline in runs:
+        others = [arm for arm in runs if arm != baseline]
+        gains = {arm: {name: difference(runs, arm, baseline, name) for name in METRICS} for arm in others}
+        show(f"Difference to {baseline}", gains, pairs)
+
+
+def check_bars(runs: Runs) -> dict[str, bool]:
+    """Prints each promise with the number that was found, and a verdict."""
+    bars = {}
+    for bar in BARS:
+        held, text = bar.check(runs)
+        bars[text] = held
+        print(f"{'held' if held else 'MISSED'}: {text}")
+    print(f"Verdict: {sum(bars.values())} of {len(bars)} bars are held.")
+    return bars
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds; returns 1 if bars were to be checked and one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0, help="100 for seeds on which settings were chosen")
+    parser.add_argument("--arms", nargs="+", choices=(*ARMS, *EXTRA_ARMS), default=list(ARMS))
+    parser.add_argument("--sweep", action="store_true", help="numbers of steps and weights of the tie loss instead")
+    parser.add_argument("--max_steps", type=int, default=SETTINGS["max_steps"])
+    parser.add_argument("--learning_rate", type=float, default=SETTINGS["learning_rate"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    arguments = parser.parse_args(argv)
+    compared = {arm for bar in BARS for arm in (bar.arm, bar.baseline)}
+    if arguments.check_bars and (arguments.sweep or not compared <= set(arguments.arms)):
+        parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --sweep and --arms.")
+    torch.set_num_threads(arguments.threads)
+    disable_progress_bars()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
+    main_arms = {arm: (arm, {}) for arm in arguments.arms}
+    runs = run_arms(
+        {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP if arguments.sweep else main_arms, seeds, overrides
+    )
+    report(runs)
+    bars = check_bars(runs) if compared <= set(runs) else {}
+    if arguments.json:
+        about = {"versions": installed_versions(), "seeds": list(seeds), "settings": SETTINGS | overrides}
+        record = about | {"threads": arguments.threads, "runs": runs, "bars": bars}
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not all(bars.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
