@@ -1,0 +1,30 @@
+"""DeconfoundLM: from an observed outcome to a reward without the effect of known confounders (arXiv 2506.00152)."""
+
+from rewards.correction.chunks import TableChunk
+from rewards.correction.correction import Correction, CorrectionWarning
+from rewards.correction.corrector import Corrector
+from rewards.correction.double_ml import DoubleML
+from rewards.correction.fixed_effects import FixedEffects
+from rewards.correction.instrumental import InstrumentalVariables
+from rewards.correction.naive import NaiveResidual, NoCorrection
+
+ESTIMATORS: dict[str, type[Corrector]] = {
+    "iv": InstrumentalVariables,
+    "dml": DoubleML,
+    "fixed_effects": FixedEffects,
+    "ols": NaiveResidual,
+    "none": NoCorrection,
+}
+
+__all__ = [
+    "ESTIMATORS",
+    "Correction",
+    "CorrectionWarning",
+    "Corrector",
+    "DoubleML",
+    "FixedEffects",
+    "InstrumentalVariables",
+    "NaiveResidual",
+    "NoCorrection",
+    "TableChunk",
+]

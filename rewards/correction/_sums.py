@@ -1,0 +1,160 @@
+"""Least squares and two-stage least squares from sums over rows, for tables that a library cannot hold.
+
+Two passes over the rows: the first sums cross products, the second sums squared scores. The numbers are those of
+statsmodels (`OLS`, HC1 or clustered) and linearmodels (`IV2SLS`, robust or clustered, debiased); the tests compare
+them to 1e-8.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rewards.correction._moments import Array, Layout, Moments, Read, collect, partial_out
+
+MERGE_PARTS = 16  # chunks whose cluster sums are kept apart, so that memory grows with clusters and not with rows
+
+
+class FirstStage(NamedTuple):
+    """One endogenous column's first stage: robust Wald statistic over the number of instruments, and partial R²."""
+
+    f_statistic: float
+    partial_r2: float
+
+
+class Sums(NamedTuple):
+    """What both passes give, in the columns' own units.
+
+    Attributes:
+        moments: Of the outcome and all columns.
+        coefficients: `(P,)` of the exogenous and endogenous columns.
+        covariance: `(P, P)` robust to unequal variances, or clustered.
+        num_clusters: Distinct clusters, None without.
+        first_stages: One per endogenous column.
+        overidentification: Wooldridge's robust score statistic, None if there are as many instruments as columns.
+    """
+
+    moments: Moments
+    coefficients: Array
+    covariance: Array
+    num_clusters: int | None
+    first_stages: list[FirstStage]
+    overidentification: float | None
+
+
+def estimate(read: Read, layout: Layout, moments: Moments | None = None, absorbed: int = 1) -> Sums:
+    """Estimates by two-stage least squares, or least squares if there is no endogenous column.
+
+    Args:
+        read: Gives the rows; called twice, or once with `moments`.
+        layout: What the columns are. An intercept is always there.
+        moments: Of the same rows, if they were collected before.
+        absorbed: Degrees of freedom besides the columns: 1 for the intercept.
+    """
+    moments = moments or collect(read)
+    stage, cross, scale = layout.first_stage, moments.cross, moments.scale
+    project = np.linalg.solve(cross[np.ix_(stage, stage)], cross[stage, layout.regressors])  # Q'Q^-1 Q'W
+    bread = np.linalg.inv(project.T @ cross[stage, layout.regressors])
+    slopes = bread @ project.T @ cross[stage, 0]
+    scores = _Scores(layout, moments, slopes, project)
+    for rows in read():
+        scores.add((rows.values - moments.means) / scale, rows.clusters)
+    unit = scale[0] / scale[layout.regressors]
+    correction = _correction(moments.num_rows, len(slopes) + absorbed, scores.second.num_clusters)
+    covariance = bread @ scores.second.meat() @ bread * correction * np.outer(unit, unit)
+    return Sums(
+        moments, slopes * unit, covariance, scores.second.num_clusters, scores.first_stages(), scores.overidentified()
+    )
+
+
+class _Meat:
+    """Sums the outer products of score rows, or of their sums within clusters."""
+
+    def __init__(self, width: int) -> None:
+        self._sum = np.zeros((width, width))
+        self._parts: list[tuple[Array, Array]] = []  # labels `(G,)` and sums `(G, width)`, a label once per part
+
+    @property
+    def num_clusters(self) -> int | None:
+        self._merge()
+        return len(self._parts[0][0]) if self._parts else None
+
+    def add(self, scores: Array, grouping: tuple[Array, Array] | None) -> None:
+        if grouping is None:
+            self._sum += scores.T @ scores
+            return
+        labels, codes = grouping
+        self._parts.append((labels, _sum_within(scores, codes, len(labels))))
+        if len(self._parts) > MERGE_PARTS:
+            self._merge()
+
+    def meat(self) -> Array:
+        self._merge()
+        return np.asarray(self._parts[0][1].T @ self._parts[0][1]) if self._parts else self._sum
+
+    def _merge(self) -> None:
+        if len(self._parts) > 1:
+            labels, codes = np.unique(np.concatenate([part[0] for part in self._parts]), return_inverse=True)
+            sums = _sum_within(np.concatenate([part[1] for part in self._parts]), codes, len(labels))
+            self._parts = [(labels, sums)]
+
+
+def _sum_within(scores: Array, codes: Array, count: int) -> Array:
+    return np.stack([np.bincount(codes, weights=column, minlength=count) for column in scores.T], axis=1)
+
+
+class _Scores:
+    """Sums what the second pass needs: scores of both stages, and Wooldridge's test functions."""
+
+    def __init__(self, layout: Layout, moments: Moments, slopes: Array, project: Array) -> None:
+        self.layout, self.moments, self.slopes, self.project = layout, moments, slopes, project
+        self.second = _Meat(len(slopes))
+        cross, stage = moments.cross, layout.first_stage
+        self.endogenous = slice(1 + layout.exogenous, 1 + layout.exogenous + layout.endogenous)
+        self.first = [_Meat(len(stage)) for _ in range(layout.endogenous)]
+        num_over = layout.instruments - layout.endogenous
+        self.extra = stage[layout.exogenous : layout.exogenous + num_over]
+        fitted = project.T @ cross[stage]
+        self.extra_project = np.linalg.solve(fitted[:, stage] @ project, fitted[:, self.extra])
+        self.test_sum, self.test_cross = np.zeros(num_over), np.zeros((num_over, num_over))
+
+    def add(self, centred: Array, clusters: Array | None) -> None:
+        stage = centred[:, self.layout.first_stage]
+        fitted = stage @ self.project
+        residual = centred[:, 0] - centred[:, self.layout.regressors] @ self.slopes
+        grouping = None if clusters is None else np.unique(clusters, return_inverse=True)
+        self.second.add(fitted * residual[:, None], grouping)
+        first_residuals = centred[:, self.endogenous] - fitted[:, self.layout.exogenous :]
+        for meat, column in zip(self.first, first_residuals.T, strict=True):
+            meat.add(stage * column[:, None], grouping)
+        if self.extra:
+            test = (centred[:, self.extra] - fitted @ self.extra_project) * residual[:, None]
+            self.test_sum += test.sum(axis=0)
+            self.test_cross += test.T @ test
+
+    def first_stages(self) -> list[FirstStage]:
+        if not self.first:
+            return []
+        moments, stage, tested = self.moments, self.layout.first_stage, slice(self.layout.exogenous, None)
+        parts = partial_out(moments, self.layout)
+        partial_r2 = np.diag(parts.explained) / np.diag(parts.endogenous)
+        inverse = np.linalg.inv(moments.cross[np.ix_(stage, stage)])
+        correction = _correction(moments.num_rows, len(stage) + 1, self.second.num_clusters)
+        found = []
+        for number, meat in enumerate(self.first):
+            covariance = (inverse @ meat.meat() @ inverse * correction)[tested, tested]
+            slopes = self.project[tested, self.layout.exogenous + number]
+            wald = slopes @ np.linalg.solve(covariance, slopes)
+            found.append(FirstStage(float(wald) / self.layout.instruments, float(partial_r2[number])))
+        return found
+
+    def overidentified(self) -> float | None:
+        if not self.extra:
+            return None
+        return float(self.test_sum @ np.linalg.solve(self.test_cross, self.test_sum))
+
+
+def _correction(num_rows: int, num_parameters: int, num_clusters: int | None) -> float:
+    """Returns the small-sample factor of a sandwich: HC1, or that of clusters."""
+    if num_clusters is None:
+        return num_rows / (num_rows - num_parameters)
+    return num_clusters / (num_clusters - 1) * (num_rows - 1) / (num_rows - num_parameters)

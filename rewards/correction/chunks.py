@@ -1,0 +1,76 @@
+"""Tables that do not fit in memory: read in chunks, twice."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rewards.correction._moments import Array, Moments, Read, Rows
+from rewards.correction.columns import Missing, Sample, read_sample
+
+
+class TableChunk(NamedTuple):
+    """Some rows of a table, as `fit` takes them."""
+
+    outcome: Any
+    confounders: Any
+    instruments: Any = None
+    groups: Any = None
+
+
+ReadTable = Callable[[], Iterable[TableChunk]]
+
+
+class ChunkReader:
+    """Reads checked rows of a table as often as asked, and remembers names and how many rows were left out.
+
+    Args:
+        read: Gives the chunks from the start, each time the same.
+        missing: `refuse` rows with missing values, or `drop` them.
+    """
+
+    def __init__(self, read: ReadTable, missing: Missing) -> None:
+        self.read = read
+        self.missing = missing
+        self.confounders: tuple[str, ...] = ()
+        self.instruments: tuple[str, ...] | None = None
+        self.num_dropped = 0
+
+    def __call__(self) -> Iterator[Rows]:
+        """Gives the outcome, the confounders and the instruments of each chunk.
+
+        Raises:
+            ValueError: If a chunk cannot be used, or has other columns than the first one.
+        """
+        self.num_dropped = 0
+        for number, chunk in enumerate(self.read()):
+            sample = self._checked(number, chunk)
+            names = sample.confounders.names, sample.instruments and sample.instruments.names
+            if number and names != (self.confounders, self.instruments):
+                raise ValueError(f"Chunk {number} must have the columns of the first one, got {names}.")
+            self.confounders, self.instruments = names
+            self.num_dropped += sample.num_dropped
+            yield Rows(stack(sample), sample.groups)
+
+    def _checked(self, number: int, chunk: TableChunk) -> Sample:
+        parts = {"instruments": chunk.instruments, "groups": chunk.groups}
+        try:
+            return read_sample(chunk.outcome, chunk.confounders, missing=self.missing, **parts)
+        except ValueError as error:
+            raise ValueError(f"Chunk {number}: {error}") from error
+
+
+def stack(sample: Sample) -> Array:
+    """Puts outcome, confounders and instruments side by side: `(N, 1 + K + L)`."""
+    instruments = [] if sample.instruments is None else [sample.instruments.values]
+    return np.hstack([sample.outcome[:, None], sample.confounders.values, *instruments])
+
+
+def reorder(read: Read, order: Array) -> Read:
+    """Reads the same rows with their columns in another order."""
+    return lambda: (rows._replace(values=rows.values[:, order]) for rows in read())
+
+
+def reorder_moments(moments: Moments, order: Array) -> Moments:
+    """Returns the moments of `reorder`."""
+    return Moments(moments.num_rows, moments.means[order], moments.scale[order], moments.cross[np.ix_(order, order)])

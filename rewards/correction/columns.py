@@ -1,0 +1,192 @@
+"""Reads what a user passes as outcome, confounders, instruments, groups and text into arrays of one length."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from rewards.correction._moments import Array
+
+Missing = Literal["refuse", "drop"]
+
+
+class Columns(NamedTuple):
+    """Named numeric columns: K names and `(N, K)` values in float64."""
+
+    names: tuple[str, ...]
+    values: Array
+
+
+class Sample(NamedTuple):
+    """The rows that an estimator sees; what was not given is None.
+
+    Attributes:
+        outcome: `(N,)` observed outcome.
+        confounders: `(N, K)`.
+        instruments: `(N, L)`.
+        groups: `(N,)` labels.
+        text: N texts.
+        features: `(N, D)` array or scipy sparse matrix that stands for the text.
+        num_dropped: Rows left out because a value was missing.
+    """
+
+    outcome: Array
+    confounders: Columns
+    instruments: Columns | None = None
+    groups: Array | None = None
+    text: Array | None = None
+    features: Any = None
+    num_dropped: int = 0
+
+    @property
+    def num_rows(self) -> int:
+        """Returns N."""
+        return len(self.outcome)
+
+    @property
+    def has_text(self) -> bool:
+        """Tells whether there is a text, or features of it."""
+        return self.text is not None or self.features is not None
+
+
+def read_columns(values: Any, kind: str) -> Columns:
+    """Reads a table, a mapping from names to columns, or an `(N,)` or `(N, K)` array.
+
+    Args:
+        values: The columns; an array's are named `<kind>_0`, `<kind>_1`, ...
+        kind: `confounder` or `instrument`.
+
+    Raises:
+        ValueError: If a column is not numeric.
+    """
+    if isinstance(values, Columns):
+        return values
+    names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
+    if names:
+        columns = [_numeric(values[name], str(name), kind) for name in names]
+        return Columns(tuple(map(str, names)), np.stack(columns, axis=1))
+    array = np.asarray(values)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ValueError(f"`{kind}s` must be `(N,)` or `(N, K)`, got shape {array.shape}. Pass one column per {kind}.")
+    named = getattr(values, "name", None)
+    names = [str(named)] if named and array.shape[1] == 1 else [f"{kind}_{k}" for k in range(array.shape[1])]
+    columns = [_numeric(column, name, kind) for name, column in zip(names, array.T, strict=True)]
+    return Columns(tuple(names), np.stack(columns, axis=1) if columns else np.empty((len(array), 0)))
+
+
+def select(columns: Columns, names: Sequence[str], kind: str) -> Array:
+    """Returns `(N, K)` values in the order of `names`; columns from an unnamed array go by place.
+
+    Raises:
+        ValueError: If a column is missing, or the number of unnamed columns is another.
+    """
+    if set(names) <= set(columns.names):
+        return columns.values[:, [columns.names.index(name) for name in names]]
+    unnamed = columns.names == tuple(f"{kind}_{k}" for k in range(len(columns.names)))
+    if unnamed and len(columns.names) == len(names):
+        return columns.values
+    lacking = [name for name in names if name not in columns.names]
+    raise ValueError(
+        f"The correction was fitted with the {kind}s {', '.join(names)}; got {', '.join(columns.names) or 'none'}, "
+        f"without {', '.join(lacking)}. Pass the same columns."
+    )
+
+
+def read_sample(
+    outcome: Any,
+    confounders: Any,
+    *,
+    text: Any = None,
+    features: Any = None,
+    instruments: Any = None,
+    groups: Any = None,
+    missing: Missing = "refuse",
+) -> Sample:
+    """Reads the parts of a table, checks that they have one length, and treats missing values as told.
+
+    Raises:
+        ValueError: If lengths differ, a column is not numeric, or a value is missing and `missing` is `refuse`.
+    """
+    if missing not in ("refuse", "drop"):
+        raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")
+    sample = Sample(
+        _numeric(outcome, "outcome", "outcome"),
+        read_columns(confounders, "confounder"),
+        None if instruments is None else read_columns(instruments, "instrument"),
+        None if groups is None else np.asarray(groups),
+        None if text is None else np.asarray(text, dtype=object),
+        features if features is None or hasattr(features, "tocsr") else np.asarray(features, dtype=float),
+    )
+    _check_lengths(sample)
+    holes = _missing(sample)
+    gone = np.zeros(sample.num_rows, dtype=bool)
+    for mask in holes.values():
+        gone |= mask
+    if not gone.any():
+        return sample
+    if missing == "refuse":
+        counts = ", ".join(f"{name} ({mask.sum()} rows)" for name, mask in holes.items() if mask.any())
+        raise ValueError(
+            f"Values are missing or not finite in {counts}, first in row {int(np.argmax(gone))}. Fill them, or state "
+            "a policy: `missing: drop` leaves those rows out and counts them."
+        )
+    return take(sample, ~gone)._replace(num_dropped=int(gone.sum()))
+
+
+def take(sample: Sample, kept: Array) -> Sample:
+    """Returns the rows of a sample that a mask or an order of indices picks."""
+
+    def pick(values: Any) -> Any:
+        if isinstance(values, Columns):
+            return Columns(values.names, values.values[kept])
+        return None if values is None else values[kept]
+
+    return Sample(*map(pick, sample[:-1]))._replace(num_dropped=sample.num_dropped)
+
+
+def _numeric(values: Any, name: str, kind: str) -> Array:
+    try:
+        array = np.asarray(values, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Column {name!r} must hold numbers to be a {kind}, got {np.asarray(values).ravel()[:1].tolist()}. "
+            "Give categories as columns of 0 and 1, or as `groups`."
+        ) from error
+    if array.ndim != 1:
+        raise ValueError(f"Column {name!r} must be one column, got shape {array.shape}.")
+    return array
+
+
+def _check_lengths(sample: Sample) -> None:
+    lengths = {"outcome": len(sample.outcome), "confounders": len(sample.confounders.values)}
+    if sample.instruments is not None:
+        lengths["instruments"] = len(sample.instruments.values)
+    for name in ("groups", "text"):
+        if (values := getattr(sample, name)) is not None:
+            lengths[name] = len(values)
+    if sample.features is not None:
+        lengths["features"] = sample.features.shape[0]
+    if len(set(lengths.values())) > 1:
+        shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"All columns must have one value per row, got {shown}.")
+    names = sample.confounders.names
+    if len(set(names)) < len(names):
+        raise ValueError(f"Confounders must have distinct names, got {', '.join(names)}.")
+
+
+def _missing(sample: Sample) -> dict[str, Array]:
+    found: dict[str, Array] = {"outcome": ~np.isfinite(sample.outcome)}
+    for columns in (sample.confounders, sample.instruments):
+        if columns is not None:
+            for name, column in zip(columns.names, columns.values.T, strict=True):
+                found[name] = ~np.isfinite(column)
+    if sample.groups is not None:
+        labels = sample.groups.tolist()
+        # nan and pandas' NA are not equal to themselves
+        found["groups"] = np.array([label is None or (label == label) is not True for label in labels], dtype=bool)
+    if sample.text is not None:
+        found["text"] = np.array([not isinstance(text, str) for text in sample.text], dtype=bool)
+    if isinstance(sample.features, np.ndarray):
+        found["features"] = np.asarray(~np.isfinite(sample.features).all(axis=1))
+    return found

@@ -1,0 +1,155 @@
+"""The fitted correction: what was estimated, in numbers and words, and how an outcome becomes a reward."""
+
+import json
+import os
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rewards.correction._moments import Array
+from rewards.correction.columns import read_columns, select
+
+FORMAT = "truealign.correction/1"
+
+
+class CorrectionWarning(UserWarning):
+    """Something about the data that makes a correction doubtful."""
+
+
+@dataclass(frozen=True)
+class Correction:
+    """Maps an observed outcome and its confounders to a reward without the confounders' effect.
+
+    Attributes:
+        estimator: What the coefficients come from; differs from `requested` after a fallback.
+        requested: What was asked for.
+        formula: The correction in words.
+        confounders: Their K names.
+        coefficients: Effect of one unit of each confounder on the outcome.
+        standard_errors: Of the coefficients; 0 where nothing was estimated.
+        intervals: 95 % intervals of the coefficients.
+        means: Of the confounders where the correction was fitted; corrected outcomes are those at the mean.
+        num_rows: Rows that were used.
+        num_dropped: Rows left out because a value was missing.
+        num_clusters: Groups that the errors are clustered by, None without.
+        assumptions: What must be true for the coefficients to be the confounders' effect.
+        breaks_if: What would break the assumptions.
+        warnings: What was warned of while fitting.
+        details: Other results of the estimator, ready for JSON.
+        group_effects: `[label, effect less the mean effect]` per group, for fixed effects.
+    """
+
+    estimator: str
+    requested: str
+    formula: str
+    confounders: tuple[str, ...]
+    coefficients: tuple[float, ...]
+    standard_errors: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...]
+    means: tuple[float, ...]
+    num_rows: int
+    num_dropped: int
+    num_clusters: int | None
+    assumptions: tuple[str, ...]
+    breaks_if: str
+    warnings: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    group_effects: tuple[tuple[Any, float], ...] = ()
+
+    def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
+        """Returns `outcome - coefficients' (confounders - means) - group effect`, also for rows not fitted.
+
+        A row with a missing value gets nan. A group that was not fitted counts as an average one, with a warning.
+
+        Args:
+            outcome: `(N,)`.
+            confounders: A table with the fitted names, or `(N, K)` in their order.
+            groups: `(N,)` labels, for fixed effects.
+
+        Raises:
+            ValueError: If a confounder, or the groups that the correction needs, are not given.
+        """
+        outcome = np.asarray(outcome, dtype=float)
+        values = select(read_columns(confounders, "confounder"), self.confounders, "confounder")
+        if len(values) != len(outcome):
+            raise ValueError(f"All columns must have one value per row, got {len(outcome)} and {len(values)}.")
+        corrected = outcome - (values - np.array(self.means)) @ np.array(self.coefficients)
+        if not self.group_effects:
+            return np.asarray(corrected)
+        effects, labels = dict(self.group_effects), self._labels(groups, len(outcome))
+        if unknown := sum(label not in effects for label in labels):
+            warnings.warn(
+                f"{unknown} of {len(labels)} rows are of a group that was not fitted; they count as an average one.",
+                CorrectionWarning,
+                stacklevel=2,
+            )
+        return np.asarray(corrected - [effects.get(label, 0.0) for label in labels])
+
+    def unknown_groups(self, groups: Any) -> int:
+        """Counts rows whose group was not fitted and which are therefore not corrected for it."""
+        known = {label for label, _ in self.group_effects}
+        return sum(label not in known for label in np.asarray(groups, dtype=object).tolist())
+
+    def _labels(self, groups: Any, num_rows: int) -> list[Any]:
+        labels = [] if groups is None else np.asarray(groups).tolist()
+        if len(labels) != num_rows:
+            raise ValueError(
+                f"The correction has an effect per group and needs `groups` with one label per row, got {len(labels)} "
+                f"for {num_rows} rows. Pass the column it was fitted with."
+            )
+        return labels
+
+    def to_json(self) -> str:
+        """Writes the correction as JSON; `from_json` gives an equal one back."""
+        return json.dumps({"format": FORMAT} | asdict(self), indent=1, ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Correction":
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: If the text is not a correction in this format.
+        """
+        record = json.loads(text)
+        found = record.pop("format", None) if isinstance(record, dict) else None
+        if found != FORMAT:
+            raise ValueError(f"A correction must have the format {FORMAT!r}, got {found!r}. Fit and save it again.")
+        lists = {name: _tuples(value) for name, value in record.items() if name != "details"}
+        return cls(**lists, details=record["details"])
+
+    def save(self, path: Path | str) -> None:
+        """Writes the correction to a file, which is whole or not there."""
+        path = Path(path)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_text(self.to_json() + "\n", encoding="utf-8")
+        os.replace(partial, path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> "Correction":
+        """Reads a file that `save` wrote.
+
+        Raises:
+            ValueError: If the file is not a correction in this format.
+        """
+        return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def formula_in_words(names: tuple[str, ...], coefficients: Array, means: Array, has_groups: bool = False) -> str:
+    """Writes the correction as a formula.
+
+    Example:
+        >>> formula_in_words(("popularity",), np.array([2.5]), np.array([0.25]))
+        'reward = outcome - 2.5 * (popularity - 0.25)'
+    """
+    terms = [
+        f" {'-' if slope >= 0 else '+'} {abs(slope):.6g} * ({name} {'-' if mean >= 0 else '+'} {abs(mean):.6g})"
+        for name, slope, mean in zip(names, coefficients, means, strict=True)
+    ]
+    return "reward = outcome" + "".join(terms) + (" - effect of the group" if has_groups else "")
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

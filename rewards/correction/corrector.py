@@ -1,0 +1,198 @@
+"""What the estimators share: scikit-learn's contract, and one way from a table to a fitted correction."""
+
+import inspect
+import warnings
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from rewards.correction._moments import Array, Moments, collect, in_chunks
+from rewards.correction.chunks import ChunkReader, ReadTable, stack
+from rewards.correction.columns import Missing, Sample, read_sample
+from rewards.correction.correction import Correction, CorrectionWarning, formula_in_words
+from rewards.correction.cross_fitting import CrossFit
+from rewards.correction.estimates import Estimates
+from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
+from rewards.correction.wording import WORDS
+
+FEW_CLUSTERS = 20
+
+
+class Residuals(NamedTuple):
+    """What is left of outcome `(N,)`, confounders `(N, K)` and instruments `(N, L)` without the text's part."""
+
+    outcome: Array
+    confounders: Array
+    instruments: Array | None
+    fit: CrossFit
+
+
+class Found(NamedTuple):
+    """What an estimator found.
+
+    Attributes:
+        estimates: Of the K confounders.
+        estimator: Name of the estimator that they come from.
+        warnings: Sentences.
+        details: Ready for JSON.
+        num_clusters: Groups that errors are clustered by.
+        group_effects: For fixed effects.
+        residuals: For diagnostics, if the text was partialled out.
+    """
+
+    estimates: Estimates
+    estimator: str
+    warnings: list[str]
+    details: dict[str, Any]
+    num_clusters: int | None = None
+    group_effects: tuple[tuple[Any, float], ...] = ()
+    residuals: Residuals | None = None
+
+
+class Corrector:
+    """Base of the estimators; `fit` learns `correction_`, `coef_` and `residuals_`, `correct` applies them.
+
+    Subclasses take keyword arguments in `__init__`, store them and do nothing else; `_find` estimates.
+    """
+
+    name: ClassVar[str]
+    missing: Missing
+
+    def fit(
+        self,
+        outcome: Any,
+        confounders: Any,
+        *,
+        text: Any = None,
+        features: Any = None,
+        instruments: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Estimates the effect of the confounders on the outcome.
+
+        Args:
+            outcome: `(N,)` observed outcome.
+            confounders: Table, mapping, or `(N, K)` array.
+            text: N texts.
+            features: `(N, D)` array in place of the words of the text, for example embeddings.
+            instruments: Table, mapping, or `(N, L)` array.
+            groups: `(N,)` labels. Rows of a group share a fold, and errors are clustered by group.
+
+        Raises:
+            ValueError: If the table cannot be used; the message names column, rule, value and remedy.
+        """
+        sample = read_sample(
+            outcome,
+            confounders,
+            text=text,
+            features=features,
+            instruments=instruments,
+            groups=groups,
+            missing=self.missing,
+        )
+        refuse_one_group(sample.groups)
+        moments = collect(in_chunks(stack(sample)))
+        self._check(sample.confounders.names, sample.instruments and sample.instruments.names, moments)
+        self._keep(self._find(sample), sample.confounders.names, moments, sample.num_dropped)
+        return self
+
+    def fit_chunks(self, read: ReadTable) -> Self:
+        """Does what `fit` does with a table that does not fit in memory, where the estimator needs sums only.
+
+        Args:
+            read: Gives the chunks of the table; called once per pass over the rows, at most twice.
+
+        Raises:
+            ValueError: If the estimator needs all rows at once, or the table cannot be used.
+        """
+        if type(self)._find_in_chunks is Corrector._find_in_chunks:
+            raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
+        reader = ChunkReader(read, self.missing)
+        moments = collect(reader)
+        self._check(reader.confounders, reader.instruments, moments)
+        self._keep(self._find_in_chunks(reader, moments), reader.confounders, moments, reader.num_dropped)
+        return self
+
+    def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
+        """Returns the corrected reward of each row, also of rows that were not fitted; see `Correction.correct`.
+
+        Raises:
+            ValueError: If `fit` was not called, or a column is missing.
+        """
+        if not hasattr(self, "correction_"):
+            raise ValueError(f"`{type(self).__name__}` must be fitted first. Call `fit`.")
+        return self.correction_.correct(outcome, confounders, groups=groups)
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Returns the arguments of `__init__`, as scikit-learn asks for."""
+        return {
+            name: getattr(self, name) for name in inspect.signature(type(self).__init__).parameters if name != "self"
+        }
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets arguments of `__init__`.
+
+        Raises:
+            ValueError: If there is no such argument.
+        """
+        known = self.get_params()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(f"`{type(self).__name__}` has no parameter {name!r}; it has {', '.join(known)}.")
+            setattr(self, name, value)
+        return self
+
+    def _check(self, confounders: tuple[str, ...], instruments: tuple[str, ...] | None, moments: Moments) -> None:
+        if not confounders:
+            raise ValueError("`confounders` must have at least one column, got none. Name what moves the outcome.")
+        refuse_too_few_rows(moments.num_rows, len(confounders) + 1)
+        refuse_degenerate(("outcome",), "outcome", moments, [0])
+        refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
+
+    def _find(self, sample: Sample) -> Found:
+        raise NotImplementedError
+
+    def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
+        raise NotImplementedError
+
+    def _keep(self, found: Found, names: tuple[str, ...], moments: Moments, num_dropped: int) -> None:
+        means = moments.means[1 : 1 + len(names)]
+        warned = list(found.warnings)
+        if num_dropped:
+            warned.append(f"{num_dropped} rows were left out because a value was missing.")
+        if found.num_clusters is not None and found.num_clusters < FEW_CLUSTERS:
+            warned.append(
+                f"There are only {found.num_clusters} groups; below {FEW_CLUSTERS} intervals are too narrow."
+            )
+        described = WORDS[found.estimator]
+        self.correction_ = Correction(
+            estimator=found.estimator,
+            requested=self.name,
+            formula=formula_in_words(names, found.estimates.coefficients, means, bool(found.group_effects)),
+            confounders=names,
+            coefficients=_floats(found.estimates.coefficients),
+            standard_errors=_floats(found.estimates.standard_errors),
+            intervals=tuple((float(low), float(high)) for low, high in found.estimates.intervals),
+            means=_floats(means),
+            num_rows=moments.num_rows,
+            num_dropped=num_dropped,
+            num_clusters=found.num_clusters,
+            assumptions=described.assumptions,
+            breaks_if=described.breaks_if,
+            warnings=tuple(warned),
+            details=found.details,
+            group_effects=found.group_effects,
+        )
+        self.coef_ = found.estimates.coefficients
+        self.residuals_ = found.residuals
+        for sentence in warned:
+            warnings.warn(sentence, CorrectionWarning, stacklevel=3)
+
+
+def _floats(values: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def num_clusters(groups: Array | None) -> int | None:
+    """Counts the groups that errors are clustered by; None without."""
+    return None if groups is None else len(np.unique(groups))

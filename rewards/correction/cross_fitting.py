@@ -1,0 +1,114 @@
+"""Predicts columns from text without a row ever meeting itself: folds by group, ridge on features."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rewards.correction._libraries import library
+from rewards.correction._moments import Array
+from rewards.correction.columns import Sample
+
+
+class CrossFit(NamedTuple):
+    """Out-of-fold predictions.
+
+    Attributes:
+        predictions: `(N, T)`.
+        r2: `(T,)` share of each target's variance that they explain.
+        ridge: `(T,)` the penalty with the least out-of-fold error.
+        folds: `(N,)` the fold in which each row was held out.
+    """
+
+    predictions: Array
+    r2: Array
+    ridge: Array
+    folds: Array
+
+
+def text_features(sample: Sample, max_words: int) -> Any:
+    """Returns the given features, or TF-IDF of the words of the text as an `(N, D)` sparse matrix.
+
+    TF-IDF is not scaled to unit length: what words are worth adds up, and scaling would leave a part of it that no
+    linear model finds, in the outcome and in the confounder alike.
+
+    Raises:
+        ValueError: If there is neither text nor features.
+    """
+    if sample.features is not None:
+        return sample.features
+    if sample.text is None:
+        raise ValueError(
+            "The text is needed to tell its effect from that of the confounders. Pass `text` or `features`."
+        )
+    make = library("sklearn.feature_extraction.text").TfidfVectorizer
+    return make(max_features=max_words, norm=None).fit_transform(sample.text)
+
+
+def fold_keys(sample: Sample) -> Array:
+    """Returns what must not cross folds: the group, else the text itself, else the row of features."""
+    if sample.groups is not None:
+        return sample.groups
+    if sample.text is not None:
+        return sample.text.astype(str)
+    rows = sample.features.tocsr() if hasattr(sample.features, "tocsr") else sample.features
+    return np.array([_digest(rows[number]) for number in range(rows.shape[0])])
+
+
+def assign_folds(keys: Array, num_folds: int, seed: int) -> Array:
+    """Draws a fold for every distinct key; the order of rows does not matter.
+
+    Args:
+        keys: `(N,)` labels; rows with one label stay together.
+        num_folds: At least 2.
+        seed: Of the draw.
+
+    Returns:
+        `(N,)` numbers from 0.
+
+    Raises:
+        ValueError: If there are fewer keys than folds.
+    """
+    labels, codes = np.unique(keys, return_inverse=True)
+    if num_folds < 2 or len(labels) < num_folds:
+        raise ValueError(
+            f"`num_folds` must be at least 2 and at most the number of groups, got {num_folds} folds and "
+            f"{len(labels)} groups. Lower `num_folds`, or group by something finer."
+        )
+    splitter = library("sklearn.model_selection").GroupKFold(num_folds, shuffle=True, random_state=seed)
+    folds = np.empty(len(codes), dtype=np.int64)
+    for number, (_, held_out) in enumerate(splitter.split(codes, groups=codes)):
+        folds[held_out] = number
+    return folds
+
+
+def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float]) -> CrossFit:
+    """Predicts every target in every fold by ridge regression on the features of the other folds.
+
+    The penalty is chosen per target among `ridge` by the error on held-out folds.
+
+    Args:
+        features: `(N, D)` array or sparse matrix.
+        targets: `(N, T)`.
+        folds: `(N,)` numbers from 0.
+        ridge: Penalties to choose from.
+    """
+    make = library("sklearn.linear_model").Ridge
+    predictions = np.empty((len(ridge), *targets.shape))
+    for number in range(int(folds.max()) + 1):
+        held_out = folds == number
+        train, centre = features[~held_out], targets[~held_out].mean(axis=0)
+        for place, penalty in enumerate(ridge):
+            model = make(alpha=penalty, tol=1e-8).fit(train, targets[~held_out] - centre)
+            predictions[place, held_out] = model.predict(features[held_out]).reshape(-1, targets.shape[1]) + centre
+    errors = ((targets - predictions) ** 2).mean(axis=1)  # (penalties, T)
+    best = errors.argmin(axis=0)
+    columns = np.arange(targets.shape[1])
+    r2 = 1 - errors[best, columns] / targets.var(axis=0)
+    return CrossFit(predictions[best, :, columns].T, r2, np.asarray(ridge, dtype=float)[best], folds)
+
+
+def _digest(row: Any) -> str:
+    parts = (row.indices, row.data) if hasattr(row, "indices") else (row,)
+    return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).hexdigest()

@@ -1,0 +1,124 @@
+import numpy as np
+
+from rewards.correction._libraries import library
+from rewards.correction._moments import Array, Moments, collect, in_chunks
+from rewards.correction.columns import Missing, Sample
+from rewards.correction.corrector import Corrector, Found
+from rewards.correction.cross_fitting import text_features
+from rewards.correction.estimates import Estimates
+from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
+from rewards.correction.within import deviations, group_means, within_least_squares
+
+CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
+NO_TEXT = (
+    "{}, so the effect of a group contains what its texts are worth, and the correction takes that away too: it "
+    "demeans the outcome alone."
+)
+
+
+class FixedEffects(Corrector):
+    """Removes one effect per group (author, article, week), estimated jointly with the text and the confounders.
+
+    Least squares of the outcome on confounders, text features and group effects (within-estimation). The effect of a
+    group is the mean of what confounders and text leave of its outcomes, so text that is worth more in some groups
+    keeps its worth. There may be no confounder but the group. A second grouping of few levels goes into `confounders`
+    as columns of 0 and 1.
+
+    Args:
+        num_components: Columns that features are reduced to by truncated SVD if they have more; fewer in small tables,
+            which must have ten rows beyond one per group for each. `details["text_columns"]` says how many it were.
+        max_words: Words that TF-IDF keeps; not used with `features`.
+        seed: Of the SVD.
+        missing: `refuse` rows with missing values, or `drop` them.
+    """
+
+    name = "fixed_effects"
+
+    def __init__(
+        self, num_components: int = 200, max_words: int = 5000, seed: int = 0, missing: Missing = "refuse"
+    ) -> None:
+        self.num_components = num_components
+        self.max_words = max_words
+        self.seed = seed
+        self.missing = missing
+
+    def _check(self, confounders: tuple[str, ...], instruments: tuple[str, ...] | None, moments: Moments) -> None:
+        refuse_degenerate(("outcome",), "outcome", moments, [0])
+        refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
+
+    def _find(self, sample: Sample) -> Found:
+        if sample.groups is None:
+            raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
+        labels, codes = np.unique(sample.groups, return_inverse=True)
+        confounders, width = sample.confounders.values, len(sample.confounders.names)
+        self._refuse_too_few_rows(sample.num_rows - len(labels), width)
+        self._refuse_degenerate_within(sample, codes)
+        text = self._text_columns(sample, codes)
+        columns = np.hstack([confounders, text])
+        self._refuse_too_few_rows(sample.num_rows - len(labels), columns.shape[1])
+        warned = text_warnings(sample)
+        if not text.shape[1]:
+            warned.append(
+                NO_TEXT.format("The text is the same within groups" if sample.has_text else "No text was given")
+            )
+        if not columns.shape[1]:
+            estimates, slopes = Estimates(np.empty(0), np.empty((0, 0)), float(len(labels) - 1)), np.empty(0)
+        else:
+            joint = within_least_squares(sample.outcome, columns, codes)
+            slopes = joint.coefficients
+            estimates = Estimates(slopes[:width], joint.covariance[:width, :width], joint.degrees)
+        left = sample.outcome - columns @ slopes
+        effects = group_means(left[:, None], codes)[:, 0]
+        effects = effects - effects[codes].mean()
+        details = _describe(codes, effects, text.shape[1])
+        named = tuple(zip(labels.tolist(), effects.tolist(), strict=True))
+        return Found(estimates, self.name, warned, details, len(labels), named)
+
+    def _refuse_too_few_rows(self, num_rows: int, num_columns: int) -> None:
+        refuse_too_few_rows(num_rows, num_columns + 1, "rows beyond one per group")
+
+    def _refuse_degenerate_within(self, sample: Sample, codes: Array) -> None:
+        names, values = sample.confounders.names, sample.confounders.values
+        inner = deviations(values, codes)
+        for name, left, whole in zip(names, inner.var(axis=0), values.var(axis=0), strict=True):
+            if left <= CONSTANT_WITHIN * whole:
+                raise ValueError(
+                    f"The confounder {name!r} must vary within groups, but is constant in each. Leave it out: the "
+                    "effect of the group already contains it."
+                )
+        refuse_degenerate(names, "within-group confounder", collect(in_chunks(inner)), range(len(names)))
+
+    def _text_columns(self, sample: Sample, codes: Array) -> Array:
+        """Returns the features as `(N, D)` columns that vary within groups and do not determine each other."""
+        if not sample.has_text:
+            return np.empty((sample.num_rows, 0))
+        features = text_features(sample, self.max_words)
+        width = len(sample.confounders.names)
+        room = (sample.num_rows - int(codes.max()) - 1) // ROWS_PER_COEFFICIENT - width - 1
+        self._refuse_too_few_rows(sample.num_rows - int(codes.max()) - 1, width + 1)
+        count = min(self.num_components, room, features.shape[1])
+        if features.shape[1] > count or hasattr(features, "tocsr"):
+            reduce = library("sklearn.decomposition").TruncatedSVD(count, random_state=self.seed)
+            features = reduce.fit_transform(features)
+        return independent_within(features, sample.confounders.values, codes)
+
+
+def independent_within(features: Array, confounders: Array, codes: Array) -> Array:
+    """Keeps the features `(N, D)` that, within groups, neither confounders nor earlier features determine."""
+    both = np.hstack([confounders, features])
+    inner = deviations(both, codes)
+    spread = both.std(axis=0)
+    inner = inner / np.where(spread > 0, spread, 1.0)
+    triangle = np.abs(np.diag(np.linalg.qr(inner, mode="r"))) / np.sqrt(len(inner))
+    kept = triangle[confounders.shape[1] :] > np.sqrt(CONSTANT_WITHIN)
+    return np.asarray(features[:, kept])
+
+
+def _describe(codes: Array, effects: Array, num_text_columns: int) -> dict[str, object]:
+    counts = np.bincount(codes)
+    return {
+        "num_groups": len(counts),
+        "num_single_row_groups": int((counts == 1).sum()),
+        "text_columns": num_text_columns,
+        "group_effect_deviation": float(effects[codes].std()),
+    }

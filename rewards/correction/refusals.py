@@ -1,0 +1,145 @@
+"""What no estimator can work with; each refusal names the column, the rule, the value and the remedy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rewards.correction._moments import Array, Moments
+from rewards.correction.columns import Sample
+
+ROWS_PER_COEFFICIENT = 10
+CONSTANT = 1e-10  # standard deviation per largest absolute value
+COLLINEAR = 1e-10  # share of a column's variance that other columns leave over
+SAME = 1e-12  # 1 - |correlation| of two columns that are one
+COMPUTED_R2 = 0.99
+
+
+def refuse_too_few_rows(num_rows: int, num_coefficients: int, what: str = "rows") -> None:
+    """Refuses fewer than 10 rows per coefficient.
+
+    Raises:
+        ValueError: With the numbers.
+    """
+    needed = ROWS_PER_COEFFICIENT * num_coefficients
+    if num_rows < needed:
+        raise ValueError(
+            f"{num_coefficients} coefficients need at least {needed} {what} ({ROWS_PER_COEFFICIENT} each), got "
+            f"{num_rows}. Use more rows or fewer columns."
+        )
+
+
+def refuse_one_group(groups: Array | None) -> None:
+    """Refuses groups that are all the same.
+
+    Raises:
+        ValueError: With the label.
+    """
+    if groups is not None and len(groups) and len(np.unique(groups)) < 2:
+        raise ValueError(
+            f"`groups` must hold at least two labels, got {groups[:1].tolist()[0]!r} in every row. "
+            "Leave groups out, or name a column that tells rows apart."
+        )
+
+
+def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: Sequence[int]) -> None:
+    """Refuses columns that are constant, or given by each other.
+
+    Args:
+        names: Of K columns.
+        kind: What they are called in the message.
+        values: Moments that hold them.
+        places: Their columns there.
+
+    Raises:
+        ValueError: With the names.
+    """
+    places = list(places)
+    deviations, means = values.deviations[places], values.means[places]
+    for name, deviation, mean in zip(names, deviations, means, strict=True):
+        if deviation <= CONSTANT * max(abs(mean), np.finfo(float).tiny):
+            raise ValueError(
+                f"The {kind} {name!r} must vary, but is {mean:.6g} in every row. Leave it out: a constant cannot "
+                "confound or instrument anything."
+            )
+    correlation = correlations(values.cross[np.ix_(places, places)])
+    weights, vectors = np.linalg.eigh(correlation)
+    if len(names) and weights[0] < COLLINEAR:
+        involved = [name for name, part in zip(names, vectors[:, 0], strict=True) if abs(part) > 1e-3]
+        raise ValueError(
+            f"The {kind}s {', '.join(involved)} must not determine each other, but their correlation matrix has an "
+            f"eigenvalue of {max(weights[0], 0):.1e}. Leave one of them out."
+        )
+
+
+def refuse_instruments(
+    confounders: tuple[str, ...], instruments: tuple[str, ...], values: Moments, num_instrumented: int
+) -> None:
+    """Refuses instruments that are confounders, or too few.
+
+    Args:
+        confounders: K names.
+        instruments: L names.
+        values: Moments of the outcome, the confounders and the instruments.
+        num_instrumented: Confounders that need an instrument.
+
+    Raises:
+        ValueError: With names and numbers.
+    """
+    count = len(confounders)
+    between = np.abs(correlations(values.cross)[1 : 1 + count, 1 + count :])
+    for row, confounder in enumerate(confounders):
+        for column, instrument in enumerate(instruments):
+            if confounder == instrument or between[row, column] > 1 - SAME:
+                raise ValueError(
+                    f"The instrument {instrument!r} must not be a confounder, but it is the same as {confounder!r}. "
+                    "An instrument moves the confounder and reaches the outcome in no other way."
+                )
+    if len(instruments) < num_instrumented:
+        raise ValueError(
+            f"{num_instrumented} confounders need as many instruments, got {len(instruments)} "
+            f"({', '.join(instruments) or 'none'}). Name those that the instruments move in `instrumented`; the "
+            "others are then taken to share no unobserved cause with the outcome."
+        )
+
+
+def text_warnings(sample: Sample, r2: Array | None = None) -> list[str]:
+    """Lists warnings about confounders that look computed from the text.
+
+    Args:
+        sample: With `text` for the length rule.
+        r2: `(K,)` share of each confounder that the text predicts, if it was estimated.
+    """
+    found = []
+    for number, (name, column) in enumerate(zip(sample.confounders.names, sample.confounders.values.T, strict=True)):
+        measure = _length_measure(sample, column)
+        if measure:
+            found.append(
+                f"The confounder {name!r} is the length of the text in {measure}. It is a part of the text, so "
+                "removing it also removes what length is worth; keep it out unless that is the aim."
+            )
+        elif r2 is not None and r2[number] > COMPUTED_R2:
+            found.append(
+                f"The text predicts the confounder {name!r} with R² {r2[number]:.4f} > {COMPUTED_R2}. It looks "
+                "computed from the text; its effect cannot be told from that of the text."
+            )
+    return found
+
+
+def correlations(cross: Array) -> Array:
+    """Turns cross products into correlations."""
+    spread = np.sqrt(np.diag(cross))
+    spread = np.where(spread > 0, spread, 1.0)
+    return np.asarray(cross / np.outer(spread, spread))
+
+
+def _length_measure(sample: Sample, column: Array) -> str | None:
+    if sample.text is None or np.ptp(column) == 0:
+        return None
+    measures = {
+        "characters": [len(text) for text in sample.text],
+        "words": [len(text.split()) for text in sample.text],
+    }
+    for name, lengths in measures.items():
+        if np.ptp(lengths) > 0 and np.corrcoef(lengths, column)[0, 1] ** 2 > COMPUTED_R2:
+            return name
+    return None

@@ -1,0 +1,183 @@
+"""What holds for every estimator, and what each one finds where the truth is known."""
+
+import warnings
+
+import numpy as np
+import pytest
+from correction_tables import Drawn, draw
+from pandas import DataFrame
+from sklearn.base import clone
+
+from rewards.correction import (
+    ESTIMATORS,
+    CorrectionWarning,
+    DoubleML,
+    FixedEffects,
+    InstrumentalVariables,
+    NaiveResidual,
+    NoCorrection,
+    TableChunk,
+)
+
+TRUE = 2.0
+ALL = sorted(ESTIMATORS)
+
+
+def fit(model, drawn: Drawn, *names, **changed):
+    parts = {"text": drawn.text, "instruments": drawn.instrument, "groups": drawn.groups}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CorrectionWarning)
+        passed = {name: parts[name] for name in names} | changed
+        return model.fit(drawn.outcome, {"popularity": drawn.confounder}, **passed)
+
+
+def fit_all_parts(name, drawn):
+    return fit(ESTIMATORS[name](), drawn, "text", "instruments", "groups")
+
+
+def distance(model):
+    """Returns the error of the coefficient in standard errors."""
+    return abs(model.coef_[0] - TRUE) / model.correction_.standard_errors[0]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_init_is_inert_and_clones_are_fresh(name):
+    model = ESTIMATORS[name](missing="drop")
+    fitted = fit(clone(model), draw(600), "text", "instruments", "groups")
+    assert vars(model) == model.get_params()
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    assert not hasattr(copy, "correction_")
+    assert all(key.endswith("_") for key in vars(fitted).keys() - fitted.get_params().keys())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_fit_returns_self_and_a_second_fit_forgets_the_first(name):
+    first, second = draw(600, seed=1), draw(600, seed=2)
+    model = fit_all_parts(name, first)
+    assert fit(model, second, "text", "instruments", "groups") is model
+    assert model.correction_ == fit_all_parts(name, second).correction_
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_order_of_rows_changes_nothing(name):
+    drawn = draw(600, by_group=0.3)
+    order = np.random.default_rng(1).permutation(600)
+    moved = Drawn([drawn.text[row] for row in order], *(column[order] for column in drawn[1:]))
+    here, there = fit_all_parts(name, drawn), fit_all_parts(name, moved)
+    np.testing.assert_allclose(there.coef_, here.coef_, rtol=1e-6)
+    np.testing.assert_allclose(there.correction_.intervals, here.correction_.intervals, rtol=1e-6)
+    rewards = [m.correct(d.outcome, d.confounder, groups=d.groups) for m, d in ((here, drawn), (there, moved))]
+    np.testing.assert_allclose(rewards[1], rewards[0][order], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["none", "ols", "dml", "iv"])
+def test_the_reward_is_the_outcome_at_the_mean_confounder_also_out_of_sample(name):
+    drawn, new = draw(600), draw(200, seed=9)
+    model = fit_all_parts(name, drawn)
+    expected = new.outcome - model.coef_[0] * (new.confounder - drawn.confounder.mean())
+    np.testing.assert_allclose(model.correct(new.outcome, {"popularity": new.confounder}), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.correct(new.outcome, new.confounder), expected, rtol=1e-12)
+    assert model.correct(drawn.outcome, drawn.confounder).mean() == pytest.approx(drawn.outcome.mean())
+
+
+def test_a_group_that_was_not_fitted_is_an_average_one():
+    drawn = draw(900, by_group=0.5)
+    model = fit(FixedEffects(), drawn, "text", "groups")
+    effects = dict(model.correction_.group_effects)
+    rows = np.array([0, 1])
+    groups = np.array([drawn.groups[0], 10**6])
+    with pytest.warns(CorrectionWarning, match="1 of 2 rows are of a group that was not fitted"):
+        reward = model.correct(drawn.outcome[rows], drawn.confounder[rows], groups=groups)
+    plain = drawn.outcome[rows] - model.coef_[0] * (drawn.confounder[rows] - drawn.confounder.mean())
+    np.testing.assert_allclose(plain - reward, [effects[drawn.groups[0]], 0.0], atol=1e-12)
+    assert model.correction_.unknown_groups(groups) == 1
+    assert np.mean([effects[group] for group in drawn.groups]) == pytest.approx(0, abs=1e-10)
+
+
+def test_a_text_worth_something_fools_the_naive_residual_only():
+    drawn = draw()
+    assert distance(fit(NaiveResidual(), drawn)) > 10
+    assert distance(fit(DoubleML(), drawn, "text")) < 3
+    assert distance(fit(InstrumentalVariables(), drawn, "instruments")) < 3
+    assert distance(fit(InstrumentalVariables(), drawn, "text", "instruments")) < 3
+    assert fit(NoCorrection(), drawn).coef_.tolist() == [0.0]
+
+
+def test_an_unobserved_cause_fools_double_ml_and_not_the_instrument():
+    drawn = draw(cause=0.7)
+    assert distance(fit(DoubleML(), drawn, "text")) > 10
+    assert distance(fit(InstrumentalVariables(), drawn, "text", "instruments")) < 3
+
+
+def test_text_controls_make_the_interval_of_an_instrument_narrower():
+    drawn = draw()
+    with_text = fit(InstrumentalVariables(), drawn, "text", "instruments").correction_
+    without = fit(InstrumentalVariables(), drawn, "instruments").correction_
+    assert with_text.standard_errors[0] < 0.8 * without.standard_errors[0]
+    assert (with_text.details["text_controls"], without.details["text_controls"]) == (True, False)
+
+
+def test_fixed_effects_with_text_leave_a_group_what_its_texts_are_worth():
+    drawn = draw(by_group=0.8)
+    errors = {}
+    for names in (("text", "groups"), ("groups",)):
+        model = fit(FixedEffects(), drawn, *names)
+        reward = model.correct(drawn.outcome, drawn.confounder, groups=drawn.groups)
+        errors[names] = np.polyfit(drawn.worth, reward, 1)[0] - 1
+    assert abs(errors["text", "groups"]) < 0.05
+    assert errors["groups",] < -0.2
+
+
+def test_fixed_effects_need_no_confounder_but_the_group():
+    drawn = draw(by_group=0.8)
+    nothing = np.empty((len(drawn.text), 0))
+    model = FixedEffects().fit(drawn.outcome, nothing, text=drawn.text, groups=drawn.groups)
+    reward = model.correct(drawn.outcome, nothing, groups=drawn.groups)
+    assert model.correction_.formula == "reward = outcome - effect of the group"
+    assert reward.std() < drawn.outcome.std()
+
+
+def test_features_take_the_place_of_words():
+    drawn = draw()
+    model = fit(DoubleML(), drawn, features=np.column_stack([drawn.worth, drawn.worth**2]))
+    assert distance(model) < 3
+
+
+@pytest.mark.parametrize("name", ["ols", "iv", "none"])
+def test_chunks_give_what_the_whole_table_gives(name):
+    drawn = draw(500)
+    table = DataFrame({"popularity": drawn.confounder, "hour": np.random.default_rng(1).normal(size=500)})
+    instruments = DataFrame({"shock": drawn.instrument}) if name == "iv" else None
+    settings = {"instrumented": ["popularity"]} if name == "iv" else {}
+    reads = []
+
+    def read():
+        reads.append(1)
+        for start in range(0, 500, 130):
+            part = slice(start, start + 130)
+            shocks = None if instruments is None else instruments[part]
+            yield TableChunk(drawn.outcome[part], table[part], shocks, drawn.groups[part])
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CorrectionWarning)
+        parts = ESTIMATORS[name](**settings).fit_chunks(read).correction_
+        whole = ESTIMATORS[name](**settings)
+        whole.fit(drawn.outcome, table, instruments=instruments, groups=drawn.groups)
+    assert len(reads) <= 2
+    np.testing.assert_allclose(parts.coefficients, whole.coef_, rtol=1e-8)
+    np.testing.assert_allclose(parts.intervals, whole.correction_.intervals, rtol=1e-8)
+    assert (parts.confounders, parts.num_rows) == (("popularity", "hour"), 500)
+
+
+def test_rows_with_missing_values_are_dropped_and_counted_when_told_so():
+    drawn = draw(600)
+    holes = drawn.confounder.copy()
+    holes[[3, 50]] = np.nan
+    with pytest.warns(CorrectionWarning, match="2 rows were left out"):
+        model = NaiveResidual(missing="drop").fit(drawn.outcome, holes)
+    kept = np.isfinite(holes)
+    clean = NaiveResidual().fit(drawn.outcome[kept], holes[kept])
+    np.testing.assert_array_equal(model.coef_, clean.coef_)
+    assert (model.correction_.num_dropped, model.correction_.num_rows) == (2, 598)
+    assert np.flatnonzero(np.isnan(model.correct(drawn.outcome, holes))).tolist() == [3, 50]

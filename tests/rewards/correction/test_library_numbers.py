@@ -1,0 +1,141 @@
+"""Estimates are those of the library called directly, and sums over rows give the same ones."""
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from correction_tables import columns, draw
+from linearmodels.iv import IV2SLS, AbsorbingLS
+from linearmodels.panel import PanelOLS
+from pandas import Categorical, DataFrame, MultiIndex, Series
+
+from rewards.correction import FixedEffects, InstrumentalVariables, NaiveResidual
+from rewards.correction import estimates as estimates_module
+from rewards.correction._moments import Layout, in_chunks
+from rewards.correction._sums import estimate
+from rewards.correction.least_squares import library_least_squares, summed_least_squares
+from rewards.correction.two_stage import library_two_stage, two_stage_from_sums, two_stage_least_squares
+from rewards.correction.within import library_within, summed_within
+
+CLOSE = {"rtol": 1e-8, "atol": 1e-10}
+
+
+def same(ours, theirs):
+    np.testing.assert_allclose(ours.coefficients, theirs.coefficients, **CLOSE)
+    np.testing.assert_allclose(ours.standard_errors, theirs.standard_errors, **CLOSE)
+    np.testing.assert_allclose(ours.intervals, theirs.intervals, **CLOSE)
+    np.testing.assert_allclose(ours.p_values, theirs.p_values, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_the_naive_residual_is_statsmodels(clustered):
+    outcome, endogenous, exogenous, _, clusters = columns()
+    confounders = np.hstack([endogenous, exogenous])
+    fitted = NaiveResidual().fit(outcome, confounders, groups=clusters if clustered else None).correction_
+    settings = {"cov_type": "cluster", "cov_kwds": {"groups": clusters}} if clustered else {"cov_type": "HC1"}
+    direct = sm.OLS(outcome, sm.add_constant(confounders)).fit(**settings, use_t=True)
+    np.testing.assert_allclose(fitted.coefficients, direct.params[1:], **CLOSE)
+    np.testing.assert_allclose(fitted.standard_errors, direct.bse[1:], **CLOSE)
+    np.testing.assert_allclose(fitted.intervals, direct.conf_int()[1:], **CLOSE)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_instrumental_variables_are_linearmodels(clustered):
+    outcome, endogenous, exogenous, instruments, clusters = columns()
+    confounders = {"a": exogenous[:, 0], "b": endogenous[:, 0], "c": exogenous[:, 1], "d": endogenous[:, 1]}
+    model = InstrumentalVariables(instrumented=["b", "d"])
+    with pytest.warns(UserWarning, match="No text"):
+        model.fit(outcome, confounders, instruments=instruments, groups=clusters if clustered else None)
+    settings = {"cov_type": "clustered", "clusters": clusters} if clustered else {"cov_type": "robust"}
+    direct = IV2SLS(outcome, sm.add_constant(exogenous), endogenous, instruments).fit(**settings, debiased=True)
+    order = [1, 3, 2, 4]  # the library's: constant, exogenous, endogenous
+    fitted, first = model.correction_, direct.first_stage.diagnostics
+    np.testing.assert_allclose(fitted.coefficients, direct.params.to_numpy()[order], **CLOSE)
+    np.testing.assert_allclose(fitted.standard_errors, direct.std_errors.to_numpy()[order], **CLOSE)
+    f_statistics = first["f.stat"].to_numpy(dtype=float) / 3
+    np.testing.assert_allclose(list(fitted.details["first_stage_f"].values()), f_statistics, **CLOSE)
+    np.testing.assert_allclose(list(fitted.details["partial_r2"].values()), first["partial.rsquared"], **CLOSE)
+    assert fitted.details["overidentification"] == pytest.approx(direct.wooldridge_overid.stat, rel=1e-8)
+    assert fitted.details["overidentification_p"] == pytest.approx(direct.wooldridge_overid.pval, rel=1e-8)
+
+
+def test_fixed_effects_are_linearmodels():
+    drawn = draw(900, by_group=0.5)
+    extra = np.random.default_rng(1).normal(size=(900, 2))
+    confounders = np.column_stack([drawn.confounder, extra])
+    with pytest.warns(UserWarning, match="No text"):
+        fitted = FixedEffects().fit(drawn.outcome, confounders, groups=drawn.groups).correction_
+    index = MultiIndex.from_arrays([drawn.groups, np.arange(900)])
+    panel = PanelOLS(Series(drawn.outcome, index), DataFrame(confounders, index), entity_effects=True)
+    settings = {"cov_type": "clustered", "debiased": True}
+    direct = panel.fit(cluster_entity=True, group_debias=True, **settings)
+    absorb = DataFrame({"group": Categorical(drawn.groups)})
+    other = AbsorbingLS(drawn.outcome, confounders, absorb=absorb).fit(clusters=drawn.groups, **settings)
+    np.testing.assert_allclose(fitted.coefficients, direct.params, **CLOSE)
+    np.testing.assert_allclose(fitted.standard_errors, direct.std_errors, **CLOSE)
+    np.testing.assert_allclose(fitted.coefficients, other.params, rtol=1e-7)
+    effects = direct.estimated_effects["estimated_effects"].groupby(level=0).first()
+    expected = effects - effects.loc[drawn.groups].mean()
+    np.testing.assert_allclose([effect for _, effect in fitted.group_effects], expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_sums_over_rows_give_the_same_numbers(clustered):
+    outcome, endogenous, exogenous, instruments, clusters = columns()
+    clusters = clusters if clustered else None
+    both = np.hstack([endogenous, exogenous])
+    same(summed_least_squares(outcome, both, clusters), library_least_squares(outcome, both, clusters))
+    layout = Layout(2, 2, 3)
+    read = in_chunks(np.column_stack([outcome, exogenous, endogenous, instruments]), clusters, size=70)
+    summed = two_stage_from_sums(estimate(read, layout), layout)
+    direct, over = library_two_stage(outcome, endogenous, instruments, exogenous, clusters)
+    same(summed.estimates, direct)
+    np.testing.assert_allclose((summed.overidentification, summed.overidentification_p), over, **CLOSE)
+
+
+def test_sums_over_rows_give_the_same_fixed_effects():
+    drawn = draw(900, by_group=0.5)
+    _, codes = np.unique(drawn.groups, return_inverse=True)
+    confounders = np.column_stack([drawn.confounder, np.random.default_rng(1).normal(size=900)])
+    same(summed_within(drawn.outcome, confounders, codes), library_within(drawn.outcome, confounders, codes))
+
+
+def test_sums_keep_their_digits_with_large_means():
+    outcome, endogenous, *_ = columns()
+    moved = endogenous + np.array([1.7e9, 1e6])
+    plain = summed_least_squares(outcome, endogenous)
+    np.testing.assert_allclose(summed_least_squares(outcome, moved).coefficients, plain.coefficients, rtol=1e-6)
+
+
+def test_cragg_and_donald_is_the_classical_f_of_one_column():
+    outcome, endogenous, exogenous, instruments, _ = columns()
+    stages = two_stage_least_squares(outcome, endogenous[:, :1], instruments, exogenous)
+    first = sm.OLS(endogenous[:, 0], sm.add_constant(np.hstack([exogenous, instruments]))).fit()
+    restriction = np.eye(6)[3:]
+    assert stages.cragg_donald == pytest.approx(float(first.f_test(restriction).fvalue), rel=1e-8)
+
+
+def test_two_weak_mixes_of_strong_instruments_are_seen():
+    outcome, endogenous, exogenous, instruments, _ = columns(2000)
+    twin = endogenous[:, 0] + np.random.default_rng(1).normal(size=2000)
+    stages = two_stage_least_squares(outcome, np.column_stack([endogenous[:, 0], twin]), instruments[:, :2], exogenous)
+    assert stages.f_statistics.min() > 100
+    assert stages.strength == stages.cragg_donald < 10
+
+
+@pytest.mark.parametrize("name", ["ols", "iv"])
+def test_above_the_bound_nothing_but_the_path_changes(name, monkeypatch):
+    outcome, endogenous, _, instruments, clusters = columns()
+    make = {"ols": NaiveResidual, "iv": InstrumentalVariables}[name]
+    passed = {"instruments": instruments} if name == "iv" else {}
+    fits = []
+    for bound in (estimates_module.LIBRARY_ROWS, 10):
+        for module in ("least_squares", "two_stage"):
+            monkeypatch.setattr(f"rewards.correction.{module}.LIBRARY_ROWS", bound)
+        model = make()
+        if name == "iv":
+            with pytest.warns(UserWarning, match="No text"):
+                fits.append(model.fit(outcome, endogenous, groups=clusters, **passed).correction_)
+        else:
+            fits.append(model.fit(outcome, endogenous, groups=clusters).correction_)
+    np.testing.assert_allclose(fits[0].coefficients, fits[1].coefficients, **CLOSE)
+    np.testing.assert_allclose(fits[0].intervals, fits[1].intervals, **CLOSE)
