@@ -6,18 +6,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from align.configs.acre import ACREConfig
     from align.configs.crome import CromeConfig
+    from align.configs.deconfound import DeconfoundConfig
     from align.configs.rrpo import RRPOConfig
     from align.trainers.acre import ACRETrainer
     from align.trainers.crome import CromeTrainer
+    from align.trainers.deconfound import DeconfoundTrainer
     from align.trainers.rrpo import RRPOTrainer
 
-__all__ = ["ACREConfig", "ACRETrainer", "CromeConfig", "CromeTrainer", "RRPOConfig", "RRPOTrainer"]
+__all__ = [
+    "ACREConfig",
+    "ACRETrainer",
+    "CromeConfig",
+    "CromeTrainer",
+    "DeconfoundConfig",
+    "DeconfoundTrainer",
+    "RRPOConfig",
+    "RRPOTrainer",
+]
 
 _HOMES = {
     "ACREConfig": "align.configs.acre",
     "ACRETrainer": "align.trainers.acre",
     "CromeConfig": "align.configs.crome",
     "CromeTrainer": "align.trainers.crome",
+    "DeconfoundConfig": "align.configs.deconfound",
+    "DeconfoundTrainer": "align.trainers.deconfound",
     "RRPOConfig": "align.configs.rrpo",
     "RRPOTrainer": "align.trainers.rrpo",
 }

@@ -89,23 +89,33 @@ def _generation_batch(recipe: Recipe, global_batch: int, completions: int) -> tu
 
 
 def _check_pairs(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding]:
+    return _check_rows(recipe, launch, num_pairs, "pairs", ", of two sequences each", 2)
+
+
+def _check_texts(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
+    return _check_rows(recipe, launch, num_texts, "texts", "", 1)
+
+
+def _check_rows(
+    recipe: Recipe, launch: Launch, num_rows: int, name: str, detail: str, sequences: int
+) -> list[Finding]:
     per_device, accumulation = (
         int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
     )
     processes = launch.num_processes
-    together, pairs = per_device * processes, per_device * processes * accumulation
+    together, rows = per_device * processes, per_device * processes * accumulation
     dropped = recipe.setting("dataloader_drop_last")
-    batches = num_pairs // together if dropped else math.ceil(num_pairs / together)
+    batches = num_rows // together if dropped else math.ceil(num_rows / together)
     if batches == 0:
-        text = f"A batch of all devices is {together} pairs, the data has {num_pairs}. Use a smaller one or more data."
+        text = f"A batch of all devices is {together} {name}, the data has {num_rows}. Use a smaller one or more data."
         return [Finding("error", "batch", text)]
     steps = math.ceil(batches / accumulation)
     text = (
         f"One step: {per_device} per device x {processes} process{'es' if processes > 1 else ''} x {accumulation} "
-        f"accumulation = {pairs} pairs, of two sequences each. One pass over {num_pairs} pairs takes {steps} "
+        f"accumulation = {rows} {name}{detail}. One pass over {num_rows} {name} takes {steps} "
         f"step{'s' if steps > 1 else ''}."
     )
-    numbers = {"pairs_per_step": pairs, "sequences_per_step": 2 * pairs, "steps_per_pass": steps}
+    numbers = {f"{name}_per_step": rows, "sequences_per_step": sequences * rows, "steps_per_pass": steps}
     return [Finding("ok", "batch", text, numbers)]
 
 
@@ -114,4 +124,5 @@ BATCHES: dict[str, Callable[[Recipe, Launch, int], list[Finding]]] = {
     "acre": _check_generations,
     "rrpo": _check_pairs,
     "crome": _check_pairs,
+    "deconfound": _check_texts,
 }

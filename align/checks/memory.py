@@ -18,8 +18,10 @@ GIB, MIB = 2**30, 2**20
 
 def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
-    has_head = recipe.method != "crome" or recipe.setting("model_type") == "pairwise"
-    found = count_parameters(recipe.model.model_name_or_path, with_head=has_head)
+    is_scalar = recipe.method == "deconfound" or (
+        recipe.method == "crome" and recipe.setting("model_type") == "scalar"
+    )
+    found = count_parameters(recipe.model.model_name_or_path, with_head=not is_scalar)
     if found is None:
         text = (
             f"The size of {recipe.model.model_name_or_path!r} is not known here (no local weights, no size in its "
@@ -49,8 +51,15 @@ def _pairs_on_top(recipe: Recipe) -> str:
     return f"Activations of {tokens} (both responses of a pair, with their prompts) come on top."
 
 
+def _texts_on_top(recipe: Recipe) -> str:
+    sequences, length = int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
+    tokens = f"up to {sequences * length:,} tokens" if length else f"{sequences} texts of any length"
+    return f"Activations of {tokens} come on top."
+
+
 ON_TOP: dict[str, Callable[[Recipe], str]] = {
     "grpo": _completions_on_top, "acre": _completions_on_top, "rrpo": _pairs_on_top, "crome": _pairs_on_top,
+    "deconfound": _texts_on_top,
 }  # fmt: skip
 
 

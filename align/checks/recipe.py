@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from align.checks.batch import check_batch
 from align.checks.data import Loaded, check_data, load_data
+from align.checks.deconfound import check_observations, load_observations
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
@@ -68,6 +69,7 @@ DATA_CHECKS: dict[str, DataChecks] = {
         lambda recipe, data, rewards: check_reward_pairs(recipe, data),
         lambda recipe, data: sample_rows(data.pairs),
     ),
+    "deconfound": DataChecks(load_observations, lambda recipe, data, rewards: check_observations(recipe, data)),
 }
 
 

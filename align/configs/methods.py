@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from align.configs.crome_rules import check_crome
 from align.configs.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PreferenceDatasetConfig
+from align.configs.observation_dataset import ObservationDatasetConfig
 from align.configs.rrpo_rules import check_rrpo
 
 # The classes whose fields make up a config, nearest first. The contract test compares with the real dataclass, so that
@@ -24,6 +25,10 @@ CROME_CHAIN = (
     ("align", "configs/crome.py", "CromeConfig"),
     ("trl", "trainer/reward_config.py", "RewardConfig"),
     *BASE_CHAIN,
+)
+DECONFOUND_CHAIN = (
+    ("align", "configs/deconfound.py", "DeconfoundConfig"),
+    ("transformers", "training_args.py", "TrainingArguments"),
 )
 
 
@@ -48,4 +53,5 @@ METHODS: dict[str, Method] = {
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
     "crome": Method(CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome),
+    "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False),
 }

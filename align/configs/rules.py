@@ -84,6 +84,7 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     }
     | TRAINING_CHOICES,
     "crome": {"model_type": ("scalar", "pairwise")} | TRAINING_CHOICES,
+    "deconfound": TRAINING_CHOICES,
 }
 
 
@@ -132,6 +133,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "center_rewards_coefficient": Range(0.0),
     }
     | TRAINING_RANGES,
+    "deconfound": {"max_length": Range(1)} | TRAINING_RANGES,
 }
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
 BOOLEAN_NAMES = {

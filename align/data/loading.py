@@ -24,6 +24,7 @@ class Item(Protocol):
 
 
 T = TypeVar("T", bound=Item)
+R = TypeVar("R")
 
 
 def load_rows(
@@ -51,7 +52,7 @@ def load_rows(
     items: dict[str, T] = {}
     for raw in islice(read_rows(report.file, split), max_rows):
         report.num_read += 1
-        result = _read_row(raw, report.file, adapter, check)
+        result = read_row(raw, report.file, adapter, check)
         if not isinstance(result, RowProblem) and result.id in items:
             remedy = f"Row {items[result.id].row} has it: rename one."
             result = RowProblem(report.file, raw.row, "id", shorten(result.id), "the id is taken", remedy)
@@ -85,9 +86,10 @@ def name_row(row: int, file: str) -> str:
     return f"{Path(file).stem}-{row}"
 
 
-def _read_row(
-    raw: RawRow, file: str, adapter: tuple[str, Adapter] | None, check: Callable[[Row, RawRow], T]
-) -> T | RowProblem:
+def read_row(
+    raw: RawRow, file: str, adapter: tuple[str, Adapter] | None, check: Callable[[Row, RawRow], R]
+) -> R | RowProblem:
+    """Turns one row into what its checks return, or says why it cannot be used."""
     if isinstance(raw.content, RowProblem):
         return raw.content
     try:

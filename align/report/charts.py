@@ -19,7 +19,7 @@ NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
 _MAX_POINTS = 150
 _SMALL_SHARE = 0.25  # shares that stay below are drawn on their own scale, from 0
 _TINY_SHARE = 0.01  # would be 0 or 1 % without decimals
-_INK, _GRID = "#010203", "#010204"  # stand-ins for the page's colours, replaced after drawing
+_INK, GRID = "#010203", "#010204"  # stand-ins for the page's colours, replaced after drawing
 _INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
 
 
@@ -63,8 +63,7 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
     import matplotlib
     from matplotlib.figure import Figure
 
-    style: Any = {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9}
-    with matplotlib.rc_context(style | dict.fromkeys(_INKED, _INK)):
+    with matplotlib.rc_context(page_style(title)):
         figure = Figure(figsize=(4.8, 2.4), layout="constrained")
         axes = figure.add_subplot()
         _draw_areas(axes, lines) if stacked else _draw_lines(axes, lines)
@@ -73,7 +72,12 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     latest = [format_number(line.series.recent(), share) for line in lines]
     legend = [Legend(line.label, number, line.colour, line.dashed) for line, number in zip(lines, latest, strict=True)]
-    return Chart(title, note, _adopt_page_style(buffer.getvalue(), title), legend)
+    return Chart(title, note, adopt_page_style(buffer.getvalue(), title), legend)
+
+
+def page_style(title: str) -> Any:
+    """Returns matplotlib's settings for a chart that `adopt_page_style` can fit into a page."""
+    return {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9} | dict.fromkeys(_INKED, _INK)
 
 
 def format_number(value: float, share: bool = False) -> str:
@@ -109,7 +113,7 @@ def downsample(series: Series, max_points: int = _MAX_POINTS) -> tuple[NDArray[n
 def _draw_lines(axes: "Axes", lines: Sequence[Line]) -> None:
     for line in lines:
         steps, mean, low, high = downsample(line.series)
-        colour, single = _stand_in(line.colour), len(steps) == 1
+        colour, single = stand_in(line.colour), len(steps) == 1
         axes.plot(steps, mean, color=colour, lw=1.6, ls="--" if line.dashed else "-", marker="o" if single else None)
         if (high > low).any():
             axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
@@ -119,7 +123,7 @@ def _draw_areas(axes: "Axes", lines: Sequence[Line]) -> None:
     common = reduce(np.intersect1d, (line.series.steps[np.isfinite(line.series.values)] for line in lines))
     shared = [Series(common, line.series.values[np.isin(line.series.steps, common)]) for line in lines]
     columns = [downsample(series)[:2] for series in shared]
-    colours = [_stand_in(line.colour) for line in lines]
+    colours = [stand_in(line.colour) for line in lines]
     axes.stackplot(columns[0][0], *[mean for _, mean in columns], colors=colours, lw=0)
     axes.margins(x=0)
 
@@ -129,7 +133,7 @@ def _dress(axes: "Axes", *, share: bool) -> None:
 
     axes.set_xlabel("optimizer step")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(axis="y", color=_GRID, lw=0.6)
+    axes.grid(axis="y", color=GRID, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(length=0)
@@ -138,11 +142,12 @@ def _dress(axes: "Axes", *, share: bool) -> None:
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
 
 
-def _stand_in(colour: int) -> str:
+def stand_in(colour: int) -> str:
+    """Returns the colour to draw with, which the page then replaces."""
     return f"#0102{0x10 + colour % NUM_COLOURS:02x}"
 
 
-def _adopt_page_style(svg: str, title: str) -> str:
+def adopt_page_style(svg: str, title: str) -> str:
     """Makes matplotlib's file fit for inlining: no prologue, namespaces, metadata or ids to clash, the page's look."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
@@ -152,5 +157,5 @@ def _adopt_page_style(svg: str, title: str) -> str:
     svg = re.sub(r"font-family: [^;]*; ", "", svg)
     svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]).replace("\n", ""), svg)
     for colour in range(NUM_COLOURS):
-        svg = svg.replace(_stand_in(colour), f"var(--c{colour})")
-    return svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
+        svg = svg.replace(stand_in(colour), f"var(--c{colour})")
+    return svg.replace(_INK, "currentColor").replace(GRID, "var(--grid)")

@@ -42,7 +42,14 @@ _REWARD_PAIRS = {
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }
-_FACTS = {"grpo": _ROLLOUTS, "acre": _ROLLOUTS, "rrpo": _PAIRS, "crome": _REWARD_PAIRS}
+_OUTCOMES = {
+    **_LENGTH,
+    "per_device_train_batch_size": "Texts per device and pass",
+    "gradient_accumulation_steps": "Passes per step",
+    "learning_rate": "Learning rate",
+    "max_length": "Longest prompt and text, tokens",
+}
+_FACTS = {"grpo": _ROLLOUTS, "acre": _ROLLOUTS, "rrpo": _PAIRS, "crome": _REWARD_PAIRS, "deconfound": _OUTCOMES}
 _END = {"use_peft": "LoRA", "seed": "Seed"}
 
 

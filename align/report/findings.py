@@ -5,6 +5,7 @@ import numpy as np
 from align.report.finding import Finding
 from align.report.findings_acre import find_rollout_problems
 from align.report.findings_crome import find_reward_problems
+from align.report.findings_deconfound import find_outcome_problems
 from align.report.findings_rrpo import find_pair_problems
 from align.report.panel import Metrics
 from align.report.run_folder import RunFolder
@@ -18,6 +19,7 @@ def find_problems(run: RunFolder) -> list[Finding]:
         *find_rollout_problems(run.metrics),
         *find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"),
         *find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"),
+        *find_outcome_problems(run.metrics),
     ]
 
 

@@ -80,6 +80,19 @@ def _view(name: str, run: RunFolder, num_samples: int) -> RunView:
 
 
 def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Chart], runs: list[RunView]) -> Path:
+    return write_page(
+        "report.html.j2",
+        out,
+        title=title,
+        headline=headline(evaluation),
+        differences=differences(evaluation),
+        charts=charts,
+        runs=runs,
+    )
+
+
+def write_page(template: str, out: Path, **content: Any) -> Path:
+    """Fills a template of this package, escaping everything, and writes the file."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -89,9 +102,7 @@ def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Ch
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html.j2").render(
-        title=title, headline=headline(evaluation), differences=differences(evaluation), charts=charts, runs=runs
-    )
+    page = environment.get_template(template).render(**content)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8", errors="replace")
     return out

@@ -6,6 +6,7 @@ from align.report.charts import Chart
 from align.report.panel import Metrics, Panel, draw_comparison, draw_panel
 from align.report.panels_acre import COMPARED_ACRE, OUTCOME_PANELS, ROLLOUT_PANELS, letter_chart, reward_chart
 from align.report.panels_crome import COMPARED_CROME, REWARD_MODEL_PANELS, source_charts
+from align.report.panels_deconfound import COMPARED_DECONFOUND, DECONFOUND_PANELS, lean_charts
 from align.report.panels_rrpo import COMPARED_RRPO, RRPO_PANELS
 
 _SHARED = (
@@ -16,6 +17,7 @@ COMPARED = (
     *COMPARED_ACRE,
     *COMPARED_RRPO,
     *COMPARED_CROME,
+    *COMPARED_DECONFOUND,
     Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),
 )
 
@@ -27,6 +29,8 @@ def run_charts(metrics: Metrics) -> list[Chart]:
         *(draw_panel(panel, metrics) for panel in OUTCOME_PANELS),
         letter_chart(metrics),
         *source_charts(metrics),
+        *(draw_panel(panel, metrics) for panel in DECONFOUND_PANELS),
+        *lean_charts(metrics),
         *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, *RRPO_PANELS, *REWARD_MODEL_PANELS, *_SHARED)),
     ]
     return [chart for chart in charts if chart]

@@ -17,6 +17,8 @@ SHOWN = {
     "kl": "kl",
     "accuracy": "accuracy",
     "crome/tie_margin": "tie margin",
+    "deconfound/mse": "error",
+    "deconfound/correlation_corrected": "correlation",
 }
 
 

@@ -10,6 +10,7 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader
 
 from align.configs.dataset import MultipleChoiceDatasetConfig
+from align.configs.observation_dataset import ObservationDatasetConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo_rules import is_plain_dpo
 from align.data.reward_pair_rules import DEFAULT_SOURCE
@@ -92,6 +93,14 @@ CARDS = {
         _REWARD_MODEL_SETTINGS,
         _REWARDS_DO_NOT_SHOW,
     ),
+    "deconfound": Card(
+        "DeconfoundLM",
+        "2506.00152",
+        "Aligning Language Models with Observational Data",
+        ("learning_rate", "max_length", "seed"),
+        "that the assumptions of the correction are true, and that a policy trained on its rewards gets better: it "
+        "finds what a reward model overlooks. Beyond texts like those of the data a score means nothing",
+    ),
 }
 Rows = Sequence[Mapping[str, Any]]
 
@@ -107,7 +116,7 @@ def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dic
         rows: What was trained on.
     """
     base, method = recipe.model.model_name_or_path, _method(recipe, rows)
-    is_folder, model_type = Path(base).is_dir(), recipe.setting("model_type") if recipe.method == "crome" else None
+    is_folder, model_type = Path(base).is_dir(), _model_type(recipe)
     metadata = ModelCardData(
         base_model=None if is_folder else base,
         library_name="peft" if recipe.model.use_peft else "transformers",
@@ -126,6 +135,13 @@ def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dic
         facts=_facts(recipe, method, steps, fingerprints, rows),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def _model_type(recipe: Recipe) -> str | None:
+    """Names the kind of reward model, None for a policy."""
+    return {"crome": lambda: recipe.setting("model_type"), "deconfound": lambda: "scalar"}.get(
+        recipe.method, lambda: None
+    )()
 
 
 def _method(recipe: Recipe, rows: Rows) -> str:
@@ -150,6 +166,9 @@ def _facts(recipe: Recipe, method: str, steps: int, fingerprints: dict[str, str]
     if recipe.method == "crome":
         counts = Counter(f"{row['source']}{' (ties)' if row['tie'] else ''}" for row in rows)
         facts["pairs"] = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if isinstance(recipe.dataset, ObservationDatasetConfig):
+        settings = recipe.dataset.model_dump(exclude_defaults=True, exclude={"path", "eval_path"})
+        facts |= {"rows": len(rows), "correction": f"`{json.dumps(settings, ensure_ascii=False)}`"}
     return facts | {"steps": steps} | {name: recipe.setting(name) for name in CARDS[method].settings}
 
 

@@ -9,22 +9,27 @@ from transformers import AutoTokenizer, Trainer
 from trl import GRPOConfig, GRPOTrainer
 
 from align.checks.data import Loaded
+from align.checks.deconfound import LoadedObservations
 from align.checks.pairs import LoadedPairs
 from align.checks.prompts import LoadedPrompts
 from align.checks.rewards import Reward
 from align.configs.acre import ACREConfig
 from align.configs.crome import CromeConfig
+from align.configs.deconfound import DeconfoundConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo import RRPOConfig
 from align.generation.vllm_engine import cpu_rollouts
 from align.trainers.acre import ACRETrainer
 from align.trainers.crome import CromeTrainer
+from align.trainers.deconfound import DeconfoundTrainer
 from align.trainers.rrpo import RRPOTrainer
 
 Rewards = list[Reward]
 
 
-def build_trainer(recipe: Recipe, data: Loaded | LoadedPairs | LoadedPrompts, rewards: Rewards) -> Trainer:
+def build_trainer(
+    recipe: Recipe, data: Loaded | LoadedPairs | LoadedPrompts | LoadedObservations, rewards: Rewards
+) -> Trainer:
     """Builds the trainer of a recipe's method from data and rewards that were checked before."""
     return BUILDERS[recipe.method](recipe, data, rewards)
 
@@ -86,11 +91,26 @@ def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> Cro
     )
 
 
+def build_deconfound(recipe: Recipe, data: LoadedObservations, rewards: Rewards) -> DeconfoundTrainer:
+    """Builds a reward model on corrected outcomes, with a new scalar head."""
+    return DeconfoundTrainer(
+        recipe.model.model_name_or_path,
+        DeconfoundConfig(**_device_defaults() | recipe.training),
+        Dataset.from_list(data.rows),
+        correction=data.correction,
+        scale=data.scale,
+        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        peft_config=_peft_config(recipe, "SEQ_CLS"),
+        model_kwargs=_model_kwargs(recipe),
+    )
+
+
 BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {
     "grpo": build_grpo,
     "acre": build_acre,
     "rrpo": build_rrpo,
     "crome": build_crome,
+    "deconfound": build_deconfound,
 }
 
 

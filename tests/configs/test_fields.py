@@ -16,6 +16,7 @@ OWN = {
     "rrpo": {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     "crome": {"model_type"},
     "grpo": set(),
+    "deconfound": set(),
 }
 TRAINING = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
 EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]
@@ -24,13 +25,14 @@ EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOI
 def config_class(method):
     from align.configs.acre import ACREConfig
     from align.configs.crome import CromeConfig
+    from align.configs.deconfound import DeconfoundConfig
     from align.configs.rrpo import RRPOConfig
 
     if method == "grpo":
         from trl import GRPOConfig
 
         return GRPOConfig
-    return {"acre": ACREConfig, "rrpo": RRPOConfig, "crome": CromeConfig}[method]
+    return {"acre": ACREConfig, "rrpo": RRPOConfig, "crome": CromeConfig, "deconfound": DeconfoundConfig}[method]
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -79,9 +81,10 @@ def test_the_chain_names_every_dataclass_that_the_config_inherits_from(method):
 
 
 def test_every_own_field_has_help(method, real_fields):
+    from transformers import TrainingArguments
     from trl import DPOConfig, GRPOConfig, RewardConfig
 
-    parents = {"acre": GRPOConfig, "rrpo": DPOConfig, "crome": RewardConfig}
+    parents = {"acre": GRPOConfig, "rrpo": DPOConfig, "crome": RewardConfig, "deconfound": TrainingArguments}
     parent = parents.get(method, GRPOConfig)
     inherited = {field.name for field in dataclasses.fields(parent)}
     own = [field for name, field in real_fields.items() if name not in inherited]

@@ -1,0 +1,227 @@
+"""`align deconfound`: corrected rewards from a table of observed outcomes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from align.augmentation.settings import check_at_least_one, check_choice
+from align.cli.deconfound_words import facts_of, notes_of, print_left_out, print_result
+from align.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
+from align.correction.fitting import apply, fit, fit_in_chunks, fits_in_chunks, load_correction, num_unknown_groups
+from align.correction.output import (
+    CORRECTION_FILE,
+    DIAGNOSTICS_FILE,
+    PAGE_FILE,
+    TABLE_FILE,
+    check_new_folder,
+    write_card,
+    write_corrected,
+    write_json,
+    write_lines,
+)
+from align.correction.pairs import sample_pairs
+from align.correction.settings import ESTIMATORS, CorrectionSettings
+from align.data.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.observations import ObservationReader, Observations, Roles, join, read_observations
+from align.data.tables import Table
+from align.errors import RunFolderError, UserError
+from rewards.correction import Correction
+
+MEGABYTE = 2**20
+ON_WEAK = ("fallback", "refuse", "keep")
+
+
+def run(
+    data: str,
+    out: Path,
+    *,
+    roles: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    embedding_model: str | None,
+    saved: Path | None,
+    pairs: Mapping[str, Any],
+) -> int:
+    """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence.
+
+    Args:
+        data: The table.
+        out: New folder.
+        roles: Which column is what, as the options say it; what is empty comes from the adapter or the saved
+            correction.
+        settings: Of the correction.
+        reading: How the table is read.
+        embedding_model: Folder or hub id of a model whose embeddings stand for the text.
+        saved: A correction to apply in place of fitting one.
+        pairs: `file`, `margin` and `per_prompt` of the pairs to draw; none without `file`.
+    """
+    _check(settings, reading, embedding_model, saved, pairs)
+    check_new_folder(out)
+    adapter = OBSERVATION_ADAPTERS.get(reading["adapter"] or "")
+    correction = None if saved is None else load_correction(saved)
+    chosen = _roles(roles, adapter and adapter.roles, correction)
+    table = Table(
+        data,
+        adapter=(reading["adapter"], adapter.add) if adapter else None,
+        split=reading["split"],
+        max_rows=reading["max_rows"],
+        on_bad_rows=reading["on_bad_rows"],
+        in_memory=int(reading["in_memory"] * MEGABYTE),
+    )
+    policy = {name: reading[name] for name in ("on_missing", "on_bad_rows")}
+    reader = ObservationReader(table, chosen, **policy)
+    own = CorrectionSettings(**settings)
+    if correction is None:
+        correction = _fit(reader, own, embedding_model, out)
+    else:
+        _apply(reader, correction, out)
+    if pairs["file"] is not None:
+        _write_pairs(reader, correction, own.seed, **pairs)
+    return 0
+
+
+def _check(
+    settings: Mapping[str, Any],
+    reading: Mapping[str, Any],
+    embedding_model: str | None,
+    saved: Path | None,
+    pairs: Mapping[str, Any],
+) -> None:
+    check_choice("estimator", settings["estimator"], ESTIMATORS)
+    check_choice("on_weak_instrument", settings["on_weak_instrument"], ON_WEAK)
+    check_choice("on_missing", reading["on_missing"], ("raise", "drop"))
+    check_choice("on_bad_rows", reading["on_bad_rows"], ("raise", "skip"))
+    check_at_least_one("max_words", settings["max_words"])
+    if reading["adapter"] is not None:
+        check_choice("adapter", reading["adapter"], list(OBSERVATION_ADAPTERS))
+    if reading["max_rows"] is not None:
+        check_at_least_one("max_rows", reading["max_rows"])
+    if reading["in_memory"] < 0:
+        raise UserError(f"`in_memory` must be 0 or more, got {reading['in_memory']}.")
+    if saved is not None and embedding_model is not None:
+        raise UserError("`--apply` needs no text, so `--embedding_model` would do nothing. Leave it out.")
+    file = pairs["file"]
+    if file is None and pairs["margin"] is not None:
+        raise UserError("`--margin` is that of `--pairs FILE`. Name the file, or leave the margin out.")
+    if file is not None and pairs["margin"] is None:
+        raise UserError("`--pairs` needs `--margin`: the least difference of two rewards, in units of the outcome.")
+    if file is not None and (file.suffix != ".jsonl" or file.exists()):
+        raise RunFolderError(
+            f"`pairs` must name a new .jsonl file, got {file}{' that exists' if file.exists() else ''}."
+        )
+    check_at_least_one("pairs_per_prompt", pairs["per_prompt"])
+
+
+def _roles(given: Mapping[str, Any], of_adapter: Roles | None, correction: Correction | None) -> Roles:
+    """Fills what the options leave open from the adapter, or from the columns that a correction was fitted with."""
+    fallback: Mapping[str, Any] = vars(of_adapter) if of_adapter else {}
+    if correction is not None:
+        known = correction.details.get("columns", {})
+        fallback = {**known, **fallback, "confounders": correction.confounders, "instruments": ()}
+        if given["confounders"] and set(given["confounders"]) != set(correction.confounders):
+            raise UserError(
+                f"The correction was fitted with the confounders {', '.join(correction.confounders)}, and "
+                f"`--confounders` names {', '.join(given['confounders'])}. Leave the option out."
+            )
+    chosen: dict[str, Any] = {name: value or fallback.get(name) for name, value in given.items()}
+    for name, example in (("outcome", "clicks"), ("confounders", "popularity hour")):
+        if not chosen[name]:
+            raise UserError(f"`--{name}` is missing. Name the column, such as `--{name} {example}`.")
+    chosen |= {name: tuple(chosen[name] or ()) for name in ("confounders", "instruments")}
+    return Roles(**chosen)
+
+
+def _fit(
+    reader: ObservationReader, settings: CorrectionSettings, embedding_model: str | None, out: Path
+) -> Correction:
+    chunked = reader.table.is_streamed and embedding_model is None and fits_in_chunks(settings, reader.roles)
+    if chunked:
+        corrector = fit_in_chunks(reader, settings)
+        correction = _describe(corrector.correction_, reader)
+        numbers = diagnose(correction, _sample(reader, correction.num_rows, settings.seed), settings)
+    else:
+        rows, _ = read_observations(reader)
+        features = None if embedding_model is None else _embed(rows, embedding_model)
+        corrector = fit(rows, settings, features)
+        correction = _describe(corrector.correction_, reader)
+        few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
+        same = corrector if few.num_rows == rows.num_rows else None
+        numbers = diagnose(
+            correction, few, settings, corrector=same, features=None if features is None else features[kept]
+        )
+    facts = facts_of(reader, correction, "in chunks" if chunked else "at once", embedding_model)
+    notes = notes_of(reader.roles, settings, correction, numbers, chunked)
+    _write(out, reader, correction, numbers, facts, notes)
+    print_result(correction, reader.report, notes, numbers)
+    print(f"{out / TABLE_FILE} holds the corrected rows, {out / PAGE_FILE} the evidence.")
+    return correction
+
+
+def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None:
+    num_rows = write_corrected(out, reader, correction)
+    correction.save(out / CORRECTION_FILE)
+    unknown = sum(num_unknown_groups(correction, rows) for rows in reader.read())
+    counts = dict(reader.report.counts) | {"missing": reader.report.missing, "unknown_groups": unknown}
+    write_json(out / "applied.json", counts)
+    print(f"{correction.formula}\n{num_rows:>9,}  rows in {out / TABLE_FILE}")
+    print_left_out(reader.report)
+    if unknown:
+        print(f"{unknown:>9,}  rows whose group was not fitted: they are not corrected for it")
+
+
+def _embed(rows: Observations, model: str) -> Any:
+    from align.correction.embeddings import embed
+
+    if rows.text is None:
+        raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
+    return embed(rows.text.tolist(), model)
+
+
+def _sample(reader: ObservationReader, num_rows: int, seed: int) -> Observations:
+    """Draws rows for the diagnostics of a table that is not kept in memory."""
+    import numpy as np
+
+    rng, share = np.random.default_rng(seed), min(1.0, MOST_ROWS / num_rows)
+    return join([rows.take(rng.random(rows.num_rows) < share) for rows in reader.read()])
+
+
+def _describe(correction: Correction, reader: ObservationReader) -> Correction:
+    """Adds what only the reader knows: rows left out, and which columns were read."""
+    left_out = reader.report.num_read - reader.report.num_kept
+    known = {name: value for name, value in vars(reader.roles).items() if value}
+    warned = f"{left_out} rows were left out because a value was missing."
+    return replace(
+        correction,
+        num_dropped=left_out,
+        details=correction.details | {"columns": known},
+        warnings=(*correction.warnings, *([warned] if left_out else [])),
+    )
+
+
+def _write(
+    out: Path,
+    reader: ObservationReader,
+    correction: Correction,
+    numbers: Mapping[str, Any],
+    facts: Mapping[str, str],
+    notes: Sequence[str],
+) -> None:
+    from align.report.correction_page import build_correction_page
+
+    write_corrected(out, reader, correction)
+    correction.save(out / CORRECTION_FILE)
+    write_json(out / DIAGNOSTICS_FILE, dict(numbers) | {"counts": reader.report.counts, "notes": list(notes)})
+    write_card(out, correction, facts, notes)
+    build_correction_page(correction, numbers, facts, notes, out / PAGE_FILE)
+
+
+def _write_pairs(
+    reader: ObservationReader, correction: Correction, seed: int, *, file: Path, margin: float, per_prompt: int
+) -> None:
+    rows, _ = read_observations(reader)
+    sampled = sample_pairs(rows, apply(correction, rows), margin, per_prompt=per_prompt, seed=seed)
+    write_lines(file, sampled.pairs)
+    print(f"{len(sampled.pairs):>9,}  pairs of {sampled.num_prompts:,} prompts in {file}")
+    print(f"{sampled.num_alone:>9,}  prompts with one text only")
+    print(f"{sampled.num_close:>9,}  prompts whose texts differ by less than {margin:g}")

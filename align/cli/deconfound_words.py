@@ -1,0 +1,84 @@
+"""What `align deconfound` says about a table and its correction."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.correction.settings import CorrectionSettings
+from align.data.observations import ObservationReader, ObservationReport, Roles
+from align.report.interval_chart import in_words
+from rewards.correction import Correction
+
+
+def facts_of(
+    reader: ObservationReader, correction: Correction, how: str, embedding_model: str | None
+) -> dict[str, str]:
+    """Lists what was read and fitted, by the name to show."""
+    roles = reader.roles
+    text = f"{roles.text}, by {Path(embedding_model).name}" if embedding_model else roles.text
+    facts = {
+        "Data": Path(reader.table.path).name,
+        "Outcome": roles.outcome,
+        "Confounders": ", ".join(roles.confounders),
+        "Instruments": ", ".join(roles.instruments),
+        "Text": text,
+        "Groups": roles.groups,
+        "Prompt": roles.prompt,
+        "Estimator": correction.estimator,
+        "Rows": f"{correction.num_rows:,}",
+        "Left out": f"{correction.num_dropped:,}",
+        "Read": how,
+        "Clusters": None if correction.num_clusters is None else f"{correction.num_clusters:,}",
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def notes_of(
+    roles: Roles, settings: CorrectionSettings, correction: Correction, numbers: Mapping[str, Any], chunked: bool
+) -> list[str]:
+    """Lists what the reader should know beside the correction's own warnings."""
+    notes = []
+    if roles.instruments and settings.estimator != "iv":
+        notes.append(f"The instruments were not used: `estimator: {settings.estimator}` takes none.")
+    if numbers["num_rows"] < correction.num_rows:
+        notes.append(
+            f"Diagnostics are of {numbers['num_rows']:,} rows drawn from {correction.num_rows:,}; the correction "
+            "is of all."
+        )
+    if chunked:
+        notes.append("The table was read in chunks, from sums over rows.")
+    return notes
+
+
+def print_result(
+    correction: Correction, report: ObservationReport, notes: Sequence[str], numbers: Mapping[str, Any]
+) -> None:
+    """Prints the effects, what they do to associations, counts, and warnings."""
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid(box=None, pad_edge=False)
+    for name in ("confounder", f"effect ({correction.estimator})", "correlation before", "after"):
+        grid.add_column(name)
+    for place, name in enumerate(correction.confounders):
+        before, after = numbers["before"][place], numbers["after"][place]
+        grid.add_row(
+            name,
+            in_words(correction.coefficients[place], *correction.intervals[place]),
+            *(in_words(each["correlation"], each["low"], each["high"]) for each in (before, after)),
+        )
+    Console(width=120, highlight=False).print(grid)
+    print(f"{report.num_kept:>9,}  rows")
+    print_left_out(report)
+    for warning in correction.warnings:
+        print(f"Warning: {warning}")
+    for note in notes:
+        print(f"Note: {note}")
+
+
+def print_left_out(report: ObservationReport) -> None:
+    """Prints how many rows were left out, and why."""
+    for name, count in report.missing.items():
+        print(f"{count:>9,}  rows without {name}, left out")
+    for rule, count in report.reasons.items():
+        print(f"{count:>9,}  rows left out: {rule}")

@@ -1,0 +1,32 @@
+"""Settings of a reward model on corrected outcomes."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from align.configs.rules import check_range
+
+
+@dataclass
+class DeconfoundConfig(TrainingArguments):
+    """Settings of `DeconfoundTrainer`; everything else is transformers' `TrainingArguments`.
+
+    The correction itself is a matter of the data, and its settings are in the `dataset` block of a recipe.
+    """
+
+    max_length: int | None = field(
+        default=1024,
+        metadata={"help": "Longest prompt and text in tokens; longer rows are left out and counted. None for all."},
+    )
+    disable_dropout: bool = field(
+        default=True, metadata={"help": "Whether dropout is off, as TRL has it for reward models."}
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the own settings.
+
+        Raises:
+            ValueError: If there is no room for a token.
+        """
+        check_range("deconfound", "max_length", self.max_length)
+        super().__post_init__()

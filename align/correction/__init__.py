@@ -1,0 +1,1 @@
+"""Corrected rewards from tables of observations: fitted, applied, diagnosed, and paired."""

@@ -1,0 +1,117 @@
+"""Turns files and rows into Arrow batches of one schema."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+CSV_BLOCK = 2**24  # bytes; a row must fit into one
+Rows = Sequence[Mapping[str, Any]]
+
+
+def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
+    """Reads the batches of a Parquet file.
+
+    Raises:
+        DataError: If it is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    try:
+        with parquet.ParquetFile(file) as source:
+            check_names(source.schema_arrow.names, file)
+            yield from source.iter_batches(BATCH_ROWS)
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file} is not a Parquet file: {error}.") from error
+
+
+def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
+    """Reads the batches of a CSV file with a header; every value is a text, and an empty cell is missing.
+
+    Raises:
+        pyarrow.ArrowInvalid: If a row does not fit the header.
+    """
+    import pyarrow as pa
+    import pyarrow.csv as arrow_csv
+
+    with file.open(encoding="utf-8-sig", newline="") as text:
+        names = next(csv.reader(text), [])
+    check_names(names, file)
+    reader = arrow_csv.open_csv(
+        file,
+        arrow_csv.ReadOptions(block_size=CSV_BLOCK),
+        arrow_csv.ParseOptions(newlines_in_values=True),
+        arrow_csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
+        ),
+    )
+    for batch in reader:
+        for start in range(0, len(batch), BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
+
+
+def find_schema(chunks: Iterable[Rows]) -> "pa.Schema":
+    """Finds the type of every column; one whose values have several is of texts, JSON for what is no text."""
+    import pyarrow as pa
+
+    types: dict[str, pa.DataType] = {}
+    for rows in chunks:
+        for name in dict.fromkeys(name for row in rows for name in row):
+            types[name] = _merge(types.get(name), _type_of([row.get(name) for row in rows]))
+    return pa.schema([(name, pa.string() if pa.types.is_null(kind) else kind) for name, kind in types.items()])
+
+
+def to_batch(rows: Rows, schema: "pa.Schema") -> "pa.RecordBatch":
+    """Makes a batch of rows; a column that a row lacks is missing there."""
+    import pyarrow as pa
+
+    arrays = []
+    for field in schema:
+        values = [row.get(field.name) for row in rows]
+        arrays.append(pa.array(map(_as_text, values) if pa.types.is_string(field.type) else values, field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def check_names(names: Sequence[str], file: Path) -> None:
+    """Refuses a header that is empty or names a column twice.
+
+    Raises:
+        DataError: If it is or does.
+    """
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or not names:
+        found = f"the columns {', '.join(map(repr, twice))} twice" if twice else "no columns"
+        raise DataError(f"{file} must name every column once in its header, but has {found}. Rename them.")
+
+
+def _type_of(values: list[Any]) -> "pa.DataType":
+    import pyarrow as pa
+
+    try:
+        return pa.array(values).type  # `infer_type` looks at some of the values only
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        return pa.string()
+
+
+def _merge(known: "pa.DataType | None", found: "pa.DataType") -> "pa.DataType":
+    import pyarrow as pa
+
+    if known is None or known == found:
+        return found
+    try:
+        schemas = [pa.schema([("column", kind)]) for kind in (known, found)]
+        return pa.unify_schemas(schemas, promote_options="permissive").field("column").type
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.string()
+
+
+def _as_text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+from observed_table import columns_of, observed_rows, write_outcome_recipe, write_table
+
+from align.checks.deconfound import load_observations
+from align.checks.launch import read_launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+from align.errors import DataError
+from rewards.correction import ESTIMATORS
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model_folder):
+    def write(**changes):
+        return load_recipe(write_outcome_recipe(tmp_path, tiny_model_folder, **changes))
+
+    return write
+
+
+def findings_of(recipe, name):
+    return [finding for finding in check_recipe(recipe, read_launch(None)).findings if finding.check == name]
+
+
+def direct(name):
+    data = columns_of(observed_rows(240))
+    columns = {"text": data["headline"], "groups": data["author"]}
+    if name == "iv":
+        columns["instruments"] = {"shock": data["shock"]}
+    made = ESTIMATORS[name](**{} if name in ("ols", "none") else {"max_words": 50})
+    return made.fit(data["clicks"], {"popularity": data["popularity"]}, **columns)
+
+
+@pytest.mark.parametrize("name", list(ESTIMATORS))
+def test_the_correction_is_fitted_to_training_rows_only_and_applied_out_of_sample(recipe, name):
+    data = load_observations(recipe(dataset={"estimator": name, "eval_path": "./eval.csv"}))
+    expected = direct(name)
+    np.testing.assert_allclose(data.correction.coefficients, expected.coef_, rtol=0, atol=1e-8)
+    train, held_out = columns_of(observed_rows(240)), columns_of(observed_rows(60, seed=1))
+    corrected = expected.correct(train["clicks"], {"popularity": train["popularity"]}, groups=train["author"])
+    assert (data.scale.mean, data.scale.deviation) == pytest.approx((corrected.mean(), corrected.std()))
+    labels = [row["label"] for row in data.rows]
+    assert (np.mean(labels), np.std(labels)) == pytest.approx((0, 1), abs=1e-9)
+    out = expected.correct(held_out["clicks"], {"popularity": held_out["popularity"]}, groups=held_out["author"])
+    found = np.array([row["label"] for row in data.eval_rows]) * data.scale.deviation + data.scale.mean
+    np.testing.assert_allclose(found, out, atol=1e-8)
+    assert data.eval_rows[0]["outcome"] == held_out["clicks"][0]
+
+
+def test_a_saved_correction_takes_the_place_of_a_fit(recipe, tmp_path):
+    direct("ols").correction_.save(tmp_path / "c.json")
+    data = load_observations(recipe(dataset={"correction": "./c.json"}))
+    assert data.correction.estimator == "ols"
+
+
+def test_confounders_as_input_stand_before_the_prompt_and_are_fixed_at_their_mean_in_evaluation(recipe):
+    data = load_observations(recipe(dataset={"estimator": "input", "eval_path": "./eval.csv"}))
+    values = np.array(columns_of(observed_rows(240))["popularity"])
+    first = (values[0] - values.mean()) / values.std()
+    assert data.rows[0]["prompt"] == f"popularity {first:+.1f}\nq0?"
+    assert {row["prompt"].partition("\n")[0] for row in data.eval_rows} == {"popularity +0.0"}
+    assert (data.scale.prefix, data.correction.coefficients) == ("popularity +0.0\n", (0.0,))
+
+
+def test_the_check_says_what_is_removed(recipe):
+    correction, = findings_of(recipe(), "correction")  # fmt: skip
+    assert correction.level == "ok"
+    assert "iv: reward = outcome - 2." in correction.text
+    assert json.dumps(correction.numbers)
+    batch, = findings_of(recipe(), "batch")  # fmt: skip
+    assert "8 texts. One pass over 240 texts takes 30 steps." in batch.text
+    memory, = findings_of(recipe(), "memory")  # fmt: skip
+    assert "512 tokens" in memory.text
+
+
+def test_warnings_of_the_estimator_and_unknown_groups_are_findings(recipe):
+    config = recipe(dataset={"estimator": "fixed_effects", "eval_path": "./other.csv"})
+    rows = [row | {"author": "nobody"} for row in observed_rows(60, seed=2)]
+    write_table(config.path.parent / "other.csv", rows)
+    texts = [finding.text for finding in findings_of(config, "correction") if finding.level == "warning"]
+    assert any("60 of 60 evaluation rows are of groups that were not in training" in text for text in texts)
+
+
+def test_missing_values_stop_or_are_counted(recipe, tmp_path):
+    config = recipe()
+    rows = observed_rows(240)
+    rows[5]["popularity"] = None
+    write_table(tmp_path / "train.csv", rows)
+    with pytest.raises(DataError, match="row 7, column `popularity`: the value is missing"):
+        load_observations(config)
+    skipping = load_recipe(config.path, ["--dataset.on_bad_rows", "skip"])
+    assert len(load_observations(skipping).rows) == 239
+    assert any("popularity (1)" in finding.text for finding in findings_of(skipping, "data"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "level", "words"),
+    [
+        ({}, "ok", "tokens at most, of 64"),
+        ({"max_length": 12}, "error", "longer than 12 tokens"),
+        ({"max_length": 12, "dataset": {"on_bad_rows": "skip"}}, "warning", "They are left out"),
+        ({"dataset": {"conversational": True}}, "ok", "tokens at most"),
+    ],
+)
+def test_lengths_are_measured_as_the_trainer_does(recipe, settings, level, words):
+    (found,) = findings_of(recipe(**settings), "lengths")
+    assert (found.level, words in found.text) == (level, True), found.text
+
+
+def test_an_outcome_that_does_not_vary_is_refused(recipe, tmp_path):
+    config = recipe(dataset={"estimator": "ols"})
+    write_table(tmp_path / "train.csv", [row | {"clicks": 1.0} for row in observed_rows(240)])
+    with pytest.raises(DataError, match="must vary"):
+        load_observations(config)
+
+
+def test_a_confounder_that_is_the_outcome_leaves_nothing_to_learn(recipe, tmp_path):
+    config = recipe(dataset={"estimator": "ols"})
+    write_table(tmp_path / "train.csv", [row | {"clicks": 3 * row["popularity"]} for row in observed_rows(240)])
+    with pytest.raises(DataError, match=r"explain all of 'clicks'.*nothing to learn"):
+        load_observations(config)

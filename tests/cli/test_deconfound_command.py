@@ -1,0 +1,222 @@
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from observed_table import EFFECT, UPWORTHY, columns_of, observed_rows, write_table
+from typer.testing import CliRunner
+
+from align.cli.app import app
+from align.cli.many_words import words
+from rewards.correction import ESTIMATORS
+
+COLUMNS = ["--outcome", "clicks", "--confounders", "popularity", "hour"]
+TEXT = ["--text", "headline", "--instrument", "shock", "--instrumented", "popularity", "--groups", "author"]
+ALL = [*COLUMNS, *TEXT]
+
+
+def deconfound(data, *options):
+    result = CliRunner().invoke(app, ["deconfound", str(data), *map(str, options)], catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return write_table(tmp_path_factory.mktemp("table") / "t.csv", observed_rows(600))
+
+
+@pytest.fixture(scope="module")
+def corrected(table, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    pairs = out.parent / "pairs.jsonl"
+    more = ["--prompt", "topic", "--pairs", pairs, "--margin", "0.5"]
+    code, output = deconfound(table, *ALL, "--estimator", "iv", "--out", out, *more)
+    assert code == 0, output
+    return out, output, pairs
+
+
+def test_the_folder_holds_what_is_promised_and_the_estimates_of_the_estimator(corrected):
+    out, output, _ = corrected
+    assert {file.name for file in out.iterdir()} == {
+        "corrected.parquet", "correction.json", "diagnostics.json", "report.html", "README.md",
+    }  # fmt: skip
+    saved = json.loads((out / "correction.json").read_text())
+    data = columns_of(observed_rows(600))
+    direct = ESTIMATORS["iv"](instrumented=("popularity",)).fit(
+        data["clicks"], {"popularity": data["popularity"], "hour": data["hour"]}, text=data["headline"],
+        instruments={"shock": data["shock"]}, groups=data["author"],
+    )  # fmt: skip
+    np.testing.assert_allclose(saved["coefficients"], direct.coef_, rtol=0, atol=1e-8)
+    assert saved["coefficients"][0] == pytest.approx(EFFECT, abs=0.1)
+    assert saved["details"]["columns"]["text"] == "headline"
+    frame = pd.read_parquet(out / "corrected.parquet")
+    assert [*frame.columns] == [*data, "reward"]
+    expected = direct.correct(data["clicks"], {"popularity": data["popularity"], "hour": data["hour"]})
+    np.testing.assert_allclose(frame["reward"], expected, atol=1e-8)
+    np.testing.assert_allclose(frame["popularity"], data["popularity"])
+    assert "600  rows" in output
+
+
+def test_the_page_says_what_was_done_and_asks_for_nothing_from_outside(corrected):
+    page = (corrected[0] / "report.html").read_text()
+    for title in ("What has to be true", "First stage", "Placebo", "Overlap", "Additivity", "In GRPO", "Association"):
+        assert title in page
+    assert "What would break it" in page
+    assert "same for all responses to a prompt cancels" in " ".join(page.split())
+    assert not re.search(r"""src=|href="(?!#)|<script|https?://(?!www\.w3\.org)""", page)
+    assert "svg" in page
+
+
+def test_pairs_are_written_and_counted(corrected):
+    _, output, file = corrected
+    pairs = [json.loads(line) for line in file.read_text().splitlines()]
+    assert f"{len(pairs)}  pairs of 12 prompts" in output
+    assert {pair["prompt"] for pair in pairs} == {f"q{number}?" for number in range(12)}
+    assert min(pair["reward_gap"] for pair in pairs) >= 0.5
+
+
+def test_a_saved_correction_is_applied_out_of_sample_without_naming_columns_again(corrected, tmp_path):
+    new = write_table(tmp_path / "new.jsonl", observed_rows(50, seed=7))
+    code, output = deconfound(new, "--apply", corrected[0] / "correction.json", "--out", tmp_path / "out")
+    assert code == 0, output
+    saved = json.loads((corrected[0] / "correction.json").read_text())
+    frame = pd.read_parquet(tmp_path / "out" / "corrected.parquet")
+    removed = (frame[["popularity", "hour"]] - saved["means"]) @ np.array(saved["coefficients"])
+    np.testing.assert_allclose(frame["reward"], frame["clicks"] - removed, atol=1e-9)
+    assert json.loads((tmp_path / "out" / "applied.json").read_text())["kept"] == 50
+
+
+@pytest.mark.parametrize(
+    "spelling", [["popularity", "hour"], ["popularity,hour"], ["popularity", "--confounders", "hour"]]
+)
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
+def test_every_format_and_every_spelling_of_a_list_give_the_same(tmp_path, suffix, spelling):
+    path = write_table(tmp_path / f"t.{suffix}", observed_rows(200))
+    code, output = deconfound(
+        path, "--outcome", "clicks", "--confounders", *spelling, "--estimator", "ols", "--out", tmp_path / "out"
+    )
+    assert code == 0, output
+    saved = json.loads((tmp_path / "out" / "correction.json").read_text())
+    data = columns_of(observed_rows(200))
+    direct = ESTIMATORS["ols"]().fit(data["clicks"], {"popularity": data["popularity"], "hour": data["hour"]})
+    assert saved["confounders"] == ["popularity", "hour"]
+    np.testing.assert_allclose(saved["coefficients"], direct.coef_, rtol=0, atol=1e-8)
+
+
+def test_words_are_split_at_commas():
+    assert words(["a,b", "c", " , d"]) == ("a", "b", "c", "d")
+    assert words(None) == ()
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "jsonl"])
+def test_a_table_in_chunks_gives_the_same_rewards(tmp_path, name):
+    path = write_table(tmp_path / f"t.{name}", observed_rows(300))
+    options = [*COLUMNS, "--instruments", "shock", "--instrumented", "popularity", "--groups", "author"]
+    frames = []
+    for memory in ("0", "1000"):
+        out = tmp_path / f"out{memory}"
+        code, output = deconfound(path, *options, "--in_memory", memory, "--out", out)
+        assert code == 0, output
+        assert ("read in chunks" in output) == (memory == "0")
+        frames.append(pd.read_parquet(out / "corrected.parquet"))
+    np.testing.assert_allclose(frames[0]["reward"], frames[1]["reward"], atol=1e-9)
+
+
+def test_missing_values_are_refused_or_left_out_and_counted(tmp_path):
+    rows = observed_rows(200)
+    rows[3]["popularity"] = rows[4]["clicks"] = None
+    path = write_table(tmp_path / "t.csv", rows)
+    options = [path, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out"]
+    code, output = deconfound(*options)
+    assert (code, "row 5, column `popularity`" in output, "--on_missing drop" in output) == (1, True, True)
+    assert not (tmp_path / "out").exists()
+    code, output = deconfound(*options, "--on_missing", "drop")
+    assert code == 0
+    assert "1  rows without popularity, left out" in output
+    assert len(pd.read_parquet(tmp_path / "out" / "corrected.parquet")) == 198
+    saved = json.loads((tmp_path / "out" / "correction.json").read_text())
+    assert (saved["num_rows"], saved["num_dropped"]) == (198, 2)
+
+
+def test_a_public_schema_needs_no_columns(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        UPWORTHY | {"clicks": int(rng.integers(10, 90)), "headline": f"h{row % 7} w{row % 5}",
+                    "clickability_test_id": f"t{row % 9}",
+                    "created_at": f"2014-11-{1 + row % 27:02} {row % 24:02}:00:00"}
+        for row in range(120)
+    ]  # fmt: skip
+    path = write_table(tmp_path / "t.csv", rows)
+    code, output = deconfound(path, "--adapter", "upworthy", "--estimator", "dml", "--out", tmp_path / "out")
+    assert code == 0, output
+    frame = pd.read_parquet(tmp_path / "out" / "corrected.parquet")
+    assert {"click_rate", "day", "hour", "reward"} <= set(frame.columns)
+
+
+def test_text_of_the_data_is_escaped(tmp_path):
+    rows = [
+        {f"<b>{key}" if key == "popularity" else key: value for key, value in row.items()}
+        for row in observed_rows(100)
+    ]
+    path = write_table(tmp_path / "t.jsonl", rows)
+    options = [
+        "--outcome",
+        "clicks",
+        "--confounders",
+        "<b>popularity",
+        "--estimator",
+        "ols",
+        "--out",
+        tmp_path / "out",
+    ]
+    assert deconfound(path, *options)[0] == 0
+    assert "<b>popularity" not in (tmp_path / "out" / "report.html").read_text()
+
+
+REFUSED = {
+    "no outcome": (["--confounders", "hour"], ["`--outcome` is missing"]),
+    "no confounder": (["--outcome", "clicks"], ["`--confounders` is missing"]),
+    "no such column": (["--outcome", "clicks", "--confounders", "popularty"], ["'popularty'", "'popularity'?"]),
+    "misspelt estimator": ([*COLUMNS, "--estimator", "dmll"], ["`estimator`", "Did you mean 'dml'?"]),
+    "misspelt policy": ([*COLUMNS, "--on_missing", "skip"], ["`on_missing` must be one of raise, drop"]),
+    "misspelt adapter": ([*COLUMNS, "--adapter", "upworty"], ["Did you mean 'upworthy'?"]),
+    "no instrument": ([*COLUMNS, "--estimator", "iv"], ["needs `instruments`"]),
+    "too few rows": ([*COLUMNS, "--estimator", "ols", "--max_rows", "10"], ["need at least"]),
+    "margin alone": ([*COLUMNS, "--margin", "1"], ["`--pairs FILE`"]),
+    "pairs alone": ([*COLUMNS, "--pairs", "p.jsonl"], ["needs `--margin`"]),
+    "pairs of another format": ([*COLUMNS, "--pairs", "p.csv", "--margin", "1"], ["new .jsonl file"]),
+    "no such correction": (["--apply", "nowhere.json", "--outcome", "clicks"], ["nowhere.json cannot be read"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused_in_a_sentence(tmp_path, table, case):
+    options, expected = REFUSED[case]
+    code, output = deconfound(table, *options, "--out", tmp_path / "out")
+    assert code == 1
+    assert [word for word in expected if word not in output] == [], output
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_is_written_over(tmp_path, table):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("x")
+    code, output = deconfound(table, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out")
+    assert code == 1
+    assert "holds something" in output
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
+
+
+def test_a_column_named_reward_is_refused(tmp_path):
+    path = write_table(tmp_path / "t.csv", [row | {"reward": 1} for row in observed_rows(100)])
+    code, output = deconfound(path, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out")
+    assert (code, "'reward' already" in output) == (1, True)
+
+
+def test_a_model_can_embed_the_texts(tmp_path, tiny_model_folder):
+    path = write_table(tmp_path / "t.csv", observed_rows(200))
+    options = ["--text", "headline", "--estimator", "dml", "--embedding_model", tiny_model_folder]
+    code, output = deconfound(path, *COLUMNS, *options, "--out", tmp_path / "out")
+    assert code == 0, output
+    assert json.loads((tmp_path / "out" / "correction.json").read_text())["details"]["text_r2"]["outcome"] > 0

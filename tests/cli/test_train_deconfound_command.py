@@ -1,0 +1,53 @@
+import json
+import re
+
+import pytest
+from observed_table import write_outcome_recipe
+from started import align, metrics_of, train_and_kill
+
+from align.cli.train import run
+
+LORA = {"use_peft": True, "lora_r": 4}
+
+
+@pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
+@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+def test_a_run_leaves_a_model_that_its_card_can_load(tmp_path, tiny_model_folder, settings, messages):
+    dataset = {"eval_path": "./eval.csv", "conversational": messages}
+    evaluation = {"dataset": dataset, "eval_strategy": "steps", "eval_steps": 4}
+    assert run(str(write_outcome_recipe(tmp_path, tiny_model_folder, **evaluation, **settings)), [], None) == 0
+    folder = tmp_path / "run"
+    assert {file.name for file in folder.iterdir()} >= {
+        "recipe.yaml", "versions.json", "metrics.jsonl", "checkpoint-2", "checkpoint-4", "README.md", "report.html",
+        "correction.json", "reward_scale.json", "tokenizer.json",
+    }  # fmt: skip
+    assert (folder / "checkpoint-4" / "correction.json").read_text() == (folder / "correction.json").read_text()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert {"deconfound/mse", "deconfound/correlation_popularity", "deconfound/target_popularity"} <= set(lines[0])
+    (evaluated,) = [line for line in lines if "eval_loss" in line]
+    assert evaluated["eval_deconfound/mse"] == pytest.approx(evaluated["eval_loss"], abs=1e-5)
+    page = (folder / "report.html").read_text()
+    assert "Does the reward lean on popularity?" in page
+    card = (folder / "README.md").read_text()
+    assert "DeconfoundLM" in card
+    names: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", card, re.DOTALL):
+        code = code.replace('"run"', repr(str(folder)))
+        exec(re.sub(r"^model\.score", "score = model.score", code, flags=re.MULTILINE), names)
+    assert names["reward"].item() == pytest.approx(names["score"][0], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(tmp_path, tiny_model_folder, settings):
+    path = write_outcome_recipe(tmp_path, tiny_model_folder, max_steps=16, save_steps=1, **settings)
+    whole = align("train", path, "--output_dir", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    assert train_and_kill(path, tmp_path / "run") < 16, "the run ended before it was killed"
+    resumed = align("train", path, "--resume", "auto")
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
+    assert sorted(found) == list(range(1, 17))
+    for step, line in expected.items():
+        for key in ("loss", "deconfound/mse", "deconfound/correlation_corrected", "learning_rate"):
+            assert found[step][key] == pytest.approx(line[key], abs=1e-6), (step, key)

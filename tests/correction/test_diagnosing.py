@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+from observed_table import columns_of, observed_rows
+
+from align.correction.diagnosing import diagnose, sample_groups, within_prompts
+from align.correction.fitting import fit
+from align.correction.settings import CorrectionSettings
+from align.data.observations import Observations
+from rewards.correction.diagnostics import associations, first_stage
+
+
+def observations(count=300, *, text=True, groups=True, prompt=False):
+    data = {name: np.array(values) for name, values in columns_of(observed_rows(count)).items()}
+    return Observations(
+        data["clicks"],
+        {"popularity": data["popularity"]},
+        {"shock": data["shock"]},
+        data["headline"].astype(object) if text else None,
+        data["author"].astype(object) if groups else None,
+        data["topic"].astype(object) if prompt else None,
+        np.zeros(count, dtype=bool),
+    )
+
+
+@pytest.fixture(scope="module")
+def diagnosed():
+    rows, settings = observations(), CorrectionSettings(estimator="iv")
+    corrector = fit(rows, settings)
+    return rows, corrector, diagnose(corrector.correction_, rows, settings, corrector=corrector, repeats=10)
+
+
+def test_every_diagnostic_is_there_and_is_json(diagnosed):
+    rows, corrector, numbers = diagnosed
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers
+    expected = associations(rows.outcome, rows.confounders, rows.groups)
+    assert numbers["before"] == [each._asdict() for each in expected]
+    assert numbers["after"][0]["correlation"] < numbers["before"][0]["correlation"]
+    assert numbers["first_stage"] == [each._asdict() for each in first_stage(corrector.correction_)]
+    assert {each["term"] for each in numbers["additivity"]} == {"popularity x text", "popularity squared"}
+    assert numbers["overlap_knows_text"]
+    assert 0 < numbers["overlap"][0]["share"] <= 1
+
+
+def test_the_placebos_find_nothing(diagnosed):
+    confounder, instrument = diagnosed[2]["placebo"]
+    assert (confounder["what"], instrument["what"]) == ("confounder", "instrument")
+    assert abs(np.mean(confounder["coefficients"])) < 0.2
+    assert np.mean(instrument["strengths"]) < 5 < np.mean(confounder["strengths"])
+
+
+def test_other_estimators_are_fitted_to_the_same_rows(diagnosed):
+    found = diagnosed[2]["sensitivity"]
+    assert [each["estimator"] for each in found["estimates"]] == ["iv", "none", "ols", "dml", "fixed_effects"]
+    assert found["names"] == [each["estimator"] for each in found["estimates"]]
+    by_name = {each["estimator"]: each["coefficients"][0] for each in found["estimates"]}
+    assert by_name["none"] == 0 < by_name["iv"] < by_name["ols"]  # the cause and the text push least squares up
+
+
+def test_what_the_columns_do_not_allow_says_why():
+    rows, settings = observations(text=False, groups=False), CorrectionSettings(estimator="ols")
+    corrector = fit(rows, settings)
+    numbers = diagnose(corrector.correction_, rows, settings, corrector=corrector, repeats=2)
+    assert "text" in numbers["sensitivity"]["not_run"]["dml"]
+    assert "groups" in numbers["sensitivity"]["not_run"]["fixed_effects"]
+    assert (numbers["additivity"], numbers["overlap_knows_text"], numbers["within"]) == ([], False, None)
+
+
+def test_a_correction_that_is_constant_within_prompts_has_no_share_within():
+    rows = observations(prompt=True)
+    labels = np.unique(rows.prompt.astype(str), return_inverse=True)[1].astype(float)
+    assert within_prompts(rows, rows.outcome - labels)["share_within"] == pytest.approx(0, abs=1e-12)
+    popularity = rows.confounders["popularity"]
+    assert within_prompts(rows, rows.outcome - popularity)["share_within"] > 0.9
+    assert within_prompts(rows, rows.outcome)["share_within"] == 0
+
+
+def test_a_sample_holds_whole_groups():
+    rows = observations(300)
+    few, kept = sample_groups(rows, 100, seed=0)
+    assert 90 < few.num_rows <= 100
+    assert {(rows.groups == group).sum() for group in few.groups} == {6}
+    assert {(few.groups == group).sum() for group in few.groups} == {6}
+    np.testing.assert_array_equal(rows.outcome[kept], few.outcome)
+    assert sample_groups(rows, 300, seed=0)[0] is rows
+    assert sample_groups(rows._replace(groups=None), 100, seed=0)[0].num_rows == 100

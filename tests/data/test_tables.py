@@ -1,0 +1,76 @@
+import pytest
+from observed_table import observed_rows, write_table
+
+from align.data.arrow_batches import BATCH_ROWS
+from align.data.tables import Table
+from align.errors import DataError
+
+FORMATS = ["csv", "jsonl", "parquet"]
+
+
+def rows_of(table):
+    return [row for batch in table.batches() for row in batch.to_pylist()]
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**30], ids=["streamed", "kept"])
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_gives_the_same_rows_each_time_it_is_read(tmp_path, suffix, in_memory):
+    rows = observed_rows(30)
+    table = Table(write_table(tmp_path / f"t.{suffix}", rows), in_memory=in_memory)
+    assert table.is_streamed == (in_memory == 0)
+    expected = [{name: str(value) for name, value in row.items()} for row in rows] if suffix == "csv" else rows
+    assert rows_of(table) == expected == rows_of(table)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_max_rows_is_a_limit_over_batches(tmp_path, suffix):
+    table = Table(write_table(tmp_path / f"t.{suffix}", observed_rows(30)), max_rows=7)
+    assert len(rows_of(table)) == 7
+
+
+def test_a_large_table_comes_in_batches(tmp_path):
+    rows = [{"a": number} for number in range(BATCH_ROWS + 5)]
+    table = Table(write_table(tmp_path / "t.jsonl", rows), in_memory=0)
+    assert [len(batch) for batch in table.batches()] == [BATCH_ROWS, 5]
+
+
+@pytest.mark.parametrize(("suffix", "place"), [("csv", 6), ("jsonl", 3), ("parquet", 3)])
+def test_a_place_is_a_line_or_a_record(tmp_path, suffix, place):
+    rows = [{"a": "one\ntwo"}, {"a": "three\nfour"}, {"a": "five"}]
+    assert Table(write_table(tmp_path / f"t.{suffix}", rows)).place(2) == place
+
+
+def test_columns_of_several_types_become_texts(tmp_path):
+    rows = [{"a": 1, "b": {"x": 1}}, {"a": "x", "b": "y"}, {"a": None, "c": True}]
+    found = rows_of(Table(write_table(tmp_path / "t.jsonl", rows)))
+    assert found == [{"a": "1", "b": '{"x": 1}', "c": None}, {"a": "x", "b": "y", "c": None},
+                     {"a": None, "b": None, "c": True}]  # fmt: skip
+
+
+BROKEN = {
+    "no file": ("t.csv", None, "There is no file"),
+    "no rows": ("t.csv", "a,b\n", "holds no rows"),
+    "nothing": ("t.csv", "", "has no columns"),
+    "a column twice": ("t.csv", "a,a\n1,2\n", "has the columns 'a' twice"),
+    "long row": ("t.csv", "a,b\n1,2\n1,2,3\n", "row 3: the row has more cells than the header"),
+    "short row": ("t.csv", "a,b\n1,2\n1\n", "cannot be read as CSV"),
+    "no JSON": ("t.jsonl", '{"a": 1}\n{"a"\n', "row 2: the line is not valid JSON"),
+    "no Parquet": ("t.parquet", "x", "is not a Parquet file"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_refused_with_its_place(tmp_path, case):
+    name, content, words = BROKEN[case]
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=words):
+        Table(tmp_path / name)
+
+
+@pytest.mark.parametrize(("name", "content"), [(n, c) for n, c, _ in (BROKEN["long row"], BROKEN["no JSON"])])
+def test_rows_that_cannot_be_read_can_be_skipped_and_are_counted(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    table = Table(tmp_path / name, on_bad_rows="skip")
+    assert len(rows_of(table)) == 1
+    assert len(table.problems) == 1

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from align.report.charts import Chart
+from align.report.correction_tables import in_grpo
+from align.report.findings_deconfound import find_outcome_problems
+from align.report.interval_chart import Interval, draw_intervals, in_words
+from align.report.panels import comparison_charts, run_charts
+from align.report.run_folder import Series
+
+
+def metrics_of(**values):
+    steps = np.arange(1, 17)
+    return {
+        key.replace("__", "/"): Series(steps, np.full(16, value) if np.isscalar(value) else np.array(value))
+        for key, value in values.items()
+    }
+
+
+GOOD = {
+    "deconfound__mse": 0.5, "deconfound__correlation_corrected": 0.7, "deconfound__correlation_outcome": 0.6,
+    "deconfound__correlation_popularity": 0.5, "deconfound__target_popularity": 0.4, "eval_deconfound__mse": 0.6,
+}  # fmt: skip
+
+
+def test_a_sound_run_has_no_finding():
+    assert find_outcome_problems(metrics_of(**GOOD)) == []
+    assert find_outcome_problems({}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"deconfound__mse": 0.99}, "no better than predicting the mean"),
+        ({"eval_deconfound__mse": 0.9}, "0.9 on held-out rows"),
+        ({"deconfound__correlation_popularity": 0.9}, "Predictions go with popularity at 0.9"),
+        ({"deconfound__correlation_popularity": -0.9}, "Predictions go with popularity at -0.9"),
+    ],
+)
+def test_what_is_wrong_is_found(change, words):
+    (found,) = find_outcome_problems(metrics_of(**GOOD | change))
+    assert words in found.title
+
+
+def test_the_charts_show_error_correlations_and_each_confounder():
+    titles = [chart.title for chart in run_charts(metrics_of(**GOOD))]
+    assert titles[:3] == [
+        "Squared error", "Correlation of the predictions with the outcome", "Does the reward lean on popularity?",
+    ]  # fmt: skip
+    compared = comparison_charts({"a": metrics_of(**GOOD), "b": metrics_of(**GOOD)})
+    assert "Correlation with the corrected outcome" in [chart.title for chart in compared]
+
+
+def test_intervals_are_drawn_with_escaped_names():
+    chart = draw_intervals("T", "n", [Interval("<b>$x_1$", "one", 1, 0, 2), Interval("y", "two", 0, -1, 1)], "unit")
+    assert isinstance(chart, Chart)
+    assert "<b>" not in chart.svg
+    assert "$x_1$" in chart.svg.replace("\n", "")
+    assert [entry.label for entry in chart.legend] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((2.4375, 2.3712, 2.5201), "2.44 [2.37, 2.52]"),
+        ((1.2, 1.198, 1.2021), "1.2000 [1.1980, 1.2021]"),
+        ((1234.5, 1100.0, 1400.0), "1,234 [1,100, 1,400]"),
+        ((0.0, 0.0, 0.0), "0 [0, 0]"),
+        ((1e-9, 0.9e-9, 1.1e-9), "1.00e-09 [9.00e-10, 1.10e-09]"),
+    ],
+)
+def test_an_interval_keeps_two_digits_of_its_width(numbers, text):
+    assert in_words(*numbers) == text
+
+
+def test_the_page_says_how_much_of_the_correction_cancels_in_grpo():
+    within = {"by": "prompt", "share_within": 0.25, "num_labels": 1200, "num_with_several": 7}
+    text = in_grpo({"within": within})
+    assert "25 % of the correction's variance lies within a prompt" in text
+    assert "7 of 1,200 prompts have several rows" in text
+    assert "not known here" in in_grpo({"within": None})
