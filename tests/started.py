@@ -51,7 +51,10 @@ def metrics_of(folder):
 def train_and_kill(recipe, folder, step=2, seconds=240):
     """Trains until a checkpoint is there, kills the process, and returns the last step that was saved."""
     command = [sys.executable, "-m", "align", "train", str(recipe)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in `align`: other threads, another order of sums
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + seconds
     while not (folder / f"checkpoint-{step}" / "trainer_state.json").exists():
         assert process.poll() is None, process.communicate()

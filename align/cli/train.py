@@ -67,6 +67,7 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
     if state.is_main_process:
         write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints, checked.data.rows)
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
+    state.destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work is done
 
 
 def _quiet_warnings() -> None:

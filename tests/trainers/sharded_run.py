@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 from datasets import Dataset
 from peft import AutoPeftModelForSequenceClassification, LoraConfig
 from tiny import tiny_tokenizer
@@ -132,6 +133,7 @@ def main(method: str, model: str, folder: str, weights: str, batch_size: str = "
         plugin = trainer.accelerator.state.deepspeed_plugin
         facts["zero_stage"] = plugin.zero_stage if plugin else 0
         (Path(folder) / "facts.json").write_text(json.dumps(facts))
+    PartialState().destroy_process_group()  # as `align train` does
 
 
 def reload(method: str, folder: str) -> None:
