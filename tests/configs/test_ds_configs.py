@@ -140,7 +140,7 @@ plugin = state.deepspeed_plugin
 total = torch.tensor([float(state.process_index + 1)])
 torch.distributed.all_reduce(total)
 who = ["WHO", state.num_processes, torch.distributed.get_backend(), plugin and plugin.zero_stage, total.item()]
-print(" ".join(map(str, who)) + "\n", end="")  # in one write: both processes have the same pipe
+print(" ".join(map(str, who)) + chr(10), end="")  # in one write: both processes have the same pipe
 """
 
 
