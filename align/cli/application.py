@@ -1,0 +1,30 @@
+"""The one command line application, which `arguments` fills."""
+
+from collections.abc import Callable
+
+import typer
+
+app = typer.Typer(
+    help="Alignment training on TRL with rewards that are checked, consistent and causal.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def execute(command: Callable[[], int | None]) -> None:
+    """Runs a command; an error that the user can mend becomes one sentence and exit code 1."""
+    from align.errors import UserError
+
+    try:
+        code = command()
+    except UserError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from error
+    raise typer.Exit(code or 0)
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Tells whether an option was written on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -1,0 +1,60 @@
+"""Arguments of the commands around a recipe: train, check, recipes and report."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from align.cli.application import app, execute
+
+OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.")]
+LaunchOption = Annotated[
+    Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option(
+        "--accelerate_config", help="The file given to `accelerate launch --config_file`, for the arithmetic."
+    ),
+]
+
+
+@app.command(context_settings=OVERRIDES)
+def train(
+    context: typer.Context,
+    recipe: RecipeArgument,
+    resume: Annotated[
+        Optional[str], typer.Option(help="`auto` continues from the last checkpoint; or the path of one.")  # noqa: UP045
+    ] = None,
+) -> None:
+    """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
+    from align.cli.train import run
+
+    execute(lambda: run(recipe, context.args, resume))
+
+
+@app.command(context_settings=OVERRIDES)
+def check(
+    context: typer.Context,
+    recipe: RecipeArgument,
+    accelerate_config: LaunchOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Find what is wrong with a recipe, its data and its rewards, without loading a model."""
+    from align.cli.check import run
+
+    execute(lambda: run(recipe, context.args, accelerate_config, json))
+
+
+@app.command()
+def recipes() -> None:
+    """List the shipped recipes with their hardware and purpose."""
+    from align.cli.recipes import run
+
+    execute(run)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="The output folder of a run.")]) -> None:
+    """Write report.html for a run folder."""
+    from align.cli.report import run
+
+    execute(lambda: run(run_dir))
