@@ -7,7 +7,7 @@ The world is that of `crome_world.py`. In `train.jsonl` the better answer is the
 each question, pairs whose decoration speaks for the worse answer, for the better one, and for none.
 
 The model (2 layers of width 64, one token per word) has read questions with answers and no labels. Half of them are
-decorated, whatever they say; who wrote them was more precise about what a question asks for first. One minute on one
+decorated, whatever they say; who wrote them was more precise about what a question asks for first. Three minutes on one
 core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
@@ -42,8 +42,8 @@ NUM_TRAIN, NUM_EVAL = 500, 150
 WORD = r"\w+|[^\w\s]|\n"
 SPECIAL = ["<pad>", "<eos>", "<unk>"]
 DECORATED_RATE = 0.5
-BATCH_SIZE, STEPS, LEARNING_RATE = 64, 1000, 6e-3
-DRAW = 2  # of initial weights; from most draws a model does not learn in so few steps to read what matters more
+BATCH_SIZE, STEPS, LEARNING_RATE = 64, 3000, 6e-3
+DRAW = 2  # of initial weights; from most draws a model of 1,000 steps does not learn to read what matters more
 IGNORED = -100
 
 
