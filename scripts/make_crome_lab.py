@@ -7,8 +7,8 @@ The world is that of `crome_world.py`. In `train.jsonl` the better answer is the
 each question, pairs whose decoration speaks for the worse answer, for the better one, and for none.
 
 The model (2 layers of width 64, one token per word) has read questions with answers and no labels. Half of them are
-decorated, whatever they say; who wrote them was more precise about what a question asks for first. Three minutes on one
-core; the same seed gives the same data everywhere and the same weights on the same machine.
+decorated, whatever they say; who wrote them was more precise about what a question asks for first. Three minutes on
+one core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def make_data(seed: int) -> dict[str, list[Row]]:
     """Makes the rows of every file."""
     train = preference_rows(f"recipe {seed}", NUM_TRAIN)
     causal = causal_rows(train, Rules())
-    ties = neutral_rows(train + causal, train, NUM_TRAIN, random.Random(f"ties of recipe {seed}"))
+    ties = neutral_rows(train, train, NUM_TRAIN, random.Random(f"ties of recipe {seed}"))
     augmented = [{"attribute": "", "origin": row["id"]} | row for row in train] + causal + ties
     random.Random(seed).shuffle(augmented)
     return {"train": train, "augmented": augmented, "eval": evaluation_rows(f"recipe {seed}", NUM_EVAL)}
