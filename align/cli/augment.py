@@ -12,7 +12,7 @@ from align.errors import UserError
 # The options that mean something to one method only.
 METHODS = {
     "rrpo": ("perturbation", "num_samples", "judge", "wording"),
-    "crome": ("num_attributes", "neutrals", "oracle"),
+    "crome": ("num_attributes", "neutrals", "ties_of", "oracle"),
 }
 OF_A_MODEL = ("model", "endpoint")
 

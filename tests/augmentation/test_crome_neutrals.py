@@ -15,8 +15,8 @@ def family(i, prompt=None, edits=3):
     return made
 
 
-def ties(families, seed=0):
-    add_irrelevant_queries(families, seed)
+def ties(families, seed=0, **settings):
+    add_irrelevant_queries(families, seed, **settings)
     return [row for each in families for row in each.rows if row["tie"]]
 
 
@@ -34,6 +34,12 @@ def test_a_draw_depends_on_the_seed_and_not_on_what_became_of_other_families():
     assert rows == ties([family(i) for i in range(40)])
     assert rows[1:] == ties([family(i, edits=0 if i == 0 else 3) for i in range(40)])[1:]
     assert rows != ties([family(i) for i in range(40)], seed=1)
+
+
+def test_ties_of_the_original_take_no_edited_answers():
+    rows = ties([family(i) for i in range(40)], ties_of="original")
+    assert {(row["chosen"], row["rejected"]) for row in rows} == {(f"A{i}", f"B{i}") for i in range(40)}
+    assert len({row["prompt_of"] for row in rows}) > 15
 
 
 def test_an_equal_question_or_another_form_is_no_other_question():

@@ -162,6 +162,7 @@ def test_rules_in_place_of_a_model(data, rules, tmp_path):
         (["--num_samples", "4"], "`--method crome` does not read `--num_samples`"),
         (["--method", "rrpo", "--neutrals", "none"], "`--method rrpo` does not read `--neutrals`"),
         (["--neutrals", "paraphase"], "Did you mean 'paraphrase'?"),
+        (["--ties_of", "orignal"], "Did you mean 'original'?"),
         (["--neutrals", "none,paraphrase"], "`neutrals` has none beside other kinds"),
         (["--num_attributes", "0"], "`num_attributes` must lie between 1 and 5, got 0"),
         (["--oracle", "rules.py:Rules"], "leave `--model` and `--endpoint` out"),

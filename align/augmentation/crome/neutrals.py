@@ -11,19 +11,21 @@ SOURCE = "irrelevant_query"
 NO_OTHER = "no other question"
 
 
-def add_irrelevant_queries(families: Sequence[Family], seed: int) -> None:
-    """Adds one tie to each family: one of its ordered pairs, original or edited, under the prompt of another family.
+def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str = "any") -> None:
+    """Adds one tie to each family: one of its ordered pairs under the prompt of another family.
 
     A family's draw depends on its own pairs and on the list of originals, not on what became of other families.
 
     Args:
         families: One for each original; ties are added to them.
         seed: Decides the draws.
+        ties_of: `any` draws among the original and the edited pairs, `original` takes the original one.
     """
     originals = [family.original for family in families]
     for i, family in enumerate(families):
         rng = random.Random(f"{seed}/{SOURCE}/{family.original.id}")
-        drawn = rng.choice([row for row in family.rows if not row["tie"]])
+        pairs = [row for row in family.rows if not row["tie"]]
+        drawn = rng.choice(pairs if ties_of == "any" else pairs[:1])
         other = _draw_other(originals, i, rng)
         if other is None:
             family.leave_out(SOURCE, None, NO_OTHER)

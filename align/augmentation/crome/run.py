@@ -84,5 +84,5 @@ async def _make_families(
 
 def _finish(families: list[Family], settings: CromeSettings) -> list[Family]:
     if SOURCE in settings.neutrals:
-        add_irrelevant_queries(families, settings.seed)
+        add_irrelevant_queries(families, settings.seed, settings.ties_of)
     return families

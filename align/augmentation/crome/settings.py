@@ -7,6 +7,7 @@ from align.data.reward_pair_rules import NEUTRAL
 from align.errors import UserError
 
 NO_NEUTRALS = "none"
+TIES_OF = ("any", "original")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +17,13 @@ class CromeSettings(SamplingSettings):
     Attributes:
         num_attributes: Attributes along which answers are edited, those of the largest weight.
         neutrals: Kinds of ties that are made, names in `NEUTRAL`.
+        ties_of: Whose answers an irrelevant query gets: those of `any` pair, edited ones too (the paper), or of the
+            `original` pair, whose answers differ in more than one attribute.
     """
 
     num_attributes: int = NUM_ATTRIBUTES
     neutrals: Sequence[str] = ("irrelevant_query",)
+    ties_of: str = "any"
     temperature: float = 0.0
     max_new_tokens: int = 2048
 
@@ -28,6 +32,7 @@ class CromeSettings(SamplingSettings):
         super().__post_init__()
         if not 1 <= self.num_attributes <= NUM_ATTRIBUTES:
             raise UserError(f"`num_attributes` must lie between 1 and {NUM_ATTRIBUTES}, got {self.num_attributes}.")
+        check_choice("ties_of", self.ties_of, TIES_OF)
         for name in self.neutrals:
             check_choice("neutrals", name, (*NEUTRAL, NO_NEUTRALS))
         if NO_NEUTRALS in self.neutrals and len(self.neutrals) > 1:

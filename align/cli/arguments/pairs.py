@@ -49,6 +49,10 @@ def augment(
         str,
         typer.Option(help="crome: ties, of irrelevant_query, paraphrase, causally_aligned (comma between), or none."),
     ] = "irrelevant_query",
+    ties_of: Annotated[
+        str,
+        typer.Option("--ties_of", help="crome: whose answers irrelevant_query takes, of any pair or of the original."),
+    ] = "any",
     oracle: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="crome: path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model."),
@@ -88,7 +92,7 @@ def augment(
 
     reach = {"endpoint": endpoint, "api_key_env": api_key_env, "concurrency": concurrency}
     rrpo = {"perturbation": perturbation, "num_samples": num_samples, "judge": judge, "wording": wording}
-    crome = {"num_attributes": num_attributes, "neutrals": neutrals, "oracle": oracle}
+    crome = {"num_attributes": num_attributes, "neutrals": neutrals, "ties_of": ties_of, "oracle": oracle}
     sampling = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
     execute(
         lambda: run(
