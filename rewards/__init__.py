@@ -6,6 +6,8 @@ from rewards.consistency import OUTCOMES, AnswerConsistency, answer_consistency,
 from rewards.contract import RewardProblem, check_reward
 from rewards.format import Format, format
 from rewards.length import Length
+from rewards.math_accuracy import MathAccuracy, math_accuracy
+from rewards.number_accuracy import NumberAccuracy, number_accuracy
 from rewards.options import (
     LETTERS,
     anchored,
@@ -17,22 +19,42 @@ from rewards.options import (
     to_content,
     to_shown,
 )
+from rewards.perturbation_consistency import (
+    PerturbationConsistency,
+    UnseenPerturbationConsistency,
+    perturbation_consistency,
+    unseen_perturbation_consistency,
+)
+from rewards.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
 from rewards.protocol import RewardFunction
+from rewards.reference_consistency import ReferenceConsistency, reference_consistency
+from rewards.repetition import Repetition, repetition
 from rewards.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.text_accuracy import TextAccuracy, text_accuracy
 from rewards.traces import names_letter, quotes_answer, scrub_letters, stated_choice
 
 __all__ = [
+    "FAMILIES",
     "LETTERS",
     "OUTCOMES",
     "REWARDS",
+    "SEEN_FAMILIES",
+    "UNSEEN_FAMILIES",
     "Accuracy",
     "AnswerConsistency",
     "Format",
     "Length",
+    "MathAccuracy",
+    "NumberAccuracy",
+    "PerturbationConsistency",
+    "ReferenceConsistency",
+    "Repetition",
     "Response",
     "ResponseFormat",
     "RewardFunction",
     "RewardProblem",
+    "TextAccuracy",
+    "UnseenPerturbationConsistency",
     "accuracy",
     "anchored",
     "answer_consistency",
@@ -41,16 +63,24 @@ __all__ = [
     "completion_text",
     "draw_permutation",
     "format",
+    "math_accuracy",
     "names_letter",
+    "number_accuracy",
     "outcome",
     "parse_choice",
     "parse_response",
     "permute",
+    "perturbation_consistency",
+    "perturbed_rows",
     "quotes_answer",
+    "reference_consistency",
     "render_options",
+    "repetition",
     "resolve_reward",
     "scrub_letters",
     "stated_choice",
+    "text_accuracy",
     "to_content",
     "to_shown",
+    "unseen_perturbation_consistency",
 ]

@@ -11,12 +11,14 @@ from typing import Any
 
 
 def find_dotted(spec: str) -> Any:
-    """Imports `package.module.name`.
+    """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them.
 
     Raises:
         ValueError: If the module cannot be imported or has no such name.
     """
     module_name, _, name = spec.rpartition(".")
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.append(str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module raises is the user's to see

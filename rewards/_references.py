@@ -3,6 +3,7 @@
 import re
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 
 NOUN = r"(?:options?|choices?|answers?|alternatives?)"
 COUNT = r"(?:all|both|none|neither|either|any|some|more than one|at least one|exactly one|only one|one|two|three)"
@@ -39,6 +40,7 @@ OTHERS = re.compile(r"\bof\s+the\s+(?:above|below)\b", re.IGNORECASE)
 ROMAN_ONE = "I"
 
 
+@lru_cache(maxsize=4096)
 def is_anchored(option: str) -> bool:
     """Tells whether an option speaks of the others as a whole, such as "none of the above" or "all of these"."""
     return ANCHOR.fullmatch(_trim(option)) is not None

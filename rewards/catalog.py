@@ -1,4 +1,4 @@
-"""Finds the reward a recipe names: a built-in name, a dotted path, or a function in a file."""
+"""Finds the reward a recipe names: a built-in or shipped name, a dotted path, or a function in a file."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from rewards._entry_points import GROUP, load_shipped, shipped_rewards
 from rewards._loading import find_dotted, find_in_file
 from rewards.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
 from rewards.responses import DEFAULT_FORMAT, ResponseFormat
@@ -15,6 +16,13 @@ REWARDS = {
     "answer_consistency": "rewards.consistency.AnswerConsistency",
     "format": "rewards.format.Format",
     "length": "rewards.length.Length",
+    "math_accuracy": "rewards.math_accuracy.MathAccuracy",
+    "number_accuracy": "rewards.number_accuracy.NumberAccuracy",
+    "perturbation_consistency": "rewards.perturbation_consistency.PerturbationConsistency",
+    "reference_consistency": "rewards.reference_consistency.ReferenceConsistency",
+    "repetition": "rewards.repetition.Repetition",
+    "text_accuracy": "rewards.text_accuracy.TextAccuracy",
+    "unseen_perturbation_consistency": "rewards.perturbation_consistency.UnseenPerturbationConsistency",
 }
 
 
@@ -32,7 +40,8 @@ def resolve_reward(
     returned can be pickled, also for a process that has not loaded the file.
 
     Args:
-        spec: A name in `REWARDS`, `package.module.function`, or `path/to/file.py:function`.
+        spec: A name in `REWARDS`, one that an installed package ships (entry-point group `truealign.rewards`),
+            `package.module.function`, or `path/to/file.py:function`.
         kwargs: Settings of the reward.
         base_dir: Folder that file paths are relative to; after it, the current folder is tried.
         response_format: Tags of the response, for built-in rewards that read it.
@@ -55,16 +64,25 @@ def resolve_reward(
     elif "." in spec:
         found = find_dotted(spec)
     else:
-        raise ValueError(
-            f"Unknown reward {spec!r}. Known rewards: {', '.join(REWARDS)}.{_did_you_mean(spec, REWARDS)} "
-            "Your own is named `path/to/file.py:function` or `package.module.function`."
-        )
+        found = _find_shipped(spec)
     if not callable(found):
         raise ValueError(f"Reward {spec!r} is a {type(found).__name__}, not a function or class.")
     if _is_factory(found):
         return _bind(_build(spec, found, settings), spec, settings, {})
     _check_settings(spec, found, settings)
     return _bind(found, spec, settings, settings)
+
+
+def _find_shipped(name: str) -> Any:
+    shipped = shipped_rewards()
+    if name in shipped:
+        return load_shipped(name, shipped[name])
+    known = [*REWARDS, *(other for other in sorted(shipped) if other not in REWARDS)]
+    raise ValueError(
+        f"Unknown reward {name!r}. Known rewards: {', '.join(known)}.{_did_you_mean(name, known)} Your own is named "
+        f"`path/to/file.py:function` or `package.module.function`; packages ship theirs in the entry-point group "
+        f"`{GROUP}`."
+    )
 
 
 class BoundReward:
@@ -106,9 +124,14 @@ class AsyncBoundReward(BoundReward):
 def _bind(
     func: Callable[..., Any], spec: str, settings: Mapping[str, Any], bound: Mapping[str, Any]
 ) -> Callable[..., Any]:
-    if ":" not in spec and not bound:
+    if ":" not in spec and not bound and not _is_local(func):
         return func  # importable everywhere: pickles by itself
     return (AsyncBoundReward if is_async(func) else BoundReward)(func, spec, settings, bound)
+
+
+def _is_local(func: Callable[..., Any]) -> bool:
+    """Tells whether a reward was made inside a function, as closures and lambdas are, so that it has no address."""
+    return "<" in getattr(func, "__qualname__", type(func).__qualname__)
 
 
 def _is_factory(found: Callable[..., Any]) -> bool:

@@ -8,6 +8,7 @@ import random
 import re
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 
 from rewards._references import is_anchored, refers_to_letters
 
@@ -76,7 +77,7 @@ def can_shuffle(options: Sequence[str]) -> bool:
         >>> can_shuffle(["iron", "gold", "None of these"]), can_shuffle(["iron", "gold", "Both A and B"])
         (True, False)
     """
-    return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
+    return _can_shuffle(tuple(options))
 
 
 def draw_permutation(options: Sequence[str], rng: random.Random, *, exclude_identity: bool = False) -> tuple[int, ...]:
@@ -122,6 +123,11 @@ def to_content(choice: int | None, perm: Sequence[int]) -> int | None:
 def to_shown(content: int, perm: Sequence[int]) -> int:
     """Maps an option of the row to the place where a permutation shows it."""
     return list(perm).index(content)
+
+
+@lru_cache(maxsize=4096)  # asked again for every shuffle of the same options
+def _can_shuffle(options: tuple[str, ...]) -> bool:
+    return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
 
 
 def _check_count(options: Sequence[str]) -> None:

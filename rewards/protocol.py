@@ -33,3 +33,11 @@ def is_async(func: Callable[..., Any]) -> bool:
     while isinstance(func, functools.partial):
         func = func.func
     return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(func.__call__)  # type: ignore[operator]
+
+
+def reads_whole_batch(func: Callable[..., Any]) -> bool:
+    """Tells whether a row's reward depends on other rows, as one that compares the answers of a group does.
+
+    Such a reward says so with an attribute, `whole_batch = True`; any other may be called on some of the rows.
+    """
+    return bool(getattr(func, "whole_batch", False))

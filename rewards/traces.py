@@ -92,6 +92,22 @@ def scrub_letters(trace: str, options: Sequence[str]) -> str:
     return "".join([*pieces, trace[position:]])
 
 
+def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
+    """Replaces every text of an option and every letter of one that the trace names, right ones and wrong ones alike.
+
+    Example:
+        >>> mask_answers("Iron rusts, so the answer is B, gold.", ["iron", "gold"])
+        '... rusts, so the answer is ..., ....'
+    """
+    found = [*_letter_mentions(trace, len(options)), *_mentions(trace, options, overlapping=True)]
+    pieces, position = [], 0
+    for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
+        if mention.start >= position:
+            pieces += [trace[position : mention.start], mask]
+        position = max(position, mention.end)
+    return "".join([*pieces, trace[position:]])
+
+
 def _letter_mentions(trace: str, num_options: int) -> Iterator[_Mention]:
     for match in LETTER_MENTION.finditer(trace):
         group = match.lastgroup or ""

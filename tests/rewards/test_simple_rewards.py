@@ -61,6 +61,13 @@ def test_length_in_tokens_is_trls_soft_overlong_punishment(max_length, margin, l
     assert Length(max_length, margin)([""], completion_ids=ids) == pytest.approx(expected)
 
 
+def test_length_is_equation_13_of_dapo_with_its_numbers():
+    """L_max = 20480 tokens, L_cache = 4096: no punishment up to 16384."""
+    lengths = {1: 0.0, 16384: 0.0, 16385: -1 / 4096, 18432: -0.5, 20479: -4095 / 4096, 20480: -1.0, 20481: -1.0}
+    ids = [[7] * length for length in lengths]
+    assert Length(20480, 4096)([""] * len(ids), completion_ids=ids) == list(lengths.values())
+
+
 def test_length_in_characters_counts_the_text():
     reward = Length(max_length=10, margin=4, unit="characters")
     texts = ["x" * 6, "x" * 7, "x" * 10, "x" * 11]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.traces import names_letter, quotes_answer, scrub_letters, stated_choice
+from rewards.traces import mask_answers, names_letter, quotes_answer, scrub_letters, stated_choice
 
 OPTIONS = ["iron", "gold", "iron oxide", "3.5 kg"]
 
@@ -122,3 +122,13 @@ def test_the_right_answer_is_quoted_as_whole_words():
     assert quotes_answer("it may be iron oxide", OPTIONS, answer=0)
     assert not quotes_answer("goldsmith", OPTIONS, answer=1)
     assert not quotes_answer(None, OPTIONS, answer=1)
+
+
+def test_masking_hides_every_option_and_letter_and_nothing_else():
+    trace = "Iron oxide is rust; gold is not. (B) it is, and 3.5 kg is heavy. Goldsmiths agree: the answer is B."
+    expected = "... is rust; ... is not. ... it is, and ... is heavy. Goldsmiths agree: the answer is ...."
+    masked = mask_answers(trace, OPTIONS)
+    assert masked == expected
+    assert stated_choice(masked, OPTIONS) is None
+    assert not names_letter(masked, len(OPTIONS))
+    assert mask_answers(masked, OPTIONS) == masked

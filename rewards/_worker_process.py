@@ -1,0 +1,147 @@
+"""One killable worker process, seen from the pool: its pipes, what was sent to it, and how it ended."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from typing import Any
+
+from rewards._worker import LENGTH, START, write_message
+
+PIPE_BYTES = 1 << 20
+SECONDS_TO_END = 0.5  # for a process that has closed its pipe
+# A worker is no rank: a library that found these would wait for the other ranks.
+NOT_INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
+NOT_INHERITED_PREFIXES = ("ACCELERATE_", "TORCHELASTIC_")
+
+
+class WorkerError(RuntimeError):
+    """Workers that cannot be started, or cannot load their function."""
+
+
+class WorkerProcess:
+    """One process with its pipes: calls to it, results from it, and one that only tells it whether this one lives.
+
+    Attributes:
+        sent: Indices of the calls that are with it, the running one first.
+        since: When it started what it is doing.
+        is_ready: Whether it has loaded the function.
+        ended: Whether its process is gone.
+    """
+
+    def __init__(self, function: bytes, memory_bytes: int) -> None:
+        self.function = function
+        self.memory_bytes = memory_bytes
+        self.start()
+
+    def start(self) -> None:
+        self.sent: deque[int] = deque()
+        self.since = time.monotonic()
+        self.is_ready = self.has_ended = False
+        self.buffer = bytearray()
+        jobs, self.jobs = os.pipe()
+        self.results, results = os.pipe()
+        lifeline, held = os.pipe()
+        self.pipes = [self.jobs, self.results, held]
+        os.set_blocking(self.results, False)
+        _widen(self.jobs)
+        numbers = [str(number) for number in (jobs, results, lifeline, self.memory_bytes)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, json.dumps(sys.path), *numbers],
+            stdin=subprocess.DEVNULL,
+            env=_environment(),
+            pass_fds=(jobs, results, lifeline),
+            start_new_session=True,  # its own children go with it, and Ctrl-C is this process's to handle
+        )
+        for end in (jobs, results, lifeline):
+            os.close(end)
+        self._write(self.function)
+
+    @property
+    def ended(self) -> bool:
+        return self.has_ended or self.process.poll() is not None
+
+    def send(self, message: bytes, indices: list[int]) -> None:
+        self.sent.extend(indices)
+        self.since = time.monotonic()
+        self._write(message)
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        """Reads what has arrived; the clock of the next call starts with the last result."""
+        try:
+            while part := os.read(self.results, 1 << 16):
+                self.buffer += part
+                if len(part) < 1 << 16:
+                    break
+            else:
+                self.has_ended = True
+        except BlockingIOError:
+            pass
+        messages = [pickle.loads(message) for message in self._take_messages()]
+        if messages:
+            self.since = time.monotonic()
+        if messages and not self.is_ready:
+            if messages[0] is not None:
+                raise WorkerError(
+                    f"A worker process could not load the function: {messages[0]}. A function of the script that was "
+                    "started must move to a file of its own, and what it imports must be installed."
+                )
+            self.is_ready = True
+            messages = messages[1:]
+        return messages
+
+    def _take_messages(self) -> list[bytes]:
+        messages, start = [], 0
+        while start + LENGTH.size <= len(self.buffer):
+            (size,) = LENGTH.unpack_from(self.buffer, start)
+            end = start + LENGTH.size + size
+            if end > len(self.buffer):
+                break
+            messages.append(bytes(self.buffer[start + LENGTH.size : end]))
+            start = end
+        del self.buffer[:start]
+        return messages
+
+    def stop(self) -> str:
+        """Ends the process and its children, and says how it ended if it had ended before."""
+        code = self.process.poll()
+        if code is None and self.has_ended:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self.process.wait(timeout=SECONDS_TO_END)
+        if self.pipes:  # else it was stopped before, and its number may be another's
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        while self.pipes:
+            os.close(self.pipes.pop())
+        if code is not None and code < 0:
+            return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process ended with exit code {code}" if code is not None else "it was stopped"
+
+    def _write(self, message: bytes) -> None:
+        try:
+            write_message(self.jobs, message)
+        except BrokenPipeError:
+            self.has_ended = True
+
+
+def _widen(pipe: int) -> None:
+    """Lets a pipe hold a whole message, where the system can: the writer would wait for the reader in between."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(OSError):  # above what a user may have
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def _environment() -> dict[str, str]:
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in NOT_INHERITED and not name.startswith(NOT_INHERITED_PREFIXES)
+    }
+    return {"OMP_NUM_THREADS": "1"} | kept  # the workers are what runs in parallel

@@ -1,0 +1,24 @@
+"""The contract between a reward and TRL, tried out before training: every way to break it is found and explained."""
+
+from rewards.contract.check import check_reward
+from rewards.contract.problem import LEVELS, Level, RewardProblem
+from rewards.contract.samples import Sample
+from rewards.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec
+from rewards.contract.trial import Settings
+from rewards.contract.tries import Tried, try_reward
+
+__all__ = [
+    "LEVELS",
+    "Level",
+    "Limits",
+    "LocalSubject",
+    "Remote",
+    "RemoteSubject",
+    "RewardProblem",
+    "RewardSpec",
+    "Sample",
+    "Settings",
+    "Tried",
+    "check_reward",
+    "try_reward",
+]

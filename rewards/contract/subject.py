@@ -1,0 +1,223 @@
+"""The reward under test, named so that another process can find it, and how it is called there or here."""
+
+import os
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rewards.catalog import resolve_reward
+from rewards.contract.problem import RewardProblem
+from rewards.contract.signature import Parameters, read_parameters
+from rewards.contract.watched import Call, Called, call_watched, seeds_of
+from rewards.protocol import reads_whole_batch, reward_name
+from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.workers import Outcome, WorkerPool
+
+NOT_PICKLED = (
+    "Worker processes cannot be given it: define it at the top level of a module or file, or as a class with "
+    "`__call__` and `__name__`, without locks, open files and clients in its attributes."
+)
+HANG_REMEDY = "Give what waits (HTTP, a solver, a regular expression) a time limit of its own, shorter than this one."
+DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """A reward as `resolve_reward` finds it."""
+
+    spec: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    base_dir: Path | str | None = None
+    response_format: ResponseFormat = DEFAULT_FORMAT
+
+    def resolve(self) -> Callable[..., Any]:
+        """Finds and builds the reward."""
+        return resolve_reward(self.spec, self.kwargs, base_dir=self.base_dir, response_format=self.response_format)
+
+
+class Description(NamedTuple):
+    """What is known of a reward without calling it.
+
+    Attributes:
+        name: As TRL logs it.
+        parameters: What it takes.
+        whole_batch: Whether it says that it compares the completions of a batch.
+        not_picklable: Why it cannot be pickled; empty if it can.
+    """
+
+    name: str
+    parameters: Parameters
+    whole_batch: bool
+    not_picklable: str
+
+
+class Subject(Protocol):
+    """A reward that can be described and called, somewhere.
+
+    Both raise `Stopped` if the reward hangs or ends its process.
+    """
+
+    def describe(self) -> Description:
+        """Describes the reward."""
+
+    def call(self, call: Call) -> Called:
+        """Calls it."""
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets."""
+
+
+class Stopped(Exception):
+    """A reward that cannot be tried further; the problem says why."""
+
+    def __init__(self, problem: RewardProblem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class LocalSubject:
+    """A reward called in this process: quick, and helpless against a hang."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def describe(self) -> Description:
+        """Describes the reward."""
+        return _describe(self.func)
+
+    def call(self, call: Call) -> Called:
+        """Calls it."""
+        return call_watched(self.func, call)
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets."""
+        return seeds_of(self.func, call)
+
+
+class Limits(NamedTuple):
+    """How long a reward may take, in seconds.
+
+    Attributes:
+        call: One call. The first one, which may load a model, has twice as long.
+        completion: More for each completion of a call.
+        to_load: Importing it.
+    """
+
+    call: float = 30.0
+    completion: float = 0.0
+    to_load: float = 120.0
+
+    def of_call(self, completions: int) -> float:
+        """Returns the limit of a call."""
+        return self.call + self.completion * completions
+
+
+class RemoteSubject:
+    """A reward called in a worker process, with a time limit.
+
+    Args:
+        pool: One worker around `Remote`.
+        index: Which of its rewards.
+        spec: Its spec, for problems before its name is known.
+        limits: How long it may take.
+    """
+
+    def __init__(self, pool: WorkerPool, index: int, spec: str, limits: Limits) -> None:
+        self.pool = pool
+        self.index = index
+        self.name = spec
+        self.limits = limits
+        self.is_warm = False
+
+    def describe(self) -> Description:
+        """Loads and describes the reward.
+
+        Raises:
+            Stopped: If there is none, or loading it hangs or ends the process.
+        """
+        outcome = self._ask("describe", None, self.limits.to_load)
+        if outcome.failure == "timeout":
+            self._stop(
+                "hangs", f"could not be loaded within {self.limits.to_load:g} s", "Look at what its module does."
+            )
+        if outcome.failure == "died":
+            self._stop("dies", f"cannot be loaded: {outcome.message}", "Look at what its module does.")
+        if isinstance(outcome.value, str):
+            raise Stopped(RewardProblem(self.name, "not_found", "cannot be used", outcome.value))
+        self.name = outcome.value.name
+        return outcome.value  # type: ignore[no-any-return]
+
+    def call(self, call: Call) -> Called:
+        """Calls it.
+
+        Raises:
+            Stopped: If the call hangs or ends the process.
+        """
+        limit = self.limits.of_call(len(call.rows)) * (1 if self.is_warm else 2)
+        called = self._ask("call", call, limit)
+        self._look(called, call, limit)
+        self.is_warm = True
+        return called.value  # type: ignore[no-any-return]
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets.
+
+        Raises:
+            Stopped: If a call hangs or ends the process.
+        """
+        limit = 2 * self.limits.of_call(len(call.rows))
+        called = self._ask("seeds", call, limit)
+        self._look(called, call, limit)
+        return called.value  # type: ignore[no-any-return]
+
+    def _ask(self, what: str, call: Call | None, seconds: float) -> Outcome:
+        self.pool.timeout = seconds
+        (outcome,) = self.pool.map([(self.index, what, call)])
+        if outcome.failure == "error":
+            remedy = "Rows and responses are sent to it by pickle; the values of every column must allow that."
+            raise Stopped(RewardProblem(self.name, "raises", f"could not be called: {outcome.message}", remedy))
+        return outcome
+
+    def _look(self, outcome: Outcome, call: Call, limit: float) -> None:
+        count = len(call.rows)
+        on = f"{call.names[-1]}" if count <= 2 and call.names else f"{count} completions"
+        if outcome.failure == "timeout":
+            self._stop("hangs", f"did not return within {limit:g} s on {on}", HANG_REMEDY)
+        if outcome.failure == "died":
+            self._stop("dies", f"ends its process on {on}: {outcome.message}", DEATH_REMEDY)
+
+    def _stop(self, kind: str, problem: str, remedy: str) -> None:
+        raise Stopped(RewardProblem(self.name, kind, problem, remedy))
+
+
+class Remote:
+    """The worker's side: finds each reward when it is first asked for, and answers."""
+
+    def __init__(self, specs: Sequence[RewardSpec]) -> None:
+        self.specs = specs
+        self.found: dict[int, Callable[..., Any]] = {}
+
+    def __call__(self, question: tuple[int, str, Call | None]) -> Any:
+        """Answers one question."""
+        index, what, call = question
+        if index not in self.found:
+            os.dup2(2, 1)  # what native code prints is not the output of the command
+            try:
+                self.found[index] = self.specs[index].resolve()
+            except (ValueError, TypeError) as error:
+                return str(error)
+        func = self.found[index]
+        if call is None:
+            return _describe(func)
+        return call_watched(func, call) if what == "call" else seeds_of(func, call)
+
+
+def _describe(func: Callable[..., Any]) -> Description:
+    try:
+        pickle.loads(pickle.dumps(func))
+        reason = ""
+    except Exception as error:
+        reason = f"cannot be pickled: {error}"
+    return Description(reward_name(func), read_parameters(func), reads_whole_batch(func), reason)

@@ -1,0 +1,85 @@
+"""Rewards that are fine, some of them only just."""
+
+import asyncio
+import random
+
+import numpy as np
+
+from rewards import completion_text, parse_choice, parse_response
+
+
+def _texts(completions):
+    return [completion_text(completion) for completion in completions]
+
+
+def exact_answer(completions, answer, **kwargs):
+    return [float(parse_response(t).answer == str(r)) for t, r in zip(_texts(completions), answer, strict=True)]
+
+
+def right_option(completions, options, answer, **kwargs):
+    given = [
+        parse_choice(parse_response(text).answer, row) for text, row in zip(_texts(completions), options, strict=True)
+    ]
+    return [float(choice == right) for choice, right in zip(given, answer, strict=True)]
+
+
+def as_array(completions, **kwargs):
+    return np.array([len(text) for text in _texts(completions)], dtype=np.float32)
+
+
+def as_generator(completions, **kwargs):
+    return (len(text) > 20 for text in _texts(completions))
+
+
+def penalty_for_length(completion_ids, **kwargs):
+    return [-min(1.0, len(ids) / 1000) for ids in completion_ids]
+
+
+async def awaited(completions, **kwargs):
+    await asyncio.sleep(0)
+    return [1.0 / (1 + len(text)) for text in _texts(completions)]
+
+
+def with_a_generator_of_its_own(completions, **kwargs):
+    return [random.Random(text).random() for text in _texts(completions)]
+
+
+def none_where_it_has_nothing_to_say(completions, answer, **kwargs):
+    return [
+        None if len(text) > 1000 else float(parse_response(text).answer == right)
+        for text, right in zip(_texts(completions), answer, strict=True)
+    ]
+
+
+def logs_what_it_read(completions, log_extra=None, log_metric=None, trainer_state=None, **kwargs):
+    if log_extra is not None:
+        log_extra("length", [len(text) for text in _texts(completions)])
+        log_metric("longest", float(max(map(len, _texts(completions)))))
+    return [len(text) / (100 + len(text)) for text in _texts(completions)]
+
+
+def shorter_than_the_others(completions, **kwargs):
+    mean = sum(map(len, _texts(completions))) / len(completions)
+    return [float(len(text) <= mean) for text in _texts(completions)]
+
+
+shorter_than_the_others.whole_batch = True
+
+
+class Scaled:
+    """A class with settings."""
+
+    __name__ = "scaled"
+
+    def __init__(self, scale=2.0):
+        self.scale = scale
+
+    def __call__(self, completions, **kwargs):
+        return [self.scale * len(text) for text in _texts(completions)]
+
+
+def make_scaled(scale=3.0):
+    def closure(completions, **kwargs):
+        return [scale * len(text) for text in _texts(completions)]
+
+    return closure

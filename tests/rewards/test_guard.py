@@ -1,0 +1,169 @@
+import asyncio
+import pickle
+import socket
+from types import SimpleNamespace
+
+import pytest
+from unruly_rewards import batch_rank, judge, logging_reward, patient, unruly
+
+import rewards
+from rewards.guard import AsyncGuardedReward, GuardedReward, GuardSettings, guard_rewards
+from rewards.protocol import is_async
+
+WORKERS = GuardSettings(workers=2, timeout=0.5, memory_gb=4)
+CALM = ["a", "bb", "ccc", "dddd"]
+
+
+def call(reward, completions, **columns):
+    """Calls a reward as TRL does, and returns what it gave and what it logged."""
+    extra, metrics = {}, []
+    given = {
+        "prompts": ["q"] * len(completions),
+        "completions": completions,
+        "completion_ids": [[1, 2]] * len(completions),
+        "trainer_state": SimpleNamespace(global_step=7, log_history=[{"loss": 1.0}]),
+        "log_extra": extra.__setitem__,
+        "log_metric": lambda name, value: metrics.append((name, value)),
+    }
+    found = reward(**given | columns)
+    return (asyncio.run(found) if is_async(reward) else found), extra, metrics
+
+
+@pytest.fixture(scope="module")
+def guarded():
+    guarded = guard_rewards([unruly, batch_rank, logging_reward, judge], WORKERS)
+    yield {reward.__name__: reward for reward in guarded}
+    guarded[0].close()
+
+
+BAD = ["nan", "inf", "text", "list", "raise x"]
+
+
+@pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(on_invalid="raise"), WORKERS])
+def test_values_nothing_can_be_learnt_from_are_none_and_counted(settings):
+    reward = GuardedReward(unruly, settings)
+    values, _, _ = call(reward, ["a", *BAD, "none", "bb"])
+    assert values == [1.0, *[None] * 6, 2.0]
+    kinds = [score.failure for score in reward.take_scores()]
+    assert kinds == [None, "not finite", "not finite", "not a number", "not a number", "error", None, None]
+    assert reward.take_scores() == []
+    reward.close()
+
+
+def test_zero_is_a_choice():
+    values, _, _ = call(GuardedReward(unruly, GuardSettings(on_invalid="zero")), ["a", "nan", "none"])
+    assert values == [1.0, 0.0, None]  # None is the reward's own answer and stays
+
+
+def test_hangs_crashes_and_greed_cost_their_row(guarded):
+    completions = ["a", "sleep 3600", "bb", "exit 1", "allocate 10", "ccc"]
+    values, _, _ = call(guarded["unruly"], completions)
+    assert values == [1.0, None, 2.0, None, None, 3.0]
+    scores = guarded["unruly"].take_scores()
+    assert [score.failure for score in scores] == [None, "timeout", None, "died", "error", None]
+    assert "MemoryError" in scores[4].message
+    assert scores[1].seconds >= 0.5
+
+
+def test_a_judge_that_does_not_answer_is_an_error(guarded):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}/"  # bound, but nobody listens
+        values, _, _ = call(guarded["judge"], CALM, address=[address] * 4)
+        assert values == [None] * 4
+        assert {score.failure for score in guarded["judge"].take_scores()} == {"error"}
+        taken.listen()  # accepts the connection and never answers
+        assert call(guarded["judge"], CALM[:1], address=[address])[0] == [None]
+        assert guarded["judge"].take_scores()[0].failure == "timeout"
+
+
+def test_a_reward_that_compares_rows_gets_the_whole_batch(guarded):
+    assert call(guarded["batch_rank"], ["ccc", "a", "bb"])[0] == [2.0, 0.0, 1.0]
+
+
+def test_what_a_reward_logs_in_a_worker_reaches_the_trainer(guarded):
+    here, there = GuardedReward(logging_reward), guarded["logging_reward"]
+    values, extra, metrics = call(there, CALM)
+    assert (values, extra) == call(here, CALM)[:2] == ([7.0] * 4, {"shout": ["A", "BB", "CCC", "DDDD"]})
+    assert metrics == [("own/length", 1.0), ("own/length", 2.0), ("own/length", 3.0), ("own/length", 4.0)]
+    assert call(here, CALM)[2] == [("own/length", 2.5)]  # the trainer averages
+
+
+def test_a_column_of_the_wrong_length_never_reaches_the_table():
+    def careless(completions, log_extra, **kwargs):
+        log_extra("seen", ["only one"])
+        return [1.0] * len(completions)
+
+    reward = GuardedReward(careless)
+    values, extra, _ = call(reward, CALM)
+    assert (values, extra) == ([1.0] * 4, {"seen": ["only one"] * 4})  # row by row, one value is right
+    reward = GuardedReward(_two_values)
+    values, extra, _ = call(reward, CALM)
+    assert (values, extra) == ([None] * 4, {})
+    assert "2 values of 'seen' for 1 completions" in reward.take_scores()[0].message
+
+
+def _two_values(completions, log_extra, **kwargs):
+    log_extra("seen", ["one", "two"])
+    return [1.0] * len(completions)
+
+
+def test_a_wrong_return_value_is_every_rows_failure():
+    for returned, message in [
+        (1.0, "a float, not a list"),
+        ([1.0], "1 values for 4 rows"),
+        ({}, "a dict, not a list"),
+    ]:
+        reward = GuardedReward(lambda completions, returned=returned, **kwargs: returned)
+        assert call(reward, CALM)[0] == [None] * 4
+        assert all(message in score.message for score in reward.take_scores())
+
+
+def test_only_the_rows_that_raise_are_lost_in_this_process():
+    calls = []
+
+    def picky(completions, **kwargs):
+        calls.append(len(completions))
+        return [1.0 / len(text) for text in completions]
+
+    assert call(GuardedReward(picky), ["a", "", "bb"])[0] == [1.0, None, 0.5]
+    assert calls == [3, 1, 1, 1]
+
+
+def test_coroutines_wait_together_and_time_out_alone():
+    reward = guard_rewards([patient], GuardSettings(timeout=0.5))[0]
+    assert type(reward) is AsyncGuardedReward
+    values, _, _ = call(reward, ["a", "sleep 3600", "sleep 0.3", "raise x", *["sleep 0.3"] * 20])
+    assert values == [1.0, None, 1.0, None, *[1.0] * 20]
+    assert [score.failure for score in reward.take_scores()[:4]] == [None, "timeout", None, "error"]
+    assert call(guard_rewards([patient], GuardSettings())[0], ["a", "raise x"])[0] == [1.0, None]
+
+
+def test_a_guarded_reward_looks_like_the_reward():
+    reward = GuardedReward(rewards.AnswerConsistency(), WORKERS)
+    assert reward.__name__ == "answer_consistency"
+    assert "second_choices" in reward.__signature__.parameters
+    assert reward.needs_second_answer(True)
+    copy = pickle.loads(pickle.dumps(reward))
+    assert (copy.__name__, copy.settings) == ("answer_consistency", WORKERS)
+    with pytest.raises(AttributeError):
+        _ = reward.ghost
+
+
+def test_a_reward_that_no_worker_can_load_is_every_rows_error():
+    reward = GuardedReward(lambda completions, **kwargs: [1.0] * len(completions), WORKERS)
+    assert call(reward, CALM)[0] == [None] * 4
+    assert "top level of a module or file" in reward.take_scores()[0].message
+
+
+def test_the_trainers_state_stays_whole_in_this_process():
+    def uses_history(completions, trainer_state, **kwargs):
+        return [trainer_state.log_history[-1]["loss"]] * len(completions)
+
+    assert call(GuardedReward(uses_history), CALM)[0] == [1.0] * 4
+
+
+@pytest.mark.parametrize(("name", "value"), [("on_invalid", "drop"), ("workers", -1)])
+def test_settings_are_checked(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        GuardSettings(**{name: value})

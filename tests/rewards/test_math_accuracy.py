@@ -1,0 +1,183 @@
+import pickle
+import threading
+
+import pytest
+from trl.rewards import accuracy_reward
+
+import rewards
+from rewards.guard import GuardedReward, GuardSettings
+from rewards.math_accuracy import MathAccuracy
+from rewards.math_grading import MathGrader
+from rewards.math_reading import answered_formula, single_formula
+
+
+@pytest.fixture(scope="module")
+def grade():
+    return MathGrader()
+
+
+@pytest.fixture(scope="module")
+def reward():
+    return MathAccuracy(timeout=60.0)
+
+
+def boxed(*formulas):
+    return [f"So it is $\\boxed{{{formula}}}$." for formula in formulas]
+
+
+FORMULAS = {
+    r"\boxed{5}": "5",
+    r"\boxed{\frac{1}{2}}": r"\frac{1}{2}",
+    r"\boxed{\{1, 2\}}": r"\{1, 2\}",
+    r"<think>\boxed{1}</think>It is $\boxed{2}$.": "2",
+    r"<think>a</think><answer>\boxed{2}</answer>": "2",
+    "<think>a</think><answer>$x + 1$</answer>": "x + 1",
+    r"<answer>\(5\)</answer>": "5",
+    "Hm.\nAnswer: 5.": "5",
+    r"\boxed{5}, I repeat: \boxed{5}": "5",
+    r"\boxed{\u22125}".replace(r"\u2212", "\u2212"): "-5",
+    r"\boxed{1} or \boxed{2}": None,
+    r"\boxed{1}, \boxed{2": None,
+    r"\boxed{5": None,
+    r"\boxed{}": None,
+    "5": None,
+    "": None,
+    "<answer></answer>": None,
+    "<answer>5</answer><answer>6</answer>": None,
+    r"<answer>\boxed{5}": None,
+    r"<think>\boxed{5}": None,
+    r"<answer>5</answer> \boxed{5} <answer>": None,
+    "<answer>$5$ or $6$</answer>": None,
+    r"<answer>\(5\) or \(6\)</answer>": None,
+    r"\boxed{$5$ or $6$}": None,
+    r"\boxed{" + "1" * 1001 + "}": None,
+}
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_one_formula_is_found_or_none(text):
+    assert answered_formula(text) == FORMULAS[text]
+
+
+def test_long_texts_are_read_quickly():
+    for piece in ("\\boxed{", "{", "}", "$", "\\", "x", "\\boxed{1} "):
+        text = piece * (100_000 // len(piece))
+        assert answered_formula(f"\\boxed{{{text}") is None or piece == "\\boxed{1} "
+        assert single_formula(text) in (None, "1")
+
+
+EQUAL = [
+    ("5", "5.0"), ("1/2", r"\frac12"), ("0.5", r"\frac{1}{2}"), ("1234", "1,234"), ("-5", "\u22125"), ("2", "1 + 1"),
+    ("x^2 + 2x + 1", "(x + 1)^2"), (r"\sin^2 x + \cos^2 x", "1"), (r"\{1, 2\}", "2, 1"), ("[0, 1)", "[0,1)"),
+    (r"2\sqrt{2}", r"\sqrt{8}"), ("5", "x = 5"), ("5", "2 + 3 = 5"), ("5", r"5 \text{ cm}"), (r"50\%", "0.5"),
+    (r"x \ge 0", r"[0, \infty)"), (r"(-\infty, 1) \cup (2, \infty)", r"(2, \infty) \cup (-\infty, 1)"),
+    (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"), ("0.1", "10^{-1}"),
+]  # fmt: skip
+DIFFERENT = [
+    ("5", "6"), ("5", "5 or 6"), ("5", "5, 6"), ("5", r"5 \text{ or } 6"), ("5", "5; 6"), ("5", "5 6"),
+    ("5", r"\pm 5"), ("5", r"4 \cup 5"), ("5", r"6 \lor 5"), ("5", "6 = 5"), ("5", "5 = 6"), ("5", "1 = 2 = 5"),
+    ("5", r"x \ne 5"), ("5", "x > 5"), ("5", "the answer is 5"), ("5", "five"), ("5", r"\text{5 or maybe 7}"),
+    ("5", r"5 \text{ not } 6"),
+    ("5", r"\frac{5}{"), ("5", "{5"), ("5", "\x00"), ("5", r"\infty"), ("5", "1/0"), ("1/3", "0.33"),
+    ("[0, 1)", "[0, 1]"), ("(1, 2)", "(2, 1)"), (r"\{1, 2\}", r"\{1, 2, 3\}"), (r"\sqrt{2}", "1.41"),
+    ("x + 1", "y + 1"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("gold", "answer"), EQUAL)
+def test_equal_formulas(grade, gold, answer):
+    assert grade((gold, answer)) is True
+
+
+@pytest.mark.parametrize(("gold", "answer"), DIFFERENT)
+def test_other_formulas_and_lists_of_formulas_are_wrong(grade, gold, answer):
+    assert grade((gold, answer)) is False
+
+
+def test_a_reference_that_is_no_formula_is_no_verdict_except_for_the_same_text(grade):
+    assert grade((r"\frac{5}{", "5")) is None
+    assert grade((r"\frac{5}{", r"\frac{5} {")) is True
+
+
+HANGS = [r"10^{10^{10}}", r"9^{9^{9^{9}}}", "100000000!"]
+
+
+@pytest.mark.slow
+def test_a_comparison_that_hangs_is_none_also_off_the_main_thread(caplog):
+    reward, scores, logged = MathAccuracy(timeout=5.0), [], []
+    columns = {"completions": boxed("5", *HANGS, "6", "5"), "answer": ["5"] * 6}
+    thread = threading.Thread(
+        target=lambda: scores.extend(reward(**columns, log_metric=lambda *metric: logged.append(metric)))
+    )
+    thread.start()
+    thread.join()
+    assert scores == [1.0, None, None, None, 0.0, 1.0]
+    assert logged == [("math_accuracy/timeout_rate", 0.5), ("math_accuracy/error_rate", 0.0)]
+    assert caplog.text.count("no result after 5 s. The row gets no reward.") == 3
+
+
+def test_the_same_huge_formula_is_right_without_working_it_out(grade):
+    assert grade((HANGS[0], "10^{ 10^{10} }")) is True
+
+
+def test_no_answer_is_wrong_and_no_reference_is_skipped(reward):
+    completions = [*boxed("5"), "", "5", "<answer>5</answer><answer>6</answer>", "\\boxed{5} " * 20_000, "x" * 100_000]
+    assert reward(completions, answer=[5] * 6) == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    message = [[{"role": "assistant", "content": boxed("1/2")[0]}]]
+    assert reward(message, answer=[0.5]) == reward(message, answer=[r"Thus $\boxed{\frac{1}{2}}$."]) == [1.0]
+    assert reward(completions, answer=[None, "", " ", float("nan"), "$$", "$1$ or $2$"]) == [None] * 6
+    for gold in (True, [5]):
+        with pytest.raises(TypeError, match="`answer` must hold a number or LaTeX"):
+            reward(completions[:1], answer=[gold])
+
+
+SHARED = [r"\frac{1}{3}", "x + 1", "7", r"\sqrt{2}"]
+
+
+def test_it_agrees_with_trl_on_plain_cases(reward):
+    pairs = [(gold, answer) for gold in SHARED for answer in SHARED]
+    golds = [gold for gold, _ in pairs]
+    messages = [[{"role": "assistant", "content": text}] for text in boxed(*(answer for _, answer in pairs))]
+    trl = accuracy_reward(messages, solution=[f"${gold}$" for gold in golds])
+    assert reward(messages, answer=golds) == trl
+    assert sum(trl) == len(SHARED)
+
+
+def test_where_trl_pays_for_two_answers_it_does_not(reward):
+    messages = [[{"role": "assistant", "content": text}] for text in (r"\boxed{5}, or \boxed{6}", r"$\boxed{6 = 5}$")]
+    assert 1.0 in accuracy_reward(messages, solution=["$5$", "$5$"])
+    assert reward(messages, answer=["5", "5"]) == [0.0, 0.0]
+
+
+@pytest.mark.slow
+def test_in_a_worker_of_the_guard_it_grades_there_and_the_guard_counts():
+    guarded = GuardedReward(MathAccuracy(), GuardSettings(workers=1, timeout=5.0))
+    assert guarded(completions=boxed("5", HANGS[0], "6"), answer=["5"] * 3) == [1.0, None, 0.0]
+    assert [score.failure for score in guarded.take_scores()] == [None, "timeout", None]
+    guarded.close()
+
+
+def test_it_pickles_with_its_settings_and_without_its_processes(reward):
+    reward(boxed("5"), answer=["5"])
+    copy = pickle.loads(pickle.dumps(reward))
+    assert (copy.timeout, copy._pool) == (60.0, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"timeout": 0}, "`timeout` must be a finite number above 0, got 0"),
+        ({"timeout": None}, "got None"),
+        ({"workers": 1.5}, "`workers` must be a whole number, got 1.5"),
+        ({"memory_gb": -1}, "`memory_gb` must be a finite number above 0"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        MathAccuracy(**settings)
+
+
+def test_a_missing_library_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "truealign\[math\]"'):
+        rewards.MathAccuracy()(boxed("5"), answer=["5"])

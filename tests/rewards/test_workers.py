@@ -1,0 +1,140 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from started import ROOT, modules_after
+from unruly_rewards import act
+
+from rewards.workers import WorkerError, WorkerPool
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with WorkerPool(act, workers=2, timeout=0.5, memory_gb=4) as pool:
+        yield pool
+
+
+def test_results_come_back_in_order(pool):
+    orders = [f"echo {i}" for i in range(57)]
+    assert [outcome.value for outcome in pool.map(orders)] == [str(i) for i in range(57)]
+    assert pool.map([]) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "failure", "message"),
+    [
+        ("sleep 3600", "timeout", "no result after 0.5 s"),
+        ("backtrack", "timeout", "no result after 0.5 s"),
+        ("raise five", "error", "ValueError: invalid literal for int() with base 10: 'five' (unruly_rewards.py, line"),
+        ("sys.exit 0", "error", "SystemExit: 0"),
+        ("exit 3", "died", "its process ended with exit code 3"),
+        ("segfault", "died", "its process was ended by SIGSEGV"),
+        ("kill", "died", "its process was ended by SIGKILL"),
+        ("allocate 10", "error", "MemoryError"),
+        ("lambda", "error", "The result cannot be sent back"),
+    ],
+)
+def test_a_failure_costs_one_call(pool, order, failure, message):
+    orders = [f"echo {i}" for i in range(20)]
+    outcomes = pool.map([*orders[:7], order, *orders[7:]])
+    failed = outcomes.pop(7)
+    assert [outcome.value for outcome in outcomes] == [str(i) for i in range(20)]
+    assert failed.failure == failure
+    assert message in failed.message
+    assert failed.value is None
+
+
+def test_the_clock_starts_when_the_call_starts(pool):
+    outcomes = pool.map(["sleep 0.3"] * 6)  # two workers: the last calls wait longer than the limit
+    assert [outcome.failure for outcome in outcomes] == [None] * 6
+    assert all(0.29 < outcome.seconds < 0.5 for outcome in outcomes)
+
+
+def test_a_limit_can_be_set_for_one_round(pool):
+    assert pool.map(["sleep 0.7"], timeout=3.0)[0].value == "slept"
+
+
+def test_what_cannot_be_sent_is_the_calls_error(pool):
+    outcomes = pool.map(["echo a", lambda: 0, "echo b"])
+    assert [outcome.value for outcome in outcomes] == ["a", None, "b"]
+    assert "cannot be sent to a worker" in outcomes[1].message
+
+
+def test_works_off_the_main_thread(pool):
+    found = []
+    thread = threading.Thread(target=lambda: found.extend(pool.map(["echo a", "sleep 3600"])))
+    thread.start()
+    thread.join(timeout=20)
+    assert [outcome.failure for outcome in found] == [None, "timeout"]
+
+
+def test_workers_load_what_their_function_needs_and_no_more():
+    assert "torch" not in modules_after("from rewards.workers import WorkerPool")
+    with WorkerPool(eval) as pool:
+        loaded = pool.map(["sorted(__import__('sys').modules)"])[0].value
+    assert not {"torch", "transformers", "trl"} & set(loaded)
+
+
+def test_a_worker_does_not_think_it_is_a_rank(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    with WorkerPool(act) as pool:
+        assert pool.map(["rank"])[0].value == "none"
+
+
+def test_a_function_that_no_worker_can_load_is_named():
+    with pytest.raises(WorkerError, match="top level of a module"):
+        WorkerPool(lambda call: 0)
+    with WorkerPool(_Unloadable()) as pool, pytest.raises(WorkerError, match="no worker will have me"):
+        pool.map([1])
+
+
+class _Unloadable:
+    def __reduce__(self):
+        return _refuse, ()
+
+    def __call__(self, call):
+        return call
+
+
+def _refuse():
+    raise RuntimeError("no worker will have me")
+
+
+OWNER = """
+import sys
+from rewards.workers import WorkerPool
+from unruly_rewards import act
+WorkerPool(act, workers=2).map([f"log_and_sleep {sys.argv[1]}", "backtrack"])
+"""
+
+
+def test_workers_end_with_a_process_that_is_killed(tmp_path):
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"}
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, tmp_path / "pids"], env=environment)
+    wait_until(lambda: (tmp_path / "pids").exists())
+    wait_until(lambda: len(children(owner.pid)) == 2)
+    workers = children(owner.pid)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    wait_until(lambda: not any(is_running(pid) for pid in workers))
+
+
+def children(pid):
+    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(word) for word in found.split()]
+
+
+def is_running(pid):
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
