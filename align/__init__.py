@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from align.configs.crome import CromeConfig
     from align.configs.deconfound import DeconfoundConfig
     from align.configs.rrpo import RRPOConfig
+    from align.evaluation.whole_models import load_reward_model, whole_weights
     from align.trainers.acre import ACRETrainer
     from align.trainers.crome import CromeTrainer
     from align.trainers.deconfound import DeconfoundTrainer
+    from align.trainers.grpo import GuardedGRPOTrainer
     from align.trainers.rrpo import RRPOTrainer
 
 __all__ = [
@@ -20,8 +22,11 @@ __all__ = [
     "CromeTrainer",
     "DeconfoundConfig",
     "DeconfoundTrainer",
+    "GuardedGRPOTrainer",
     "RRPOConfig",
     "RRPOTrainer",
+    "load_reward_model",
+    "whole_weights",
 ]
 
 _HOMES = {
@@ -31,8 +36,11 @@ _HOMES = {
     "CromeTrainer": "align.trainers.crome",
     "DeconfoundConfig": "align.configs.deconfound",
     "DeconfoundTrainer": "align.trainers.deconfound",
+    "GuardedGRPOTrainer": "align.trainers.grpo",
     "RRPOConfig": "align.configs.rrpo",
     "RRPOTrainer": "align.trainers.rrpo",
+    "load_reward_model": "align.evaluation.whole_models",
+    "whole_weights": "align.evaluation.whole_models",
 }
 
 

@@ -15,3 +15,7 @@ class DataError(UserError):
 
 class RunFolderError(UserError):
     """An output folder that cannot be used without losing something."""
+
+
+class RewardError(UserError):
+    """Rewards that fail too often to be trained on."""

@@ -114,6 +114,11 @@ def draw_world(regime: Regime, num_rows: int, seed: int, num_new: int = 8000) ->
     return World(texts[0], outcome, measured, shock, author, clean, texts[1], _worth(new, worths))
 
 
+def word_worths(regime: Regime, seed: int) -> dict[str, float]:
+    """Returns what each word of the language that `draw_world` draws adds to the worth of a headline."""
+    return dict(zip(*_language(regime, np.random.default_rng([seed, 5])), strict=True))
+
+
 def _language(regime: Regime, rng: np.random.Generator) -> tuple[list[str], Array]:
     """Draws words and their worth; the variance of a headline's worth is about 1."""
     pairs = [a + b for a in SYLLABLES for b in SYLLABLES]

@@ -2,10 +2,10 @@
 
     python scripts/make_deconfound_lab.py --out recipes/deconfound/assets/lab
 
-The world is that of `deconfound_world.py`, in the regime `unobserved`: hot words are worth something and go with
-popularity, popularity moves clicks by 2.5 per unit, and an unobserved cause moves both. `train.csv` and `eval.csv`
-have `prompt`, `headline`, `clicks`, `popularity` (the confounder), `shock` (the instrument) and `author`; `worth.csv`
-has headlines that nobody clicked on, with their true worth; `prompts.jsonl` has prompts for a policy.
+The world is that of `deconfound_world.py`, by default in the regime `unobserved`: hot words are worth something and
+go with popularity, popularity moves clicks by 2.5 per unit, and an unobserved cause moves both. `train.csv` and
+`eval.csv` have `prompt`, `headline`, `clicks`, `popularity` (the confounder), `shock` (the instrument) and `author`;
+`worth.csv` has headlines that nobody clicked on, with their true worth; `prompts.jsonl` has prompts for a policy.
 
 The model (2 layers of width 64, one token per word) has read headlines of the language and no clicks. One minute on
 one core; the same seed gives the same data everywhere and the same weights on the same machine.
@@ -107,12 +107,13 @@ def main(argv: list[str] | None = None) -> None:
     """Writes the data and the model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recipes/deconfound/assets/lab"))
+    parser.add_argument("--regime", choices=REGIMES, default=REGIME)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of the model")
     parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    world = draw_world(REGIMES[REGIME], NUM_TRAIN + NUM_EVAL, arguments.seed)
+    world = draw_world(REGIMES[arguments.regime], NUM_TRAIN + NUM_EVAL, arguments.seed)
     for name, rows in (("train", slice(NUM_TRAIN)), ("eval", slice(NUM_TRAIN, None))):
         write_csv(arguments.out / f"{name}.csv", COLUMNS, table_rows(world, rows))
     known = zip(world.new_text[:NUM_WORTH], world.new_worth[:NUM_WORTH], strict=True)

@@ -93,7 +93,23 @@ def _check_pairs(recipe: Recipe, launch: Launch, num_pairs: int) -> list[Finding
 
 
 def _check_texts(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
+    if recipe.setting("head") == "ridge":
+        return _check_ridge(recipe, launch, num_texts)
     return _check_rows(recipe, launch, num_texts, "texts", "", 1)
+
+
+def _check_ridge(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
+    if launch.zero_stage:
+        text = "`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or `ds_configs/ddp.yaml`."
+        return [Finding("error", "batch", text)]
+    if recipe.model.use_peft:
+        text = "`head: ridge` trains no weights, so an adapter would stay random. Set `use_peft: false`."
+        return [Finding("error", "batch", text)]
+    text = (
+        f"The score head is solved for on all {num_texts} texts at once; `max_steps`, `learning_rate` and other "
+        "settings of the optimizer are not used."
+    )
+    return [Finding("ok", "batch", text)]
 
 
 def _check_rows(

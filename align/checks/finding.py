@@ -6,9 +6,18 @@ Level = Literal["ok", "warning", "error"]
 
 
 class Finding(NamedTuple):
-    """One sentence about a recipe, with its numbers for `--json`."""
+    """One sentence about a recipe or a machine, with its numbers for `--json`.
+
+    Attributes:
+        level: An error stops a run, or part of what the machine is for.
+        check: What it is about.
+        text: The sentence.
+        numbers: What the sentence speaks of.
+        fix: The line to type that mends it, where there is one.
+    """
 
     level: Level
-    check: str  # the part of the recipe it is about
+    check: str
     text: str
     numbers: dict[str, Any] = {}  # noqa: RUF012 - never mutated
+    fix: str = ""

@@ -76,6 +76,8 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     half = launch.zero_stage > 0 and recipe.setting("bf16") is not False
     weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
     trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
+    if recipe.method == "deconfound" and recipe.setting("head") == "ridge":
+        trained = 0.0
     shards = launch.num_processes
     divisors = {"weights": 3, "gradients": 2, "optimizer": 1}
     sizes = {"weights": weight * parameters, "gradients": gradient * trained, "optimizer": optimizer * trained}

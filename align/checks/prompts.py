@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 from align.checks.data import check_counts, fingerprints
 from align.checks.finding import Finding
 from align.checks.lengths import check_lengths
-from align.checks.rewards import SAMPLES, Reward, check_calls
+from align.checks.rewards import Reward, check_rewards
 from align.configs.recipe import Recipe
 from align.data.problems import DataReport
 from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
-
-RESPONSES = ("It depends on what you need.", "Yes", "<think>two</think><answer>2</answer>", "")
 
 
 class LoadedPrompts(NamedTuple):
@@ -39,7 +37,7 @@ def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
 
 
 def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Reward]) -> list[Finding]:
-    """Counts prompts, calls every reward on responses of several kinds to the first of them, and measures lengths."""
+    """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
     forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
     if len(forms) > 1:
@@ -48,6 +46,5 @@ def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Rew
     if not rewards:
         text = "`reward_funcs` names no reward, and GRPO learns from nothing else. Name at least one."
         return [*findings, Finding("error", "rewards", text)]
-    samples = [row for row in data.rows[:SAMPLES] for _ in RESPONSES]
-    findings += check_calls(recipe, rewards, samples, list(RESPONSES) * (len(samples) // len(RESPONSES)))
+    findings += check_rewards(recipe, rewards, data.rows)
     return findings + check_lengths(recipe, data.rows)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from align.checks.batch import check_batch
+from align.checks.chain import check_chain
 from align.checks.data import Loaded, check_data, load_data
 from align.checks.deconfound import check_observations, load_observations
 from align.checks.finding import Finding
@@ -42,6 +43,7 @@ class Checked(NamedTuple):
     findings: list[Finding]
     data: Any | None  # what the method's `load` returns; None if the data could not be read
     rewards: Rewards
+    then: "Checked | None" = None  # of the second run; its findings are among `findings`, too
 
     @property
     def errors(self) -> list[Finding]:
@@ -75,6 +77,17 @@ DATA_CHECKS: dict[str, DataChecks] = {
 
 def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
     """Checks data, lengths, batch, rewards, versions and memory; nothing is written and no model is loaded."""
+    checked = _check_run(recipe, launch)
+    if recipe.then is None:
+        return checked
+    then = _check_run(recipe.then, launch)
+    findings = checked.findings + [finding._replace(check=f"then: {finding.check}") for finding in then.findings]
+    if checked.data is not None and then.data is not None:
+        findings += check_chain(recipe, checked.data, then.data, launch)
+    return checked._replace(findings=findings, then=then)
+
+
+def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = DATA_CHECKS[recipe.method]
     findings = check_versions(recipe) + check_model(recipe)
     rewards: Rewards = []

@@ -1,16 +1,24 @@
 """Reward models among a recipe's rewards: folders or hub ids, which TRL loads, shards and calls itself."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.model import is_hub_id
+from align.data.outcome_rows import SCALE_FILE
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (
     "the folder is an adapter, and TRL would load it with a random score head. Merge it into its model first: "
     '`AutoPeftModelForSequenceClassification.from_pretrained("{folder}", num_labels=1).merge_and_unload()'
     ".save_pretrained(FOLDER)`, and save the tokenizer beside it."
+)
+
+PREFIXED = (
+    "it was trained with the confounders before the text (`estimator: input`), and no reward call adds them. Write "
+    "{prefix!r} before every prompt, or train it with another estimator."
 )
 
 
@@ -40,22 +48,34 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
     return spec if folder is None else str(folder)
 
 
-def check_reward_model(spec: str, path: str, *, conversational: bool) -> list[Finding]:
-    """Reads the configuration of a reward model; its weights are not loaded."""
+def check_reward_model(spec: str, path: str, prompts: Sequence[Any] = ()) -> list[Finding]:
+    """Reads the configuration of a reward model; its weights are not loaded.
+
+    Args:
+        spec: As the recipe names it.
+        path: Folder, or hub id.
+        prompts: Some that it will read.
+    """
     folder = Path(path)
     if not folder.is_dir():
         return [Finding("warning", "rewards", f"{spec} is not on this machine; it is not checked.")]
     problem = _problem(folder)
     if problem:
         return [Finding("error", "rewards", f"{spec}: {problem}")]
-    findings = [Finding("ok", "rewards", f"{spec} is a reward model with one score.")]
-    if not conversational:
-        text = (
-            f"{spec} scores texts without an end token here, as TRL does, and was trained on texts with one. Its "
-            "scores shift; use messages (`dataset.conversational: true`) where the model was trained on them."
-        )
-        findings.append(Finding("warning", "rewards", text))
-    return findings
+    prefix = _prefix(folder)
+    if any(not _text(prompt).startswith(prefix) for prompt in prompts):
+        return [Finding("error", "rewards", f"{spec}: {PREFIXED.format(prefix=prefix)}")]
+    return [Finding("ok", "rewards", f"{spec} is a reward model with one score.")]
+
+
+def _prefix(folder: Path) -> str:
+    """Returns what the model of a recipe with `estimator: input` reads before every prompt."""
+    file = folder / SCALE_FILE
+    return str(json.loads(file.read_text(encoding="utf-8"))["prefix"]) if file.is_file() else ""
+
+
+def _text(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
 
 
 def _problem(folder: Path) -> str | None:

@@ -1,40 +1,100 @@
-"""The recipe's rewards: found by name, and called once on sample rows before training calls them a million times."""
+"""The recipe's rewards: found by name, and tried on sample rows before training calls them a million times."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
+from align.checks.reward_trials import Handling, is_first_process, trial_findings, try_rewards
 from align.configs.fields import config_fields
 from align.configs.recipe import Recipe
+from align.configs.reward_settings import short_name
 from rewards.catalog import resolve_reward
-from rewards.contract import check_reward
-from rewards.options import LETTERS
+from rewards.contract import Limits, RewardSpec, Settings
+from rewards.contract.synthetic import second_pass_columns
+from rewards.protocol import is_async, reward_name
 from rewards.responses import ResponseFormat
 
-SAMPLES = 4
-
 Reward = Callable[..., Any] | str
+SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
+ROWS = 256  # whose prompts a reward model's files are compared with
 
 
 def resolve_rewards(recipe: Recipe) -> list[Reward]:
     """Finds the recipe's rewards: functions with their settings and the recipe's tags, and paths of reward models.
 
+    Returns:
+        Those of `reward_funcs`, then those of `audit_funcs`.
+
     Raises:
-        ValueError: If a reward does not exist or refuses its settings.
+        ValueError: If a reward does not exist or refuses its settings, or two have one name.
     """
-    return [_resolve(recipe, spec) for spec in recipe.reward_funcs]
+    rewards = [_resolve(recipe, spec) for spec in recipe.reward_specs]
+    check_names([_logged_name(reward) for reward in rewards], recipe.reward_specs)
+    _check_time_limit(recipe, rewards)
+    return rewards
+
+
+def _check_time_limit(recipe: Recipe, rewards: Sequence[Reward]) -> None:
+    if recipe.rewards.reward_timeout is None or recipe.rewards.reward_workers:
+        return
+    plain = [reward_name(reward) for reward in rewards if not isinstance(reward, str) and not is_async(reward)]
+    if plain:
+        names = ", ".join(plain)
+        raise ValueError(f"`reward_timeout` cannot stop {names} in the training process. Set `reward_workers: 1`.")
+
+
+def reward_spec(recipe: Recipe, spec: str) -> RewardSpec:
+    """Returns a reward of the recipe with its settings, unresolved."""
+    kwargs = recipe.reward_kwargs.get(short_name(spec), {})
+    return RewardSpec(spec, kwargs, recipe.path.parent, response_format(recipe))
+
+
+def check_names(names: Sequence[str], specs: Sequence[str]) -> None:
+    """Refuses two rewards of one name.
+
+    Raises:
+        ValueError: If there are some: TRL 1.16 mixes their means, and its table of completions keeps the last one.
+    """
+    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
+    if count > 1:
+        both = ", ".join(spec for spec, other in zip(specs, names, strict=True) if other == name)
+        raise ValueError(
+            f"{count} rewards are called `{name}` ({both}). TRL logs rewards by name: it would mix their means and "
+            "keep one of them in its table. Rename one, or set its `__name__`."
+        )
 
 
 def _resolve(recipe: Recipe, spec: str) -> Reward:
-    kwargs = recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {})
-    model = find_reward_model(spec, recipe.path.parent)
-    if model is not None and kwargs:
-        raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
+    model = find_model(recipe, spec)
     if model is not None:
         return model
-    tags = response_format(recipe)
-    return resolve_reward(spec, kwargs, base_dir=recipe.path.parent, response_format=tags)
+    found = reward_spec(recipe, spec)
+    return resolve_reward(spec, found.kwargs, base_dir=found.base_dir, response_format=found.response_format)
+
+
+def find_model(recipe: Recipe, spec: str) -> str | None:
+    """Returns the folder or hub id of a reward model; None if the recipe names a function.
+
+    Raises:
+        ValueError: If the spec is a path to nothing, or a model has settings or is to be an audit.
+    """
+    model = spec if spec == recipe.trained else find_reward_model(spec, recipe.path.parent)
+    if model is not None and reward_spec(recipe, spec).kwargs:
+        raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
+    if model is not None and spec in recipe.rewards.audit_funcs:
+        raise ValueError(
+            f"`audit_funcs`: {spec!r} is a reward model, and audits are functions. Write one that scores with "
+            "`align.load_reward_model(path).score(prompts, responses)`."
+        )
+    return model
+
+
+def _logged_name(reward: Reward) -> str:
+    return Path(reward).name if isinstance(reward, str) else reward_name(reward)
 
 
 def response_format(recipe: Recipe) -> ResponseFormat:
@@ -45,42 +105,61 @@ def response_format(recipe: Recipe) -> ResponseFormat:
 
 
 def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:
-    """Calls every reward as TRL does, on right, wrong, unparsable and empty responses to the first rows."""
-    samples = [row for row in rows[:SAMPLES] for _ in range(4)]
-    completions = [text for row in rows[:SAMPLES] for text in _responses(row, response_format(recipe))]
-    answers = {"first_choice": [], "second_choices": []}  # type: dict[str, list[Any]]
-    for row in rows[:SAMPLES]:
-        wrong = (row["answer"] + 1) % len(row["options"])
-        answers["first_choice"] += [row["answer"], wrong, None, None]
-        answers["second_choices"] += [[row["answer"]], [wrong], None, None]
-    columns = [
-        row | {name: values[i] for name, values in answers.items()} if recipe.method == "acre" else row
-        for i, row in enumerate(samples)
-    ]
-    return _check_second_pass(recipe, rewards) + check_calls(recipe, rewards, columns, completions)
+    """Tries every reward on responses of many kinds to rows of the data; of reward models only the files are read."""
+    return check_second_pass(recipe, rewards) + check_specs(recipe, trial_settings(recipe, rows), handling_of(recipe))
 
 
-def check_calls(
-    recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]], responses: Sequence[str]
-) -> list[Finding]:
-    """Calls every reward function as TRL does on one response per row; of reward models only the files are read."""
-    conversational = not isinstance(rows[0]["prompt"], str)
-    completions: list[Any] = list(responses)
-    if conversational:
-        completions = [[{"role": "assistant", "content": text}] for text in responses]
+def check_specs(recipe: Recipe, settings: Settings, handling: Handling) -> list[Finding]:
+    """Tries the recipe's rewards without loading them into this process.
+
+    Raises:
+        ValueError: If a reward is a path to nothing, or a model has settings.
+    """
+    models = {spec: find_model(recipe, spec) for spec in recipe.reward_specs}
+    functions = [reward_spec(recipe, spec) for spec, model in models.items() if model is None]
     findings: list[Finding] = []
-    for spec, reward in zip(recipe.reward_funcs, rewards, strict=True):
-        if isinstance(reward, str):
-            findings += check_reward_model(spec, reward, conversational=conversational)
-            continue
-        problems = check_reward(reward, rows, completions)
-        findings += [Finding("error", "rewards", f"{spec}: {problem}") for problem in problems]
-        if not problems:
-            findings.append(Finding("ok", "rewards", f"{spec} answers {len(rows)} sample calls."))
+    found = {}
+    if functions and is_first_process():
+        tried = try_rewards(functions, settings, handling)
+        found = {each.spec: result for each, result in zip(functions, tried, strict=True)}
+    for spec, model in models.items():
+        if model is not None and model == recipe.trained:
+            findings.append(Finding("ok", "rewards", "`trained` is the reward model of the run before this one."))
+        elif model is not None:
+            findings += check_reward_model(spec, model, [row["prompt"] for row in settings.rows[:ROWS]])
+        elif spec in found:
+            findings += trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
+        else:
+            findings.append(Finding("ok", "rewards", f"{spec} is tried by the first process."))
     return findings
 
 
-def _check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
+def handling_of(recipe: Recipe) -> Handling:
+    """Says which failures of a reward the recipe's guard survives: they cost rows, which are counted."""
+    guard = recipe.rewards
+    bearable = [] if guard.on_invalid == "raise" else ["fails_on_odd"]
+    if bearable and guard.reward_workers:
+        bearable += ["dies_sometimes", *(["hangs_sometimes"] if guard.reward_timeout else [])]
+    limits = Limits() if guard.reward_timeout is None else Limits(SECONDS_PER_CALL, guard.reward_timeout)
+    return Handling(limits, guard.reward_memory_gb, tuple(bearable))
+
+
+def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
+    """Says what a trial should know of a recipe and its rows."""
+    tags = response_format(recipe)
+    per_device, accumulation = (
+        int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
+    )
+    return Settings(
+        rows=rows,
+        form="text" if isinstance(rows[0]["prompt"], str) else "messages",
+        response_format=tags,
+        completions_per_step=per_device * accumulation,
+        add_columns=partial(second_pass_columns, tags=tags) if recipe.method == "acre" else None,
+    )
+
+
+def check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """A reward that waits for second answers while none are asked would pay every right answer as `first_only`."""
     waiting = [reward for reward in rewards if getattr(reward, "needs_second_answer", lambda correct: False)(True)]
     if recipe.method != "acre" or recipe.setting("second_pass") != "off" or not waiting:
@@ -90,11 +169,3 @@ def _check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Findin
         "`accuracy` (or the neutral setting both: 1, first_only: 1, second_only: 0)."
     )
     return [Finding("error", "rewards", text)]
-
-
-def _responses(row: dict[str, Any], tags: ResponseFormat) -> list[str]:
-    right, wrong = row["answer"], (row["answer"] + 1) % len(row["options"])
-    return [
-        f"<{tags.think_tag}>{row['options'][choice]}</{tags.think_tag}><{tags.answer_tag}>{LETTERS[choice]}</{tags.answer_tag}>"
-        for choice in (right, wrong)
-    ] + ["no tags at all", ""]

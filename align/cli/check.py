@@ -47,5 +47,8 @@ def print_findings(findings: Sequence[Finding]) -> None:
     for style in ("bold", "dim", ""):
         table.add_column(style=style, vertical="top", no_wrap=style != "")
     for finding in findings:
-        table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, Text(finding.text))
+        text = Text(finding.text)
+        if finding.fix:
+            text.append(f"\n{finding.fix}", "bold cyan")
+        table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, text)
     Console().print(table)

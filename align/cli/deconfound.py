@@ -168,6 +168,7 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None
     print_left_out(reader.report)
     if unknown:
         print(f"{unknown:>9,}  rows whose group was not fitted: they are not corrected for it")
+    print("No report is written, since nothing was estimated; the evidence is in the report of the fit.")
 
 
 def _embed(rows: Observations, model: str) -> Any:

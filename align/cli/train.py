@@ -3,42 +3,47 @@
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import DATA_CHECKS, Checked, check_recipe
-from align.configs.recipe import Recipe, load_recipe
+from align.configs.recipe import load_recipe
 from align.errors import RecipeError
-from align.runs.folder import check_same_run, find_checkpoint, record_run
+from align.runs.folder import record_run
+from align.runs.stages import Stage, plan_stages, record_end
 
 
 def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
     """Trains on a recipe in this process; `accelerate launch` starts several of them."""
     recipe = load_recipe(find_recipe(name), overrides)
-    folder = Path(recipe.training["output_dir"])
-    checkpoint = find_checkpoint(folder, resume)
-    if resume is not None:
-        check_same_run(folder, recipe.resolved)
+    stages = plan_stages(recipe, resume)
     checked = check_recipe(recipe, current_launch())
     if checked.errors:
         raise RecipeError(" ".join(finding.text for finding in checked.errors))
-    _train(recipe, checked, folder, checkpoint)
+    _quiet_environment(any(stage.recipe.uses_vllm for stage in stages))
+    from accelerate import PartialState
+    from accelerate.utils import release_memory
+
+    for stage in stages:
+        _train(stage, checked.then if checked.then and stage.recipe is recipe.then else checked)
+        release_memory()  # what the first of two runs held
+    PartialState().destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work
     return 0
 
 
-def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | None) -> None:
-    _quiet_environment(recipe)
+def _train(stage: Stage, checked: Checked) -> None:
     from accelerate import PartialState
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from transformers.utils.logging import disable_progress_bar
 
     from align.report import build_report
-    from align.runs.callbacks import MetricsFile, RunProgress
+    from align.runs.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.runs.model_card import write_model_card
     from align.runs.pairs import write_pairs
+    from align.trainers._phases import PhaseTimer
     from align.trainers.build import build_trainer
 
+    recipe, folder = stage.recipe, stage.folder
     if checked.data is None:
         raise RecipeError("The data could not be read.")
     _quiet_warnings()
@@ -62,12 +67,15 @@ def _train(recipe: Recipe, checked: Checked, folder: Path, checkpoint: Path | No
         trainer.remove_callback(callback)
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(RunProgress())
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer.add_callback(PhaseTimer(trainer))
+    trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
+    trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     trainer.save_model(str(folder))
     if state.is_main_process:
         write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints, checked.data.rows)
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
-    state.destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work is done
+        record_end(folder, trainer.state.global_step)
+    state.wait_for_everyone()  # a second run reads what the main process wrote
 
 
 def _quiet_warnings() -> None:
@@ -76,11 +84,11 @@ def _quiet_warnings() -> None:
         warnings.filterwarnings("ignore", message=f"`{name}` is deprecated", category=FutureWarning)
 
 
-def _quiet_environment(recipe: Recipe) -> None:
+def _quiet_environment(uses_vllm: bool) -> None:
     """Sets what has to be in the environment before torch and vLLM are imported; what the user set stays."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if recipe.uses_vllm:
+    if uses_vllm:
         from align.generation.vllm_engine import cpu_engine_environment, require_vllm
 
         cpu_engine_environment()

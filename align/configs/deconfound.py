@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
-from align.configs.rules import check_range
+from align.configs.rules import check_choice, check_range
 
 
 @dataclass
@@ -18,6 +18,13 @@ class DeconfoundConfig(TrainingArguments):
         default=1024,
         metadata={"help": "Longest prompt and text in tokens; longer rows are left out and counted. None for all."},
     )
+    head: str = field(
+        default="trained",
+        metadata={
+            "help": "`trained`: all weights, by gradient. `ridge`: the model stays as it is and its score head is "
+            "solved for, in one pass; takes seconds, and memory for one row of hidden states per text."
+        },
+    )
     disable_dropout: bool = field(
         default=True, metadata={"help": "Whether dropout is off, as TRL has it for reward models."}
     )
@@ -26,7 +33,8 @@ class DeconfoundConfig(TrainingArguments):
         """Checks the own settings.
 
         Raises:
-            ValueError: If there is no room for a token.
+            ValueError: If there is no room for a token, or `head` is neither of its choices.
         """
+        check_choice("deconfound", "head", self.head)
         check_range("deconfound", "max_length", self.max_length)
         super().__post_init__()

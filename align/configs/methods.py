@@ -40,18 +40,22 @@ class Method(NamedTuple):
         dataset: The `dataset` block.
         has_rewards: Whether it generates completions and rewards them.
         check_together: Refuses settings that have no meaning together; it gets a function that reads a setting.
+        makes_reward_model: Whether what it trains can reward the policy of another run.
     """
 
     config_chain: tuple[tuple[str, str, str], ...]
     dataset: type[DatasetConfig]
     has_rewards: bool
     check_together: Callable[[Callable[[str], Any]], None] | None = None
+    makes_reward_model: bool = False
 
 
 METHODS: dict[str, Method] = {
     "grpo": Method(GRPO_CHAIN, DatasetConfig, has_rewards=True),
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
-    "crome": Method(CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome),
-    "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False),
+    "crome": Method(
+        CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome, makes_reward_model=True
+    ),
+    "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False, makes_reward_model=True),
 }

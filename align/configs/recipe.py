@@ -1,22 +1,24 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from align.configs.chain import parse_second_run, second_run
 from align.configs.dataset import DatasetConfig
 from align.configs.fields import config_fields, validate_field
 from align.configs.methods import METHODS
 from align.configs.model import ModelSettings
+from align.configs.reward_settings import RewardSettings, check_reward_settings, short_name
 from align.configs.rules import boolean_name, check_choice, check_range, suggestion
 from align.configs.yaml_loader import load_yaml, parse_word
 from align.errors import RecipeError
 
 Block = TypeVar("Block", bound=BaseModel)
-REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights")
+REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,11 @@ class Recipe:
         dataset: The `dataset` block, of the class that the method names.
         reward_funcs: Specs of the rewards, in order; empty for methods without rewards.
         reward_kwargs: Settings per reward name.
+        rewards: How the rewards are called, joined and watched.
         training: Settings of the method's config, validated, without defaults.
         resolved: Every key as it was understood, for the run folder.
+        then: The run that comes after this one, in which the model of this one is a reward.
+        trained: Folder of the reward model that the run before this one trains; the recipe's rewards name it.
     """
 
     path: Path
@@ -40,8 +45,11 @@ class Recipe:
     dataset: DatasetConfig
     reward_funcs: list[str]
     reward_kwargs: dict[str, dict[str, Any]]
+    rewards: RewardSettings
     training: dict[str, Any]
     resolved: dict[str, Any] = field(repr=False)
+    then: "Recipe | None" = None
+    trained: str | None = None
 
     def setting(self, name: str) -> Any:
         """Reads a training setting, or its default where the recipe is silent.
@@ -50,6 +58,11 @@ class Recipe:
             KeyError: If the method has no such setting.
         """
         return self.training.get(name, config_fields(self.method)[name].default)
+
+    @property
+    def reward_specs(self) -> list[str]:
+        """Every reward function and model: those that are trained on, then those that are only logged."""
+        return self.reward_funcs + self.rewards.audit_funcs
 
     @property
     def uses_vllm(self) -> bool:
@@ -92,6 +105,8 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     }
     training.setdefault("output_dir", f"outputs/{method}-{path.stem}")
     has_rewards = METHODS[method].has_rewards
+    after = second_run(content, training["output_dir"])
+    then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
     recipe = Recipe(
         path=path,
         method=method,
@@ -99,10 +114,12 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         dataset=_block(METHODS[method].dataset, "dataset.", _mapping("dataset", content.get("dataset"))),
         reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
+        rewards=_reward_settings(content),
         training=training,
         resolved=dict(content) | training,
+        then=replace(then, trained=str(Path(training["output_dir"]).resolve())) if then else None,
     )
-    _check_reward_weights(recipe)
+    _check_rewards(recipe)
     _check_together(recipe)
     return recipe
 
@@ -140,7 +157,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
     """Refuses keys that the method does not have, and says whose they are."""
-    own = {"method", "dataset", *ModelSettings.model_fields, *config_fields(method)}
+    own = {"method", "dataset", "then", *ModelSettings.model_fields, *config_fields(method)}
     known = own | set(REWARD_KEYS) if METHODS[method].has_rewards else own - set(REWARD_KEYS)
     for key in content:
         if key in known:
@@ -240,7 +257,8 @@ def _reward_funcs(value: Any) -> list[str]:
 
 def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     kwargs = content.get("reward_kwargs") or {}
-    names = [spec.rpartition(":")[2].rpartition(".")[2] for spec in _reward_funcs(content.get("reward_funcs"))]
+    specs = _reward_funcs(content.get("reward_funcs")) + _reward_settings(content).audit_funcs
+    names = [short_name(spec) for spec in specs]
     for name, settings in _mapping("reward_kwargs", kwargs).items():
         if name not in names:
             raise RecipeError(
@@ -251,13 +269,24 @@ def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: dict(settings) for name, settings in kwargs.items()}
 
 
-def _check_reward_weights(recipe: Recipe) -> None:
+def _reward_settings(content: Mapping[str, Any]) -> RewardSettings:
+    values = {key: content[key] for key in RewardSettings.model_fields if key in content}
+    if isinstance(values.get("audit_funcs"), str):
+        values["audit_funcs"] = [values["audit_funcs"]]
+    return _block(RewardSettings, "", values)
+
+
+def _check_rewards(recipe: Recipe) -> None:
     weights = recipe.training.get("reward_weights")
     if weights is not None and len(weights) != len(recipe.reward_funcs):
         raise RecipeError(
             f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
             f"({', '.join(recipe.reward_funcs)}). Give one per reward."
         )
+    try:
+        check_reward_settings(recipe.rewards, recipe.reward_funcs)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
 
 
 def _check_together(recipe: Recipe) -> None:

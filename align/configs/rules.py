@@ -84,7 +84,7 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
     }
     | TRAINING_CHOICES,
     "crome": {"model_type": ("scalar", "pairwise")} | TRAINING_CHOICES,
-    "deconfound": TRAINING_CHOICES,
+    "deconfound": {"head": ("trained", "ridge")} | TRAINING_CHOICES,
 }
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from align.data.observations import Labels, Observations, Values
 
+SCALE_FILE = "reward_scale.json"  # beside a model
+
 
 @dataclass(frozen=True)
 class Scale:

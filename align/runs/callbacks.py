@@ -1,6 +1,8 @@
 """What a run writes and shows while it trains."""
 
 import json
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
+from align.configs.alarms import alarm_keys, alarm_sentence
+
+LOGS_OF_AN_ALARM = 5  # a single batch may look like anything
 # Shown beside the progress bar, where the run logs them.
 SHOWN = {
     "reward": "reward",
@@ -80,3 +85,30 @@ class RunProgress(TrainerCallback):
 def _numbers(logs: dict[str, Any]) -> str:
     found = {label: logs[key] for key, label in SHOWN.items() if isinstance(logs.get(key), int | float)}
     return "  ".join(f"{label} {value:.3g}" for label, value in found.items())
+
+
+class AlarmLines(TrainerCallback):
+    """Prints one line when a signal stays above its limit for some steps, once per signal.
+
+    Args:
+        thresholds: Alarm to limit, as in the recipe's `alarms`.
+    """
+
+    def __init__(self, thresholds: Mapping[str, float]) -> None:
+        self.thresholds = thresholds
+        self.recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LOGS_OF_AN_ALARM))
+        self.said: set[str] = set()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Looks at the latest numbers."""
+        if not state.is_world_process_zero:
+            return
+        numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        for alarm, limit in self.thresholds.items():
+            for key in alarm_keys(alarm, numbers):
+                self.recent[key].append(numbers[key])
+                mean = sum(self.recent[key]) / len(self.recent[key])
+                if len(self.recent[key]) == LOGS_OF_AN_ALARM and mean > limit and key not in self.said:
+                    self.said.add(key)
+                    sentence = alarm_sentence(key, mean, limit)
+                    Console(stderr=True).print(f"audit, step {state.global_step}: {sentence}", highlight=False)

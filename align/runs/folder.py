@@ -14,10 +14,13 @@ from align.runs.versions import installed_versions
 
 RECIPE_FILE = "recipe.yaml"
 VERSIONS_FILE = "versions.json"
+FINISHED_FILE = "finished.json"
 # A resumed run may be made longer or logged differently; anything else would be another run.
 MAY_CHANGE = {
     "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
+    "reward_workers", "reward_memory_gb", "alarms",
+    "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
 
 
@@ -90,6 +93,7 @@ def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
 def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
     """Writes the resolved recipe and the versions; `facts` are further entries such as the data's fingerprint."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / FINISHED_FILE).unlink(missing_ok=True)
     (folder / RECIPE_FILE).write_text(
         yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )

@@ -97,7 +97,7 @@ CARDS = {
         "DeconfoundLM",
         "2506.00152",
         "Aligning Language Models with Observational Data",
-        ("learning_rate", "max_length", "seed"),
+        ("head", "learning_rate", "max_length", "seed"),
         "that the assumptions of the correction are true, and that a policy trained on its rewards gets better: it "
         "finds what a reward model overlooks. Beyond texts like those of the data a score means nothing",
     ),
@@ -130,6 +130,7 @@ def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dic
         card=CARDS[method],
         model_type=model_type,
         is_adapter=recipe.model.use_peft,
+        reads_confounders=getattr(recipe.dataset, "estimator", None) == "input",
         is_text=bool(rows) and isinstance(rows[0]["prompt"], str),
         versions=installed_versions(),
         facts=_facts(recipe, method, steps, fingerprints, rows),

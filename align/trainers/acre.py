@@ -16,6 +16,7 @@ from align.generation.answer_place import AnswerPlace, answer_place, retokenised
 from align.generation.second_pass import SecondPassRow, count_batches, score_letters
 from align.generation.vllm_engine import cpu_rollouts
 from align.generation.vllm_second_pass import second_answers
+from align.trainers._guarded_rewards import GuardedRewards, RewardRules
 from align.trainers._outcomes import AnsweredRow, outcome_metrics, table_columns
 from rewards.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.responses import Response, ResponseFormat, completion_text, parse_response
@@ -24,7 +25,7 @@ from rewards.traces import scrub_letters
 Prompt = str | list[dict[str, Any]]
 
 
-class ACRETrainer(GRPOTrainer):
+class ACRETrainer(GuardedRewards, GRPOTrainer):
     """GRPO with a second answer from the same trace after the options are shuffled.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, the columns
@@ -38,6 +39,7 @@ class ACRETrainer(GRPOTrainer):
         *args: As in `GRPOTrainer`.
         render_prompt: Renders a question and its options, in the order given, as a prompt; the function that made the
             column `prompt`.
+        reward_rules: Gates, limits and audits of the rewards; by default none.
         **kwargs: As in `GRPOTrainer`.
     """
 
@@ -50,12 +52,18 @@ class ACRETrainer(GRPOTrainer):
     args: ACREConfig
     model: PreTrainedModel
 
-    def __init__(self, *args: Any, render_prompt: Callable[[str, Sequence[str]], Prompt], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        render_prompt: Callable[[str, Sequence[str]], Prompt],
+        reward_rules: RewardRules | None = None,
+        **kwargs: Any,
+    ) -> None:
         config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
         if not isinstance(config, ACREConfig):
             raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
         with cpu_rollouts(config):
-            super().__init__(*args, **kwargs)
+            super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.render_prompt = render_prompt
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
         self._check_rows()

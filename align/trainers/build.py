@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset, Image
-from transformers import AutoTokenizer, Trainer
-from trl import GRPOConfig, GRPOTrainer
+from transformers import Trainer
+from trl import GRPOConfig
 
 from align.checks.data import Loaded
 from align.checks.deconfound import LoadedObservations
@@ -19,10 +19,14 @@ from align.configs.deconfound import DeconfoundConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo import RRPOConfig
 from align.generation.vllm_engine import cpu_rollouts
+from align.trainers._guarded_rewards import RewardRules
+from align.trainers._reward_tokenizer import reward_tokenizer
 from align.trainers.acre import ACRETrainer
 from align.trainers.crome import CromeTrainer
 from align.trainers.deconfound import DeconfoundTrainer
+from align.trainers.grpo import GuardedGRPOTrainer
 from align.trainers.rrpo import RRPOTrainer
+from rewards.guard import GuardSettings, guard_rewards
 
 Rewards = list[Reward]
 
@@ -34,16 +38,17 @@ def build_trainer(
     return BUILDERS[recipe.method](recipe, data, rewards)
 
 
-def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GRPOTrainer:
-    """Builds TRL's GRPO as it is; TRL loads the model and its tokenizer from the recipe's path."""
+def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GuardedGRPOTrainer:
+    """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
     config = GRPOConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)})
-    tokenizers: Any = [_reward_tokenizer(reward) for reward in rewards]  # None stays TRL's choice
+    trained, rules = guard(recipe, rewards)
     with cpu_rollouts(config):
-        return GRPOTrainer(
+        return GuardedGRPOTrainer(
             model=recipe.model.model_name_or_path,
-            reward_funcs=rewards,
-            reward_processing_classes=tokenizers,
+            reward_funcs=trained,
+            reward_processing_classes=_reward_tokenizers(trained, data.rows),
+            reward_rules=rules,
             args=config,
             train_dataset=_dataset(data.rows),
             eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
@@ -54,10 +59,12 @@ def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GRPOTra
 def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
+    trained, rules = guard(recipe, rewards)
     return ACRETrainer(
         model=recipe.model.model_name_or_path,
-        reward_funcs=rewards,
-        reward_processing_classes=[_reward_tokenizer(reward) for reward in rewards],
+        reward_funcs=trained,
+        reward_processing_classes=_reward_tokenizers(trained, data.rows),
+        reward_rules=rules,
         args=ACREConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)}),
         train_dataset=_dataset(data.rows),
         eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
@@ -114,14 +121,35 @@ BUILDERS: dict[str, Callable[[Recipe, Any, Rewards], Trainer]] = {
 }
 
 
+def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
+    """Guards the recipe's reward functions as its keys say; reward models stay TRL's.
+
+    Returns:
+        The rewards to train on, and the rules of the trainer, which hold the audits.
+    """
+    keys = recipe.rewards
+    settings = GuardSettings(keys.reward_workers, keys.reward_timeout, keys.reward_memory_gb, keys.on_invalid)
+    guarded = iter(guard_rewards([reward for reward in rewards if not isinstance(reward, str)], settings))
+    all_rewards: list[Any] = [reward if isinstance(reward, str) else next(guarded) for reward in rewards]
+    count = len(recipe.reward_funcs)
+    rules = RewardRules(
+        keys.composition(recipe.reward_funcs), all_rewards[count:], keys.on_invalid, keys.max_invalid_share
+    )
+    return all_rewards[:count], rules
+
+
 def _device_defaults() -> dict[str, Any]:
     """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
     return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
 
 
-def _reward_tokenizer(reward: Reward) -> Any | None:
-    """Loads a reward model's own tokenizer; TRL would take that of the model an adapter belongs to."""
-    return AutoTokenizer.from_pretrained(reward) if isinstance(reward, str) else None
+def _reward_tokenizers(rewards: Rewards, rows: list[dict[str, Any]]) -> Any:
+    """Loads the tokenizers of reward models; other rewards have None."""
+    conversational = not isinstance(rows[0]["prompt"], str)
+    return [
+        reward_tokenizer(reward, conversational=conversational) if isinstance(reward, str) else None
+        for reward in rewards
+    ]
 
 
 def _dataset(rows: list[dict[str, Any]]) -> Dataset:

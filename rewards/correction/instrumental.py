@@ -145,8 +145,8 @@ def _contradiction(stages: TwoStage) -> list[str]:
     if p_value is None or p_value >= CONTRADICTION_P:
         return []
     return [
-        f"The instruments contradict each other (over-identification p = {p_value:.2g} < {CONTRADICTION_P}): at least "
-        "one reaches the outcome in another way."
+        f"The instruments contradict each other (over-identification p = {p_value:.2g} < {CONTRADICTION_P}, "
+        f"{stages.overidentification_test}): at least one reaches the outcome in another way."
     ]
 
 
@@ -178,4 +178,5 @@ def _describe(stages: TwoStage, moved: Sequence[str]) -> dict[str, Any]:
         "strength": stages.strength,
         "overidentification": stages.overidentification,
         "overidentification_p": stages.overidentification_p,
+        "overidentification_test": stages.overidentification_test,
     }

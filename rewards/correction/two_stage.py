@@ -8,6 +8,10 @@ from rewards.correction._sums import Sums, estimate
 from rewards.correction.estimates import LIBRARY_ROWS, Estimates, degrees_of_freedom
 from rewards.correction.least_squares import from_sums
 
+SCORE_TEST = "Wooldridge's robust score test"
+CLUSTERED_TEST = "Hansen's J test, clustered by group"
+UNCLUSTERED_TEST = f"{SCORE_TEST}, which takes the rows of a group for independent; p is too small if they are not"
+
 
 class TwoStage(NamedTuple):
     """Two-stage least squares with what tells whether to believe it.
@@ -17,8 +21,9 @@ class TwoStage(NamedTuple):
         f_statistics: `(E,)` robust first-stage F of the instruments, per endogenous column.
         partial_r2: `(E,)` share of each endogenous column that the instruments explain beyond exogenous columns.
         cragg_donald: F of the worst-identified mix of endogenous columns; the classical F if there is one.
-        overidentification: Wooldridge's robust score statistic, None if there are as many instruments as columns.
+        overidentification: Statistic of the test, None if there are as many instruments as columns.
         overidentification_p: Its p-value; small means that the instruments contradict each other.
+        overidentification_test: Which test it is.
     """
 
     estimates: Estimates
@@ -27,6 +32,7 @@ class TwoStage(NamedTuple):
     cragg_donald: float
     overidentification: float | None
     overidentification_p: float | None
+    overidentification_test: str | None
 
     @property
     def strength(self) -> float:
@@ -40,8 +46,9 @@ def two_stage_least_squares(
     """Fits outcome ~ 1 + exogenous + endogenous, the last moved by the instruments, with robust or clustered errors.
 
     linearmodels' `IV2SLS` (debiased) and its over-identification test up to `LIBRARY_ROWS` rows; above, sums over
-    rows, which give the same numbers to 1e-8. The first stage always comes from the sums: its numbers are those of the
-    library, which takes many times longer for them, and lacks Cragg and Donald's statistic.
+    rows, which give the same numbers to 1e-8, except that their over-identification test knows no clusters. The first
+    stage always comes from the sums: its numbers are those of the library, which takes many times longer for them, and
+    lacks Cragg and Donald's statistic.
 
     Args:
         outcome: `(N,)`.
@@ -58,7 +65,12 @@ def two_stage_least_squares(
     estimates, over = library_two_stage(outcome, endogenous, instruments, exogenous, clusters)
     if over is None:
         return summed._replace(estimates=estimates)
-    return summed._replace(estimates=estimates, overidentification=over[0], overidentification_p=over[1])
+    return summed._replace(
+        estimates=estimates,
+        overidentification=over[0],
+        overidentification_p=over[1],
+        overidentification_test=SCORE_TEST if clusters is None else CLUSTERED_TEST,
+    )
 
 
 def library_two_stage(
@@ -78,7 +90,13 @@ def library_two_stage(
     estimates = Estimates(result.params.to_numpy()[1:], result.cov.to_numpy()[1:, 1:], degrees)
     if instruments.shape[1] == endogenous.shape[1]:
         return estimates, None
-    over = result.wooldridge_overid
+    if clusters is None:
+        over = result.wooldridge_overid
+    else:
+        gmm = library("linearmodels.iv").IVGMM(
+            outcome, with_constant, endogenous, instruments, weight_type="clustered", clusters=codes
+        )
+        over = gmm.fit(cov_type="clustered", clusters=codes).j_stat
     return estimates, (float(over.stat), float(over.pval))
 
 
@@ -92,4 +110,5 @@ def two_stage_from_sums(sums: Sums, layout: Layout) -> TwoStage:
         cragg_donald(sums.moments, layout),
         over,
         None if over is None else float(library("scipy.special").chdtrc(surplus, over)),
+        None if over is None else SCORE_TEST if sums.num_clusters is None else UNCLUSTERED_TEST,
     )

@@ -5,7 +5,7 @@ import pytest
 from observed_table import columns_of, observed_rows, write_outcome_recipe, write_table
 
 from align.checks.deconfound import load_observations
-from align.checks.launch import read_launch
+from align.checks.launch import Launch, read_launch
 from align.checks.recipe import check_recipe
 from align.configs.recipe import load_recipe
 from align.errors import DataError
@@ -121,3 +121,17 @@ def test_a_confounder_that_is_the_outcome_leaves_nothing_to_learn(recipe, tmp_pa
     write_table(tmp_path / "train.csv", [row | {"clicks": 3 * row["popularity"]} for row in observed_rows(240)])
     with pytest.raises(DataError, match=r"explain all of 'clicks'.*nothing to learn"):
         load_observations(config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "launch", "level", "words"),
+    [
+        ({}, Launch(), "ok", "solved for on all 240 texts"),
+        ({}, Launch(num_processes=2, zero_stage=3), "error", "needs whole weights"),
+        ({"use_peft": True}, Launch(), "error", "an adapter would stay random"),
+    ],
+)
+def test_a_ridge_head_is_for_whole_models(recipe, settings, launch, level, words):
+    findings = check_recipe(recipe(head="ridge", **settings), launch).findings
+    (found,) = [finding for finding in findings if finding.check == "batch"]
+    assert (found.level, words in found.text) == (level, True), found.text

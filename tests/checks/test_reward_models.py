@@ -7,8 +7,10 @@ from transformers import AutoModelForSequenceClassification
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
+from align.checks.reward_models import check_reward_model
 from align.cli.train import run
 from align.configs.recipe import load_recipe
+from align.data.outcome_rows import SCALE_FILE, Scale
 
 TOKENIZER = tiny_tokenizer()
 
@@ -39,12 +41,6 @@ def test_a_reward_model_is_checked_without_loading_it(tiny_recipe, reward_model)
     )  # fmt: skip
     (finding,) = reward_findings(path)
     assert (finding.level, finding.text) == ("ok", f"{folder} is a reward model with one score.")
-
-
-def test_text_prompts_get_a_warning_about_the_end_token(tiny_recipe, reward_model):
-    reward_model()
-    path = tiny_recipe(reward_funcs=["./rm"], reward_weights=[1.0], reward_kwargs={})
-    assert [f.level for f in reward_findings(path)] == ["ok", "warning"]
 
 
 BROKEN = {
@@ -85,7 +81,7 @@ def test_a_folder_that_is_not_there_and_settings_of_a_model_are_errors(tiny_reci
     (finding,) = reward_findings(tiny_recipe(reward_funcs=["./absent"], reward_weights=[1.0], reward_kwargs={}))
     assert "there is no such folder" in finding.text
     folder = str(reward_model())
-    settings = {folder: {"x": 1}}
+    settings = {"rm": {"x": 1}}
     (finding,) = reward_findings(tiny_recipe(reward_funcs=[folder], reward_weights=[1.0], reward_kwargs=settings))
     assert "takes no settings" in finding.text
 
@@ -109,3 +105,16 @@ def test_a_generating_model_is_no_reward(tiny_recipe, reward_model):
     reward_model(tiny_model(vocabulary=len(TOKENIZER)))
     (finding,) = reward_findings(tiny_recipe(reward_funcs=["./rm"], reward_weights=[1.0], reward_kwargs={}))
     assert "LlamaForCausalLM" in finding.text
+
+
+def test_a_model_that_read_confounders_before_its_texts_is_refused_unless_the_prompts_have_them(
+    tiny_recipe, reward_model
+):
+    folder = reward_model()
+    (folder / SCALE_FILE).write_text(json.dumps(Scale("clicks", 0.0, 1.0, "popularity +0.0\n").record()))
+    path = tiny_recipe(reward_funcs=["./rm"], reward_weights=[1.0], reward_kwargs={})
+    (finding,) = reward_findings(path)
+    assert finding.level == "error"
+    assert r"Write 'popularity +0.0\n' before every prompt" in finding.text
+    (ok,) = check_reward_model("rm", str(folder), ["popularity +0.0\nq0?"])
+    assert ok.level == "ok"

@@ -2,12 +2,13 @@ import pytest
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
+from align.checks.rewards import handling_of
 from align.configs.recipe import load_recipe
 
 BROKEN = {
     "needs_a_column": ("def needs_a_column(completions, reference, **kwargs):\n    return [0.0]", "`reference`"),
     "no_keywords": ("def no_keywords(completions):\n    return [0.0] * len(completions)", "`**kwargs`"),
-    "too_few": ("def too_few(completions, **kwargs):\n    return [0.0]", "returned 1 value for 16 completions"),
+    "too_few": ("def too_few(completions, **kwargs):\n    return [0.0]", "returned 1 value for 2 completions"),
     "texts": ("def texts(completions, **kwargs):\n    return ['1'] * len(completions)", "a str is not a number"),
     "not_a_number": (
         "def not_a_number(completions, **kwargs):\n    return [float('nan')] * len(completions)",
@@ -58,7 +59,8 @@ def test_settings_that_a_reward_lacks_are_an_error(tiny_recipe):
 @pytest.mark.parametrize("conversational", [True, False])
 def test_shipped_rewards_and_a_file_pass(tiny_recipe, conversational):
     own = (
-        "def shares(completions, first_choice, second_choices, options, **kwargs):\n    return [0.0] * len(options)\n"
+        "def shares(completions, first_choice, second_choices, options, **kwargs):\n"
+        "    return [0.0 if choice is None else 0.5 for choice in first_choice]\n"
     )
     path = tiny_recipe(
         dataset={"conversational": conversational},
@@ -72,13 +74,49 @@ def test_shipped_rewards_and_a_file_pass(tiny_recipe, conversational):
 
 def test_the_sample_responses_use_the_tags_of_the_recipe(tiny_recipe):
     source = (
-        "SEEN = []\n"
         "def spy(completions, **kwargs):\n"
-        "    SEEN.extend(completions)\n"
-        "    if not any('<why>' in text and '<pick>' in text for text in completions):\n"
-        "        raise ValueError(completions)\n"
-        "    return [0.0] * len(completions)\n"
+        "    return [float('<why>' in text and '<pick>' in text) for text in completions]\n"
     )
     path = tiny_recipe(reward_funcs=["./spy.py:spy"], reward_weights=[1.0], think_tag="why", answer_tag="pick")
     (path.parent / "spy.py").write_text(source)
-    assert [finding.level for finding in reward_findings(path)] == ["ok"]
+    assert [finding.level for finding in reward_findings(path)] == ["ok"], "else it would be constant"
+
+
+def test_two_rewards_of_one_name_are_an_error(tiny_recipe, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text(
+            "def score(completions, **kwargs):\n    return [len(c) for c in completions]\n"
+        )
+    (finding,) = reward_findings(tiny_recipe(reward_funcs=["./one.py:score", "./two.py:score"], reward_weights=[1, 1]))
+    assert finding.level == "error"
+    assert "2 rewards are called `score`" in finding.text
+    assert "one.py:score" in finding.text
+
+
+def test_rewards_that_are_only_logged_are_tried_too(tiny_recipe, tmp_path):
+    (tmp_path / "logged.py").write_text("def audit(completions, **kwargs):\n    return 0.5\n")
+    path = tiny_recipe(
+        reward_funcs=["format"], reward_weights=[1.0], audit_funcs=["./logged.py:audit"], reward_kwargs={}
+    )
+    found = reward_findings(path)
+    assert [finding.level for finding in found] == ["ok", "error"], found
+    assert "Reward `audit` returned 0.5" in found[1].text
+
+
+def test_what_the_guard_of_a_recipe_survives(tiny_recipe):
+    def bearable(**keys):
+        return handling_of(load_recipe(tiny_recipe(**keys))).bearable
+
+    assert bearable() == ("fails_on_odd",)
+    assert bearable(on_invalid="raise", reward_workers=2, reward_timeout=1.0) == ()
+    assert bearable(reward_workers=2) == ("fails_on_odd", "dies_sometimes")
+    assert bearable(reward_workers=2, reward_timeout=1.0) == ("fails_on_odd", "dies_sometimes", "hangs_sometimes")
+
+
+def test_one_process_of_a_launch_tries_the_rewards(tiny_recipe, tmp_path, monkeypatch):
+    (tmp_path / "broken.py").write_text("def broken(completions, **kwargs):\n    return 1.0\n")
+    path = tiny_recipe(reward_funcs=["./broken.py:broken"], reward_weights=[1.0], reward_kwargs={})
+    assert [finding.level for finding in reward_findings(path)] == ["error"]
+    monkeypatch.setenv("RANK", "1")
+    (finding,) = reward_findings(path)
+    assert (finding.level, "by the first process" in finding.text) == ("ok", True), finding

@@ -5,10 +5,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from observed_table import EFFECT, UPWORTHY, columns_of, observed_rows, write_table
+from started import metrics_of
 from typer.testing import CliRunner
 
+from align.checks.launch import Launch
+from align.checks.recipe import check_recipe
 from align.cli.app import app
 from align.cli.many_words import words
+from align.cli.train import run as train
+from align.configs.recipe import load_recipe
 from rewards.correction import ESTIMATORS
 
 COLUMNS = ["--outcome", "clicks", "--confounders", "popularity", "hour"]
@@ -220,3 +225,17 @@ def test_a_model_can_embed_the_texts(tmp_path, tiny_model_folder):
     code, output = deconfound(path, *COLUMNS, *options, "--out", tmp_path / "out")
     assert code == 0, output
     assert json.loads((tmp_path / "out" / "correction.json").read_text())["details"]["text_r2"]["outcome"] > 0
+
+
+def test_the_pairs_train_a_policy_with_rrpo(corrected, tmp_path, tiny_model_folder):
+    content = {
+        "method": "rrpo", "model_name_or_path": str(tiny_model_folder), "dataset": {"path": str(corrected[2])},
+        "per_device_train_batch_size": 4, "max_steps": 2, "max_length": 64, "learning_rate": 1e-3, "logging_steps": 1,
+        "use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True, "output_dir": str(tmp_path / "run"),
+    }  # fmt: skip
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(json.dumps(content))
+    findings = check_recipe(load_recipe(recipe), Launch()).findings
+    assert not [finding.text for finding in findings if finding.level == "error"]
+    assert train(str(recipe), [], None) == 0
+    assert sorted(metrics_of(tmp_path / "run")) == [1, 2]

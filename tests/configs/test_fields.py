@@ -16,7 +16,7 @@ OWN = {
     "rrpo": {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     "crome": {"model_type"},
     "grpo": set(),
-    "deconfound": set(),
+    "deconfound": {"head"},
 }
 TRAINING = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
 EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]

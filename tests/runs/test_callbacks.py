@@ -1,7 +1,7 @@
 import json
 from types import SimpleNamespace
 
-from align.runs.callbacks import MetricsFile, RunProgress
+from align.runs.callbacks import AlarmLines, MetricsFile, RunProgress
 
 
 def state(step, is_main=True):
@@ -37,3 +37,21 @@ def test_without_a_terminal_each_log_is_a_line_with_the_numbers_that_matter(caps
     progress.on_log(None, state(3), None, logs={"train_runtime": 9.0})
     progress.on_train_end(None, state(3), None)
     assert capsys.readouterr().err.strip() == "step 2/3  reward 0.123  consistent 0.5"
+
+
+def test_an_alarm_is_one_line_once_it_has_lasted(capsys):
+    alarms = AlarmLines({"length": 0.7, "invalid_share": 0.05})
+    for step, value in enumerate([0.9, 0.9, 0.9, 0.9, 0.2, 0.9, 0.9, 0.9, 0.9, 0.9], 1):
+        alarms.on_log(None, state(step), None, logs={"audit/total/length": value, "rewards/own/invalid_share": 0.0})
+    lines = capsys.readouterr().err.split("\n")
+    assert "audit, step 5: The total reward goes up with the number of tokens" in lines[0]
+    assert "0.76, above 0.7" in " ".join(lines)
+    assert sum("audit, step" in line for line in lines) == 1
+
+
+def test_an_alarm_is_silent_for_a_single_batch(capsys):
+    alarms = AlarmLines({"repetition": 0.5})
+    for step, value in enumerate([1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 1.0], 1):
+        alarms.on_log(None, state(step), None, logs={"audit/total/repetition": value})
+    alarms.on_log(None, state(9, is_main=False), None, logs={"audit/total/repetition": 1.0})
+    assert capsys.readouterr().err == ""

@@ -36,6 +36,13 @@ def test_a_seed_draws_the_same_world_again(world):
     np.testing.assert_array_equal(first.outcome, again.outcome)
 
 
+def test_a_headline_is_worth_what_its_words_are(world):
+    regime = world.REGIMES["unobserved"]
+    drawn, worths = world.draw_world(regime, 20, seed=3, num_new=50), world.word_worths(regime, seed=3)
+    summed = [sum(worths[word] for word in text.split()) for text in drawn.new_text]
+    np.testing.assert_allclose(summed, drawn.new_worth, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["separable", "entangled", "reacting", "grouped"])
 def test_what_a_headline_is_worth_varies_by_about_one(world, name):
     drawn = world.draw_world(world.REGIMES[name], 200, seed=1)

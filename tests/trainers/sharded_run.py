@@ -15,13 +15,18 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from align.configs.acre import ACREConfig
 from align.configs.crome import CromeConfig
+from align.configs.deconfound import DeconfoundConfig
 from align.configs.rrpo import RRPOConfig
+from align.data.outcome_rows import Scale
 from align.data.pairwise import label_ids
 from align.trainers.acre import ACRETrainer
 from align.trainers.crome import CromeTrainer
+from align.trainers.deconfound import DeconfoundTrainer
 from align.trainers.rrpo import RRPOTrainer
 from rewards import AnswerConsistency, render_options
+from rewards.correction import NoCorrection
 
+REWARD_MODELS = ("crome", "deconfound")
 PROBE = torch.arange(3, 23)[None]
 SETTINGS = {
     "max_steps": 2,
@@ -104,18 +109,45 @@ def make_crome(model, folder, peft_config, model_type="scalar"):
     )
 
 
+def make_deconfound(model, folder, peft_config):
+    rng = random.Random(0)
+    rows = [
+        {
+            "prompt": f"q{i}?",
+            "text": f"It is {i}.",
+            "label": rng.gauss(0, 1),
+            "outcome": float(i),
+            "confounders": [i % 5],
+        }
+        for i in range(16)
+    ]
+    fitted = NoCorrection().fit(range(40), {"age": [number % 5 for number in range(40)]})
+    settings = {name: value for name, value in SETTINGS.items() if name != "model_init_kwargs"}
+    return DeconfoundTrainer(
+        model,
+        DeconfoundConfig(output_dir=folder, **settings),
+        Dataset.from_list(rows),
+        correction=fitted.correction_,
+        scale=Scale("clicks", 0.0, 1.0),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+        model_kwargs={"dtype": "float32"},
+    )
+
+
 METHODS = {
     "acre": make_acre,
     "rrpo": make_rrpo,
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
+    "deconfound": make_deconfound,
 }
 
 
 def main(method: str, model: str, folder: str, weights: str, batch_size: str = "4") -> None:
     """Trains, saves, and writes what the test compares."""
     SETTINGS["per_device_train_batch_size"] = int(batch_size)
-    task = "SEQ_CLS" if method == "crome" else "CAUSAL_LM"
+    task = "SEQ_CLS" if method in REWARD_MODELS else "CAUSAL_LM"
     lora = LoraConfig(r=4, target_modules="all-linear", task_type=task) if weights == "lora" else None
     trainer = METHODS[method](model, folder, lora)
     trainer.train()
@@ -139,10 +171,10 @@ def main(method: str, model: str, folder: str, weights: str, batch_size: str = "
 def reload(method: str, folder: str) -> None:
     """Prints the largest difference to the logits of the process that trained."""
     classes = AutoModelForCausalLM, AutoModelForCausalLM
-    if method == "crome":  # transformers 5.17 loses the score head of an adapter
+    if method in REWARD_MODELS:  # transformers 5.17 loses the score head of an adapter
         classes = AutoModelForSequenceClassification, AutoPeftModelForSequenceClassification
     model_class = classes[(Path(folder) / "adapter_config.json").exists()]
-    extra = {"num_labels": 1} if method == "crome" else {}
+    extra = {"num_labels": 1} if method in REWARD_MODELS else {}
     model = model_class.from_pretrained(folder, dtype=torch.float32, **extra).eval()
     with torch.no_grad():
         logits = model(input_ids=PROBE).logits

@@ -6,6 +6,7 @@ import torch
 from datasets import Dataset
 from observed_table import write_outcome_recipe
 from peft import LoraConfig
+from sklearn.linear_model import Ridge
 from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
 
@@ -15,6 +16,7 @@ from align.configs.deconfound import DeconfoundConfig
 from align.configs.recipe import load_recipe
 from align.evaluation.predictions import prediction_metrics
 from align.evaluation.reward_model import RewardModel
+from align.trainers._ridge_head import find_head
 from align.trainers.build import build_trainer
 from align.trainers.deconfound import DeconfoundTrainer
 
@@ -129,7 +131,7 @@ def test_a_fresh_process_reads_the_saved_model_with_equal_scores(tmp_path, tiny_
 def test_the_saved_model_is_a_reward_for_other_recipes(tmp_path, tiny_model_folder):
     trainer, _ = build(tmp_path, tiny_model_folder)
     trainer.save_model(str(tmp_path / "saved"))
-    levels = [finding.level for finding in check_reward_model("r", str(tmp_path / "saved"), conversational=True)]
+    levels = [finding.level for finding in check_reward_model("r", str(tmp_path / "saved"))]
     assert levels == ["ok"]
 
 
@@ -155,3 +157,33 @@ def test_a_loaded_model_needs_a_tokenizer(tmp_path, tiny_model_folder):
     trained = {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad}
     assert any("score" in name for name in trained)
     assert all("lora" in name or "score" in name for name in trained)
+
+
+def test_a_ridge_head_is_that_of_scikit_learn_on_the_last_hidden_state(tmp_path, tiny_model_folder):
+    trainer, data = build(tmp_path, tiny_model_folder, head="ridge", dataset={"eval_path": "./eval.csv"})
+    before = {name: weight.clone() for name, weight in trainer.model.named_parameters()}
+    trainer.train()
+    changed = [name for name, weight in trainer.model.named_parameters() if not torch.equal(weight, before[name])]
+    assert changed == ["score.weight"]
+    features = []
+    for row in trainer.train_dataset:
+        with torch.no_grad():
+            states = trainer.model.model(torch.tensor([row["input_ids"]])).last_hidden_state
+        features.append(states[0, -1].numpy())
+    labels = [row["label"] for row in data.rows]
+    (penalty,) = logged(trainer, "deconfound/ridge_penalty")
+    expected = Ridge(penalty, fit_intercept=False).fit(features, labels)
+    torch.testing.assert_close(
+        trainer.model.score.weight[0], torch.tensor(expected.coef_, dtype=torch.float32), rtol=0, atol=1e-3
+    )
+    scores = RewardModel(trainer.model, trainer.processing_class).score(
+        [row["prompt"] for row in data.rows], [row["text"] for row in data.rows]
+    )
+    assert logged(trainer, "deconfound/mse") == [pytest.approx(((scores - labels) ** 2).mean(), abs=1e-4)]
+    assert len(logged(trainer, "eval_loss")) == 1
+
+
+def test_a_ridge_head_needs_one_linear_layer_with_one_output():
+    with pytest.raises(ValueError, match="Linear has 0"):
+        find_head(torch.nn.Linear(4, 2))
+    assert find_head(tiny_reward_model()).out_features == 1

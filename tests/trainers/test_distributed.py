@@ -32,7 +32,7 @@ def run(*words):
 
 
 def save_model(folder, method, **settings):
-    make = tiny_reward_model if method == "crome" else tiny_model
+    make = tiny_reward_model if method in ("crome", "deconfound") else tiny_model
     make(vocabulary=len(tiny_tokenizer()), **settings).save_pretrained(folder)
 
 
@@ -101,3 +101,13 @@ def test_crome_trains_in_two_processes_and_reloads(tmp_path, one_process, launch
     steps = launch_training(tmp_path, launch, zero_stage, method, weights)
     expected = one_process(method, weights)
     assert_same_log(steps, expected, ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("launch", "zero_stage", "weights"), LAUNCHES)
+def test_deconfound_trains_in_two_processes_and_reloads(tmp_path, one_process, launch, zero_stage, weights):
+    steps = launch_training(tmp_path, launch, zero_stage, "deconfound", weights)
+    expected = one_process("deconfound", weights)
+    assert_same_log(
+        steps, expected, ["loss", "grad_norm", "deconfound/mse", "deconfound/correlation_age", "deconfound/target_age"]
+    )

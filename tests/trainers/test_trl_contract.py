@@ -25,6 +25,7 @@ HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     (GRPOTrainer, "_tokenize_prompts"): ["self", "prompts"],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
+    (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
     (GRPOTrainer, "log"): ["self", "logs", "start_time"],
     (DPOTrainer, "_compute_loss"): ["self", "model", "inputs", "return_outputs"],
     (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
@@ -50,7 +51,19 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
 
 
 ATTRIBUTES = {
-    GRPOTrainer: ("_pending_metrics", "_metrics", "_tokenizer", "vllm_generation"),
+    GRPOTrainer: (
+        "_pending_metrics",
+        "_pending_extra_logs",
+        "_logs",
+        "_metrics",
+        "_tokenizer",
+        "_has_async_funcs",
+        "reward_func_names",
+        "reward_processing_classes",
+        "reward_weights",
+        "num_generations_eval",
+        "vllm_generation",
+    ),
     DPOTrainer: (
         "_metrics",
         "_total_train_tokens",

@@ -1,0 +1,93 @@
+"""Tries rewards in a process that can be killed, and words what was found."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from align.checks.finding import Finding
+from align.errors import UserError
+from rewards._worker_process import WorkerError
+from rewards.contract import (
+    Limits,
+    Remote,
+    RemoteSubject,
+    RewardSpec,
+    Settings,
+    Tried,
+    try_reward,
+)
+from rewards.workers import WorkerPool
+
+ROWS = 256
+FIRST_ROWS = 16  # most calls are made with these
+
+
+class Handling(NamedTuple):
+    """What a run does about rewards that fail, which is what makes some failures bearable.
+
+    Attributes:
+        limits: How long rewards may take.
+        memory_gb: Address space of a worker in GiB.
+        bearable: Kinds of problems that cost rows and do not stop the run.
+    """
+
+    limits: Limits = Limits()
+    memory_gb: float | None = None
+    bearable: tuple[str, ...] = ()
+
+
+def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handling | None = None) -> list[Tried]:
+    """Tries rewards one after the other in a worker process; a new one takes its place where a reward kills it.
+
+    Raises:
+        UserError: If no process can be started.
+    """
+    handling = handling or Handling()
+    settings = settings._replace(rows=spread(settings.rows))
+    try:
+        with WorkerPool(Remote(specs), memory_gb=handling.memory_gb) as pool:
+            return [
+                try_reward(RemoteSubject(pool, index, spec.spec, handling.limits), settings)
+                for index, spec in enumerate(specs)
+            ]
+    except WorkerError as error:
+        raise UserError(f"Rewards are tried in a process of their own. {error}") from error
+
+
+def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable: Sequence[str] = ()) -> list[Finding]:
+    """Words what came of a trial: every problem, and how a reward without errors did."""
+    findings = []
+    for problem in tried.problems:
+        level = "warning" if problem.kind in bearable else problem.level
+        findings.append(Finding(level, "rewards", str(problem), {"reward": tried.name, "kind": problem.kind}))
+    if any(finding.level == "error" for finding in findings) or tried.seconds_per_step is None:
+        return findings
+    numbers = {"reward": tried.name, "calls": tried.num_calls, "completions": tried.num_completions}
+    text = (
+        f"{spec} answers {tried.num_calls} sample calls with {tried.num_completions} completions; about "
+        f"{_seconds(tried.seconds_per_step)} per step of {completions_per_step}."
+    )
+    ok = Finding("ok", "rewards", text, numbers | {"seconds_per_step": tried.seconds_per_step})
+    return [*findings, ok]
+
+
+def is_first_process() -> bool:
+    """Tells whether this process tries rewards for all of a launch; a model in a reward is then loaded once."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def spread(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Picks rows from all over a data set; the first of them are spread as well."""
+    chosen = _evenly(range(len(rows)), ROWS)
+    first = _evenly(chosen, FIRST_ROWS)
+    return [rows[index] for index in (*first, *(index for index in chosen if index not in set(first)))]
+
+
+def _evenly(items: Sequence[int], count: int) -> list[int]:
+    if len(items) <= count:
+        return list(items)
+    return [items[index * len(items) // count] for index in range(count)]
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds >= 0.01 else "0.01 s or less"

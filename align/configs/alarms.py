@@ -1,0 +1,47 @@
+"""Signals that a policy may be learning something else than its rewards mean, and from where on they are worth a word.
+
+They tell what goes together in a batch and prevent nothing; that a reward goes along with length can be right.
+"""
+
+from collections.abc import Iterable
+
+DEFAULT_ALARMS = {"length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05}
+MEANINGS = {
+    "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
+    "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
+    "repetition": "goes up with repeated words (rank correlation within a prompt's completions)",
+    "format_share": "follows the format: this share of its variance within a prompt is explained by counting marks",
+    "invalid_share": "gives values nothing can be learnt from (a timeout, an error, no number)",
+}
+
+
+def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
+    """Lists the logged metrics that an alarm looks at.
+
+    Example:
+        >>> alarm_keys("length", ["audit/total/length", "audit/accuracy/length"])
+        ['audit/total/length']
+        >>> alarm_keys("invalid_share", ["rewards/accuracy/invalid_share", "rewards/accuracy/mean"])
+        ['rewards/accuracy/invalid_share']
+    """
+    reward, _, signal = alarm.rpartition("/")
+    if signal == "invalid_share":
+        return [
+            key
+            for key in logged
+            if key.startswith("rewards/") and key.endswith("/invalid_share") and reward in ("", key.split("/")[1])
+        ]
+    key = f"audit/{reward or 'total'}/{signal}"
+    return [key] if key in logged else []
+
+
+def alarm_sentence(key: str, value: float, limit: float) -> str:
+    """Words what a metric above its limit says.
+
+    Example:
+        >>> alarm_sentence("rewards/own/invalid_share", 0.1, 0.05)
+        'Reward `own` gives values nothing can be learnt from (a timeout, an error, no number): 0.10, above 0.05.'
+    """
+    _, reward, signal = key.split("/")
+    subject = "The total reward" if reward == "total" else f"Reward `{reward}`"
+    return f"{subject} {MEANINGS[signal]}: {value:.2f}, above {limit:g}."

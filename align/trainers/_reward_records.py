@@ -1,0 +1,143 @@
+"""What became of the calls of rewards in one step, on every rank: counted, timed, and with the worst rows."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rewards.responses import completion_text
+from rewards.scores import Score
+
+NUM_ROWS = 3  # shown of each kind
+LONGEST_TEXT = 300  # characters of a prompt or completion in a record
+STEPS_IN_WINDOW = 10
+SLOW = 0.01  # seconds below which a call is not worth a line
+
+
+class CallRecord(NamedTuple):
+    """The calls of one reward on one rank.
+
+    Attributes:
+        reward: Its name.
+        failures: Failure to count.
+        num_none: Rows it had nothing to say about.
+        seconds: Of each row.
+        failed: At most three failed rows as objects for JSON, one of each failure first.
+        slowest: At most three slow rows, the slowest first.
+    """
+
+    reward: str
+    failures: Counter[str]
+    num_none: int
+    seconds: list[float]
+    failed: list[dict[str, Any]]
+    slowest: list[dict[str, Any]]
+
+
+def record_calls(
+    reward: str, scores: Sequence[Score], prompts: Sequence[Any], completions: Sequence[Any]
+) -> CallRecord:
+    """Counts the scores of one reward on this rank's rows."""
+    rows: list[dict[str, Any]] = [
+        {
+            "seconds": round(score.seconds, 4),
+            "prompt": _last_part(_prompt_text(prompt)),
+            "completion": _first_part(shown_text(completion)),
+        }
+        | ({"failure": score.failure, "message": score.message} if score.failure else {})
+        for score, prompt, completion in zip(scores, prompts, completions, strict=True)
+        if score.failure or score.seconds >= SLOW
+    ]
+    failed = [row for row in rows if "failure" in row]
+    firsts = list({row["failure"]: row for row in reversed(failed)}.values())
+    return CallRecord(
+        reward,
+        Counter(score.failure for score in scores if score.failure),
+        sum(score.value is None and score.failure is None for score in scores),
+        [score.seconds for score in scores],
+        (firsts + [row for row in failed if row not in firsts])[:NUM_ROWS],
+        sorted(rows, key=lambda row: -row["seconds"])[:NUM_ROWS],
+    )
+
+
+def join_records(records: Sequence[CallRecord]) -> CallRecord:
+    """Joins the records of one reward from all ranks."""
+    return CallRecord(
+        records[0].reward,
+        sum((record.failures for record in records), Counter()),
+        sum(record.num_none for record in records),
+        [seconds for record in records for seconds in record.seconds],
+        [row for record in records for row in record.failed][:NUM_ROWS],
+        sorted((row for record in records for row in record.slowest), key=lambda row: -row["seconds"])[:NUM_ROWS],
+    )
+
+
+def call_metrics(record: CallRecord) -> dict[str, float]:
+    """Returns what is logged of a reward's calls."""
+    size = max(len(record.seconds), 1)
+    return {
+        f"rewards/{record.reward}/invalid_share": record.failures.total() / size,
+        f"rewards/{record.reward}/none_share": record.num_none / size,
+        f"rewards/{record.reward}/seconds_p95": float(np.percentile(record.seconds or [0.0], 95)),
+    }
+
+
+def call_line(record: CallRecord, step: int, mode: str) -> dict[str, Any]:
+    """Makes the line of `rewards.jsonl`."""
+    quantiles = np.percentile(record.seconds or [0.0], [50, 95, 100])
+    return {
+        "step": step,
+        "mode": mode,
+        "reward": record.reward,
+        "rows": len(record.seconds),
+        "none": record.num_none,
+        "invalid": dict(record.failures),
+        "seconds": dict(zip(("p50", "p95", "max"), np.round(quantiles, 6).tolist(), strict=True)),
+        "failed": record.failed,
+        "slowest": record.slowest,
+    }
+
+
+class InvalidShare:
+    """The share of a reward's values that were invalid in the last steps."""
+
+    def __init__(self) -> None:
+        self.steps: deque[tuple[int, int]] = deque(maxlen=STEPS_IN_WINDOW)
+
+    def add(self, record: CallRecord) -> float:
+        """Adds a step and returns the share."""
+        self.steps.append((record.failures.total(), len(record.seconds)))
+        invalid, rows = (sum(numbers) for numbers in zip(*self.steps, strict=True))
+        return invalid / max(rows, 1)
+
+
+def describe_failed(record: CallRecord) -> str:
+    """Lists the failed rows of a record for an error message."""
+    lines = [
+        f"  {i}. {row['failure']}: {row['message']}\n     prompt: {row['prompt']!r}\n"
+        f"     completion: {row['completion']!r}"
+        for i, row in enumerate(record.failed, 1)
+    ]
+    return "\n".join(lines)
+
+
+def shown_text(completion: Any) -> str:
+    """Reads a completion, or says what it is where it has no text, as a call of a tool."""
+    try:
+        return completion_text(completion)
+    except TypeError:
+        return str(completion)
+
+
+def _prompt_text(prompt: Any) -> str:
+    return prompt if isinstance(prompt, str) else shown_text(prompt)
+
+
+def _last_part(text: str) -> str:
+    """Keeps the end of a prompt, where its question is."""
+    return text if len(text) <= LONGEST_TEXT else f"... {text[-LONGEST_TEXT:]}"
+
+
+def _first_part(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ..."

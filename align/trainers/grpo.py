@@ -1,0 +1,12 @@
+"""GRPO as TRL has it, with guarded rewards."""
+
+from trl import GRPOTrainer
+
+from align.trainers._guarded_rewards import GuardedRewards
+
+
+class GuardedGRPOTrainer(GuardedRewards, GRPOTrainer):
+    """TRL's `GRPOTrainer` whose rewards are counted, timed, joined and audited.
+
+    With `RewardRules()` and valid rewards the losses are those of `GRPOTrainer`.
+    """

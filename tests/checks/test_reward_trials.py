@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from align.checks.reward_trials import Handling, spread, trial_findings, try_rewards
+from rewards.contract import Limits, RewardSpec, Settings
+
+FOLDER = Path(__file__).resolve().parents[1] / "rewards" / "broken_rewards"
+# What is found in rewards that take their process with them, and in one that is only slow.
+FOUND = {
+    "sleeps_for_ever": {"hangs": r"did not return within 4 s on the wrong answer in answer tags"},
+    "hangs_on_an_empty_response": {"hangs_sometimes": "did not return within 2 s on an empty response"},
+    "expression_that_never_ends": {"hangs_sometimes": "within 2 s on 20 000 equal characters"},
+    "ends_the_process": {"dies": "ends its process on .*: its process ended with exit code 3"},
+    "kills_itself": {"dies": "its process was ended by SIGKILL"},
+    "exits": {"raises": "raised SystemExit: the judge is not configured"},
+    "dead_server": {"raises": "raised URLError: .*refused"},
+    "takes_a_tenth_of_a_second": {
+        "few_samples": r"takes 0.1\d* s per completion and was tried on 4 of 48 responses only",
+        "slow": r"takes 0.1\d* s per completion: about [67] s per step of 64 completions",
+    },
+    "writes_past_python": {},
+}
+LOADING = {
+    "import time\ntime.sleep(60)\n": ("hangs", "could not be loaded within 3 s"),
+    "import os\nos._exit(5)\n": ("dies", "cannot be loaded: its process ended with exit code 5"),
+    "def reward(:\n": ("not_found", "SyntaxError"),
+    "other = 1\n": ("not_found", "has no 'reward'"),
+    "reward = 1\n": ("not_found", "is a int, not a function"),
+}
+
+
+@pytest.mark.slow
+def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_still_tried(tmp_path):
+    specs = [RewardSpec(f"{FOLDER / 'broken_processes.py'}:{name}") for name in FOUND]
+    for index, source in enumerate(LOADING):
+        (tmp_path / f"own{index}.py").write_text(source)
+        specs.append(RewardSpec(f"own{index}.py:reward", base_dir=tmp_path))
+    limits = Limits(call=2.0, to_load=3.0)
+    found = try_rewards(specs, Settings(form="messages", max_seconds=0.5), Handling(limits))
+    expected = [*FOUND.values(), *({kind: message} for kind, message in LOADING.values())]
+    assert [[problem.kind for problem in each.problems] for each in found] == [list(each) for each in expected]
+    for tried, messages in zip(found, expected, strict=True):
+        for problem, message in zip(tried.problems, messages.values(), strict=True):
+            with pytest.raises(ValueError, match=message):
+                raise ValueError(str(problem))
+
+
+def test_a_failure_that_the_guard_survives_is_a_warning(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "def reward(completions, **kwargs):\n    return [1 / len(text) for text in completions]\n"
+    )
+    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
+    (error,) = trial_findings("own.py:reward", tried, 64)
+    assert (error.level, error.numbers) == ("error", {"reward": "reward", "kind": "fails_on_odd"})
+    assert "ZeroDivisionError: division by zero" in error.text
+    warning, ok = trial_findings("own.py:reward", tried, 64, bearable=["fails_on_odd"])
+    assert (warning.level, warning.text, ok.level) == ("warning", error.text, "ok")
+
+
+def test_rows_are_taken_from_all_over_the_data():
+    rows = [{"id": index} for index in range(10_000)]
+    picked = [row["id"] for row in spread(rows)]
+    assert len(picked) == len(set(picked)) == 256
+    assert picked[:4] == [0, 625, 1250, 1875]
+    assert spread(rows[:3]) == rows[:3]

@@ -1,0 +1,85 @@
+import pytest
+import yaml
+from observed_table import write_chain_recipe
+
+from align.configs.recipe import load_recipe
+from align.errors import RunFolderError
+from align.runs.folder import record_run
+from align.runs.stages import is_finished, plan_stages, record_end
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_chain_recipe(tmp_path, tmp_path / "model")
+
+
+@pytest.fixture
+def recipe(path):
+    return load_recipe(path)
+
+
+def folders(recipe):
+    return recipe.training["output_dir"], recipe.then.training["output_dir"]
+
+
+def finish_first(recipe, tmp_path):
+    record_run(tmp_path / "run", recipe.resolved, {})
+    record_end(tmp_path / "run", 4)
+
+
+def make_checkpoint(folder, step):
+    (folder / f"checkpoint-{step}").mkdir(parents=True)
+    (folder / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
+    return folder / f"checkpoint-{step}"
+
+
+def methods(stages):
+    return [(stage.recipe.method, stage.checkpoint and stage.checkpoint.name) for stage in stages]
+
+
+def test_a_new_chain_makes_both_runs(recipe, tmp_path):
+    assert methods(plan_stages(recipe, None)) == [("deconfound", None), ("grpo", None)]
+    finish_first(recipe, tmp_path)
+    with pytest.raises(RunFolderError, match="already holds a run"):
+        plan_stages(recipe, None)
+
+
+def test_an_interrupted_first_run_goes_on(recipe, tmp_path):
+    record_run(tmp_path / "run", recipe.resolved, {})
+    make_checkpoint(tmp_path / "run", 2)
+    assert methods(plan_stages(recipe, "auto")) == [("deconfound", "checkpoint-2"), ("grpo", None)]
+
+
+def test_a_finished_first_run_is_not_made_again(recipe, tmp_path):
+    finish_first(recipe, tmp_path)
+    assert methods(plan_stages(recipe, "auto")) == [("grpo", None)]
+    saved = make_checkpoint(tmp_path / "run" / "grpo", 1)
+    assert methods(plan_stages(recipe, "auto")) == [("grpo", "checkpoint-1")]
+    assert methods(plan_stages(recipe, str(saved))) == [("grpo", "checkpoint-1")]
+
+
+def test_a_run_that_starts_anew_or_gets_longer_is_not_finished(recipe, path, tmp_path):
+    finish_first(recipe, tmp_path)
+    assert is_finished(recipe)
+    assert not is_finished(load_recipe(path, ["--max_steps", "8"]))
+    record_run(tmp_path / "run", recipe.resolved, {})
+    assert not is_finished(recipe)
+
+
+def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_path):
+    finish_first(recipe, tmp_path)
+    saved = make_checkpoint(tmp_path / "run" / "grpo", 1)
+    longer = load_recipe(path, ["--max_steps", "8"])
+    for resume in ("auto", str(saved)):
+        with pytest.raises(RunFolderError, match=r"reward model in .* that is not the one this recipe trains"):
+            plan_stages(longer, resume)
+
+
+def test_the_second_run_may_change_what_any_run_may(path, recipe, tmp_path):
+    finish_first(recipe, tmp_path)
+    record_run(tmp_path / "run" / "grpo", recipe.then.resolved, {})
+    plan_stages(load_recipe(path, ["--then.max_steps", "9"]), "auto")
+    with pytest.raises(RunFolderError, match="was run with `learning_rate"):
+        plan_stages(load_recipe(path, ["--then.learning_rate", "0.5"]), "auto")
+    saved = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
+    assert saved["then"]["reward_funcs"] == ["trained"]

@@ -1,0 +1,84 @@
+"""Trains with rewards that behave otherwise on each rank; run by test_guarded_ranks.py in two processes."""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+from accelerate import PartialState
+from datasets import Dataset
+from tiny import tiny_tokenizer
+from trl import GRPOConfig
+from unruly_rewards import unruly
+
+from align import load_reward_model
+from align.trainers._guarded_rewards import RewardRules
+from align.trainers.grpo import GuardedGRPOTrainer
+from rewards.composition import Composition
+from rewards.guard import GuardSettings, guard_rewards
+
+TOKENIZER = tiny_tokenizer()
+TEXTS = {0: ["a", "bb", "ccc", "dddd"], 1: ["nan", "sleep 99", "cc", "none"]}  # by rank
+
+
+def rank():
+    return PartialState().process_index
+
+
+def uneven(completions, log_extra, log_metric, **kwargs):
+    """Logs on the first rank, and has no opinion on the second."""
+    if rank() == 1:
+        return [None] * len(completions)
+    log_extra("seen", list(completions))
+    log_metric("own/rows", len(completions))
+    return [float(len(text)) for text in completions]
+
+
+@cache
+def model(folder):
+    return load_reward_model(folder)
+
+
+def judged(completions, prompts, folder, **kwargs):
+    """Asks a model of its own, on the first rank only."""
+    if rank() == 1:
+        return [0.0] * len(completions)
+    return model(folder[0]).score(prompts, completions).tolist()
+
+
+def failing(completions, **kwargs):
+    """Raises on the second rank."""
+    return [1.0 if rank() == 0 else 1 / 0 for _ in completions]
+
+
+def main(policy: str, reward_model: str, folder: str, what: str) -> None:
+    """Trains two steps, and writes what the test reads."""
+    rewards = guard_rewards([failing] if what == "fail" else [uneven, judged], GuardSettings())
+    audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=1.0))
+    trainer = GuardedGRPOTrainer(
+        policy,
+        reward_funcs=rewards,
+        reward_rules=RewardRules(Composition(limits={0: (0.0, 3.0)}), audits, max_invalid_share=0.4),
+        args=GRPOConfig(
+            output_dir=folder, max_steps=2, per_device_train_batch_size=4, num_generations=4, max_completion_length=12,
+            learning_rate=1e-2, logging_steps=1, bf16=False, use_cpu=True, report_to="none", save_strategy="no",
+            disable_tqdm=True, log_completions=True, num_completions_to_print=0,
+            model_init_kwargs={"dtype": "float32"},
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"q{i}?", "folder": reward_model} for i in range(24)]),
+        processing_class=TOKENIZER,
+    )  # fmt: skip
+    trainer._generate_single_turn = lambda prompt_ids, *args, **kwargs: (
+        [[*TOKENIZER.encode(text), TOKENIZER.eos_token_id] for text in TEXTS[rank()]],
+        None,
+    )
+    trainer.train()
+    if trainer.accelerator.is_main_process:
+        found = model(reward_model).score(["q0?"], ["a"]).tolist()
+        facts = {"history": trainer.state.log_history, "score": found, "processes": trainer.accelerator.num_processes}
+        (Path(folder) / "facts.json").write_text(json.dumps(facts))
+    PartialState().destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

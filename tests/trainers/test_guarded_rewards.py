@@ -1,0 +1,171 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from datasets import Dataset
+from tiny import tiny_model, tiny_tokenizer
+from trl import GRPOConfig, GRPOTrainer
+from unruly_rewards import logging_reward, patient, unruly
+
+from align.errors import RewardError
+from align.trainers._guarded_rewards import RewardRules
+from align.trainers.grpo import GuardedGRPOTrainer
+from rewards.composition import Composition
+from rewards.guard import GuardedReward, GuardSettings, guard_rewards
+
+TOKENIZER = tiny_tokenizer()
+
+
+def by_length(completions, **kwargs):
+    return [float(len(text) % 3) for text in completions]
+
+
+def long_enough(completions, **kwargs):
+    return [float(len(text) % 2) for text in completions]
+
+
+def train(tmp_path, rewards, *, trainer=GuardedGRPOTrainer, texts=None, rules=None, **settings):
+    """Trains a tiny policy; with `texts` these are taken for what it sampled."""
+    base = {
+        "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 8, "num_generations": 4,
+        "max_completion_length": 12, "learning_rate": 1e-2, "logging_steps": 1, "bf16": False, "use_cpu": True,
+        "report_to": "none", "save_strategy": "no", "disable_tqdm": True, "log_completions": True,
+        "num_completions_to_print": 0,
+    }  # fmt: skip
+    built = trainer(
+        tiny_model(vocabulary=len(TOKENIZER)),
+        reward_funcs=rewards,
+        args=GRPOConfig(**base | settings),
+        train_dataset=Dataset.from_list([{"prompt": f"q{i}?", "gold": i} for i in range(24)]),
+        processing_class=TOKENIZER,
+        **({} if trainer is GRPOTrainer else {"reward_rules": rules}),
+    )
+    if texts:
+        built._generate_single_turn = lambda prompt_ids, *args, **kwargs: (
+            [[*TOKENIZER.encode(texts[i % len(texts)]), TOKENIZER.eos_token_id] for i in range(len(prompt_ids))],
+            None,
+        )
+    built.train()
+    return built
+
+
+def log_of(trainer):
+    return [entry for entry in trainer.state.log_history if "loss" in entry]
+
+
+def table(tmp_path, step=1):
+    return pd.read_parquet(tmp_path / "completions" / f"completions_{step:05d}.parquet")
+
+
+def calls(tmp_path):
+    return [json.loads(line) for line in (tmp_path / "rewards.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(workers=1, timeout=5.0)])
+def test_the_guard_changes_no_loss(tmp_path, settings):
+    parent = log_of(train(tmp_path / "parent", [by_length], trainer=GRPOTrainer, max_steps=5))
+    ours = log_of(train(tmp_path / "ours", guard_rewards([by_length], settings), max_steps=5))
+    assert len({entry["loss"] for entry in parent}) == 5
+    for name in ("loss", "grad_norm", "reward", "rewards/by_length/std"):
+        assert [entry[name] for entry in ours] == [entry[name] for entry in parent]
+    assert [entry["rewards/by_length/invalid_share"] for entry in ours] == [0.0] * 5
+
+
+def test_audits_are_logged_and_never_trained_on(tmp_path):
+    parent = train(tmp_path / "parent", [by_length], trainer=GRPOTrainer)
+    audits = guard_rewards([unruly, patient], GuardSettings())
+    ours = train(tmp_path / "ours", guard_rewards([by_length], GuardSettings()), rules=RewardRules(audits=audits))
+    assert [entry["loss"] for entry in log_of(ours)] == [entry["loss"] for entry in log_of(parent)]
+    rows = table(tmp_path / "ours")
+    lengths = [float(len(text)) for text in rows["completion"]]
+    assert list(rows["audit/unruly"]) == list(rows["audit/patient"]) == lengths
+    assert log_of(ours)[0]["audit/unruly/mean"] == pytest.approx(np.mean(lengths))
+    assert "rewards/unruly/mean" not in log_of(ours)[0]
+    assert set(rows.columns) >= {"by_length", "advantage"}
+
+
+def test_an_audit_does_not_make_an_unscorable_row_count(tmp_path):
+    def silent(completions, **kwargs):
+        return [None] * len(completions)
+
+    parent = train(tmp_path / "parent", [silent], trainer=GRPOTrainer, max_steps=1)
+    audits = guard_rewards([by_length], GuardSettings())
+    ours = train(
+        tmp_path / "ours", guard_rewards([silent], GuardSettings()), rules=RewardRules(audits=audits), max_steps=1
+    )
+    assert log_of(ours)[0]["reward"] is log_of(parent)[0]["reward"] is None
+    assert log_of(ours)[0]["rewards/silent/none_share"] == 1.0
+
+
+def test_gates_and_limits_keep_the_raw_value_beside_what_counts(tmp_path):
+    rules = RewardRules(Composition(limits={0: (0.0, 5.0)}, gates={0: 1}))
+    rewards = guard_rewards([unruly, long_enough], GuardSettings())
+    log = log_of(train(tmp_path, rewards, rules=rules, texts=["aaa", "bbbbbbb", "cccc", "d"], max_steps=1))
+    rows = table(tmp_path)
+    assert list(rows["unruly_raw"]) == [3.0, 7.0, 4.0, 1.0] * 2
+    assert list(rows["unruly"]) == [3.0, 5.0, 0.0, 1.0] * 2
+    assert (log[0]["rewards/unruly/mean"], log[0]["rewards/unruly/raw_mean"]) == (2.25, 3.75)
+
+
+def test_what_went_wrong_is_counted_and_shown(tmp_path):
+    rewards = guard_rewards([unruly], GuardSettings(workers=2, timeout=0.4))
+    texts = ["aa", "sleep 9", "b", "nan", "raise x", "ccc", "exit 1", "none"]
+    trainer = train(tmp_path, rewards, texts=texts, max_steps=2)
+    assert log_of(trainer)[0]["rewards/unruly/invalid_share"] == 0.5
+    assert log_of(trainer)[0]["rewards/unruly/none_share"] == 0.125
+    first = calls(tmp_path)[0]
+    assert (first["step"], first["rows"], first["none"]) == (1, 8, 1)
+    assert first["invalid"] == {"timeout": 1, "not finite": 1, "error": 1, "died": 1}
+    assert first["slowest"][0]["completion"] == "sleep 9"
+    assert first["seconds"]["max"] >= 0.4
+    assert {row["failure"] for row in first["failed"]} < set(first["invalid"])
+    rewards[0].close()
+
+
+def test_a_line_that_a_kill_cut_short_is_not_glued_to_the_next(tmp_path):
+    (tmp_path / "rewards.jsonl").write_text('{"step": 1, "mo')
+    train(tmp_path, guard_rewards([by_length], GuardSettings()), max_steps=1)
+    lines = (tmp_path / "rewards.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[1])["rows"] == 8
+
+
+def test_training_ends_when_too_much_is_invalid(tmp_path):
+    with pytest.raises(
+        RewardError, match=r"`unruly`: 6 of 8 .*4 x error, 2 x not finite.*75% in the last steps"
+    ) as info:
+        train(tmp_path, guard_rewards([unruly], GuardSettings()), texts=["raise x", "nan", "raise y", "fine"])
+    assert "invalid literal for int() with base 10: 'x' (unruly_rewards.py" in str(info.value)
+    assert "completion: 'nan'" in str(info.value)
+    assert calls(tmp_path)[0]["invalid"] == {"error": 4, "not finite": 2}
+
+
+def test_raise_ends_training_at_the_first_invalid_value(tmp_path):
+    rules = RewardRules(on_invalid="raise")
+    with pytest.raises(RewardError, match="1 x not finite"):
+        train(
+            tmp_path,
+            [GuardedReward(unruly, GuardSettings(on_invalid="raise"))],
+            rules=rules,
+            texts=[*"abcdefg", "nan"],
+        )
+
+
+def test_a_column_that_is_not_logged_again_is_empty(tmp_path):
+    def sometimes(completions, trainer_state, log_extra, **kwargs):
+        if trainer_state.global_step == 0:
+            log_extra("seen", list(completions))
+        return [0.0] * len(completions)
+
+    train(tmp_path, [sometimes], max_steps=2)
+    assert list(table(tmp_path, 1)["seen"]) == list(table(tmp_path, 1)["completion"])
+    assert table(tmp_path, 2)["seen"].isna().all()
+
+
+def test_signals_tell_what_a_reward_goes_along_with(tmp_path):
+    texts = ["a", "bb", "ccc", "dddd"]
+    entry = log_of(train(tmp_path, guard_rewards([unruly, logging_reward], GuardSettings()), texts=texts))[0]
+    assert entry["audit/total/length"] == entry["audit/unruly/length"] == pytest.approx(1.0)
+    assert "audit/logging_reward/length" not in entry  # the same for every completion
+    assert "audit/total/format" not in entry  # no completion has any
