@@ -6,7 +6,10 @@ from align.cli.application import app
 # isort: off
 import align.cli.arguments.recipes
 import align.cli.arguments.pairs
-import align.cli.arguments.outcomes  # noqa: F401
+import align.cli.arguments.outcomes
+import align.cli.arguments.machine
+import align.cli.arguments.evaluation
+import align.cli.arguments.rewards  # noqa: F401
 # isort: on
 
 

@@ -1,10 +1,10 @@
-"""`align report`: one page per run."""
+"""`align report`: one page per run, comparison or evaluation."""
 
 from pathlib import Path
 
-from align.report import build_report
+from align.report import build_any_report
 
 
-def run(run_dir: Path) -> None:
-    """Writes report.html into the run folder."""
-    print(f"The report is {build_report(run_dir)}.")
+def run(folder: Path) -> None:
+    """Writes report.html into a run folder or the folder of an evaluation."""
+    print(f"The report is {build_any_report(folder)}.")

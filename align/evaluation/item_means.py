@@ -11,11 +11,11 @@ from align.evaluation.metrics import Estimate, Values, bootstrap, paired_differe
 
 @dataclass(frozen=True)
 class ItemMean:
-    """The weighted mean, over groups of items, of the mean in each group.
+    """The weighted mean, over groups of items, of the mean in each group; `1` and `-1` make a difference of two.
 
     Attributes:
         groups: Per-item values of each group; `nan` where the metric does not speak of an item.
-        weights: Weight of each group; they add up to 1.
+        weights: Weight of each group; they add up to 1, or to 0 for a difference between groups.
         bounds: The least and the greatest value that is possible, or `None` if there are none.
     """
 
@@ -65,7 +65,7 @@ def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | 
 
 
 def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
-    """Estimates a weighted mean of independent estimates.
+    """Estimates a weighted mean of independent estimates; a negative weight subtracts.
 
     The distance of each end of the interval from the value is the root of the summed squares of the weighted distances
     of its parts (Zou and Donner, 2008). An interval of one part stays as it is.
@@ -73,10 +73,13 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
     Example:
         >>> print(weighted_mean([wilson(8, 10), wilson(90, 100)], [0.5, 0.5]))
         0.85 [0.69, 0.93]
+        >>> print(weighted_mean([wilson(56, 70), wilson(48, 80)], [1, -1]))
+        0.20 [0.05, 0.33]
     """
-    value = sum(weight * each.value for weight, each in zip(weights, estimates, strict=True))
-    below = math.hypot(*(weight * (each.value - each.low) for weight, each in zip(weights, estimates, strict=True)))
-    above = math.hypot(*(weight * (each.high - each.value) for weight, each in zip(weights, estimates, strict=True)))
+    parts = list(zip(weights, estimates, strict=True))
+    value = sum(weight * each.value for weight, each in parts)
+    below = math.hypot(*(weight * (each.value - (each.low if weight > 0 else each.high)) for weight, each in parts))
+    above = math.hypot(*(weight * (each.value - (each.high if weight > 0 else each.low)) for weight, each in parts))
     return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
 
 

@@ -61,7 +61,16 @@ def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> t
     return [row for each in by_rank for row in each], slice(start, start + len(rows))
 
 
-def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], float | None]:
+def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float]], float | None]:
+    """Scores the live letters of each row with a vLLM engine in this process.
+
+    Args:
+        llm: A `vllm.LLM` that is awake.
+        rows: The questions.
+
+    Returns:
+        The log-probabilities and the share of cached tokens, as in `SecondAnswers`.
+    """
     from vllm import SamplingParams
 
     params = [
@@ -71,12 +80,16 @@ def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[
         for row in rows
     ]
     prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
-    with _awake(generation):
-        outputs: list[Any] = generation.llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
+    outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
     scores = [{token: each.logprob for token, each in output.outputs[0].logprobs[0].items()} for output in outputs]
     num_tokens = sum(len(prompt["prompt_token_ids"]) for prompt in prompts)
     num_cached = sum(output.num_cached_tokens or 0 for output in outputs)
     return _restricted(scores, rows), num_cached / num_tokens if rows else None
+
+
+def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], float | None]:
+    with _awake(generation):
+        return ask_engine(generation.llm, rows)
 
 
 @contextmanager
@@ -124,7 +137,7 @@ def _num_logprobs(letter_ids: Sequence[int]) -> int:
     return min(len(letter_ids), MAX_LOGPROBS)
 
 
-def _restricted(scores: list[dict[int, float]], rows: list[SecondPassRow]) -> list[list[float]]:
+def _restricted(scores: list[dict[int, float]], rows: Sequence[SecondPassRow]) -> list[list[float]]:
     restricted = []
     for tokens, row in zip(scores, rows, strict=True):
         if strangers := tokens.keys() - set(row.letter_ids):

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from align.report.run_folder import Series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
 _MAX_POINTS = 150
@@ -68,16 +69,22 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
         axes = figure.add_subplot()
         _draw_areas(axes, lines) if stacked else _draw_lines(axes, lines)
         _dress(axes, share=share)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        svg = to_svg(figure, title)
     latest = [format_number(line.series.recent(), share) for line in lines]
     legend = [Legend(line.label, number, line.colour, line.dashed) for line, number in zip(lines, latest, strict=True)]
-    return Chart(title, note, adopt_page_style(buffer.getvalue(), title), legend)
+    return Chart(title, note, svg, legend)
 
 
 def page_style(title: str) -> Any:
-    """Returns matplotlib's settings for a chart that `adopt_page_style` can fit into a page."""
+    """Returns matplotlib's settings for a chart that `to_svg` can fit into a page."""
     return {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9} | dict.fromkeys(_INKED, _INK)
+
+
+def to_svg(figure: "Figure", title: str) -> str:
+    """Writes a figure, drawn with `page_style`, as SVG that takes its look from the page."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _adopt_page_style(buffer.getvalue(), title)
 
 
 def format_number(value: float, share: bool = False) -> str:
@@ -133,13 +140,18 @@ def _dress(axes: "Axes", *, share: bool) -> None:
 
     axes.set_xlabel("optimizer step")
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    axes.grid(axis="y", color=GRID, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0)
+    strip_frame(axes, grid="y")
     if share:
         axes.set_ylim(0, 1 if axes.get_ylim()[1] > _SMALL_SHARE else None)
         axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
+
+
+def strip_frame(axes: "Axes", *, grid: Literal["x", "y"]) -> None:
+    """Leaves the axis at the bottom and faint lines across; the page around gives the frame."""
+    axes.grid(axis=grid, color=GRID, lw=0.6)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(length=0)
 
 
 def stand_in(colour: int) -> str:
@@ -147,7 +159,7 @@ def stand_in(colour: int) -> str:
     return f"#0102{0x10 + colour % NUM_COLOURS:02x}"
 
 
-def adopt_page_style(svg: str, title: str) -> str:
+def _adopt_page_style(svg: str, title: str) -> str:
     """Makes matplotlib's file fit for inlining: no prologue, namespaces, metadata or ids to clash, the page's look."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)

@@ -84,7 +84,8 @@ def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     if p_value is not None:
         note += (
             f" There are more instruments than confounders, so they can contradict each other: p = "
-            f"{format_number(p_value)}; a small one says that at least one reaches the outcome in another way."
+            f"{format_number(p_value)} ({correction.details['overidentification_test']}); a small one says that at "
+            "least one reaches the outcome in another way."
         )
     else:
         note += " There are no more instruments than needed, so nothing here can tell a bad one."

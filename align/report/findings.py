@@ -4,8 +4,10 @@ import numpy as np
 
 from align.report.finding import Finding
 from align.report.findings_acre import find_rollout_problems
+from align.report.findings_completions import find_completion_problems
 from align.report.findings_crome import find_reward_problems
 from align.report.findings_deconfound import find_outcome_problems
+from align.report.findings_rewards import find_reward_signals
 from align.report.findings_rrpo import find_pair_problems
 from align.report.panel import Metrics
 from align.report.run_folder import RunFolder
@@ -14,9 +16,12 @@ from align.report.run_folder import RunFolder
 def find_problems(run: RunFolder) -> list[Finding]:
     """Lists what looks wrong in a run, judged on the last quarter of its logged steps."""
     found = (_broken_lines(run), _not_finite(run.metrics))
+    is_audited = any(key.startswith("audit/total/") for key in run.metrics)  # then every step says what these rows do
     return [
         *(finding for finding in found if finding),
-        *find_rollout_problems(run.metrics),
+        *find_rollout_problems(run.metrics, run.completions),
+        *([] if is_audited else find_completion_problems(run.completions)),
+        *find_reward_signals(run.metrics, run.recipe),
         *find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"),
         *find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"),
         *find_outcome_problems(run.metrics),

@@ -1,15 +1,25 @@
 """Estimates with their intervals, one above the other, as SVG in the look of the page."""
 
-import io
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from align.report.charts import GRID, Chart, Legend, adopt_page_style, format_number, page_style, stand_in
+from align.report.charts import (
+    GRID,
+    NUM_COLOURS,
+    Chart,
+    Legend,
+    format_number,
+    page_style,
+    stand_in,
+    strip_frame,
+    to_svg,
+)
 
 _ROW, _MARGIN = 0.26, 0.7  # inches
 _LONGEST_LABEL = 32
 _MOST_DIGITS = 6
+_TENTH = 0.1
 
 
 class Interval(NamedTuple):
@@ -22,17 +32,19 @@ class Interval(NamedTuple):
     high: float
 
 
-def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: str) -> Chart:
-    """Draws estimates as points with bars, and a line at 0.
+def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: str, *, share: bool = False) -> Chart:
+    """Draws estimates as points with bars, and a line at 0; series take turns in colour beyond six.
 
     Args:
         title: What is shown.
         note: How to read it, one sentence.
         intervals: At least one.
         unit: Of the axis.
+        share: Whether values are shares or differences of shares, and the axis counts percent.
     """
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     labels = list(dict.fromkeys(interval.label for interval in intervals))
     series = list(dict.fromkeys(interval.series for interval in intervals))
@@ -50,14 +62,14 @@ def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: s
         axes.set_yticks(range(len(labels)), [_shorten(label) for label in labels])
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xlabel(unit)
-        axes.grid(axis="x", color=GRID, lw=0.6)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(length=0)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    legend = [Legend(name, "", number, False) for number, name in enumerate(series)] if len(series) > 1 else []
-    return Chart(title, note, adopt_page_style(buffer.getvalue(), title), legend)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        if share:
+            low, high = axes.get_xlim()
+            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > _TENTH else 1, symbol=" %"))
+        strip_frame(axes, grid="x")
+        svg = to_svg(figure, title)
+    legend = [Legend(name, "", number % NUM_COLOURS, False) for number, name in enumerate(series)]
+    return Chart(title, note, svg, legend if len(series) > 1 else [])
 
 
 def in_words(value: float, low: float, high: float) -> str:

@@ -10,6 +10,7 @@ from align.report.finding import Finding
 from align.report.findings import find_problems
 from align.report.pairs import Pair, describe_marks, pick_pairs
 from align.report.panels import comparison_charts, run_charts
+from align.report.reward_calls import RewardCalls, read_reward_calls
 from align.report.run_folder import RunFolder, read_run_folder
 from align.report.samples import Sample, pick_samples
 from align.report.tables import differences, headline
@@ -28,6 +29,7 @@ class RunView(NamedTuple):
     samples: list[Sample] | None  # None if the run generates nothing while it trains
     pairs: list[Pair]
     marks: str
+    calls: RewardCalls | None  # of guarded rewards
 
 
 def build_report(run_dir: Path, out: Path | None = None) -> Path:
@@ -76,6 +78,7 @@ def _view(name: str, run: RunFolder, num_samples: int) -> RunView:
         samples=pick_samples(run.completions, num_samples) if "reward" in run.metrics else None,
         pairs=pick_pairs(run.pairs, num_samples),
         marks=describe_marks(run.recipe, run.pairs),
+        calls=read_reward_calls(run.path),
     )
 
 

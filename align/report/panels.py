@@ -4,9 +4,17 @@ from collections.abc import Mapping
 
 from align.report.charts import Chart
 from align.report.panel import Metrics, Panel, draw_comparison, draw_panel
-from align.report.panels_acre import COMPARED_ACRE, OUTCOME_PANELS, ROLLOUT_PANELS, letter_chart, reward_chart
+from align.report.panels_acre import (
+    COMPARED_ACRE,
+    OUTCOME_PANELS,
+    ROLLOUT_PANELS,
+    letter_chart,
+    reward_chart,
+    step_time_chart,
+)
 from align.report.panels_crome import COMPARED_CROME, REWARD_MODEL_PANELS, source_charts
 from align.report.panels_deconfound import COMPARED_DECONFOUND, DECONFOUND_PANELS, lean_charts
+from align.report.panels_rewards import call_charts
 from align.report.panels_rrpo import COMPARED_RRPO, RRPO_PANELS
 
 _SHARED = (
@@ -31,6 +39,8 @@ def run_charts(metrics: Metrics) -> list[Chart]:
         *source_charts(metrics),
         *(draw_panel(panel, metrics) for panel in DECONFOUND_PANELS),
         *lean_charts(metrics),
+        step_time_chart(metrics),
+        *call_charts(metrics),
         *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, *RRPO_PANELS, *REWARD_MODEL_PANELS, *_SHARED)),
     ]
     return [chart for chart in charts if chart]

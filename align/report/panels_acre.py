@@ -43,12 +43,6 @@ ROLLOUT_PANELS = (
         share=True,
     ),
     Panel(
-        "Time of a step, seconds",
-        "The second pass is part of the step.",
-        {"step_time": "step", "acre/second_pass_seconds": "second pass"},
-        beside="reward",
-    ),
-    Panel(
         "Second pass, share of the step", "What ACRE adds to GRPO.", {"acre/second_pass_share": "share"}, share=True
     ),
     Panel(
@@ -58,6 +52,29 @@ ROLLOUT_PANELS = (
         beside="reward",
     ),
     Panel("Distance from the reference, nats", "KL per token; logged when `beta` is above 0.", {"kl": "KL"}),
+    Panel(
+        "Entropy, nats", "Per token. Near 0 the policy no longer explores.", {"entropy": "entropy"}, beside="reward"
+    ),
+    Panel(
+        "Log-probs of sampler and trainer, difference in nats",
+        "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0.",
+        {"sampling/sampling_logp_difference/mean": "mean gap"},
+    ),
+)
+
+_PHASES = {
+    "time/generate": "generate",
+    "time/second_pass": "second pass",
+    "time/rewards": "rewards",
+    "time/log_probs": "log-probs",
+    "time/update": "update",
+    "time/rest": "optimizer and rest",
+}
+_STEP_TIME = Panel(
+    "Time of a step, seconds",
+    "The second pass is part of the step.",
+    {"step_time": "step", "acre/second_pass_seconds": "second pass"},
+    beside="reward",
 )
 
 COMPARED_ACRE = (
@@ -84,6 +101,16 @@ def reward_chart(metrics: Metrics) -> Chart | None:
         {key: label for label, key in named.items()},
     )
     return draw_panel(panel, metrics)
+
+
+def step_time_chart(metrics: Metrics) -> Chart | None:
+    """Draws where the time of a step goes; runs that did not log its phases show the whole."""
+    phases = {key: label for key, label in _PHASES.items() if key in metrics}
+    if not phases:
+        return draw_panel(_STEP_TIME, metrics)
+    note = "From the end of one step to the end of the next, by what was done."
+    colours = [place for place, key in enumerate(_PHASES) if key in phases]
+    return draw_panel(Panel("Time of a step, seconds", note, phases, stacked=True, colours=colours), metrics)
 
 
 def letter_chart(metrics: Metrics) -> Chart | None:

@@ -65,11 +65,11 @@ def read_run_folder(path: Path) -> RunFolder:
         path=path,
         recipe_text=recipe_text,
         recipe=_parse_recipe(path / "recipe.yaml", recipe_text),
-        versions=_read_object(path / "versions.json"),
+        versions=read_object(path / "versions.json"),
         metrics=metrics,
         completions=read_completions(path / "completions"),
         pairs=read_pairs(path / "pairs.parquet"),
-        evaluation=_read_object(evaluation) if evaluation.exists() else None,
+        evaluation=read_object(evaluation) if evaluation.exists() else None,
         broken_lines=broken_lines,
     )
 
@@ -157,7 +157,12 @@ def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
     return recipe
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """Reads a file that holds a JSON object.
+
+    Raises:
+        RunFolderError: If it is missing, empty or something else.
+    """
     try:
         value = json.loads(_read(path))
     except json.JSONDecodeError as error:

@@ -73,6 +73,19 @@ def _disagrees(row: Mapping[str, Any]) -> bool:
     return any(second != row.get("first_answer") for second in (row.get("second_answers") or "").split())
 
 
+def completion_words(row: Mapping[str, Any]) -> str:
+    """Returns the text of a completion that is a string or a list of messages."""
+    value = row.get("completion")
+    if isinstance(value, str) or value is None:
+        return value or ""
+    return "\n\n".join(_message(part) for part in value)
+
+
+def reward_columns(row: Mapping[str, Any]) -> dict[str, float]:
+    """Returns what each reward function gave; nothing counts as 0."""
+    return {name: _number(value) for name, value in _rewards(row).items()}
+
+
 def _rewards(row: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the columns of reward functions: the numbers that are not TRL's or ACRE's own columns."""
     own = {*_KNOWN, *_ANSWERS, "trace"}
@@ -94,13 +107,17 @@ def _short(value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """Flattens a string or a list of messages, and says how much of a long one is left out."""
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else "\n\n".join(_message(part) for part in value)
-    if len(text) <= _LONGEST_TEXT:
-        return text
-    return f"{text[:_LONGEST_TEXT]}\n[{len(text) - _LONGEST_TEXT:,} more characters in the completions table]"
+    """Flattens a string or a list of messages, shortened."""
+    if value is None or isinstance(value, str):
+        return shorten(value)
+    return shorten("\n\n".join(_message(part) for part in value))
+
+
+def shorten(text: str | None, where: str = "the completions table") -> str:
+    """Cuts a long text, and says how much of it is left out and where to find it."""
+    if text is None or len(text) <= _LONGEST_TEXT:
+        return text or ""
+    return f"{text[:_LONGEST_TEXT]}\n[{len(text) - _LONGEST_TEXT:,} more characters in {where}]"
 
 
 def _message(message: Any) -> str:

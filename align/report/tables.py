@@ -23,24 +23,39 @@ _METRICS = {
 
 
 class Row(NamedTuple):
-    """A metric in the headline table; cells are estimates, `None` where a policy was not measured."""
+    """A metric in a table of estimates.
+
+    Attributes:
+        label: Its name for a reader.
+        meaning: One line on what it counts.
+        cells: An estimate per column, `None` where nothing was measured.
+        better: `higher` or `lower`, where one of them is better.
+    """
 
     label: str
     meaning: str
     cells: list[Estimate | None]
+    better: str = ""
+
+    def verdict(self, difference: Estimate) -> str:
+        """Says whether a difference is for the better or the worse, if its interval does not hold 0."""
+        if not self.better or not (difference.low > 0 or difference.high < 0):
+            return ""
+        return "better" if (difference.low > 0) == (self.better == "higher") else "worse"
 
 
 class Table(NamedTuple):
-    """Metrics by policy."""
+    """Estimates by metric and column; columns from `signed_from` on are differences."""
 
     columns: list[str]
     rows: list[Row]
+    signed_from: int
 
 
 def headline(evaluation: Mapping[str, Any]) -> Table | None:
     """Arranges the summaries of an evaluation as a table, known metrics first."""
     summaries = {name: entry.get("summary", {}) for name, entry in evaluation.items()}
-    return _table(summaries) if any(summaries.values()) else None
+    return _table(summaries, signed_from=len(summaries)) if any(summaries.values()) else None
 
 
 def differences(evaluation: Mapping[str, Any]) -> Table | None:
@@ -50,10 +65,10 @@ def differences(evaluation: Mapping[str, Any]) -> Table | None:
         for name, entry in evaluation.items()
         for other, metrics in entry.get("difference_to", {}).items()
     }
-    return _table(pairs) if pairs else None
+    return _table(pairs, signed_from=0) if pairs else None
 
 
-def _table(columns: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
+def _table(columns: Mapping[str, Mapping[str, Sequence[float]]], signed_from: int) -> Table:
     present = {metric for cells in columns.values() for metric in cells}
     ordered = [metric for metric in _METRICS if metric in present] + sorted(present - set(_METRICS))
     rows = []
@@ -61,7 +76,7 @@ def _table(columns: Mapping[str, Mapping[str, Sequence[float]]]) -> Table:
         label, meaning = _METRICS.get(metric, (metric, ""))
         cells = [_estimate(name, metric, cells.get(metric)) for name, cells in columns.items()]
         rows.append(Row(label, meaning, cells))
-    return Table(list(columns), rows)
+    return Table(list(columns), rows, signed_from)
 
 
 def _estimate(name: str, metric: str, cell: Sequence[float] | None) -> Estimate | None:

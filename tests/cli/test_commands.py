@@ -10,7 +10,7 @@ from align.errors import RecipeError
 def test_help_lists_every_command():
     result = align("--help")
     assert result.returncode == 0
-    for command in ("train", "check", "recipes", "report"):
+    for command in ("train", "check", "recipes", "report", "doctor"):
         assert re.search(rf"\b{command}\b", result.stdout)
 
 

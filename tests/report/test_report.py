@@ -1,28 +1,16 @@
 import json
 import re
 import shutil
-import subprocess
 import time
 
 import pandas as pd
 import pytest
+from browser import HOSTILE
+from markupsafe import escape
 from written_run import EVALUATION, completion_rows, write_run
 
 from align.errors import RunFolderError
 from align.report import build_comparison, build_report
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-HOSTILE = '</pre><script>document.title = "owned"</script><img src="x" onerror="document.title=\'owned\'"> {{ 7 * 7 }}'
 
 
 def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions(tmp_path):
@@ -53,30 +41,11 @@ def test_a_comparison_draws_one_line_per_run(tmp_path):
 
 def test_a_page_asks_for_nothing_from_outside_and_holds_no_script(tmp_path):
     page = build_report(write_run(tmp_path / "run", trace=HOSTILE)).read_text()
+    escaped = str(escape(HOSTILE))
+    assert page.count(escaped) >= 40
+    page = page.replace(escaped, "")
     assert not re.search(r"https?:|//[a-z]|@import|url\((?!#)|<(script|img|link|iframe|object)\b", page, re.IGNORECASE)
     assert "default-src 'none'" in page
-    assert "&lt;script&gt;" in page
-    assert "{{ 7 * 7 }}" in page
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium (apt-get install chromium)")
-def test_a_script_in_a_completion_does_not_run_in_a_browser(tmp_path):
-    page = build_report(write_run(tmp_path / "run", trace=HOSTILE))
-    # Without the policy that forbids scripts: escaping alone must hold.
-    page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()))
-    assert "<title>ACRE: run</title>" in dump_dom(page, tmp_path)
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="needs the program chromium (apt-get install chromium)")
-def test_the_browser_would_have_run_that_script(tmp_path):
-    page = tmp_path / "unescaped.html"
-    page.write_text(f"<!DOCTYPE html><title>ACRE: run</title><pre>{HOSTILE}</pre>")
-    assert "<title>owned</title>" in dump_dom(page, tmp_path)
-
-
-def dump_dom(page, folder):
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def test_ten_thousand_steps_make_a_small_page_quickly(tmp_path):
@@ -163,3 +132,13 @@ def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
 def test_a_comparison_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one run folder"):
         build_comparison({}, {}, tmp_path / "out.html")
+
+
+def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path):
+    phases = {f"time/{name}": 0.1 for name in ("generate", "second_pass", "rewards", "log_probs", "update", "rest")}
+    page = build_report(write_run(tmp_path / "run", steps=20, **phases)).read_text()
+    (legend,) = re.findall(r"<b>Time of a step, seconds</b>.*?</div>", page, re.DOTALL)
+    assert re.findall(r"</i>(.*?) <b>", legend) == [
+        "generate", "second pass", "rewards", "log-probs", "update", "optimizer and rest",
+    ]  # fmt: skip
+    assert "The second pass is part of the step." not in page

@@ -118,7 +118,7 @@ def test_best_of_n_writes_what_is_chosen(script, models, candidates, tmp_path, n
         ([], "There is nothing to evaluate on. Give `--data`, `--best_of_n` or both."),
         (["--data", "nowhere.jsonl"], "There is no file nowhere.jsonl"),
         (["--best_of_n", "{candidates}", "--probes"], "`--probes` needs pairs. Give `--data`."),
-        (["--data", "{data}", "--baseline", "{model}"], "The same reward model is given twice"),
+        (["--data", "{data}", "--baseline", "{model}"], "The same model is given twice"),
         (["--data", "{data}", "--max_length", "3"], "All 24 pairs are too long"),
     ],
 )
@@ -129,11 +129,6 @@ def test_what_cannot_be_done_is_one_sentence(script, models, data, candidates, t
     error = capsys.readouterr().err
     assert f"Error: {message}" in error
     assert not (tmp_path / "out").exists()
-
-
-def test_models_of_the_same_name_are_told_apart_by_their_folders(script):
-    assert script._name(["runs/x/checkpoint-10", "runs/y/checkpoint-10"]) == ["x/checkpoint-10", "y/checkpoint-10"]
-    assert script._name(["runs/x", "runs/y"]) == ["x", "y"]
 
 
 @pytest.mark.slow

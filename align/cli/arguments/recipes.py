@@ -53,8 +53,8 @@ def recipes() -> None:
 
 
 @app.command()
-def report(run_dir: Annotated[Path, typer.Argument(help="The output folder of a run.")]) -> None:
-    """Write report.html for a run folder."""
+def report(folder: Annotated[Path, typer.Argument(help="The output folder of a run or of an evaluation.")]) -> None:
+    """Write report.html for a run or an evaluation."""
     from align.cli.report import run
 
-    execute(lambda: run(run_dir))
+    execute(lambda: run(folder))

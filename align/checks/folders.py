@@ -1,0 +1,58 @@
+"""Whether the folders that a run writes to exist, can be written and have room."""
+
+import errno
+import shutil
+import tempfile
+from pathlib import Path
+
+from align.checks.finding import Finding
+from align.checks.memory import GIB
+
+_LEAST_OUTPUT, _LEAST_CACHE = 10.0, 20.0  # GiB: a checkpoint of 1B parameters with AdamW's moments; a 7B model in bf16
+_TRIAL = 2**20  # bytes
+
+
+def check_folders(output_dir: Path) -> list[Finding]:
+    """Writes and deletes a megabyte where checkpoints and downloaded models go."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return [
+        check_folder(output_dir, "output folder", _LEAST_OUTPUT, "align doctor --output_dir /path/with/room"),
+        check_folder(Path(HF_HUB_CACHE), "model cache", _LEAST_CACHE, "export HF_HOME=/path/with/room"),
+    ]
+
+
+def check_folder(folder: Path, name: str, least_gib: float, instead: str) -> Finding:
+    """Tries to write into a folder, or into the nearest one above it if it does not exist yet.
+
+    Args:
+        folder: The folder.
+        name: What it is for.
+        least_gib: Free space below which there is a warning.
+        instead: The line that names another folder.
+    """
+    place = folder.expanduser().absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(bytes(_TRIAL))
+            file.flush()
+    except OSError as error:
+        return _refused(folder, place, name, error, instead)
+    free = shutil.disk_usage(place).free
+    text = f"The {name} {folder} can be written; {free / GIB:.1f} GiB are free."
+    numbers = {"path": str(folder), "free_bytes": free}
+    if free < least_gib * GIB:
+        text += f" Below {least_gib:.0f} GiB a run may stop while it saves. Free some, or use another disk:"
+        return Finding("warning", "disk", text, numbers, instead)
+    return Finding("ok", "disk", text, numbers)
+
+
+def _refused(folder: Path, place: Path, name: str, error: OSError, instead: str) -> Finding:
+    numbers = {"path": str(folder), "error": errno.errorcode.get(error.errno or 0, "")}
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        text = f"The disk of the {name} {folder} is full ({error.strerror}). See what fills it, or use another disk:"
+        return Finding("error", "disk", text, numbers, f"du -xh -d 2 {place} | sort -h | tail")
+    text = f"The {name} {folder} cannot be written: {place}: {error.strerror}. Use another:"
+    return Finding("error", "disk", text, numbers, instead)

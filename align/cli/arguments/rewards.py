@@ -1,0 +1,77 @@
+"""Arguments of the commands around rewards: rewards check, rewards new and rewards list."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from align.cli.application import app, execute
+
+rewards_app = typer.Typer(help="Find, start and check rewards.", no_args_is_help=True)
+app.add_typer(rewards_app, name="rewards")
+
+
+@rewards_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def check(
+    context: typer.Context,
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE_OR_REWARD",
+            help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, "
+            "file.py:function, or the folder or hub id of a reward model.",
+        ),
+    ],
+    data: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(help="Rows to try it on: a file, a folder or a hub id. Without it, rows are made up."),
+    ] = None,
+    reward_kwargs: Annotated[
+        str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")
+    ] = "",
+    completions_per_step: Annotated[
+        int, typer.Option("--completions_per_step", min=1, help="Of one process, for the time of a step.")
+    ] = 64,
+    time_limit: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--time_limit", help="Seconds for one call, after which a reward hangs; 30 if not given."),
+    ] = None,
+    max_seconds: Annotated[
+        float, typer.Option("--max_seconds", help="For all calls of a reward, about; slow ones are tried on less.")
+    ] = 20.0,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Call rewards as TRL does, on right, wrong and odd responses, and say what would stop or spoil training."""
+    from align.cli.rewards_check import run
+
+    execute(
+        lambda: run(
+            subject,
+            context.args,
+            data=data,
+            reward_kwargs=reward_kwargs,
+            completions_per_step=completions_per_step,
+            time_limit=time_limit,
+            max_seconds=max_seconds,
+            as_json=json,
+        )
+    )
+
+
+@rewards_app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Of the reward: a Python name, such as brevity.")],
+    folder: Annotated[Path, typer.Option(help="Where NAME.py and test_NAME.py are written.")] = Path(),
+) -> None:
+    """Write a reward to start from, with its own test beside it."""
+    from align.cli.rewards_new import run
+
+    execute(lambda: run(name, folder))
+
+
+@rewards_app.command(name="list")
+def list_rewards() -> None:
+    """List the rewards that a recipe can name: built-in ones, and those that installed packages ship."""
+    from align.cli.rewards_list import run
+
+    execute(run)

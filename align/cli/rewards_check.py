@@ -1,0 +1,145 @@
+"""`align rewards check`: what is wrong with rewards, before anything is trained with them."""
+
+import json
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from align.assets import find_recipe, shipped_recipes
+from align.checks.finding import Finding
+from align.checks.recipe import DATA_CHECKS
+from align.checks.reward_models import check_reward_model, find_reward_model
+from align.checks.reward_trials import Handling, trial_findings, try_rewards
+from align.checks.rewards import check_second_pass, check_specs, handling_of, resolve_rewards, trial_settings
+from align.cli.check import print_findings
+from align.configs.dataset import DEFAULT_TEMPLATE
+from align.configs.recipe import Recipe, load_recipe
+from align.configs.yaml_loader import parse_yaml
+from align.data.files import find_split, read_rows
+from align.data.multiple_choice import load_questions
+from align.data.prompt_rows import load_prompts, prompts_to_rows
+from align.data.prompts import PromptTemplate
+from align.data.rows import questions_to_rows
+from align.errors import RecipeError, UserError
+from rewards.contract import Limits, RewardSpec, Settings
+
+MAX_ROWS = 4096  # read of a data set; 256 of them are used
+
+
+def run(
+    subject: str,
+    words: Sequence[str],
+    *,
+    data: str | None,
+    reward_kwargs: str,
+    completions_per_step: int,
+    time_limit: float | None,
+    max_seconds: float,
+    as_json: bool,
+) -> int:
+    """Prints the findings; returns 1 if one of them is an error."""
+    limits = None if time_limit is None else Limits(time_limit)
+    try:
+        if is_recipe(subject):
+            findings = check_recipe_rewards(_recipe(subject, words, data), limits, max_seconds)
+        else:
+            if words:
+                raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
+            settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
+            findings = check_one(subject, _kwargs(reward_kwargs), data, settings, Handling(limits or Limits()))
+    except UserError as error:
+        if not as_json:
+            raise
+        findings = [Finding("error", "rewards", str(error))]
+    num_errors, num_warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
+    else:
+        print_findings(findings)
+        counts = f"{num_errors} error(s), {num_warnings} warning(s)."
+        Console().print(f"{counts} Training would stop, or learn the wrong thing." if num_errors else counts)
+    return int(num_errors > 0)
+
+
+def is_recipe(subject: str) -> bool:
+    """Tells a recipe from the name of a reward."""
+    return Path(subject).suffix in (".yaml", ".yml") or subject.removeprefix("recipes/") in shipped_recipes()
+
+
+def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: float) -> list[Finding]:
+    """Tries the rewards of a recipe on its data; a reward that hangs does so in another process.
+
+    Args:
+        recipe: The recipe.
+        limits: In place of those that its guard sets.
+        max_seconds: For all calls of a reward, about.
+
+    Raises:
+        UserError: If the data cannot be read.
+    """
+    rows = DATA_CHECKS[recipe.method].load(recipe).rows
+    handling = handling_of(recipe)
+    handling = handling if limits is None else handling._replace(limits=limits)
+    try:
+        findings = check_specs(recipe, trial_settings(recipe, rows)._replace(max_seconds=max_seconds), handling)
+        if not any(finding.numbers.get("kind") in ("not_found", "hangs", "dies") for finding in findings):
+            findings = check_second_pass(recipe, resolve_rewards(recipe)) + findings
+    except (ValueError, TypeError, OSError) as error:
+        return [Finding("error", "rewards", str(error))]
+    return findings
+
+
+def check_one(
+    spec: str, kwargs: dict[str, Any], data: str | None, settings: Settings, handling: Handling
+) -> list[Finding]:
+    """Tries one reward, on made-up rows if there is no data.
+
+    Raises:
+        UserError: If the data cannot be read, or the spec is a path to nothing.
+    """
+    rows = [] if data is None else read_reward_rows(data)
+    try:
+        model = find_reward_model(spec, Path.cwd())
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if model is not None:
+        return check_reward_model(spec, model, [row["prompt"] for row in rows])
+    if rows:
+        settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
+    (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
+    return trial_findings(spec, tried, settings.completions_per_step)
+
+
+def read_reward_rows(path: str) -> list[dict[str, Any]]:
+    """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them.
+
+    Raises:
+        DataError: If the data cannot be read, or a row cannot be used.
+    """
+    file, split = find_split(path, None)
+    first = next(islice(read_rows(file, split), 1), None)
+    content = getattr(first, "content", None) or {}
+    if {"question", "options"} <= set(content):
+        questions, _ = load_questions(path, max_rows=MAX_ROWS)
+        return questions_to_rows(questions, PromptTemplate(DEFAULT_TEMPLATE, None, True))[0]
+    prompts, _ = load_prompts(path, max_rows=MAX_ROWS)
+    return prompts_to_rows(prompts)
+
+
+def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
+    overrides = [*words, *(["--dataset.path", str(Path(data).resolve())] if data else [])]
+    recipe = load_recipe(find_recipe(subject), overrides)
+    recipe = recipe.then if recipe.then is not None and not recipe.reward_specs else recipe
+    if not recipe.reward_specs:
+        raise RecipeError(f"{subject} names no rewards: `method: {recipe.method}` learns from its data alone.")
+    return recipe
+
+
+def _kwargs(text: str) -> dict[str, Any]:
+    content = parse_yaml(text) if text.strip() else {}
+    if not isinstance(content, dict):
+        raise UserError(f"`--reward_kwargs` must hold settings such as '{{max_length: 200}}', got {text!r}.")
+    return content

@@ -1,0 +1,101 @@
+"""`align rewards new`: a reward to start from, with its own test."""
+
+import keyword
+from pathlib import Path
+from string import Template
+
+from rich.console import Console
+
+from align.errors import UserError
+from rewards.catalog import REWARDS
+
+REWARD = Template('''\
+"""The reward `$name`; name it in a recipe as `./$name.py:$name`."""
+
+from rewards import completion_text, parse_response
+
+
+def $name(completions, answer, weight=1.0, **kwargs):
+    """Rewards a response with exactly one answer, in answer tags or after `Answer:`, that is the right one.
+
+    Args:
+        completions: One response per row: a text, or a list of messages. `completion_text` reads both. Policies write
+            empty, cut-off and very long ones, too.
+        answer: A column of the data. Name each column you read; TRL passes a list with one value per response.
+        weight: A setting, from `reward_kwargs` of the recipe.
+        **kwargs: The other columns, and `prompts`, `completion_ids`, `trainer_state`, `log_extra` and `log_metric`.
+            TRL passes them all, so this must stay.
+
+    Returns:
+        One number per response, or None where the reward has nothing to say.
+    """
+    scores = []
+    for completion, right in zip(completions, answer, strict=True):
+        if right is None:
+            scores.append(None)  # TRL leaves this row out; 0.0 would say that the response is bad
+            continue
+        given = parse_response(completion_text(completion)).answer  # None without exactly one answer
+        scores.append(weight * float(given == str(right)))
+    return scores
+''')
+
+TEST = Template('''\
+"""Tests of the reward `$name`: run `pytest test_$name.py`, and `align rewards check $name.py:$name`."""
+
+import pytest
+from $name import $name
+
+from rewards import check_reward
+
+ROWS = [{"prompt": "What is 17 + 25?", "answer": "42"}]
+
+
+@pytest.mark.parametrize(
+    ("response", "score"),
+    [
+        ("<think>17 + 25 = 42</think><answer>42</answer>", 1.0),
+        ("17 + 25 = 42\\nAnswer: 42", 1.0),
+        ("<think>17 + 25 = 43</think><answer>43</answer>", 0.0),
+        ("<answer>42</answer><answer>43</answer>", 0.0),
+        ("<answer>42 or 43</answer>", 0.0),
+        ("<answer>42", 0.0),
+        ("", 0.0),
+    ],
+)
+def test_scores(response, score):
+    assert $name([response], ["42"]) == [score]
+    assert $name([[{"role": "assistant", "content": response}]], ["42"]) == [score]
+
+
+def test_a_row_without_an_answer_is_left_out():
+    assert $name(["Answer: 42"], [None]) == [None]
+
+
+def test_trl_can_call_it():
+    assert check_reward($name, ROWS, ["42"]) == []
+''')
+
+
+def run(name: str, folder: Path) -> int:
+    """Writes both files and prints what to do next.
+
+    Raises:
+        UserError: If the name is none for a function, is taken, or a file is there already.
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UserError(f"A reward's name must be a Python name such as `brevity`, got {name!r}.")
+    if name in REWARDS or name == "rewards":
+        raise UserError(f"`{name}` is the name of a built-in reward. Choose another: TRL logs rewards by name.")
+    contents = {folder / f"{name}.py": REWARD, folder / f"test_{name}.py": TEST}
+    for path in contents:
+        if path.exists():
+            raise UserError(f"{path} is there already and is not overwritten. Choose another name, or move it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for path, template in contents.items():
+        path.write_text(template.substitute(name=name), encoding="utf-8")
+    reward, test = contents
+    console = Console()
+    console.print(f"Wrote {reward} and {test}. Then:", highlight=False)
+    for line in (f"pytest {test}", f"align rewards check {reward}:{name}"):
+        console.print(f"  {line}", style="bold cyan", highlight=False, soft_wrap=True)
+    return 0

@@ -1,0 +1,165 @@
+"""Checkpoints of policies: whole models and adapters, told apart from reward models, and named by their content."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.data.pairwise import ADAPTER_MARK
+from align.errors import UserError
+from align.evaluation.answer_cache import digest
+
+# What decides an answer: weights, configuration, tokenizer and chat template.
+_DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+_NOT_DECIDING = ("trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin")
+
+
+class Checkpoint(NamedTuple):
+    """What a folder or hub id holds."""
+
+    path: str
+    base: str | None  # of an adapter
+    fingerprint: str
+
+    @property
+    def kind(self) -> str:
+        """`model` or `adapter`."""
+        return "model" if self.base is None else "adapter"
+
+
+def find_checkpoint(path: str) -> Checkpoint:
+    """Looks into a folder or a hub id, without loading its weights.
+
+    Raises:
+        UserError: If there is no model, or a reward model.
+    """
+    if not Path(path).is_dir():
+        return _find_on_hub(path)
+    folder = Path(path)
+    if (folder / "adapter_config.json").is_file():
+        config = _read(folder / "adapter_config.json")
+        task, base = config.get("task_type"), str(config.get("base_model_name_or_path"))
+        if task not in (None, "CAUSAL_LM") or (folder / ADAPTER_MARK).exists():
+            raise _is_reward_model(path, f"`adapter_config.json` has `task_type` {task}")
+        return Checkpoint(path, base, digest([_list_files(folder), fingerprint(base)]))
+    if not (folder / "config.json").is_file():
+        inside = sorted(each.parent.name for each in folder.glob("*/*config.json"))
+        hint = f" It holds {', '.join(inside)}: name one of them." if inside else " Give a folder that was saved."
+        raise UserError(f"{path} holds no model: there is neither `config.json` nor `adapter_config.json`.{hint}")
+    _check_policy(path, _read(folder / "config.json"))
+    return Checkpoint(path, None, fingerprint(path))
+
+
+def fingerprint(path: str) -> str:
+    """Returns a digest of the files in a folder that decide an answer; of a hub id, of its name."""
+    return digest(_list_files(Path(path)) if Path(path).is_dir() else path)
+
+
+def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None) -> tuple[Any, Any]:
+    """Loads the model, an adapter on its base included, and the tokenizer; safetensors only.
+
+    Args:
+        checkpoint: What to load.
+        dtype: Type of the loaded weights; `auto` keeps that of the file.
+        device: Where to; the accelerator if there is one.
+
+    Raises:
+        UserError: If it cannot be loaded.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with _loading(checkpoint.path):
+        tokenizer = load_tokenizer(checkpoint)
+        source = checkpoint.base or checkpoint.path
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, trust_remote_code=False
+        )
+        if checkpoint.base is not None:
+            from peft import PeftModel
+
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+                model.resize_token_embeddings(len(tokenizer))
+            model = PeftModel.from_pretrained(model, checkpoint.path)
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+        return model.to(device or accelerator).eval(), tokenizer
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Loads the tokenizer, an adapter's own if it has one; a missing padding token becomes the end token."""
+    from transformers import AutoTokenizer
+
+    own = not Path(checkpoint.path).is_dir() or (Path(checkpoint.path) / "tokenizer_config.json").is_file()
+    source = checkpoint.path if own or checkpoint.base is None else checkpoint.base
+    tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masked, so which one it is changes nothing
+    return tokenizer
+
+
+@contextmanager
+def _loading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"The model {path} cannot be loaded: {reason}") from error
+
+
+def _find_on_hub(path: str) -> Checkpoint:
+    from transformers import AutoConfig
+    from transformers.utils import find_adapter_config_file
+
+    if Path(path).exists() or path.startswith((".", "/")) or path.count("/") > 1:
+        raise UserError(f"There is no folder {path}. `--model` takes a folder that was saved, or a hub id.")
+    with _loading(path):
+        if find_adapter_config_file(path) is not None:
+            from peft import PeftConfig
+
+            adapter = PeftConfig.from_pretrained(path)
+            return Checkpoint(path, str(adapter.base_model_name_or_path), digest([path, "adapter"]))
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        _check_policy(path, config.to_dict())
+        return Checkpoint(path, None, digest([path, getattr(config, "_commit_hash", None)]))
+
+
+def _check_policy(path: str, config: dict[str, Any]) -> None:
+    names = config.get("architectures") or []
+    if config.get("truealign_pairwise"):
+        raise _is_reward_model(path, "`config.json` has `truealign_pairwise: true`")
+    if any(name.endswith("ForSequenceClassification") for name in names):
+        raise _is_reward_model(path, f"`config.json` names {', '.join(names)}")
+
+
+def _is_reward_model(path: str, reason: str) -> UserError:
+    return UserError(
+        f"{path} is a reward model ({reason}), which answers no questions. Evaluate it with `--reward_model {path}`, "
+        "or name a policy with `--model`."
+    )
+
+
+def _list_files(folder: Path) -> list[tuple[str, str]]:
+    """Lists the files that decide an answer with a digest of the content of each."""
+    files = [
+        each
+        for each in sorted(folder.iterdir())
+        if each.is_file() and each.suffix in _DECIDING and each.name not in _NOT_DECIDING
+    ]
+    return [(each.name, _file_digest(each)) for each in files]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
+    return dict(content)

@@ -1,0 +1,87 @@
+"""Every metric of a policy in one line."""
+
+from typing import NamedTuple
+
+
+class Meaning(NamedTuple):
+    """What a metric says."""
+
+    label: str
+    meaning: str
+    better: str | None  # "higher", "lower", or None where neither is
+
+
+_HIGH, _LOW = "higher", "lower"
+# A name that ends in "/" stands for every metric that begins so.
+GLOSSARY = {
+    "accuracy": Meaning("Accuracy", "answers that are the right option; no valid answer is wrong", _HIGH),
+    "accuracy/": Meaning("Accuracy in a group", "of the questions of one group", _HIGH),
+    "answered": Meaning("Answered", "responses with exactly one valid answer", _HIGH),
+    "worst_group": Meaning("Worst group", "accuracy of the group with the lowest one", _HIGH),
+    "group_gap": Meaning("Group gap", "accuracy of the best group minus that of the worst", _LOW),
+    "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", _HIGH),
+    "macro_std": Meaning("MacroStd", "standard deviation of the groups' accuracies", _LOW),
+    "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", _LOW),
+    "option_shuffle_consistency_one": Meaning(
+        "Option-shuffle consistency, one shuffle", "answers that stay, from the same trace, after one shuffle", _HIGH
+    ),
+    "option_shuffle_consistency": Meaning(
+        "Option-shuffle consistency", "answers that stay, from the same trace, over all M shuffles on average", _HIGH
+    ),
+    "option_shuffle_consistency_all": Meaning(
+        "Option-shuffle consistency, all", "answers that stay in every one of the M shuffles", _HIGH
+    ),
+    "trace_answer_consistency": Meaning(
+        "Trace-answer consistency", "answers that are the option the trace states, of traces that state one", _HIGH
+    ),
+    "cr_wa": Meaning("CR-WA", "the trace states the right option and the answer is another, of the same", _LOW),
+    "wr_ca": Meaning("WR-CA", "the trace states a wrong option and the answer is right, of the same", _LOW),
+    "trace_stated": Meaning("Traces that state an option", "the part the three metrics above speak of", None),
+    "trace_answer_consistency/": Meaning("Trace-answer consistency, judge", "as above, read by the judge", _HIGH),
+    "cr_wa/": Meaning("CR-WA, judge", "as above, read by the judge", _LOW),
+    "wr_ca/": Meaning("WR-CA, judge", "as above, read by the judge", _LOW),
+    "trace_stated/": Meaning("Traces that state an option, judge", "as above, read by the judge", None),
+    "letter_bias": Meaning(
+        "Letter bias", "answers that would have to move for the letters answered to match those of the gold", _LOW
+    ),
+    "letter_share/": Meaning("Share of a letter", "of the valid answers", None),
+    "rotation_robust_accuracy": Meaning(
+        "Rotation-robust accuracy", "right as written and after every rotation of the options, same trace", _HIGH
+    ),
+    "rotation_consistency": Meaning("Rotation consistency", "answers that stay in every rotation", _HIGH),
+    "same_answer/": Meaning(
+        "Same answer from a changed trace",
+        "second answers that are the first one, from the own trace, none, another item's, one with options and "
+        "letters masked, or one with 25, 50 or 100 % of its words replaced; options shuffled once",
+        None,
+    ),
+    "accuracy_from/": Meaning("Accuracy from a changed trace", "second answers from that trace that are right", None),
+    "trace_reliance": Meaning(
+        "Trace reliance", "accuracy from the own trace minus from none; 0 if the trace is decoration", None
+    ),
+    "letter_in_trace": Meaning("Letter in trace", "traces that name an option's letter", _LOW),
+    "answer_in_trace": Meaning("Answer in trace", "traces that hold the text of the answer given", None),
+    "letter_or_answer_in_trace": Meaning("Letter or answer in trace", "traces with one of the two", None),
+    "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
+    "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
+                        "/oracle: the chance that one of n is right", _HIGH),
+    "accepted": Meaning("Accepted", "samples that the verifier accepts", None),
+    "true_positive_rate": Meaning("True-positive rate", "right samples that the verifier accepts", _HIGH),
+    "false_positive_rate": Meaning("False-positive rate", "wrong samples that the verifier accepts", _LOW),
+    "prior": Meaning("Prior", "samples that are right, before any verifier", _HIGH),
+    "ceiling": Meaning("Ceiling", "right answers when sampling goes on until one is accepted", _HIGH),
+    "optimal_attempts": Meaning("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),
+}  # fmt: skip
+
+
+def explain(metric: str) -> Meaning | None:
+    """Finds the meaning of a metric, by its name or by how it begins.
+
+    Example:
+        >>> explain("accuracy/physics").label
+        'Accuracy in a group'
+    """
+    if metric in GLOSSARY:
+        return GLOSSARY[metric]
+    begins = [name for name in GLOSSARY if name[-1] in "/_" and metric.startswith(name)]
+    return GLOSSARY[max(begins, key=len)] if begins else None

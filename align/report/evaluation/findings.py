@@ -1,0 +1,69 @@
+"""What a reader of an evaluation should know before believing it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from align.report.evaluation.measured import Cells
+from align.report.finding import Finding, percent
+
+_HALF = 0.5
+_FEW = 100  # items; a share of one half is then known to within 10 points
+_WIDE = 0.05  # half an interval around a difference
+_LETTER_GAP = 0.15  # total variation between the letters answered and those of the gold
+
+
+def find_evaluation_problems(record: Mapping[str, Any], values: Cells, differences: Cells) -> list[Finding]:
+    """Lists what weakens an evaluation of policies: its own warnings first, then what its numbers say."""
+    written = [_written(warning) for warning in record.get("warnings") or []]
+    questions = int(record["about"]["data"].get("questions") or 0)
+    found = [*_few(questions), *_wide(differences, questions)]
+    for name, cells in values.items():
+        numbers = {metric: cell.value for metric, cell in cells.items() if cell is not None}
+        found += _of_model(name, numbers)
+    return [*written, *found]
+
+
+def _written(warning: Mapping[str, Any]) -> Finding:
+    text = str(warning["text"]).rstrip(".")
+    title, _, rest = text.partition(". ")
+    return Finding(f"{warning['model']}: {title}" if warning.get("model") else title, f"{rest}." if rest else "")
+
+
+def _few(questions: int) -> Iterator[Finding]:
+    if 0 < questions < _FEW:
+        yield Finding(
+            f"Only {questions} questions were asked",
+            "Intervals are wide, and a difference below 10 to 20 points cannot be told. Ask at least a few hundred.",
+        )
+
+
+def _wide(differences: Cells, questions: int) -> Iterator[Finding]:
+    for pair, cells in differences.items():
+        cell = cells.get("accuracy")
+        if cell is None or cell.low > 0 or cell.high < 0:
+            continue
+        half = (cell.high - cell.low) / 2
+        if half > _WIDE:
+            needed = round(questions * (half / _WIDE) ** 2, -2)
+            ends = f"{100 * cell.low:+.0f} to {100 * cell.high:+.0f} points"
+            yield Finding(
+                f"{pair}: the interval is too wide to say anything ({ends})",
+                f"It holds no difference as well as large ones. About {needed:,.0f} questions would narrow it to "
+                f"{100 * _WIDE:.0f} points on each side.",
+            )
+
+
+def _of_model(name: str, numbers: Mapping[str, float]) -> Iterator[Finding]:
+    leak = numbers.get("letter_or_answer_in_trace", 0.0)
+    if leak > _HALF:
+        yield Finding(
+            f"{name}: {percent(leak)} of traces give the answer away",
+            "They name its letter or quote it. A second answer from such a trace reads it off, so consistency says "
+            "little about reasoning; read the answers from masked and corrupted traces.",
+        )
+    gap = numbers.get("letter_bias", 0.0)
+    if gap > _LETTER_GAP:
+        yield Finding(
+            f"{name}: {percent(gap)} of answers would have to move for their letters to match the gold's",
+            "The policy prefers a place among the options. Read the accuracy in every rotation, not the plain one.",
+        )

@@ -1,0 +1,100 @@
+"""Estimates by metric and model, arranged as tables and charts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from align.evaluation.metrics import Estimate
+from align.report.charts import Chart
+from align.report.evaluation.folder import to_estimate
+from align.report.interval_chart import Interval, draw_intervals
+from align.report.tables import Row, Table
+
+Cells = Mapping[str, Mapping[str, Estimate | None]]  # by column, then metric
+_MOST_LABELS = 24  # of a chart
+
+
+@dataclass(frozen=True)
+class Words:
+    """Labels and meanings of metrics; an entry that ends in `/` or `_` is of all metrics that begin so."""
+
+    glossary: Mapping[str, Mapping[str, Any]]
+
+    def label(self, metric: str) -> str:
+        """Names a metric for a reader."""
+        entry, rest = self._entry(metric)
+        label = str(entry.get("label") or metric)
+        return f"{label}: {rest}" if rest else label
+
+    def family(self, prefix: str) -> str:
+        """Names all metrics that begin with a prefix and a slash."""
+        return str((self.glossary.get(f"{prefix}/") or {}).get("label") or self.label(prefix))
+
+    def row(self, metric: str, cells: list[Estimate | None]) -> Row:
+        """Makes the row of a table."""
+        entry, _ = self._entry(metric)
+        better = "" if metric.endswith("/proxy") else str(entry.get("better") or "")  # a judge's word is no quality
+        return Row(self.label(metric), str(entry.get("meaning") or ""), cells, better)
+
+    def _entry(self, metric: str) -> tuple[Mapping[str, Any], str]:
+        """Finds the entry of a metric, or the longest that it begins with, and what comes after that."""
+        if metric in self.glossary:
+            return self.glossary[metric], ""
+        prefixes = [key for key in self.glossary if key.endswith(("/", "_")) and metric.startswith(key)]
+        prefix = max(prefixes, key=len, default="")
+        return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else ({}, "")
+
+
+def arrange(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> Table:
+    """Arranges metrics as rows, with a column per model and then one per difference.
+
+    The meaning of a family of metrics is written in its first row only.
+    """
+    rows, seen = [], set()
+    for metric in metrics:
+        row = words.row(metric, [column.get(metric) for column in (*values.values(), *differences.values())])
+        rows.append(row if row.meaning not in seen else row._replace(meaning=""))
+        seen.add(row.meaning)
+    return Table([*values, *differences], rows, signed_from=len(values))
+
+
+def draw_metrics(
+    title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str]
+) -> Chart | None:
+    """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none.
+
+    Args:
+        title: Of the chart.
+        note: How to read it.
+        metrics: What to draw, from top to bottom.
+        columns: The estimates.
+        labels: Words for each metric.
+    """
+    points = [
+        Interval(labels[metric], name, cell.value, cell.low, cell.high)
+        for metric in list(metrics)[:_MOST_LABELS]
+        for name, cells in columns.items()
+        if (cell := cells.get(metric)) is not None
+    ]
+    if not points:
+        return None
+    is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
+    return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share)
+
+
+def families(metrics: Sequence[str]) -> dict[str, list[str]]:
+    """Groups metrics by what is before a slash; metrics without one come first, under an empty name.
+
+    Example:
+        >>> families(["accuracy", "accuracy/a", "accuracy/b", "gap"])
+        {'': ['accuracy', 'gap'], 'accuracy': ['accuracy/a', 'accuracy/b']}
+    """
+    groups: dict[str, list[str]] = {"": []}
+    for metric in metrics:
+        groups.setdefault(metric.partition("/")[0] if "/" in metric else "", []).append(metric)
+    return {name: members for name, members in groups.items() if members}
+
+
+def as_estimates(cells: Mapping[str, Any]) -> dict[str, Estimate | None]:
+    """Reads the estimates of one model."""
+    return {metric: to_estimate(cell) for metric, cell in cells.items()}

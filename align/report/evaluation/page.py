@@ -1,0 +1,26 @@
+"""One HTML file about an evaluation."""
+
+from pathlib import Path
+
+from align.report.evaluation.folder import read_evaluation_folder
+from align.report.evaluation.policy import policy_view
+from align.report.evaluation.reward_model import reward_model_view
+from align.report.page import write_page
+
+
+def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
+    """Writes the report of an evaluation.
+
+    Args:
+        folder: What `align eval` or `scripts/evaluate.py` wrote.
+        out: The HTML file; `report.html` in the folder if not given.
+
+    Returns:
+        The file written.
+
+    Raises:
+        RunFolderError: If `evaluation.json` is missing, or a file is broken.
+    """
+    evaluation = read_evaluation_folder(folder)
+    view = policy_view(evaluation) if evaluation.is_of_policies else reward_model_view(evaluation)
+    return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)

@@ -1,0 +1,141 @@
+"""The page of evaluated policies."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from align.evaluation.metrics import Estimate
+from align.report.charts import Chart
+from align.report.evaluation.about import policy_details, policy_facts, policy_models
+from align.report.evaluation.curves import audit_section, best_of_n_section
+from align.report.evaluation.findings import find_evaluation_problems
+from align.report.evaluation.folder import EvaluationFolder, to_estimate
+from align.report.evaluation.items import list_changes, pick_items
+from align.report.evaluation.measured import Cells, Words, arrange, as_estimates, draw_metrics, families
+from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.view import EvaluationView, Section
+
+# The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
+_HEADLINE = (
+    "accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy", "option_shuffle_consistency",
+    "trace_answer_consistency", "cr_wa", "trace_reliance", "letter_or_answer_in_trace", "letter_bias", "answered",
+)  # fmt: skip
+_VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance")
+_SUITES = {
+    "accuracy": "Accuracy",
+    "consistency": "Consistency of the answers",
+    "rotation": "Every option in every place",
+    "reliance": "Reliance on the trace, and leaks",
+    "best_of_n": "Best of n",
+}
+
+
+def policy_view(folder: EvaluationFolder) -> EvaluationView:
+    """Arranges the record of evaluated policies."""
+    record, about = folder.record, folder.record["about"]
+    words = Words(record.get("glossary") or {})
+    names = [str(model["name"]) for model in about["models"]]
+    values: dict[str, dict[str, Estimate | None]] = {name: {} for name in names}
+    for suite in record["suites"].values():
+        for name, cells in suite.items():
+            values[name] |= as_estimates(cells)
+    differences = _differences(record)
+    items = folder.path / "items.parquet"
+    return EvaluationView(
+        title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
+        verdict=list(_verdict(names, values, differences, record, words)),
+        findings=find_evaluation_problems(record, values, differences),
+        headline=_headline(record, values, differences, words),
+        charts=_headline_charts(record, values, differences, words),
+        facts=policy_facts(about),
+        models=policy_models(about["models"]),
+        details=policy_details(about),
+        sections=[
+            *_suites(record, values, differences, words),
+            *best_of_n_section(record),
+            *audit_section(record),
+        ],
+        listings=list_changes(record),
+        items=(picked := pick_items(items, names, record)),
+        items_note=f"{len(picked)} items: those won and lost against a baseline, then those whose answers change when "
+        "the options are reordered, then wrong and right ones."
+        if picked
+        else "",
+    )
+
+
+def _differences(record: Mapping[str, Any]) -> dict[str, dict[str, Estimate | None]]:
+    columns: dict[str, dict[str, Estimate | None]] = {}
+    for row in record.get("comparisons") or []:
+        column = columns.setdefault(f"{row['model']} - {row['baseline']}", {})
+        column[row["metric"]] = to_estimate(row["difference"])
+    return columns
+
+
+def _present(record: Mapping[str, Any], values: Cells) -> list[str]:
+    """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
+    measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
+    firsts = [
+        next((metric for cells in suite.values() for metric in cells), "")
+        for name, suite in record["suites"].items()
+        if name not in _SUITES
+    ]
+    return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
+
+
+def _headline(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> Any:
+    metrics = _present(record, values)
+    return arrange(metrics, values, differences, words) if metrics else None
+
+
+def _headline_charts(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> list[Chart]:
+    metrics = _present(record, values)
+    labels = {metric: words.label(metric) for metric in metrics}
+    charts = [
+        draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", metrics, values, labels),
+        draw_metrics(
+            "Differences on the same items", "A bar that does not touch 0 is a difference that can be told.", metrics,
+            differences, labels,
+        ),
+    ]  # fmt: skip
+    return [chart for chart in charts if chart]
+
+
+def _verdict(
+    names: Sequence[str], values: Cells, differences: Cells, record: Mapping[str, Any], words: Words
+) -> Iterator[str]:
+    """Says whether the first model is better than each baseline, and whether for the right reason."""
+    first = values[names[0]]
+    if not names[1:] and (alone := first.get("accuracy")) is not None:
+        yield f"{names[0]} is right on {in_percent(alone)} of items; there is no baseline to compare with."
+    for baseline in names[1:]:
+        column = differences.get(f"{names[0]} - {baseline}", {})
+        for metric in _VERDICTS:
+            ours, theirs, difference = first.get(metric), values[baseline].get(metric), column.get(metric)
+            if difference is not None and ours is not None and theirs is not None:
+                shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
+                changes = _changes(record, names[0], baseline) if metric == "accuracy" else ""
+                yield f"{words.label(metric)}: {shares}; {in_points(difference)}{changes}."
+
+
+def _changes(record: Mapping[str, Any], model: str, baseline: str) -> str:
+    pairs = (row for row in record.get("paired") or [] if (row["model"], row["baseline"]) == (model, baseline))
+    row = next(pairs, None)
+    if row is None:
+        return ""
+    p = row.get("mcnemar_p")
+    test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
+    return f", {len(row['wins']):,} items won and {len(row['losses']):,} lost{test}"
+
+
+def _suites(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
+    for name, suite in record["suites"].items():
+        metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
+        own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}
+        charts = []
+        for family, members in families(metrics).items():
+            labels = {metric: metric.partition("/")[2] if family else words.label(metric) for metric in members}
+            title = words.family(family) if family else _SUITES.get(name, name)
+            if name != "best_of_n" and (family == "" or len(members) > 1):
+                charts.append(draw_metrics(title, "", members, own, labels))
+        table = arrange(metrics, own, differences, words)
+        yield Section(_SUITES.get(name, name), "", [chart for chart in charts if chart], table)

@@ -1,0 +1,168 @@
+"""The page of evaluated reward models."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from align.evaluation.metrics import Estimate
+from align.report.charts import Chart
+from align.report.curve_chart import Curve, draw_curves
+from align.report.evaluation.folder import EvaluationFolder, read_lines
+from align.report.evaluation.measured import Cells, Words, arrange, as_estimates, draw_metrics, families
+from align.report.evaluation.shares import in_points
+from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
+from align.report.facts import flat
+from align.report.finding import Finding
+
+_FEW = 100
+_MOST_NAMES = 500
+_STRONG = 0.5  # rank correlation of a margin with what is not quality
+_GLOSSARY: dict[str, dict[str, str]] = {
+    "accuracy": {"label": "Accuracy", "meaning": "pairs whose chosen response scores higher", "better": "higher"},
+    "accuracy/": {"label": "Accuracy by category", "meaning": "of the pairs of one category", "better": "higher"},
+    "reward_bench": {"label": "RewardBench", "meaning": "mean of its four sections", "better": "higher"},
+    "accuracy_drop/": {
+        "label": "Accuracy lost to a change that leaves the meaning",
+        "meaning": "before minus after, of the pairs that it changes",
+        "better": "lower",
+    },
+    "response_only_accuracy": {
+        "label": "Accuracy without the prompt",
+        "meaning": "far above one half, the responses alone give the order away",
+    },
+    "length_correlation": {
+        "label": "Margin and length",
+        "meaning": "rank correlation with the difference in characters",
+    },
+    "format_correlation": {
+        "label": "Margin and format",
+        "meaning": "rank correlation with the difference in Markdown",
+    },
+    "insertion/": {
+        "label": "Score gained by a phrase in front",
+        "meaning": "above a neutral phrase, in mean margins; should be near 0",
+    },
+    "best_of_": {"label": "Best of n", "meaning": "true quality of what is chosen from n", "better": "higher"},
+}
+
+
+def reward_model_view(folder: EvaluationFolder) -> EvaluationView:
+    """Arranges the record of evaluated reward models."""
+    record, words = folder.record, Words(_GLOSSARY)
+    values = {name: as_estimates(entry["summary"]) for name, entry in record.items()}
+    differences = {
+        f"{name} - {other}": as_estimates(cells)
+        for name, entry in record.items()
+        for other, cells in entry.get("difference_to", {}).items()
+    }
+    names, metrics = list(record), list(dict.fromkeys(metric for cells in values.values() for metric in cells))
+    groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
+    headline = arrange(groups.pop("", metrics[:1]), values, differences, words)
+    labels = {row_metric: words.label(row_metric) for row_metric in metrics}
+    main = [metric for metric in ("accuracy", "reward_bench", "response_only_accuracy") if metric in metrics]
+    charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels)]
+    return EvaluationView(
+        title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
+        verdict=list(_verdict(names, values, differences)),
+        findings=list(_find_problems(record, values, differences)),
+        headline=headline,
+        charts=[chart for chart in charts if chart],
+        facts=_facts(record[names[0]].get("scored") or {}),
+        models=_models(record),
+        details={},
+        sections=[
+            *(_section(family, members, values, differences, words) for family, members in groups.items()),
+            *_best_of_n(metrics, values, differences, words),
+        ],
+        listings=_changes(folder, names),
+    )
+
+
+def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
+    for baseline in names[1:]:
+        difference = differences.get(f"{names[0]} - {baseline}", {}).get("accuracy")
+        ours, theirs = values[names[0]].get("accuracy"), values[baseline].get("accuracy")
+        if difference is None or ours is None or theirs is None:
+            continue
+        shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
+        yield f"Accuracy: {shares}; {in_points(difference)}."
+
+
+def _find_problems(record: Mapping[str, Any], values: Cells, differences: Cells) -> Iterator[Finding]:
+    for name, cells in values.items():
+        accuracy = cells.get("accuracy")
+        if accuracy is not None and accuracy.n < _FEW:
+            yield Finding(
+                f"{name}: only {accuracy.n} pairs", "Intervals are wide. Evaluate on a few hundred at least."
+            )
+        if lost := (record[name].get("scored") or {}).get("pairs_too_long"):
+            yield Finding(f"{name}: {lost:,} pairs are too long and were left out", "Raise `--max_length`.")
+        for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
+            cell = cells.get(metric)
+            if cell is not None and abs(cell.value) > _STRONG:
+                yield Finding(
+                    f"{name}: its margins go with {word} (rank correlation {cell.value:.2f})",
+                    f"Part of what it rewards may be {word}. Look at the transformations and insertions below.",
+                )
+        alone = cells.get("response_only_accuracy")
+        if alone is not None and accuracy is not None and alone.low > 0.5 and alone.value > accuracy.value - 0.05:
+            yield Finding(
+                f"{name}: without the prompt it is right as often ({alone.value:.2f} against {accuracy.value:.2f})",
+                "These pairs can be told apart without reading the question, so they do not test whether it is read.",
+            )
+
+
+def _facts(scored: Mapping[str, Any]) -> dict[str, str]:
+    labels = {"data": "Pairs", "best_of_n": "Candidates", "seed": "Seed"}
+    return {label: flat(scored[key]) for key, label in labels.items() if scored.get(key) is not None}
+
+
+def _models(record: Mapping[str, Any]) -> Grid:
+    rows = []
+    for name, entry in record.items():
+        scored = entry.get("scored") or {}
+        template = {True: "chat template", False: "as they are", None: ""}[scored.get("texts_in_template")]
+        rows.append((name, str(scored.get("path", "")), str(scored.get("model_type", "")), template))
+    return Grid(("Model", "Path", "Type", "Texts"), rows)
+
+
+def _section(family: str, members: Sequence[str], values: Cells, differences: Cells, words: Words) -> Section:
+    labels = {metric: metric.partition("/")[2] for metric in members}
+    chart = draw_metrics(words.family(family), "With 95 % intervals.", members, values, labels)
+    title = words.family(family)
+    return Section(title, "", [chart] if chart else [], arrange(members, values, differences, words))
+
+
+def _best_of_n(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> list[Section]:
+    chosen = [metric for metric in metrics if metric.startswith("best_of_")]
+    if not chosen:
+        return []
+    curves = []
+    for colour, (name, cells) in enumerate(values.items()):
+        points = {metric.removeprefix("best_of_"): cells.get(metric) for metric in chosen}
+        known: list[tuple[int, Estimate]] = [(int(n), cell) for n, cell in points.items() if n.isdigit() and cell]
+        if known:
+            counts, cells_of = zip(*known, strict=True)
+            low, high = [cell.low for cell in cells_of], [cell.high for cell in cells_of]
+            curves.append(Curve(name, counts, [cell.value for cell in cells_of], low, high, colour))
+    charts: list[Chart] = []
+    if curves:
+        note = "A curve that bends down: the model is exploited by the responses it likes most."
+        charts.append(draw_curves("True quality of the best of n", note, curves, "responses chosen from"))
+    return [Section("Best of n", "", charts, arrange(chosen, values, differences, words))]
+
+
+def _changes(folder: EvaluationFolder, names: Sequence[str]) -> list[Listing]:
+    """Lists the pairs that only one of two models puts in the right order."""
+    rows = read_lines(folder.path / "pairs.jsonl")
+    listings = []
+    for baseline in names[1:]:
+        right = [{name: (row["margin"].get(name) or 0) > 0 for name in (names[0], baseline)} for row in rows]
+        for ours, words in ((True, f"right where {baseline} is wrong"), (False, f"wrong where {baseline} is right")):
+            found = [
+                str(row["id"])
+                for row, is_right in zip(rows, right, strict=True)
+                if is_right[names[0]] is ours and is_right[baseline] is not ours
+            ]
+            title = f"{names[0]} is {words}: {len(found):,} pairs"
+            listings.append(Listing(title, found[:_MOST_NAMES], max(0, len(found) - _MOST_NAMES)))
+    return listings if rows else []

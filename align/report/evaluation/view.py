@@ -1,0 +1,106 @@
+"""What the page of an evaluation shows, whatever was evaluated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from align.report.charts import Chart
+from align.report.finding import Finding
+from align.report.tables import Table
+
+
+class Grid(NamedTuple):
+    """A table of words."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+class Section(NamedTuple):
+    """A heading, how to read what is under it, and charts and tables; what there is none of is left out."""
+
+    title: str
+    note: str = ""
+    charts: Sequence[Chart] = ()
+    table: Table | None = None
+    grids: Sequence[Grid] = ()
+
+
+class Option(NamedTuple):
+    """An option of a question; `letter` is its place as first shown."""
+
+    letter: str
+    text: str
+    is_gold: bool
+
+
+class Side(NamedTuple):
+    """What one model did with an item.
+
+    Attributes:
+        model: Its name.
+        is_right: Whether its first answer is right.
+        facts: Answers, outcome and scores, by the name to show.
+        trace: Its reasoning.
+        completion: All it wrote.
+        is_split: Whether its answers disagree with each other.
+    """
+
+    model: str
+    is_right: bool
+    facts: dict[str, str]
+    trace: str
+    completion: str
+    is_split: bool
+
+
+class Item(NamedTuple):
+    """One item with the answers of all models, side by side."""
+
+    why: str
+    id: str
+    tags: Sequence[str]
+    question: str
+    options: Sequence[Option]
+    sides: Sequence[Side]
+
+
+class Listing(NamedTuple):
+    """Names of items under a heading, and how many more there are."""
+
+    title: str
+    names: Sequence[str]
+    left_out: int = 0
+
+
+@dataclass(frozen=True)
+class EvaluationView:
+    """The page, in its order.
+
+    Attributes:
+        title: Of the page.
+        verdict: What to take away, one sentence each.
+        findings: What its reader should know before believing it.
+        headline: Main metrics by model, with differences to the baselines.
+        charts: The headline as charts.
+        facts: What was run.
+        models: Which models.
+        details: Long texts by their title: command, prompt template, versions.
+        sections: The suites.
+        listings: Items won and lost.
+        items: Items with their answers.
+        items_note: Which items those are.
+    """
+
+    title: str
+    verdict: Sequence[str]
+    findings: Sequence[Finding]
+    headline: Table | None
+    charts: Sequence[Chart]
+    facts: dict[str, str]
+    models: Grid
+    details: dict[str, str]
+    sections: Sequence[Section]
+    listings: Sequence[Listing] = ()
+    items: Sequence[Item] = field(default_factory=list)
+    items_note: str = ""

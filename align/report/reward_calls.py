@@ -1,0 +1,97 @@
+"""The calls of rewards over a run: counted, timed, and with the slowest and the failed rows."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_FILE = "rewards.jsonl"
+_SLOWEST, _FAILED = 10, 5
+
+
+class CalledRow(NamedTuple):
+    """One completion whose reward was slow, or none."""
+
+    reward: str
+    step: int
+    why: str
+    prompt: str
+    completion: str
+
+
+class RewardCalls(NamedTuple):
+    """The calls of all rewards of a run.
+
+    Attributes:
+        counts: One row per reward: column to text.
+        rows: The slowest completions, then failed ones of every kind.
+    """
+
+    counts: list[dict[str, str]]
+    rows: list[CalledRow]
+
+
+def read_reward_calls(folder: Path) -> RewardCalls | None:
+    """Reads `rewards.jsonl` of a run; None if there is none. A line that a kill cut short is left out."""
+    path = folder / _FILE
+    if not path.exists():
+        return None
+    records = _read_records(path)
+    names = dict.fromkeys(record["reward"] for record in records)
+    counts = [_count(name, [record for record in records if record["reward"] == name]) for name in names]
+    return RewardCalls(counts, _slowest(records) + _failed(records))
+
+
+def _read_records(path: Path) -> list[dict[str, Any]]:
+    """Reads the lines; of steps that a resumed run took again the later ones count."""
+    records: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if records and record["mode"] == "train" and record["step"] < records[-1]["step"]:
+            records = [earlier for earlier in records if earlier["step"] < record["step"]]
+        records.append(record)
+    return records
+
+
+def _count(name: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    rows = sum(record["rows"] for record in records)
+    invalid = sum((Counter(record["invalid"]) for record in records), Counter())
+    kinds = ", ".join(f"{count} {kind}" for kind, count in invalid.most_common())
+    seconds = [record["seconds"] for record in records]
+    middle = sorted(times["p50"] for times in seconds)[len(seconds) // 2]
+    return {
+        "reward": name,
+        "completions": f"{rows:,}",
+        "no opinion (None)": f"{sum(record['none'] for record in records):,}",
+        "invalid": f"{invalid.total():,}" + (f" ({kinds})" if kinds else ""),
+        "half take less, ms": f"{1000 * middle:.3g}",
+        "95 % take less, ms": f"{1000 * max(times['p95'] for times in seconds):.3g}",
+        "slowest, s": f"{max(times['max'] for times in seconds):.3g}",
+    }
+
+
+def _slowest(records: Sequence[Mapping[str, Any]]) -> list[CalledRow]:
+    rows = [(row, record) for record in records for row in record["slowest"]]
+    rows.sort(key=lambda pair: -pair[0]["seconds"])
+    return [_row(row, record, f"{row['seconds']:.2f} s") for row, record in rows[:_SLOWEST]]
+
+
+def _failed(records: Sequence[Mapping[str, Any]]) -> list[CalledRow]:
+    """Takes a few rows of each reward and failure, the earliest first."""
+    shown: Counter[tuple[str, str]] = Counter()
+    found = []
+    for record in records:
+        for row in record["failed"]:
+            kind = record["reward"], row["failure"]
+            shown[kind] += 1
+            if shown[kind] <= _FAILED:
+                found.append(_row(row, record, f"{row['failure']}: {row['message']}"))
+    return found
+
+
+def _row(row: Mapping[str, Any], record: Mapping[str, Any], why: str) -> CalledRow:
+    return CalledRow(record["reward"], record["step"], why, row["prompt"], row["completion"])

@@ -1,0 +1,35 @@
+from scripted_run import make_questions
+
+from align.evaluation.asker import Asker
+from align.evaluation.judge import NOTHING_STATED, PolicyJudge, read_from_text
+from align.evaluation.scripted_policies import ScriptedPolicy
+
+QUESTIONS = make_questions(5)
+TRACES = [f"It is {each.options[3]}." for each in QUESTIONS[:3]] + [None, "Who knows."]
+
+
+class CarefulJudge(ScriptedPolicy):
+    """Reads the reasoning in its prompt and answers the option that stands there last."""
+
+    def answer(self, question, order, trace):
+        reasoning = question.question.split("Reasoning: ")[1]
+        stated = [i for i, option in enumerate(question.options) if option in reasoning]
+        return stated[-1] if stated else question.options.index(NOTHING_STATED)
+
+
+def test_a_judge_model_and_the_text_are_read_through_one_interface():
+    expected = [3, 3, 3, None, None]
+    assert read_from_text(QUESTIONS, TRACES) == expected
+    assert PolicyJudge(Asker(CarefulJudge()))(QUESTIONS, TRACES) == expected
+
+
+def test_traces_with_braces_reach_the_judge_as_they_are():
+    seen = []
+
+    class Listener(CarefulJudge):
+        def answer(self, question, order, trace):
+            seen.append(question.question)
+            return 0
+
+    PolicyJudge(Asker(Listener()))(QUESTIONS[:1], ["{options} {x}"])
+    assert "Reasoning: {options} {x}" in seen[0]

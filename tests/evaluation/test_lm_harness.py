@@ -1,0 +1,77 @@
+import json
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+from tiny import tiny_model, tiny_tokenizer
+
+from align.errors import UserError
+from align.evaluation.lm_harness import collect, harness_suite, require_harness, run_task
+
+TASK = """\
+task: tiny_task
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {rows}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{q}}}}"
+doc_to_target: gold
+doc_to_choice: choices
+metric_list:
+  - metric: acc
+"""
+# As lm-evaluation-harness 0.4.13 returns it, shortened.
+FOUND = {
+    "results": {
+        "tiny": {
+            "alias": "tiny",
+            "acc,none": 0.75,
+            "acc_stderr,none": 0.25,
+            "em,strict": 0.25,
+            "em_stderr,strict": 0.2,
+            "perplexity,none": 12.5,
+            "perplexity_stderr,none": "N/A",
+        }
+    },
+    "samples": {
+        "tiny": [
+            {"doc_id": i, "filter": "none", "acc": float(i > 0), "perplexity": [-3.0, 2], "em": 1.0} for i in range(4)
+        ]
+        + [{"doc_id": i, "filter": "strict", "em": float(i == 3)} for i in range(4)]
+    },
+    "versions": {"tiny": 1.0},
+}
+
+
+def test_values_by_row_are_kept_where_the_metric_is_their_mean():
+    kept = json.loads(json.dumps(collect(FOUND, "tiny")))
+    assert kept["items"] == {"acc": [0, 1, 1, 1], "em/strict": [0, 0, 0, 1]}
+    assert kept["totals"] == {"perplexity": [12.5, "N/A"]}
+    summary = harness_suite(kept).summary()
+    assert summary["acc"][:4] == pytest.approx((0.75, 0.3006, 0.9544, 4), abs=1e-3)  # Wilson
+    assert summary["perplexity"].value == 12.5
+    assert np.isnan(summary["perplexity"].low)
+
+
+def test_rows_pair_two_checkpoints():
+    better = {"items": {"acc": [1.0, 1.0, 1.0, 0.0]}, "totals": {}}
+    difference = harness_suite(better).differences(harness_suite(collect(FOUND, "tiny")))["acc"]
+    assert difference.value == pytest.approx(0.0)
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is not None, reason="the harness is installed")
+def test_a_missing_harness_is_named_with_its_pip_line():
+    with pytest.raises(UserError, match=r'pip install "truealign\[lm-eval\]"'):
+        require_harness()
+
+
+def test_a_task_in_a_local_file_runs_offline(tmp_path):
+    pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
+    rows = [{"q": f"q{i}?", "choices": ["1", "2"], "gold": i % 2} for i in range(10)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tiny_task.yaml").write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
+    kept = run_task(str(tmp_path / "tiny_task.yaml"), tiny_model(), tiny_tokenizer(), batch_size=4, max_rows=None)
+    assert len(kept["items"]["acc"]) == 10
+    assert set(kept["items"]["acc"]) <= {0.0, 1.0}

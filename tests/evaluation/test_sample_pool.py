@@ -1,0 +1,82 @@
+import math
+
+import numpy as np
+import pytest
+from scripted_run import evaluate, make_questions
+
+from align.evaluation.sample_pool import Pool, audit, best_of_n_metrics, curve, ratio_of_means
+from align.evaluation.scripted_policies import AlwaysA, Solver, TraceUser
+
+CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
+PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.1]])
+
+
+def pool(correct=CORRECT, proxy=PROXY, threshold=0.45):
+    return Pool(correct, proxy, (proxy > threshold).astype(float))
+
+
+def test_the_curve_equals_monte_carlo_with_ties_broken_at_random():
+    metrics = best_of_n_metrics(pool())
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 4):
+        found = np.zeros(3)
+        for _ in range(4000):
+            drawn = rng.permuted(np.tile(np.arange(4), (3, 1)), axis=1)[:, :n]
+            scores = np.take_along_axis(PROXY, drawn, axis=1)
+            best = [rng.choice(row[score == score.max()]) for row, score in zip(drawn, scores, strict=True)]
+            found += CORRECT[np.arange(3), best]
+        assert metrics[f"best_of_{n}"].groups[0] == pytest.approx(found / 4000, abs=0.03)
+
+
+def test_ends_of_the_curve_by_hand():
+    found = {name: metric.estimate().value for name, metric in best_of_n_metrics(pool()).items()}
+    assert found["best_of_1"] == found["sampled_accuracy"] == pytest.approx((2 + 0 + 3) / 12)
+    assert found["best_of_4"] == pytest.approx((1 / 3 + 0 + 0) / 3)  # three tie, one of them right; none; a wrong one
+    assert found["best_of_4/proxy"] == pytest.approx((0.9 + 0.1 + 0.8) / 3)
+    assert found["best_of_4/oracle"] == pytest.approx(2 / 3)
+    assert [point["n"] for point in curve(best_of_n_metrics(pool()), 4)] == [1, 2, 4]
+
+
+def test_all_ties_choose_at_random():
+    metrics = best_of_n_metrics(pool(proxy=np.ones((3, 4))))
+    assert metrics["best_of_4"].groups[0] == pytest.approx(CORRECT.mean(axis=1))
+
+
+def test_the_audit_by_hand():
+    found = audit(pool())
+    assert found["true_positive_rate"].value == pytest.approx(2 / 5)
+    assert found["false_positive_rate"].value == pytest.approx(3 / 7)
+    assert found["prior"].value == pytest.approx(5 / 12)
+    posterior = [p * 0.4 / (p * 0.4 + (1 - p) * 3 / 7) for p in (0.5, 0.0, 0.75)]
+    assert found["ceiling"].value == pytest.approx(np.mean(posterior))
+    assert [each["cost"] for each in found["optimal_attempts"]] == [0.0, 0.5, 1.0, 2.0, 4.0]
+
+
+def test_an_audit_without_a_wrong_answer_says_so():
+    found = audit(pool(correct=np.ones((3, 4))))
+    assert math.isnan(found["false_positive_rate"].value)
+    assert math.isnan(found["ceiling"].value)
+    assert found["optimal_attempts"] == []
+
+
+def test_the_ratios_interval_covers_it_with_dependent_samples():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(150):
+        share = rng.beta(1, 1, size=60)
+        accepted = (rng.random((60, 4)) < share[:, None]).astype(float)
+        estimate = ratio_of_means(accepted, np.ones((60, 4)))
+        covered += estimate.low <= 0.5 <= estimate.high
+    assert covered >= 150 * 0.95 - 3 * np.sqrt(150 * 0.95 * 0.05)
+
+
+def test_scripted_policies_have_the_curves_known_in_advance():
+    questions = make_questions(12)
+    settings = {"suites": ("best_of_n",), "num_samples": 4}
+    solver = evaluate(Solver(), questions, **settings)
+    assert [point["gold"].value for point in solver.curve] == [1, 1, 1]
+    assert solver.audit["true_positive_rate"].value == 1
+    assert solver.columns["accepted"] == [True] * 48
+    always = evaluate(AlwaysA(), questions, **settings)
+    assert [point["gold"].value for point in always.curve] == [0.25] * 3  # its samples are all the same
+    assert evaluate(TraceUser(), questions, **settings).curve[-1]["proxy"].value == 1

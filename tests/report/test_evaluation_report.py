@@ -1,0 +1,226 @@
+import json
+import re
+
+import pytest
+from browser import HOSTILE
+from started import align
+from written_evaluation import write_evaluation, write_reward_model_evaluation
+from written_run import EVALUATION, write_run
+
+from align.errors import RunFolderError
+from align.evaluation.metrics import Estimate
+from align.report import build_any_report
+from align.report.evaluation import build_evaluation_report
+from align.report.evaluation.findings import find_evaluation_problems
+from align.report.evaluation.folder import read_evaluation_folder, to_estimate
+from align.report.evaluation.items import pick_items
+from align.report.evaluation.measured import Words
+from align.report.evaluation.shares import in_points
+from align.report.tables import Row
+
+
+def titles(page):
+    return re.findall(r"<figcaption><b>(.*?)</b>", page)
+
+
+def headings(page):
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def warnings(page):
+    return re.findall(r'class="finding" role="note"><b>(.*?)\.</b>', page)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_evaluation(tmp_path_factory.mktemp("evaluation") / "acre")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return build_evaluation_report(folder).read_text()
+
+
+def test_the_page_opens_with_the_answer(page, folder):
+    record = json.loads((folder / "evaluation.json").read_text())
+    wins, losses = (len(record["paired"][0][key]) for key in ("wins", "losses"))
+    (first, second, *_) = re.findall(r"<li>(.*?)</li>", page)
+    assert re.match(r"Accuracy: \d\d\.\d % for acre, \d\d\.\d % for grpo; \d+\.\d points more \[\+", first)
+    assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
+    assert second.startswith("Option-shuffle consistency: ")
+
+
+def test_what_was_run_is_on_the_page(page):
+    for words in (
+        "data/elements.jsonl",
+        "outputs/acre",
+        "0f0f0f0f0f0f",
+        "greedy",
+        "2.13.0+cpu",
+        "--model outputs/acre",
+    ):
+        assert words in page
+    assert "deepspeed" not in page, "what is not installed is left out"
+
+
+def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
+    assert headings(page) == [
+        "Headline", "What was run", "Accuracy", "Consistency of the answers", "Reliance on the trace, and leaks",
+        "Best of n: proxy against gold", "Audit of the verifier", "Won and lost", "Side by side",
+    ]  # fmt: skip
+    assert titles(page) == [
+        "Main metrics", "Differences on the same items", "Accuracy", "Accuracy", "Consistency of the answers",
+        "Share of letter", "Reliance on the trace, and leaks", "Same answer", "True quality of the best of n",
+        "Proxy: what the verifier thinks", "Utility of repeated attempts, acre: shuffle_consistency",
+        "Utility of repeated attempts, grpo: shuffle_consistency",
+    ]  # fmt: skip
+    assert page.count('<th scope="col">acre - grpo</th>') == 4
+    assert "as many as can be paid, worth 0.9" in page
+    assert "do not answer" in page
+
+
+def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():
+    row = Row("Leaks", "", [], better="lower")
+    assert row.verdict(Estimate(-0.1, -0.2, -0.05, 10)) == "better"
+    assert row.verdict(Estimate(0.1, 0.05, 0.2, 10)) == "worse"
+    assert row.verdict(Estimate(0.1, -0.05, 0.2, 10)) == ""
+    assert row._replace(better="").verdict(Estimate(0.1, 0.05, 0.2, 10)) == ""
+
+
+def test_items_stand_side_by_side_with_the_won_ones_first(folder):
+    record = read_evaluation_folder(folder).record
+    items = pick_items(folder / "items.parquet", ["acre", "grpo"], record)
+    assert [item.why for item in items] == ["won"] * 12 + ["lost"] * 12 + ["answer changes"] * 12 + ["wrong"] * 4
+    won = items[0]
+    assert [side.is_right for side in won.sides] == [True, False]
+    assert [side.model for side in won.sides] == ["acre", "grpo"]
+    assert [option.is_gold for option in won.options].count(True) == 1
+    assert won.sides[0].facts["first answer"] == next(option.letter for option in won.options if option.is_gold)
+    assert sum(key.startswith("shown as ") for key in won.sides[0].facts) == 3
+    assert {item.id for item in items[:12]} <= set(record["paired"][0]["wins"])
+
+
+def test_all_items_won_and_lost_are_named(page, folder):
+    paired = json.loads((folder / "evaluation.json").read_text())["paired"][0]
+    names = re.findall(r'<p class="names">(.*?)</p>', page, re.DOTALL)
+    assert re.findall(r"<span>(.*?)</span>", names[0]) == paired["wins"]
+    assert re.findall(r"<span>(.*?)</span>", names[1]) == paired["losses"]
+
+
+def problems(values, differences=None, questions=1000, warnings=()):
+    record = {"about": {"data": {"questions": questions}}, "warnings": list(warnings)}
+    cells = {name: {metric: Estimate(value, value, value, 100)} for name, (metric, value) in values.items()}
+    return find_evaluation_problems(record, cells, differences or {})
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "words"),
+    [
+        ("letter_or_answer_in_trace", 0.8, "acre: 80 % of traces give the answer away"),
+        ("letter_bias", 0.4, "acre: 40 % of answers would have to move"),
+    ],
+)
+def test_what_weakens_an_evaluation_is_said(metric, value, words):
+    (found,) = problems({"acre": (metric, value)})
+    assert found.title.startswith(words)
+    assert problems({"acre": (metric, 0.1)}) == []
+
+
+def test_few_questions_and_an_interval_that_says_nothing_are_said():
+    wide = {"acre - grpo": {"accuracy": Estimate(0.02, -0.1, 0.14, 60)}}
+    few, nothing = problems({"acre": ("accuracy", 0.5)}, wide, questions=60)
+    assert few.title == "Only 60 questions were asked"
+    assert nothing.title == "acre - grpo: the interval is too wide to say anything (-10 to +14 points)"
+    assert "About 300 questions" in nothing.detail
+    assert in_points(wide["acre - grpo"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
+
+
+def test_the_warnings_of_the_evaluation_come_first():
+    first, _ = problems({"acre": ("letter_bias", 0.4)}, warnings=[{"model": "acre", "text": "Cut off. Raise it."}])
+    assert (first.title, first.detail) == ("acre: Cut off", "Raise it.")
+
+
+def test_without_a_baseline_nothing_is_compared(tmp_path):
+    text = build_evaluation_report(
+        write_evaluation(tmp_path / "one", models=("acre",), curves=[], audits=[])
+    ).read_text()
+    assert "there is no baseline to compare with" in text
+    assert "Won and lost" not in text
+    assert "Best of n" not in text
+    assert "answer changes" in text
+
+
+def test_text_from_models_and_data_stays_text(tmp_path):
+    text = build_evaluation_report(
+        write_evaluation(tmp_path / "x", questions=40, models=("acre",), text=HOSTILE)
+    ).read_text()
+    assert not re.search(r"<(script|img|svg onload)", text)
+    assert text.count("&lt;script&gt;") > 20
+
+
+def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
+    folder = write_evaluation(tmp_path / "gaps", questions=30)
+    record = json.loads((folder / "evaluation.json").read_text())
+    record["suites"]["accuracy"]["acre"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
+    record["suites"]["lm-eval:x"] = {"acre": {"ppl": {"value": 12.5, "low": None, "high": None, "n": 30}}}
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    (folder / "items.parquet").unlink()
+    text = build_evaluation_report(folder).read_text()
+    assert "not measured" in text
+    assert "12.50 <span>no interval</span>" in text
+    assert "Side by side" not in text
+
+
+def test_reward_models_have_a_page_in_the_same_form(tmp_path):
+    folder = write_reward_model_evaluation(tmp_path / "crome")
+    text = build_any_report(folder).read_text()
+    assert headings(text) == [
+        "Headline", "What was run", "Accuracy by category", "Accuracy lost to a change that leaves the meaning",
+        "Score gained by a phrase in front", "Best of n", "Won and lost",
+    ]  # fmt: skip
+    assert warnings(text) == [
+        "bt: 2 pairs are too long and were left out",
+        "bt: its margins go with length (rank correlation 0.60)",
+    ]
+    assert "Best of n: 4" in text
+    margins = [json.loads(line)["margin"] for line in (folder / "pairs.jsonl").read_text().splitlines()]
+    won = sum(each["crome"] > 0 >= each["bt"] for each in margins)
+    assert f"crome is right where bt is wrong: {won} pairs" in text
+
+
+def test_a_folder_of_runs_with_an_evaluation_stays_a_comparison(tmp_path):
+    for seed, name in enumerate(("grpo", "acre")):
+        write_run(tmp_path / name, steps=20, seed=seed)
+    (tmp_path / "evaluation.json").write_text(json.dumps(EVALUATION))
+    text = build_any_report(tmp_path).read_text()
+    assert "ACRE vs GRPO" in text
+    assert "Option-shuffle consistency" in text
+
+
+def test_words_of_a_family_end_in_what_is_after_it():
+    words = Words({"best_of_": {"label": "Best of"}, "accuracy/": {"label": "Accuracy"}, "accuracy": {"label": "All"}})
+    assert [words.label(name) for name in ("best_of_4", "accuracy/hard", "accuracy", "ppl")] == [
+        "Best of: 4", "Accuracy: hard", "All", "ppl",
+    ]  # fmt: skip
+
+
+def test_broken_files_are_named(tmp_path):
+    folder = write_evaluation(tmp_path / "x", questions=20)
+    (folder / "items.parquet").write_bytes(b"")
+    with pytest.raises(RunFolderError, match=r"items\.parquet is not a readable"):
+        build_evaluation_report(folder)
+    for record, words in (({"kind": "policy", "format": 9}, "`format` 9"), ({"a": 1}, "`summary`"), ({}, "`summary`")):
+        (folder / "evaluation.json").write_text(json.dumps(record))
+        with pytest.raises(RunFolderError, match=words):
+            build_evaluation_report(folder)
+    (folder / "evaluation.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"evaluation\.json, line 1"):
+        build_any_report(folder)
+    with pytest.raises(RunFolderError, match=r"got 0\.5"):
+        to_estimate(0.5)
+
+
+def test_the_command_takes_a_run_or_an_evaluation(folder):
+    result = align("report", folder)
+    assert result.returncode == 0
+    assert f"The report is {folder / 'report.html'}." in result.stdout

@@ -1,0 +1,80 @@
+import json
+
+import pytest
+from written_run import write_run
+
+from align.report import build_report
+from align.report.findings import find_problems
+from align.report.reward_calls import read_reward_calls
+from align.report.run_folder import read_run_folder
+
+SLOW = {"seconds": 4.2, "prompt": "q?", "completion": "<b>slow</b>"}
+FAILED = {"seconds": 5.0, "prompt": "q?", "completion": "hung", "failure": "timeout", "message": "no result after 5 s"}
+
+
+def write_calls(folder, steps=3):
+    lines = [
+        {
+            "step": step, "mode": "train", "reward": "own", "rows": 100, "none": 2, "invalid": {"timeout": 1},
+            "seconds": {"p50": 0.001, "p95": 0.01 * step, "max": 5.0}, "failed": [FAILED], "slowest": [SLOW],
+        }
+        for step in range(1, steps + 1)
+    ]  # fmt: skip
+    (folder / "rewards.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 4, "mo')
+
+
+def titles(folder):
+    return [finding.title for finding in find_problems(read_run_folder(folder))]
+
+
+def test_calls_are_counted_over_the_run(tmp_path):
+    folder = write_run(tmp_path / "run", steps=8)
+    assert read_reward_calls(folder) is None
+    write_calls(folder)
+    calls = read_reward_calls(folder)
+    assert list(calls.counts[0].values()) == ["own", "300", "6", "3 (3 timeout)", "1", "30", "5"]
+    assert [row.why for row in calls.rows] == ["4.20 s"] * 3 + ["timeout: no result after 5 s"] * 3
+
+
+def test_steps_that_were_taken_again_count_once(tmp_path):
+    folder = write_run(tmp_path / "run", steps=8)
+    write_calls(folder, steps=5)
+    first = (folder / "rewards.jsonl").read_text().splitlines()[:5]
+    (folder / "rewards.jsonl").write_text("\n".join([*first, '{"step": 6, "mo', *first[3:]]) + "\n")
+    assert read_reward_calls(folder).counts[0]["completions"] == "500"
+
+
+def test_the_report_shows_slow_and_failed_rows_and_escapes_them(tmp_path):
+    folder = write_run(
+        tmp_path / "run", steps=8, **{"rewards/own/seconds_p95": 0.2, "rewards/own/invalid_share": 0.01}
+    )
+    write_calls(folder)
+    page = build_report(folder).read_text()
+    assert "Calls of rewards" in page
+    assert "&lt;b&gt;slow&lt;/b&gt;" in page
+    assert "Invalid rewards" in page
+    assert "Time of a reward, seconds" in page
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("audit/total/length", 0.9, "Audit: The total reward goes up with the number of tokens"),
+        ("audit/total/format_share", 0.6, "this share of its variance within a prompt"),
+        ("rewards/own/invalid_share", 0.06, "Audit: Reward `own` gives values nothing can be learnt from"),
+    ],
+)
+def test_a_signal_above_its_limit_is_a_finding(tmp_path, key, value, words):
+    folder = write_run(tmp_path / "run", steps=40, **{key: value})
+    assert any(words in title for title in titles(folder))
+    calm = write_run(tmp_path / "calm", steps=40, **{key: value / 10})
+    assert not any("Audit" in title for title in titles(calm))
+
+
+def test_limits_are_the_recipes(tmp_path):
+    folder = write_run(tmp_path / "run", steps=40, **{"audit/total/length": 0.9, "audit/format/length": 0.4})
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "alarms: {length: null, format/length: 0.3}\n")
+    found = [title for title in titles(folder) if "Audit" in title]
+    assert len(found) == 1
+    assert "Reward `format` goes up with the number of tokens" in found[0]

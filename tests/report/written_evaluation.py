@@ -1,0 +1,260 @@
+"""Folders with the files that evaluations write, filled with plausible numbers."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+
+from align.evaluation.metrics import Estimate, paired_difference, share
+
+LETTERS = "ABCD"
+TEXTS = ("The chemical symbol of tungsten is W.", "Sodium, symbol Na", "Iron is Fe, from the Latin ferrum", "Tin")
+MODELS = {"acre": (0.79, 0.85, 0.3), "grpo": (0.61, 0.55, 0.47)}  # accuracy, consistency, share of A
+GLOSSARY = {
+    "accuracy": {"label": "Accuracy", "meaning": "items whose first answer is right", "better": "higher"},
+    "accuracy/": {"label": "Accuracy", "meaning": "of one group", "better": "higher"},
+    "worst_group": {"label": "Worst group", "meaning": "lowest accuracy of a group", "better": "higher"},
+    "answered": {"label": "Answered", "meaning": "completions with one valid answer", "better": "higher"},
+    "option_shuffle_consistency": {
+        "label": "Option-shuffle consistency", "meaning": "answers that survive a shuffle", "better": "higher",
+    },
+    "letter_share/": {"label": "Share of letter", "meaning": "of the valid answers", "better": None},
+    "letter_bias": {"label": "Letter bias", "meaning": "answers that would have to move", "better": "lower"},
+    "same_answer/": {"label": "Same answer", "meaning": "second answer from this trace", "better": None},
+    "trace_reliance": {"label": "Trace reliance", "meaning": "own trace minus none", "better": "higher"},
+    "letter_or_answer_in_trace": {"label": "Leaks", "meaning": "traces that give the answer away", "better": "lower"},
+    "best_of_": {"label": "Best of", "meaning": "accuracy of the best of n", "better": "higher"},
+}  # fmt: skip
+
+
+def item_rows(model: str, questions: int, seed: int, text: str | None = None) -> list[dict[str, object]]:
+    """Draws the answers of one model."""
+    rng, right, consistent, first_letter = np.random.default_rng(seed), *MODELS[model]
+    rows = []
+    for number in range(questions):
+        gold = number % 4
+        first = gold if rng.random() < right else int(rng.choice(4, p=[first_letter, *[(1 - first_letter) / 3] * 3]))
+        orders = [rng.permutation(4).tolist() for _ in range(3)]
+        seconds = [first if rng.random() < consistent else int(rng.integers(4)) for _ in orders]
+        trace = text or f"{TEXTS[first]} So the element asked for is the one whose symbol begins with W."
+        silent = rng.random() < 0.02
+        rows.append(
+            {
+                "model": text or model,
+                "sample": 0,
+                "id": text or f"q{number}",
+                "group": "common" if number % 5 else "counter",
+                "question": text or "Which element has the highest melting point?",
+                "options": [text or option for option in TEXTS],
+                "gold": gold,
+                "prompt": "...",
+                "completion": f"<think>{trace}</think><answer>{LETTERS[first]}</answer>",
+                "trace": None if silent else trace,
+                "first_choice": None if silent else first,
+                "second_choices": None if silent else seconds,
+                "permutations": orders,
+                "trace_choice": None if silent else first,
+                "correct": not silent and first == gold,
+                "consistent": 0.0 if silent else float(np.mean([second == first for second in seconds])),
+                "none_choice": int(rng.integers(4)),
+                "proxy": float(rng.normal()),
+                "accepted": bool(rng.integers(2)),
+            }
+        )
+    return rows
+
+
+def write_evaluation(
+    folder: Path,
+    *,
+    questions: int = 1000,
+    models: tuple[str, ...] = ("acre", "grpo"),
+    text: str | None = None,
+    **changes,
+) -> Path:
+    """Writes the folder of evaluated policies; `text` stands in every place where text from outside can stand."""
+    folder.mkdir(parents=True)
+    rows = {name: item_rows(name, questions, seed, text) for seed, name in enumerate(models)}
+    table = pa.Table.from_pylist([row for model in rows.values() for row in model])
+    parquet.write_table(table, folder / "items.parquet")
+    named = {text or name: frame for name, frame in rows.items()}
+    measured = {name: _measure(frame) for name, frame in named.items()}
+    suites: dict[str, dict[str, object]] = {}
+    for name, metrics in measured.items():
+        for suite, cells in metrics.items():
+            suites.setdefault(suite, {})[name] = {metric: _cell(share(values)) for metric, values in cells.items()}
+    first, *others = measured
+    record = {
+        "kind": "policy",
+        "format": 1,
+        "about": _about(list(measured), questions, text),
+        "suites": suites,
+        "comparisons": [row for other in others for row in _comparisons(measured, first, other)],
+        "paired": [_paired(first, other, named) for other in others],
+        "curves": [_curve(name, gain) for name, gain in zip(measured, (0.3, 0.18), strict=False)],
+        "audits": [_audit(name, text) for name in measured],
+        "glossary": GLOSSARY,
+        "warnings": [{"model": first, "text": text or "3 questions have options that may not be moved. They stay."}],
+    }  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps(record | changes, indent=1))
+    return folder
+
+
+def _comparisons(measured: dict[str, dict[str, dict[str, list[float]]]], first: str, other: str) -> list[dict]:
+    return [
+        {
+            "model": first,
+            "baseline": other,
+            "suite": suite,
+            "metric": metric,
+            "difference": _cell(paired_difference(values, measured[other][suite][metric])),
+        }
+        for suite, cells in measured[first].items()
+        for metric, values in cells.items()
+    ]
+
+
+def _measure(rows: list[dict[str, object]]) -> dict[str, dict[str, list[float]]]:
+    right = [float(bool(row["correct"])) for row in rows]
+    is_first = [float(row["first_choice"] == 0) for row in rows]
+    counter = [np.nan if row["group"] == "common" else value for row, value in zip(rows, right, strict=True)]
+    common = [np.nan if row["group"] == "counter" else value for row, value in zip(rows, right, strict=True)]
+    letters = {
+        f"letter_share/{letter}": [float(row["first_choice"] == place) for row in rows]
+        for place, letter in enumerate(LETTERS)
+    }
+    return {
+        "accuracy": {
+            "accuracy": right, "answered": [float(row["first_choice"] is not None) for row in rows],
+            "worst_group": counter, "accuracy/common": common, "accuracy/counter": counter,
+        },
+        "consistency": {
+            "option_shuffle_consistency": [float(row["consistent"]) for row in rows],
+            "letter_bias": [abs(value - 0.25) for value in is_first], **letters,
+        },
+        "reliance": {
+            "same_answer/own": [float(row["consistent"]) for row in rows],
+            "same_answer/none": [float(row["none_choice"] == row["first_choice"]) for row in rows],
+            "trace_reliance": [0.4 + 0.1 * value for value in right],
+            "letter_or_answer_in_trace": [0.3 * value for value in right],
+        },
+    }  # fmt: skip
+
+
+def _cell(estimate: Estimate) -> dict[str, float | int | None]:
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (None if np.isnan(end) else float(end) for end in ends)
+    return {"value": value, "low": low, "high": high, "n": estimate.n}
+
+
+def _around(value: float, half: float = 0.03, n: int = 1000) -> dict[str, float | int]:
+    return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def _paired(first: str, other: str, rows: dict[str, list[dict[str, object]]]) -> dict[str, object]:
+    both = [(row["id"], row["correct"], base["correct"]) for row, base in zip(rows[first], rows[other], strict=True)]
+    return {
+        "model": first, "baseline": other, "metric": "accuracy", "mcnemar_p": 1e-9,
+        "wins": [name for name, ours, theirs in both if ours and not theirs],
+        "losses": [name for name, ours, theirs in both if theirs and not ours],
+        "num_both": sum(ours and theirs for _, ours, theirs in both),
+        "num_neither": sum(not ours and not theirs for _, ours, theirs in both),
+    }  # fmt: skip
+
+
+def _curve(name: str, gain: float) -> dict[str, object]:
+    points = [
+        {
+            "n": n,
+            "gold": _around(0.5 + gain * np.log2(n) / 5 - 0.01 * np.log2(n) ** 2),
+            "proxy": _around(0.2 + 0.3 * np.log2(n)),
+            "oracle": _around(min(0.97, 0.5 + 0.12 * np.log2(n)), 0.02),
+        }
+        for n in (1, 2, 4, 8, 16)
+    ]
+    return {"model": name, "curve": "best_of_n", "points": points}
+
+
+def _audit(name: str, text: str | None) -> dict[str, object]:
+    attempts = [1, 2, 4, 8, 16]
+    rates = {"accepted": 0.6, "true_positive_rate": 0.8, "false_positive_rate": 0.2, "prior": 0.7, "ceiling": 0.9}
+    return {
+        "model": name, "verifier": text or "shuffle_consistency",
+        **{key: _around(value) for key, value in rates.items()},
+        "optimal_attempts": [
+            {"cost": 0.0, "attempts": None, "utility": 0.9}, {"cost": 1.0, "attempts": 3, "utility": 0.4},
+            {"cost": 9.0, "attempts": 0, "utility": 0.0},
+        ],
+        "utility": [
+            {"cost": cost, "attempts": attempts, "utility": [0.5 + 0.1 * k - 0.03 * cost * k * k for k in range(5)]}
+            for cost in (0.0, 1.0, 9.0)
+        ],
+    }  # fmt: skip
+
+
+def _about(names: list[str], questions: int, text: str | None) -> dict[str, object]:
+    models = [
+        {
+            "name": name, "path": text or f"outputs/{name}", "role": "baseline" if place else "model", "kind": "model",
+            "base": None, "fingerprint": "0f" * 32, "dtype": "float32", "backend": "transformers", "seconds": 31.2,
+            "cached_items": 0,
+        }
+        for place, name in enumerate(names)
+    ]  # fmt: skip
+    return {
+        "created": "2026-11-25T15:30:00+00:00", "seconds": 74.1, "command": ["--model", text or "outputs/acre"],
+        "suites": ["accuracy", "consistency", "reliance", "best_of_n"], "models": models,
+        "data": {
+            "path": text or "data/elements.jsonl", "split": None, "fingerprint": "ab" * 32, "questions": questions,
+            "unshufflable": 3, "left_out": {}, "groups": {"common": 800, "counter": 200},
+            "gold_letters": dict.fromkeys(LETTERS, 250),
+        },
+        "profile": {
+            "temperature": 0.0, "top_p": 1.0, "num_samples": 1, "max_new_tokens": 256, "seed": 0, "num_shuffles": 3,
+            "prompt_template": text or "{question}\n{options}", "system_prompt": text, "conversational": True,
+            "think_tag": "think", "answer_tag": "answer",
+        },
+        "judge": None, "verifier": None, "common_group": "common", "counter_group": "counter",
+        "versions": {"truealign": "0.1.0", "torch": "2.13.0+cpu", "deepspeed": None, "python": "3.11.13"},
+    }  # fmt: skip
+
+
+def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("crome", "bt"), pairs: int = 400) -> Path:
+    """Writes the folder of evaluated reward models."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    margins = {name: rng.normal(1 - 0.5 * place, 1, pairs) for place, name in enumerate(names)}
+    record: dict[str, dict[str, object]] = {}
+    for place, name in enumerate(names):
+        right = share((margins[name] > 0).astype(float))
+        summary = {"accuracy": right, "accuracy/chat": right, "accuracy/reasoning": right}
+        summary |= {f"accuracy_drop/{kind}": Estimate(0.03 + place / 10, 0.01, 0.2, 300) for kind in ("case", "typos")}
+        summary["response_only_accuracy"] = Estimate(0.55, 0.5, 0.6, 400)
+        summary["length_correlation"] = Estimate(0.1 + 0.5 * place, 0.0, 0.7, 400)
+        summary |= {f"insertion/{kind}": Estimate(0.1 * place, -0.1, 0.3, 400) for kind in ("praise", "authority")}
+        summary |= {f"best_of_{n}": Estimate(0.4 + 0.05 * k - 0.02 * place * k * k, 0.3, 0.8, 50) for k, n in
+                    enumerate((1, 2, 4, 8))}  # fmt: skip
+        summary["best_of_8/oracle"] = Estimate(0.9, 0.85, 0.95, 50)
+        scored = {
+            "path": f"outputs/{name}",
+            "model_type": "scalar",
+            "data": "pairs.jsonl",
+            "best_of_n": None,
+            "seed": 0,
+        }
+        record[name] = {
+            "summary": summary,
+            "scored": scored | {"texts_in_template": False, "pairs_too_long": 2 * place},
+        }
+    if len(names) > 1:
+        ours, theirs = ((margins[name] > 0).astype(float) for name in names[:2])
+        record[names[0]]["difference_to"] = {names[1]: {"accuracy": paired_difference(ours, theirs)}}
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    rows = [
+        {"id": f"p{i}", "subset": "s", "category": "chat", "margin": {name: float(margins[name][i]) for name in names}}
+        for i in range(pairs)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
