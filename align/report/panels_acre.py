@@ -72,7 +72,7 @@ _PHASES = {
 }
 _STEP_TIME = Panel(
     "Time of a step, seconds",
-    "The second pass is part of the step.",
+    "The second pass, where there is one, is part of the step.",
     {"step_time": "step", "acre/second_pass_seconds": "second pass"},
     beside="reward",
 )
