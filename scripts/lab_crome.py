@@ -22,8 +22,7 @@ Measures: accuracy where decoration speaks for the worse answer (`disagree`), fo
 (`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
 the true quality, 0 to 3, of the best of 32 answers by reward (`best of 32`). Intervals are Student's t over seeds
 (95 %), those of differences over pairs with the same seed. `--sweep` tries weights of the tie loss and numbers of
-steps. `--weights 0.5 0.3 0.2` makes what a question asks for first count more, which edits of one attribute cannot
-teach. Everything was chosen on seeds from 100 on.
+steps. `--weights` sets how much the three attributes of a question count. Everything was chosen on seeds from 100 on.
 """
 
 import argparse
