@@ -21,3 +21,8 @@ def test_a_limit_needs_somebody_who_can_be_stopped():
 def test_audits_are_found_after_the_rewards():
     names = [reward.__name__ for reward in resolve("format", audit_funcs=["unruly_rewards.patient", "accuracy"])]
     assert names == ["format", "patient", "accuracy"]
+
+
+def test_a_reward_model_is_no_audit(tiny_model_folder):
+    with pytest.raises(ValueError, match=r"is a reward model, and audits are functions.*load_reward_model"):
+        resolve("format", audit_funcs=[str(tiny_model_folder)])
