@@ -1,5 +1,6 @@
 """Policies that follow a rule, so that every probe's result is known before it runs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from align.data.multiple_choice import Question
@@ -9,7 +10,7 @@ from rewards.responses import parse_response
 from rewards.traces import LETTER_MENTION, stated_choice
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(ABC):
     """A policy that reasons by `think` and answers by `answer`; it answers alike however often it is asked.
 
     It may look at the right option of a question, as a policy that knows the answer does. Subclasses say both.
@@ -22,13 +23,13 @@ class ScriptedPolicy:
         """The name of the rule."""
         return type(self).__name__
 
+    @abstractmethod
     def think(self, question: Question) -> str:
         """Returns the trace of a first answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def answer(self, question: Question, order: Sequence[int], trace: str) -> int:
         """Returns the place of the option that is answered."""
-        raise NotImplementedError
 
     def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
         """Returns equal responses to each question."""
