@@ -11,6 +11,9 @@ TRACES = [f"It is {each.options[3]}." for each in QUESTIONS[:3]] + [None, "Who k
 class CarefulJudge(ScriptedPolicy):
     """Reads the reasoning in its prompt and answers the option that stands there last."""
 
+    def think(self, question):
+        return ""
+
     def answer(self, question, order, trace):
         reasoning = question.question.split("Reasoning: ")[1]
         stated = [i for i, option in enumerate(question.options) if option in reasoning]
