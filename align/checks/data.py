@@ -35,7 +35,12 @@ def load_data(recipe: Recipe) -> Loaded:
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
     questions, report = load_questions(
-        data.path, adapter=data.adapter, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
+        data.path,
+        adapter=data.adapter,
+        split=data.split,
+        on_bad_rows=data.on_bad_rows,
+        max_rows=data.max_rows,
+        media=data,
     )
     rows, _ = questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)
     return Loaded(questions, report, rows, _eval_rows(data, template), template, fingerprints(data))
@@ -85,6 +90,6 @@ def _eval_rows(data: MultipleChoiceDatasetConfig, template: PromptTemplate) -> l
     if data.eval_path is None:
         return []
     questions, _ = load_questions(
-        data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows
+        data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
     )
     return questions_to_rows(questions, template)[0]

@@ -17,22 +17,37 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from tokenizers import Encoding
 
+CHARACTERS = 4  # of a text to a token, about
 AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
 
 
-def check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Finding]:
-    """Tokenises prompts and compares them with the window that completions leave."""
+def check_lengths(
+    recipe: Recipe, rows: Sequence[dict[str, Any]], image_tokens: Sequence[int | None] | None = None
+) -> list[Finding]:
+    """Tokenises prompts and compares them with the window that completions leave.
+
+    Args:
+        recipe: A recipe of a method that generates completions.
+        rows: What its trainer reads.
+        image_tokens: Tokens that the images of each row take, 0 for a row without; None where it is not known.
+    """
     tokenizer = load_tokenizer(recipe)
     if tokenizer is None:
         text = (
             f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
         )
         return [Finding("warning", "lengths", text)]
-    audited = sorted(rows, key=lambda row: -len(str(row["prompt"])))[:AUDITED]
+    taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i]["prompt"])) - CHARACTERS * taken[i])[:AUDITED]
+    audited = [rows[i] for i in order]
     try:
-        lengths = tokenizer.count([row["prompt"] for row in audited])
+        texts = tokenizer.count([place_images(row["prompt"], len(row.get("images") or ())) for row in audited])
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Prompt lengths are unknown; the chat template says: {error}.")]
+    # Each image has one token in the text, which the processor replaces.
+    lengths = [
+        text + max(0, taken[i] - len(rows[i].get("images") or ())) for text, i in zip(texts, order, strict=True)
+    ]
     longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
     window = context_window(recipe)
@@ -44,13 +59,35 @@ def check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findin
         name, length = max(over, key=lambda found: found[1])
         text = (
             f"{len(over)} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
-            f"{completion}); the longest is {name!r} with {length}. Shorten them, lower "
+            f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, lower "
             f"`max_completion_length`, or raise `vllm_max_model_length` if that is the limit."
         )
         return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
     mean = f"{numbers['mean']:.0f} tokens on average"
     text = f"Prompts take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
+
+
+def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
+    """Puts images in front of the first message of the user, as TRL does; a prompt without images stays as it is.
+
+    Example:
+        >>> place_images([{"role": "user", "content": "Which?"}], 1)
+        [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]}]
+    """
+    if isinstance(prompt, str) or not number:
+        return prompt
+    first = next((i for i, message in enumerate(prompt) if message["role"] == "user"), None)
+    return [
+        message
+        | {"content": [*[{"type": "image"}] * (number * (i == first)), {"type": "text", "text": message["content"]}]}
+        for i, message in enumerate(prompt)
+    ]
+
+
+def _shorten(image_tokens: Sequence[int]) -> str:
+    """Words the remedy for prompts that are too long."""
+    return "Lower `dataset.max_pixels` or `dataset.num_frames`" if any(image_tokens) else "Shorten them"
 
 
 def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":

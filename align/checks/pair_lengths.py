@@ -7,7 +7,7 @@ from align.checks.finding import Finding, Level
 from align.checks.lengths import context_window
 from align.checks.pair_tokens import TokenPair
 from align.configs.recipe import Recipe
-from align.data.pairs import Pair
+from align.data.loading import Item
 from align.data.preferences import PreferencePair
 
 NAMED = 5  # rows named in a sentence
@@ -59,13 +59,14 @@ def level_of_loss(recipe: Recipe) -> Level:
     return "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
 
 
-def raise_limit(recipe: Recipe, level: Level) -> str:
+def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> str:
     """Words the remedy for pairs that are too long; what stops a run can be accepted."""
     accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
-    return f"Shorten them or raise `max_length` from {recipe.setting('max_length')}{accept}."
+    shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
+    return f"{shorten} or raise `max_length` from {recipe.setting('max_length')}{accept}."
 
 
-def name_rows(pairs: Sequence[Pair]) -> str:
+def name_rows(pairs: Sequence[Item]) -> str:
     """Lists the first rows with their ids."""
     named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
     return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
@@ -87,7 +88,8 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
         if not those:
             continue
         level = level_of_loss(recipe) if cut.is_fatal else "warning"
-        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {raise_limit(recipe, level)}"
+        remedy = raise_limit(recipe, level, has_images=any(pair.images for pair in those))
+        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
         findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
     return findings
 

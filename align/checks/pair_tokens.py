@@ -1,14 +1,15 @@
 """What a tokenizer makes of preference pairs: their lengths, and which tokens are marked."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
 
 from align.checks.finding import Finding, Level
-from align.checks.lengths import PromptTokenizer, load_tokenizer
+from align.checks.lengths import PromptTokenizer, load_tokenizer, place_images
 from align.checks.model import model_folder
 from align.configs.recipe import Recipe
+from align.data.conversations import Message
 from align.data.pairs import Pair
 from align.data.preferences import PreferencePair
 from align.data.span_tokens import mark_tokens, place_response
@@ -110,7 +111,7 @@ def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> list[Prefer
 
 def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
     """Writes the prompt of a pair as the model reads it."""
-    return pair.prompt if isinstance(pair.prompt, str) else tokenizer.render(pair.prompt)
+    return pair.prompt if isinstance(pair.prompt, str) else tokenizer.render(_messages(pair))
 
 
 def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
@@ -120,10 +121,15 @@ def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
         chosen, rejected = (text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected))
         return pair.prompt + chosen, pair.prompt + rejected
     chosen, rejected = (
-        tokenizer.render([*pair.prompt, {"role": "assistant", "content": text}], add_generation_prompt=False)
+        tokenizer.render(_messages(pair, {"role": "assistant", "content": text}), add_generation_prompt=False)
         for text in (pair.chosen, pair.rejected)
     )
     return chosen, rejected
+
+
+def _messages(pair: Pair, *response: Message) -> Any:
+    """Returns the prompt with a response, and with places for images if the pair has some."""
+    return place_images([*pair.prompt, *response], len(getattr(pair, "images", ())))
 
 
 def _mark(

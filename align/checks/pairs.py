@@ -1,17 +1,18 @@
 """The recipe's preference pairs: read, validated row by row, and looked at for what they would teach."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from align.checks.data import check_counts, fingerprints
 from align.checks.finding import Finding, Level
+from align.checks.images import check_images
 from align.checks.pair_lengths import check_max_length, name_rows
 from align.checks.pair_spans import check_spans
 from align.checks.pair_tokens import Tokenised, marks_words, tokenize_here, usable_pairs
 from align.configs.dataset import PreferenceDatasetConfig
 from align.configs.recipe import Recipe
 from align.data.pairs import Pair
-from align.data.preferences import PreferencePair, load_preferences, pair_to_row
+from align.data.preferences import PreferencePair, load_preferences, pairs_to_rows
 from align.data.problems import DataReport
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
@@ -38,14 +39,19 @@ def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
     """
     data = cast(PreferenceDatasetConfig, recipe.dataset)
     pairs, report = load_preferences(
-        data.path, adapter=data.adapter, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
+        data.path,
+        adapter=data.adapter,
+        split=data.split,
+        on_bad_rows=data.on_bad_rows,
+        max_rows=data.max_rows,
+        media=data,
     )
     evaluation: list[PreferencePair] = []
     if data.eval_path is not None:
         evaluation, _ = load_preferences(
-            data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows
+            data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
         )
-    rows, eval_rows = ([pair_to_row(pair) for pair in usable_pairs(recipe, read)] for read in (pairs, evaluation))
+    rows, eval_rows = (pairs_to_rows(usable_pairs(recipe, read)) for read in (pairs, evaluation))
     return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data))
 
 
@@ -55,13 +61,27 @@ def check_pairs(recipe: Recipe, data: LoadedPairs[PreferencePair]) -> list[Findi
     pairs = usable_pairs(recipe, data.pairs)
     if mixed := check_form(data.pairs):
         return findings + mixed
+    images = check_images(recipe, data.rows)
+    findings += images.findings
     tokens, problems = tokenize_here(recipe, audited(pairs))
+    tokens = _with_images(tokens, data.rows, images.tokens)
     findings += _check_missing(recipe, data.pairs, tokens)
     if pairs:
         findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
     if tokens:
         findings += check_max_length(recipe, [pair for pair, _ in tokens], [token for _, token in tokens])
     return findings + problems
+
+
+def _with_images(
+    tokens: Tokenised, rows: Sequence[Mapping[str, Any]], image_tokens: Sequence[int | None] | None
+) -> Tokenised:
+    """Adds what images take to the prompts of pairs; each of them has one token there already."""
+    taken = {row["id"]: found or 0 for row, found in zip(rows, image_tokens or (), strict=False)}
+    return [
+        (pair, token._replace(prompt=token.prompt + max(0, taken.get(pair.id, 0) - len(pair.images))))
+        for pair, token in tokens
+    ]
 
 
 def check_form(pairs: Sequence[Pair]) -> list[Finding]:

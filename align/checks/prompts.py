@@ -1,12 +1,14 @@
 """The recipe's prompts for GRPO: read, validated row by row, and put to the rewards."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from align.checks.data import check_counts, fingerprints
 from align.checks.finding import Finding
+from align.checks.images import check_images
 from align.checks.lengths import check_lengths
 from align.checks.rewards import Reward, check_rewards
+from align.configs.dataset import PromptDatasetConfig
 from align.configs.recipe import Recipe
 from align.data.problems import DataReport
 from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
@@ -28,11 +30,13 @@ def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
-    data = recipe.dataset
-    prompts, report = load_prompts(data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows)
+    data = cast(PromptDatasetConfig, recipe.dataset)
+    prompts, report = load_prompts(
+        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, media=data
+    )
     evaluation: list[PromptRow] = []
     if data.eval_path is not None:
-        evaluation, _ = load_prompts(data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows)
+        evaluation, _ = load_prompts(data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data)
     return LoadedPrompts(prompts, report, prompts_to_rows(prompts), prompts_to_rows(evaluation), fingerprints(data))
 
 
@@ -47,4 +51,5 @@ def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Rew
         text = "`reward_funcs` names no reward, and GRPO learns from nothing else. Name at least one."
         return [*findings, Finding("error", "rewards", text)]
     findings += check_rewards(recipe, rewards, data.rows)
-    return findings + check_lengths(recipe, data.rows)
+    images = check_images(recipe, data.rows)
+    return findings + images.findings + check_lengths(recipe, data.rows, images.tokens)

@@ -8,6 +8,7 @@ from align.checks.chain import check_chain
 from align.checks.data import Loaded, check_data, load_data
 from align.checks.deconfound import check_observations, load_observations
 from align.checks.finding import Finding
+from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.checks.memory import check_memory
@@ -55,7 +56,9 @@ def _check_questions(recipe: Recipe, data: Loaded, rewards: Rewards) -> list[Fin
     findings = check_data(recipe, data)
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
-    return findings + check_lengths(recipe, data.rows)
+    images = check_images(recipe, data.rows)
+    findings += images.findings + check_letters(data.questions)
+    return findings + check_lengths(recipe, data.rows, images.tokens)
 
 
 DATA_CHECKS: dict[str, DataChecks] = {

@@ -20,7 +20,8 @@ class ACREConfig(GRPOConfig):
         default="auto",
         metadata={
             "help": "Where the second answer comes from: `forward` (one forward pass of the policy), `vllm` (one "
-            "single-token call), `auto` (`vllm` when rollouts come from vLLM, else `forward`), or `off`."
+            "single-token call, text only), `auto` (`vllm` when rollouts of text come from vLLM, else `forward`), or "
+            "`off`."
         },
     )
     second_pass_rows: str = field(

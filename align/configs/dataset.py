@@ -3,6 +3,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PLACEHOLDERS = ("{question}", "{options}")
+MIN_PIXELS = 28 * 28  # one token of Qwen2-VL
 DEFAULT_TEMPLATE = """{question}
 
 Options:
@@ -32,7 +33,33 @@ class DatasetConfig(BaseModel):
     max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
 
 
-class PreferenceDatasetConfig(DatasetConfig):
+class MediaSettings(BaseModel):
+    """How the images and videos of rows are read."""
+
+    media_dir: str | None = Field(
+        default=None,
+        description="Folder that paths of images and videos are relative to; by default that of the rows.",
+    )
+    num_frames: int = Field(
+        default=16, ge=1, description="Frames taken of a video, evenly over its time; a shorter one gives all it has."
+    )
+    fps: float | None = Field(
+        default=None, gt=0, description="Frames taken for each second of a video, `num_frames` at most."
+    )
+    max_pixels: int | None = Field(
+        default=None, ge=MIN_PIXELS, description="Images and frames with more pixels are made smaller, in proportion."
+    )
+    frames_dir: str | None = Field(
+        default=None,
+        description="Where frames and smaller images are kept for the next run; by default ~/.cache/truealign/frames.",
+    )
+
+
+class PromptDatasetConfig(DatasetConfig, MediaSettings):
+    """The `dataset` block of methods that read prompts as they are."""
+
+
+class PreferenceDatasetConfig(DatasetConfig, MediaSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
     adapter: Literal["rrpo"] | None = Field(
@@ -40,10 +67,10 @@ class PreferenceDatasetConfig(DatasetConfig):
     )
 
 
-class MultipleChoiceDatasetConfig(DatasetConfig):
+class MultipleChoiceDatasetConfig(DatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
-    adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1"] | None = Field(
+    adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista"] | None = Field(
         default=None, description="Public schema the rows are in; by default our own."
     )
     shuffle_options: bool = Field(

@@ -4,7 +4,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from align.configs.crome_rules import check_crome
-from align.configs.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PreferenceDatasetConfig
+from align.configs.dataset import (
+    DatasetConfig,
+    MultipleChoiceDatasetConfig,
+    PreferenceDatasetConfig,
+    PromptDatasetConfig,
+)
 from align.configs.observation_dataset import ObservationDatasetConfig
 from align.configs.rrpo_rules import check_rrpo
 
@@ -51,7 +56,7 @@ class Method(NamedTuple):
 
 
 METHODS: dict[str, Method] = {
-    "grpo": Method(GRPO_CHAIN, DatasetConfig, has_rewards=True),
+    "grpo": Method(GRPO_CHAIN, PromptDatasetConfig, has_rewards=True),
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
     "crome": Method(

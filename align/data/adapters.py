@@ -1,7 +1,7 @@
 """Public multiple-choice schemas, each turned into ours by one small function.
 
 An adapter takes a row as it is published and returns `question`, `options`, `answer` and, where there are some, `id`,
-`group` and `images`. What it returns is checked like any other row.
+`group` and `image`, `images` or `video`. What it returns is checked like any other row.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Any
 Row = Mapping[str, Any]
 Adapter = Callable[[Row], dict[str, Any]]
 LABELLED = re.compile(r"\s*\(?([A-Z])[).:]\s*(.*)", re.DOTALL)
+DATA_SET_ADDRESS = re.compile(r"https://[^/]+/datasets/[^/]+/[^/]+/resolve/[^/]+/")
 SOLUTION = re.compile(r"\s*(?:<answer>)?\s*\(?([A-Z])[).]?\s*(?:</answer>)?\s*")
 
 
@@ -76,11 +77,10 @@ def mmlu_pro(row: Row) -> dict[str, Any]:
 def video_r1(row: Row) -> dict[str, Any]:
     """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path`.
 
-    Letters in front of the options are removed. A video needs a column `frames` with its images; a path alone is not
-    decoded.
+    Letters in front of the options are removed. A column `frames` with images is taken in place of `path`.
 
     Raises:
-        AdapterError: If the row is not multiple choice, has a video without frames, or an unreadable solution.
+        AdapterError: If the row is not multiple choice, has no media where it should, or an unreadable solution.
     """
     if row.get("problem_type", "multiple choice") != "multiple choice":
         raise AdapterError("problem_type", "the row is not multiple choice", "Filter on `problem_type`.")
@@ -93,7 +93,59 @@ def video_r1(row: Row) -> dict[str, Any]:
         "options": _without_labels(row["options"]),
         "answer": ord(solution[1]) - ord("A"),
         "group": row.get("data_source"),
-        "images": _frames(row),
+        **_media(row),
+    }
+
+
+def mmvu(row: Row) -> dict[str, Any]:
+    """Reads MMVU: `id`, `question`, `choices` (text by letter), `answer` (a letter), `video`, `question_type`.
+
+    The published rows name a video by its address in the data set; it is looked for in the folder of the rows.
+
+    Raises:
+        AdapterError: If the row is not multiple choice, or its answer is not among the letters.
+    """
+    if row.get("question_type", "multiple-choice") != "multiple-choice":
+        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    choices = row["choices"]
+    if not isinstance(choices, Mapping):
+        raise AdapterError("choices", "the choices are not texts by letter", 'Write {"A": ..., "B": ...}.')
+    letters = [letter for letter, text in choices.items() if text is not None]  # tables fill missing letters
+    if row["answer"] not in letters:
+        raise AdapterError("answer", "the answer is not among the letters", f"They are {', '.join(letters)}.")
+    metadata = row.get("metadata")
+    return {
+        "id": row.get("id"),
+        "question": row["question"],
+        "options": [choices[letter] for letter in letters],
+        "answer": letters.index(row["answer"]),
+        "group": metadata.get("subject") if isinstance(metadata, Mapping) else None,
+        "video": DATA_SET_ADDRESS.sub("", row["video"]) if isinstance(row["video"], str) else row["video"],
+    }
+
+
+def mathvista(row: Row) -> dict[str, Any]:
+    """Reads MathVista: `pid`, `question`, `choices`, `answer` (a choice), `decoded_image` or `image`, `question_type`.
+
+    Raises:
+        AdapterError: If the row is not multiple choice, or its answer is not among the choices.
+    """
+    if row.get("question_type", "multi_choice") != "multi_choice":
+        raise AdapterError("question_type", "the row is not multiple choice", "Filter on `question_type`.")
+    choices = list(row["choices"] or ())
+    if row["answer"] not in choices:
+        raise AdapterError("answer", "the answer is not among the choices", "Write one of them.")
+    metadata = row.get("metadata")
+    image = row.get("decoded_image") if row.get("decoded_image") is not None else row["image"]
+    if image is None:
+        raise AdapterError("image", "the image is missing", "Write its path.")
+    return {
+        "id": row.get("pid"),
+        "question": row["question"],
+        "options": choices,
+        "answer": choices.index(row["answer"]),
+        "group": metadata.get("source") if isinstance(metadata, Mapping) else None,
+        "image": image,
     }
 
 
@@ -104,6 +156,8 @@ ADAPTERS: dict[str, Adapter] = {
     "mmlu": mmlu,
     "mmlu_pro": mmlu_pro,
     "video_r1": video_r1,
+    "mmvu": mmvu,
+    "mathvista": mathvista,
 }
 
 
@@ -127,10 +181,12 @@ def _without_labels(options: Any) -> Any:
     return options
 
 
-def _frames(row: Row) -> Any:
+def _media(row: Row) -> dict[str, Any]:
     if row.get("frames") is not None:
-        return row["frames"]
+        return {"images": row["frames"]}
     kind = row.get("data_type", "text")
-    if kind == "video":
-        raise AdapterError("path", "a video cannot be read from its path", "Add a column `frames` with its images.")
-    return [row["path"]] if kind == "image" else None
+    if kind not in ("image", "video"):
+        return {}
+    if row["path"] is None:
+        raise AdapterError("path", f"the {kind} is missing", "Write its path.")
+    return {kind: row["path"]}

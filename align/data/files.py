@@ -192,7 +192,9 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
         raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}") from error
     if isinstance(loaded, datasets.DatasetDict):
         loaded = loaded[_choose_split(path, split, list(loaded))]
-    for number, row in enumerate(loaded, start=1):
+    # As Arrow, so that images come as bytes or paths: one that cannot be decoded is a row that cannot be used.
+    rows = (row for batch in loaded.with_format("arrow").iter(1_000) for row in batch.to_pylist())
+    for number, row in enumerate(rows, start=1):
         yield RawRow(number, row)
 
 

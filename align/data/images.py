@@ -1,7 +1,8 @@
 """Images as rows hold them, and as models and reports need them."""
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,14 +23,28 @@ def open_image(image: ImageLike) -> "PILImage":
         UserError: If the extra `vision` is missing.
         OSError: If the image cannot be read.
     """
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise UserError("Images need the extra `vision`. Run: pip install 'truealign[vision]'") from error
+    require_pillow()
+    from PIL import Image, ImageOps
+
     if isinstance(image, Image.Image):
         return image.convert("RGB")
-    with Image.open(_source(image)) as opened:
+    with Image.open(image_source(image)) as opened:
         return ImageOps.exif_transpose(opened).convert("RGB")
+
+
+def shrink_image(image: "PILImage", max_pixels: int) -> "PILImage":
+    """Makes an image with more than `max_pixels` smaller, in proportion; others stay as they are.
+
+    Example:
+        >>> from PIL import Image
+        >>> shrink_image(Image.new("RGB", (400, 100)), max_pixels=10_000).size
+        (200, 50)
+    """
+    width, height = image.size
+    if width * height <= max_pixels:
+        return image
+    scale = math.sqrt(max_pixels / (width * height))
+    return image.resize((max(1, int(width * scale)), max(1, int(height * scale))))
 
 
 def image_digest(image: ImageLike) -> str:
@@ -44,7 +59,42 @@ def image_digest(image: ImageLike) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _source(image: ImageLike) -> Any:
+def add_images(rows: Sequence[dict[str, Any]], images: Sequence[Sequence[ImageLike]]) -> list[dict[str, Any]]:
+    """Adds the column `images` to rows if any of them has some, in one form, as a column of a table needs.
+
+    Paths stay paths where all images are; else all of them become `{"bytes": ..., "path": ...}`.
+    """
+    if not any(images):
+        return list(rows)
+    as_paths = all(isinstance(image, str) for shown in images for image in shown)
+    columns = [[image if as_paths else _as_mapping(image) for image in shown] for shown in images]
+    return [row | {"images": shown} for row, shown in zip(rows, columns, strict=True)]
+
+
+def image_source(image: ImageLike) -> Any:
+    """Returns what Pillow opens: a path, or the bytes as a file."""
     if not isinstance(image, Mapping):
         return image
     return BytesIO(image["bytes"]) if image.get("bytes") is not None else image["path"]
+
+
+def require_pillow() -> None:
+    """Checks that images can be read.
+
+    Raises:
+        UserError: If the extra `vision` is missing.
+    """
+    try:
+        import PIL  # noqa: F401
+    except ImportError as error:
+        raise UserError("Images need the extra `vision`. Run: pip install 'truealign[vision]'") from error
+
+
+def _as_mapping(image: ImageLike) -> dict[str, Any]:
+    if isinstance(image, str):
+        return {"bytes": None, "path": image}
+    if isinstance(image, Mapping):
+        return {"bytes": image.get("bytes"), "path": image.get("path")}
+    content = BytesIO()
+    image.save(content, format="PNG")
+    return {"bytes": content.getvalue(), "path": None}

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from align.configs.dataset import MediaSettings
 from align.data.adapters import ADAPTERS
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import find_adapter, load_rows, name_row
+from align.data.media import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.rules import check_row
 from rewards.options import LETTERS, can_shuffle
@@ -63,12 +65,14 @@ def load_questions(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    media: MediaSettings | None = None,
 ) -> tuple[list[Question], QuestionReport]:
     """Loads questions and checks every row.
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
-    file name and row), `group`, and `image` or `images` may be there; other columns are not read.
+    file name and row), `group`, and one of `image`, `images` and `video` may be there; other columns are not read.
+    An image is a path, or `{"bytes": ...}`; a video is a file or a folder with its frames. Each of them is opened.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -76,20 +80,28 @@ def load_questions(
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        media: How images and videos are read; by default as in a recipe that says nothing about them.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     found = find_adapter(adapter, ADAPTERS)
     file, split = find_split(str(path), split)
-    folder = Path(file) if Path(file).is_dir() else Path(file).parent
+    reader = MediaReader(media_folder(file), media)
     report = QuestionReport(file)
 
     def check(row: Row, raw: RawRow) -> Question:
-        checked = check_row(row, untyped=raw.untyped, folder=folder)._asdict()
-        return Question(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
+        checked = check_row(row, untyped=raw.untyped)
+        images = reader.read(row)
+        if images:
+            check_placeholders("question", checked.question)
+            for option in checked.options:
+                check_placeholders("options", option)
+        name = checked.id or name_row(raw.row, file)
+        return Question(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
 
-    questions = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    with reader.progress:
+        questions = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     report.num_unshufflable = sum(not can_shuffle(question.options) for question in questions)
     report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in questions).items()))
     return questions, report

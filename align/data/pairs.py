@@ -7,7 +7,7 @@ from typing import Any
 from align.data.conversations import Message
 from align.data.problems import BadRow
 
-UNREAD = ("images", "image", "tools", "chat_template_kwargs")
+UNREAD = ("tools", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)

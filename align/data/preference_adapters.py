@@ -1,21 +1,27 @@
 """Published preference schemas, each turned into ours by one small function."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from align.data.adapters import Adapter, AdapterError, Row
 from align.data.spans import strip_tags
+from align.data.video import IMAGE_SUFFIXES
 
 MEDIA = ("video", "image", "images", "media_path")
+PLACEHOLDER = re.compile(r"<(?:image|video)>\n?")
 
 
 def rrpo(row: Row) -> dict[str, Any]:
     """Reads RRPO's self-alignment data: `question`, `answer`, `pred`, `answer_masked`, `pred_masked`, `sample_id`.
 
     The masked columns have the other two with their differing phrases in tags, and may write whitespace differently.
-    The responses are the texts without tags.
+    The responses are the texts without tags. With media (`video`, `image`, `images`, or `media_path`, an image or
+    video by its name), the three become messages, and `<image>` or `<video>` in the question goes: images stand in
+    front of it.
 
     Raises:
-        AdapterError: If the row has an image or video, or a masked text is not its response with tags.
+        AdapterError: If a masked text is not its response with tags, or there are two kinds of media.
 
     Example:
         >>> row = {"question": "Colour?", "answer": "It is red.", "answer_masked": "It is <MASK> red </MASK> .",
@@ -23,11 +29,8 @@ def rrpo(row: Row) -> dict[str, Any]:
         >>> rrpo(row)["chosen"], rrpo(row)["chosen_spans"]
         ('It is red.', [[6, 9]])
     """
-    for column in MEDIA:
-        if row.get(column):
-            remedy = "Take the rows without media."
-            raise AdapterError(column, "images and videos are not read by this adapter", remedy)
-    return {
+    media = _media(row)
+    converted = {
         "id": row.get("sample_id"),
         "prompt": row["question"],
         "chosen": row["answer"],
@@ -36,9 +39,33 @@ def rrpo(row: Row) -> dict[str, Any]:
         "rejected_spans": _move_spans(row["pred_masked"], row["pred"], "pred_masked", "pred"),
         "spans_from": "tags",
     }
+    return converted | _as_messages(row) | media if media else converted
 
 
 PREFERENCE_ADAPTERS: dict[str, Adapter] = {"rrpo": rrpo}
+
+
+def _media(row: Row) -> dict[str, Any]:
+    columns = [column for column in MEDIA if row.get(column)]
+    if not columns:
+        return {}
+    if len(columns) > 1:
+        raise AdapterError(columns[1], f"the row has {' and '.join(columns)}", "Keep one of them.")
+    column, value = columns[0], row[columns[0]]
+    if column == "media_path":
+        column = "image" if Path(str(value)).suffix.lower() in IMAGE_SUFFIXES else "video"
+    return {column: value}
+
+
+def _as_messages(row: Row) -> dict[str, Any]:
+    question = row["question"]
+    if not isinstance(question, str):
+        raise AdapterError("question", "the column is not a text", "Write one.")
+    said = {"chosen": row["answer"], "rejected": row["pred"]}
+    return {
+        "prompt": [{"role": "user", "content": PLACEHOLDER.sub("", question).strip()}],
+        **{side: [{"role": "assistant", "content": text}] for side, text in said.items()},
+    }
 
 
 def _move_spans(masked: Any, text: Any, masked_column: str, column: str) -> list[list[int]]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from align.data.conversations import Message, split_pair
+from align.data.media import listed_images
 from align.data.pairs import UNREAD, check_differ, check_unread
 from align.data.rules import check_label
 from align.data.span_rules import mark_texts
@@ -20,12 +21,13 @@ class CheckedPair(NamedTuple):
     chosen_spans: tuple[Span, ...]
     rejected_spans: tuple[Span, ...]
     spans_from: str  # offsets, tags or diff
+    images: tuple[Any, ...] = ()  # as they stand in the row
 
 
 def check_pair(row: Mapping[str, Any]) -> CheckedPair:
     """Checks a preference row and finds the spans in which its responses differ.
 
-    A row made by `pair_to_row` gives the same pair again.
+    A row made by `pair_to_row` gives the same pair again. Its images are not opened here.
 
     Raises:
         BadRow: At the first rule the row breaks.
@@ -39,4 +41,4 @@ def check_pair(row: Mapping[str, Any]) -> CheckedPair:
     prompt, chosen, rejected = split_pair(row)
     marked = mark_texts(row, chosen, rejected)
     check_differ(marked.chosen, marked.rejected)
-    return CheckedPair(check_label("id", row.get("id")), prompt, *marked)
+    return CheckedPair(check_label("id", row.get("id")), prompt, *marked, listed_images(row))

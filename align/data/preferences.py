@@ -1,12 +1,16 @@
 """Preference pairs, loaded and checked row by row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from align.configs.dataset import MediaSettings
 from align.data.conversations import write_response
 from align.data.files import RawRow, Row, find_split
+from align.data.images import add_images
 from align.data.loading import find_adapter, load_rows, name_row
+from align.data.media import MediaReader, check_shown_prompt, media_folder
 from align.data.pairs import Pair
 from align.data.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.preference_rules import CheckedPair, check_pair
@@ -22,11 +26,13 @@ class PreferencePair(Pair):
         chosen_spans: What counts in the better response, in characters.
         rejected_spans: What counts in the worse one.
         spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
+        images: What both responses speak of, in front of the prompt; the frames of a video included.
     """
 
     chosen_spans: tuple[Span, ...]
     rejected_spans: tuple[Span, ...]
     spans_from: str
+    images: tuple[Any, ...] = ()
 
 
 def load_preferences(
@@ -36,13 +42,15 @@ def load_preferences(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    media: MediaSettings | None = None,
 ) -> tuple[list[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. What counts
     is said by `chosen_spans` and `rejected_spans` (pairs of character offsets into the responses) or by `<MASK>` tags
-    in the responses, else found by a word diff. `id` (default: file name and row) may be there. Other columns are not
-    read; `images` and `tools` are refused.
+    in the responses, else found by a word diff. `id` (default: file name and row) may be there, and one of `image`,
+    `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read; `tools` are
+    refused.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -50,6 +58,7 @@ def load_preferences(
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        media: How images and videos are read; by default as in a recipe that says nothing about them.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
@@ -57,12 +66,18 @@ def load_preferences(
     found = find_adapter(adapter, PREFERENCE_ADAPTERS)
     file, split = find_split(str(path), split)
     report = DataReport(file)
+    reader = MediaReader(media_folder(file), media)
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
-        checked = check_pair(row)._asdict()
-        return PreferencePair(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
+        checked = check_pair(row)
+        images = reader.read(row)
+        if images:
+            check_shown_prompt(checked.prompt)
+        name = checked.id or name_row(raw.row, file)
+        return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
 
-    pairs = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    with reader.progress:
+        pairs = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return pairs, report
 
 
@@ -74,7 +89,7 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
         >>> row["chosen"], row["chosen_spans"], row["spans_from"]
         ('Paris.', [[0, 5]], 'diff')
     """
-    return {
+    row = {
         "id": pair.id,
         "prompt": pair.prompt,
         "chosen": write_response(pair.chosen, pair.prompt),
@@ -83,3 +98,9 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
         "rejected_spans": [list(span) for span in pair.rejected_spans],
         "spans_from": pair.spans_from,
     }
+    return row | {"images": list(pair.images)} if pair.images else row
+
+
+def pairs_to_rows(pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+    """Makes the rows of a data set: all of them have `images` if any has some."""
+    return add_images([pair_to_row(pair) for pair in pairs], [pair.images for pair in pairs])

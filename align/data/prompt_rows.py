@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from align.configs.dataset import MediaSettings
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
+from align.data.images import add_images
 from align.data.loading import load_rows, name_row
+from align.data.media import MEDIA, MediaReader, check_shown_prompt, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 
@@ -23,12 +26,14 @@ class PromptRow:
         id: Its name, unique in the data set.
         prompt: A text, or messages that end with the user's.
         columns: Every other column, for the rewards.
+        images: What stands in front of the prompt; the frames of a video included.
         row: Where it stood: line of a JSONL or CSV file, else number of the record.
     """
 
     id: str
     prompt: str | list[Message]
     columns: Mapping[str, Any]
+    images: tuple[Any, ...]
     row: int
 
 
@@ -38,26 +43,37 @@ def load_prompts(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    media: MediaSettings | None = None,
 ) -> tuple[list[PromptRow], DataReport]:
-    """Loads prompts and checks every row; a row needs `prompt`, and `id` (default: file name and row) may be there.
+    """Loads prompts and checks every row.
+
+    A row needs `prompt`. `id` (default: file name and row) may be there, and one of `image`, `images` and `video`, as
+    in `load_questions`; the prompt is then messages.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        media: How images and videos are read; by default as in a recipe that says nothing about them.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(str(path), split)
     report = DataReport(file)
+    reader = MediaReader(media_folder(file), media)
 
     def check(content: Row, raw: RawRow) -> PromptRow:
         prompt, columns = check_prompt_row(content)
-        return PromptRow(check_label("id", content.get("id")) or name_row(raw.row, file), prompt, columns, raw.row)
+        images = reader.read(content)
+        if images:
+            check_shown_prompt(prompt)
+        name = check_label("id", content.get("id")) or name_row(raw.row, file)
+        return PromptRow(name, prompt, columns, images, raw.row)
 
-    rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    with reader.progress:
+        rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return rows, report
 
 
@@ -74,13 +90,17 @@ def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], d
     for name in TAKEN:
         if name in content:
             raise BadRow(name, content[name], "TRL gives rewards a column of this name", "Rename the column.")
-    return prompt, {name: value for name, value in content.items() if name not in ("id", "prompt")}
+    return prompt, {name: value for name, value in content.items() if name not in ("id", "prompt", *MEDIA)}
 
 
 def prompts_to_rows(prompts: list[PromptRow]) -> list[dict[str, Any]]:
-    """Makes the rows that a trainer reads; every row has every column, None where it had none."""
+    """Makes the rows that a trainer reads; every row has every column, None where it had none.
+
+    All of them have `images` if any has some.
+    """
     names = dict.fromkeys(name for prompt in prompts for name in prompt.columns)
-    return [
+    rows = [
         {"id": prompt.id, "prompt": prompt.prompt} | {name: prompt.columns.get(name) for name in names}
         for prompt in prompts
     ]
+    return add_images(rows, [prompt.images for prompt in prompts])

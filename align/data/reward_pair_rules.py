@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from align.data.conversations import Message, split_pair
+from align.data.media import MEDIA
 from align.data.pairs import UNREAD, check_differ, check_unread
 from align.data.problems import BadRow
 from align.data.rules import check_label
@@ -41,7 +42,7 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> Check
         >>> pair.tie, pair.source
         (False, 'preference')
     """
-    check_unread(row, (*UNREAD, "margin"))
+    check_unread(row, (*MEDIA, *UNREAD, "margin"))
     prompt, chosen, rejected = split_pair(row)
     check_differ(chosen, rejected)
     tie, source = _check_tie(row.get("tie"), untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE

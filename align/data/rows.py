@@ -2,6 +2,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from align.data.images import add_images
 from align.data.multiple_choice import Question
 from align.data.prompts import PromptTemplate
 from rewards.options import can_shuffle, draw_permutation, permute, to_shown
@@ -19,7 +20,6 @@ def questions_to_rows(
         Rows with `id`, `prompt`, `question`, `options`, `answer` (index into `options`), `group`, and `images` if any
         question has some; and how many questions were to be shuffled and had to stay in their order.
     """
-    with_images = any(question.images for question in questions)
     rows = []
     for question in questions:
         options, answer = list(question.options), question.answer
@@ -34,6 +34,6 @@ def questions_to_rows(
             "answer": answer,
             "group": question.group,
         }
-        rows.append(row | {"images": list(question.images)} if with_images else row)
+        rows.append(row)
     num_fixed = sum(not can_shuffle(question.options) for question in questions) if shuffle_options else 0
-    return rows, num_fixed
+    return add_images(rows, [question.images for question in questions]), num_fixed

@@ -1,7 +1,6 @@
 """The rules that a multiple-choice row has to follow, checked in the order a reader would."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.data.problems import BadRow
@@ -16,16 +15,14 @@ class Checked(NamedTuple):
     options: tuple[str, ...]
     answer: int
     group: str | None
-    images: tuple[Any, ...]
 
 
-def check_row(row: Mapping[str, Any], *, untyped: bool = False, folder: Path = Path()) -> Checked:
+def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
     """Checks a row in our schema.
 
     Args:
         row: Its columns.
         untyped: Whether every value is text, as in CSV; digits may then be an index.
-        folder: Folder that image paths are relative to.
 
     Raises:
         BadRow: At the first rule the row breaks.
@@ -40,7 +37,6 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False, folder: Path = P
         options=options,
         answer=_check_answer(row.get("answer"), options, untyped),
         group=check_label("group", row.get("group")),
-        images=_check_images(row, folder),
     )
 
 
@@ -109,26 +105,6 @@ def check_label(column: str, value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or str(value).strip() == "":
         raise BadRow(column, value, f"the {column} is neither a text nor a number", "Write a short text.")
     return str(value)
-
-
-def _check_images(row: Mapping[str, Any], folder: Path) -> tuple[Any, ...]:
-    column = "images" if row.get("images") is not None else "image"
-    images = row.get(column)
-    if images is None:
-        return ()
-    listed = list(images) if isinstance(images, list | tuple) else [images]
-    return tuple(_locate(image, column, folder) for image in listed)
-
-
-def _locate(image: Any, column: str, folder: Path) -> Any:
-    if image is None:
-        raise BadRow(column, image, "an image is missing", "Write its path or leave the column out.")
-    if not isinstance(image, str) or "://" in image:
-        return image
-    path = folder / image
-    if not path.is_file():
-        raise BadRow(column, image, "the image file does not exist", f"It was looked for at {path}.")
-    return str(path)
 
 
 def _fold(text: str) -> str:

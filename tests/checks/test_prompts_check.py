@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from align.checks.launch import Launch
+from align.checks.prompts import load_prompt_data
 from align.checks.recipe import check_recipe
 from align.configs.recipe import load_recipe
 from align.errors import RecipeError
@@ -66,3 +67,24 @@ def test_texts_and_messages_in_one_file_are_refused(recipe):
 def test_settings_of_another_method_are_unknown(recipe):
     with pytest.raises(RecipeError, match="second_pass"):
         load_recipe(recipe(second_pass="off"))
+
+
+def test_images_of_prompts_are_read_counted_and_not_handed_to_rewards_twice(recipe, tmp_path):
+    Image = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+    from tiny import tiny_vl_model_and_processor
+
+    model, processor = tiny_vl_model_and_processor()
+    model.config.save_pretrained(tmp_path / "seeing")
+    processor.save_pretrained(tmp_path / "seeing")
+    Image.new("RGB", (200, 100)).save(tmp_path / "wide.png")
+    talk = [row | {"prompt": [{"role": "user", "content": row["prompt"]}]} for row in PROMPTS]
+    rows = [talk[0] | {"images": ["wide.png"] * 2}, talk[1] | {"image": "wide.png"}, *talk[2:]]
+    made = load_recipe(recipe(rows, model_name_or_path=str(tmp_path / "seeing")))
+    wide = str(tmp_path / "wide.png")
+    prompts = load_prompt_data(made)
+    assert [row["images"] for row in prompts.rows[:3]] == [[wide, wide], [wide], []]
+    assert "image" not in prompts.rows[1]
+    text = findings(made.path)["images", "ok"]
+    assert text.startswith("2 prompts have 1 to 2 images of 2 to 2 tokens: 3 tokens of images a prompt on average")
+    text = findings(recipe([rows[0] | {"prompt": "say 0"}, *rows[1:]]))["data", "error"]
+    assert "row 1, column `prompt`: images have no place: the prompt is not messages" in text

@@ -1,10 +1,13 @@
 import json
+import shutil
 from collections import Counter
 from typing import get_args
 
 import pytest
+from clips import shown_numbers, write_clip
+from scenes import write_squares
 
-from align.configs.dataset import MultipleChoiceDatasetConfig
+from align.configs.dataset import MediaSettings, MultipleChoiceDatasetConfig
 from align.data import ADAPTERS, DataError, load_questions
 
 CHOICES = {"text": ["iron", "gold", "zinc"], "label": ["A", "B", "C"]}
@@ -21,11 +24,21 @@ ROWS = {
     "mmlu_pro": {"question_id": 3, "question": "What rusts?", "options": ["gold", "iron"], "answer": "B",
                  "answer_index": 1, "cot_content": "", "category": "metals", "src": "own"},
     "video_r1": VIDEO | {"solution": "<answer>A</answer>"},
+    "mmvu": {"id": "validation_0", "question": "What rusts?", "choices": {"A": "gold", "B": "iron"}, "answer": "B",
+             "question_type": "multiple-choice", "metadata": {"subject": "Chemistry"},
+             "video": "https://huggingface.co/datasets/owner/MMVU/resolve/main/videos/a.mp4"},
+    "mathvista": {"pid": "7", "question": "What rusts?", "image": "a.png", "decoded_image": None, "unit": None,
+                  "choices": ["gold", "iron"], "answer": "iron", "question_type": "multi_choice",
+                  "metadata": {"source": "IconQA"}},
 }  # fmt: skip
 
 
 def load(tmp_path, adapter, *rows, **settings):
-    (tmp_path / "a.png").touch()
+    write_squares(tmp_path / "squares", ("red",))
+    shutil.copy(tmp_path / "squares" / "00-red.png", tmp_path / "a.png")
+    settings["media"] = MediaSettings(frames_dir=str(tmp_path / "frames"), num_frames=4)
+    if not (tmp_path / "videos").exists():
+        write_clip(tmp_path / "videos" / "a.mp4", 8)
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return load_questions(tmp_path / "rows.jsonl", adapter=adapter, **settings)
 
@@ -42,9 +55,10 @@ def test_ids_and_groups_come_along(tmp_path):
     found = {name: load(tmp_path, name, ROWS[name])[0][0] for name in ADAPTERS}
     assert {name: q.id for name, q in found.items()} == {
         "sciq": "rows-1", "arc": "x1", "openbookqa": "x1", "mmlu": "rows-1", "mmlu_pro": "3", "video_r1": "12",
+        "mmvu": "validation_0", "mathvista": "7",
     }  # fmt: skip
     assert {name: q.group for name, q in found.items() if q.group} == {
-        "mmlu": "metals", "mmlu_pro": "metals", "video_r1": "lab",
+        "mmlu": "metals", "mmlu_pro": "metals", "video_r1": "lab", "mmvu": "Chemistry", "mathvista": "IconQA",
     }  # fmt: skip
 
 
@@ -72,10 +86,25 @@ def test_video_rows_carry_their_frames(tmp_path):
     image, _ = load(tmp_path, "video_r1", VIDEO)
     assert image[0].images == (str(tmp_path / "a.png"),)
     assert image[0].options == ("iron", "gold")
+    video, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "path": "./videos/a.mp4"})
+    assert shown_numbers(video[0].images) == [1, 3, 5, 7]
     frames, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "path": "a.mp4", "frames": ["a.png"] * 3})
     assert len(frames[0].images) == 3
     plain, _ = load(tmp_path, "video_r1", VIDEO | {"options": ["A. iron", "gold"]})
     assert plain[0].options == ("A. iron", "gold")  # not every option has its letter, so it is part of the text
+
+
+def test_mmvu_rows_are_read_with_their_videos_and_without_the_letters_that_tables_add(tmp_path):
+    filled = {"A": "gold", "B": "iron", "C": None, "D": None, "E": None}
+    (question,), _ = load(tmp_path, "mmvu", ROWS["mmvu"] | {"choices": filled})
+    assert question.options == ("gold", "iron")
+    assert shown_numbers(question.images) == [1, 3, 5, 7]
+
+
+def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):
+    row = ROWS["mathvista"]
+    (question,), _ = load(tmp_path, "mathvista", row | {"decoded_image": {"path": "a.png"}, "image": "no.png"})
+    assert question.images == (str(tmp_path / "a.png"),)
 
 
 @pytest.mark.parametrize(
@@ -86,12 +115,19 @@ def test_video_rows_carry_their_frames(tmp_path):
         ("arc", ROWS["arc"] | {"choices": None}, "column `choices`: texts and labels do not pair up"),
         ("arc", ROWS["arc"] | {"choices": CHOICES | {"label": ["A"]}}, "texts and labels do not pair up"),
         ("arc", ROWS["arc"] | {"choices": {"text": []}}, "column `label`: the adapter `arc` needs this column"),
-        ("video_r1", VIDEO | {"path": None}, "an image is missing"),
+        ("video_r1", VIDEO | {"path": None}, "column `path`: the image is missing"),
         ("mmlu", ROWS["mmlu"] | {"answer": 4}, "the answer is not among the options"),
         ("video_r1", VIDEO | {"problem_type": "numerical"}, "the row is not multiple choice"),
-        ("video_r1", VIDEO | {"data_type": "video"}, "a video cannot be read from its path.*column `frames`"),
+        ("video_r1", VIDEO | {"data_type": "video", "path": "b.mp4"}, "the video file does not exist"),
         ("video_r1", VIDEO | {"solution": "<answer>3.5</answer>"}, "the solution is not one letter"),
         ("video_r1", VIDEO | {"path": "b.png"}, "the image file does not exist"),
+        ("mmvu", ROWS["mmvu"] | {"question_type": "open-ended"}, "`question_type`: the row is not multiple choice"),
+        ("mmvu", ROWS["mmvu"] | {"answer": "E"}, "`answer`: the answer is not among the letters.*They are A, B"),
+        ("mmvu", ROWS["mmvu"] | {"choices": ["gold"]}, "`choices`: the choices are not texts by letter"),
+        ("mmvu", ROWS["mmvu"] | {"video": "https://x.org/a.mp4"}, "the video is a URL"),
+        ("mathvista", ROWS["mathvista"] | {"question_type": "free_form"}, "the row is not multiple choice"),
+        ("mathvista", ROWS["mathvista"] | {"choices": None}, "`answer`: the answer is not among the choices"),
+        ("mathvista", ROWS["mathvista"] | {"image": None}, "`image`: the image is missing"),
     ],
 )
 def test_rows_that_break_their_schema_are_reported(tmp_path, adapter, row, message):

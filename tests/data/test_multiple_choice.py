@@ -164,13 +164,3 @@ def test_max_rows_reads_no_further(tmp_path):
 def test_rows_that_cannot_be_shuffled_are_counted(tmp_path):
     fixed = {"question": "?", "options": ["iron", "gold", "Both A and B"], "answer": 2}
     assert load_questions(write(tmp_path / "rows.jsonl", GOOD, fixed))[1].num_unshufflable == 1
-
-
-def test_images_are_found_beside_the_file(tmp_path):
-    (tmp_path / "a.png").touch()
-    file = write(
-        tmp_path / "images.jsonl", GOOD | {"images": ["a.png", "https://x.org/b.png"]}, GOOD | {"image": "a.png"}
-    )
-    questions, _ = load_questions(file)
-    assert questions[0].images == (str(tmp_path / "a.png"), "https://x.org/b.png")
-    assert questions[1].images == (str(tmp_path / "a.png"),)

@@ -147,7 +147,7 @@ BAD = {
                     "a <MASK> tag is inside another one"),
     "unknown origin": (TEXT | OFFSETS | {"spans_from": "model"}, "spans_from", "the origin of the spans is unknown"),
     "list as id": (TEXT | {"id": [1]}, "id", "the id is neither a text nor a number"),
-    "images": (TEXT | {"images": ["a.png"]}, "images", "`images` is not read with preference pairs"),
+    "tools": (TEXT | {"tools": ["search"]}, "tools", "`tools` is not read with preference pairs"),
 }  # fmt: skip
 
 

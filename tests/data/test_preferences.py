@@ -6,7 +6,10 @@ import sys
 import pyarrow
 import pyarrow.parquet
 import pytest
+from clips import shown_numbers, write_clip
+from scenes import write_squares
 
+from align.configs.dataset import MediaSettings
 from align.data import PREFERENCE_ADAPTERS, DataError, load_preferences, pair_to_row
 
 USER = {"role": "user", "content": "Capital, of\nFrance?"}
@@ -153,6 +156,24 @@ def test_the_data_of_the_authors_loads_with_its_spans_and_its_own_whitespace(tmp
     assert pair.spans_from == "tags"
 
 
+@pytest.mark.parametrize("media", [{"video": "a.mp4"}, {"media_path": "a.mp4"}, {"image": "00-red.png"},
+                                   {"images": ["00-red.png"]}, {"media_path": "00-red.png"}])  # fmt: skip
+def test_the_data_of_the_authors_loads_with_its_media(tmp_path, media):
+    write_squares(tmp_path, ("red",))
+    write_clip(tmp_path / "a.mp4", 4)
+    row = RRPO | {"question": f"<image>\n{RRPO['question']}"} | media
+    settings = MediaSettings(frames_dir=str(tmp_path / "frames"), num_frames=2)
+    (pair,), _ = load_preferences(write(tmp_path / "pairs.jsonl", row), adapter="rrpo", media=settings)
+    assert pair.prompt == [{"role": "user", "content": "What happens?"}]
+    assert (pair.chosen, pair.rejected) == (RRPO["answer"], RRPO["pred"])
+    assert [pair.chosen[a:b] for a, b in pair.chosen_spans] == ["cooks", "eats"]
+    if "a.mp4" in media.values():
+        assert shown_numbers(pair.images) == [1, 3]
+    else:
+        assert pair.images == (str(tmp_path / "00-red.png"),)
+    assert pair_to_row(pair)["images"] == list(pair.images)
+
+
 def test_masked_texts_without_tags_mark_nothing(tmp_path):
     row = RRPO | {"answer_masked": RRPO["answer"], "pred_masked": RRPO["pred"]}
     (pair,), _ = load_preferences(write(tmp_path / "pairs.jsonl", row), adapter="rrpo")
@@ -162,7 +183,9 @@ def test_masked_texts_without_tags_mark_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"video": "a.mp4"}, "column `video`: images and videos are not read by this adapter.*'a.mp4'"),
+        ({"video": "a.mp4"}, "column `video`: the video file does not exist.*'a.mp4'"),
+        ({"video": "a.mp4", "image": "a.png"}, "column `image`: the row has video and image"),
+        ({"video": "a.mp4", "question": None}, "column `question`: the column is not a text"),
         ({"answer_masked": "A man <MASK>cooks</MASK>."}, "column `answer_masked`: the text is not that of `answer`"),
         ({"pred_masked": "A <MASK>man"}, "column `pred_masked`: a <MASK> tag is not closed"),
         ({"pred_masked": None}, "column `pred_masked`: the column is not a text"),

@@ -1,0 +1,155 @@
+"""The images of a recipe: whether the model sees them, the tokens they take, and letters that stand in them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any, NamedTuple
+
+from align.checks.finding import Finding
+from align.checks.image_tokens import CountTokens, image_processor_settings, image_size, token_counter
+from align.checks.model import model_folder
+from align.checks.pair_lengths import name_rows
+from align.configs.recipe import Recipe
+from align.data.images import ImageLike
+from align.data.multiple_choice import Question
+
+AUDITED = 20_000  # images of which the size is read, the rows with the most images first
+BARE_LETTER = re.compile(r"\W*[A-Za-z]\W*")
+SPOKEN_LETTER = re.compile(
+    r"\b(?:(?i:label+ed|marked|lettered|tagged|denoted|options?|choices?))\s+(?:(?i:as|by|with)\s+)?[\"'(]*[A-H]\b"
+)
+
+
+class ImageCheck(NamedTuple):
+    """What was found about the images of rows.
+
+    Attributes:
+        findings: Sentences.
+        tokens: Tokens that the images of each row take; None if there are no images or it cannot be told, and of a row
+            that was not looked at.
+    """
+
+    findings: list[Finding]
+    tokens: list[int | None] | None = None
+
+
+def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageCheck:
+    """Finds out whether the model can see the images of the rows, and how many tokens they take."""
+    num_shown = sum(bool(row.get("images")) for row in rows)
+    if not num_shown:
+        return ImageCheck([])
+    if problems := _check_sight(recipe, rows, f"{num_shown} of {len(rows)} rows have images"):
+        return ImageCheck(problems)
+    folder = model_folder(recipe.model.model_name_or_path)
+    if folder is None:
+        text = f"{recipe.model.model_name_or_path!r} is not on this machine; the tokens of its images are unknown."
+        return ImageCheck([Finding("warning", "images", text)])
+    try:
+        count = token_counter(folder)
+    except ValueError as error:
+        text = f"The tokens that an image takes are unknown: {error}. Leave room in the window."
+        return ImageCheck([Finding("warning", "images", text)])
+    return _count_tokens(rows, count)
+
+
+def check_letters(questions: Sequence[Question]) -> list[Finding]:
+    """Warns about questions whose letters may stand in their picture, where no shuffle reaches them.
+
+    Options that are letters only, and questions that speak of what is labelled A or B, are found in the text. Nothing
+    reads the pictures, so letters that only they have are not found.
+    """
+    shown = [question for question in questions if question.images]
+    found = [question for question in shown if _speaks_of_letters(question)]
+    if not found:
+        return []
+    text = (
+        f"{len(found)} of {len(shown)} questions with images speak of letters that may stand in the picture: "
+        f"{name_rows(found)}. Shuffled options get other letters than the picture shows, and a right answer is then "
+        f"marked wrong. Write what each letter stands for, or leave these rows out. Pictures themselves are not read, "
+        f"so letters that stand only there are not found."
+    )
+    return [Finding("warning", "images", text, {"rows": [question.row for question in found]})]
+
+
+def _speaks_of_letters(question: Question) -> bool:
+    bare = all(BARE_LETTER.fullmatch(option) for option in question.options)
+    return bare or SPOKEN_LETTER.search(question.question) is not None
+
+
+def _check_sight(recipe: Recipe, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:
+    """Finds what would keep the images from the model."""
+    model = recipe.model.model_name_or_path
+    if find_spec("torchvision") is None:
+        fix = "pip install 'truealign[vision]'"
+        return [Finding("error", "images", f"{what}, which needs the extra `vision`. Run: {fix}", fix=fix)]
+    if any(isinstance(row["prompt"], str) for row in rows):
+        remedy = "Set `dataset.conversational: true`" if recipe.method == "acre" else "Write them as messages"
+        return [Finding("error", "images", f"{what}, and they have no place in prompts that are texts. {remedy}.")]
+    folder = model_folder(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return []
+    if not _can_see(json.loads((folder / "config.json").read_text(encoding="utf-8"))):
+        remedy = "Name a vision-language model, or leave the images out of the rows"
+        return [Finding("error", "images", f"{what} and {model} reads text only. {remedy}.")]
+    if image_processor_settings(folder) is None:
+        text = (
+            f"{what} and {model} has neither processor_config.json nor preprocessor_config.json, without which only "
+            f"its text is read. Save the processor of its base model into the folder "
+            f"(`AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)`)."
+        )
+        return [Finding("error", "images", text)]
+    return []
+
+
+def _can_see(config: Mapping[str, Any]) -> bool:
+    names = ("vision_config", "image_token_id", "image_token_index", "mm_vision_tower", "visual")
+    return any(config.get(name) is not None for name in names)
+
+
+def _count_tokens(rows: Sequence[Mapping[str, Any]], count: CountTokens) -> ImageCheck:
+    tokens: list[int | None] = [None if row.get("images") else 0 for row in rows]
+    refused: list[tuple[str, str]] = []
+    left, sizes = AUDITED, list[int]()
+    known: dict[str, tuple[int, int]] = {}
+    for i in sorted(range(len(rows)), key=lambda i: -len(rows[i]["images"])):
+        images = rows[i]["images"]
+        if not images or len(images) > left:
+            continue
+        left -= len(images)
+        try:
+            taken = [count(*size) for size in (_size(image, known) for image in images)]
+        except ValueError as error:
+            refused.append((str(rows[i]["id"]), str(error)))
+            continue
+        tokens[i] = sum(taken)
+        sizes += taken
+    findings = _budget(rows, tokens, sizes)
+    if refused:
+        name, reason = refused[0]
+        text = f"The processor would stop at the images of {len(refused)} rows; {name!r}: {reason}. Leave them out."
+        findings.append(Finding("error", "images", text, {"rows": [row for row, _ in refused[:20]]}))
+    return ImageCheck(findings, tokens)
+
+
+def _budget(rows: Sequence[Mapping[str, Any]], tokens: Sequence[int | None], each: Sequence[int]) -> list[Finding]:
+    seen = [(len(row["images"]), taken) for row, taken in zip(rows, tokens, strict=True) if row["images"] and taken]
+    if not seen:
+        return []
+    numbers = [number for number, _ in seen]
+    longest = max(taken for _, taken in seen)
+    mean = sum(taken for _, taken in seen) / len(seen)
+    text = (
+        f"{len(seen)} prompts have {min(numbers)} to {max(numbers)} images of {min(each)} to {max(each)} tokens: "
+        f"{mean:.0f} tokens of images a prompt on average and {longest} at most."
+    )
+    facts = {"prompts": len(seen), "max_images": max(numbers), "mean": mean, "max": longest}
+    return [Finding("ok", "images", text, facts)]
+
+
+def _size(image: ImageLike, known: dict[str, tuple[int, int]]) -> tuple[int, int]:
+    if not isinstance(image, str):
+        return image_size(image)
+    if image not in known:
+        known[image] = image_size(image)
+    return known[image]

@@ -1,0 +1,121 @@
+"""Pictures that were made from media, kept on disk for every later run."""
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from align.errors import DataError
+
+LIST = "pictures.json"  # names in order; written last, so that a folder with it is whole
+
+
+class FrameStore:
+    """A folder of pictures by the content they were made from.
+
+    A folder of pictures appears with one rename, so that a killed process leaves either all of them or none; a second
+    process that wants the same ones waits and then finds them.
+
+    Args:
+        folder: Where it is; None for `truealign/frames` in the user's cache.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        self.folder = Path(folder).expanduser() if folder is not None else default_folder()
+
+    def get(self, key: str, make: Callable[[Path], list[str]]) -> list[str]:
+        """Returns the paths of pictures, which are made if they are not there.
+
+        Args:
+            key: What they are made from, and how.
+            make: Writes them into an empty folder and returns their names in order; one may stand there twice.
+
+        Raises:
+            DataError: If the folder cannot be written to.
+        """
+        name = hashlib.sha256(key.encode()).hexdigest()
+        folder = self.folder / name[:2] / name
+        found = _whole(folder)
+        if found is not None:
+            return found
+        with self._lock(name[:2]):
+            return _whole(folder) or self._make(folder, make)
+
+    def digest(self, path: Path) -> str:
+        """Names a file after its content, which is read again only if its size or time of change is another one."""
+        stat = path.stat()
+        state = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
+        note = self.folder / "digests" / hashlib.sha256(state.encode()).hexdigest()
+        if note.is_file() and (known := note.read_text()):
+            return known
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with self._writing():
+            note.parent.mkdir(parents=True, exist_ok=True)
+            written = note.with_name(f"{note.name}.{uuid.uuid4().hex}")
+            written.write_text(digest)
+            os.replace(written, note)
+        return digest
+
+    def _make(self, folder: Path, make: Callable[[Path], list[str]]) -> list[str]:
+        unfinished = self.folder / "unfinished" / uuid.uuid4().hex
+        with self._writing():
+            unfinished.mkdir(parents=True)
+            try:
+                names = make(unfinished)
+                (unfinished / LIST).write_text(json.dumps(names))
+                if folder.exists():  # some of its pictures were deleted
+                    shutil.rmtree(folder)
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                unfinished.rename(folder)
+            except OSError:
+                # On disks without locks another process may have been first.
+                if (found := _whole(folder)) is None:
+                    raise
+                return found
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+        return [str(folder / name) for name in names]
+
+    @contextmanager
+    def _lock(self, name: str) -> Iterator[None]:
+        from filelock import FileLock
+
+        with self._writing():
+            (self.folder / "locks").mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "locks" / f"{name}.lock")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"Frames and smaller images cannot be kept in {self.folder}: {error.strerror or error}. "
+                f"Set `dataset.frames_dir` to a folder that can be written to and has room."
+            ) from error
+
+
+def default_folder() -> Path:
+    """Returns the store in the user's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "truealign" / "frames"
+
+
+def _whole(folder: Path) -> list[str] | None:
+    """Lists the pictures of a folder, None if one of them is missing."""
+    try:
+        names = json.loads((folder / LIST).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+    paths = [folder / name for name in names]
+    return [str(path) for path in paths] if all(path.is_file() for path in paths) else None

@@ -1,0 +1,276 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from pair_recipe import as_messages, fact_pairs, write_pair_recipe
+
+from align.checks.finding import Finding
+from align.checks.image_tokens import token_counter
+from align.checks.images import check_images, check_letters
+from align.checks.launch import Launch
+from align.checks.lengths import check_lengths
+from align.checks.pairs import check_pairs, load_pairs
+from align.checks.recipe import DATA_CHECKS, check_recipe
+from align.configs.recipe import load_recipe
+from align.data import load_questions
+
+pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+from PIL import Image
+
+SIZES = {"square.png": (56, 56), "wide.png": (200, 100), "odd.png": (61, 97), "small.png": (20, 30)}
+GOOD = {"question": "Which colour?", "options": ["red", "green"], "answer": 0}
+MESSAGES = {"conversational": True}
+
+
+def save_family(folder, family):
+    from tiny import tiny_vl_model_and_processor
+
+    model, processor = tiny_vl_model_and_processor(family=family)
+    model.config.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory):
+    return save_family(tmp_path_factory.mktemp("qwen"), "qwen2_5_vl")
+
+
+@pytest.fixture(scope="module")
+def idefics(tmp_path_factory):
+    return save_family(tmp_path_factory.mktemp("idefics"), "idefics3")
+
+
+@pytest.fixture
+def recipe(tiny_recipe, tmp_path):
+    """Writes questions and their images, and loads a recipe with them."""
+
+    def make(model, *questions, dataset=MESSAGES, **changes):
+        for name, size in SIZES.items():
+            Image.new("RGB", size).save(tmp_path / name)
+        path = tiny_recipe(model_name_or_path=str(model), dataset=dataset, **changes)
+        rows = questions or [GOOD | {"images": list(SIZES)}, GOOD, GOOD | {"image": "wide.png"}]
+        (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_recipe(path)
+
+    return make
+
+
+def check(recipe) -> list[Finding]:
+    method = DATA_CHECKS[recipe.method]
+    return method.check(recipe, method.load(recipe), [])
+
+
+def about(findings, name):
+    return [finding for finding in findings if finding.check == name]
+
+
+def processed_length(folder, row):
+    """Counts what the real processor makes of a row."""
+    from transformers import AutoProcessor
+    from trl.data_utils import prepare_multimodal_messages
+
+    processor = AutoProcessor.from_pretrained(folder)
+    images = [Image.open(path) for path in row["images"]]
+    messages = prepare_multimodal_messages(row["prompt"], images=images)
+    text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    return len(processor(text=[text], images=[images])["input_ids"][0])
+
+
+@pytest.mark.parametrize("family", ["qwen", "idefics"])
+def test_prompts_with_images_have_the_lengths_of_the_processor(recipe, request, family):
+    folder = request.getfixturevalue(family)
+    made = recipe(folder)
+    rows = DATA_CHECKS["acre"].load(made).rows
+    expected = max(processed_length(folder, row) for row in rows if row["images"])
+    found = check_images(made, rows)
+    (finding,) = check_lengths(made, rows, found.tokens)
+    assert finding.level in ("ok", "warning")  # this configuration of Idefics3 names no window
+    assert finding.numbers["max"] == expected
+    assert found.tokens[1] == 0
+    assert found.findings[0].numbers["max_images"] == 4
+
+
+@pytest.mark.parametrize("size", [(56, 56), (1920, 1080), (30, 600), (5, 7), (4000, 3000), (640, 641)])
+def test_tokens_of_the_qwen_family_are_those_of_transformers(tmp_path, size):
+    from transformers import Qwen2VLImageProcessor
+
+    for settings in ({}, {"min_pixels": 3136, "max_pixels": 200_000}, {"patch_size": 16, "max_pixels": 50_000}):
+        processor = Qwen2VLImageProcessor(**settings)
+        processor.save_pretrained(tmp_path)
+        expected = processor.get_number_of_image_patches(size[1], size[0], {}) // 4
+        assert token_counter(tmp_path)(*size) == expected
+    published = {"image_processor_type": "Qwen2VLImageProcessorFast", "min_pixels": 3136, "max_pixels": 12845056}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(published))
+    processor = Qwen2VLImageProcessor(min_pixels=3136, max_pixels=12845056)
+    assert token_counter(tmp_path)(*size) == processor.get_number_of_image_patches(size[1], size[0], {}) // 4
+
+
+def test_images_that_do_not_fit_the_window_are_an_error_with_the_remedy(recipe, qwen, tmp_path):
+    made = recipe(qwen)
+    longest = about(check(made), "lengths")[0].numbers["max"]
+    config = json.loads((qwen / "config.json").read_text())
+    for room, level in ((longest + 8, "ok"), (longest + 7, "error")):
+        small = tmp_path / f"model-{room}"
+        save_family(small, "qwen2_5_vl")
+        config["text_config"]["max_position_embeddings"] = room
+        (small / "config.json").write_text(json.dumps(config))
+        (finding,) = about(check(recipe(small)), "lengths")
+        assert finding.level == level
+    assert "Lower `dataset.max_pixels` or `dataset.num_frames`" in finding.text
+
+
+def test_smaller_images_take_fewer_tokens(recipe, qwen, tmp_path):
+    row = GOOD | {"images": ["wide.png", "odd.png"]}
+    (large,) = about(check(recipe(qwen, row)), "images")
+    frames = {"max_pixels": 900, "frames_dir": str(tmp_path / "frames")}
+    (small,) = about(check(recipe(qwen, row, dataset=MESSAGES | frames)), "images")
+    assert (large.numbers["max"], small.numbers["max"]) == (2 + 2, 2 + 1)
+    assert "1 prompts have 2 to 2 images of 2 to 2 tokens" in large.text
+
+
+def test_a_model_that_reads_text_only_is_an_error(recipe):
+    (finding,) = about(check(recipe("./model")), "images")
+    assert finding.level == "error"
+    assert finding.text.startswith("2 of 3 rows have images and ")
+    assert "reads text only. Name a vision-language model" in finding.text
+    assert about(check(recipe("./model", GOOD, GOOD)), "images") == []
+
+
+def test_a_model_without_a_processor_and_prompts_that_are_texts_are_errors(recipe, qwen, tmp_path):
+    (tmp_path / "bare").mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "bare" / name).write_bytes((qwen / name).read_bytes())
+    (finding,) = about(check(recipe(tmp_path / "bare")), "images")
+    assert finding.level == "error"
+    assert "neither processor_config.json nor preprocessor_config.json" in finding.text
+    (finding,) = about(check(recipe(qwen, dataset={})), "images")
+    assert finding.level == "error"
+    assert "Set `dataset.conversational: true`" in finding.text
+
+
+def test_a_missing_extra_is_an_error_with_the_line_that_installs_it(recipe, qwen, monkeypatch):
+    made = recipe(qwen)
+    monkeypatch.setattr("align.checks.images.find_spec", lambda name: None)
+    (finding,) = about(check(made), "images")
+    assert finding.level == "error"
+    assert finding.fix == "pip install 'truealign[vision]'"
+
+
+def test_what_cannot_be_told_is_said(recipe, qwen, tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "other" / name).write_bytes((qwen / name).read_bytes())
+    (tmp_path / "other" / "preprocessor_config.json").write_text('{"image_processor_type": "OwnImageProcessor"}')
+    (finding,) = about(check(recipe(tmp_path / "other")), "images")
+    assert finding.level == "warning"
+    assert "The tokens that an image takes are unknown: its processor does not tell" in finding.text
+    (finding,) = about(check(recipe("owner/not-here")), "images")
+    assert finding.level == "warning"
+    assert "is not on this machine" in finding.text
+
+
+def test_an_image_that_the_processor_would_refuse_is_an_error(recipe, qwen, tmp_path):
+    made = recipe(qwen, GOOD | {"image": "thin.png", "id": "thin"}, GOOD | {"image": "square.png"})
+    Image.new("RGB", (500, 2)).save(tmp_path / "thin.png")
+    _, finding = about(check(made), "images")
+    assert finding.level == "error"
+    assert "stop at the images of 1 rows; 'thin': one side is more than 200 times the other" in finding.text
+
+
+SPOKEN = [
+    "Which object is labelled A?", "Is the point marked (B) higher than the line?", "Which option C is it?",
+    "What is the name of the box labeled as 'D'?",
+]  # fmt: skip
+PLAIN = ["Which colour is it?", "What did a man do with the marked card?", "Which vitamin A?", "Labelled as what?"]
+
+
+def test_letters_that_may_stand_in_the_picture_are_warned_about_with_their_rows(recipe, qwen, tmp_path):
+    letters = [GOOD | {"options": ["(A)", "(B)", "C."], "image": "wide.png", "answer": 1}]
+    spoken = [GOOD | {"question": question, "image": "wide.png"} for question in SPOKEN]
+    plain = [GOOD | {"question": question, "image": "wide.png"} for question in PLAIN]
+    unseen = [GOOD | {"question": question} for question in SPOKEN]
+    made = recipe(qwen, *plain, *letters, *spoken, *unseen)
+    _, finding = about(check(made), "images")
+    assert finding.level == "warning"
+    assert finding.numbers["rows"] == [5, 6, 7, 8, 9]
+    assert finding.text.startswith(
+        "5 of 9 questions with images speak of letters that may stand in the picture: row 5"
+    )
+    assert "not read" in finding.text
+    assert check_letters(load_questions(made.dataset.path)[0][:4]) == []
+
+
+def test_videos_are_counted_by_their_frames(recipe, qwen, tmp_path):
+    pytest.importorskip("av", reason="needs the extra `vision`")
+    from clips import write_clip
+
+    write_clip(tmp_path / "clip.mp4", 12, size=(64, 64))
+    dataset = MESSAGES | {"num_frames": 5, "frames_dir": str(tmp_path / "frames")}
+    (finding,) = about(check(recipe(qwen, GOOD | {"video": "clip.mp4"}, dataset=dataset)), "images")
+    assert finding.numbers == {"prompts": 1, "max_images": 5, "mean": 20, "max": 20}  # 56 x 56 each, 2 x 2 tokens
+
+
+def shown_pairs(tmp_path):
+    Image.new("RGB", (56, 56)).save(tmp_path / "square.png")
+    return [as_messages(row) | {"images": ["square.png"] * 3} for row in fact_pairs(3)]
+
+
+def test_pairs_count_their_images_against_max_length(qwen, tmp_path):
+    def findings(**changes):
+        made = load_recipe(write_pair_recipe(tmp_path, qwen, shown_pairs(tmp_path), **changes))
+        return check_pairs(made, load_pairs(made))
+
+    (lengths,) = about(findings(max_length=None), "lengths")
+    (images,) = about(findings(max_length=None), "images")
+    assert images.numbers["max"] == 3 * 4
+    longest = lengths.numbers["max"]
+    row = load_pairs(load_recipe(tmp_path / "recipe.yaml")).rows[0]
+    assert longest == processed_length(qwen, row | {"prompt": [*row["prompt"], *row["chosen"]]}) - generation_prompt(
+        qwen
+    )
+    (fits,) = about(findings(max_length=longest), "lengths")
+    assert fits.level == "ok"
+    (cut,) = about(findings(max_length=longest - 1), "lengths")
+    assert "have an end without marks cut off" in cut.text
+    assert "Lower `dataset.max_pixels` or `dataset.num_frames`, or raise `max_length`" in cut.text
+    (gone,) = about(findings(max_length=20), "lengths")
+    assert gone.level == "error"
+    assert "the prompt alone fills `max_length`" in gone.text
+
+
+def generation_prompt(folder):
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(folder)
+    messages = [{"role": "user", "content": [{"type": "text", "text": "q"}]}]
+    lengths = [
+        len(processor.tokenizer(processor.apply_chat_template(messages, add_generation_prompt=add, tokenize=False))[0])
+        for add in (True, False)
+    ]
+    return lengths[0] - lengths[1]
+
+
+def test_broken_images_stop_a_recipe_or_are_left_out(recipe, qwen, tmp_path):
+    made = recipe(qwen, GOOD | {"image": "square.png"}, GOOD | {"image": "broken.png"}, GOOD)
+    (tmp_path / "broken.png").write_bytes((tmp_path / "square.png").read_bytes()[:50])
+    (finding,) = [found for found in check_recipe(made, Launch()).errors if found.check == "data"]
+    assert "1 of 3 rows" in finding.text
+    assert "row 2, column `image`: the image cannot be read, or is not whole" in finding.text
+    skipping = load_recipe(made.path, ["--dataset.on_bad_rows", "skip"])
+    (left_out,) = [found for found in check(skipping) if found.check == "data" and "left out (" in found.text]
+    assert "1 x the image cannot be read" in left_out.text
+
+
+def test_the_check_of_images_imports_no_torch(recipe, qwen):
+    made = recipe(qwen)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom align.checks.recipe import DATA_CHECKS\n"
+        "from align.configs.recipe import load_recipe\n"
+        f"made = load_recipe(Path({str(made.path)!r}))\n"
+        "method = DATA_CHECKS['acre']\nfindings = method.check(made, method.load(made), [])\n"
+        "print([f.level for f in findings if f.check == 'images'], 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n")[-2] == "['ok'] False"
