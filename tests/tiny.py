@@ -65,10 +65,33 @@ def tiny_reward_model(seed: int = 0, vocabulary: int = 128, **overrides):
     )
 
 
-def tiny_vl_model_and_processor(seed: int = 0):
-    """Builds a random Qwen2.5-VL of two layers, with a processor; TRL ships its chat template."""
+def tiny_vl_model_and_processor(seed: int = 0, family: str = "qwen2_5_vl", width: int = 16):
+    """Builds a random vision-language model of two layers, with a processor; TRL ships the chat templates.
+
+    Args:
+        seed: Seed of the weights.
+        family: `qwen2_5_vl` (3-D positions, patches of all images in one row) or `idefics3` (plain positions, one
+            block of pixels per image).
+        width: Of the language model, which has four heads; 128 is the least that vLLM's CPU attention can do.
+    """
     from importlib.resources import files
 
+    make = {"qwen2_5_vl": _qwen2_5_vl, "idefics3": _idefics3}[family]
+    template = (files("trl") / "chat_templates" / f"{family}.jinja").read_text()
+    text = {
+        "hidden_size": width,
+        "intermediate_size": 2 * width,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "initializer_range": 0.1,
+    }
+    return make(tiny_tokenizer(), template, text, seed)
+
+
+def _qwen2_5_vl(tokenizer, template, text, seed):
     from transformers import (
         Qwen2_5_VLConfig,
         Qwen2_5_VLForConditionalGeneration,
@@ -77,29 +100,19 @@ def tiny_vl_model_and_processor(seed: int = 0):
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer = tiny_tokenizer()
     marks = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<|im_start|>", "<|im_end|>"]
     tokenizer.add_tokens(marks, special_tokens=True)
     start, end, image, video, *_ = tokenizer.convert_tokens_to_ids(marks)
+    sections = {16: [1, 1], 128: [4, 6, 6]}[text["hidden_size"]]  # half of a head's width
+    rope = {"rope_type": "default", "mrope_section": sections, "rope_theta": 10000.0}
     config = Qwen2_5_VLConfig(
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": 16,
-            "intermediate_size": 32,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "pad_token_id": 0,
-            "eos_token_id": 1,
-            "initializer_range": 0.1,
-            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1], "rope_theta": 10000.0},
-        },
+        text_config={"vocab_size": len(tokenizer), "bos_token_id": None, "rope_parameters": rope} | text,
         vision_config={
             "depth": 2,
-            "hidden_size": 16,
+            "hidden_size": max(16, text["hidden_size"] // 2),
             "intermediate_size": 32,
             "num_heads": 2,
-            "out_hidden_size": 16,
+            "out_hidden_size": text["hidden_size"],
             "fullatt_block_indexes": [1],
         },
         vision_start_token_id=start,
@@ -107,12 +120,41 @@ def tiny_vl_model_and_processor(seed: int = 0):
         image_token_id=image,
         video_token_id=video,
     )
-    template = (files("trl") / "chat_templates" / "qwen2_5_vl.jinja").read_text()
-    processor = Qwen2_5_VLProcessor(
-        Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=56 * 56),
-        tokenizer,
-        Qwen2VLVideoProcessor(),
-        chat_template=template,
-    )
+    images, videos = Qwen2VLImageProcessor(min_pixels=28 * 28, max_pixels=56 * 56), Qwen2VLVideoProcessor()
+    processor = Qwen2_5_VLProcessor(images, tokenizer, videos, chat_template=template)
     set_seed(seed)
     return Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def _idefics3(tokenizer, template, text, seed):
+    from transformers import (
+        Idefics3Config,
+        Idefics3ForConditionalGeneration,
+        Idefics3ImageProcessor,
+        Idefics3Processor,
+    )
+
+    tokenizer.add_tokens(["<|begin_of_text|>", "<global-img>"], special_tokens=True)
+    side, patch, scale = 56, 14, 2
+    images = Idefics3ImageProcessor(
+        size={"longest_edge": side}, max_image_size={"longest_edge": side}, do_image_splitting=False
+    )
+    length = (side // patch // scale) ** 2
+    processor = Idefics3Processor(images, tokenizer, image_seq_len=length, chat_template=template)
+    config = Idefics3Config(
+        text_config={"model_type": "llama", "vocab_size": len(tokenizer), "max_position_embeddings": 512} | text,
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": side,
+            "patch_size": patch,
+            "initializer_range": 0.1,
+        },
+        image_token_id=processor.image_token_id,
+        scale_factor=scale,
+        pad_token_id=0,
+    )
+    set_seed(seed)
+    return Idefics3ForConditionalGeneration(config), processor

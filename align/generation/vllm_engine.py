@@ -161,6 +161,8 @@ def _reload_weights(generation: VLLMGeneration) -> None:
     generation.llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
     generation.llm.apply_model(_repack_output_heads)
     generation.llm.reset_prefix_cache()
+    # The reload has emptied the worker's share of it, and the scheduler does not know.
+    generation.llm.llm_engine.reset_encoder_cache()
 
 
 def _repack_output_heads(model: nn.Module) -> None:

@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from align.data.thumbnails import thumbnails
+from align.runs.media import MediaFolder
+
 PAIRS_FILE = "pairs.parquet"
 
 
 def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40) -> None:
-    """Writes an even sample of pairs to `pairs.parquet`, the first one included.
+    """Writes an even sample of pairs to `pairs.parquet`, the first one included, and small copies of their images.
 
     A row that lacks a column, or holds something unexpected in it, gets an empty value there: a sample for reading is
     no reason to stop a run.
@@ -38,10 +41,13 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
             "source": pa.string(),
             "attribute": pa.string(),
             "tie": pa.bool_(),
+            "images": pa.list_(pa.string()),
         }
     )
     picked = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(limit, len(rows)))})
-    table = pa.Table.from_pylist([_plain(rows[index]) for index in picked], schema=schema)
+    media = MediaFolder(folder)
+    kept = [_plain(rows[index]) | {"images": _images(rows[index].get("images"), media)} for index in picked]
+    table = pa.Table.from_pylist(kept, schema=schema)
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{PAIRS_FILE}.unfinished"
     parquet.write_table(table, unfinished)
@@ -64,6 +70,19 @@ def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
         "attribute": _name(row.get("attribute")),
         "tie": tie if isinstance(tie, bool) else None,
     }
+
+
+def _images(images: Any, media: MediaFolder) -> list[str | None] | None:
+    """Keeps small copies and names each by its file; what is not shown or not readable, by its name in the data."""
+    if not isinstance(images, list | tuple):
+        return None
+    copies = zip(images, thumbnails(images), strict=True)
+    return [media.keep(copy) if copy is not None else _path(image) for image, copy in copies]
+
+
+def _path(image: Any) -> str | None:
+    path = image.get("path") if isinstance(image, Mapping) else image
+    return _name(path) if isinstance(path, str | Path) else None
 
 
 def _name(value: Any) -> str | None:

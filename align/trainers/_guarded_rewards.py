@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from align.errors import RewardError
 from align.evaluation.audit_signals import audit_signals, text_features
+from align.runs.media import MediaFolder
 from align.trainers._reward_records import (
     CallRecord,
     InvalidShare,
@@ -26,6 +27,7 @@ from align.trainers._reward_records import (
     record_calls,
     shown_text,
 )
+from align.trainers._shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
 from rewards.composition import Composition
 from rewards.guard import GuardedReward
 from rewards.protocol import is_async
@@ -59,10 +61,10 @@ class RewardRules:
 class GuardedRewards(Parent):
     """Adds to a trainer of TRL what has to be known about its rewards.
 
-    Only `_calculate_rewards` differs. Its values are TRL's, changed by gates and limits where there are some; without
-    them, and while every value is valid, the losses are those of the parent. Rewards that are `GuardedReward`s are
-    counted and timed in `rewards.jsonl`; when they fail too often, every rank raises once all have their rewards, so
-    that none waits for another.
+    Only `_calculate_rewards` and what is logged differ. The values of the rewards are TRL's, changed by gates and
+    limits where there are some; without them, and while every value is valid, the losses are those of the parent.
+    Rewards that are `GuardedReward`s are counted and timed in `rewards.jsonl`; when they fail too often, every rank
+    raises once all have their rewards, so that none waits for another. Small copies of images go to the run folder.
 
     Args:
         *args: As in the parent.
@@ -77,6 +79,7 @@ class GuardedRewards(Parent):
         super().__init__(*args, **kwargs)
         self.reward_rules = reward_rules or RewardRules()
         self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
+        self._media = MediaFolder(Path(self.args.output_dir or "."))
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
@@ -90,8 +93,17 @@ class GuardedRewards(Parent):
         counted = self._count(values[:, :num_rewards], len(prompts))
         if self.reward_rules.signals:
             self._log_signals(counted, completions, completion_ids_list)
+        if self.log_completions and self.log_multimodal and has_images(inputs[0]):
+            self._log_completion_extra(IMAGES_COLUMN, small_copies(inputs))
         self._fill_columns(len(prompts))
         return counted
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does; the images of the completions go to files, and their paths to the table."""
+        columns: Any = self._logs["extra"]
+        if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
+            write_copies(columns[IMAGES_COLUMN], self._media)
+        super().log(logs, start_time)
 
     @contextmanager
     def _audits_among_rewards(self) -> Any:

@@ -1,15 +1,17 @@
 """Marks of preference pairs: from character spans in the raw rows to a 0/1 per response token."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from datasets import Dataset
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from align.configs.rrpo import RRPOConfig
 from align.data.preference_rules import CheckedPair, check_pair
 from align.data.preferences import pair_to_row
 from align.data.problems import BadRow, RowProblem
@@ -45,36 +47,51 @@ class Marker:
         try:
             pair = check_pair(row)
             columns = {name: pair_to_row(pair)[name] for name in ("prompt", *SIDES)}
-            marks = self._marks(pair, columns, row.get("chat_template_kwargs") or {})
+            return columns | self._mark(pair, columns, row.get("chat_template_kwargs") or {})
         except BadRow as bad:
             raise DataError(str(RowProblem(file, index + 1, bad.column, bad.value, bad.rule, bad.remedy))) from bad
         except ValueError as error:
             raise DataError(f"{file}, row {index + 1}: {error}") from error
-        return columns | {f"{side}_marks": list(mark) for side, mark in zip(SIDES, marks, strict=True)}
 
-    def _marks(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> Iterable[list[int]]:
+    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
         """Marks the tokens of both texts; the tokens are those TRL will make of them."""
         texts = [self._render(columns["prompt"], columns[side], settings) for side in SIDES]
         conversational = not isinstance(pair.prompt, str)
         encodings = [
-            self._tokenizer(text, add_special_tokens=not conversational, return_offsets_mapping=True) for text in texts
+            self.tokenizer(text, add_special_tokens=not conversational, return_offsets_mapping=True) for text in texts
         ]
+        prompt = self._render_prompt(columns["prompt"], settings)
+        marks = self._mark_encodings(pair, encodings, texts, prompt)
+        return {f"{side}_marks": list(mark) for side, mark in zip(SIDES, marks, strict=True)}
+
+    def _mark_encodings(
+        self, pair: CheckedPair, encodings: Sequence[Any], texts: Sequence[str], prompt: str, begin: int = 0
+    ) -> Iterable[list[int]]:
+        """Marks tokens by the spans of the pair, or by a diff of the tokens.
+
+        Args:
+            pair: The pair.
+            encodings: Tokens of both texts with their offsets.
+            texts: Prompt and response, as rendered.
+            prompt: The prompt, as rendered.
+            begin: Where in the texts the tokens begin.
+        """
         if pair.spans_from == "diff" and self.diff_unit == "token":
             return diff_tokens(*(encoding["input_ids"] for encoding in encodings))
-        prompt = self._render_prompt(columns["prompt"], settings)
         responses = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
         return [
-            mark_tokens(encoding["offset_mapping"], spans, place_response(text, prompt, response))
+            mark_tokens(encoding["offset_mapping"], spans, place_response(text, prompt, response) - begin)
             for text, encoding, (response, spans) in zip(texts, encodings, responses, strict=True)
         ]
 
     @property
-    def _tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:
+        """The tokenizer, of the processor where there is one."""
         return getattr(self.processing_class, "tokenizer", self.processing_class)
 
     def _render(self, prompt: Any, response: Any, settings: Row) -> str:
         if isinstance(prompt, str):
-            end = self._tokenizer.eos_token
+            end = self.tokenizer.eos_token
             return str(prompt + response + ("" if response.endswith(end) else end))
         return self._apply_template([*prompt, *response], settings)
 
@@ -91,7 +108,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class Fitter:
-    """Cuts the marks of a tokenised row to its responses: `chosen_span_mask` and `rejected_span_mask`.
+    """Decides which marks of a pair count, and whether any of them is read.
 
     Args:
         whole: Whether every response token is marked.
@@ -103,36 +120,85 @@ class Fitter:
     whole_if_missing: bool
     max_length: int | None
 
-    def __call__(self, row: Row) -> dict[str, list[int]]:
-        """Returns the masks, all zeros on both sides if the pair has nothing to mark."""
+    def __call__(self, row: Row) -> dict[str, Any]:
+        """Fits the marks of a row that TRL has tokenised; they begin with the prompt."""
         start = len(row["prompt_ids"])
-        whole = {side: [1] * len(row[f"{side}_ids"]) for side in SIDES}
-        masks = whole if self.whole else {side: row[f"{side}_marks"][start:] for side in SIDES}
+        marks = {side: [1] * len(row[f"{side}_ids"]) for side in SIDES}
+        if not self.whole:
+            marks = {side: row[f"{side}_marks"][start:] for side in SIDES}
         for side in SIDES:
-            if len(masks[side]) != len(row[f"{side}_ids"]):
-                raise DataError(
-                    f"The {side} response takes {len(row[f'{side}_ids'])} tokens in TRL and {len(masks[side])} when "
-                    f"its spans are looked for. This tokenizer or chat template renders text in two ways."
-                )
-        read = None if self.max_length is None else self.max_length - start
-        if self.whole_if_missing and not any(any(mask[:read]) for mask in masks.values()):
-            masks = whole
-        return {f"{side}_span_mask": mask if read is None else mask[:read] for side, mask in masks.items()}
+            check_same_length(side, len(row[f"{side}_ids"]), len(marks[side]))
+        return self.fit(marks, start)
+
+    def fit(self, marks: Mapping[str, list[int]], start: int) -> dict[str, Any]:
+        """Returns `chosen_span_mask`, `rejected_span_mask`, and in `is_marked` whether a marked token is read.
+
+        Args:
+            marks: 0/1 per token of each response.
+            start: Tokens in front of the responses.
+        """
+        read = None if self.max_length is None else max(0, self.max_length - start)
+        whole = {side: [1] * len(mark) for side, mark in marks.items()}
+        is_marked = any(any(mark[:read]) for mark in marks.values())
+        if self.whole or (self.whole_if_missing and not is_marked):
+            marks, is_marked = whole, read != 0
+        return {f"{side}_span_mask": mark for side, mark in marks.items()} | {"is_marked": is_marked}
 
 
-def is_marked(row: Row) -> bool:
-    """Says whether a row has a marked token on either side."""
-    return any(any(row[f"{side}_span_mask"]) for side in SIDES)
+def check_same_length(side: str, in_trl: int, here: int) -> None:
+    """Checks that a response has as many tokens in TRL as where its spans were looked for.
 
-
-def mark_dataset(dataset: Dataset, marker: Marker, **map_kwargs: Any) -> Dataset:
-    """Checks and marks every row, before TRL tokenises them."""
-    if not marker._tokenizer.is_fast:
+    Raises:
+        DataError: If it has not.
+    """
+    if in_trl != here:
         raise DataError(
-            f"RRPO needs a fast tokenizer, got {type(marker._tokenizer).__name__}: only those say which characters a "
+            f"The {side} response takes {in_trl} tokens in TRL and {here} when its spans are looked for. This "
+            f"tokenizer or chat template renders text in two ways."
+        )
+
+
+def make_fitter(args: RRPOConfig) -> Fitter:
+    """Reads the settings that decide which marks count."""
+    max_length = args.max_length if args.truncation_mode == "keep_start" else None
+    return Fitter(args.spans == "whole", args.on_missing_spans == "whole", max_length)
+
+
+def mark_dataset(dataset: Dataset, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Dataset:
+    """Checks and marks every row, before TRL tokenises them.
+
+    Raises:
+        DataError: If a row breaks a rule, or has images.
+    """
+    if columns := [name for name in ("image", "images") if name in dataset.column_names]:
+        raise DataError(
+            f"The {dataset_name} dataset has the column `{columns[0]}` and the train dataset has none, so its images "
+            f"would not be read. Give both images, or neither."
+        )
+    if args.spans == "whole":
+        return dataset
+    marker = Marker(processing_class, args.diff_unit, dataset_name)
+    return map_rows(dataset, marker, num_proc=args.dataset_num_proc)
+
+
+def map_rows(dataset: Dataset, marker: Marker, **map_kwargs: Any) -> Dataset:
+    """Marks every row.
+
+    Raises:
+        DataError: If the tokenizer does not know the characters of its tokens.
+    """
+    if not marker.tokenizer.is_fast:
+        raise DataError(
+            f"RRPO needs a fast tokenizer, got {type(marker.tokenizer).__name__}: only those say which characters a "
             f"token covers. Load it with `use_fast=True`, or set `spans: whole`."
         )
     return dataset.map(marker, with_indices=True, desc=f"Marking {marker.dataset_name} dataset", **map_kwargs)
+
+
+def fit_dataset(dataset: Dataset, args: RRPOConfig, dataset_name: str) -> Dataset:
+    """Fits the marks to what TRL has tokenised, and leaves out rows without a marked token that is read."""
+    progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
+    return dataset.map(make_fitter(args), **progress).filter(bool, input_columns="is_marked", **progress)
 
 
 @dataclass
@@ -142,10 +208,14 @@ class SpanCollator(DataCollatorForPreference):
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`."""
         batch: dict[str, Any] = super().torch_call(examples)
-        span_mask = torch.zeros_like(batch["completion_mask"])
-        rows = [(example, side) for side in SIDES for example in examples]
-        for i, (example, side) in enumerate(rows):
-            start, mask = len(example["prompt_ids"]), example[f"{side}_span_mask"]
-            mask = torch.tensor(mask[: span_mask.size(1) - start], dtype=span_mask.dtype)
-            span_mask[i, start : start + len(mask)] = mask
-        return batch | {"span_mask": span_mask}
+        masks = [example[f"{side}_span_mask"] for side in SIDES for example in examples]
+        return batch | {"span_mask": place_marks(batch["completion_mask"], masks)}
+
+
+def place_marks(completion_mask: Tensor, marks: Sequence[Sequence[int]]) -> Tensor:
+    """Writes the marks of responses to where they stand, `(2B, T)`; those that `max_length` cuts off are left out."""
+    span_mask = torch.zeros_like(completion_mask)
+    starts, lengths = completion_mask.argmax(-1).tolist(), completion_mask.sum(-1).tolist()
+    for row, start, length, mark in zip(span_mask, starts, lengths, marks, strict=True):
+        row[start : start + length] = torch.tensor(mark[:length], dtype=span_mask.dtype)
+    return span_mask

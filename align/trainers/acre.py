@@ -12,11 +12,15 @@ from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
 from align.configs.acre import ACREConfig
+from align.data.images import image_digest
+from align.errors import DataError
 from align.generation.answer_place import AnswerPlace, answer_place, retokenised_place
-from align.generation.second_pass import SecondPassRow, count_batches, score_letters
+from align.generation.image_memo import is_sharded
+from align.generation.second_pass import SecondPassRow, score_letters
 from align.generation.vllm_engine import cpu_rollouts
 from align.generation.vllm_second_pass import second_answers
 from align.trainers._guarded_rewards import GuardedRewards, RewardRules
+from align.trainers._image_prompts import ImagePrompts
 from align.trainers._outcomes import AnsweredRow, outcome_metrics, table_columns
 from rewards.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.responses import Response, ResponseFormat, completion_text, parse_response
@@ -25,15 +29,17 @@ from rewards.traces import scrub_letters
 Prompt = str | list[dict[str, Any]]
 
 
-class ACRETrainer(GuardedRewards, GRPOTrainer):
+class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace after the options are shuffled.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, the columns
     `first_choice` and `second_choices` (indices into the row's `options`) are added to the rows. Sampling, advantages,
-    loss and checkpoints are TRL's, and no gradient flows through the second pass. When no reward can depend on the
-    second answer, no second pass is made and the losses are those of `GRPOTrainer`.
+    loss and checkpoints are TRL's (see `ImagePrompts` for how images reach them), and no gradient flows through the
+    second pass. When no reward can depend on the second answer, no second pass is made and the losses are those of
+    `GRPOTrainer`.
 
-    Rows need the columns `prompt`, `question`, `options` (texts) and `answer` (index of the right option).
+    Rows need the columns `prompt`, `question`, `options` (texts) and `answer` (index of the right option). Where they
+    also have `images` or `image`, the policy itself gives the second answers, also with vLLM rollouts.
 
     Args:
         *args: As in `GRPOTrainer`.
@@ -72,9 +78,13 @@ class ACRETrainer(GuardedRewards, GRPOTrainer):
         """Checks the columns once, on the first training row, rather than after the first generation.
 
         Raises:
-            ValueError: If a column is missing, or `render_prompt` does not give the prompt that the row has.
+            ValueError: If a column is missing, `render_prompt` does not give the prompt that the row has, or vLLM is
+                to give the second answers of rows with images.
         """
         row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
+        self.has_images = "images" in row or "image" in row
+        if self.has_images and self.args.second_pass == "vllm":
+            raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
         missing = [name for name in ("prompt", "question", "options", "answer") if name not in row]
         if missing:
             raise ValueError(
@@ -134,14 +144,14 @@ class ACRETrainer(GuardedRewards, GRPOTrainer):
         questions: list[SecondPassRow] = []
         prompts: dict[Any, SecondPassRow] = {}
         for i, (given, row) in enumerate(zip(inputs, answered, strict=True)):
+            pictures = [image_digest(image) for image in self._images(given)] if row.permutations else []
             for permutation in row.permutations:
                 place = self._place(completion_ids_list[i], completion_text(completions[i]), responses[i], row)
-                key = (given["question"], *row.options, permutation, i if self._images(given) else None)
+                key = (given["question"], *row.options, permutation, *pictures)
                 if key not in prompts:
                     prompts[key] = self._shuffled_prompt(given, permutation)
                 questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
-        dummy = self._shuffled_prompt(inputs[0], range(len(rows[0].options))) if self._images(inputs[0]) else None
-        scores = iter(self._score(questions, dummy))
+        scores = iter(self._score(questions, self._dummy(inputs)))
         return [
             row._replace(second=[_best_content(next(scores), permutation) for permutation in row.permutations])
             if row.permutations
@@ -183,34 +193,57 @@ class ACRETrainer(GuardedRewards, GRPOTrainer):
     def _shuffled_prompt(self, given: dict[str, Any], permutation: Sequence[int]) -> SecondPassRow:
         """Renders and tokenises the shuffled question, with its images; prefix and letters are still to be put in."""
         prompt: Any = self.render_prompt(given["question"], permute(given["options"], permutation))
-        if images := self._images(given):
+        images = self._images(given)
+        if images:
             prompt = prepare_multimodal_messages(prompt, images=images)
         prompt_ids, _, fields = self._tokenize_prompts([prompt])
-        return SecondPassRow(
-            list(prompt_ids[0]), [], [], {name: torch.as_tensor(field) for name, field in fields.items()}
-        )
+        fields = {name: torch.as_tensor(field) for name, field in fields.items()} if images else {}
+        return SecondPassRow(list(prompt_ids[0]), [], [], fields)
 
     def _images(self, given: dict[str, Any]) -> list[Any]:
         return list(given.get("images") or [image for image in [given.get("image")] if image is not None])
 
+    def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
+        """Makes what a rank with too little to ask reads: a row with images, if its batch has one.
+
+        Raises:
+            DataError: If some rows have images and some have none, and the ranks of a sharded model would wait for
+                each other for ever.
+        """
+        if not self.has_images or self.accelerator.num_processes == 1:
+            return None
+        with_images = [given for given in inputs if self._images(given)]
+        if is_sharded(self.model):
+            share = self.accelerator.gather(torch.tensor([len(with_images) / len(inputs)], device=self.model.device))
+            if share.min() < share.max() or 0 < share.min() < 1:
+                raise DataError(
+                    "A batch has rows with and rows without images. Under ZeRO-3 and FSDP every rank must run the "
+                    "vision tower as often as the others. Give every row an image, or none, or use DDP."
+                )
+        if not with_images:
+            return None
+        dummy = self._shuffled_prompt(with_images[0], range(len(with_images[0]["options"])))
+        return dummy._replace(prefix_ids=dummy.prompt_ids[-1:])
+
     def _score(self, questions: list[SecondPassRow], dummy: SecondPassRow | None = None) -> list[list[float]]:
-        """Scores the letters of every question; rows with images are read by the policy, also with vLLM rollouts."""
+        """Scores the letters of every question where `second_pass` says."""
         backend = self.args.second_pass
-        if dummy is None and (backend == "vllm" or (backend == "auto" and self.use_vllm)):
+        if not self.has_images and (backend == "vllm" or (backend == "auto" and self.use_vllm)):
             answers = second_answers(self.vllm_generation, questions)
             if answers.cached_token_share is not None:
                 self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
             return answers.log_probs
-        batch_size = 1 if dummy else self.args.second_pass_batch_size
-        own = torch.tensor([count_batches(len(questions), batch_size)], device=self.accelerator.device)
         return score_letters(
             self.model,
             questions,
             pad_token_id=self._tokenizer.pad_token_id,
-            batch_size=batch_size,
-            num_batches=int(self.accelerator.gather(own).max()),
-            dummy=dummy._replace(prefix_ids=dummy.prompt_ids[-1:]) if dummy else None,
+            batch_size=self.args.second_pass_batch_size,
+            most_batches=self._most_batches,
+            dummy=dummy,
         )
+
+    def _most_batches(self, own: int) -> int:
+        return int(self.accelerator.gather(torch.tensor([own], device=self.accelerator.device)).max())
 
     def _log_outcomes(self, rows: list[AnsweredRow]) -> None:
         for name, values in outcome_metrics(rows).items():

@@ -74,13 +74,13 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
 
 
 def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrainer:
-    """Builds RRPO; TRL loads the model, its reference and its tokenizer from the recipe's path."""
+    """Builds RRPO; TRL loads the model, its reference and its tokenizer or processor from the recipe's path."""
     settings = _device_defaults() | recipe.training | {"model_init_kwargs": _model_kwargs(recipe)}
     return RRPOTrainer(
         model=recipe.model.model_name_or_path,
         args=RRPOConfig(**settings),
-        train_dataset=Dataset.from_list(data.rows),
-        eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
+        train_dataset=_dataset(data.rows),
+        eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe),
     )
 

@@ -5,20 +5,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from accelerate.logging import get_logger
 from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import DPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
-from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import global_then_local_main_first, use_adapter
 
 from align.configs.rrpo import RRPOConfig
 from align.errors import DataError
 from align.losses.rrpo import rrpo_loss, span_log_ratio, tdpo_loss
-from align.trainers._spans import Fitter, Marker, SpanCollator, is_marked, mark_dataset
+from align.trainers._spans import SpanCollator, fit_dataset, mark_dataset
 from align.trainers._token_head import Reference, Tokens, add_token_head, output_head
+from align.trainers._vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
+
+logger = get_logger(__name__)
 
 
 class RRPOTrainer(DPOTrainer):
@@ -31,6 +35,10 @@ class RRPOTrainer(DPOTrainer):
     Rows need `prompt`, `chosen` and `rejected`, as text or messages. Spans are taken from `chosen_spans` and
     `rejected_spans` (character offsets into the response, `[[start, end], ...]`), else from `<MASK>` tags in the
     responses, else from a diff.
+
+    Rows may have `images` (or `image`), which both responses share; they then need messages, and the processor of a
+    vision-language model. TRL tokenises such rows in the collator; they are marked and counted before. Only tokens of
+    the responses are scored, never those of images.
 
     Args:
         *args: As in `DPOTrainer`.
@@ -57,25 +65,39 @@ class RRPOTrainer(DPOTrainer):
         super().__init__(*args, **kwargs)
         if self.args.is_dpo:
             return
+        if self._is_vision_dataset:  # TRL does not prepare these
+            self.train_dataset = self._prepare_vision(self.train_dataset, "train")
+            self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
         add_token_head(base)
         if self.ref_model is not None:
             add_token_head(self.accelerator.unwrap_model(self.ref_model))
 
-    def _span_collator(self) -> SpanCollator:
+    def _span_collator(self) -> SpanCollator | VisionSpanCollator:
         """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
-        if self._is_vision_dataset:
-            raise ValueError("RRPO reads text only; the train dataset has images. Remove the column.")
         if self.aux_loss_enabled:
             raise ValueError(
                 "RRPO does not add the load-balancing loss of mixture-of-experts models. Set "
                 "`router_aux_loss_coef: 0`."
             )
+        if type(self.data_collator) is DataCollatorForVisionPreference:
+            return VisionSpanCollator(**vars(self.data_collator))
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__
             raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
         return SpanCollator(**vars(self.data_collator))
+
+    def _prepare_vision(self, data: Any, dataset_name: str) -> Any:
+        """Prepares pairs with images once: a data set, those of a dictionary, or none."""
+        if isinstance(data, dict):
+            return {name: self._prepare_vision(dataset, name) for name, dataset in data.items()}
+        if data is None or isinstance(data, str) or "num_images" in (data.column_names or ()):
+            return data
+        kept = self._prepare_dataset(data, self.processing_class, self.args, dataset_name)
+        if self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            check_all_have_images(kept, dataset_name)
+        return kept
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if args.is_dpo:
@@ -86,21 +108,31 @@ class RRPOTrainer(DPOTrainer):
                 f"`datasets.Dataset`, got {type(dataset).__name__}."
             )
         with global_then_local_main_first():
-            if args.spans != "whole":
-                marker = Marker(processing_class, args.diff_unit, dataset_name)
-                dataset = mark_dataset(dataset, marker, num_proc=args.dataset_num_proc)
-            prepared = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
-            max_length = args.max_length if args.truncation_mode == "keep_start" else None
-            fitter = Fitter(args.spans == "whole", args.on_missing_spans == "whole", max_length)
-            progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
-            kept = prepared.map(fitter, **progress).filter(is_marked, **progress)
-        self.num_left_out[dataset_name] = len(dataset) - len(kept)
+            if self._is_vision_dataset:
+                kept = mark_vision_dataset(dataset, processing_class, args, dataset_name)
+            else:
+                marked = mark_dataset(dataset, processing_class, args, dataset_name)
+                prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
+                kept = fit_dataset(prepared, args, dataset_name)
+        self.num_left_out[dataset_name] = num_left_out = len(dataset) - len(kept)
         if len(kept) == 0:
             raise DataError(
                 f"No pair of the {dataset_name} dataset has a marked token within `max_length` = {args.max_length}. "
                 f"Check the spans, or set `on_missing_spans: whole`."
             )
+        if num_left_out:
+            logger.warning(
+                f"{num_left_out} of {len(dataset)} pairs of the {dataset_name} dataset are left out: they have no "
+                f"marked token within `max_length` = {args.max_length}."
+            )
         return kept
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `DPOTrainer` does, and marks pairs with images that are given here first."""
+        if self._is_vision_dataset and not self.args.is_dpo:
+            eval_dataset = self._prepare_vision(eval_dataset, "eval")
+        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        return metrics
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
@@ -111,8 +143,8 @@ class RRPOTrainer(DPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         if self.args.is_dpo:
             return super()._compute_loss(model, inputs, return_outputs)
-        model_inputs = {name: value for name, value in inputs.items() if not name.endswith("_mask")}
-        model_inputs |= {"attention_mask": inputs["attention_mask"], "use_cache": False}
+        model_inputs = {name: value for name, value in inputs.items() if name not in ("completion_mask", "span_mask")}
+        model_inputs["use_cache"] = False
         responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
         scored = self._scored_tokens(inputs["input_ids"], responses, spans)
         reference = self._read_reference(model_inputs, scored)

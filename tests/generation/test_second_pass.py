@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, Mamba2Config, Mamba2ForCausalLM, set_seed
 
-from align.generation.second_pass import SecondPassRow, count_batches, score_letters
+from align.generation.second_pass import SecondPassRow, score_letters
 
 LETTER_IDS = [40, 41, 42, 43]
 
@@ -101,7 +101,7 @@ def test_dummy_batches_make_ranks_do_the_same_number_of_forward_passes():
         model = tiny_model()
         calls = []
         model.register_forward_hook(lambda *_, calls=calls: calls.append(1))
-        scores = score_letters(model, rows, pad_token_id=0, batch_size=4, num_batches=count_batches(12, 4))
+        scores = score_letters(model, rows, pad_token_id=0, batch_size=4, most_batches=lambda own: max(own, 3))
         assert len(scores) == len(rows)
         passes.append(len(calls))
     assert passes[0] == passes[1] == 6

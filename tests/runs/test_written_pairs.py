@@ -38,6 +38,7 @@ def test_messages_become_text_and_spans_still_point_at_the_words(tmp_path):
         "source": None,
         "attribute": None,
         "tie": None,
+        "images": None,
     }
 
 

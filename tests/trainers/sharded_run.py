@@ -4,14 +4,17 @@ import json
 import random
 import sys
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
 from datasets import Dataset
+from pair_recipe import as_messages
 from peft import AutoPeftModelForSequenceClassification, LoraConfig
-from tiny import tiny_tokenizer
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from scenes import COLOURS, square
+from tiny import tiny_tokenizer, tiny_vl_model_and_processor
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
 
 from align.configs.acre import ACREConfig
 from align.configs.crome import CromeConfig
@@ -66,7 +69,7 @@ class UnevenRanks(ACRETrainer):
         return [self._tokenizer.encode(text) for text in texts], logps
 
 
-def make_acre(model, folder, peft_config):
+def make_acre(model, folder, peft_config, rows=None, processor=None, render_prompt=render):
     return UnevenRanks(
         model,
         reward_funcs=[AnswerConsistency()],
@@ -79,22 +82,42 @@ def make_acre(model, folder, peft_config):
             num_completions_to_print=0,
             **SETTINGS,
         ),
-        train_dataset=Dataset.from_list(make_rows()),
-        processing_class=tiny_tokenizer(),
+        train_dataset=Dataset.from_list(rows or make_rows()),
+        processing_class=processor or tiny_tokenizer(),
         peft_config=peft_config,
-        render_prompt=render,
+        render_prompt=render_prompt,
     )
 
 
-def make_rrpo(model, folder, peft_config):
+def make_acre_images(model, folder, peft_config):
+    def render_message(question, options):
+        return [{"role": "user", "content": render(question, options)}]
+
+    rows = make_rows()
+    for row, colour in zip(rows, 4 * list(COLOURS), strict=True):
+        row |= {"prompt": render_message(row["question"], row["options"]), "images": [square(colour)]}
+    _, processor = tiny_vl_model_and_processor()
+    return make_acre(model, folder, peft_config, rows, processor, render_message)
+
+
+def make_rrpo(model, folder, peft_config, change=None, processor=None):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     return RRPOTrainer(
         model,
         args=RRPOConfig(output_dir=folder, kl_coef=0.1, **SETTINGS),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tiny_tokenizer(),
+        train_dataset=Dataset.from_list([change(row) for row in rows] if change else rows),
+        processing_class=processor or tiny_tokenizer(),
         peft_config=peft_config,
     )
+
+
+def make_rrpo_images(model, folder, peft_config):
+    colours = cycle(COLOURS)
+
+    def show(row):
+        return as_messages(row) | {"images": [square(next(colours))]}
+
+    return make_rrpo(model, folder, peft_config, show, tiny_vl_model_and_processor()[1])
 
 
 def make_crome(model, folder, peft_config, model_type="scalar"):
@@ -137,7 +160,9 @@ def make_deconfound(model, folder, peft_config):
 
 METHODS = {
     "acre": make_acre,
+    "acre_images": make_acre_images,
     "rrpo": make_rrpo,
+    "rrpo_images": make_rrpo_images,
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
     "deconfound": make_deconfound,
@@ -170,7 +195,7 @@ def main(method: str, model: str, folder: str, weights: str, batch_size: str = "
 
 def reload(method: str, folder: str) -> None:
     """Prints the largest difference to the logits of the process that trained."""
-    classes = AutoModelForCausalLM, AutoModelForCausalLM
+    classes = (AutoModelForImageTextToText if method.endswith("_images") else AutoModelForCausalLM,) * 2
     if method in REWARD_MODELS:  # transformers 5.17 loses the score head of an adapter
         classes = AutoModelForSequenceClassification, AutoPeftModelForSequenceClassification
     model_class = classes[(Path(folder) / "adapter_config.json").exists()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
+from tiny import tiny_model, tiny_reward_model, tiny_tokenizer, tiny_vl_model_and_processor
 
 ROOT = Path(__file__).parents[2]
 RUN = Path(__file__).with_name("sharded_run.py")
@@ -32,6 +32,9 @@ def run(*words):
 
 
 def save_model(folder, method, **settings):
+    if method.endswith("_images"):
+        tiny_vl_model_and_processor()[0].save_pretrained(folder)
+        return
     make = tiny_reward_model if method in ("crome", "deconfound") else tiny_model
     make(vocabulary=len(tiny_tokenizer()), **settings).save_pretrained(folder)
 
@@ -64,6 +67,14 @@ def test_acre_trains_in_two_processes_and_reloads(tmp_path, launch, zero_stage, 
     assert rows["outcome"].notna().sum() == 4
 
 
+@NEEDS_DEEPSPEED
+@pytest.mark.slow
+def test_acre_with_images_trains_in_two_processes_and_reloads(tmp_path):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    steps = launch_training(tmp_path, "zero3_cpu", 3, "acre_images", "full")
+    assert [entry["acre/asked_again"] for entry in steps] == [0.5, 0.5]
+
+
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory):
     """Trains on the batch of both processes in this one; returns the log."""
@@ -91,6 +102,15 @@ def assert_same_log(found, expected, names):
 def test_rrpo_trains_in_two_processes_and_reloads(tmp_path, one_process, launch, zero_stage, weights, tied):
     steps = launch_training(tmp_path, launch, zero_stage, "rrpo", weights, tie_word_embeddings=tied)
     expected = one_process("rrpo", weights, tie_word_embeddings=tied)
+    assert_same_log(steps, expected, ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"])
+
+
+@NEEDS_DEEPSPEED
+@pytest.mark.slow
+def test_rrpo_with_images_trains_in_two_processes_and_reloads(tmp_path, one_process):
+    pytest.importorskip("torchvision", reason="needs the extra `vision`")
+    steps = launch_training(tmp_path, "zero3_cpu", 3, "rrpo_images", "full")
+    expected = one_process("rrpo_images", "full")
     assert_same_log(steps, expected, ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"])
 
 

@@ -3,14 +3,18 @@
 import inspect
 import re
 from dataclasses import fields
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 import trl
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer
+from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import reward_trainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import (
     add_fused_lm_head,
     create_model_from_path,
@@ -24,13 +28,23 @@ from align.trainers._token_head import _logit_scale, output_head
 HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
     (GRPOTrainer, "_tokenize_prompts"): ["self", "prompts"],
+    (GRPOTrainer, "_generate_single_turn"): [
+        "self",
+        "prompt_ids",
+        "images",
+        "multimodal_fields",
+        "num_generations",
+        "has_tool_images",
+    ],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
     (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
     (GRPOTrainer, "log"): ["self", "logs", "start_time"],
     (DPOTrainer, "_compute_loss"): ["self", "model", "inputs", "return_outputs"],
     (DPOTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (DPOTrainer, "_set_signature_columns_if_needed"): ["self"],
+    (DPOTrainer, "evaluate"): ["self", "eval_dataset", "ignore_keys", "metric_key_prefix"],
     (DataCollatorForPreference, "torch_call"): ["self", "examples"],
+    (DataCollatorForVisionPreference, "torch_call"): ["self", "examples"],
     (RewardTrainer, "compute_loss"): ["self", "model", "inputs", "return_outputs", "num_items_in_batch"],
     (RewardTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (RewardTrainer, "_set_signature_columns_if_needed"): ["self"],
@@ -58,6 +72,10 @@ ATTRIBUTES = {
         "_metrics",
         "_tokenizer",
         "_has_async_funcs",
+        "chat_template",
+        "chat_template_kwargs",
+        "log_completions",
+        "log_multimodal",
         "reward_func_names",
         "reward_processing_classes",
         "reward_weights",
@@ -92,6 +110,7 @@ FUNCTIONS = {
     use_adapter: ["model", "adapter_name"],
     create_model_from_path: ["model_id", "architecture", "kwargs"],
     get_config_model_id: ["config"],
+    prepare_multimodal_messages: ["messages", "images"],
 }
 
 
@@ -118,6 +137,15 @@ def test_a_batch_of_preferences_is_made_of_what_the_span_collator_knows():
     assert names == ["pad_token_id", "max_length", "truncation_mode", "pad_to_multiple_of", "return_tensors"]
 
 
+def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_alone():
+    assert "skip_prepare_dataset = self._is_vision_dataset" in inspect.getsource(DPOTrainer.__init__)
+    source = inspect.getsource(DataCollatorForVisionPreference.torch_call)
+    for text in ("text=chosens,", "text=rejecteds,", 'example["images"] for example in examples] * 2'):
+        assert text in source, (
+            f"TRL {trl.__version__} collates pairs with images otherwise; read align/trainers/_vision_spans.py again."
+        )
+
+
 def test_rrpo_knows_every_change_of_logits_that_trl_knows():
     ours = inspect.getsource(output_head) + inspect.getsource(_logit_scale)
     theirs = inspect.getsource(add_fused_lm_head)
@@ -139,3 +167,48 @@ def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     assert "[sum(values), len(values)]" in source, (
         "TRL changed how metrics of reward functions are averaged over ranks; ACRE's rates rely on sum / count."
     )
+
+
+def test_a_prompt_without_images_is_told_apart_by_none():
+    source = inspect.getsource(GRPOTrainer._tokenize_prompts)
+    assert "images.append(prompt_images if prompt_images else None)" in source, (
+        f"TRL {trl.__version__} changed what it says of prompts without images; ImagePrompts._tokenize_prompts may go."
+    )
+
+
+def test_prompts_are_tokenised_right_before_they_are_sampled_from():
+    source = inspect.getsource(GRPOTrainer._generate_single_turn), inspect.getsource(GRPOTrainer._generate)
+    assert "prompts=prompt_ids,\n                images=images," in source[0]
+    tokenised = source[1].index("self._tokenize_prompts(prompts)")
+    assert 0 < source[1].index("self._generate_single_turn(") - tokenised < 300, (
+        f"TRL {trl.__version__} changed GRPOTrainer._generate; ImagePrompts hands the engine the prompts of its last "
+        f"call of _tokenize_prompts."
+    )
+
+
+VISION_MODELS = {
+    "qwen2_vl": "Qwen2VLModel",
+    "qwen2_5_vl": "Qwen2_5_VLModel",
+    "qwen3_vl": "Qwen3VLModel",
+    "idefics3": "Idefics3Model",
+    "smolvlm": "SmolVLMModel",
+    "lfm2_vl": "Lfm2VlModel",
+    "llava_next": "LlavaNextModel",
+    "internvl": "InternVLModel",
+    "gemma3": "Gemma3Model",
+}
+
+
+@pytest.mark.parametrize("family", VISION_MODELS)
+def test_vision_models_ask_themselves_for_the_features_of_their_images(family):
+    module = import_module(f"transformers.models.{family}.modeling_{family}")
+    forward = inspect.getsource(getattr(module, VISION_MODELS[family]).forward)
+    assert "self.get_image_features(" in forward, (
+        f"{family} no longer calls get_image_features, so align/generation/image_memo.py saves it no work."
+    )
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
+def test_deepspeed_marks_the_weights_of_a_sharded_model():
+    source = Path(find_spec("deepspeed").origin).parent / "runtime" / "zero" / "partition_parameters.py"
+    assert "param.ds_id = " in source.read_text(), "align/generation/image_memo.py no longer knows ZeRO-3 by `ds_id`."

@@ -1,0 +1,359 @@
+import json
+
+import pytest
+import torch
+from datasets import Dataset, Image
+from pair_recipe import as_messages, write_pair_recipe
+from peft import LoraConfig
+from scenes import COLOURS, square, write_squares
+from tiny import tiny_vl_model_and_processor
+from trl import DPOConfig, DPOTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from align.cli.train import run
+from align.configs.rrpo import RRPOConfig
+from align.errors import DataError
+from align.trainers._image_tokens import ImageTokens
+from align.trainers._vision_spans import check_all_have_images, mark_vision_dataset
+from align.trainers.rrpo import RRPOTrainer
+
+PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+pytest.importorskip("torchvision", reason="needs the extra `vision`")
+FAMILIES = ["qwen2_5_vl", "idefics3"]
+LANGUAGE_MODEL = r".*(language_model|text_model).*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
+SMALL = {
+    "bf16": False,
+    "use_cpu": True,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "max_steps": 2,
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-2,
+    "logging_steps": 1,
+    "max_length": None,
+}
+both_families = pytest.mark.parametrize("family", FAMILIES)
+both_weights = pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
+
+
+def pair(i, images=1):
+    """A pair of which only the colours differ, about one image or two; the second one is not square."""
+    right, wrong = (list(COLOURS)[(i + k) % 4] for k in range(2))
+    row = {"prompt": f"q{i}?", "chosen": f"It is {right}, yes.", "rejected": f"It is {wrong}, yes."}
+    return as_messages(row) | {"images": [square(right), square(wrong).crop((0, 0, 40, 28))][:images]}
+
+
+def make_dataset(rows):
+    return Dataset.from_list(rows).cast_column("images", [Image()])
+
+
+def make_rows(count=8):
+    return [pair(i, images=1 + i % 2) for i in range(count)]
+
+
+def make_trainer(tmp_path, family, rows=None, *, trainer=RRPOTrainer, peft_config=None, eval_dataset=None, **settings):
+    model, processor = tiny_vl_model_and_processor(family=family)
+    config = RRPOConfig if trainer is RRPOTrainer else DPOConfig
+    return trainer(
+        model,
+        None if peft_config else tiny_vl_model_and_processor(family=family)[0],
+        args=config(**SMALL | {"output_dir": str(tmp_path)} | settings),
+        train_dataset=rows if isinstance(rows, Dataset) else make_dataset(rows or make_rows()),
+        eval_dataset=eval_dataset,
+        processing_class=processor,
+        peft_config=peft_config,
+    )
+
+
+def logged(trainer, key="loss"):
+    return [record[key] for record in trainer.state.log_history if key in record]
+
+
+def first_batch(trainer):
+    return next(iter(trainer.get_train_dataloader()))
+
+
+def marked_texts(trainer):
+    """What the collator marks of every row, the chosen responses first."""
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(len(trainer.train_dataset))])
+    marked = zip(batch["input_ids"], batch["span_mask"].bool(), strict=True)
+    return [trainer.processing_class.tokenizer.decode(ids[mask]) for ids, mask in marked]
+
+
+@both_weights
+@both_families
+def test_two_steps_change_the_weights_and_move_away_from_the_reference(tmp_path, family, peft_config):
+    trainer = make_trainer(tmp_path, family, peft_config=peft_config)
+    before = {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+    trainer.train()
+    assert logged(trainer)[0] == pytest.approx(0.693147, abs=1e-5)  # the policy starts at the reference
+    assert logged(trainer, "rrpo/kl_chosen")[1] > 0.01
+    changed = {name for name, p in trainer.model.named_parameters() if name in before and not p.equal(before[name])}
+    assert any("vision" in name or "visual" in name for name in changed)
+    assert len(changed) > len(before) / 2
+
+
+@both_families
+def test_marks_stand_on_the_words_of_the_responses_only(tmp_path, family):
+    rows = [pair(0), pair(1, images=2), pair(2), pair(3)]
+    tagged = as_messages({"prompt": "q?", "chosen": "It <MASK>is red</MASK>, yes.", "rejected": "It is blue, yes."})
+    given = {"chosen_spans": [[0, 2]], "rejected_spans": []}
+    rows = [rows[0] | {"chosen_spans": None, "rejected_spans": None}, rows[1] | given, tagged | {"images": [square()]}]
+    trainer = make_trainer(tmp_path, family, rows)
+    assert marked_texts(trainer) == ["red", "It", "is red", "green", "", ""]
+
+
+def test_token_diff_marks_single_tokens(tmp_path):
+    row = as_messages({"prompt": "q?", "chosen": "no 15.", "rejected": "no 17."}) | {"images": [square()]}
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", [row], diff_unit="token")
+    assert marked_texts(trainer) == ["5", "7"]
+
+
+@both_families
+def test_tokens_of_images_are_never_scored(tmp_path, family):
+    trainer = make_trainer(tmp_path, family)
+    batch = first_batch(trainer)
+    is_image = batch["input_ids"] == trainer.processing_class.image_token_id
+    assert is_image.any(-1).all()
+    responses = batch["completion_mask"][:, 1:].bool()
+    scored = trainer._scored_tokens(batch["input_ids"], responses, batch["span_mask"][:, 1:].bool())
+    assert not (scored.mask & is_image[:, 1:]).any()
+    assert scored.mask.any()
+
+
+@both_families
+def test_policy_and_reference_read_all_that_the_processor_makes(tmp_path, family):
+    trainer = make_trainer(tmp_path, family)
+    batch = first_batch(trainer)
+    read = []
+    for model in (trainer.model, trainer.ref_model):
+        model.register_forward_pre_hook(lambda _, args, kwargs: read.append(kwargs), with_kwargs=True)
+    trainer.compute_loss(trainer.model, batch)
+    images = {"qwen2_5_vl": {"image_grid_thw", "mm_token_type_ids"}, "idefics3": {"pixel_attention_mask"}}[family]
+    names = {"input_ids", "attention_mask", "pixel_values", *images}
+    assert names == set(batch) - {"completion_mask", "span_mask"}
+    assert len(read) == 2
+    for kwargs in read:
+        assert set(kwargs) - {"scored", "reference"} == {*names, "use_cache"}
+        assert kwargs["use_cache"] is False
+
+
+@both_families
+def test_neutral_settings_equal_dpo_to_the_last_bit(tmp_path, family):
+    runs = [
+        make_trainer(tmp_path, family, max_steps=3, **settings)
+        for settings in ({"spans": "whole", "kl_coef": 0.0}, {"trainer": DPOTrainer})
+    ]
+    for trainer in runs:
+        trainer.train()
+    assert logged(runs[0]) == logged(runs[1])
+    assert len(logged(runs[0])) == 3
+    for ours, theirs in zip(runs[0].model.parameters(), runs[1].model.parameters(), strict=True):
+        assert ours.equal(theirs)
+
+
+@pytest.mark.parametrize(("family", "peft_config"), [("qwen2_5_vl", None), ("idefics3", LORA)])
+def test_whole_spans_and_hardly_any_kl_follow_dpo(tmp_path, family, peft_config):
+    runs = [
+        make_trainer(tmp_path, family, max_steps=3, peft_config=peft_config, **settings)
+        for settings in ({"spans": "whole", "kl_coef": 1e-12}, {"trainer": DPOTrainer})
+    ]
+    for trainer in runs:
+        trainer.train()
+    assert logged(runs[0]) == pytest.approx(logged(runs[1]), abs=1e-5)
+    for key in ("rewards/chosen", "rewards/rejected", "logps/chosen", "num_tokens"):
+        assert logged(runs[0], key) == pytest.approx(logged(runs[1], key), abs=1e-3), key
+
+
+def terms_by_hand(trainer, row, side):
+    """Reads one response in one plain forward pass of each model: log-ratio of its colour, and its KL."""
+    processor, messages = trainer.processing_class, prepare_multimodal_messages(row["prompt"], images=row["images"])
+    prompt = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    full = processor.apply_chat_template(messages + prepare_multimodal_messages(row[side]), tokenize=False)
+    read = {"images": [row["images"]], "return_tensors": "pt", "add_special_tokens": False}
+    inputs = processor(text=[full], **read)
+    start = processor(text=[prompt], **read)["input_ids"].shape[1]
+    log_probs = trainer.model(**inputs).logits[0, start - 1 : -1].log_softmax(-1)
+    with torch.no_grad():
+        if trainer.ref_model is None:
+            with trainer.model.disable_adapter():
+                ref_logits = trainer.model(**inputs).logits
+        else:
+            ref_logits = trainer.ref_model(**inputs).logits
+    ref_log_probs = ref_logits[0, start - 1 : -1].log_softmax(-1)
+    ids = inputs["input_ids"][0, start:]
+    text = processor.tokenizer.decode(ids)
+    colour = row[side][0]["content"].split()[2].strip(",")
+    place = text.index(colour)  # a token is a character, but for the special ones behind
+    spoken = torch.arange(place, place + len(colour))
+    ratio = (log_probs - ref_log_probs)[spoken, ids[spoken]].sum()
+    kl = (ref_log_probs.exp() * (ref_log_probs - log_probs)).sum()
+    return ratio, kl, len(ids)
+
+
+@both_weights
+@both_families
+def test_the_loss_is_the_one_computed_by_hand(tmp_path, family, peft_config):
+    rows = make_rows(4)
+    trainer = make_trainer(tmp_path, family, rows, peft_config=peft_config, kl_coef=0.1, beta=0.5)
+    trainer.train()  # away from the reference
+    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+    losses, lengths = [], []
+    for row in rows:
+        (chosen, kl, length), (rejected, _, _) = (terms_by_hand(trainer, row, side) for side in ("chosen", "rejected"))
+        losses.append(-torch.nn.functional.logsigmoid(0.5 * (chosen - rejected)) + 0.1 * kl)
+        lengths.append(length)
+    assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(
+        torch.stack(losses).mean().item(), abs=1e-5
+    )
+    assert abs(losses[0].item() - 0.693147) > 1e-3
+    assert batch["completion_mask"].sum(-1)[:4].tolist() == pytest.approx(lengths, abs=1)
+
+
+@both_families
+def test_the_pairs_left_out_are_those_whose_marks_max_length_cuts_off(tmp_path, family):
+    rows = [*make_rows(4), pair(4, images=0)]
+    rows[1]["images"][0] = square(size=112)  # other sizes make other lengths
+    trainer = make_trainer(tmp_path, family, rows)
+    spans = trainer.data_collator([trainer.train_dataset[i] for i in range(len(rows))])["span_mask"]
+    first = spans.argmax(-1).view(2, -1).min(0).values.tolist()  # the first marked token of each pair
+    assert len(set(first)) > 2
+    for max_length in {*first, *(place + 1 for place in first)}:
+        config = RRPOConfig(**SMALL | {"output_dir": str(tmp_path), "max_length": max_length})
+        kept = mark_vision_dataset(make_dataset(rows), trainer.processing_class, config, "train")
+        assert kept["prompt"][:] == [
+            row["prompt"] for row, place in zip(rows, first, strict=True) if place < max_length
+        ]
+    left_out = sum(place >= max(first) for place in first)
+    short = make_trainer(tmp_path, family, rows, max_length=max(first))
+    assert short.num_left_out == {"train": left_out}
+    short.train()
+    with pytest.raises(DataError, match="No pair of the train dataset has a marked token within `max_length` = 9"):
+        make_trainer(tmp_path, family, rows, max_length=9)
+
+
+@pytest.mark.parametrize("orientation", [1, 6], ids=["upright", "turned"])
+def test_the_tokens_of_an_image_are_counted_from_its_size(tmp_path, orientation):
+    processor = tiny_vl_model_and_processor(family="idefics3")[1]
+    processor.image_processor.do_image_splitting = True  # tiles in rows and columns, with a token after each row
+    processor.image_processor.size["longest_edge"] = 224
+    exif = PIL.Exif()
+    exif[0x0112] = orientation
+    PIL.new("RGB", (224, 112)).save(tmp_path / "wide.jpg", exif=exif)
+    image = make_dataset([pair(0) | {"images": [str(tmp_path / "wide.jpg")]}])[0]["images"][0]  # as training reads it
+    assert image.size == ((224, 112) if orientation == 1 else (112, 224))
+    tokens = len(processor(text=["<image>"], images=[[image]])["input_ids"][0])
+    content = (tmp_path / "wide.jpg").read_bytes()
+    for form in (image, str(tmp_path / "wide.jpg"), {"bytes": content, "path": None}):
+        assert ImageTokens(processor).count(form) == tokens - 1
+
+
+def test_pairs_with_nothing_to_mark_are_left_out_or_kept_as_dpo(tmp_path):
+    spans = {"chosen_spans": [], "rejected_spans": []}
+    rows = [pair(0) | spans, pair(1) | dict.fromkeys(spans)]
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", rows)
+    assert (len(trainer.train_dataset), trainer.num_left_out) == (1, {"train": 1})
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", rows, on_missing_spans="whole")
+    assert trainer.num_left_out == {"train": 0}
+    assert marked_texts(trainer)[0].startswith("It is red, yes.")
+
+
+@both_families
+def test_rows_with_and_without_images_train_together(tmp_path, family):
+    rows = [pair(i, images=i % 3) for i in range(6)]
+    trainer = make_trainer(tmp_path, family, rows, per_device_train_batch_size=2, max_steps=3)
+    trainer.train()
+    assert len(logged(trainer)) == 3
+    for order in ([0, 1], [1, 0], [0, 3], [2, 0]):
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in order])
+        assert torch.isfinite(trainer.compute_loss(trainer.model, batch))
+
+
+def test_one_image_may_stand_in_a_column_of_its_own(tmp_path):
+    rows = [pair(i) for i in range(4)]
+    single = [{name: row[name] for name in row if name != "images"} | {"image": row["images"][0]} for row in rows]
+    batches = [
+        trainer.data_collator([trainer.train_dataset[i] for i in range(4)])
+        for trainer in (make_trainer(tmp_path, "qwen2_5_vl", data) for data in (rows, Dataset.from_list(single)))
+    ]
+    for name, value in batches[0].items():
+        assert value.equal(batches[1][name]), name
+
+
+def test_evaluation_reads_images_too_where_there_are_some(tmp_path):
+    shown, texts = make_dataset(make_rows(4)), make_dataset(make_rows(4)).remove_columns("images")
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", eval_dataset={"shown": shown, "texts": texts})
+    assert trainer.num_left_out == {"train": 0, "shown": 0, "texts": 0}
+    prepared = trainer.evaluate()
+    given = trainer.evaluate(shown)
+    losses = prepared["eval_shown_loss"], prepared["eval_texts_loss"], given["eval_loss"]
+    assert losses == pytest.approx((0.693147,) * 3, abs=1e-5)
+    logps = logged(trainer, "eval_logps/chosen")
+    assert logps[0] == logps[2] != logps[1]
+
+
+@both_families
+def test_an_adapter_can_stay_in_the_language_model(tmp_path, family):
+    config = LoraConfig(r=4, target_modules=LANGUAGE_MODEL, task_type="CAUSAL_LM")
+    trainer = make_trainer(tmp_path, family, peft_config=config)
+    trainer.train()
+    trained = [name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad]
+    assert trained
+    assert not any("vision" in name or "visual" in name for name in trained)
+    assert logged(trainer, "rrpo/kl_chosen")[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"prompt": "q?", "chosen": "a cat", "rejected": "a dog"}, "row 2, column `prompt`: images have no place"),
+        ({"chosen": [{"role": "assistant", "content": "It is <|image_pad|>."}]}, "row 2, column `chosen`: the respon"),
+        ({"images": [{"bytes": b"no image", "path": None}]}, "row 2, column `images`: an image cannot be read"),
+    ],
+    ids=["texts", "placeholder", "broken image"],
+)
+def test_rows_that_would_stop_the_training_are_named_before_it(tmp_path, change, message):
+    rows = [pair(0), pair(1) | change]
+    if "prompt" in change:
+        rows[0] = {"prompt": "q?", "chosen": "a b", "rejected": "a c", "images": []}
+        message = message.replace("row 2", "row 1")
+    with pytest.raises(DataError, match=message):
+        make_trainer(tmp_path, "qwen2_5_vl", rows, max_length=256)
+
+
+def test_images_that_only_the_evaluation_has_are_refused(tmp_path):
+    rows = [{name: row[name] for name in row if name != "images"} for row in make_rows(4)]
+    with pytest.raises(DataError, match="The eval dataset has the column `images` and the train dataset has none"):
+        make_trainer(tmp_path, "qwen2_5_vl", Dataset.from_list(rows), eval_dataset=make_dataset(make_rows(4)))
+
+
+def test_processes_that_share_weights_need_images_in_every_row(tmp_path):
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", [pair(0), pair(1, images=0)])
+    with pytest.raises(DataError, match="Some rows of the train dataset have images and some have none"):
+        check_all_have_images(trainer.train_dataset, "train")
+    check_all_have_images(trainer.train_dataset.select([1]), "train")
+
+
+@pytest.fixture(scope="module")
+def vl_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("vl") / "model"
+    for part in tiny_vl_model_and_processor():
+        part.save_pretrained(folder)
+    return folder
+
+
+def test_align_train_reads_pairs_with_images_and_trains_the_language_model(tmp_path, vl_folder):
+    paths = write_squares(tmp_path / "images")
+    rows = [{"id": f"p{i}"} | pair(i, images=0) | {"images": [paths[i % 4]]} for i in range(8)]
+    settings = {"use_peft": True, "lora_r": 4, "lora_target_modules": LANGUAGE_MODEL, "max_length": 256}
+    recipe = write_pair_recipe(
+        tmp_path, vl_folder, rows, max_steps=2, eval_strategy="steps", eval_steps=2, **settings,
+        dataset={"eval_path": "./train.jsonl"},
+    )  # fmt: skip
+    assert run(str(recipe), [], None) == 0
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "rrpo/kl_chosen" in line] == [1, 2]
+    assert [line["step"] for line in lines if "eval_rrpo/kl_chosen" in line] == [2]
+    assert (tmp_path / "run" / "processor_config.json").is_file() or (tmp_path / "run" / "preprocessor_config.json")
