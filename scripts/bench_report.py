@@ -4,7 +4,8 @@
 
 The run folder is generated: a line of about 40 metrics per step, and completions of about 1,200 characters with their
 prompts and traces, in tables of 40 rows. Every round is a process of its own, from the start of Python to the file,
-as `align report RUN_DIR` starts it. Wall time grows on a busy machine; CPU time is given beside it.
+as `align report RUN_DIR` starts it. With `--images 8` every completion has as many images, of noise, which JPEG
+compresses least. Wall time grows on a busy machine; CPU time is given beside it.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ num_generations: 8
 """
 
 
-def write_run(folder: Path, steps: int, completions: int) -> Path:
+def write_run(folder: Path, steps: int, completions: int, images: int = 0) -> Path:
     """Writes the folder of a long run."""
     (folder / "completions").mkdir(parents=True)
     (folder / "recipe.yaml").write_text(RECIPE)
@@ -62,9 +64,10 @@ def write_run(folder: Path, steps: int, completions: int) -> Path:
     with (folder / "metrics.jsonl").open("w") as file:
         for step in range(1, steps + 1):
             file.write(json.dumps({"step": step} | draw_metrics(rng, step / steps)) + "\n")
+    pool = write_media(folder, rng) if images else []
     tables = completions // ROWS_PER_TABLE
     for step in np.linspace(1, steps, tables).astype(int):
-        write_table(folder / "completions" / f"completions_{step:05d}.parquet", rng, int(step))
+        write_table(folder / "completions" / f"completions_{step:05d}.parquet", rng, int(step), pool, images)
     return folder
 
 
@@ -90,7 +93,19 @@ def draw_metrics(rng: np.random.Generator, progress: float) -> dict[str, float]:
     return metrics | dict(zip(noisy, (right * rng.uniform(0.05, 0.15, len(noisy))).tolist(), strict=True))
 
 
-def write_table(path: Path, rng: np.random.Generator, step: int) -> None:
+def write_media(folder: Path, rng: np.random.Generator, count: int = 64) -> list[str]:
+    """Writes small copies of noise and returns their paths in the run folder."""
+    from PIL import Image
+
+    from align.data.thumbnails import thumbnail
+    from align.runs.media import MediaFolder
+
+    media = MediaFolder(folder)
+    pixels = rng.integers(0, 256, (count, 160, 160, 3), dtype=np.uint8)
+    return [str(media.keep(thumbnail(Image.fromarray(each)))) for each in pixels]
+
+
+def write_table(path: Path, rng: np.random.Generator, step: int, pool: Sequence[str] = (), images: int = 0) -> None:
     """Writes one table of completions."""
     import pyarrow as pa
     import pyarrow.parquet as parquet
@@ -117,6 +132,7 @@ def write_table(path: Path, rng: np.random.Generator, step: int) -> None:
                 "outcome": outcome,
                 "advantage": float(rng.normal()),
             }
+            | ({"images": rng.choice(pool, images).tolist()} if images else {})
         )
     parquet.write_table(pa.Table.from_pylist(rows), path)
 
@@ -136,16 +152,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--completions", type=int, default=50_000)
+    parser.add_argument("--images", type=int, default=0, help="images of each completion")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        run = write_run(Path(folder) / "run", arguments.steps, arguments.completions)
+        run = write_run(Path(folder) / "run", arguments.steps, arguments.completions, arguments.images)
         rounds = [measure(run) for _ in range(arguments.rounds)]
     middle = {name: statistics.median(each[name] for each in rounds) for name in rounds[0]}
+    images = f" of {arguments.images} images" if arguments.images else ""
     print(
-        f"{arguments.steps:,} steps, {arguments.completions:,} completions: {middle['seconds']:.1f} s "
+        f"{arguments.steps:,} steps, {arguments.completions:,} completions{images}: {middle['seconds']:.1f} s "
         f"({middle['cpu_seconds']:.1f} s of CPU), {middle['bytes'] / 1e6:.2f} MB; median of {len(rounds)}"
     )
     bars = {

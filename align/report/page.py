@@ -14,6 +14,7 @@ from align.report.reward_calls import RewardCalls, read_reward_calls
 from align.report.run_folder import RunFolder, read_run_folder
 from align.report.samples import Sample, pick_samples
 from align.report.tables import differences, headline
+from align.report.thumbnails import PAGE_BYTES, Thumbnails
 
 _SAMPLES = 40
 
@@ -47,7 +48,7 @@ def build_report(run_dir: Path, out: Path | None = None) -> Path:
     """
     run = read_run_folder(run_dir)
     title = f"{str(run.recipe.get('method', 'run')).upper()}: {run_dir.resolve().name}"
-    view = _view(run_dir.resolve().name, run, _SAMPLES)
+    view = _view(run_dir.resolve().name, run)
     return _write(out or run_dir / "report.html", title, run.evaluation or {}, run_charts(run.metrics), [view])
 
 
@@ -64,19 +65,20 @@ def build_comparison(run_dirs: Mapping[str, Path], evaluation: Mapping[str, Any]
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
     runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
     charts = comparison_charts({name: run.metrics for name, run in runs.items()})
-    views = [_view(name, run, _SAMPLES // len(runs)) for name, run in runs.items()]
+    views = [_view(name, run, len(runs)) for name, run in runs.items()]
     return _write(out, " vs ".join(runs), evaluation, charts, views)
 
 
-def _view(name: str, run: RunFolder, num_samples: int) -> RunView:
+def _view(name: str, run: RunFolder, num_runs: int = 1) -> RunView:
+    num_samples, thumbnails = _SAMPLES // num_runs, Thumbnails(run.path, PAGE_BYTES // num_runs)
     return RunView(
         name=name,
         facts=run_facts(run),
         findings=find_problems(run),
         recipe=run.recipe_text,
         versions={key: flat(value) for key, value in run.versions.items() if value is not None},
-        samples=pick_samples(run.completions, num_samples) if "reward" in run.metrics else None,
-        pairs=pick_pairs(run.pairs, num_samples),
+        samples=pick_samples(run.completions, num_samples, thumbnails) if "reward" in run.metrics else None,
+        pairs=pick_pairs(run.pairs, num_samples, thumbnails),
         marks=describe_marks(run.recipe, run.pairs),
         calls=read_reward_calls(run.path),
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from align.report.charts import format_number
 from align.report.marked_text import Piece, mark_text, share_marked
+from align.report.thumbnails import Filmstrip, Thumbnails
 
 _LONGEST_TEXT = 2000  # characters of a field; 40 pairs of three fields stay well under a megabyte
 _LONGEST_NAME = 80
@@ -21,9 +22,10 @@ class Pair(NamedTuple):
     prompt: list[Piece]
     chosen: list[Piece]
     rejected: list[Piece]
+    images: Filmstrip = Filmstrip()
 
 
-def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Pair]:
+def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40, thumbnails: Thumbnails | None = None) -> list[Pair]:
     """Takes a bounded, even sample of the saved pairs; those of different sources take turns."""
     step = max(1, -(-len(rows) // max(1, limit)))
     turns: Counter[Any] = Counter()
@@ -31,7 +33,10 @@ def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Pair]
     for number, row in list(enumerate(rows, 1))[::step]:
         turns[row.get("source")] += 1
         placed.append((turns[row.get("source")], number, row))
-    return [_pair(row, number) for _, number, row in sorted(placed, key=lambda item: item[:2])]
+    pairs = [(row, _pair(row, number)) for _, number, row in sorted(placed, key=lambda item: item[:2])]
+    if thumbnails is None:
+        return [pair for _, pair in pairs]
+    return [pair._replace(images=thumbnails.strip(row.get("images"))) for row, pair in pairs]
 
 
 def describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:

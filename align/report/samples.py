@@ -1,6 +1,9 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
+
+from align.report.thumbnails import Filmstrip, Thumbnails
 
 _LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
 _KNOWN = ("step", "prompt", "completion", "advantage")
@@ -23,13 +26,21 @@ class Sample(NamedTuple):
     trace: str
     completion: str
     disagrees: bool
+    images: Filmstrip = Filmstrip()
 
 
-def pick_samples(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Sample]:
+def pick_samples(
+    rows: Sequence[Mapping[str, Any]], limit: int = 40, thumbnails: Thumbnails | None = None
+) -> list[Sample]:
     """Picks a bounded sample of completions: the first, those that disagree and were rewarded most, and the last.
 
     Disagreeing rows (a second answer is not the first) are taken by descending advantage: what the update pushed
     towards although trace and answer do not belong together. A run without outcomes shows its lowest rewards instead.
+
+    Args:
+        rows: Rows of the completions tables, in step order.
+        limit: Completions to pick at most.
+        thumbnails: Reads the images of the rows; without it none are shown.
     """
     ends = max(1, limit // 4)
     by_place = dict.fromkeys(range(min(ends, len(rows))), "first")
@@ -40,7 +51,10 @@ def pick_samples(rows: Sequence[Mapping[str, Any]], limit: int = 40) -> list[Sam
         by_place.setdefault(index, why)
     reasons = ("disagreeing", "lowest reward", "last", "first")
     order = sorted(by_place, key=lambda index: reasons.index(by_place[index]))  # stable: the worst stay in their order
-    return [_sample(rows[index], by_place[index]) for index in order[:limit]]
+    samples = [(rows[index], _sample(rows[index], by_place[index])) for index in order[:limit]]
+    if thumbnails is None:
+        return [sample for _, sample in samples]
+    return [sample._replace(images=thumbnails.strip(row.get("images"))) for row, sample in samples]
 
 
 def _worst(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
@@ -125,8 +139,15 @@ def _message(message: Any) -> str:
         return str(message)
     content = message.get("content")
     if not isinstance(content, str):
-        content = " ".join(str(part.get("text") or f"[{part.get('type')}]") for part in content or [])
+        content = " ".join(_parts(content or []))
     return f"{message.get('role', '')}: {content}"
+
+
+def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Returns texts, and names what is no text: the 16 frames of a video at once."""
+    for (text, kind), group in groupby((part.get("text"), part.get("type")) for part in parts):
+        count = len(list(group))
+        yield from [str(text)] * count if text else [f"[{count} {kind}s]" if count > 1 else f"[{kind}]"]
 
 
 def _number(value: Any) -> float:

@@ -54,16 +54,27 @@ def visit(page: Path, folder: Path) -> Visit:
 
 def visit_on_phone(page: Path, folder: Path, width: int = 390) -> tuple[int, Visit]:
     """Measures how wide a page becomes on a screen of this many pixels; a wider one is scrolled sideways."""
+    found, seen = _measure(page, folder, "this.contentDocument.documentElement.scrollWidth", width)
+    return int(found), seen
+
+
+def image_widths(page: Path, folder: Path) -> list[int]:
+    """Returns the widths that a page's images have by themselves; one that the browser did not load has 0."""
+    found, _ = _measure(page, folder, "Array.from(this.contentDocument.images, image => image.naturalWidth)")
+    return [int(width) for width in found.split(",") if width]
+
+
+def _measure(page: Path, folder: Path, expression: str, width: int = 390) -> tuple[str, Visit]:
+    """Evaluates an expression about a page, which holds no script itself, from the page around its frame."""
     frame = folder / "frame.html"
-    measure = "document.title = 'width ' + this.contentDocument.documentElement.scrollWidth"
     frame.write_text(
         f'<!DOCTYPE html><title>none</title><iframe style="width: {width}px; height: 800px; border: 0" '
-        f'src="{page.as_uri()}" onload="{measure}"></iframe>'
+        f'src="{page.as_uri()}" onload="document.title = \'found \' + ({expression})"></iframe>'
     )
     seen = visit(frame, folder)
-    found = re.search(r"<title>width (\d+)</title>", seen.dom)
+    found = re.search(r"<title>found ?([\d,]*)</title>", seen.dom)
     assert found, "the page could not be measured"
-    return int(found[1]), seen
+    return found[1], seen
 
 
 def background(page: Path, folder: Path, *, dark: bool) -> tuple[int, ...]:

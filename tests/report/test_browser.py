@@ -1,8 +1,10 @@
 """Pages opened from disk in a real browser: nothing runs, nothing is fetched, nothing is cut off."""
 
 import pytest
-from browser import HOSTILE, background, needs_chromium, visit, visit_on_phone, without_policy
+from browser import HOSTILE, background, image_widths, needs_chromium, visit, visit_on_phone, without_policy
+from scenes import write_squares
 from written_evaluation import write_evaluation, write_reward_model_evaluation
+from written_images import give_images_to_evaluation, give_images_to_run
 from written_run import write_run
 
 from align.report import build_any_report
@@ -41,6 +43,24 @@ def test_a_page_fits_a_phone_and_its_own_policy_refuses_nothing_in_it(tmp_path, 
     width, seen = visit_on_phone(build_any_report(write(tmp_path / "folder")), tmp_path)
     assert width <= 390
     assert seen.console == []
+
+
+def evaluation_with_images(folder):
+    names = [*write_squares(folder / "data"), "gone.png"]
+    return give_images_to_evaluation(write_evaluation(folder / "evaluation", questions=40), names)
+
+
+@pytest.mark.parametrize("write", [lambda folder: give_images_to_run(write_run(folder)), evaluation_with_images])
+def test_images_are_loaded_from_the_page_itself_and_fit_a_phone(tmp_path, write):
+    pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+    page = build_any_report(write(tmp_path / "folder"))
+    widths = image_widths(page, tmp_path)
+    assert len(widths) >= 120
+    assert all(0 < width <= 160 for width in widths)
+    width, seen = visit_on_phone(page, tmp_path)
+    assert width <= 390
+    assert seen.console == []
+    assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []
 
 
 def test_a_page_is_light_or_dark_as_its_reader_prefers(tmp_path):

@@ -7,6 +7,7 @@ from typing import Any
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Listing, Option, Side
 from align.report.samples import shorten
+from align.report.thumbnails import Thumbnails
 
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES = 40, 12, 4
 _MOST_NAMES = 500  # of items won or lost, in a list
@@ -16,6 +17,12 @@ _OTHER_TRACES = {
     "other_choice": "from another item's trace",
     "masked_choice": "with the answer masked",
     "corrupted_100_choice": "from a corrupted trace",
+}
+_OTHER_IMAGES = {
+    "no_images": "without images",
+    "other_images": "with another item's images",
+    "blank_images": "with blank images",
+    "shuffled_frames": "with shuffled frames",
 }
 Row = Mapping[str, Any]
 
@@ -33,7 +40,7 @@ def list_changes(record: Mapping[str, Any]) -> list[Listing]:
 
 
 def pick_items(path: Path, models: Sequence[str], record: Mapping[str, Any]) -> list[Item]:
-    """Picks a bounded number of items, and reads their text only.
+    """Picks a bounded number of items, and reads the text and the images of these only.
 
     The order: won, lost, answers that change with the order of the options, wrong, right; each spread evenly.
 
@@ -54,7 +61,8 @@ def pick_items(path: Path, models: Sequence[str], record: Mapping[str, Any]) -> 
     for row in read_items(path, ids=list(why)):
         if not row.get("sample"):
             full.setdefault(str(row["id"]), {})[str(row["model"])] = row
-    return [_item(full[name], reason, models) for name, reason in why.items() if name in full]
+    thumbnails = Thumbnails(path.parent)
+    return [_item(full[name], reason, models, thumbnails) for name, reason in why.items() if name in full]
 
 
 def _reasons(rows: Sequence[Row], models: Sequence[str], record: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
@@ -68,13 +76,14 @@ def _reasons(rows: Sequence[Row], models: Sequence[str], record: Mapping[str, An
     yield "right", [str(row["id"]) for row in rows if row["correct"]]
 
 
-def _item(by_model: Mapping[str, Row], why: str, models: Sequence[str]) -> Item:
+def _item(by_model: Mapping[str, Row], why: str, models: Sequence[str], thumbnails: Thumbnails) -> Item:
     answered = [name for name in models if name in by_model][:_MOST_SIDES]
     row = by_model[answered[0]]
     options = [Option(_letter(place), _cut(text), place == row["gold"]) for place, text in enumerate(row["options"])]
     tags = [str(row["group"])] if row.get("group") else []
     sides = [_side(name, by_model[name]) for name in answered]
-    return Item(why, str(row["id"]), tags, _cut(row["question"]), options, sides)
+    images = thumbnails.strip(row.get("images"))
+    return Item(why, str(row["id"]), tags, _cut(row["question"]), options, sides, images)
 
 
 def _side(model: str, row: Row) -> Side:
@@ -88,6 +97,8 @@ def _side(model: str, row: Row) -> Side:
     if row.get("trace_choice") is not None:
         facts["trace states"] = _letter(row["trace_choice"])
     facts |= {label: _letter(row[key]) for key, label in _OTHER_TRACES.items() if key in row}
+    asked_with = row.get("asked_with") or ()
+    facts |= {label: _letter(row.get(f"{key}_choice")) for key, label in _OTHER_IMAGES.items() if key in asked_with}
     if row.get("rotation_choices") is not None:
         facts["right in rotations"] = (
             f"{sum(c == row['gold'] for c in row['rotation_choices'])} of {len(row['rotation_choices'])}"

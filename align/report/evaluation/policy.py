@@ -17,14 +17,17 @@ from align.report.evaluation.view import EvaluationView, Section
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
     "accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy", "option_shuffle_consistency",
-    "trace_answer_consistency", "cr_wa", "trace_reliance", "letter_or_answer_in_trace", "letter_bias", "answered",
+    "trace_answer_consistency", "cr_wa", "trace_reliance", "modality_reliance/no_images",
+    "modality_reliance/other_images", "modality_reliance/shuffled_frames",
+    "letter_or_answer_in_trace", "letter_bias", "answered",
 )  # fmt: skip
-_VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance")
+_VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance", "modality_reliance/no_images")
 _SUITES = {
     "accuracy": "Accuracy",
     "consistency": "Consistency of the answers",
     "rotation": "Every option in every place",
     "reliance": "Reliance on the trace, and leaks",
+    "modality": "Reliance on the images",
     "best_of_n": "Best of n",
 }
 

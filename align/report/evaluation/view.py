@@ -7,6 +7,7 @@ from typing import NamedTuple
 from align.report.charts import Chart
 from align.report.finding import Finding
 from align.report.tables import Table
+from align.report.thumbnails import Filmstrip
 
 
 class Grid(NamedTuple):
@@ -63,6 +64,7 @@ class Item(NamedTuple):
     question: str
     options: Sequence[Option]
     sides: Sequence[Side]
+    images: Filmstrip = Filmstrip()
 
 
 class Listing(NamedTuple):
