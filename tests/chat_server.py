@@ -1,5 +1,6 @@
 """A real HTTP server that speaks the chat-completions API and misbehaves on demand."""
 
+import base64
 import json
 import os
 import signal
@@ -66,6 +67,15 @@ def completion(text: str | None, finish_reason: str = "stop") -> bytes:
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     head = {"id": "1", "object": "chat.completion", "created": 0, "model": "tiny"}
     return json.dumps(head | {"choices": [choice], "usage": usage}).encode()
+
+
+def shown_images(content: list[dict[str, Any]]) -> list[Any]:
+    """Decodes the images of a message, as PIL images."""
+    from align.data.images import open_image
+
+    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
+    assert all(url.startswith("data:image/jpeg;base64,") for url in urls)
+    return [open_image({"bytes": base64.b64decode(url.partition(",")[2])}) for url in urls]
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -13,8 +13,9 @@ class Plan(NamedTuple):
 
     num_unknown: int  # calls
     num_known: int
-    prompt_tokens: int  # estimated, of the calls
+    prompt_tokens: int  # estimated, of the calls' texts
     max_completion_tokens: int
+    num_images: int  # that the calls would send; what they cost in tokens is the model's own affair
 
 
 def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: AnswerCache | None) -> Plan:
@@ -26,6 +27,7 @@ def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: AnswerCa
         num_known=len(asked) - len(unknown),
         prompt_tokens=sum(request.estimated_tokens for request in unknown),
         max_completion_tokens=sum(request.max_new_tokens for request in unknown),
+        num_images=sum(len(request.images) for request in unknown),
     )
 
 

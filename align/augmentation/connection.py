@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from align.augmentation.sampler import Answer, Failure, Request, SamplerError
+from align.augmentation.input_images import data_url, put_images_first
+from align.augmentation.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -53,6 +54,8 @@ class Connection:
     async def _try(self, request: Request) -> Answer | Failure:
         try:
             return await self._complete(request)
+        except OSError as error:  # the client has its own for the network
+            return Failure(NO_IMAGE, str(error))
         except self._openai.APITimeoutError:
             return Failure(f"no answer within {self._timeout:g} s")
         except self._openai.APIStatusError as error:
@@ -67,10 +70,9 @@ class Connection:
             ) from error
 
     async def _complete(self, request: Request) -> Answer | Failure:
-        prompt = request.prompt
         body = {
             "model": self._address.model,
-            "messages": [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt,
+            "messages": await asyncio.to_thread(_with_images, request) if request.images else request.messages,
             "temperature": request.temperature,
             "top_p": request.top_p,
             "max_tokens": request.max_new_tokens,
@@ -121,6 +123,11 @@ class Connection:
         if self.stopped is None:
             self.stopped = SamplerError(f"{sentence} What was answered is kept: run the same command to go on.")
         return self.stopped
+
+
+def _with_images(request: Request) -> list[dict[str, Any]]:
+    parts = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in request.images]
+    return put_images_first(request.messages, parts)
 
 
 def _read(completion: object) -> Answer | None:

@@ -8,24 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    LogitsProcessor,
-    LogitsProcessorList,
-    TemperatureLogitsWarper,
-    TopPLogitsWarper,
-)
+from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from align.augmentation.batching import BatchingConnection
-from align.augmentation.sampler import Answer, OnResult, Request, SamplerError
+from align.augmentation.local_prompts import Encoded, Prompts, load_prompts
+from align.augmentation.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
 
 
 class LocalSampler:
-    """Generates in batches, with a chat template if the tokenizer has one.
+    """Generates in batches, with a chat template if the model has one, and with images if it reads them.
 
     Each response is drawn with the seed of its own request, so it does not depend on which requests share its batch
     (up to rounding), nor on whether a run was interrupted. The model is loaded when the first request comes.
@@ -52,73 +46,78 @@ class LocalSampler:
 
     @property
     def uses_chat_template(self) -> bool:
-        """Whether the tokenizer has a chat template."""
-        return self._tokenizer.chat_template is not None
+        """Whether the model has a chat template."""
+        return self._prompts.uses_chat_template
 
     def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
         """Answers requests batch by batch, the longest first, so that too little memory shows at once."""
-        prompts = [self._encode(request) for request in requests]
-        order = sorted(range(len(requests)), key=lambda i: (_settings(requests[i]), -len(prompts[i])))
+        encoded = [self._prompts.encode(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
         start = 0
         while start < len(order):
             same = [i for i in order[start : start + self._batch_size] if _alike(requests[i], requests[order[start]])]
-            answers = self._generate([prompts[i] for i in same], [requests[i] for i in same])
-            for i, answer in zip(same, answers, strict=True):
-                on_result(i, answer)
+            self._answer(same, requests, encoded, on_result)
             start += len(same)
+
+    def _answer(
+        self, batch: Sequence[int], requests: Sequence[Request], encoded: Sequence[Encoded], on_result: OnResult
+    ) -> None:
+        """Answers requests of the same settings; one whose image cannot be read costs no other its answer."""
+        try:
+            answers = self._generate([requests[i] for i in batch], [encoded[i] for i in batch])
+        except OSError as error:
+            if len(batch) == 1:
+                on_result(batch[0], Failure(NO_IMAGE, str(error)))
+                return
+            for i in batch:
+                self._answer([i], requests, encoded, on_result)
+            return
+        for i, answer in zip(batch, answers, strict=True):
+            on_result(i, answer)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[BatchingConnection]:
         """Opens a connection for requests that depend on each other's answers; they are answered in batches."""
         yield BatchingConnection(self.sample)
 
-    def _encode(self, request: Request) -> list[int]:
-        if self.uses_chat_template:
-            user = [{"role": "user", "content": request.prompt}]
-            messages = user if isinstance(request.prompt, str) else request.prompt
-            encoded = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-            return list(encoded)
-        if isinstance(request.prompt, str):
-            return list(self._tokenizer(request.prompt)["input_ids"])
-        raise SamplerError(f"{self.name} has no chat template, so its prompts must be texts, not messages.")
-
-    def _generate(self, prompts: list[list[int]], requests: list[Request]) -> list[Answer]:
-        model, tokenizer, first = self._model, self._tokenizer, requests[0]
+    def _generate(self, requests: Sequence[Request], encoded: Sequence[Encoded]) -> list[Answer]:
+        model, tokenizer, first = self._model, self._prompts.tokenizer, requests[0]
         ends = self._end_tokens
-        padded = tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt").to(model.device)
+        batch = self._prompts.collate(requests, encoded, model)
         with torch.no_grad():
             output = model.generate(
-                **padded,
+                **batch,
                 **_PLAIN,
                 max_new_tokens=first.max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=sorted(ends) or None,
                 logits_processor=_processors(requests),
             )
+        lengths = batch["attention_mask"].sum(-1).tolist()
         answers = []
-        for prompt, ids in zip(prompts, output[:, padded["input_ids"].shape[1] :].tolist(), strict=True):
+        for length, ids in zip(lengths, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
             end = next((place for place, token in enumerate(ids) if token in ends), None)
             text = str(tokenizer.decode(ids[:end], skip_special_tokens=True))
             count = len(ids) if end is None else end + 1
-            answers.append(Answer(text, end is None, len(prompt), count))
+            answers.append(Answer(text, end is None, length, count))
         return answers
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def _prompts(self) -> Prompts:
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self._source)
+            return load_prompts(self._source, self.name)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        return tokenizer
+        except ImportError as error:
+            message = f"The model {self._source} reads images, which needs the extra `vision`."
+            raise SamplerError(f"{message} Run: pip install 'truealign[vision]'") from error
 
     @cached_property
     def _model(self) -> Any:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
         dtype: Any = torch.float32 if device is None or device.type == "cpu" else "auto"
         try:
-            model: Any = AutoModelForCausalLM.from_pretrained(self._source, dtype=dtype)
+            model: Any = self._prompts.model_class.from_pretrained(self._source, dtype=dtype)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
         return model.to(device).eval()
@@ -126,7 +125,7 @@ class LocalSampler:
     @property
     def _end_tokens(self) -> set[int]:
         end = self._model.generation_config.eos_token_id
-        return {self._tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
+        return {self._prompts.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
 
 
 class SeededChoice(LogitsProcessor):
@@ -157,8 +156,9 @@ def _processors(requests: Sequence[Request]) -> LogitsProcessorList:
     return LogitsProcessorList([*processors, SeededChoice([request.seed for request in requests])])
 
 
-def _settings(request: Request) -> tuple[float, float, int]:
-    return request.temperature, request.top_p, request.max_new_tokens
+def _settings(request: Request) -> tuple[float, float, int, int]:
+    """What requests of a batch share; the number of images, because it decides most of a prompt's length."""
+    return request.temperature, request.top_p, request.max_new_tokens, -len(request.images)
 
 
 def _alike(one: Request, other: Request) -> bool:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from align.augmentation.folder import LEFT_OUT_FILE, describe_data, write_folder
+from align.augmentation.kept_images import keep_image
 from align.augmentation.pairs import Outcome, Sample, rows_without_pairs
 from align.augmentation.settings import PairSettings
 from align.data.problems import DataReport
+
+IMAGES_FOLDER = "images"  # for those that were no files
 
 
 def describe_run(settings: PairSettings, generator: str, report: DataReport) -> dict[str, Any]:
@@ -32,6 +35,7 @@ def build_card(
             "bad_rows": len(report.problems),
             "rows": len(sources),
             "rows_perturbed": len(perturbed),
+            "rows_with_images": sum(bool(source.given.images) for source in sources.values()),
             "samples": len(samples),
             "pairs": len(outcome.pairs),
             "rows_with_pairs": len({pair["source_id"] for pair in outcome.pairs}),
@@ -48,9 +52,17 @@ def build_card(
 
 
 def write_output(folder: Path, outcome: Outcome, card: Mapping[str, Any]) -> None:
-    """Writes the files of a finished run, the pairs last."""
+    """Writes the files of a finished run, the pairs last; all of them have `images` if any has some."""
     left_out = {LEFT_OUT_FILE: [each._asdict() for each in outcome.left_out]}
-    write_folder(folder, outcome.pairs, left_out, card, "card.md.j2")
+    pairs = outcome.pairs
+    if card["counts"]["rows_with_images"]:
+        pairs = [_with_image_paths(pair, folder / IMAGES_FOLDER) for pair in pairs]
+    write_folder(folder, pairs, left_out, card, "card.md.j2")
+
+
+def _with_image_paths(pair: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    images = [keep_image(image, folder) for image in pair.get("images", ())]
+    return {**pair, "images": images, "perturbed_images": pair.get("perturbed_images", [])}
 
 
 def _count(values: Iterable[str]) -> dict[str, int]:

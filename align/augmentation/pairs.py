@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
     @property
     def is_perturbed(self) -> bool:
-        """Whether the prompt held something to perturb; a lone question does not."""
+        """Whether the input held something to perturb; a lone question does not, nor one image to shuffle."""
         return self.perturbed != self.source.given
 
 
@@ -75,6 +75,7 @@ def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Samp
                 temperature=settings.temperature,
                 top_p=settings.top_p,
                 max_new_tokens=settings.max_new_tokens,
+                images=perturbed.images,
             )
             samples.append(Sample(source, number, perturbed, request))
     return samples
@@ -181,11 +182,24 @@ def _pair(
         "sample": sample.number,
         "perturbation": settings.perturbation if sample.is_perturbed else "none",
         "perturbed_prompt": sample.perturbed.rendered,
+        **_image_columns(sample),
         "generator": sampler.name,
         "check": check.name,
         "wording": settings.wording,
         "seed": settings.seed,
     }
+
+
+def _image_columns(sample: Sample) -> dict[str, Any]:
+    """Lists the images as they are and what the model saw: which of them, in its order, and what was done to each."""
+    images = [image.source for image in sample.source.given.images]
+    if not images:
+        return {}
+    seen = [
+        {"image": images.index(image.source), "edit": "" if image.edit is None else repr(image.edit)}
+        for image in sample.perturbed.images
+    ]
+    return {"images": images, "perturbed_images": seen}
 
 
 def _unusable(pair: dict[str, Any]) -> str:

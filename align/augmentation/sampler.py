@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
+from align.augmentation.input_images import InputImage
 from align.augmentation.perturbations import Prompt, prompt_text
 from align.errors import UserError
 
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
+NO_IMAGE = "an image cannot be read"  # why a request has no answer
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Request:
         temperature: Of the softmax; 0 takes the most likely token.
         top_p: Probability of the most likely tokens that are drawn from.
         max_new_tokens: Longest response.
+        images: What stands in front of the text of the first user message.
     """
 
     prompt: Prompt
@@ -28,15 +31,22 @@ class Request:
     temperature: float = 1.0
     top_p: float = 1.0
     max_new_tokens: int = 128
+    images: tuple[InputImage, ...] = ()
 
     @property
     def content(self) -> dict[str, Any]:
-        """Everything that decides the response, for a cache key."""
-        return asdict(self)
+        """Everything that decides the response, for a cache key; images by their digests."""
+        content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "images"}
+        return content | {"images": [image.digest for image in self.images]} if self.images else content
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The prompt as messages."""
+        return [{"role": "user", "content": self.prompt}] if isinstance(self.prompt, str) else self.prompt
 
     @property
     def estimated_tokens(self) -> int:
-        """About how many tokens the prompt has."""
+        """About how many tokens the text of the prompt has."""
         texts = [self.prompt] if isinstance(self.prompt, str) else [prompt_text([each]) for each in self.prompt]
         return sum(len(text) for text in texts) // CHARACTERS_PER_TOKEN + 1
 

@@ -1,12 +1,16 @@
-"""The rows that pairs are made from: a prompt and the text of its right answer."""
+"""The rows that pairs are made from: a prompt, maybe with images, and the text of its right answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from align.augmentation.input_images import InputImage
 from align.augmentation.perturbations import ModelInput, Prompt
+from align.configs.dataset import MediaSettings
 from align.data.files import RawRow, Row, find_split
+from align.data.images import ImageLike
 from align.data.loading import load_rows, name_row
+from align.data.media import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 
@@ -17,7 +21,7 @@ class Source:
 
     Attributes:
         id: Its name, unique in the data set.
-        given: The prompt and its context.
+        given: The prompt, its context and its images.
         reference: Text of the right answer.
         wrong_answers: Texts known to be wrong, such as the other options.
         columns: The row as read, for a judge.
@@ -38,45 +42,60 @@ def load_sources(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    media: MediaSettings | None = None,
 ) -> tuple[list[Source], DataReport]:
     """Loads rows to make pairs from.
 
     A row needs `prompt` (text, or messages that end with the user's) and `reference` (text). `id` (default: file name
-    and row), `context`, and `wrong_answers` or `options` may be there. A judge sees every column.
+    and row), `context`, `wrong_answers` or `options`, and one of `image`, `images` and `video` may be there. A judge
+    sees every column.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        media: How images and videos are read.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(path, split)
     report = DataReport(file)
+    reader = MediaReader(media_folder(file), media)
 
     def check(content: Row, raw: RawRow) -> Source:
-        return check_source(content, raw.row, name_row(raw.row, file))
+        return check_source(content, raw.row, name_row(raw.row, file), reader.read(content))
 
-    sources = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    with reader.progress:
+        sources = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return sources, report
 
 
-def check_source(content: Row, row: int, default_id: str) -> Source:
+def check_source(content: Row, row: int, default_id: str, images: Sequence[ImageLike] = ()) -> Source:
     """Checks the columns of a row.
+
+    Args:
+        content: The columns.
+        row: Where it stands.
+        default_id: Its name if it has none.
+        images: Its images, found and opened before.
 
     Raises:
         BadRow: At the first rule the row breaks.
     """
     context = content.get("context")
     reference = _check_text(content, "reference", "Write the text of the right answer.")
+    given = ModelInput(
+        _check_prompt(content.get("prompt")),
+        None if context is None else _check_text(content, "context", "Write a text or leave the column out."),
+        tuple(map(InputImage, images)),
+    )
+    if images:
+        check_placeholders("prompt", str(given.rendered))
     return Source(
         id=check_label("id", content.get("id")) or default_id,
-        given=ModelInput(
-            _check_prompt(content.get("prompt")),
-            None if context is None else _check_text(content, "context", "Write a text or leave the column out."),
-        ),
+        given=given,
         reference=reference,
         wrong_answers=_check_wrong_answers(content, reference),
         columns=content,

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from align.augmentation.endpoint import EndpointSampler
 from align.augmentation.sampler import Sampler
 from align.augmentation.settings import check_choice
+from align.configs.dataset import MediaSettings
 from align.errors import UserError
 
 # The options that mean something to one method only.
 METHODS = {
-    "rrpo": ("perturbation", "num_samples", "judge", "wording"),
+    "rrpo": ("perturbation", "num_samples", "judge", "wording", *MediaSettings.model_fields),
     "crome": ("num_attributes", "neutrals", "ties_of", "oracle"),
 }
 OF_A_MODEL = ("model", "endpoint")
@@ -27,6 +30,7 @@ def run(
     batch_size: int,
     settings: dict[str, Any],
     reading: dict[str, Any],
+    media: dict[str, Any],
     cache: Path | None,
     dry_run: bool,
     given: Sequence[str],
@@ -42,6 +46,7 @@ def run(
         batch_size: Responses at once of a model in this process.
         settings: Of any method; None stands for its default.
         reading: How the data is read.
+        media: How images and videos are read.
         cache: Folder of the answers.
         dry_run: Whether nothing is sent and written.
         given: Options that the user wrote.
@@ -65,7 +70,7 @@ def run(
     if method == "rrpo":
         from align.cli import augment_rrpo
 
-        return augment_rrpo.run(data, out, make_sampler=make_sampler, **common)
+        return augment_rrpo.run(data, out, make_sampler=make_sampler, media=_check_media(media), **common)
     from align.cli import augment_crome
 
     if rules is not None:
@@ -78,6 +83,14 @@ def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if value <= 0:
             raise UserError(f"`{name}` must be above 0, got {value}.")
+
+
+def _check_media(media: dict[str, Any]) -> MediaSettings:
+    try:
+        return MediaSettings(**media)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"`{first['loc'][0]}`: {first['msg']}, got {first['input']!r}.") from error
 
 
 def _check_given(method: str, given: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from align.augmentation.settings import PairSettings
 from align.augmentation.sources import Source, load_sources
 from align.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
 from align.augmentation.wordings import ROOM, reword_request
+from align.configs.dataset import MediaSettings
 
 LONG_REFERENCE = 8  # words, beyond which a right answer rarely repeats the reference word for word
 
@@ -25,17 +26,20 @@ def run(
     make_sampler: Callable[[], Sampler],
     settings: Mapping[str, Any],
     reading: Mapping[str, Any],
+    media: MediaSettings,
     cache: Path | None,
     dry_run: bool,
 ) -> int:
     """Makes pairs and writes them to a folder; returns 1 if there are none."""
     chosen = PairSettings(**settings)
-    sources, report = load_sources(data, **reading)
+    sources, report = load_sources(data, media=media, **reading)
     sampler = make_sampler()
     check = _check(chosen, sampler, sources)
     samples = draw_samples(sources, chosen)
     requests = [sample.request for sample in samples]
     described = describe_run(chosen, sampler.name, report)
+    if any(source.given.images for source in sources):
+        described |= media.model_dump(include={"num_frames", "fps", "max_pixels"})
     cache = cache or out / "cache"
     (check_folder if dry_run else claim_folder)(out, described)
     if dry_run and not cache.is_dir():
@@ -63,6 +67,8 @@ def _check(settings: PairSettings, sampler: Sampler, sources: Sequence[Source]) 
 def _print_plan(plan: Plan, settings: PairSettings, sources: Sequence[Source], sampler: Sampler) -> None:
     tokens = f"about {plan.prompt_tokens:,} prompt tokens and at most {plan.max_completion_tokens:,} of responses"
     print(f"{plan.num_unknown:,} calls to {sampler.name} for {len(sources):,} rows: {tokens}.")
+    if plan.num_images:
+        print(f"They show {plan.num_images:,} images, whose tokens are not counted: how many depends on the model.")
     if plan.num_known:
         print(f"{plan.num_known:,} more are answered already.")
     if settings.wording == "model":
@@ -97,7 +103,7 @@ def _print_card(card: dict[str, Any], out: Path) -> None:
     ]
     num_plain = counts["rows"] - counts["rows_perturbed"]
     if num_plain and card["run"]["perturbation"] != "none":
-        lines.append((num_plain, "rows hold nothing to perturb (a lone question, say)"))
+        lines.append((num_plain, "rows hold nothing to perturb (a lone question, or one image to shuffle)"))
     for number, text in lines:
         print(f"{number:>9,}  {text}")
     if any(reason.startswith("error:") for reason in card["left_out"]):

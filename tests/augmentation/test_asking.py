@@ -6,6 +6,7 @@ from chat_server import ChatServer
 from align.augmentation.asking import ask, plan_requests
 from align.augmentation.cache import AnswerCache, answer_key
 from align.augmentation.endpoint import EndpointSampler
+from align.augmentation.input_images import InputImage
 from align.augmentation.sampler import Answer, Failure, Request, SamplerError
 from align.errors import UserError
 
@@ -55,7 +56,8 @@ def test_what_was_answered_before_the_end_is_kept(tmp_path):
 
 @pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Request)])
 def test_everything_that_decides_an_answer_is_in_its_key(field):
-    other = {"prompt": [{"role": "user", "content": "q0"}]}.get(field, 0.5)
+    image = InputImage({"bytes": b"any", "path": None})
+    other = {"prompt": [{"role": "user", "content": "q0"}], "images": (image,)}.get(field, 0.5)
     changed = dataclasses.replace(REQUESTS[0], **{field: other})
     assert answer_key({"model": "a"}, changed) != answer_key({"model": "a"}, REQUESTS[0])
     assert answer_key({"model": "b"}, changed) != answer_key({"model": "a"}, changed)

@@ -1,10 +1,12 @@
 import time
 
 import pytest
-from chat_server import DROP, HANG, ChatServer, completion
+from chat_server import DROP, HANG, ChatServer, completion, shown_images
 
 from align.augmentation.connection import FAILURES_IN_A_ROW
 from align.augmentation.endpoint import EndpointSampler
+from align.augmentation.image_perturbations import Mask
+from align.augmentation.input_images import InputImage
 from align.augmentation.sampler import Answer, Failure, Request, SamplerError
 
 KEY = "sk-not-for-print"
@@ -42,6 +44,25 @@ def test_messages_are_sent_as_they_are():
     with ChatServer(echo) as server:
         sample(server, [Request(messages, seed=0)])
     assert server.bodies[0]["messages"] == messages
+
+
+def test_images_are_sent_in_front_of_the_text_and_one_that_is_gone_costs_no_other_its_answer(tmp_path):
+    pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+    from scenes import write_squares
+
+    paths = write_squares(tmp_path, ("red", "green"))
+    images = (InputImage(paths[0], Mask()), InputImage(paths[1]))
+    asked = [Request("q", seed=0, images=images), Request("q", seed=0, images=(InputImage(str(tmp_path / "no.png")),))]
+    with ChatServer(lambda body, before: "yes") as server:
+        answers = sample(server, asked)
+    assert answers[0].text == "yes"
+    assert answers[1].reason == "an image cannot be read"
+    ((message,),) = (body["messages"] for body in server.bodies)
+    assert (message["role"], message["content"][-1]) == ("user", {"type": "text", "text": "q"})
+    black, green = shown_images(message["content"])
+    assert black.size == green.size == (56, 56)
+    assert black.getextrema() == ((0, 0),) * 3
+    assert green.getpixel((20, 20)) == pytest.approx((40, 180, 60), abs=8)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

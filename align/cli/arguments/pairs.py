@@ -13,7 +13,9 @@ def augment(
     context: typer.Context,
     data: Annotated[
         str,
-        typer.Argument(help="A file, a folder or a hub id. rrpo: `prompt`, `reference`; crome: preference pairs."),
+        typer.Argument(
+            help="A file, a folder or a hub id. rrpo: `prompt`, `reference`, maybe `images`; crome: preference pairs."
+        ),
     ],
     method: Annotated[str, typer.Option(help="What the data is for: rrpo or crome.")],
     out: Annotated[Path, typer.Option(help="Folder for the pairs; the same command continues in it.")],
@@ -30,7 +32,11 @@ def augment(
         typer.Option("--api_key_env", help="Variable that holds the API key, if not OPENAI_API_KEY."),
     ] = None,
     perturbation: Annotated[
-        str, typer.Option(help="rrpo: mask_local_shuffle, mask, global_shuffle, local_shuffle or none.")
+        str,
+        typer.Option(
+            help="rrpo: mask_local_shuffle, mask, global_shuffle, local_shuffle, blur or none. Of images if a row has "
+            "some (patches of one, frames of several), else of its text, which cannot be blurred."
+        ),
     ] = "mask_local_shuffle",
     num_samples: Annotated[int, typer.Option("--num_samples", help="rrpo: responses sampled for each row.")] = 4,
     judge: Annotated[
@@ -79,6 +85,25 @@ def augment(
     on_bad_rows: Annotated[
         str, typer.Option("--on_bad_rows", help="raise, or skip to leave them out and count them.")
     ] = "raise",
+    media_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--media_dir", help="rrpo: folder of the images and videos; that of the rows if not given."),
+    ] = None,
+    num_frames: Annotated[
+        int, typer.Option("--num_frames", help="rrpo: frames taken of a video, evenly over its time.")
+    ] = 16,
+    fps: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="rrpo: frames taken for each second of a video, `num_frames` at most."),
+    ] = None,
+    max_pixels: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--max_pixels", help="rrpo: images and frames with more pixels are made smaller."),
+    ] = None,
+    frames_dir: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--frames_dir", help="rrpo: where frames are kept, which the pairs name; ~/.cache if not given."),
+    ] = None,
     cache: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="Folder of the answers, which runs may share; OUT/cache if not given."),
@@ -93,6 +118,7 @@ def augment(
     reach = {"endpoint": endpoint, "api_key_env": api_key_env, "concurrency": concurrency}
     rrpo = {"perturbation": perturbation, "num_samples": num_samples, "judge": judge, "wording": wording}
     crome = {"num_attributes": num_attributes, "neutrals": neutrals, "ties_of": ties_of, "oracle": oracle}
+    media = {"num_frames": num_frames, "fps": fps, "max_pixels": max_pixels}
     sampling = {"temperature": temperature, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
     execute(
         lambda: run(
@@ -104,6 +130,7 @@ def augment(
             batch_size=batch_size,
             settings=rrpo | crome | sampling,
             reading={"split": split, "max_rows": max_rows, "on_bad_rows": on_bad_rows},
+            media=media | {"media_dir": media_dir, "frames_dir": frames_dir},
             cache=cache,
             dry_run=dry_run,
             given=[name for name in context.params if is_given(context, name)],

@@ -1,0 +1,162 @@
+"""How a model in this process reads prompts: texts, and images if its checkpoint is made for them."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
+
+from align.augmentation.input_images import put_images_first
+from align.augmentation.sampler import Request, SamplerError
+
+
+class Encoded(NamedTuple):
+    """A prompt on its way to a batch."""
+
+    content: Any
+    length: int  # tokens, or about that
+
+
+class Prompts(Protocol):
+    """What stands between requests and a model."""
+
+    tokenizer: Any  # has a padding token
+    model_class: Any
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether a text is read as a message of a user."""
+
+    def encode(self, request: Request) -> Encoded:
+        """Gets one prompt ready.
+
+        Raises:
+            SamplerError: If the model cannot read it.
+        """
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Makes what a model reads of a batch, padded on the left, where the model is.
+
+        Raises:
+            OSError: If an image cannot be read.
+        """
+
+
+class TextPrompts:
+    """Prompts of a model that reads text alone.
+
+    Args:
+        name: Of the model.
+        tokenizer: Its tokenizer.
+    """
+
+    model_class = AutoModelForCausalLM
+
+    def __init__(self, name: str, tokenizer: Any) -> None:
+        self._name, self.tokenizer = name, _with_padding(tokenizer)
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return self.tokenizer.chat_template is not None
+
+    def encode(self, request: Request) -> Encoded:
+        """Tokenises one prompt; see `Prompts.encode`."""
+        if request.images:
+            raise SamplerError(
+                f"{self._name} reads no images. Set `--model` to a vision-language model, which needs the extra "
+                "`vision`: pip install 'truealign[vision]'."
+            )
+        if self.uses_chat_template:
+            template = self.tokenizer.apply_chat_template
+            ids = list(template(request.messages, add_generation_prompt=True, return_dict=False))
+        elif isinstance(request.prompt, str):
+            ids = list(self.tokenizer(request.prompt)["input_ids"])
+        else:
+            raise SamplerError(f"{self._name} has no chat template, so its prompts must be texts, not messages.")
+        return Encoded(ids, len(ids))
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Pads tokens; see `Prompts.collate`."""
+        ids = [each.content for each in encoded]
+        return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt").to(model.device)
+
+
+class ImagePrompts:
+    """Prompts of a model that reads images and text; images are opened when their batch is made.
+
+    Args:
+        name: Of the model.
+        processor: Its processor.
+    """
+
+    model_class = AutoModelForImageTextToText
+
+    def __init__(self, name: str, processor: Any) -> None:
+        self._name, self._processor, self.tokenizer = name, processor, _with_padding(processor.tokenizer)
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Always: nothing else says where the images stand."""
+        return True
+
+    def encode(self, request: Request) -> Encoded:
+        """Only estimates the length; see `Prompts.encode`."""
+        if self._processor.chat_template is None:
+            raise SamplerError(
+                f"The processor of {self._name} has no chat template, so nothing says where images stand."
+            )
+        return Encoded(None, request.estimated_tokens)
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Opens the images and has everything processed; see `Prompts.collate`."""
+        conversations = [
+            put_images_first(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
+            for each in requests
+        ]
+        batch = self._processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        )
+        return batch.to(model.device, model.dtype)  # only what is no integer changes its type
+
+
+def load_prompts(source: str, name: str) -> Prompts:
+    """Loads what a checkpoint needs to read prompts.
+
+    Args:
+        source: A folder or a hub id.
+        name: How the model is called in errors.
+
+    Raises:
+        OSError, ValueError: If it cannot be loaded.
+        ImportError: If the extra `vision` is missing and the model is nothing without it.
+    """
+    config = type(AutoConfig.from_pretrained(source))
+    if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        try:
+            processor = AutoProcessor.from_pretrained(source)
+        except ImportError:
+            if config not in MODEL_FOR_CAUSAL_LM_MAPPING:
+                raise
+        else:
+            if hasattr(processor, "image_processor"):
+                return ImagePrompts(name, processor)
+    return TextPrompts(name, AutoTokenizer.from_pretrained(source))
+
+
+def _with_padding(tokenizer: Any) -> Any:
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
