@@ -1,6 +1,7 @@
-"""What M second answers per question cost beside the first ones, on the tiny model of the ACRE quickstart.
+"""What M second answers per question cost beside the first ones, on the model of a recipe.
 
     python scripts/bench_evaluate.py --rounds 5 --json bench_evaluate.json
+    python scripts/bench_evaluate.py --recipe acre/smollm2-135m --questions 64 --rounds 3
 
 Two arms alternate in one process on the same questions: the first answers alone, and first answers with M shuffles.
 Both go through the command's own path, with the cache on disk, and end in per-item results. Reported is the median
@@ -52,6 +53,7 @@ def seconds(
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", default="acre/quickstart")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--num_shuffles", type=int, default=4)
     parser.add_argument("--batch_size", type=int, default=32, help="the command's default")
@@ -61,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--check_bar", action="store_true", help=f"exit code 1 if the ratio is above {BAR}")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    recipe = load_recipe(find_recipe("acre/quickstart"))
+    recipe = load_recipe(find_recipe(arguments.recipe))
     checkpoint = find_checkpoint(recipe.model.model_name_or_path)
     model, tokenizer = load_model(checkpoint, dtype="float32", device="cpu")
     data = recipe.dataset

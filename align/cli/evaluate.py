@@ -8,9 +8,10 @@ from align.errors import UserError
 
 PROMPT_OPTIONS = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
 DECODING_OPTIONS = ("temperature", "top_p", "num_samples")
+MEDIA_OPTIONS = ("media_dir", "num_frames", "fps", "max_pixels", "frames_dir")
 POLICY_OPTIONS = (
-    *PROMPT_OPTIONS, *DECODING_OPTIONS, "suite", "recipe", "adapter", "backend", "num_shuffles", "common_group",
-    "counter_group", "judge", "verifier", "verifier_threshold",
+    *PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, "suite", "recipe", "adapter", "backend", "num_shuffles",
+    "common_group", "counter_group", "judge", "verifier", "verifier_threshold",
 )  # fmt: skip
 REWARD_OPTIONS = ("probes", "probe_pairs", "best_of_n", "prompt_format", "max_length")
 
@@ -52,6 +53,7 @@ def _run_rewards(options: Mapping[str, Any]) -> None:
 
 def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.evaluate_policies import PolicyWords, run
+    from align.cli.evaluation_media import media_settings
     from align.cli.evaluation_plan import prompting
     from align.evaluation.asking import Decoding
     from align.evaluation.policy_suite import SuiteSettings
@@ -63,6 +65,7 @@ def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
         seed=options["seed"],
         **{name: options[name] for name in DECODING_OPTIONS},
     )
+    media = {name: options[name] for name in MEDIA_OPTIONS if name in given}
     suites = {"suites": tuple(options["suite"])} if options["suite"] else {}
     settings = SuiteSettings(
         **suites, decoding=decoding, num_shuffles=options["num_shuffles"], seed=options["seed"], pair=_pair(options)
@@ -71,7 +74,9 @@ def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
         PolicyWords(
             models=(options["model"], *options["baseline"]),
             settings=settings,
+            named_suites=bool(options["suite"]),
             prompting=prompts,
+            media=media_settings(recipe, options["data"], media),
             recipe=recipe,
             out=Path(options["out"]),
             batch_size=32 if options["batch_size"] is None else options["batch_size"],

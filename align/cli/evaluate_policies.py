@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -13,15 +13,17 @@ from align.cli.evaluate_rewards import name_models
 from align.cli.evaluation_plan import Prompting, claim_folder, describe_questions
 from align.cli.evaluation_progress import Stages, show_stages
 from align.cli.evaluation_tables import show_evaluation
+from align.configs.dataset import MediaSettings
 from align.data.multiple_choice import Question, load_questions
 from align.errors import UserError
 from align.evaluation.answer_cache import AnswerCache, digest, question_key
 from align.evaluation.asker import Asker
 from align.evaluation.checkpoint import Checkpoint, find_checkpoint, fingerprint
 from align.evaluation.judge import Judge, PolicyJudge
+from align.evaluation.modality import count_generations
 from align.evaluation.policy import check_questions
 from align.evaluation.policy_record import item_rows, policy_record, save_policy_evaluation
-from align.evaluation.policy_suite import HARNESS, PolicyResult, SuiteSettings, Verifier, evaluate_suites
+from align.evaluation.policy_suite import HARNESS, MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
 
 JUDGE = "(judge)"  # beside the names of the models, none of which is a folder of that name
 
@@ -34,7 +36,9 @@ class PolicyWords:
     data: str | None
     out: Path
     settings: SuiteSettings
+    named_suites: bool
     prompting: Prompting
+    media: MediaSettings
     recipe: Path | None = None
     split: str | None = None
     adapter: str | None = None
@@ -59,7 +63,9 @@ def run(words: PolicyWords) -> None:
     _check(words)
     names = name_models(words.models)
     questions, left_out = _questions(words)
+    words = _with_modality(words, questions)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
+    _check_images(words, questions, checkpoints)
     extra = {name: find_checkpoint(words.judge) for name in (JUDGE,) if words.judge}
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     results: dict[str, PolicyResult] = {}
@@ -78,7 +84,10 @@ def run(words: PolicyWords) -> None:
             results[name] = result
             rows += item_rows(name, result, questions, prompts, words.settings.decoding.num_samples)
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
-            models.append(_about_model(words, name, role, checkpoint, asker, seconds))
+            about_model = _about_model(words, name, role, checkpoint, asker, seconds)
+            if MODALITY in result.suites:
+                about_model["extra_generations"] = count_generations(result.columns, words.settings.decoding)
+            models.append(about_model)
     about = _about(words, questions, models, left_out, extra) | {"seconds": time.perf_counter() - started}
     record = policy_record(about, results, questions, words.settings)
     save_policy_evaluation(words.out, record, rows)
@@ -113,8 +122,8 @@ def _questions(words: PolicyWords) -> tuple[list[Question], dict[str, int]]:
         split=words.split,
         on_bad_rows=words.on_bad_rows,
         max_rows=words.max_rows,
+        media=words.media,
     )
-    check_questions(questions)
     pair = words.settings.pair
     groups = sorted({question.group for question in questions if question.group is not None})
     missing = [name for name in pair or () if name not in groups]
@@ -124,6 +133,29 @@ def _questions(words: PolicyWords) -> tuple[list[Question], dict[str, int]]:
             f"{words.data}: {', '.join(groups) or 'none'}."
         )
     return questions, report.reasons
+
+
+def _with_modality(words: PolicyWords, questions: Sequence[Question]) -> PolicyWords:
+    """Measures how much a policy looks where there is something to see, unless the suites were named."""
+    with_images = any(question.images for question in questions)
+    if MODALITY in words.settings.suites and not with_images:
+        raise UserError(f"The suite {MODALITY} changes the images of questions, and none in {words.data} has any.")
+    if words.named_suites or not with_images:
+        return words
+    return replace(words, settings=replace(words.settings, suites=(*words.settings.suites, MODALITY)))
+
+
+def _check_images(words: PolicyWords, questions: Sequence[Question], checkpoints: dict[str, Checkpoint]) -> None:
+    with_images = next((question.id for question in questions if question.images), None)
+    if with_images is None:
+        return
+    if words.backend == "vllm":
+        raise UserError(
+            f"`--backend vllm` reads text only here, and question {with_images!r} has images. Give "
+            "`--backend transformers`."
+        )
+    for checkpoint in checkpoints.values():
+        check_questions(questions, reads_images=checkpoint.reads_images(), model=checkpoint.path)
 
 
 @contextmanager
@@ -145,11 +177,11 @@ def _asker(
         with vllm_policy(checkpoint, template, dtype=words.dtype) as engine:
             yield Asker(engine, **kept), None
         return
-    from align.evaluation.model_policy import ModelPolicy
+    from align.evaluation.vision_policy import make_policy
 
-    model, tokenizer = load_model(checkpoint, dtype=words.dtype, device=words.device)
-    template = words.prompting.template(tokenizer.chat_template is not None)
-    policy = ModelPolicy(model, tokenizer, template, batch_size=words.batch_size, fingerprint=checkpoint.fingerprint)
+    model, processing = load_model(checkpoint, dtype=words.dtype, device=words.device)
+    template = words.prompting.template(processing.chat_template is not None)
+    policy = make_policy(model, processing, template, batch_size=words.batch_size, fingerprint=checkpoint.fingerprint)
     yield Asker(policy, **kept), model
 
 
@@ -160,8 +192,6 @@ def _judge(
     if JUDGE not in extra:
         yield None
         return
-    from dataclasses import replace
-
     plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
     asking = replace(words, prompting=plain, backend="transformers")
     with _asker(asking, extra[JUDGE], cache, stages) as (asker, _):
@@ -236,6 +266,8 @@ def _about(
         verifier = {"path": words.verifier, "fingerprint": fingerprint(words.verifier)}
         verifier |= {"threshold": words.verifier_threshold}
     profile = asdict(words.settings.decoding) | asdict(words.prompting)
+    if any(question.images for question in questions):
+        profile["media"] = words.media.model_dump()
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(words.command),

@@ -107,9 +107,11 @@ def describe_questions(questions: Sequence[Question], fingerprint: str) -> dict[
 
     groups = Counter(question.group for question in questions if question.group is not None)
     letters = Counter(LETTERS[question.answer] for question in questions)
+    with_images = sum(bool(question.images) for question in questions)
     return {
         "fingerprint": fingerprint,
         "questions": len(questions),
+        **({"with_images": with_images} if with_images else {}),
         "unshufflable": sum(not can_shuffle(question.options) for question in questions),
         "groups": dict(sorted(groups.items())),
         "gold_letters": dict(sorted(letters.items())),

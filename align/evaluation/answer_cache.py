@@ -3,11 +3,13 @@
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from align.data.images import ImageLike, image_digest
 from align.data.multiple_choice import Question
 from align.errors import UserError
 
@@ -22,7 +24,21 @@ def digest(content: object) -> str:
 
 def question_key(question: Question) -> list[Any]:
     """Lists what a policy sees of a question, and by which name it is sampled."""
-    return [question.id, question.question, list(question.options)]
+    seen = [question.id, question.question, list(question.options)]
+    return [*seen, image_names(question.images)] if question.images else seen
+
+
+def image_names(images: Sequence[ImageLike]) -> list[str]:
+    """Names images after their content; a file is read again only after it was changed."""
+    return [
+        _file_name(image, Path(image).stat().st_mtime_ns) if isinstance(image, str) else image_digest(image)
+        for image in images
+    ]
+
+
+@lru_cache(maxsize=1 << 20)
+def _file_name(path: str, _changed: int) -> str:
+    return image_digest(path)
 
 
 class AnswerCache:

@@ -78,7 +78,7 @@ def answer_questions(
 
     Args:
         asker: The policy.
-        questions: Text questions.
+        questions: What to ask.
         decoding: Of the first answers.
         num_shuffles: M, the shuffles of each question; 0 asks for no second answer.
         seed: Of the shuffles.

@@ -43,7 +43,9 @@ class Asker:
         self._cache = cache
         self._progress = progress or (lambda stage, done, total: None)
 
-    def respond(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Answered]]:
+    def respond(
+        self, questions: Sequence[Question], decoding: Decoding, *, stage: str = "answering"
+    ) -> list[list[Answered]]:
         """Returns S responses to each question."""
 
         def ask(part: list[int]) -> list[Any]:
@@ -52,7 +54,7 @@ class Asker:
         lengths = [_length(question) for question in questions]
         profile = asdict(decoding)
         keys = self._keys("responses", [[*question_key(each), profile] for each in questions])
-        found = self._ask("answering", ask, keys, lengths, self.policy.chunk_size)
+        found = self._ask(stage, ask, keys, lengths, self.policy.chunk_size)
         return [
             [read(question, _completion(each), self.response_format) for each in responses]
             for question, responses in zip(questions, found, strict=True)

@@ -28,6 +28,18 @@ class Checkpoint(NamedTuple):
         """`model` or `adapter`."""
         return "model" if self.base is None else "adapter"
 
+    def reads_images(self) -> bool:
+        """Tells whether the model, or an adapter's base, has a vision tower.
+
+        Raises:
+            UserError: If its configuration cannot be read.
+        """
+        from transformers import AutoConfig
+
+        with _loading(self.path):
+            config = AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False)
+        return getattr(config, "vision_config", None) is not None
+
 
 def find_checkpoint(path: str) -> Checkpoint:
     """Looks into a folder or a hub id, without loading its weights.
@@ -58,25 +70,29 @@ def fingerprint(path: str) -> str:
 
 
 def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None) -> tuple[Any, Any]:
-    """Loads the model, an adapter on its base included, and the tokenizer; safetensors only.
+    """Loads the model, an adapter on its base included, and its tokenizer or processor; safetensors only.
 
     Args:
         checkpoint: What to load.
         dtype: Type of the loaded weights; `auto` keeps that of the file.
         device: Where to; the accelerator if there is one.
 
+    Returns:
+        The model, and its processor if it reads images, else its tokenizer.
+
     Raises:
         UserError: If it cannot be loaded.
     """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     with _loading(checkpoint.path):
-        tokenizer = load_tokenizer(checkpoint)
+        reads_images = checkpoint.reads_images()
+        processing = load_processor(checkpoint) if reads_images else load_tokenizer(checkpoint)
+        tokenizer = processing.tokenizer if reads_images else processing
         source = checkpoint.base or checkpoint.path
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
+        auto: Any = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
+        model: Any = auto.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
         if checkpoint.base is not None:
             from peft import PeftModel
 
@@ -84,19 +100,53 @@ def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None) -> tup
                 model.resize_token_embeddings(len(tokenizer))
             model = PeftModel.from_pretrained(model, checkpoint.path)
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-        return model.to(device or accelerator).eval(), tokenizer
+        return model.to(device or accelerator).eval(), processing
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """Loads the tokenizer, an adapter's own if it has one; a missing padding token becomes the end token."""
     from transformers import AutoTokenizer
 
-    own = not Path(checkpoint.path).is_dir() or (Path(checkpoint.path) / "tokenizer_config.json").is_file()
-    source = checkpoint.path if own or checkpoint.base is None else checkpoint.base
+    source = _source(checkpoint, "tokenizer_config.json")
     tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # masked, so which one it is changes nothing
     return tokenizer
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """Loads the processor of a model that reads images, an adapter's own if it has one.
+
+    Raises:
+        UserError: If there is none, or the extra `vision` is missing.
+    """
+    from transformers import AutoProcessor
+
+    source = _source(checkpoint, "processor_config.json", "preprocessor_config.json")
+    missing = UserError(
+        f"{source} reads images and has no processor to prepare them. Save it beside the model with "
+        "`AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)`."
+    )
+    try:
+        processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    except ImportError as error:
+        raise UserError(
+            f"{source} reads images, which needs the extra `vision`. Run: pip install 'truealign[vision]'"
+        ) from error
+    except OSError as error:
+        raise missing from error
+    if not hasattr(processor, "image_processor"):
+        raise missing
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    return processor
+
+
+def _source(checkpoint: Checkpoint, *files: str) -> str:
+    """Chooses an adapter's own folder if it holds one of the files, else that of its base."""
+    folder = Path(checkpoint.path)
+    own = not folder.is_dir() or any((folder / name).is_file() for name in files)
+    return checkpoint.path if own or checkpoint.base is None else checkpoint.base
 
 
 @contextmanager

@@ -62,6 +62,16 @@ GLOSSARY = {
     "letter_in_trace": Meaning("Letter in trace", "traces that name an option's letter", _LOW),
     "answer_in_trace": Meaning("Answer in trace", "traces that hold the text of the answer given", None),
     "letter_or_answer_in_trace": Meaning("Letter or answer in trace", "traces with one of the two", None),
+    "modality_reliance/": Meaning(
+        "Image reliance",
+        "accuracy from the own images minus from none, another question's, mid-grey ones of the same size, or the own "
+        "ones in another order; responses generated anew, greedily; 0 if the text alone decides the answer",
+        None,
+    ),
+    "accuracy_with/": Meaning("Accuracy with changed images", "greedy first answers with those that are right", None),
+    "same_answer_with/": Meaning(
+        "Same answer with changed images", "valid first answers that are that from the own images", None
+    ),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),

@@ -57,6 +57,7 @@ class PolicyJudge:
             question,
             question=INSTRUCTION.format(question=question.question, trace=trace),
             options=(*question.options, NOTHING_STATED),
+            images=(),  # a trace is read, whatever it is about
         )
         return LetterQuestion(shown, tuple(range(len(shown.options))), self._prefix)
 

@@ -1,6 +1,6 @@
 """A policy that transformers runs in this process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -62,16 +62,14 @@ class ModelPolicy:
         """Decodes in batches of similar length; responses come without the end token and what follows it."""
         prompts = self._prompts.encode([(each, range(len(each.options))) for each in questions])
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-        size = max(1, self.chunk_size // decoding.num_samples)
-        found: list[list[Completion]] = [[] for _ in prompts]
-        for start in range(0, len(order), size):
-            batch = order[start : start + size]
-            seed = int(digest([decoding.seed, [questions[i].id for i in batch]])[:15], 16)
-            generated = self._generate([prompts[i] for i in batch], decoding, seed)
-            texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
-            for row, (ids, text) in enumerate(zip(generated, texts, strict=True)):
-                found[batch[row // decoding.num_samples]].append(Completion(text, tuple(ids)))
-        return found
+        size = self._batch_size(decoding)
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def read(batch: list[int]) -> Any:
+            ids = [prompts[i] for i in batch]
+            return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
+
+        return self._decode(questions, batches, read, decoding)
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row in single forward passes; see `align.generation.second_pass`."""
@@ -83,13 +81,31 @@ class ModelPolicy:
             batch_size=_CONSISTENCY_BATCHES * self.chunk_size,
         )
 
-    def _generate(self, prompts: list[list[int]], decoding: Decoding, seed: int) -> list[list[int]]:
+    def _batch_size(self, decoding: Decoding) -> int:
+        return max(1, self.chunk_size // decoding.num_samples)
+
+    def _decode(
+        self,
+        questions: Sequence[Question],
+        batches: Sequence[list[int]],
+        read: Callable[[list[int]], Any],
+        decoding: Decoding,
+    ) -> list[list[Completion]]:
+        found: list[list[Completion]] = [[] for _ in questions]
+        for batch in batches:
+            seed = int(digest([decoding.seed, [questions[i].id for i in batch]])[:15], 16)
+            generated = self._generate(read(batch), decoding, seed)
+            texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
+            for row, (ids, text) in enumerate(zip(generated, texts, strict=True)):
+                found[batch[row // decoding.num_samples]].append(Completion(text, tuple(ids)))
+        return found
+
+    def _generate(self, padded: Any, decoding: Decoding, seed: int) -> list[list[int]]:
         ends = end_tokens(self.tokenizer, self.model.generation_config)
         how: dict[str, Any] = _GREEDY
         if not decoding.greedy:
             how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
             how |= {"top_k": 0, "num_return_sequences": decoding.num_samples}
-        padded = self.tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
         padded = padded.to(self.model.device)
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
@@ -106,30 +122,38 @@ class ModelPolicy:
 
 
 def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:
-    """Moves the border between prompt and prefix to where the rows of one question begin to differ.
+    """Moves the border between prompt and prefix to where rows begin to differ.
 
-    `score_letters` reads a prompt that several rows have once. Shuffled prompts differ from their options on, and what
-    stands before those (a system prompt, the question) is the same. Each row is the same sequence as before.
+    `score_letters` reads a prompt that several rows have once. Shuffled prompts of one question are alike up to their
+    options, and prompts with worked examples are much alike across questions too: of the two borders, the one that
+    leaves fewer tokens to read is taken. Each row is the same sequence as before.
 
     Args:
         rows: The rows, those of a question next to each other.
         owners: The question of each.
     """
-    found: list[SecondPassRow] = []
-    for _, group in groupby(zip(owners, rows, strict=True), key=lambda pair: pair[0]):
-        together = [row for _, row in group]
-        sequences = [row.prompt_ids + row.prefix_ids for row in together]
-        columns = enumerate(zip(*sequences, strict=False))
-        differ = next((i for i, tokens in columns if len(set(tokens)) > 1), min(map(len, sequences)))
-        start = min(differ, min(map(len, sequences)) - 1)  # every row needs a last token of its own
-        if len(together) == 1 or start < 1:
-            found += together
-        else:
-            found += [
-                row._replace(prompt_ids=ids[:start], prefix_ids=ids[start:])
-                for row, ids in zip(together, sequences, strict=True)
-            ]
-    return found
+    if not rows:
+        return []
+    parts = [[row for _, row in part] for _, part in groupby(zip(owners, rows, strict=True), key=lambda pair: pair[0])]
+    by_question = [row for part in parts for row in _share(part)]
+    return min(by_question, _share(rows), key=_tokens_read)
+
+
+def _share(rows: Sequence[SecondPassRow]) -> list[SecondPassRow]:
+    sequences = [row.prompt_ids + row.prefix_ids for row in rows]
+    first, last = min(sequences), max(sequences)  # in the order of a dictionary: what these share, all share
+    differ = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    start = min(differ, min(map(len, sequences)) - 1)  # every row needs a last token of its own
+    if len(rows) == 1 or start < 1:
+        return list(rows)
+    return [
+        row._replace(prompt_ids=ids[:start], prefix_ids=ids[start:]) for row, ids in zip(rows, sequences, strict=True)
+    ]
+
+
+def _tokens_read(rows: Sequence[SecondPassRow]) -> int:
+    prompts = {tuple(row.prompt_ids) for row in rows}
+    return sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
 
 
 def _keep_freed_memory() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 from align.data.multiple_choice import Question
 from align.data.prompts import PromptTemplate
@@ -11,7 +11,7 @@ from align.evaluation.answering import answer_questions
 from align.evaluation.asker import Asker
 from align.evaluation.asking import Decoding
 from align.evaluation.items import ItemResult, summarise
-from align.evaluation.model_policy import ModelPolicy
+from align.evaluation.vision_policy import make_policy, reads_images
 from rewards.responses import DEFAULT_FORMAT, ResponseFormat
 
 __all__ = ["ItemResult", "check_questions", "evaluate_policy", "summarise"]
@@ -19,7 +19,7 @@ __all__ = ["ItemResult", "check_questions", "evaluate_policy", "summarise"]
 
 def evaluate_policy(
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase | ProcessorMixin,
     questions: Sequence[Question],
     *,
     template: PromptTemplate,
@@ -36,8 +36,8 @@ def evaluate_policy(
 
     Args:
         model: The policy; it is left in the mode it was in.
-        tokenizer: Its tokenizer, with a padding token.
-        questions: Text questions.
+        tokenizer: Its tokenizer, with a padding token; the processor of a vision-language model.
+        questions: What to ask.
         template: Renders a question and its options as a prompt, as in training.
         response_format: Tags of trace and answer.
         num_shuffles: M, the shuffles of each question.
@@ -49,13 +49,13 @@ def evaluate_policy(
         One result per question, in their order.
 
     Raises:
-        ValueError: If there is no question, one has images, or a number is out of range.
+        ValueError: If there is no question, one has images that the model cannot read, or a number is out of range.
     """
-    check_questions(questions)
+    check_questions(questions, reads_images=reads_images(tokenizer), model=model.name_or_path or "the model")
     for name, count in (("num_shuffles", num_shuffles), ("batch_size", batch_size)):
         if count < 1:
             raise ValueError(f"`{name}` must be at least 1, got {count}.")
-    asker = Asker(ModelPolicy(model, tokenizer, template, batch_size=batch_size), response_format=response_format)
+    asker = Asker(make_policy(model, tokenizer, template, batch_size=batch_size), response_format=response_format)
     decoding = Decoding(max_new_tokens=max_new_tokens)
     was_training = model.training
     model.train(False)
@@ -65,8 +65,13 @@ def evaluate_policy(
         model.train(was_training)
 
 
-def check_questions(questions: Sequence[Question]) -> None:
-    """Checks that there are questions, and that text is all they need.
+def check_questions(questions: Sequence[Question], *, reads_images: bool, model: str) -> None:
+    """Checks that there are questions, and that a model can read all of them.
+
+    Args:
+        questions: What is asked.
+        reads_images: Whether the model does.
+        model: Its name.
 
     Raises:
         DataError: If not.
@@ -74,7 +79,8 @@ def check_questions(questions: Sequence[Question]) -> None:
     if not questions:
         raise DataError("`questions` must hold at least one question, got none.")
     with_images = next((question.id for question in questions if question.images), None)
-    if with_images is not None:
+    if with_images is not None and not reads_images:
         raise DataError(
-            f"Evaluation reads text only, and question {with_images!r} has images. Leave such questions out."
+            f"Question {with_images!r} has images, and {model} reads text only. Evaluate a vision-language model, or "
+            "leave such questions out."
         )

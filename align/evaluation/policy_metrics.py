@@ -26,6 +26,7 @@ from align.evaluation.metrics import (
     trace_answer_consistency,
     wr_ca,
 )
+from align.evaluation.modality import modality_values
 from align.evaluation.reliance import reliance_values
 from rewards.options import LETTERS
 
@@ -132,13 +133,14 @@ def reliance_suite(
     items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
 ) -> SuiteResult:
     """Measures what answers owe to their traces, and what traces give away."""
-    means = reliance_values(items, columns)
-    return SuiteResult(
-        {
-            name: ItemMean(tuple(per_question(each, num_samples) for each in metric.groups), bounds=metric.bounds)
-            for name, metric in means.items()
-        }
-    )
+    return SuiteResult(_by_question(reliance_values(items, columns), num_samples))
+
+
+def modality_suite(
+    items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
+) -> SuiteResult:
+    """Measures what answers owe to the images of their questions."""
+    return SuiteResult(_by_question(modality_values(items, columns), num_samples))
 
 
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
@@ -166,6 +168,13 @@ def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[
 def correct(items: Sequence[ItemResult]) -> Values:
     """Returns `(N * S,)` 1 for each right answer."""
     return accuracy([item.first_choice for item in items], [item.gold for item in items])
+
+
+def _by_question(metrics: Mapping[str, ItemMean], num_samples: int) -> dict[str, ItemMean]:
+    return {
+        name: ItemMean(tuple(per_question(each, num_samples) for each in metric.groups), bounds=metric.bounds)
+        for name, metric in metrics.items()
+    }
 
 
 def _letter_counts(choices: Sequence[Choice], num_letters: int, num_samples: int) -> Values:

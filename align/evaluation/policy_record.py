@@ -72,7 +72,8 @@ def item_rows(
     prompts: Sequence[str],
     num_samples: int,
 ) -> list[dict[str, Any]]:
-    """Lists the answers of one model, one row per question and sample."""
+    """Lists the answers of one model, one row per question and sample; of images, the paths of those that have one."""
+    with_images = any(question.images for question in questions)
     rows = []
     for i, item in enumerate(result.items):
         question = questions[i // num_samples]
@@ -83,6 +84,8 @@ def item_rows(
             answers["consistent"] = sum(choice == item.first_choice for choice in seconds) / len(seconds)
         shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
+        if with_images:
+            shown["images"] = [os.path.abspath(image) for image in question.images if isinstance(image, str)]
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
     return rows
 
@@ -167,7 +170,7 @@ def _type(name: str) -> Any:
     """Returns the column's type, which rows of nulls would not tell."""
     import pyarrow as pa
 
-    if name in ("options",):
+    if name in ("options", "images", "asked_with"):
         return pa.list_(pa.string())
     if name in ("permutations", "rotations"):
         return pa.list_(pa.list_(pa.int64()))

@@ -14,19 +14,22 @@ from align.evaluation.asking import Decoding
 from align.evaluation.items import ItemResult
 from align.evaluation.judge import Judge
 from align.evaluation.metrics import Values, option_shuffle_consistency
+from align.evaluation.modality import probe_images
 from align.evaluation.policy_metrics import (
     SuiteResult,
     accuracy_suite,
     consistency_suite,
     correct,
+    modality_suite,
     reliance_suite,
     rotation_suite,
 )
 from align.evaluation.reliance import leaks, probe_traces
 from align.evaluation.sample_pool import Pool, audit, best_of_n_metrics, curve
 
-SUITES = ("accuracy", "consistency", "rotation", "reliance", "best_of_n")
+SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
 DEFAULT_SUITES = SUITES[:4]
+MODALITY = "modality"  # measured by default where questions have images
 HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
 
 
@@ -123,7 +126,7 @@ def evaluate_suites(
 
     Args:
         asker: The policy.
-        questions: N text questions.
+        questions: N of them.
         settings: What is measured.
         judge: Reads from traces which option they state, beside the reading of their text.
         verifier: Chooses among samples; without it a sample's score is the share of shuffles it survives, and one
@@ -152,6 +155,9 @@ def evaluate_suites(
         elif suite == "reliance":
             columns |= probe_traces(asker, asked, items, firsts, settings.seed) | leaks(asked, items)
             suites[suite] = reliance_suite(items, columns, num_samples)
+        elif suite == MODALITY:
+            columns |= probe_images(asker, questions, items, settings.decoding, settings.seed)
+            suites[suite] = modality_suite(items, columns, num_samples)
         elif suite == "best_of_n":
             pool = _pool(asked, items, num_samples, verifier)
             columns |= {"proxy": pool.proxy.ravel().tolist(), "accepted": (pool.accepted.ravel() > 0).tolist()}

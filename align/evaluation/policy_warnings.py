@@ -1,9 +1,11 @@
 """What a reader of an evaluation has to know before the numbers."""
 
 from collections import Counter
+from collections.abc import Iterator
 
-from align.evaluation.metrics import wilson
-from align.evaluation.policy_suite import PolicyResult
+from align.evaluation.metrics import Estimate, wilson
+from align.evaluation.modality import CHANGES
+from align.evaluation.policy_suite import MODALITY, PolicyResult
 
 _FEW = 30  # questions in a group
 _MANY_UNANSWERED, _FEW_STATED, _MANY_LETTERS = 0.05, 0.5, 0.1
@@ -44,4 +46,34 @@ def warn(result: PolicyResult, num_samples: int) -> list[str]:
         found.append(f"{unmovable:,} questions refer to letters or places and were not shuffled.")
     if small and "accuracy" in result.suites:
         found.append(f"Groups with fewer than {_FEW} questions: {', '.join(sorted(small))}.")
-    return found
+    return [*found, *_of_images(result)]
+
+
+def _of_images(result: PolicyResult) -> Iterator[str]:
+    """Says which changes to the images cost no accuracy, as far as can be told, and which raise it."""
+    if MODALITY not in result.suites:
+        return
+    means = result.suites[MODALITY].means
+    estimates = {name: means[f"modality_reliance/{name}"].estimate() for name in CHANGES}
+    drops = {name: drop for name, drop in estimates.items() if drop.n > 0}
+    words = {name: _fall(name, drop, means[f"same_answer_with/{name}"].estimate()) for name, drop in drops.items()}
+    free = [name for name, drop in drops.items() if drop.low <= 0 <= drop.high]
+    exchanged = [name for name in free if name != "shuffled_frames"]
+    if exchanged:
+        yield (
+            "No fall in accuracy can be told when images are taken away or exchanged. It is "
+            f"{', '.join(words[name] for name in exchanged)}: the text alone may give the answers away, or there are "
+            "too few questions to tell."
+        )
+    if "shuffled_frames" in free:
+        yield (
+            "No fall in accuracy can be told when frames are shuffled. It is "
+            f"{words['shuffled_frames']}: the policy may not use their order, or the questions do not need it."
+        )
+    if better := [words[name] for name, drop in drops.items() if drop.high < 0]:
+        yield f"Accuracy is higher with changed images than with the own ones. The fall is {', '.join(better)}."
+
+
+def _fall(change: str, drop: Estimate, same: Estimate) -> str:
+    value, low, high = (round(100 * number) for number in drop[:3])
+    return f"{value} points {CHANGES[change]} ({low} to {high}; {same.value:.0%} of the answers stay)"

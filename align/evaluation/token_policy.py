@@ -31,11 +31,25 @@ class TokenPrompts:
         return self._text(self.template.render(question.question, question.options))
 
     def encode(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[list[int]]:
-        """Tokenises questions with their options in some order."""
+        """Tokenises questions with their options in some order.
+
+        Raises:
+            UserError: If one has images, which would be left out silently.
+        """
+        with_images = next((question.id for question, _ in prompts if question.images), None)
+        if with_images is not None:
+            raise UserError(
+                f"Question {with_images!r} has images, and this policy reads text only. Make it with `make_policy` "
+                "and the model's processor."
+            )
         shown = [self.template.render(each.question, permute(each.options, order)) for each, order in prompts]
         if self.template.conversational:
             return [list(self._apply(messages, tokenize=True, return_dict=False)) for messages in shown]
         return [list(ids) for ids in self.tokenizer(shown)["input_ids"]] if shown else []
+
+    def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
+        """Tokenises prompts as rows of a second pass, whose prefix and letters are still to be put in."""
+        return [SecondPassRow(ids, [], []) for ids in self.encode(prompts)]
 
     def second_pass(self, rows: Sequence[LetterQuestion]) -> list[SecondPassRow]:
         """Tokenises questions with the beginning of a response.
@@ -43,14 +57,14 @@ class TokenPrompts:
         Raises:
             UserError: If the tokenizer has no single token for one of the letters.
         """
-        prompts = self.encode([(row.question, row.order) for row in rows])
+        prompts = self.prompt_rows([(row.question, row.order) for row in rows])
         places: dict[tuple[str, int, int], AnswerPlace] = {}
         found = []
         for row, prompt in zip(rows, prompts, strict=True):
             key = (row.prefix, id(row.first), len(row.order))
             if key not in places:
                 places[key] = self._place(row)
-            found.append(SecondPassRow(prompt, places[key].prefix_ids, places[key].letter_ids))
+            found.append(prompt._replace(**places[key]._asdict()))
         return found
 
     def _place(self, row: LetterQuestion) -> AnswerPlace:

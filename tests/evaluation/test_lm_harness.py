@@ -67,6 +67,7 @@ def test_a_missing_harness_is_named_with_its_pip_line():
         require_harness()
 
 
+@pytest.mark.slow
 def test_a_task_in_a_local_file_runs_offline(tmp_path):
     pytest.importorskip("lm_eval", reason="needs the extra `lm-eval`")
     rows = [{"q": f"q{i}?", "choices": ["1", "2"], "gold": i % 2} for i in range(10)]

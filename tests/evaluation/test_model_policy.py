@@ -39,3 +39,14 @@ def test_sharing_does_not_change_the_scores():
     ]
     for plain, shared in zip(*scored, strict=True):
         assert shared == pytest.approx(plain, abs=1e-4)
+
+
+def test_worked_examples_before_every_question_are_shared_by_all_of_them():
+    rows, owners = make_rows()
+    examples = [7, 8, 9] * 20
+    rows = [row._replace(prompt_ids=examples + row.prompt_ids) for row in rows]
+    shared = share_beginnings(rows, owners)
+    assert {tuple(row.prompt_ids[:60]) for row in shared} == {tuple(examples)}
+    assert len({tuple(row.prompt_ids) for row in shared}) == 1
+    assert [row.prompt_ids + row.prefix_ids for row in shared] == [row.prompt_ids + row.prefix_ids for row in rows]
+    assert share_beginnings([], []) == []

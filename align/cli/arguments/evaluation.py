@@ -35,9 +35,26 @@ def evaluate(
     suite: Annotated[
         Words,
         typer.Option(
-            help="accuracy consistency rotation reliance (all four if not given), best_of_n, lm-eval:TASK (a name or "
-            "a YAML file)."
+            help="accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
+            "images), best_of_n, lm-eval:TASK (a name or a YAML file)."
         ),
+    ] = None,
+    media_dir: Annotated[
+        Text, typer.Option("--media_dir", help="Folder of the images and videos; that of the questions if not given.")
+    ] = None,
+    num_frames: Annotated[
+        int, typer.Option("--num_frames", help="Frames taken of a video, evenly over its time; else the recipe's.")
+    ] = 16,
+    fps: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Frames taken for each second of a video, `num_frames` at most; else the recipe's."),
+    ] = None,
+    max_pixels: Annotated[
+        Count,
+        typer.Option("--max_pixels", help="Images and frames with more pixels are made smaller; else the recipe's."),
+    ] = None,
+    frames_dir: Annotated[
+        Text, typer.Option("--frames_dir", help="Where frames are kept for the next run; ~/.cache if not given.")
     ] = None,
     num_shuffles: Annotated[int, typer.Option("--num_shuffles", help="Shuffles of each question's options.")] = 4,
     recipe: Annotated[

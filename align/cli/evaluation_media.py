@@ -1,0 +1,42 @@
+"""How the images and videos of questions are read: as in training, where the command line says nothing else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from align.configs.dataset import MediaSettings
+from align.errors import UserError
+
+
+def media_settings(recipe: Path | None, data: str | None, given: Mapping[str, Any]) -> MediaSettings:
+    """Takes the settings from a recipe and from the command line.
+
+    Args:
+        recipe: The recipe whose prompt is used, if any.
+        data: The questions; the recipe's `media_dir` is of its own data and not used for other data.
+        given: Fields of `MediaSettings` that the command line names; they win.
+
+    Raises:
+        UserError: If a value is out of its range.
+    """
+    found = {} if recipe is None else _from_recipe(recipe, data)
+    try:
+        return MediaSettings(**{**found, **given})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(f"`{first['loc'][0]}`: {first['msg']}, got {first['input']!r}.") from error
+
+
+def _from_recipe(path: Path, data: str | None) -> dict[str, Any]:
+    from align.configs.recipe import load_recipe
+
+    dataset = load_recipe(path).dataset
+    if not isinstance(dataset, MediaSettings):
+        return {}
+    found = {name: getattr(dataset, name) for name in MediaSettings.model_fields}
+    of_recipe = [Path(each).resolve() for each in (dataset.path, getattr(dataset, "eval_path", None)) if each]
+    if data is None or Path(data).resolve() not in of_recipe:
+        del found["media_dir"]
+    return found
