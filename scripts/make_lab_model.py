@@ -23,7 +23,7 @@ import argparse
 import itertools
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from rewards.options import LETTERS, render_options
 DIGITS = "0123"
 LENGTH = 5
 TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+CHARACTERS = ("\n", *map(chr, range(32, 127)))
 NUM_TRAIN, NUM_EVAL = 3200, 1000  # 200 steps of 16 questions
 ARBITRARY_SHARE = 0.4
 SHARE_OF_A = {"train": 0.75, "eval": 0.25}
@@ -95,12 +96,12 @@ def _key_letters(count: int, share_of_a: float) -> list[str]:
     return ["A"] * num_a + list(itertools.islice(itertools.cycle("BCD"), count - num_a))
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
-    """Makes a tokenizer with one token per printable ASCII character and one per tag."""
-    characters = ["<pad>", "<eos>", "<unk>", "\n", *map(chr, range(32, 127))]
-    inner = Tokenizer(models.WordLevel({text: i for i, text in enumerate(characters)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
-    inner.decoder = decoders.Fuse()  # without it, decoded characters are joined with spaces
+def make_tokenizer(units: Sequence[str] = CHARACTERS, split: str = r"[\s\S]") -> PreTrainedTokenizerFast:
+    """Makes a tokenizer with one token per unit and one per tag; by default a unit is a printable ASCII character."""
+    vocabulary = ["<pad>", "<eos>", "<unk>", *units]
+    inner = Tokenizer(models.WordLevel({text: i for i, text in enumerate(vocabulary)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(split), "isolated")
+    inner.decoder = decoders.Fuse()  # without it, decoded units are joined with spaces
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner,
         pad_token="<pad>",

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from make_lab_model import make_tokenizer
+from tokenizers import AddedToken
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -20,7 +21,6 @@ from vision_world import CAPTION, CAPTION_QUESTION, CELL, OPTIONS
 
 from rewards.options import LETTERS
 
-TAGS = ("<think>", "</think>", "<answer>", "</answer>")
 MARKS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if message['content'] is string %}{{ message['content'] }}{% else %}"
@@ -37,21 +37,7 @@ def make_processor() -> Qwen2_5_VLProcessor:
     texts = [*(word for words in OPTIONS.values() for word in words), CAPTION, CAPTION_QUESTION]
     texts += ["colour of ? shape in how many moves where note user assistant", " ".join(LETTERS)]
     words = {w for text in texts for w in text.replace("|", " ").replace("*", "").split() if "{" not in w}
-    vocabulary = ["<pad>", "<eos>", "<unk>", "\n", " ", *sorted(words)]
-    inner = Tokenizer(models.WordLevel({text: i for i, text in enumerate(vocabulary)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w]"), "isolated")
-    inner.decoder = decoders.Fuse()  # without it, decoded words are joined with spaces
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_max_length=128,
-    )
-    # Not special, so that decoding without special tokens keeps the tags for the parser.
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    tokenizer = make_tokenizer(["\n", " ", *sorted(words)], r"\w+|[^\w]")
     tokenizer.add_tokens([AddedToken(mark, special=True, normalized=False) for mark in MARKS], special_tokens=True)
     sizes = {"patch_size": PATCH, "temporal_patch_size": 1, "merge_size": 2}
     pixels = {"min_pixels": CELL**2, "max_pixels": (4 * CELL) ** 2}
