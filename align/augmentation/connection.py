@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from align.augmentation.input_images import data_url, put_images_first
+from align.augmentation.input_images import data_url
 from align.augmentation.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
+from align.data.conversations import put_images_first
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

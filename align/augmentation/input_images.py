@@ -2,11 +2,11 @@
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from align.data.images import ImageLike, image_digest, open_image
 
@@ -59,19 +59,3 @@ def data_url(image: InputImage) -> str:
     content = BytesIO()
     opened.save(content, "JPEG", quality=95, subsampling=0)  # thin lines and letters stay sharp
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
-
-
-def put_images_first(messages: Sequence[dict[str, Any]], images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Puts images in front of the text of the first user message, where TRL puts them in training.
-
-    Args:
-        messages: Messages with texts as content.
-        images: Content parts, as the reader of the messages wants them.
-
-    Returns:
-        Messages whose contents are lists of parts.
-    """
-    parts = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in messages]
-    first = next(message for message in parts if message["role"] == "user")
-    first["content"] = [*images, *first["content"]]
-    return parts

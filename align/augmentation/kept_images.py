@@ -1,5 +1,6 @@
 """Paths that pairs name their images by: an image from a file keeps its path, any other is written into a folder."""
 
+import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +23,9 @@ def keep_image(image: ImageLike, folder: Path) -> str:
     path = folder.absolute() / f"{image_digest(image)}{suffix}"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        draft.write_bytes(content)
+        draft.replace(path)  # a killed run leaves no half of an image
     return str(path)
 
 

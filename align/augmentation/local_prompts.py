@@ -1,6 +1,8 @@
 """How a model in this process reads prompts: texts, and images if its checkpoint is made for them."""
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from transformers import (
@@ -12,9 +14,12 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.utils import find_adapter_config_file
 
-from align.augmentation.input_images import put_images_first
 from align.augmentation.sampler import Request, SamplerError
+from align.data.conversations import put_images_first
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
 
 class Encoded(NamedTuple):
@@ -101,6 +106,7 @@ class ImagePrompts:
 
     def __init__(self, name: str, processor: Any) -> None:
         self._name, self._processor, self.tokenizer = name, processor, _with_padding(processor.tokenizer)
+        processor.chat_template = processor.chat_template or self.tokenizer.chat_template
 
     @property
     def uses_chat_template(self) -> bool:
@@ -143,10 +149,12 @@ def load_prompts(source: str, name: str) -> Prompts:
         OSError, ValueError: If it cannot be loaded.
         ImportError: If the extra `vision` is missing and the model is nothing without it.
     """
-    config = type(AutoConfig.from_pretrained(source))
+    base = _with_config(source)
+    config = type(AutoConfig.from_pretrained(base))
     if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        has_processor = any((Path(source) / name).is_file() for name in PROCESSOR_FILES)
         try:
-            processor = AutoProcessor.from_pretrained(source)
+            processor = AutoProcessor.from_pretrained(source if has_processor else base)
         except ImportError:
             if config not in MODEL_FOR_CAUSAL_LM_MAPPING:
                 raise
@@ -154,6 +162,12 @@ def load_prompts(source: str, name: str) -> Prompts:
             if hasattr(processor, "image_processor"):
                 return ImagePrompts(name, processor)
     return TextPrompts(name, AutoTokenizer.from_pretrained(source))
+
+
+def _with_config(source: str) -> str:
+    """Returns the base of an adapter, which has no configuration of its own; any other model is its own base."""
+    file = None if (Path(source) / "config.json").is_file() else find_adapter_config_file(source)
+    return source if file is None else str(json.loads(Path(file).read_text())["base_model_name_or_path"])
 
 
 def _with_padding(tokenizer: Any) -> Any:

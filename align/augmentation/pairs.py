@@ -33,7 +33,7 @@ class Sample(NamedTuple):
 
     @property
     def is_perturbed(self) -> bool:
-        """Whether the input held something to perturb; a lone question does not, nor one image to shuffle."""
+        """Whether the input held something to perturb; a lone question, or one image to shuffle, does not."""
         return self.perturbed != self.source.given
 
 

@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 from align.checks.finding import Finding
 from align.checks.model import model_folder
 from align.configs.recipe import Recipe
+from align.data.conversations import put_images_first
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -69,20 +70,10 @@ def check_lengths(
 
 
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
-    """Puts images in front of the first message of the user, as TRL does; a prompt without images stays as it is.
-
-    Example:
-        >>> place_images([{"role": "user", "content": "Which?"}], 1)
-        [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]}]
-    """
+    """Puts images in front of the first message of the user; a prompt without images stays as it is."""
     if isinstance(prompt, str) or not number:
         return prompt
-    first = next((i for i, message in enumerate(prompt) if message["role"] == "user"), None)
-    return [
-        message
-        | {"content": [*[{"type": "image"}] * (number * (i == first)), {"type": "text", "text": message["content"]}]}
-        for i, message in enumerate(prompt)
-    ]
+    return put_images_first(prompt, [{"type": "image"}] * number)
 
 
 def _shorten(image_tokens: Sequence[int]) -> str:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from align.augmentation.endpoint import EndpointSampler
 from align.augmentation.sampler import Sampler
 from align.augmentation.settings import check_choice
+from align.cli.media import check_media
 from align.configs.dataset import MediaSettings
 from align.errors import UserError
 
@@ -70,7 +69,7 @@ def run(
     if method == "rrpo":
         from align.cli import augment_rrpo
 
-        return augment_rrpo.run(data, out, make_sampler=make_sampler, media=_check_media(media), **common)
+        return augment_rrpo.run(data, out, make_sampler=make_sampler, media=check_media(media), **common)
     from align.cli import augment_crome
 
     if rules is not None:
@@ -83,14 +82,6 @@ def _check_positive(**numbers: float) -> None:
     for name, value in numbers.items():
         if value <= 0:
             raise UserError(f"`{name}` must be above 0, got {value}.")
-
-
-def _check_media(media: dict[str, Any]) -> MediaSettings:
-    try:
-        return MediaSettings(**media)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UserError(f"`{first['loc'][0]}`: {first['msg']}, got {first['input']!r}.") from error
 
 
 def _check_given(method: str, given: Sequence[str]) -> None:

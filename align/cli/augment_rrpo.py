@@ -15,6 +15,7 @@ from align.augmentation.sources import Source, load_sources
 from align.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
 from align.augmentation.wordings import ROOM, reword_request
 from align.configs.dataset import MediaSettings
+from align.errors import UserError
 
 LONG_REFERENCE = 8  # words, beyond which a right answer rarely repeats the reference word for word
 
@@ -38,6 +39,8 @@ def run(
     samples = draw_samples(sources, chosen)
     requests = [sample.request for sample in samples]
     described = describe_run(chosen, sampler.name, report)
+    if chosen.perturbation == "blur" and not any(source.given.images for source in sources):
+        raise UserError("`perturbation` blur changes images, and no row has any. Choose mask or a shuffle.")
     if any(source.given.images for source in sources):
         described |= media.model_dump(include={"num_frames", "fps", "max_pixels"})
     cache = cache or out / "cache"
@@ -103,7 +106,9 @@ def _print_card(card: dict[str, Any], out: Path) -> None:
     ]
     num_plain = counts["rows"] - counts["rows_perturbed"]
     if num_plain and card["run"]["perturbation"] != "none":
-        lines.append((num_plain, "rows hold nothing to perturb (a lone question, or one image to shuffle)"))
+        lines.append(
+            (num_plain, "rows hold nothing to perturb (a lone question, one image to shuffle, or a text to blur)")
+        )
     for number, text in lines:
         print(f"{number:>9,}  {text}")
     if any(reason.startswith("error:") for reason in card["left_out"]):

@@ -52,9 +52,10 @@ def _run_rewards(options: Mapping[str, Any]) -> None:
 
 
 def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
-    from align.cli.evaluate_policies import PolicyWords, run
-    from align.cli.evaluation_media import media_settings
+    from align.cli.evaluate_policies import run
     from align.cli.evaluation_plan import prompting
+    from align.cli.media import media_settings
+    from align.cli.policy_words import PolicyWords
     from align.evaluation.asking import Decoding
     from align.evaluation.policy_suite import SuiteSettings
 

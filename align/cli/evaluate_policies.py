@@ -4,54 +4,26 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from align.cli.evaluate_rewards import name_models
 from align.cli.evaluation_plan import Prompting, claim_folder, describe_questions
 from align.cli.evaluation_progress import Stages, show_stages
 from align.cli.evaluation_tables import show_evaluation
-from align.configs.dataset import MediaSettings
-from align.data.multiple_choice import Question, load_questions
-from align.errors import UserError
+from align.cli.policy_words import PolicyWords, check_images, check_words, read_questions, with_modality
+from align.data.multiple_choice import Question
 from align.evaluation.answer_cache import AnswerCache, digest, question_key
 from align.evaluation.asker import Asker
 from align.evaluation.checkpoint import Checkpoint, find_checkpoint, fingerprint
 from align.evaluation.judge import Judge, PolicyJudge
 from align.evaluation.modality import count_generations
-from align.evaluation.policy import check_questions
 from align.evaluation.policy_record import item_rows, policy_record, save_policy_evaluation
-from align.evaluation.policy_suite import HARNESS, MODALITY, PolicyResult, SuiteSettings, Verifier, evaluate_suites
+from align.evaluation.policy_suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
 
 JUDGE = "(judge)"  # beside the names of the models, none of which is a folder of that name
-
-
-@dataclass(frozen=True)
-class PolicyWords:
-    """What the command line says about the evaluation of policies; see the help of each option."""
-
-    models: tuple[str, ...]  # the one asked about, then the baselines
-    data: str | None
-    out: Path
-    settings: SuiteSettings
-    named_suites: bool
-    prompting: Prompting
-    media: MediaSettings
-    recipe: Path | None = None
-    split: str | None = None
-    adapter: str | None = None
-    max_rows: int | None = None
-    on_bad_rows: Literal["raise", "skip"] = "raise"
-    backend: str = "transformers"
-    dtype: str = "float32"
-    device: str | None = None
-    batch_size: int = 32
-    judge: str | None = None
-    verifier: str | None = None
-    verifier_threshold: float = 0.0
-    command: tuple[str, ...] = ()
 
 
 def run(words: PolicyWords) -> None:
@@ -60,12 +32,12 @@ def run(words: PolicyWords) -> None:
 
     disable_progress_bar()  # the bar of loading would tear the one of answering
     started = time.perf_counter()
-    _check(words)
+    check_words(words)
     names = name_models(words.models)
-    questions, left_out = _questions(words)
-    words = _with_modality(words, questions)
+    questions, left_out = read_questions(words)
+    words = with_modality(words, questions)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
-    _check_images(words, questions, checkpoints)
+    check_images(words, questions, checkpoints)
     extra = {name: find_checkpoint(words.judge) for name in (JUDGE,) if words.judge}
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     results: dict[str, PolicyResult] = {}
@@ -77,7 +49,8 @@ def run(words: PolicyWords) -> None:
             print(f"Asking {checkpoint.path}", file=sys.stderr)
             begun = time.perf_counter()
             stages.start(name)
-            with _asker(words, checkpoint, cache, stages) as (asker, loaded):
+            images = any(question.images for question in questions)
+            with _asker(words, checkpoint, cache, stages, images=images) as (asker, loaded):
                 result = evaluate_suites(asker, questions, words.settings, judge=judge, verifier=verifier)
                 result.suites.update(_harness(words, checkpoint, loaded, cache))
                 prompts = [asker.policy.show_prompt(question) for question in questions]
@@ -96,71 +69,9 @@ def run(words: PolicyWords) -> None:
     _report(words.out)
 
 
-def _check(words: PolicyWords) -> None:
-    if words.backend not in ("transformers", "vllm"):
-        raise UserError(f"`backend` must be transformers or vllm, got {words.backend!r}.")
-    if words.batch_size < 1:
-        raise UserError(f"`batch_size` must be at least 1, got {words.batch_size}.")
-    _ = words.prompting.response_format, words.prompting.template(True)  # before anything is loaded
-    tasks = [suite for suite in words.settings.suites if suite.startswith(HARNESS)]
-    if tasks:
-        from align.evaluation.lm_harness import require_harness
-
-        require_harness()
-        if words.backend == "vllm":
-            raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
-
-
-def _questions(words: PolicyWords) -> tuple[list[Question], dict[str, int]]:
-    if not words.settings.asks_questions:
-        return [], {}
-    if words.data is None:
-        raise UserError("There is nothing to ask. Give `--data` with multiple-choice questions.")
-    questions, report = load_questions(
-        words.data,
-        adapter=words.adapter,
-        split=words.split,
-        on_bad_rows=words.on_bad_rows,
-        max_rows=words.max_rows,
-        media=words.media,
-    )
-    pair = words.settings.pair
-    groups = sorted({question.group for question in questions if question.group is not None})
-    missing = [name for name in pair or () if name not in groups]
-    if missing:
-        raise UserError(
-            f"`common_group` and `counter_group` must be groups of the questions, got {missing[0]!r}. Groups in "
-            f"{words.data}: {', '.join(groups) or 'none'}."
-        )
-    return questions, report.reasons
-
-
-def _with_modality(words: PolicyWords, questions: Sequence[Question]) -> PolicyWords:
-    """Measures how much a policy looks where there is something to see, unless the suites were named."""
-    with_images = any(question.images for question in questions)
-    if MODALITY in words.settings.suites and not with_images:
-        raise UserError(f"The suite {MODALITY} changes the images of questions, and none in {words.data} has any.")
-    if words.named_suites or not with_images:
-        return words
-    return replace(words, settings=replace(words.settings, suites=(*words.settings.suites, MODALITY)))
-
-
-def _check_images(words: PolicyWords, questions: Sequence[Question], checkpoints: dict[str, Checkpoint]) -> None:
-    with_images = next((question.id for question in questions if question.images), None)
-    if with_images is None:
-        return
-    if words.backend == "vllm":
-        raise UserError(
-            f"`--backend vllm` reads text only here, and question {with_images!r} has images. Give "
-            "`--backend transformers`."
-        )
-    for checkpoint in checkpoints.values():
-        check_questions(questions, reads_images=checkpoint.reads_images(), model=checkpoint.path)
-
-
 @contextmanager
 def _asker(
-    words: PolicyWords, checkpoint: Checkpoint, cache: AnswerCache, stages: Stages, backend: str | None = None
+    words: PolicyWords, checkpoint: Checkpoint, cache: AnswerCache, stages: Stages, *, images: bool = False
 ) -> Iterator[tuple[Asker, Any]]:
     """Loads a policy, and frees it at the end; gives what asks it, and the model if transformers runs it."""
     from align.evaluation.checkpoint import load_model, load_tokenizer
@@ -170,7 +81,7 @@ def _asker(
         "cache": cache,
         "progress": stages.advance,
     }
-    if (backend or words.backend) == "vllm":
+    if words.backend == "vllm":
         from align.evaluation.vllm_policy import vllm_policy
 
         template = words.prompting.template(load_tokenizer(checkpoint).chat_template is not None)
@@ -179,7 +90,7 @@ def _asker(
         return
     from align.evaluation.vision_policy import make_policy
 
-    model, processing = load_model(checkpoint, dtype=words.dtype, device=words.device)
+    model, processing = load_model(checkpoint, dtype=words.dtype, device=words.device, images=images)
     template = words.prompting.template(processing.chat_template is not None)
     policy = make_policy(model, processing, template, batch_size=words.batch_size, fingerprint=checkpoint.fingerprint)
     yield Asker(policy, **kept), model

@@ -45,6 +45,27 @@ def write_response(text: str, prompt: str | list[Message]) -> str | list[Message
     return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
 
 
+def put_images_first(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:
+    """Puts images in front of the text of the first user message, where TRL puts them in training.
+
+    Args:
+        messages: Messages with texts as content.
+        images: Content parts, as the reader of the messages wants them.
+
+    Returns:
+        Messages whose contents are lists of parts.
+
+    Example:
+        >>> put_images_first([{"role": "user", "content": "Which?"}], [{"type": "image"}])
+        [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]}]
+    """
+    parts = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in messages]
+    if images:
+        first = next(message for message in parts if message["role"] == "user")
+        first["content"] = [*images, *first["content"]]
+    return parts
+
+
 def _is_messages(response: object, column: str) -> bool:
     if isinstance(response, list | tuple) and response:
         return True

@@ -29,16 +29,26 @@ class Checkpoint(NamedTuple):
         return "model" if self.base is None else "adapter"
 
     def reads_images(self) -> bool:
-        """Tells whether the model, or an adapter's base, has a vision tower.
+        """Tells whether the model, or an adapter's base, reads images and text.
 
         Raises:
             UserError: If its configuration cannot be read.
         """
+        from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+        return self._config_class() in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    def reads_text_alone(self) -> bool:
+        """Tells whether the model can be loaded without what it needs for images."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        return self._config_class() in MODEL_FOR_CAUSAL_LM_MAPPING
+
+    def _config_class(self) -> type:
         from transformers import AutoConfig
 
         with _loading(self.path):
-            config = AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False)
-        return getattr(config, "vision_config", None) is not None
+            return type(AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False))
 
 
 def find_checkpoint(path: str) -> Checkpoint:
@@ -69,16 +79,17 @@ def fingerprint(path: str) -> str:
     return digest(_list_files(Path(path)) if Path(path).is_dir() else path)
 
 
-def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None) -> tuple[Any, Any]:
+def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None, images: bool = False) -> tuple[Any, Any]:
     """Loads the model, an adapter on its base included, and its tokenizer or processor; safetensors only.
 
     Args:
         checkpoint: What to load.
         dtype: Type of the loaded weights; `auto` keeps that of the file.
         device: Where to; the accelerator if there is one.
+        images: Whether it will be shown images; without, a model that can do without its processor does.
 
     Returns:
-        The model, and its processor if it reads images, else its tokenizer.
+        The model, and its processor if it was loaded to read images, else its tokenizer.
 
     Raises:
         UserError: If it cannot be loaded.
@@ -87,7 +98,7 @@ def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None) -> tup
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
     with _loading(checkpoint.path):
-        reads_images = checkpoint.reads_images()
+        reads_images = checkpoint.reads_images() and (images or not checkpoint.reads_text_alone())
         processing = load_processor(checkpoint) if reads_images else load_tokenizer(checkpoint)
         tokenizer = processing.tokenizer if reads_images else processing
         source = checkpoint.base or checkpoint.path
@@ -139,6 +150,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
         raise missing
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
     return processor
 
 

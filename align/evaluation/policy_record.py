@@ -72,7 +72,7 @@ def item_rows(
     prompts: Sequence[str],
     num_samples: int,
 ) -> list[dict[str, Any]]:
-    """Lists the answers of one model, one row per question and sample; of images, the paths of those that have one."""
+    """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
     with_images = any(question.images for question in questions)
     rows = []
     for i, item in enumerate(result.items):
@@ -85,7 +85,8 @@ def item_rows(
         shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
         shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
         if with_images:
-            shown["images"] = [os.path.abspath(image) for image in question.images if isinstance(image, str)]
+            paths = [os.path.abspath(image) if isinstance(image, str) else None for image in question.images]
+            shown["images"] = paths
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
     return rows
 

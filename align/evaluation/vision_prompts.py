@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from align.data.conversations import put_images_first
 from align.data.images import open_image
 from align.data.multiple_choice import Question
 from align.data.prompts import PromptTemplate
@@ -29,10 +30,6 @@ class VisionPrompts(TokenPrompts):
     def show(self, question: Question) -> str:
         """Returns a prompt as text, chat template and one placeholder per image included."""
         return self._show(question, range(len(question.options)))
-
-    def encode(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[list[int]]:
-        """Tokenises questions with their options in some order; an image is as many tokens as the model reads."""
-        return [row.prompt_ids for row in self.prompt_rows(prompts)]
 
     def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
         """Processes the images of each question once; equal prompts become one object, which is then read once."""
@@ -87,27 +84,17 @@ class VisionPrompts(TokenPrompts):
     def _render(self, question: Question, order: Sequence[int], images: list[dict[str, Any]]) -> Any:
         prompt = self.template.render(question.question, permute(question.options, order))
         if not isinstance(prompt, str):
-            return place_images(prompt, images)
+            if self.processor.chat_template is None:
+                raise UserError(
+                    "The processor has no chat template, and prompts are messages. Save one beside the model."
+                )
+            return put_images_first(prompt, images)
         if images:
             raise UserError(
                 f"Question {question.id!r} has images, which stand in messages, and prompts are plain text. Give "
                 "`--conversational`, or a `--recipe` with `conversational: true`."
             )
         return prompt
-
-
-def place_images(messages: Sequence[dict[str, Any]], images: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Puts images before the text of the user's message, where TRL's trainers put them.
-
-    Example:
-        >>> place_images([{"role": "user", "content": "What is it?"}], [{"type": "image"}])
-        [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'What is it?'}]}]
-    """
-    return [
-        message
-        | {"content": [*(images if message["role"] == "user" else []), {"type": "text", "text": message["content"]}]}
-        for message in messages
-    ]
 
 
 def _open(question: Question) -> list[dict[str, Any]]:

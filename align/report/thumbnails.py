@@ -71,7 +71,9 @@ class Thumbnails:
             limit = f"a page holds at most {self.room / 1e6:.2g} MB of images"
             return f"{count - shown} of {count} images left out: {limit}"
         if count > shown:
-            return f"+{count - shown} more" if shown else f"{count} images, of which nothing was kept"
+            return (
+                f"+{count - shown} more" if shown else f"{count} image{'s' * (count > 1)}, of which nothing was kept"
+            )
         return ""
 
     def _picture(self, image: Any) -> Picture:

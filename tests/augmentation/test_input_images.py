@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from align.augmentation.image_perturbations import Blur, Mask
-from align.augmentation.input_images import MOST_PIXELS, InputImage, data_url, put_images_first
+from align.augmentation.input_images import MOST_PIXELS, InputImage, data_url
 from align.augmentation.kept_images import keep_image
+from align.data.conversations import put_images_first
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from scenes import square, write_squares

@@ -90,3 +90,16 @@ def test_without_a_chat_template_nothing_says_where_the_images_stand(model, imag
     (tmp_path / "model" / "chat_template.jinja").unlink()
     with pytest.raises(SamplerError, match="has no chat template"):
         sample(LocalSampler(str(tmp_path / "model")), [request(images[:1])])
+
+
+def test_an_adapter_is_read_with_the_processor_of_its_base(model, images, tmp_path):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForImageTextToText
+
+    base = AutoModelForImageTextToText.from_pretrained(model)
+    config = LoraConfig(target_modules="all-linear", lora_alpha=200, init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    asked = [request(images[:1])]
+    own, adapted = (sample(LocalSampler(str(each)), asked)[0] for each in (model, tmp_path / "adapter"))
+    assert own.prompt_tokens == adapted.prompt_tokens
+    assert own.text != adapted.text

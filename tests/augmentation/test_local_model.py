@@ -81,3 +81,14 @@ def test_a_changed_model_folder_has_another_identity(tmp_path):
 def test_a_model_that_is_not_there_is_named(tmp_path):
     with pytest.raises(SamplerError, match="cannot be loaded"):
         sample(tmp_path / "nowhere", requests(1))
+
+
+def test_an_adapter_is_read_with_the_configuration_of_its_base(tmp_path, tiny_model_folder):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(tiny_model_folder)
+    config = LoraConfig(target_modules="all-linear", lora_alpha=200, init_lora_weights=False)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(tmp_path / "adapter")
+    assert sample(tmp_path / "adapter", requests(2)) != sample(tiny_model_folder, requests(2))

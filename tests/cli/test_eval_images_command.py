@@ -127,6 +127,7 @@ def test_frames_of_a_video_are_read_as_the_command_line_says(models, tmp_path):
         (["--model", "text"], "Question 'q0' has images, and {models}/text reads text only."),
         (["--model", "looking", "--baseline", "text"], "Question 'q0' has images, and {models}/text reads text only."),
         (["--model", "looking", "--backend", "vllm"], "`--backend vllm` reads text only here, and question 'q0' has"),
+        (["--model", "looking", "--verifier", "text"], "`--verifier` reads text only, and question 'q0' has images."),
         (["--model", "looking", "--no-conversational"], "'q0' has images, which stand in messages"),
         (["--model", "looking", "--num_frames", "0"], "`num_frames`: Input should be greater than or equal to 1"),
         (["--reward_model", "looking", "--fps", "2"], "`--fps` does not go with `--reward_model`"),
@@ -150,6 +151,15 @@ def test_the_suite_needs_images_and_a_vision_model_needs_its_processor(models, d
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert "modality" not in record["suites"]
     assert "with_images" not in record["about"]["data"]
+    plain = tmp_path / "plain"  # the template in the tokenizer only, as some models save it
+    shutil.copytree(models / "looking", plain)
+    template = (plain / "chat_template.jinja").read_text()
+    (plain / "chat_template.jinja").unlink()
+    settings = json.loads((plain / "tokenizer_config.json").read_text())
+    (plain / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": template}))
+    assert run("--model", plain, "--data", data, "--suite", "accuracy", "--out", tmp_path / "plain out", *PROMPT) == 0
+    record = json.loads((tmp_path / "plain out" / "evaluation.json").read_text())
+    assert record["suites"]["accuracy"]["plain"]["accuracy"]["value"] == 1
     bare = tmp_path / "bare"
     shutil.copytree(models / "looking", bare, ignore=shutil.ignore_patterns("*processor_config.json"))
     assert run("--model", bare, "--data", data, "--out", tmp_path / "other", *PROMPT) == 1

@@ -6,6 +6,7 @@ from looking import NAMES, TEMPLATE, colour_question, looking_model, order_quest
 from scripted_run import values
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
+from align.data.conversations import put_images_first
 from align.data.images import open_image
 from align.data.prompts import PromptTemplate
 from align.errors import UserError
@@ -15,7 +16,7 @@ from align.evaluation.policy import evaluate_policy
 from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
 from align.evaluation.respelt_prompts import ProcessedPrompt
 from align.evaluation.vision_policy import VisionPolicy, make_policy
-from align.evaluation.vision_prompts import VisionPrompts, place_images
+from align.evaluation.vision_prompts import VisionPrompts
 from align.generation.second_pass import SecondPassRow
 from rewards.options import permute
 
@@ -37,8 +38,8 @@ def test_images_stand_where_trl_puts_them_in_training():
     question = order_question(0)
     messages = template.render(question.question, question.options)
     entries = [{"type": "image", "image": image} for image in question.images]
-    assert place_images(messages, entries) == prepare_multimodal_messages(messages, images=list(question.images))
-    assert place_images(messages, []) == prepare_multimodal_messages(messages)
+    assert put_images_first(messages, entries) == prepare_multimodal_messages(messages, images=list(question.images))
+    assert put_images_first(messages, []) == prepare_multimodal_messages(messages)
 
 
 def test_a_model_that_looks_is_measured_to_look(policy):

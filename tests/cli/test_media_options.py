@@ -1,6 +1,6 @@
 import pytest
 
-from align.cli.evaluation_media import media_settings
+from align.cli.media import media_settings
 from align.configs.dataset import MediaSettings
 from align.errors import UserError
 

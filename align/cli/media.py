@@ -1,4 +1,4 @@
-"""How the images and videos of questions are read: as in training, where the command line says nothing else."""
+"""How a command reads images and videos: as in training, where the command line says nothing else."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,8 +22,17 @@ def media_settings(recipe: Path | None, data: str | None, given: Mapping[str, An
         UserError: If a value is out of its range.
     """
     found = {} if recipe is None else _from_recipe(recipe, data)
+    return check_media({**found, **given})
+
+
+def check_media(values: Mapping[str, Any]) -> MediaSettings:
+    """Checks what a command line says about images and videos.
+
+    Raises:
+        UserError: If a value is out of its range.
+    """
     try:
-        return MediaSettings(**{**found, **given})
+        return MediaSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"`{first['loc'][0]}`: {first['msg']}, got {first['input']!r}.") from error
