@@ -8,8 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from align.data.images import ImageLike, image_source
-
 MAX_RATIO = 200  # of the sides of an image; transformers stops at more (Qwen2-VL, `smart_resize`)
 # transformers, `Qwen2VLImageProcessor`
 QWEN_SIDES = {"patch_size": 14, "merge_size": 2}
@@ -67,16 +65,6 @@ def token_counter(folder: Path) -> CountTokens:
     if str(settings.get("image_processor_type", "")).startswith("Qwen2VL"):
         return cache(_qwen_sizes(settings).count)
     return cache(_ask_processor(folder))
-
-
-def image_size(image: ImageLike) -> tuple[int, int]:
-    """Reads the width and height of an image from its header, in pixels."""
-    from PIL import Image
-
-    if isinstance(image, Image.Image):
-        return image.size
-    with Image.open(image_source(image)) as opened:
-        return opened.size
 
 
 def _qwen_sizes(settings: dict[str, Any]) -> _QwenSizes:

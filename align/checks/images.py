@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
-from align.checks.image_tokens import CountTokens, image_processor_settings, image_size, token_counter
+from align.checks.image_tokens import CountTokens, image_processor_settings, token_counter
 from align.checks.model import model_folder
 from align.checks.pair_lengths import name_rows
 from align.configs.recipe import Recipe
-from align.data.images import ImageLike
+from align.data.images import ImageLike, image_size
 from align.data.multiple_choice import Question
 
 AUDITED = 20_000  # images of which the size is read, the rows with the most images first

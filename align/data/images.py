@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # A path, what `datasets` makes of an undecoded image ({"bytes": ..., "path": ...}), or a PIL image.
 ImageLike = Any
+ORIENTATION = 0x0112  # the EXIF tag
 
 
 def open_image(image: ImageLike) -> "PILImage":
@@ -69,6 +70,22 @@ def add_images(rows: Sequence[dict[str, Any]], images: Sequence[Sequence[ImageLi
     as_paths = all(isinstance(image, str) for shown in images for image in shown)
     columns = [[image if as_paths else _as_mapping(image) for image in shown] for shown in images]
     return [row | {"images": shown} for row, shown in zip(rows, columns, strict=True)]
+
+
+def image_size(image: ImageLike) -> tuple[int, int]:
+    """Reads the width and height that an image has once it is upright, from its header, in pixels.
+
+    Raises:
+        OSError: If the image cannot be opened.
+    """
+    from PIL import Image
+
+    if isinstance(image, Image.Image):
+        return image.size
+    with Image.open(image_source(image)) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(ORIENTATION, 1) >= 5  # width and height are swapped when it is decoded
+        return (height, width) if turned else (width, height)
 
 
 def image_source(image: ImageLike) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import DTensor
 
 METHOD = "get_image_features"  # the public name that transformers gives to vision tower and projection
@@ -31,7 +32,9 @@ def remembered_images(model: nn.Module) -> Iterator[None]:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Tells whether each rank holds a part of the weights only (ZeRO-3, FSDP2)."""
+    """Tells whether each rank holds a part of the weights only (ZeRO-3, FSDP, FSDP2)."""
+    if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
+        return True
     return any(hasattr(weight, "ds_id") or isinstance(weight, DTensor) for weight in model.parameters())
 
 

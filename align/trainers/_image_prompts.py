@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from trl.data_utils import prepare_multimodal_messages
 
+from align.errors import UserError
 from align.generation.vllm_prompts import placeholder_ids
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class ImagePrompts(Parent):
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[Any], list[Any] | None, dict[str, Any]]:
         prompt_ids, images, fields = super()._tokenize_prompts(prompts)
         if images and self.use_vllm and self.vllm_mode == "colocate":
+            if self.tools:
+                raise UserError("Tools and images do not go together with `vllm_mode: colocate`. Use `server`.")
             processor: Any = self.processing_class
             template: Any = self.chat_template_kwargs
             messages = [prepare_multimodal_messages(prompt) for prompt in prompts]

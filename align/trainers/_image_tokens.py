@@ -4,9 +4,7 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from align.data.images import image_source
-
-ORIENTATION = 0x0112  # the EXIF tag; from 5 on, width and height are swapped when the image is decoded
+from align.data.images import image_size
 
 
 class ImageTokens:
@@ -32,7 +30,7 @@ class ImageTokens:
             OSError: If the image cannot be opened.
             ValueError: If the processor refuses images of this size.
         """
-        size = _read_size(image)
+        size = image_size(image)
         if size not in self._counts:
             self._counts[size] = self._count(size)
         return self._counts[size]
@@ -45,13 +43,3 @@ class ImageTokens:
         blank = [[Image.new("RGB", size)]]
         with_image = self.processor(text=[text], images=blank, add_special_tokens=False)["input_ids"][0]
         return len(with_image) - len(self.processor.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _read_size(image: Any) -> tuple[int, int]:
-    from PIL import Image
-
-    if isinstance(image, Image.Image):
-        return image.size
-    with Image.open(image_source(image)) as opened:
-        width, height = opened.size
-        return (height, width) if opened.getexif().get(ORIENTATION, 1) >= 5 else (width, height)

@@ -83,6 +83,13 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
         """
         row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
         self.has_images = "images" in row or "image" in row
+        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
+        for name, rows in evaluated.items():
+            if not self.has_images and rows is not None and {"images", "image"} & set(rows.column_names or ()):
+                raise DataError(
+                    f"The {name} dataset has images and the train dataset has none, so that its second answers would "
+                    "be read as text. Evaluate on images only where training has some."
+                )
         if self.has_images and self.args.second_pass == "vllm":
             raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
         missing = [name for name in ("prompt", "question", "options", "answer") if name not in row]

@@ -5,8 +5,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from scenes import square
 from tiny import tiny_vl_model_and_processor
+from torch import distributed
+from torch.distributed.fsdp import FullyShardedDataParallel
 
-from align.generation.image_memo import remembered_images
+from align.generation.image_memo import is_sharded, remembered_images
 from align.generation.second_pass import SecondPassRow, score_letters
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
@@ -139,3 +141,15 @@ def test_a_sharded_model_runs_its_tower_every_time(is_sharded, num_runs):
         for _ in range(2):
             model.get_image_features(torch.ones(2))
     assert model.runs == num_runs
+
+
+def test_a_model_whose_weights_are_shared_out_is_known(tmp_path):
+    weights = torch.nn.Linear(2, 2)
+    assert not is_sharded(weights)
+    distributed.init_process_group(
+        "gloo", store=distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    try:
+        assert is_sharded(torch.nn.Sequential(FullyShardedDataParallel(weights, device_id=torch.device("cpu"))))
+    finally:
+        distributed.destroy_process_group()

@@ -61,7 +61,9 @@ def by_length(completions, **kwargs):
     return [float(len(completion[0]["content"]) % 3) for completion in completions]
 
 
-def make_trainer(folder, family, reward_funcs, trainer=Answered, rows=None, peft_config=None, **settings):
+def make_trainer(
+    folder, family, reward_funcs, trainer=Answered, rows=None, peft_config=None, eval_rows=None, **settings
+):
     model, processor = tiny_vl_model_and_processor(family=family)
     own = issubclass(trainer, ACRETrainer)
     return trainer(
@@ -69,6 +71,7 @@ def make_trainer(folder, family, reward_funcs, trainer=Answered, rows=None, peft
         reward_funcs=reward_funcs,
         args=(ACREConfig if own else GRPOConfig)(output_dir=str(folder), **SETTINGS | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
+        eval_dataset=eval_rows and Dataset.from_list(eval_rows),
         processing_class=processor,
         peft_config=peft_config,
         **({"render_prompt": TEMPLATE.render} if own else {}),
@@ -176,3 +179,9 @@ def test_an_engine_that_reads_text_is_refused_before_training(tmp_path):
     trainer.args.second_pass = "vllm"
     with pytest.raises(ValueError, match="reads text only"):
         trainer._check_rows()
+
+
+def test_images_that_only_the_evaluation_has_are_refused(tmp_path):
+    texts = [{name: value for name, value in row.items() if name != "images"} for row in make_rows()]
+    with pytest.raises(DataError, match="The eval dataset has images and the train dataset has none"):
+        make_trainer(tmp_path, "qwen2_5_vl", [AnswerConsistency()], rows=texts, eval_rows=make_rows())

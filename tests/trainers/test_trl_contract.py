@@ -76,6 +76,7 @@ ATTRIBUTES = {
         "chat_template_kwargs",
         "log_completions",
         "log_multimodal",
+        "tools",
         "reward_func_names",
         "reward_processing_classes",
         "reward_weights",
