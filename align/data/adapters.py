@@ -77,7 +77,7 @@ def mmlu_pro(row: Row) -> dict[str, Any]:
 def video_r1(row: Row) -> dict[str, Any]:
     """Reads the Video-R1 style: `problem`, `options` ("A. ..."), `solution`, `data_type`, `path`.
 
-    Letters in front of the options are removed. A column `frames` with images is taken in place of `path`.
+    Letters in front of the options are removed. A column `frames` with pictures of a video stands for its `path`.
 
     Raises:
         AdapterError: If the row is not multiple choice, has no media where it should, or an unreadable solution.
@@ -182,8 +182,8 @@ def _without_labels(options: Any) -> Any:
 
 
 def _media(row: Row) -> dict[str, Any]:
-    if row.get("frames") is not None:
-        return {"images": row["frames"]}
+    if row.get("frames"):
+        return {"video": row["frames"]}
     kind = row.get("data_type", "text")
     if kind not in ("image", "video"):
         return {}

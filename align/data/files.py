@@ -4,6 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from align.data.problems import RowProblem, shorten
 from align.errors import DataError
 
 Row = Mapping[str, Any]
+BATCH_ROWS = 100  # read from a table at once; rows may hold images
 LIST = re.compile(r"[\[{]")
 MESSAGES = re.compile(r"""\[\s*\{\s*['"](?:role|content)['"]""")  # a text may begin with a bracket, too
 JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what they look like
@@ -172,11 +174,12 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
     if not file.exists():
         raise FileNotFoundError(file)
     try:
-        table = pyarrow.parquet.read_table(file)
+        with pyarrow.parquet.ParquetFile(file) as source:
+            rows = (row for batch in source.iter_batches(BATCH_ROWS) for row in batch.to_pylist())
+            for number, row in enumerate(rows, start=1):
+                yield RawRow(number, row)
     except pyarrow.ArrowInvalid as error:
         raise DataError(f"{file} is not a Parquet file: {error}.") from error
-    for number, row in enumerate(table.to_pylist(), start=1):
-        yield RawRow(number, row)
 
 
 def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
@@ -192,10 +195,24 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
         raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}") from error
     if isinstance(loaded, datasets.DatasetDict):
         loaded = loaded[_choose_split(path, split, list(loaded))]
-    # As Arrow, so that images come as bytes or paths: one that cannot be decoded is a row that cannot be used.
-    rows = (row for batch in loaded.with_format("arrow").iter(1_000) for row in batch.to_pylist())
+    # Images come as bytes or paths: one that cannot be decoded is a row that cannot be used.
+    features = datasets.Features(_undecoded(dict(loaded.features)))
+    rows = (row for batch in loaded.with_format("arrow").iter(BATCH_ROWS) for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
-        yield RawRow(number, row)
+        yield RawRow(number, features.decode_example(row))
+
+
+def _undecoded(feature: Any) -> Any:
+    """Turns the decoding of images, videos and all else but JSON off, at any depth."""
+    import datasets
+
+    if hasattr(feature, "decode") and not isinstance(feature, getattr(datasets, "Json", ())):
+        return replace(feature, decode=False)
+    if isinstance(feature, datasets.List | datasets.LargeList):
+        return replace(feature, feature=_undecoded(feature.feature))
+    if isinstance(feature, dict):
+        return {name: _undecoded(inner) for name, inner in feature.items()}
+    return [_undecoded(inner) for inner in feature] if isinstance(feature, list | tuple) else feature
 
 
 def _choose_split(path: str, split: str | None, known: list[str]) -> str:

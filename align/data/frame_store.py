@@ -4,13 +4,15 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from align.errors import DataError
 
+ABANDONED = 24 * 60 * 60  # seconds, after which what a killed process left unfinished is removed
 LIST = "pictures.json"  # names in order; written last, so that a folder with it is whole
 
 
@@ -26,6 +28,7 @@ class FrameStore:
 
     def __init__(self, folder: str | Path | None = None) -> None:
         self.folder = Path(folder).expanduser() if folder is not None else default_folder()
+        self._is_cleared = False
 
     def get(self, key: str, make: Callable[[Path], list[str]]) -> list[str]:
         """Returns the paths of pictures, which are made if they are not there.
@@ -39,7 +42,8 @@ class FrameStore:
         """
         name = hashlib.sha256(key.encode()).hexdigest()
         folder = self.folder / name[:2] / name
-        found = _whole(folder)
+        with self._writing():
+            found = _whole(folder)
         if found is not None:
             return found
         with self._lock(name[:2]):
@@ -50,8 +54,9 @@ class FrameStore:
         stat = path.stat()
         state = f"{path.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}"
         note = self.folder / "digests" / hashlib.sha256(state.encode()).hexdigest()
-        if note.is_file() and (known := note.read_text()):
-            return known
+        with self._writing():
+            if note.is_file() and (known := note.read_text()):
+                return known
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         with self._writing():
@@ -64,6 +69,7 @@ class FrameStore:
     def _make(self, folder: Path, make: Callable[[Path], list[str]]) -> list[str]:
         unfinished = self.folder / "unfinished" / uuid.uuid4().hex
         with self._writing():
+            self._remove_abandoned()
             unfinished.mkdir(parents=True)
             try:
                 names = make(unfinished)
@@ -80,6 +86,16 @@ class FrameStore:
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
         return [str(folder / name) for name in names]
+
+    def _remove_abandoned(self) -> None:
+        """Removes once what killed processes left; a process that still writes has a newer folder."""
+        if self._is_cleared:
+            return
+        self._is_cleared = True
+        for folder in (self.folder / "unfinished").glob("*"):
+            with suppress(FileNotFoundError):  # another process may be removing it, too
+                if time.time() - folder.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:

@@ -42,6 +42,15 @@ def check_image(image: ImageLike) -> tuple[int, int]:
         raise BrokenImageError(str(error) or type(error).__name__) from error
 
 
+def find_suffix(image: ImageLike) -> str:
+    """Returns how the name of a file with an image ends, such as `.png`."""
+    from PIL import Image
+
+    with Image.open(image_source(image)) as opened:
+        kind = (opened.format or "png").lower()
+    return ".jpg" if kind in ("jpeg", "mpo") else f".{kind}"
+
+
 def _has_jpeg_end(image: ImageLike) -> bool:
     """Looks at the last bytes; cameras may pad the file with zeros."""
     if isinstance(image, Mapping) and image.get("bytes") is not None:

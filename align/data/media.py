@@ -2,8 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
-from io import BytesIO
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,10 +10,10 @@ from align.configs.dataset import MediaSettings
 from align.data.conversations import Message
 from align.data.frame_progress import FrameProgress
 from align.data.frame_store import FrameStore
-from align.data.image_rules import BrokenImageError, check_image
+from align.data.image_rules import BrokenImageError, check_image, find_suffix
 from align.data.images import ImageLike, image_digest, open_image, shrink_image
-from align.data.problems import BadRow
-from align.data.video import BrokenVideoError, frame_files, frames_key, write_frames
+from align.data.problems import BadRow, shorten
+from align.data.video import BrokenVideoError, frame_files, frames_key, pick_frames, write_frames
 
 MEDIA = ("images", "image", "video")
 # Of LLaVA and Idefics, Qwen-VL, Llama and Gemma.
@@ -22,6 +21,8 @@ PLACEHOLDER = re.compile(
     r"<(image|video)>|<\|((image|video)_pad|vision_start|image)\|>|<(start_of_image|image_soft_token)>"
 )
 NO_URL = "A run must not hang on the network, nor its data change: download the file and write its path."
+SHOWN_PATH = 300  # characters in an error
+LIST_OF_FRAMES = "A list in `video` holds the frames of one video: write the path of a file without brackets."
 
 
 def listed_images(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -82,12 +83,14 @@ class MediaReader:
         self._known: dict[Path, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> tuple[ImageLike, ...]:
-        """Returns the images of a row, or the frames of its video.
+        """Returns the images of a row, or the frames of its video; a list in `video` holds the frames of one.
 
         Raises:
             BadRow: If one of them is missing or broken, or is neither a path nor an image.
             UserError: If the extra `vision` is missing.
         """
+        if _is_given(row, "videos"):
+            raise BadRow("videos", _show(row["videos"]), "the column is not read", "Write one path in `video`.")
         columns = [column for column in MEDIA if _is_given(row, column)]
         if not columns:
             return ()
@@ -95,9 +98,19 @@ class MediaReader:
             both = " and ".join(columns)
             raise BadRow(columns[1], _show(row[columns[1]]), f"the row has {both}", "Keep one of them.")
         column = columns[0]
-        if column == "video" and not isinstance(row[column], list | tuple):
-            return self._read_video(row[column])
+        if column == "video":
+            is_list = isinstance(row[column], list | tuple)
+            return self._read_frames(row[column]) if is_list else self._read_video(row[column])
         return tuple(self._read_image(image, column) for image in _as_tuple(row[column]))
+
+    def _read_frames(self, frames: Sequence[Any]) -> tuple[ImageLike, ...]:
+        read = []
+        for frame in pick_frames(frames, self.settings):
+            try:
+                read.append(self._read_image(frame, "video"))
+            except BadRow as bad:
+                raise BadRow("video", _show(frame), bad.rule, f"{bad.remedy} {LIST_OF_FRAMES}") from bad
+        return tuple(read)
 
     def _read_image(self, image: Any, column: str) -> ImageLike:
         if isinstance(image, Mapping) and image.get("bytes") is None and image.get("path") is not None:
@@ -121,16 +134,23 @@ class MediaReader:
             self._known[path] = self._shrunk_copy(path, column) if self._is_large(size) else str(path)
         return self._known[path]
 
-    def _read_bytes(self, image: Mapping[str, Any], column: str) -> dict[str, Any]:
+    def _read_bytes(self, image: Mapping[str, Any], column: str) -> str:
+        """Keeps the bytes in the store and returns their path: a data set of them may not fit into memory."""
         if not isinstance(image.get("bytes"), bytes):
             remedy = "JSON cannot hold bytes: write the path of a file, or use Parquet."
             raise BadRow(column, _show(image), "the bytes of an image are missing or are not bytes", remedy)
-        content: bytes = image["bytes"]
-        if self._is_large(self._check(image, column)):
-            buffer = BytesIO()
-            self._shrink(image, column).save(buffer, format="PNG")
-            content = buffer.getvalue()
-        return {"bytes": content, "path": image.get("path")}
+        is_large = self._is_large(self._check(image, column))
+        key = json.dumps(["bytes", image_digest(image), self.settings.max_pixels if is_large else None])
+
+        def make(folder: Path) -> list[str]:
+            name = "0000.png" if is_large else f"0000{find_suffix(image)}"
+            if is_large:
+                self._shrink(image, column).save(folder / name)
+            else:
+                (folder / name).write_bytes(image["bytes"])
+            return [name]
+
+        return self.store.get(key, make)[0]
 
     def _check(self, image: ImageLike, column: str) -> tuple[int, int]:
         try:
@@ -177,6 +197,9 @@ class MediaReader:
         except BrokenVideoError as error:
             rule, remedy = f"the video gives no frames: {error}", "Write it again, or leave the row out."
             raise BadRow("video", _show(video), rule, remedy) from error
+        except OSError as error:
+            rule = f"the video cannot be read: {error.strerror or error}"
+            raise BadRow("video", _show(video), rule, "Make it readable, or leave the row out.") from error
 
     def _take_frames(self, video: Path | bytes) -> tuple[str, ...]:
         digest = image_digest({"bytes": video}) if isinstance(video, bytes) else self.store.digest(video)
@@ -190,12 +213,18 @@ class MediaReader:
         return tuple(self.store.get(key, make))
 
     def _locate(self, path: str | Path, column: str, kind: str) -> Path:
-        if "://" in str(path):
+        if "://" in str(path) or str(path).startswith("data:"):
             raise BadRow(column, path, f"the {kind} is a URL", NO_URL)
-        found = self.folder / Path(path).expanduser()
-        if not (found.is_file() or (kind == "video" and found.is_dir())):
-            rule = f"the {kind} file is a folder" if found.is_dir() else f"the {kind} file does not exist"
-            raise BadRow(column, path, rule, f"It was looked for at {found}.")
+        try:
+            found = self.folder / Path(path).expanduser()
+            is_file, is_folder = found.is_file(), found.is_dir()
+        except (OSError, RuntimeError) as error:  # a name that is too long, a folder that is closed, no such user
+            reason = getattr(error, "strerror", None) or error
+            remedy = f"The system says: {reason}. Write the path of a file that can be read."
+            raise BadRow(column, path, f"the {kind} file cannot be looked for", remedy) from error
+        if not (is_file or (kind == "video" and is_folder)):
+            rule = f"the {kind} file is a folder" if is_folder else f"the {kind} file does not exist"
+            raise BadRow(column, path, rule, f"It was looked for at {shorten(str(found), SHOWN_PATH)}.")
         return found
 
 

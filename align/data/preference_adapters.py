@@ -8,8 +8,8 @@ from align.data.adapters import Adapter, AdapterError, Row
 from align.data.spans import strip_tags
 from align.data.video import IMAGE_SUFFIXES
 
-MEDIA = ("video", "image", "images", "media_path")
-PLACEHOLDER = re.compile(r"<(?:image|video)>\n?")
+MEDIA_COLUMNS = ("video", "image", "images", "media_path")
+LLAVA_PLACEHOLDER = re.compile(r"<(?:image|video)>\n?")
 
 
 def rrpo(row: Row) -> dict[str, Any]:
@@ -46,7 +46,7 @@ PREFERENCE_ADAPTERS: dict[str, Adapter] = {"rrpo": rrpo}
 
 
 def _media(row: Row) -> dict[str, Any]:
-    columns = [column for column in MEDIA if row.get(column)]
+    columns = [column for column in MEDIA_COLUMNS if row.get(column)]
     if not columns:
         return {}
     if len(columns) > 1:
@@ -63,7 +63,7 @@ def _as_messages(row: Row) -> dict[str, Any]:
         raise AdapterError("question", "the column is not a text", "Write one.")
     said = {"chosen": row["answer"], "rejected": row["pred"]}
     return {
-        "prompt": [{"role": "user", "content": PLACEHOLDER.sub("", question).strip()}],
+        "prompt": [{"role": "user", "content": LLAVA_PLACEHOLDER.sub("", question).strip()}],
         **{side: [{"role": "assistant", "content": text}] for side, text in said.items()},
     }
 

@@ -42,7 +42,7 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> Check
         >>> pair.tie, pair.source
         (False, 'preference')
     """
-    check_unread(row, (*MEDIA, *UNREAD, "margin"))
+    check_unread(row, (*MEDIA, "videos", *UNREAD, "margin"))
     prompt, chosen, rejected = split_pair(row)
     check_differ(chosen, rejected)
     tie, source = _check_tie(row.get("tie"), untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE

@@ -5,8 +5,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from align.configs.dataset import MediaSettings
 from align.data.images import require_pillow, shrink_image
@@ -15,8 +16,9 @@ from align.errors import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
+T = TypeVar("T")
 IMAGE_SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-RECIPE_OF_FRAMES = 1  # raised when the same settings would give other pictures
+RECIPE_OF_FRAMES = 2  # raised when the same settings would give other pictures
 
 
 class BrokenVideoError(ValueError):
@@ -28,7 +30,17 @@ class _Times(NamedTuple):
 
     all: list[int]
     keyframes: list[int]  # decoding can start at these
+    starts: dict[int, int]  # when each keyframe is decoded: some containers are indexed by that
     ticks_per_second: float
+
+
+class _Packet(NamedTuple):
+    """The numbers of a packet, without its content: all packets together are the whole video."""
+
+    pts: int | None
+    dts: int | None
+    is_keyframe: bool
+    is_discard: bool
 
 
 def frames_key(digest: str, settings: MediaSettings) -> str:
@@ -71,7 +83,12 @@ def frame_files(folder: Path, settings: MediaSettings) -> list[Path]:
         raise BrokenVideoError("the folder holds no pictures")
     files.sort(key=lambda path: [(part.isdigit(), int(part) if part.isdigit() else 0, part)
                                  for part in re.split(r"(\d+)", path.name)])  # fmt: skip
-    return [files[i] for i in spread_evenly(list(range(len(files))), min(settings.num_frames, len(files)))]
+    return pick_frames(files, settings)
+
+
+def pick_frames(frames: Sequence[T], settings: MediaSettings) -> list[T]:
+    """Picks some of a video's frames, evenly over their order."""
+    return [frames[i] for i in spread_evenly(range(len(frames)), min(settings.num_frames, len(frames)))]
 
 
 def spread_evenly(times: Sequence[int], count: int) -> list[int]:
@@ -114,17 +131,31 @@ def _decode(video: Path | bytes, settings: MediaSettings) -> Iterator[tuple[int,
             frame, frames = None, iter(())
             for time in _wanted(times, settings):
                 keyframe = times.keyframes[max(0, bisect_right(times.keyframes, time) - 1)]
-                if frame is None or _time(frame) < min(keyframe, time):
-                    container.seek(keyframe, stream=stream)
-                    frames = container.decode(stream)
-                    frame = None
-                while frame is None or _time(frame) < time:
-                    frame = next(frames, None)
-                    if frame is None:
-                        raise BrokenVideoError(f"it breaks off before {time / times.ticks_per_second:.1f} s")
+                frame = (
+                    _skip(frame, frames, time) if frame is not None and _time(frame) >= min(keyframe, time) else None
+                )
+                if frame is None:
+                    frame, frames = _find(container, stream, time, keyframe, times)
                 yield time, frame.to_image().rotate(frame.rotation, expand=True)
     except (av.FFmpegError, OSError) as error:
         raise BrokenVideoError(f"it cannot be decoded ({getattr(error, 'strerror', None) or error})") from error
+
+
+def _find(container: Any, stream: Any, time: int, keyframe: int, times: _Times) -> tuple[Any, Iterator[Any]]:
+    """Returns the frame of a time and those after it; where seeking to its keyframe loses frames, from the start."""
+    for start in (keyframe, times.keyframes[0]):
+        container.seek(min(start, times.starts.get(start, start)), stream=stream)
+        frames = container.decode(stream)
+        first = next(frames, None)
+        if first is not None and _time(first) <= max(keyframe, times.all[0]):
+            found = _skip(first, frames, time)
+            if found is not None:
+                return found, frames
+    raise BrokenVideoError(f"it breaks off before {time / times.ticks_per_second:.1f} s")
+
+
+def _skip(frame: Any, frames: Iterator[Any], time: int) -> Any:
+    return next((later for later in chain([frame], frames) if _time(later) >= time), None)
 
 
 def _find_stream(container: Any) -> Any:
@@ -137,17 +168,20 @@ def _find_stream(container: Any) -> Any:
 
 def _read_times(container: Any, stream: Any) -> _Times:
     """Reads when each frame is shown, without decoding."""
-    packets = [packet for packet in container.demux(stream) if packet.size]
+    packets = [_Packet(p.pts, p.dts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
     shown = [packet for packet in packets if not packet.is_discard]
     if not shown:
         raise BrokenVideoError("it has no frames")
-    if stream.frames > len(packets):
-        raise BrokenVideoError(f"it breaks off: {len(packets)} of its {stream.frames} frames are there")
+    # MP4 counts frames that its edit list leaves out, but does not index them.
+    expected = min(stream.frames, len(stream.index_entries)) if "mov" in container.format.name else stream.frames
+    if expected > len(packets):
+        raise BrokenVideoError(f"it breaks off: {len(packets)} of its {expected} frames are there")
     if any(packet.pts is None and packet.dts is None for packet in shown):
         raise BrokenVideoError("its frames have no times")
     times = sorted(_time(packet) for packet in shown)
+    starts = {_time(packet): packet.dts for packet in packets if packet.is_keyframe and packet.dts is not None}
     keyframes = sorted(_time(packet) for packet in packets if packet.is_keyframe)
-    return _Times(times, keyframes or times[:1], 1 / float(stream.time_base))
+    return _Times(times, keyframes or times[:1], starts, 1 / float(stream.time_base))
 
 
 def _time(frame: Any) -> int:

@@ -83,7 +83,9 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
         """
         row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
         self.has_images = "images" in row or "image" in row
-        evaluated = self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
+        evaluated: dict[str, Any] = (
+            self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
+        )
         for name, rows in evaluated.items():
             if not self.has_images and rows is not None and {"images", "image"} & set(rows.column_names or ()):
                 raise DataError(

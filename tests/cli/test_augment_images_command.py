@@ -134,7 +134,7 @@ def test_rows_with_nothing_to_perturb_are_counted(data, tmp_path, perturbation, 
         more = ["--num_samples", 1, "--wording", "reference", "--perturbation", perturbation]
         result = augment(*words(data, tmp_path / "out", server.url, *more))
     assert result.exit_code == 0, result.output
-    held = "1  rows hold nothing to perturb (a lone question, or one image to shuffle)"
+    held = "1  rows hold nothing to perturb (a lone question, one image to shuffle, or a text to blur)"
     assert (held in result.stdout) == (unperturbed is not None)
     pairs = {pair["source_id"]: pair["perturbation"] for pair in read_pairs(tmp_path / "out")}
     assert [name for name, kind in pairs.items() if kind == "none"] == (unperturbed or list(pairs))
@@ -161,7 +161,7 @@ def test_media_that_cannot_be_used_is_said_before_anything_is_paid_for(data, tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_images_in_bytes_are_written_beside_the_pairs(tmp_path):
+def test_images_in_bytes_are_kept_among_the_frames_and_the_pairs_name_them(tmp_path):
     import pyarrow
     import pyarrow.parquet
 
@@ -171,10 +171,11 @@ def test_images_in_bytes_are_written_beside_the_pairs(tmp_path):
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "data.parquet")
     out = tmp_path / "out"
     with ChatServer(reply) as server:
-        result = augment(*words(tmp_path / "data.parquet", out, server.url, "--wording", "reference"))
+        more = ["--wording", "reference", "--frames_dir", tmp_path / "frames"]
+        result = augment(*words(tmp_path / "data.parquet", out, server.url, *more))
     assert result.exit_code == 0, result.output
     ((name,),) = {tuple(pair["images"]) for pair in read_pairs(out)}
-    assert (out / "images").samefile(name.rpartition("/")[0])
+    assert name.startswith(str(tmp_path / "frames"))
     assert open_image(name) == open_image(path)
 
 

@@ -90,6 +90,10 @@ def test_video_rows_carry_their_frames(tmp_path):
     assert shown_numbers(video[0].images) == [1, 3, 5, 7]
     frames, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "path": "a.mp4", "frames": ["a.png"] * 3})
     assert len(frames[0].images) == 3
+    more, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "frames": ["a.png"] * 9})
+    assert len(more[0].images) == 4  # as many as the settings say
+    none, _ = load(tmp_path, "video_r1", VIDEO | {"data_type": "video", "path": "./videos/a.mp4", "frames": []})
+    assert shown_numbers(none[0].images) == [1, 3, 5, 7]
     plain, _ = load(tmp_path, "video_r1", VIDEO | {"options": ["A. iron", "gold"]})
     assert plain[0].options == ("A. iron", "gold")  # not every option has its letter, so it is part of the text
 

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from align.data import DataError, load_questions
-from align.data.files import read_rows
+from align.data.files import BATCH_ROWS, read_rows
 
 HEAVY = ("torch", "transformers", "datasets", "trl", "pyarrow", "scipy")
 ROWS = [
@@ -144,6 +144,38 @@ def test_folders_written_by_datasets_are_read(tmp_path):
         assert [q.id for q in load_questions(tmp_path / name)[0]] == ["a", "b"]
     with pytest.raises(DataError, match="has no split 'test'"):
         load_questions(tmp_path / "hub", split="test")
+
+
+def test_a_column_of_mixed_types_keeps_its_values_and_images_in_it_are_not_decoded(tmp_path):
+    import datasets
+
+    if not hasattr(datasets, "Json"):
+        pytest.skip("this version of datasets has no such column")
+    text, whole = datasets.Value("string"), {"bytes": b"no image", "path": None}
+    features = datasets.Features(
+        id=text, options=datasets.Json(), extra=datasets.List(datasets.Json()),
+        images=datasets.List(datasets.Image()), shown={"image": datasets.Image(), "text": text},
+    )  # fmt: skip
+    row = {"id": "a", "options": ["iron", {"is": 1}], "extra": [{"b": 0}, {"c": "d"}], "images": [whole]}
+    row["shown"] = {"image": whole, "text": "rust"}
+    datasets.Dataset.from_dict({name: [value] for name, value in row.items()}, features=features).save_to_disk(
+        tmp_path / "saved"
+    )
+    (found,) = read_rows(str(tmp_path / "saved"))
+    assert found.content == row
+
+
+def test_rows_of_tables_are_read_batch_by_batch(tmp_path):
+    import datasets
+
+    rows = [{"number": i} for i in range(2 * BATCH_ROWS + 1)]
+    table = datasets.Dataset.from_list(rows)
+    table.to_parquet(tmp_path / "rows.parquet")
+    table.save_to_disk(tmp_path / "saved")
+    for name in ("rows.parquet", "saved"):
+        found = list(read_rows(str(tmp_path / name)))
+        assert [row.content for row in found] == rows
+        assert [row.row for row in found] == list(range(1, len(rows) + 1))
 
 
 def test_a_hub_id_that_cannot_be_reached_is_an_error(monkeypatch):

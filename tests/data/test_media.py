@@ -1,8 +1,10 @@
 import json
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 from scenes import square, write_squares
@@ -51,7 +53,9 @@ def test_paths_bytes_and_images_are_read_in_their_order(tmp_path):
     assert read(tmp_path, {"images": [green, {"path": "00-red.png"}, {"path": red, "bytes": None}]}) == (
         green, red, red,
     )  # fmt: skip
-    assert read(tmp_path, {"image": {"bytes": content}}) == ({"bytes": content, "path": None},)
+    (kept,) = read(tmp_path, {"image": {"bytes": content}})
+    assert Path(kept).read_bytes() == content
+    assert kept.startswith(str(tmp_path / "frames"))
     assert read(tmp_path, {"images": [square()]})[0].size == (56, 56)
     assert read(tmp_path / "elsewhere", {"image": "00-red.png"}, media_dir=str(tmp_path)) == (red,)
 
@@ -63,6 +67,15 @@ BAD = {
     "URL": ({"image": "https://x.org/b.png"}, "image", "the image is a URL", "download the file"),
     "video URL": ({"video": "https://x.org/b.mp4"}, "video", "the video is a URL", "download the file"),
     "absent video": ({"video": "no.mp4"}, "video", "the video file does not exist", "It was looked for at "),
+    "data URL": ({"image": "data:image/png;base64,iVBO"}, "image", "the image is a URL", "write its path"),
+    "base64": ({"images": ["iVBO" * 100]}, "images", "the image file cannot be looked for", "File name too long"),
+    "long name": ({"video": "a" * 300}, "video", "the video file cannot be looked for", "File name too long"),
+    "no such user": ({"image": "~no-such-user/a.png"}, "image", "the image file cannot be looked for",
+                     "home directory"),
+    "long folders": ({"image": "folder/" * 300 + "a.png"}, "image", "the image file does not exist", "..."),
+    "several videos": ({"videos": ["a.mp4"]}, "videos", "the column is not read", "Write one path in `video`"),
+    "video in a list": ({"video": ["text.png"]}, "video", "the image cannot be read, or is not whole",
+                        "A list in `video` holds the frames of one video"),
     "number": ({"image": 3}, "image", "an image is neither a path nor an image", "Write the path of a file"),
     "number as video": ({"video": 3}, "video", "the video is not a path", "Write the path of a file or of a folder"),
     "text as bytes": ({"image": {"bytes": "iVBO"}}, "image", "the bytes of an image are missing or are not bytes",
@@ -174,6 +187,30 @@ def test_pairs_with_images_are_messages_and_become_rows_with_one_column(tmp_path
         load_preferences(write(tmp_path / "asked.jsonl", asked))
 
 
+@pytest.mark.parametrize(("kind", "suffix"), [("PNG", ".png"), ("JPEG", ".jpg"), ("WEBP", ".webp")])
+def test_bytes_are_kept_on_disk_once_as_they_are(tmp_path, kind, suffix):
+    content = encoded(square(), kind)
+    (first,) = read(tmp_path, {"image": {"bytes": content, "path": "a"}})
+    time = Path(first).stat().st_mtime_ns
+    assert read(tmp_path, {"images": [{"bytes": content, "path": "b"}]}, max_pixels=10_000) == (first,)
+    assert (Path(first).suffix, Path(first).stat().st_mtime_ns) == (suffix, time)
+    assert Path(first).read_bytes() == content
+    smaller = [read(tmp_path, {"image": {"bytes": content}}, max_pixels=pixels)[0] for pixels in (900, 1600)]
+    assert [open_image(image).size for image in smaller] == [(30, 30), (40, 40)]
+
+
+def test_the_images_of_a_data_set_are_not_held_in_memory(tmp_path):
+    contents = [encoded(Image.effect_noise((200, 200), 50)) for _ in range(20)]
+    folder = hub_data_set(tmp_path / "set", *contents)
+    settings = MediaSettings(frames_dir=str(tmp_path / "frames"))
+    tracemalloc.start()
+    questions, _ = load_questions(folder, media=settings)
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [Path(question.images[0]).read_bytes() for question in questions] == contents
+    assert held < sum(map(len, contents)) / 2
+
+
 def hub_data_set(folder, *contents):
     import datasets
 
@@ -191,9 +228,10 @@ def test_images_of_a_data_set_on_disk_are_not_decoded_before_they_are_checked(tm
     content = encoded(square())
     folder = hub_data_set(tmp_path / "set", content, content[:60])
     with pytest.raises(DataError, match="row 2, column `image`: the image cannot be read"):
-        load_questions(folder)
-    (question,), _ = load_questions(folder, on_bad_rows="skip")
-    assert question.images == ({"bytes": content, "path": None},)
+        load_questions(folder, media=MediaSettings(frames_dir=str(tmp_path / "frames")))
+    settings = MediaSettings(frames_dir=str(tmp_path / "frames"))
+    (question,), _ = load_questions(folder, on_bad_rows="skip", media=settings)
+    assert Path(question.images[0]).read_bytes() == content
 
 
 def test_parquet_with_images_is_read_as_bytes(tmp_path):
@@ -201,8 +239,9 @@ def test_parquet_with_images_is_read_as_bytes(tmp_path):
 
     content = encoded(square())
     datasets.load_from_disk(hub_data_set(tmp_path / "set", content)).to_parquet(tmp_path / "rows.parquet")
-    (question,), _ = load_questions(tmp_path / "rows.parquet")
-    assert question.images == ({"bytes": content, "path": None},)
+    settings = MediaSettings(frames_dir=str(tmp_path / "frames"))
+    (question,), _ = load_questions(tmp_path / "rows.parquet", media=settings)
+    assert Path(question.images[0]).read_bytes() == content
 
 
 def test_paths_and_bytes_in_one_data_set_make_one_column_that_datasets_reads(tmp_path):
@@ -210,7 +249,7 @@ def test_paths_and_bytes_in_one_data_set_make_one_column_that_datasets_reads(tmp
 
     (red,) = write_squares(tmp_path, ("red",))
     content = encoded(square("blue"))
-    reader = MediaReader(tmp_path)
+    reader = MediaReader(tmp_path, MediaSettings(frames_dir=str(tmp_path / "frames")))
     images = [reader.read({"images": [red]}), reader.read({"images": [{"bytes": content}, square("green")]}), ()]
     (question,), _ = load_questions(write(tmp_path / "rows.jsonl", GOOD))
     questions = [question.__class__(**vars(question) | {"id": str(i), "images": found})

@@ -76,6 +76,7 @@ BAD = {
     "list as source": (TEXT | {"source": ["upgrade"]}, "source", "the source is neither a text nor a number"),
     "list as id": (TEXT | {"id": [1]}, "id", "the id is neither a text nor a number"),
     "margin": (TEXT | {"margin": 0.5}, "margin", "`margin` is not read with preference pairs"),
+    "videos": (TALK | {"videos": ["a.mp4"]}, "videos", "`videos` is not read with preference pairs"),
     "tools": (TALK | {"tools": [{"name": "search"}]}, "tools", "`tools` is not read with preference pairs"),
 } | {
     f"{name} with an order": (TEXT | {"source": name}, "tie", f"a pair of the source {name} has no order")

@@ -2,18 +2,21 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
+import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from clips import shown_numbers, write_clip
+from clips import shown_numbers, trim_start, write_clip
 from scenes import square
 
 from align.configs.dataset import MediaSettings
-from align.data import load_questions
+from align.data import DataError, load_questions
 from align.data.frame_store import FrameStore, default_folder
 from align.data.media import MediaReader
 from align.data.problems import BadRow
-from align.data.video import BrokenVideoError, frame_files, write_frames
+from align.data.video import BrokenVideoError, _read_times, frame_files, write_frames
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("av", reason="needs the extra `vision`")
@@ -64,6 +67,55 @@ def test_a_frame_that_is_shown_for_long_is_taken_for_each_of_its_times(tmp_path)
 def test_keyframes_in_between_change_nothing(tmp_path):
     video = write_clip(tmp_path / "keys.mp4", 32, codec="libx264", gop=4)
     assert taken(video, tmp_path / "out", num_frames=3) == [5, 16, 26]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "fps"),
+    [(".avi", "mpeg4", 10), (".ts", "mpeg2video", 25), (".ts", "libx264", 10), (".mpg", "mpeg2video", 25),
+     (".avi", "libx264", 10), (".mp4", "libx264", 10)],
+)  # fmt: skip
+def test_frames_that_are_stored_out_of_order_are_found_by_their_time(tmp_path, suffix, codec, fps):
+    video = write_clip(tmp_path / f"clip{suffix}", 32, codec=codec, fps=fps, b_frames=2)
+    assert taken(video, tmp_path / "few", num_frames=4) == [4, 12, 20, 28]
+    assert taken(video, tmp_path / "more", num_frames=8) == [2, 6, 10, 14, 18, 22, 26, 30]
+
+
+def test_a_video_that_was_trimmed_without_decoding_is_read_from_its_cut(tmp_path):
+    whole = write_clip(tmp_path / "whole.mp4", 32, codec="libx264", gop=8)
+    video = trim_start(tmp_path / "trimmed.mp4", whole, 20)
+    assert taken(video, tmp_path / "few", num_frames=3) == [22, 26, 30]
+    assert taken(video, tmp_path / "all", num_frames=40) == list(range(20, 32))
+
+
+def test_the_last_frame_is_found_where_a_seek_loses_it(tmp_path):
+    video = write_clip(tmp_path / "clip.mpg", 32, codec="mpeg2video", fps=25, b_frames=2)
+    assert taken(video, tmp_path / "out", num_frames=32) == list(range(32))
+
+
+class WatchedPacket:
+    def __init__(self, packet):
+        self.packet = packet
+
+    def __getattr__(self, name):
+        return getattr(self.packet, name)
+
+
+def test_only_the_numbers_of_packets_are_held(clip):
+    import av
+
+    with av.open(str(clip)) as container:
+        stream, alive, most = container.streams.video[0], weakref.WeakSet(), []
+
+        def demux(stream):
+            for packet in container.demux(stream):
+                watched = WatchedPacket(packet)
+                alive.add(watched)
+                most.append(len(alive))
+                yield watched
+
+        times = _read_times(SimpleNamespace(demux=demux, format=container.format), stream)
+    assert len(times.all) == 32
+    assert max(most) <= 2
 
 
 def test_frames_stand_upright_and_keep_their_proportion(tmp_path):
@@ -163,10 +215,27 @@ def test_a_killed_process_leaves_no_half_of_it_and_two_at_once_make_it_once(tmp_
     assert (tmp_path / "log").read_text() == "made\n"
 
 
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
+    left = [tmp_path / "unfinished" / name for name in ("old", "new")]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "0000.jpg").write_bytes(b"half")
+    yesterday = time.time() - 25 * 60 * 60
+    os.utime(left[0], (yesterday, yesterday))
+
+    def make(folder):
+        (folder / "0").touch()
+        return ["0"]
+
+    FrameStore(tmp_path).get("key", make)
+    assert [folder.exists() for folder in left] == [False, True]
+
+
 def test_a_store_that_cannot_be_written_to_is_named_with_the_remedy(clip, tmp_path):
     (tmp_path / "frames").write_text("a file is in the way")
-    with pytest.raises(ValueError, match=r"cannot be kept in .*frames: .*Set `dataset.frames_dir`"):
-        reader(tmp_path).read({"video": str(clip)})
+    for video in (str(clip), {"bytes": clip.read_bytes()}):
+        with pytest.raises(DataError, match=r"cannot be kept in .*frames: .*Set `dataset.frames_dir`"):
+            reader(tmp_path).read({"video": video})
 
 
 def test_the_store_is_in_the_cache_of_the_user(monkeypatch, tmp_path):
@@ -205,6 +274,26 @@ def test_a_folder_of_frames_is_taken_in_the_order_of_its_numbers(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BrokenVideoError, match="the folder holds no pictures"):
         frame_files(tmp_path / "empty", MediaSettings())
+
+
+def test_a_list_of_frames_is_taken_like_a_folder_of_them(tmp_path):
+    for i in range(12):
+        square().save(tmp_path / f"frame{i}.png")
+    frames = [f"frame{i}.png" for i in range(12)]
+    found = reader(tmp_path, num_frames=4).read({"video": frames})
+    assert [Path(path).name for path in found] == ["frame1.png", "frame4.png", "frame7.png", "frame10.png"]
+    assert len(reader(tmp_path, num_frames=40).read({"video": frames})) == 12
+
+
+def test_a_video_in_a_list_is_told_that_a_list_means_frames(clip, tmp_path):
+    with pytest.raises(BadRow, match="A list in `video` holds the frames of one video: write the path of a file"):
+        reader(tmp_path).read({"video": [str(clip)]})
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="needs a file that the system does not let one read")
+def test_a_video_that_the_system_does_not_read_is_a_bad_row(tmp_path):
+    with pytest.raises(BadRow, match="column `video`: the video cannot be read: "):
+        reader(tmp_path).read({"video": "/proc/self/mem"})
 
 
 def test_a_video_may_be_bytes(clip, tmp_path):
