@@ -181,7 +181,10 @@ def test_items_hold_the_answers_of_every_change_and_paths_of_images(tmp_path):
     record = policy_record({"models": []}, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
     save_policy_evaluation(tmp_path, record, item_rows("a", result, questions, [""] * 4, 1))
     items = pd.read_parquet(tmp_path / "items.parquet")
-    assert [list(paths) for paths in items.images] == [[str(tmp_path / "red.png")], [], [], []]
+    assert [list(paths) for paths in items.images] == [
+        [str(tmp_path / "red.png"), None],
+        *[[None, None]] * 3,
+    ]  # the page says of how many images nothing was kept
     assert set(items.asked_with[0]) == {"own_images", *CHANGES}
     exchanged = [colours_seen(each)[0] for each in with_shuffled_frames(questions, 0)]
     assert items.shuffled_frames_choice.tolist() == exchanged
