@@ -16,7 +16,7 @@ Captions: `dpo` is TRL's loss, `rrpo` rewards the differing attribute and keeps 
 "surely" in 75 %, rejected ones in 25 %. Arms are compared where P(attribute), the probability of a right colour or
 shape in captions of new scenes, first reaches 0.7. Reliance is P(attribute) minus that beside an image of another
 colour and shape. Reward accuracy is measured on `clean` pairs worded alike and on `counter` pairs of which only the
-rejected caption says "surely".
+rejected caption says "surely", by each arm's own implicit reward: that of `rrpo` reads the attributes alone.
 
 Intervals are Student's t over seeds (95 %), those of differences and ratios over pairs with the same seed.
 """
