@@ -14,7 +14,7 @@ from align.data.observations import Observations, Values
 from align.errors import UserError
 from rewards.correction import Correction, Corrector
 from rewards.correction.columns import Columns
-from rewards.correction.corrector import Residuals
+from rewards.correction.standardising import Residuals
 from rewards.correction.diagnostics import (
     additivity,
     associations,

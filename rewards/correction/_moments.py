@@ -1,6 +1,7 @@
 """Sums over the rows of a table, from which least squares and two-stage least squares can be read off.
 
-Columns are shifted and scaled by the first chunk, so that a large mean costs no digits.
+Every chunk is summed around its own means, and columns are divided by their deviations, so that neither a large mean
+nor a unit costs digits.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -42,17 +43,38 @@ Read = Callable[[], Iterable[Rows]]
 
 
 class Moments(NamedTuple):
-    """Sums over all rows: means, and `(columns, columns)` centred cross products of columns divided by `scale`."""
+    """Sums over all rows.
+
+    Attributes:
+        num_rows: N.
+        means: `(M,)` of the columns, less their origins.
+        scale: `(M,)` standard deviations, 1 where a column is constant.
+        cross: `(M, M)` cross products of centred columns divided by `scale`.
+        origins: What was taken off integers when they were read; empty if nothing.
+    """
 
     num_rows: int
     means: Array
     scale: Array
     cross: Array
+    origins: tuple[int, ...] = ()
+
+    @property
+    def levels(self) -> Array:
+        """Returns the means with their origins."""
+        origins = self.origins or (0,) * len(self.means)
+        return np.array([float(origin + mean) for origin, mean in zip(origins, self.means.tolist(), strict=True)])
 
     @property
     def deviations(self) -> Array:
         """Returns the standard deviation of every column."""
-        return np.sqrt(np.maximum(np.diag(self.cross), 0) / self.num_rows) * self.scale
+        return np.sqrt(np.diag(self.cross) / self.num_rows) * self.scale
+
+    @property
+    def rounding(self) -> Array:
+        """Returns the share of every column's variance that the rounding of its values may be."""
+        step, deviations = np.finfo(float).eps * np.abs(self.means), self.deviations
+        return np.square(np.divide(step, deviations, out=np.zeros(len(step)), where=deviations > 0))
 
 
 def in_chunks(values: Array, clusters: Array | None = None, size: int = CHUNK_ROWS) -> Read:
@@ -72,20 +94,46 @@ def collect(read: Read) -> Moments:
     Raises:
         ValueError: If there are no rows.
     """
-    num_rows = 0
+    whole: Moments | None = None
     for rows in read():
-        if not num_rows:
-            if not len(rows.values):
-                continue
-            shift, scale = rows.values.mean(axis=0), rows.values.std(axis=0)
-            scale = np.where(scale > 0, scale, 1.0)
-            total, cross = np.zeros(len(shift)), np.zeros((len(shift), len(shift)))
-        part = (rows.values - shift) / scale
-        num_rows, total, cross = num_rows + len(part), total + part.sum(axis=0), cross + part.T @ part
-    if not num_rows:
+        if len(rows.values):
+            part = _sum(rows.values)
+            whole = part if whole is None else _merge(whole, part)
+    if whole is None:
         raise ValueError("There are no rows to estimate from; got an empty table.")
-    mean = total / num_rows
-    return Moments(num_rows, shift + mean * scale, scale, cross - num_rows * np.outer(mean, mean))
+    return whole
+
+
+def _sum(values: Array) -> Moments:
+    means = values.mean(axis=0)
+    centred = values - means
+    more = centred.mean(axis=0)  # what rounding left in the mean
+    centred -= more
+    spread = np.abs(centred).max(axis=0)  # squares of it cannot overflow
+    spread = np.where(spread > 0, spread, 1.0)
+    centred /= spread
+    return _scaled(Moments(len(values), means + more, spread, centred.T @ centred))
+
+
+def _merge(one: Moments, other: Moments) -> Moments:
+    """Adds sums over other rows to sums over some (Chan, Golub and LeVeque 1983)."""
+    scale = np.maximum(one.scale * (np.diag(one.cross) > 0), other.scale * (np.diag(other.cross) > 0))
+    scale = np.maximum(scale, np.abs(one.means - other.means))
+    scale = np.where(scale > 0, scale, 1.0)
+    num_rows = one.num_rows + other.num_rows
+    step = (other.means - one.means) / scale
+    cross = np.outer(step, step) * (one.num_rows * other.num_rows / num_rows)
+    for part in (one, other):
+        unit = part.scale / scale
+        cross = cross + part.cross * np.outer(unit, unit) * (np.diag(part.cross) > 0)
+    return _scaled(Moments(num_rows, one.means + step * scale * (other.num_rows / num_rows), scale, cross))
+
+
+def _scaled(moments: Moments) -> Moments:
+    """Returns the sums with the standard deviations as scale."""
+    deviations = np.sqrt(np.diag(moments.cross) / moments.num_rows)
+    unit = np.where(deviations > 0, deviations, 1.0)
+    return moments._replace(scale=moments.scale * unit, cross=moments.cross / np.outer(unit, unit))
 
 
 class Partialled(NamedTuple):

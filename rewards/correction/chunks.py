@@ -34,6 +34,8 @@ class ChunkReader:
         self.missing = missing
         self.confounders: tuple[str, ...] = ()
         self.instruments: tuple[str, ...] | None = None
+        self.origins: tuple[int, ...] = ()
+        self.units: dict[str, str] = {}
         self.num_dropped = 0
 
     def __call__(self) -> Iterator[Rows]:
@@ -48,9 +50,17 @@ class ChunkReader:
             names = sample.confounders.names, sample.instruments and sample.instruments.names
             if number and names != (self.confounders, self.instruments):
                 raise ValueError(f"Chunk {number} must have the columns of the first one, got {names}.")
-            self.confounders, self.instruments = names
+            if number and sample.units != self.units:
+                raise ValueError(
+                    f"Chunk {number} must have dates where the first one has: {_dates(self.units)}; got "
+                    f"{_dates(sample.units)}."
+                )
+            if not number:
+                (self.confounders, self.instruments), self.units = names, sample.units
+                self.origins = self.origins or sample.origins  # of the first pass
             self.num_dropped += sample.num_dropped
-            yield Rows(stack(sample), sample.groups)
+            further = [float(own - first) for own, first in zip(sample.origins, self.origins, strict=True)]
+            yield Rows(stack(sample) + further, sample.groups)
 
     def _checked(self, number: int, chunk: TableChunk) -> Sample:
         parts = {"instruments": chunk.instruments, "groups": chunk.groups}
@@ -74,3 +84,7 @@ def reorder(read: Read, order: Array) -> Read:
 def reorder_moments(moments: Moments, order: Array) -> Moments:
     """Returns the moments of `reorder`."""
     return Moments(moments.num_rows, moments.means[order], moments.scale[order], moments.cross[np.ix_(order, order)])
+
+
+def _dates(units: dict[str, str]) -> str:
+    return ", ".join(units) or "none"

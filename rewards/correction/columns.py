@@ -1,20 +1,38 @@
 """Reads what a user passes as outcome, confounders, instruments, groups and text into arrays of one length."""
 
+import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array
+from rewards.correction.numeric import Numbers, read_numbers
 
 Missing = Literal["refuse", "drop"]
 
 
 class Columns(NamedTuple):
-    """Named numeric columns: K names and `(N, K)` values in float64."""
+    """Named numeric columns.
+
+    Attributes:
+        names: K of them.
+        values: `(N, K)` in float64, less the origins.
+        origins: What was taken off integers that float64 would round; empty if nothing.
+        units: That dates were turned into, by name.
+    """
 
     names: tuple[str, ...]
     values: Array
+    origins: tuple[int, ...] = ()
+    units: Mapping[str, str] = MappingProxyType({})
+
+    def less(self, means: Array) -> Array:
+        """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
+        origins = self.origins or (0,) * len(self.names)
+        steps = [_difference(origin, mean) for origin, mean in zip(origins, means.tolist(), strict=True)]
+        return np.asarray(self.values + steps)
 
 
 class Sample(NamedTuple):
@@ -28,6 +46,8 @@ class Sample(NamedTuple):
         text: N texts.
         features: `(N, D)` array or scipy sparse matrix that stands for the text.
         num_dropped: Rows left out because a value was missing.
+        outcome_origin: What was taken off the outcome, if float64 would round it.
+        outcome_unit: That dates of the outcome were turned into.
     """
 
     outcome: Array
@@ -37,6 +57,23 @@ class Sample(NamedTuple):
     text: Array | None = None
     features: Any = None
     num_dropped: int = 0
+    outcome_origin: int = 0
+    outcome_unit: str | None = None
+
+    @property
+    def origins(self) -> tuple[int, ...]:
+        """Returns what was taken off outcome, confounders and instruments."""
+        found = [self.outcome_origin]
+        for columns in (self.confounders, self.instruments):
+            if columns is not None:
+                found += columns.origins or (0,) * len(columns.names)
+        return tuple(found)
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Returns what dates were turned into, by the name of the column."""
+        found = {} if self.outcome_unit is None else {"outcome": self.outcome_unit}
+        return found | dict(self.confounders.units) | dict(self.instruments.units if self.instruments else {})
 
     @property
     def num_rows(self) -> int:
@@ -63,29 +100,30 @@ def read_columns(values: Any, kind: str) -> Columns:
         return values
     names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
     if names:
-        columns = [_numeric(values[name], str(name), kind) for name in names]
-        return Columns(tuple(map(str, names)), np.stack(columns, axis=1))
+        return _together(list(map(str, names)), [read_numbers(values[name], str(name), kind) for name in names])
     array = np.asarray(values)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
         raise ValueError(f"`{kind}s` must be `(N,)` or `(N, K)`, got shape {array.shape}. Pass one column per {kind}.")
     named = getattr(values, "name", None)
     names = [str(named)] if named and array.shape[1] == 1 else [f"{kind}_{k}" for k in range(array.shape[1])]
-    columns = [_numeric(column, name, kind) for name, column in zip(names, array.T, strict=True)]
-    return Columns(tuple(names), np.stack(columns, axis=1) if columns else np.empty((len(array), 0)))
+    columns = [read_numbers(column, name, kind) for name, column in zip(names, array.T, strict=True)]
+    return _together(names, columns) if columns else Columns((), np.empty((len(array), 0)))
 
 
-def select(columns: Columns, names: Sequence[str], kind: str) -> Array:
-    """Returns `(N, K)` values in the order of `names`; columns from an unnamed array go by place.
+def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
+    """Returns the columns in the order of `names`; those of an unnamed array go by place.
 
     Raises:
         ValueError: If a column is missing, or the number of unnamed columns is another.
     """
     if set(names) <= set(columns.names):
-        return columns.values[:, [columns.names.index(name) for name in names]]
+        places = [columns.names.index(name) for name in names]
+        origins = columns.origins and tuple(columns.origins[place] for place in places)
+        return Columns(tuple(names), columns.values[:, places], origins, columns.units)
     unnamed = columns.names == tuple(f"{kind}_{k}" for k in range(len(columns.names)))
     if unnamed and len(columns.names) == len(names):
-        return columns.values
+        return columns
     lacking = [name for name in names if name not in columns.names]
     raise ValueError(
         f"The correction was fitted with the {kind}s {', '.join(names)}; got {', '.join(columns.names) or 'none'}, "
@@ -110,13 +148,16 @@ def read_sample(
     """
     if missing not in ("refuse", "drop"):
         raise ValueError(f"`missing` must be `refuse` or `drop`, got {missing!r}.")
+    observed = read_numbers(outcome, "outcome", "outcome")
     sample = Sample(
-        _numeric(outcome, "outcome", "outcome"),
+        observed.values,
         read_columns(confounders, "confounder"),
         None if instruments is None else read_columns(instruments, "instrument"),
         None if groups is None else np.asarray(groups),
         None if text is None else np.asarray(text, dtype=object),
         features if features is None or hasattr(features, "tocsr") else np.asarray(features, dtype=float),
+        outcome_origin=observed.origin,
+        outcome_unit=observed.unit,
     )
     _check_lengths(sample)
     holes = _missing(sample)
@@ -139,23 +180,24 @@ def take(sample: Sample, kept: Array) -> Sample:
 
     def pick(values: Any) -> Any:
         if isinstance(values, Columns):
-            return Columns(values.names, values.values[kept])
+            return values._replace(values=values.values[kept])
         return None if values is None else values[kept]
 
-    return Sample(*map(pick, sample[:-1]))._replace(num_dropped=sample.num_dropped)
+    by_row = ("outcome", "confounders", "instruments", "groups", "text", "features")
+    return sample._replace(**{name: pick(getattr(sample, name)) for name in by_row})
 
 
-def _numeric(values: Any, name: str, kind: str) -> Array:
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"Column {name!r} must hold numbers to be a {kind}, got {np.asarray(values).ravel()[:1].tolist()}. "
-            "Give categories as columns of 0 and 1, or as `groups`."
-        ) from error
-    if array.ndim != 1:
-        raise ValueError(f"Column {name!r} must be one column, got shape {array.shape}.")
-    return array
+def _together(names: Sequence[str], columns: Sequence[Numbers]) -> Columns:
+    units = {name: column.unit for name, column in zip(names, columns, strict=True) if column.unit is not None}
+    values = np.stack([column.values for column in columns], axis=1)
+    return Columns(tuple(names), values, tuple(column.origin for column in columns), MappingProxyType(units))
+
+
+def _difference(origin: int, mean: float) -> float:
+    """Subtracts without rounding what both have in common."""
+    if not origin or not math.isfinite(mean):
+        return -mean
+    return float(origin - int(mean)) - (mean - int(mean))
 
 
 def _check_lengths(sample: Sample) -> None:

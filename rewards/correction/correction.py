@@ -3,14 +3,17 @@
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.columns import read_columns, select
+from rewards.correction.columns import Columns, read_columns, select
+from rewards.correction.numeric import read_numbers
 
 FORMAT = "truealign.correction/1"
 
@@ -72,11 +75,13 @@ class Correction:
         Raises:
             ValueError: If a confounder, or the groups that the correction needs, are not given.
         """
-        outcome = np.asarray(outcome, dtype=float)
-        values = select(read_columns(confounders, "confounder"), self.confounders, "confounder")
+        observed = read_numbers(outcome, "outcome", "outcome")
+        columns = select(read_columns(confounders, "confounder"), self.confounders, "confounder")
+        self._check_units(columns)
+        outcome, values = observed.values + observed.origin, columns.less(np.array(self.means))
         if len(values) != len(outcome):
             raise ValueError(f"All columns must have one value per row, got {len(outcome)} and {len(values)}.")
-        corrected = outcome - (values - np.array(self.means)) @ np.array(self.coefficients)
+        corrected = outcome - values @ np.array(self.coefficients)
         if not self.group_effects:
             return np.asarray(corrected)
         effects, labels = dict(self.group_effects), self._labels(groups, len(outcome))
@@ -92,6 +97,15 @@ class Correction:
         """Counts rows whose group was not fitted and which are therefore not corrected for it."""
         known = {label for label, _ in self.group_effects}
         return sum(label not in known for label in np.asarray(groups, dtype=object).tolist())
+
+    def _check_units(self, columns: Columns) -> None:
+        fitted = self.details.get("units", {})
+        for name in self.confounders:
+            if fitted.get(name) != columns.units.get(name):
+                raise ValueError(
+                    f"The correction was fitted with {name!r} in {fitted.get(name, 'numbers')}, and gets it in "
+                    f"{columns.units.get(name, 'numbers')}. Pass the same kind of column."
+                )
 
     def _labels(self, groups: Any, num_rows: int) -> list[Any]:
         labels = [] if groups is None else np.asarray(groups).tolist()
@@ -137,18 +151,35 @@ class Correction:
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
 
 
-def formula_in_words(names: tuple[str, ...], coefficients: Array, means: Array, has_groups: bool = False) -> str:
-    """Writes the correction as a formula.
+def formula_in_words(
+    names: tuple[str, ...],
+    coefficients: Array,
+    means: Array,
+    has_groups: bool = False,
+    *,
+    deviations: Array | None = None,
+    units: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Writes the correction as a formula, and what dates were turned into; means are exact to a part of the deviation.
 
     Example:
         >>> formula_in_words(("popularity",), np.array([2.5]), np.array([0.25]))
         'reward = outcome - 2.5 * (popularity - 0.25)'
     """
+    deviations = np.abs(means) if deviations is None else deviations
     terms = [
-        f" {'-' if slope >= 0 else '+'} {abs(slope):.6g} * ({name} {'-' if mean >= 0 else '+'} {abs(mean):.6g})"
-        for name, slope, mean in zip(names, coefficients, means, strict=True)
+        f" {'-' if slope >= 0 else '+'} {abs(slope):.6g} * ({name} {'-' if mean >= 0 else '+'} "
+        f"{abs(mean):.{_digits(mean, deviation)}g})"
+        for name, slope, mean, deviation in zip(names, coefficients, means, deviations, strict=True)
     ]
-    return "reward = outcome" + "".join(terms) + (" - effect of the group" if has_groups else "")
+    dates = "".join(f"; {name} in {units[name]}" for name in names if name in units)
+    return "reward = outcome" + "".join(terms) + (" - effect of the group" if has_groups else "") + dates
+
+
+def _digits(mean: float, deviation: float) -> int:
+    if not mean or not deviation:
+        return 6
+    return int(np.clip(4 + np.ceil(np.log10(abs(mean)) - np.log10(deviation)), 6, 17))
 
 
 def _tuples(value: Any) -> Any:

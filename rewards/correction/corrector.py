@@ -10,25 +10,16 @@ from rewards.correction._moments import Array, Moments, collect, in_chunks
 from rewards.correction.chunks import ChunkReader, ReadTable, stack
 from rewards.correction.columns import Missing, Sample, read_sample
 from rewards.correction.correction import Correction, CorrectionWarning, formula_in_words
-from rewards.correction.cross_fitting import CrossFit
 from rewards.correction.estimates import Estimates
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
+from rewards.correction.standardising import Residuals, Units, standardise
 from rewards.correction.wording import WORDS
 
 FEW_CLUSTERS = 20
 
 
-class Residuals(NamedTuple):
-    """What is left of outcome `(N,)`, confounders `(N, K)` and instruments `(N, L)` without the text's part."""
-
-    outcome: Array
-    confounders: Array
-    instruments: Array | None
-    fit: CrossFit
-
-
 class Found(NamedTuple):
-    """What an estimator found.
+    """What an estimator found, in the units of the columns.
 
     Attributes:
         estimates: Of the K confounders.
@@ -91,9 +82,10 @@ class Corrector:
             missing=self.missing,
         )
         refuse_one_group(sample.groups)
-        moments = collect(in_chunks(stack(sample)))
+        moments = collect(in_chunks(stack(sample)))._replace(origins=sample.origins)
         self._check(sample.confounders.names, sample.instruments and sample.instruments.names, moments)
-        self._keep(self._find(sample), sample.confounders.names, moments, sample.num_dropped)
+        found = self._find(*standardise(sample, moments))
+        self._keep(found, sample.confounders.names, moments, sample.num_dropped, sample.units)
         return self
 
     def fit_chunks(self, read: ReadTable) -> Self:
@@ -109,8 +101,10 @@ class Corrector:
             raise ValueError(f"`{self.name}` needs all rows at once. Call `fit`, or use `ols` or `iv` without text.")
         reader = ChunkReader(read, self.missing)
         moments = collect(reader)
+        moments = moments._replace(origins=reader.origins)
         self._check(reader.confounders, reader.instruments, moments)
-        self._keep(self._find_in_chunks(reader, moments), reader.confounders, moments, reader.num_dropped)
+        found = self._find_in_chunks(reader, moments)
+        self._keep(found, reader.confounders, moments, reader.num_dropped, reader.units)
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
@@ -149,14 +143,18 @@ class Corrector:
         refuse_degenerate(("outcome",), "outcome", moments, [0])
         refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
 
-    def _find(self, sample: Sample) -> Found:
+    def _find(self, sample: Sample, units: Units) -> Found:
+        """Estimates from standardised columns."""
         raise NotImplementedError
 
     def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
         raise NotImplementedError
 
-    def _keep(self, found: Found, names: tuple[str, ...], moments: Moments, num_dropped: int) -> None:
-        means = moments.means[1 : 1 + len(names)]
+    def _keep(
+        self, found: Found, names: tuple[str, ...], moments: Moments, num_dropped: int, dates: dict[str, str]
+    ) -> None:
+        columns = slice(1, 1 + len(names))
+        means, deviations = moments.levels[columns], moments.deviations[columns]
         warned = list(found.warnings)
         if num_dropped:
             warned.append(f"{num_dropped} rows were left out because a value was missing.")
@@ -168,7 +166,9 @@ class Corrector:
         self.correction_ = Correction(
             estimator=found.estimator,
             requested=self.name,
-            formula=formula_in_words(names, found.estimates.coefficients, means, bool(found.group_effects)),
+            formula=formula_in_words(
+                names, found.estimates.coefficients, means, bool(found.group_effects), deviations=deviations, units=dates
+            ),
             confounders=names,
             coefficients=_floats(found.estimates.coefficients),
             standard_errors=_floats(found.estimates.standard_errors),
@@ -180,7 +180,7 @@ class Corrector:
             assumptions=described.assumptions,
             breaks_if=described.breaks_if,
             warnings=tuple(warned),
-            details=found.details,
+            details=found.details | ({"units": dates} if dates else {}),
             group_effects=found.group_effects,
         )
         self.coef_ = found.estimates.coefficients

@@ -3,10 +3,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from rewards.correction.columns import Missing, Sample
-from rewards.correction.corrector import Corrector, Found, Residuals, num_clusters
+from rewards.correction.corrector import Corrector, Found, num_clusters
 from rewards.correction.cross_fitting import assign_folds, cross_fit, fold_keys, text_features
 from rewards.correction.least_squares import least_squares
 from rewards.correction.refusals import text_warnings
+from rewards.correction.standardising import Residuals, Units
 
 RIDGE = (1.0, 10.0, 100.0, 1000.0)
 
@@ -41,23 +42,24 @@ class DoubleML(Corrector):
         self.seed = seed
         self.missing = missing
 
-    def _find(self, sample: Sample) -> Found:
+    def _find(self, sample: Sample, units: Units) -> Found:
         left = partial_out_text(sample, self.num_folds, self.max_words, self.ridge, self.seed)
-        return found_by_residuals(sample, left)
+        return found_by_residuals(sample, left, units)
 
 
-def found_by_residuals(sample: Sample, left: Residuals) -> Found:
-    """Estimates by least squares on what the text leaves of outcome and confounders."""
-    estimates = least_squares(left.outcome, left.confounders, sample.groups)
+def found_by_residuals(sample: Sample, left: Residuals, units: Units) -> Found:
+    """Estimates by least squares on what the text leaves of standardised outcome and confounders."""
+    estimates = units.estimates(least_squares(left.outcome, left.confounders, sample.groups))
     width = left.confounders.shape[1]
     warned = text_warnings(sample, left.fit.r2[1 : 1 + width])
+    details = nuisance_details(sample, left)
     return Found(
-        estimates, DoubleML.name, warned, nuisance_details(sample, left), num_clusters(sample.groups), (), left
+        estimates, DoubleML.name, warned, details, num_clusters(sample.groups), (), units.residuals(left)
     )
 
 
 def partial_out_text(sample: Sample, num_folds: int, max_words: int, ridge: Sequence[float], seed: int) -> Residuals:
-    """Removes what the text predicts, out of fold, from outcome, confounders and instruments.
+    """Removes what the text predicts, out of fold, from standardised outcome, confounders and instruments.
 
     Raises:
         ValueError: If there is neither text nor features, or there are fewer groups than folds.

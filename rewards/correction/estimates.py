@@ -16,6 +16,12 @@ class Estimates(NamedTuple):
     covariance: Array
     degrees: float
 
+    def scaled(self, factors: Array) -> "Estimates":
+        """Returns the estimates `(K,)` factors times as large, as after a change of units."""
+        return Estimates(
+            self.coefficients * factors, self.covariance * factors[:, None] * factors[None], self.degrees
+        )
+
     @property
     def standard_errors(self) -> Array:
         """Returns `(K,)` standard errors."""

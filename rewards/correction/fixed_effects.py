@@ -7,6 +7,7 @@ from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import text_features
 from rewards.correction.estimates import Estimates
 from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
+from rewards.correction.standardising import Units
 from rewards.correction.within import deviations, group_means, within_least_squares
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
@@ -46,7 +47,7 @@ class FixedEffects(Corrector):
         refuse_degenerate(("outcome",), "outcome", moments, [0])
         refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
 
-    def _find(self, sample: Sample) -> Found:
+    def _find(self, sample: Sample, units: Units) -> Found:
         if sample.groups is None:
             raise ValueError("`fixed_effects` needs `groups`, got none. Pass one label per row, such as the author.")
         labels, codes = np.unique(sample.groups, return_inverse=True)
@@ -66,10 +67,10 @@ class FixedEffects(Corrector):
         else:
             joint = within_least_squares(sample.outcome, columns, codes)
             slopes = joint.coefficients
-            estimates = Estimates(slopes[:width], joint.covariance[:width, :width], joint.degrees)
+            estimates = units.estimates(Estimates(slopes[:width], joint.covariance[:width, :width], joint.degrees))
         left = sample.outcome - columns @ slopes
         effects = group_means(left[:, None], codes)[:, 0]
-        effects = effects - effects[codes].mean()
+        effects = (effects - effects[codes].mean()) * units.outcome
         details = _describe(codes, effects, text.shape[1])
         named = tuple(zip(labels.tolist(), effects.tolist(), strict=True))
         return Found(estimates, self.name, warned, details, len(labels), named)
@@ -104,14 +105,16 @@ class FixedEffects(Corrector):
 
 
 def independent_within(features: Array, confounders: Array, codes: Array) -> Array:
-    """Keeps the features `(N, D)` that, within groups, neither confounders nor earlier features determine."""
+    """Standardises the features `(N, D)` that, within groups, neither confounders nor earlier features determine."""
     both = np.hstack([confounders, features])
     inner = deviations(both, codes)
     spread = both.std(axis=0)
-    inner = inner / np.where(spread > 0, spread, 1.0)
-    triangle = np.abs(np.diag(np.linalg.qr(inner, mode="r"))) / np.sqrt(len(inner))
-    kept = triangle[confounders.shape[1] :] > np.sqrt(CONSTANT_WITHIN)
-    return np.asarray(features[:, kept])
+    spread = np.where(spread > 0, spread, 1.0)
+    triangle = np.abs(np.diag(np.linalg.qr(inner / spread, mode="r"))) / np.sqrt(len(inner))
+    width = confounders.shape[1]
+    kept = triangle[width:] > np.sqrt(CONSTANT_WITHIN)
+    standard = (features - features.mean(axis=0)) / spread[width:]
+    return np.asarray(standard[:, kept])
 
 
 def _describe(codes: Array, effects: Array, num_text_columns: int) -> dict[str, object]:

@@ -11,6 +11,7 @@ from rewards.correction.corrector import Corrector, Found, num_clusters
 from rewards.correction.double_ml import RIDGE, found_by_residuals, partial_out_text
 from rewards.correction.estimates import Estimates
 from rewards.correction.refusals import refuse_degenerate, refuse_instruments, refuse_too_few_rows
+from rewards.correction.standardising import Units
 from rewards.correction.two_stage import TwoStage, two_stage_from_sums, two_stage_least_squares
 
 WEAK_F = 10.0  # Staiger and Stock (1997)
@@ -79,17 +80,17 @@ class InstrumentalVariables(Corrector):
         both = [*(1 + np.flatnonzero(~moved)).tolist(), *places.tolist()]
         refuse_degenerate([*own, *instruments], "first-stage column", moments, both)
 
-    def _find(self, sample: Sample) -> Found:
+    def _find(self, sample: Sample, units: Units) -> Found:
         assert sample.instruments is not None
         names = sample.confounders.names
         moved = self._moved(names)
         if not sample.has_text:
             stages = _run(sample.outcome, sample.confounders.values, sample.instruments.values, moved, sample.groups)
-            return self._judge(names, stages, None, num_clusters(sample.groups))
+            return self._judge(names, _in_units(stages, units), None, num_clusters(sample.groups))
         left = partial_out_text(sample, self.num_folds, self.max_words, self.ridge, self.seed)
         assert left.instruments is not None
         stages = _run(left.outcome, left.confounders, left.instruments, moved, sample.groups)
-        return self._judge(names, stages, found_by_residuals(sample, left))
+        return self._judge(names, _in_units(stages, units), found_by_residuals(sample, left, units))
 
     def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
         assert reader.instruments is not None
@@ -158,6 +159,10 @@ def _order(moved: Array) -> Array:
 def _run(outcome: Array, confounders: Array, instruments: Array, moved: Array, groups: Array | None) -> TwoStage:
     stages = two_stage_least_squares(outcome, confounders[:, moved], instruments, confounders[:, ~moved], groups)
     return _restore(stages, moved)
+
+
+def _in_units(stages: TwoStage, units: Units) -> TwoStage:
+    return stages._replace(estimates=units.estimates(stages.estimates))
 
 
 def _restore(stages: TwoStage, moved: Array) -> TwoStage:

@@ -8,6 +8,7 @@ from rewards.correction.corrector import Corrector, Found, num_clusters
 from rewards.correction.estimates import Estimates
 from rewards.correction.least_squares import from_sums, least_squares
 from rewards.correction.refusals import text_warnings
+from rewards.correction.standardising import Units
 
 
 class NoCorrection(Corrector):
@@ -22,7 +23,7 @@ class NoCorrection(Corrector):
     def __init__(self, missing: Missing = "refuse") -> None:
         self.missing = missing
 
-    def _find(self, sample: Sample) -> Found:
+    def _find(self, sample: Sample, units: Units) -> Found:
         return self._nothing(len(sample.confounders.names), sample.num_rows)
 
     def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
@@ -47,8 +48,8 @@ class NaiveResidual(Corrector):
     def __init__(self, missing: Missing = "refuse") -> None:
         self.missing = missing
 
-    def _find(self, sample: Sample) -> Found:
-        estimates = least_squares(sample.outcome, sample.confounders.values, sample.groups)
+    def _find(self, sample: Sample, units: Units) -> Found:
+        estimates = units.estimates(least_squares(sample.outcome, sample.confounders.values, sample.groups))
         return Found(estimates, self.name, text_warnings(sample), {}, num_clusters(sample.groups))
 
     def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:

@@ -8,9 +8,10 @@ from rewards.correction._moments import Array, Moments
 from rewards.correction.columns import Sample
 
 ROWS_PER_COEFFICIENT = 10
-CONSTANT = 1e-10  # standard deviation per largest absolute value
+CONSTANT = 1e-13  # standard deviation per mean, some hundred steps of float64
 COLLINEAR = 1e-10  # share of a column's variance that other columns leave over
 SAME = 1e-12  # 1 - |correlation| of two columns that are one
+SAME_IN_FLOATS = 1e-15
 COMPUTED_R2 = 0.99
 
 
@@ -54,16 +55,19 @@ def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: 
         ValueError: With the names.
     """
     places = list(places)
-    deviations, means = values.deviations[places], values.means[places]
-    for name, deviation, mean in zip(names, deviations, means, strict=True):
-        if deviation <= CONSTANT * max(abs(mean), np.finfo(float).tiny):
-            raise ValueError(
-                f"The {kind} {name!r} must vary, but is {mean:.6g} in every row. Leave it out: a constant cannot "
-                "confound or instrument anything."
-            )
+    for name, deviation, mean, level in zip(
+        names, values.deviations[places], values.means[places], values.levels[places], strict=True
+    ):
+        if deviation <= CONSTANT * abs(mean):
+            refused = f"The {kind} {name!r} must vary, but is {level:.6g} in every row"
+            if deviation > SAME_IN_FLOATS * abs(mean):
+                refused += f" up to {deviation:.1g}, of which rounding leaves nothing sure. Subtract a constant, or l"
+            else:
+                refused += ". L"
+            raise ValueError(f"{refused}eave it out: a constant cannot confound or instrument anything.")
     correlation = correlations(values.cross[np.ix_(places, places)])
     weights, vectors = np.linalg.eigh(correlation)
-    if len(names) and weights[0] < COLLINEAR:
+    if len(names) and weights[0] < COLLINEAR + values.rounding[places].sum():
         involved = [name for name, part in zip(names, vectors[:, 0], strict=True) if abs(part) > 1e-3]
         raise ValueError(
             f"The {kind}s {', '.join(involved)} must not determine each other, but their correlation matrix has an "
@@ -87,9 +91,10 @@ def refuse_instruments(
     """
     count = len(confounders)
     between = np.abs(correlations(values.cross)[1 : 1 + count, 1 + count :])
+    blurred = values.rounding[1 : 1 + count, None] + values.rounding[None, 1 + count :]
     for row, confounder in enumerate(confounders):
         for column, instrument in enumerate(instruments):
-            if confounder == instrument or between[row, column] > 1 - SAME:
+            if confounder == instrument or between[row, column] > 1 - SAME - blurred[row, column]:
                 raise ValueError(
                     f"The instrument {instrument!r} must not be a confounder, but it is the same as {confounder!r}. "
                     "An instrument moves the confounder and reaches the outcome in no other way."

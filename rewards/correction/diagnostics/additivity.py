@@ -3,8 +3,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.corrector import Residuals
 from rewards.correction.least_squares import least_squares
+from rewards.correction.standardising import Residuals
 
 
 class Interaction(NamedTuple):
@@ -40,11 +40,13 @@ def additivity(
         coefficients: `(K,)` of the correction, for the worth of the text: prediction of outcome less confounders.
         clusters: `(N,)` labels that errors are clustered by.
     """
-    left, predicted = residuals.confounders, residuals.fit.predictions
+    predicted, unit = residuals.fit.predictions, residuals.confounders.std(axis=0)
+    left, of_outcome = residuals.confounders / unit, residuals.outcome.std()
     worth = predicted[:, 0] - predicted[:, 1 : 1 + len(names)] @ np.asarray(coefficients)
     worth = (worth - worth.mean()) / worth.std()
     columns = np.hstack([left, left * worth[:, None], left**2])
-    estimates = least_squares(residuals.outcome, columns, clusters)
+    estimates = least_squares(residuals.outcome / of_outcome, columns, clusters)
+    estimates = estimates.scaled(of_outcome / np.concatenate([unit, unit, unit**2]))
     terms = [f"{name} x text" for name in names] + [f"{name} squared" for name in names]
     found = zip(estimates.coefficients, estimates.intervals, estimates.p_values, strict=True)
     tested = list(found)[len(names) :]

@@ -32,14 +32,15 @@ def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overla
         confounders: `(N, K)`.
         residuals: `(N, K)` what the text leaves of them, as in `residuals_.confounders`; None without text.
     """
-    left = confounders.values if residuals is None else residuals
+    spread = confounders.values.std(axis=0)
+    left = (confounders.values if residuals is None else residuals) / spread
     left = left - left.mean(axis=0)
     found = []
     for number, name in enumerate(confounders.names):
         others = np.delete(left, number, axis=1)
         column = left[:, number] - others @ np.linalg.lstsq(others, left[:, number], rcond=None)[0]
         weights = column**2
-        explained = 1 - weights.mean() / confounders.values[:, number].var()
+        explained = 1 - weights.mean()
         effective = float(weights.sum() ** 2 / (weights**2).sum())
         found.append(Overlap(name, float(explained), effective, effective / len(column)))
     return found

@@ -1,0 +1,111 @@
+"""One column as numbers: integers keep their digits, and dates become days since 1970."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rewards.correction._moments import Array
+
+DAYS, DURATION = "days since 1970-01-01 (UTC)", "days"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EXACT = 2**53  # float64 tells neighbouring integers apart up to here
+DATE, TIME_SPAN = "M", "m"  # numpy's kinds
+
+
+class Numbers(NamedTuple):
+    """A column of N numbers.
+
+    Attributes:
+        values: `(N,)` in float64, each less the origin; nan where one is missing.
+        origin: What was taken off integers that float64 would round, before they became float64.
+        unit: That dates were turned into, None for numbers.
+    """
+
+    values: Array
+    origin: int = 0
+    unit: str | None = None
+
+
+def read_numbers(values: Any, name: str, kind: str) -> Numbers:
+    """Reads numbers, booleans, dates and times; a time without a zone is UTC.
+
+    Args:
+        values: `(N,)`.
+        name: Of the column.
+        kind: What it is for, as the message says it.
+
+    Raises:
+        ValueError: If a value is neither a number nor a date.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        values = values.astype(float).filled(np.nan)
+    array = np.asarray(values)
+    try:
+        unit = {DATE: DAYS, TIME_SPAN: DURATION}.get(array.dtype.kind)
+        if unit is not None:
+            found = Numbers(in_days(array), unit=unit)
+        elif array.dtype.kind == "O":
+            found = _read_objects(array)
+        else:
+            found = _read_integers(array) or Numbers(np.asarray(array, dtype=float))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"Column {name!r} must hold numbers to be a {kind}, got {array.ravel()[:1].tolist()}. "
+            "Give categories as columns of 0 and 1, or as `groups`."
+        ) from error
+    if found.values.ndim != 1:
+        raise ValueError(f"Column {name!r} must be one column, got shape {found.values.shape}.")
+    return found
+
+
+def in_days(values: Array) -> Array:
+    """Turns numpy's dates and time spans into days, dates from 1970 on; nan where one is missing.
+
+    Example:
+        >>> in_days(np.array(["1970-01-02T12:00", "NaT"], dtype="M8[s]"))
+        array([1.5, nan])
+    """
+    day = np.timedelta64(1, "D")
+    if values.dtype.kind == TIME_SPAN:
+        return np.asarray(values / day)
+    whole = values.astype("M8[D]")  # apart from the rest, so that no digits are lost
+    return np.asarray((whole - np.datetime64(0, "D")) / day + (values - whole) / day)
+
+
+def day_of(moment: date) -> float:
+    """Returns the days from 1970 to a date or a time; nan for pandas' missing one.
+
+    Example:
+        >>> day_of(datetime(1970, 1, 2, 12)), day_of(date(1970, 1, 3))
+        (1.5, 2.0)
+    """
+    if moment != moment:
+        return float("nan")
+    if not isinstance(moment, datetime):
+        return float(moment.toordinal() - EPOCH.toordinal())
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return float((aware - EPOCH) / timedelta(days=1))
+
+
+def _read_objects(array: Array) -> Numbers:
+    """Reads Python's objects; None and pandas' NA are missing."""
+    values = [None if value is None or (value == value) is not True else value for value in array.ravel().tolist()]
+    if not any(isinstance(value, date) for value in values):
+        whole = None not in values and all(isinstance(value, int) for value in values)
+        given = np.asarray(values if whole else [np.nan if value is None else value for value in values])
+        if given.dtype.kind == "O":
+            given = given.astype(float)
+        return (_read_integers(given) or Numbers(np.asarray(given, dtype=float)))._replace()
+    days = [np.nan if value is None else day_of(value) for value in values]
+    return Numbers(np.asarray(days), unit=DAYS)
+
+
+def _read_integers(array: Array) -> Numbers | None:
+    """Takes the least integer off those that float64 would round; None if there are none."""
+    if array.dtype.kind not in "iu" or not array.size:
+        return None
+    least, most = int(array.min()), int(array.max())
+    if max(abs(least), abs(most)) <= EXACT or most - least > EXACT:
+        return None
+    return Numbers((array - array.dtype.type(least)).astype(float), least)
