@@ -28,6 +28,7 @@ def facts_of(
         "Rows": f"{correction.num_rows:,}",
         "Left out": f"{correction.num_dropped:,}",
         "Read": how,
+        "Dates": "; ".join(f"{name} in {unit}" for name, unit in reader.units.items()),
         "Clusters": None if correction.num_clusters is None else f"{correction.num_clusters:,}",
     }
     return {name: value for name, value in facts.items() if value}
@@ -68,6 +69,8 @@ def print_result(
             *(in_words(each["correlation"], each["low"], each["high"]) for each in (before, after)),
         )
     Console(width=120, highlight=False).print(grid)
+    for name, unit in correction.details.get("units", {}).items():
+        print(f"{name} is read in {unit}, so its effect is that of one day.")
     print(f"{report.num_kept:>9,}  rows")
     print_left_out(report)
     for warning in correction.warnings:

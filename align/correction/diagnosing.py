@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align.correction.fitting import apply, columns, fit
+from align.correction.fitting import apply, columns, confounders_of, fit
 from align.correction.settings import CorrectionSettings
 from align.data.observations import Observations, Values
 from align.errors import UserError
 from rewards.correction import Correction, Corrector
-from rewards.correction.columns import Columns
-from rewards.correction.standardising import Residuals
 from rewards.correction.diagnostics import (
     additivity,
     associations,
@@ -24,6 +22,7 @@ from rewards.correction.diagnostics import (
     placebo,
     rank_agreement,
 )
+from rewards.correction.standardising import Residuals
 
 MOST_ROWS = 200_000  # that diagnostics look at; several estimators are fitted to them
 MOST_TEXTS = 20_000  # where these read the text
@@ -54,7 +53,7 @@ def diagnose(
     others, fitted = _compare(correction, rows, settings, corrector, features)
     residuals = _residuals(corrector, fitted)
     reward = apply(correction, rows)
-    confounders = Columns(tuple(rows.confounders), np.stack(list(rows.confounders.values()), axis=1))
+    confounders = confounders_of(rows)
     slopes = np.array(correction.coefficients)
     left = None if residuals is None else residuals.confounders
     return {

@@ -11,6 +11,7 @@ from align.correction.settings import CHUNKED, CorrectionSettings
 from align.data.observations import ObservationReader, Observations, Roles, Values
 from align.errors import DataError
 from rewards.correction import Correction, CorrectionWarning, Corrector, TableChunk
+from rewards.correction.columns import Columns, read_columns
 
 
 def fit(rows: Observations, settings: CorrectionSettings, features: Any = None) -> Corrector:
@@ -28,8 +29,16 @@ def fit(rows: Observations, settings: CorrectionSettings, features: Any = None) 
     has_text = rows.text is not None or features is not None
     settings.check_needs(has_text=has_text, has_instruments=bool(rows.instruments), has_groups=rows.groups is not None)
     return _quietly(
-        lambda: settings.corrector().fit(rows.outcome, rows.confounders, **columns(rows, settings.estimator, features))
+        lambda: settings.corrector().fit(
+            rows.outcome, confounders_of(rows), **columns(rows, settings.estimator, features)
+        )
     )
+
+
+def confounders_of(rows: Observations) -> Columns:
+    """Returns the confounders with the units of those that were dates."""
+    found = read_columns(rows.confounders, "confounder")
+    return found._replace(units={name: rows.units[name] for name in found.names if name in rows.units})
 
 
 def columns(rows: Observations, estimator: str, features: Any = None) -> dict[str, Any]:
@@ -60,7 +69,7 @@ def fit_in_chunks(reader: ObservationReader, settings: CorrectionSettings) -> Co
         for rows in reader.read():
             if rows.num_rows:
                 instruments = rows.instruments if settings.estimator == "iv" else None
-                yield TableChunk(rows.outcome, rows.confounders, instruments, rows.groups)
+                yield TableChunk(rows.outcome, confounders_of(rows), instruments, rows.groups)
 
     return _quietly(lambda: settings.corrector().fit_chunks(read))
 
@@ -76,7 +85,7 @@ def apply(correction: Correction, rows: Observations) -> Values:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CorrectionWarning)
         try:
-            return correction.correct(rows.outcome, rows.confounders, groups=rows.groups)
+            return correction.correct(rows.outcome, confounders_of(rows), groups=rows.groups)
         except ValueError as error:
             raise DataError(str(error)) from error
 

@@ -35,7 +35,7 @@ def check_new_folder(folder: Path) -> None:
 def write_corrected(folder: Path, reader: ObservationReader, correction: Correction) -> int:
     """Writes every complete row with all its columns and its `reward`, batch by batch; returns how many.
 
-    Texts that stand for numbers, as in CSV, become numbers.
+    Texts that stand for numbers, as in CSV, become numbers; dates stay as they are written.
 
     Raises:
         DataError: If the table has a column `reward` already.
@@ -93,7 +93,7 @@ def _with_reward(
     numbers = {outcome: rows.outcome} | rows.confounders | rows.instruments
     columns = {name: batch.column(name) for name in batch.schema.names}
     for name, column in columns.items():
-        if pa.types.is_string(column.type) and name in numbers:
+        if pa.types.is_string(column.type) and name in numbers and name not in rows.units:
             columns[name] = pa.array(numbers[name])
     return pa.RecordBatch.from_pydict(columns | {REWARD: pa.array(apply(correction, rows))})
 

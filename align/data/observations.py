@@ -1,14 +1,15 @@
 """Observed outcomes of texts with what else may have moved them, taken from the columns of a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from align.configs.rules import suggestion
-from align.data.numeric_columns import Unusable, read_numbers
+from align.data.numeric_columns import NUMBERS, Unusable, read_numbers
 from align.data.problems import DataReport, RowProblem, bad_rows_error
 from align.data.tables import Table
 from align.errors import DataError
@@ -62,6 +63,7 @@ class Observations(NamedTuple):
         groups: N labels as texts, so that a label is the same in every format; None without the role.
         prompt: N texts, None without the role.
         missing: `(N,)` whether a value is missing.
+        units: What dates were turned into, by the name of their column.
     """
 
     outcome: Values
@@ -71,6 +73,7 @@ class Observations(NamedTuple):
     groups: Labels | None
     prompt: Labels | None
     missing: NDArray[np.bool_]
+    units: Mapping[str, str] = MappingProxyType({})
 
     @property
     def num_rows(self) -> int:
@@ -85,7 +88,10 @@ class Observations(NamedTuple):
                 return {name: column[kept] for name, column in values.items()}
             return None if values is None else values[kept]
 
-        return Observations(*map(pick, self))
+        return self._replace(**{name: pick(getattr(self, name)) for name in BY_ROW})
+
+
+BY_ROW = Observations._fields[:-1]  # everything but the units
 
 
 @dataclass
@@ -152,6 +158,12 @@ class ObservationReader:
         self.table, self.roles = table, roles
         self.on_missing, self.on_bad_rows = on_missing, on_bad_rows
         self.report = ObservationReport(table.path)
+        self._units: dict[str, str] = {}
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Returns what dates were turned into in the batches read so far, by the name of the column."""
+        return {name: unit for name, unit in self._units.items() if unit != NUMBERS}
 
     def read(self) -> Iterator[Observations]:
         """Reads the rows that are complete, batch by batch.
@@ -168,7 +180,7 @@ class ObservationReader:
 
         self.report = report = ObservationReport(self.table.path)
         for batch in self.table.batches():
-            rows, unusable = _extract(batch, self.roles)
+            rows, unusable = self._extract(batch)
             kept = ~rows.missing
             self._judge(rows, batch, unusable)
             report.num_read += len(batch)
@@ -176,6 +188,29 @@ class ObservationReader:
             yield (batch, rows) if kept.all() else (batch.filter(pa.array(kept)), rows.take(kept))
         report.problems = self.table.problems + report.problems
         report.num_read += len(self.table.problems)
+
+    def _extract(self, batch: "pa.RecordBatch") -> tuple[Observations, list[Unusable]]:
+        unusable: list[Unusable] = []
+        roles = self.roles
+
+        def numbers(name: str) -> Values:
+            found = read_numbers(batch.column(name), name, roles.columns[name], self._units.get(name))
+            unusable.extend(found.unusable)
+            if found.unit is not None:
+                self._units[name] = found.unit
+            return found.values
+
+        outcome = numbers(roles.outcome)
+        confounders = {name: numbers(name) for name in roles.confounders}
+        instruments = {name: numbers(name) for name in roles.instruments}
+        texts = {role: _texts(batch, getattr(roles, role), role, unusable) for role in ("text", "prompt")}
+        groups = None if roles.groups is None else _labels(batch.column(roles.groups))
+        none = np.zeros(len(batch), dtype=bool)
+        rows = Observations(
+            outcome, confounders, instruments, texts["text"], groups, texts["prompt"], none, self.units
+        )
+        missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
+        return rows._replace(missing=missing), unusable
 
     def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> None:
         """Notes what is left out of a batch, and refuses it if that was not allowed."""
@@ -205,26 +240,6 @@ class ObservationReader:
             f"rows read so far: {_count_missing(self.report.missing)}. Fill them, or state a policy: "
             "`on_missing: drop` (`--on_missing drop`) leaves such rows out and counts them."
         )
-
-
-def _extract(batch: "pa.RecordBatch", roles: Roles) -> tuple[Observations, list[Unusable]]:
-    unusable: list[Unusable] = []
-
-    def numbers(name: str) -> Values:
-        values, bad = read_numbers(batch.column(name), name, roles.columns[name])
-        unusable.extend(bad)
-        return values
-
-    outcome = numbers(roles.outcome)
-    confounders = {name: numbers(name) for name in roles.confounders}
-    instruments = {name: numbers(name) for name in roles.instruments}
-    texts = {role: _texts(batch, getattr(roles, role), role, unusable) for role in ("text", "prompt")}
-    groups = None if roles.groups is None else _labels(batch.column(roles.groups))
-    rows = Observations(
-        outcome, confounders, instruments, texts["text"], groups, texts["prompt"], np.zeros(len(batch), dtype=bool)
-    )
-    missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
-    return rows._replace(missing=missing), unusable
 
 
 def _missing_by_column(rows: Observations, roles: Roles) -> dict[str, NDArray[np.bool_]]:
@@ -263,7 +278,7 @@ def join(parts: Sequence[Observations]) -> Observations:
             return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
         return None if columns[0] is None else np.concatenate(columns)
 
-    return Observations(*map(concatenate, zip(*parts, strict=True)))
+    return parts[-1]._replace(**{name: concatenate([getattr(part, name) for part in parts]) for name in BY_ROW})
 
 
 def _count_missing(missing: dict[str, int]) -> str:

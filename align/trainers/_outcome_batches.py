@@ -33,9 +33,17 @@ class TokenizeOutcomes:
 
 @dataclass(frozen=True)
 class OutcomeCollator:
-    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`."""
+    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`.
+
+    Attributes:
+        pad_token_id: What rows are filled up with.
+        outcome_mean: Taken off outcomes before they become float32, which has 7 digits.
+        confounder_means: K of them, taken off confounders; none are without.
+    """
 
     pad_token_id: int
+    outcome_mean: float = 0.0
+    confounder_means: tuple[float, ...] = ()
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         """Collates rows."""
@@ -46,9 +54,13 @@ class OutcomeCollator:
             "input_ids": torch.tensor(ids),
             "attention_mask": torch.tensor(mask),
             "labels": torch.tensor([row["label"] for row in rows], dtype=torch.float32),
-            "outcome": torch.tensor([row["outcome"] for row in rows], dtype=torch.float32),
-            "confounders": torch.tensor([list(row["confounders"]) for row in rows], dtype=torch.float32),
+            "outcome": torch.tensor([row["outcome"] - self.outcome_mean for row in rows], dtype=torch.float32),
+            "confounders": torch.tensor([self._centred(row["confounders"]) for row in rows], dtype=torch.float32),
         }
+
+    def _centred(self, confounders: Sequence[float]) -> list[float]:
+        means = self.confounder_means or (0.0,) * len(confounders)
+        return [value - mean for value, mean in zip(confounders, means, strict=True)]
 
 
 def prepare(dataset: Dataset, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:

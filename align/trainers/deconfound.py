@@ -89,7 +89,7 @@ class DeconfoundTrainer(Trainer):
             train_dataset=prepare(train_dataset, tokenize, args.max_length, "training"),
             eval_dataset=prepare(eval_dataset, tokenize, args.max_length, "evaluation") if eval_dataset else None,
             processing_class=processing_class,
-            data_collator=OutcomeCollator(processing_class.pad_token_id),
+            data_collator=OutcomeCollator(processing_class.pad_token_id, scale.mean, correction.means),
         )
         self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
         if args.head == "ridge" and self.is_deepspeed_enabled:

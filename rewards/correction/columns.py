@@ -20,7 +20,7 @@ class Columns(NamedTuple):
         names: K of them.
         values: `(N, K)` in float64, less the origins.
         origins: What was taken off integers that float64 would round; empty if nothing.
-        units: That dates were turned into, by name.
+        units: That dates were turned into, by the name of the column.
     """
 
     names: tuple[str, ...]

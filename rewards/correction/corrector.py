@@ -167,7 +167,12 @@ class Corrector:
             estimator=found.estimator,
             requested=self.name,
             formula=formula_in_words(
-                names, found.estimates.coefficients, means, bool(found.group_effects), deviations=deviations, units=dates
+                names,
+                found.estimates.coefficients,
+                means,
+                bool(found.group_effects),
+                deviations=deviations,
+                units=dates,
             ),
             confounders=names,
             coefficients=_floats(found.estimates.coefficients),

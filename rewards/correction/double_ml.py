@@ -53,9 +53,7 @@ def found_by_residuals(sample: Sample, left: Residuals, units: Units) -> Found:
     width = left.confounders.shape[1]
     warned = text_warnings(sample, left.fit.r2[1 : 1 + width])
     details = nuisance_details(sample, left)
-    return Found(
-        estimates, DoubleML.name, warned, details, num_clusters(sample.groups), (), units.residuals(left)
-    )
+    return Found(estimates, DoubleML.name, warned, details, num_clusters(sample.groups), (), units.residuals(left))
 
 
 def partial_out_text(sample: Sample, num_folds: int, max_words: int, ridge: Sequence[float], seed: int) -> Residuals:

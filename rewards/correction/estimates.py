@@ -18,9 +18,7 @@ class Estimates(NamedTuple):
 
     def scaled(self, factors: Array) -> "Estimates":
         """Returns the estimates `(K,)` factors times as large, as after a change of units."""
-        return Estimates(
-            self.coefficients * factors, self.covariance * factors[:, None] * factors[None], self.degrees
-        )
+        return Estimates(self.coefficients * factors, self.covariance * factors[:, None] * factors[None], self.degrees)
 
     @property
     def standard_errors(self) -> Array:

@@ -39,7 +39,7 @@ def read_numbers(values: Any, name: str, kind: str) -> Numbers:
         ValueError: If a value is neither a number nor a date.
     """
     if isinstance(values, np.ma.MaskedArray):
-        values = values.astype(float).filled(np.nan)
+        values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
     array = np.asarray(values)
     try:
         unit = {DATE: DAYS, TIME_SPAN: DURATION}.get(array.dtype.kind)
@@ -96,7 +96,7 @@ def _read_objects(array: Array) -> Numbers:
         given = np.asarray(values if whole else [np.nan if value is None else value for value in values])
         if given.dtype.kind == "O":
             given = given.astype(float)
-        return (_read_integers(given) or Numbers(np.asarray(given, dtype=float)))._replace()
+        return _read_integers(given) or Numbers(np.asarray(given, dtype=float))
     days = [np.nan if value is None else day_of(value) for value in values]
     return Numbers(np.asarray(days), unit=DAYS)
 

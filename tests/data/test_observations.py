@@ -1,6 +1,7 @@
 import datetime
 
 import numpy as np
+import pandas as pd
 import pytest
 from observed_table import observed_rows, write_table
 
@@ -64,10 +65,64 @@ def test_a_column_of_numbers_is_no_text(tmp_path):
         read(tmp_path / "t.parquet", rows)
 
 
-def test_a_date_is_no_number(tmp_path):
-    rows = [{"y": 1.0, "when": datetime.date(2024, 1, 1)}]
-    with pytest.raises(DataError, match=r"a date is not a number.*days since"):
+NOON = datetime.datetime(1970, 1, 3, 12, tzinfo=datetime.UTC)
+DATES = {
+    "days": ["1970-01-03", "1969-12-31", "2024-02-29"],
+    "times": ["1970-01-03T12:00", "1969-12-31 06:00:00.5", "2024-02-29 23:59:59.999999"],
+    "zones": ["1970-01-03T12:00Z", "1969-12-31T06:00:00+02:00", "2024-02-29"],
+    "arrow": [NOON.date(), datetime.date(1969, 12, 31), None],
+    "arrow times": [NOON, NOON - datetime.timedelta(days=900, microseconds=1), None],
+    "arrow times elsewhere": [NOON.astimezone(datetime.timezone(datetime.timedelta(hours=-9))), NOON, None],
+}
+
+
+@pytest.mark.parametrize("case", DATES)
+def test_dates_are_read_in_days_since_1970(tmp_path, case):
+    rows = [{"y": 1.0, "when": value} for value in DATES[case]]
+    suffix = "parquet" if case.startswith("arrow") else "csv"
+    reader = ObservationReader(
+        Table(write_table(tmp_path / f"t.{suffix}", rows)), Roles("y", ("when",)), on_missing="drop"
+    )
+    found, _ = read_observations(reader)
+    expected = [pd.Timestamp(value) for value in DATES[case] if value is not None]
+    expected = [each.tz_localize("UTC") if each.tz is None else each for each in expected]
+    days = [(each - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(days=1) for each in expected]
+    np.testing.assert_allclose(found.confounders["when"], days, rtol=0, atol=1e-11)
+    assert found.units == reader.units == {"when": "days since 1970-01-01 (UTC)"}
+
+
+NO_DATES = {
+    "a bad day": ("2024-02-30", r"row 4, column `when`: the confounder is not a date, as others of the column are"),
+    "a word": ("soon", r"row 4, column `when`.*not a date.*Write it as 2024-01-31"),
+    "a number": ("19675", r"row 4, column `when`.*not a date.*a column holds dates or numbers"),
+}
+
+
+@pytest.mark.parametrize("case", NO_DATES)
+@pytest.mark.parametrize("in_memory", [0, 2**20], ids=["streamed", "kept"])
+def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory, monkeypatch):
+    monkeypatch.setattr("align.data.arrow_batches.BATCH_ROWS", 2)
+    value, words = NO_DATES[case]
+    rows = [{"y": 1.0, "when": each} for each in ("", "2024-01-31", value, "2024-02-01")]
+    path, roles = write_table(tmp_path / "t.csv", rows), Roles("y", ("when",))
+    with pytest.raises(DataError, match=words):
+        list(ObservationReader(Table(path, in_memory=in_memory), roles, on_missing="drop").read())
+    skipping = ObservationReader(Table(path, in_memory=in_memory), roles, on_missing="drop", on_bad_rows="skip")
+    assert sum(len(rows.outcome) for rows in skipping.read()) == 2
+    assert len(skipping.report.problems) == 1
+
+
+def test_a_time_of_day_is_neither_number_nor_date(tmp_path):
+    rows = [{"y": 1.0, "when": datetime.time(12, 30)}]
+    with pytest.raises(DataError, match=r"a time of day is not a number.*Name a column of numbers or dates"):
         read(tmp_path / "t.parquet", rows, Roles("y", ("when",)))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_integers_that_floats_would_round_keep_their_digits(tmp_path, suffix):
+    whole = [1_700_000_000_000_000_001, 1_700_000_000_000_000_002, 1_700_000_000_000_000_003]
+    found, _ = read(tmp_path / f"t.{suffix}", [{"y": 1.0, "ns": value} for value in whole], Roles("y", ("ns",)))
+    assert found.confounders["ns"].tolist() == whole
 
 
 @pytest.mark.parametrize("cell", [None, "", "NA", "nan", "null", "  ", "inf"])
