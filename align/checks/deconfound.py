@@ -12,7 +12,7 @@ from align.checks.finding import Finding
 from align.checks.lengths import context_window, load_tokenizer
 from align.configs.observation_dataset import ObservationDatasetConfig
 from align.configs.recipe import Recipe
-from align.correction.fitting import apply, fit, load_correction, num_unknown_groups
+from align.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
 from align.correction.settings import CorrectionSettings
 from align.data.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.observations import ObservationReader, ObservationReport, Observations, Roles, read_observations
@@ -141,7 +141,7 @@ def _correction(data: ObservationDatasetConfig, rows: Observations, report: Obse
 
 def _prefixes(rows: Observations) -> tuple[list[str], str]:
     """Words the confounders of each row, and their means."""
-    names, values = list(rows.confounders), np.stack(list(rows.confounders.values()), axis=1)
+    names, values = list(rows.confounders), confounders_of(rows).values
     standardised = (values - values.mean(axis=0)) / np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
     return [confounder_prefix(names, row) for row in standardised.tolist()], confounder_prefix(
         names, [0.0] * len(names)

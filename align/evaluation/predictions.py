@@ -40,7 +40,7 @@ def prediction_metrics(
 
 
 def _correlation(one: Values, other: Values) -> float:
-    if len(one) < 2 or one.std() == 0 or other.std() == 0:
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return float("nan")
     one, other = (each.astype(float) / np.abs(each).max() for each in (one, other))  # squares that fit, in any unit
     return float(np.corrcoef(one, other)[0, 1])

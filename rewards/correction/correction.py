@@ -101,7 +101,7 @@ class Correction:
     def _check_units(self, columns: Columns) -> None:
         fitted = self.details.get("units", {})
         for name in self.confounders:
-            if fitted.get(name) != columns.units.get(name):
+            if len(columns.values) and fitted.get(name) != columns.units.get(name):
                 raise ValueError(
                     f"The correction was fitted with {name!r} in {fitted.get(name, 'numbers')}, and gets it in "
                     f"{columns.units.get(name, 'numbers')}. Pass the same kind of column."

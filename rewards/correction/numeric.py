@@ -28,7 +28,7 @@ class Numbers(NamedTuple):
 
 
 def read_numbers(values: Any, name: str, kind: str) -> Numbers:
-    """Reads numbers, booleans, dates and times; a time without a zone is UTC.
+    """Reads numbers, booleans, dates and times, also as texts; a time without a zone is UTC.
 
     Args:
         values: `(N,)`.
@@ -36,19 +36,14 @@ def read_numbers(values: Any, name: str, kind: str) -> Numbers:
         kind: What it is for, as the message says it.
 
     Raises:
-        ValueError: If a value is neither a number nor a date.
+        ValueError: If a value is neither a number nor a date, or a column has both.
     """
     if isinstance(values, np.ma.MaskedArray):
         values = np.where(np.ma.getmaskarray(values), np.nan, values.data)
     array = np.asarray(values)
+    found = _read_dates(array, name) if array.ndim == 1 else None
     try:
-        unit = {DATE: DAYS, TIME_SPAN: DURATION}.get(array.dtype.kind)
-        if unit is not None:
-            found = Numbers(in_days(array), unit=unit)
-        elif array.dtype.kind == "O":
-            found = _read_objects(array)
-        else:
-            found = _read_integers(array) or Numbers(np.asarray(array, dtype=float))
+        found = found or _read_integers(array) or Numbers(_as_floats(array))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"Column {name!r} must hold numbers to be a {kind}, got {array.ravel()[:1].tolist()}. "
@@ -88,24 +83,56 @@ def day_of(moment: date) -> float:
     return float((aware - EPOCH) / timedelta(days=1))
 
 
-def _read_objects(array: Array) -> Numbers:
-    """Reads Python's objects; None and pandas' NA are missing."""
-    values = [None if value is None or (value == value) is not True else value for value in array.ravel().tolist()]
-    if not any(isinstance(value, date) for value in values):
-        whole = None not in values and all(isinstance(value, int) for value in values)
-        given = np.asarray(values if whole else [np.nan if value is None else value for value in values])
-        if given.dtype.kind == "O":
-            given = given.astype(float)
-        return _read_integers(given) or Numbers(np.asarray(given, dtype=float))
-    days = [np.nan if value is None else day_of(value) for value in values]
-    return Numbers(np.asarray(days), unit=DAYS)
+def _read_dates(array: Array, name: str) -> Numbers | None:
+    """Reads numpy's or Python's dates, or texts as ISO 8601; None if the first value is none of these."""
+    if array.dtype.kind in (DATE, TIME_SPAN):
+        return Numbers(in_days(array), unit=DAYS if array.dtype.kind == DATE else DURATION)
+    if array.dtype.kind not in "OU":
+        return None
+    values = _with_none(array)
+    if _day(next((value for value in values if value is not None), None)) is None:
+        return None
+    days = [np.nan if value is None else _day(value) for value in values]
+    if None in days:
+        row = days.index(None)
+        raise ValueError(
+            f"Column {name!r} must hold dates in every row, as in the first; got {values[row]!r} in row {row}. Write "
+            "it as 2024-01-31, or leave it missing."
+        )
+    return Numbers(np.asarray(days, dtype=float), unit=DAYS)
+
+
+def _day(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            try:
+                value = datetime.fromisoformat(value.strip())
+            except ValueError:
+                return None
+    return day_of(value) if isinstance(value, date) else None
+
+
+def _with_none(array: Array) -> list[Any]:
+    """Returns the values, None where one is missing: nan, pandas' NA and NaT."""
+    return [None if value is None or (value == value) is not True else value for value in array.tolist()]
+
+
+def _as_floats(array: Array) -> Array:
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers")
+    if array.dtype.kind == "O" and array.ndim == 1:
+        return np.asarray([np.nan if value is None else value for value in _with_none(array)], dtype=float)
+    return np.asarray(array, dtype=float)
 
 
 def _read_integers(array: Array) -> Numbers | None:
     """Takes the least integer off those that float64 would round; None if there are none."""
-    if array.dtype.kind not in "iu" or not array.size:
+    whole = array.dtype.kind in "iu" or (array.dtype.kind == "O" and all(type(value) is int for value in array.flat))
+    if not whole or not array.size:
         return None
     least, most = int(array.min()), int(array.max())
     if max(abs(least), abs(most)) <= EXACT or most - least > EXACT:
         return None
-    return Numbers((array - array.dtype.type(least)).astype(float), least)
+    return Numbers((array - (least if array.dtype.kind == "O" else array.dtype.type(least))).astype(float), least)

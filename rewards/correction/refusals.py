@@ -12,6 +12,7 @@ CONSTANT = 1e-13  # standard deviation per mean, some hundred steps of float64
 COLLINEAR = 1e-10  # share of a column's variance that other columns leave over
 SAME = 1e-12  # 1 - |correlation| of two columns that are one
 SAME_IN_FLOATS = 1e-15
+SPREADS = (1e-60, 1e60)  # whose ratios still have squares
 COMPUTED_R2 = 0.99
 
 
@@ -65,6 +66,11 @@ def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: 
             else:
                 refused += ". L"
             raise ValueError(f"{refused}eave it out: a constant cannot confound or instrument anything.")
+        if not SPREADS[0] <= deviation <= SPREADS[1]:
+            raise ValueError(
+                f"The {kind} {name!r} must have a standard deviation from {SPREADS[0]:g} to {SPREADS[1]:g}, got "
+                f"{deviation:.3g}. Give it in another unit."
+            )
     correlation = correlations(values.cross[np.ix_(places, places)])
     weights, vectors = np.linalg.eigh(correlation)
     if len(names) and weights[0] < COLLINEAR + values.rounding[places].sum():

@@ -144,6 +144,27 @@ def test_missing_values_are_refused_or_left_out_and_counted(tmp_path):
     assert (saved["num_rows"], saved["num_dropped"]) == (198, 2)
 
 
+@pytest.mark.parametrize("memory", ["0", "1000"])
+def test_dates_are_confounders_and_the_output_names_their_unit(tmp_path, memory):
+    rows = [row | {"when": f"2024-01-{1 + row['hour']:02d}T06:00Z"} for row in observed_rows(300)]
+    path, out = write_table(tmp_path / "t.csv", rows), tmp_path / "out"
+    options = [path, "--outcome", "clicks", "--confounders", "popularity", "when", "--estimator", "ols"]
+    code, output = deconfound(*options, "--in_memory", memory, "--out", out)
+    assert code == 0, output
+    assert "when is read in days since 1970-01-01 (UTC)" in output
+    data, saved = columns_of(rows), json.loads((out / "correction.json").read_text())
+    confounders = {"popularity": data["popularity"], "hour": data["hour"]}
+    direct = ESTIMATORS["ols"]().fit(data["clicks"], confounders)
+    np.testing.assert_allclose(saved["coefficients"], direct.coef_, rtol=1e-9)
+    assert "when in days since 1970-01-01 (UTC)" in (out / "report.html").read_text()
+    frame = pd.read_parquet(out / "corrected.parquet")
+    assert frame["when"].tolist() == data["when"]
+    np.testing.assert_allclose(frame["reward"], direct.correct(data["clicks"], confounders), atol=1e-9)
+    numbers = write_table(tmp_path / "n.csv", [row | {"when": row["hour"]} for row in rows])
+    code, output = deconfound(numbers, "--apply", out / "correction.json", "--out", tmp_path / "applied")
+    assert (code, "gets it in numbers" in output) == (1, True)
+
+
 def test_a_public_schema_needs_no_columns(tmp_path):
     rng = np.random.default_rng(0)
     rows = [

@@ -16,6 +16,7 @@ from align.configs.deconfound import DeconfoundConfig
 from align.configs.recipe import load_recipe
 from align.evaluation.predictions import prediction_metrics
 from align.evaluation.reward_model import RewardModel
+from align.trainers._outcome_batches import OutcomeCollator
 from align.trainers._ridge_head import find_head
 from align.trainers.build import build_trainer
 from align.trainers.deconfound import DeconfoundTrainer
@@ -99,6 +100,15 @@ def test_the_metrics_are_those_of_the_predictions(tmp_path, tiny_model_folder):
     }  # fmt: skip
     for name, value in expected.items():
         assert found[f"eval_{name}"] == pytest.approx(value, abs=1e-4), name
+
+
+def test_confounders_keep_their_digits_in_float32():
+    seconds = 1_700_000_000.0
+    row = {"input_ids": [1], "label": 0.0, "outcome": seconds + 2}
+    batch = OutcomeCollator(0, seconds, (seconds, 0.0))([row | {"confounders": [seconds + 3, 0.5]}])
+    assert (batch["outcome"].tolist(), batch["confounders"].tolist()) == ([2.0], [[3.0, 0.5]])
+    far = prediction_metrics(*np.float32([[1, 2, 4]] * 2), np.arange(3.0), np.float32([[1e30], [2e30], [4e30]]), ["c"])
+    assert far["deconfound/correlation_c"] == pytest.approx(1)
 
 
 def test_a_correlation_that_is_not_defined_is_left_out():
