@@ -15,6 +15,9 @@ START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rewards._worker import serve; serve(sys.argv[2:])"
 )
 
+RETURNED_COPY = 86  # exit code of a forked copy of a worker that came back from a call
+FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
+
 in_worker = False  # a reward with processes of its own needs none here
 
 
@@ -22,7 +25,8 @@ def serve(arguments: list[str]) -> None:
     """Serves calls until the pool closes its pipe; the interpreter that `START` runs calls it.
 
     The first message is the function. Every later one is a list of calls; each result goes out as soon as it is
-    there, so that the pool's clock starts when a call starts, and a killed worker loses one call.
+    there, so that the pool's clock starts when a call starts, and a killed worker loses one call. A worker that ran
+    out of memory says so with its result and ends: it would fail on every later call.
     """
     global in_worker
     in_worker = True
@@ -44,36 +48,67 @@ def serve(arguments: list[str]) -> None:
             continue
         _write(results, ("started", None))
         for call in calls:
-            _answer(results, func, call)
+            _answer(results, func, call, memory_bytes)
 
 
 def describe_error(error: BaseException) -> str:
     """Says what was raised and where."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
     place = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
+    return f"{name_error(error)}{place}"
 
 
-def _answer(results: int, func: Callable[[Any], Any], call: Any) -> None:
-    started = time.perf_counter()
+def name_error(error: BaseException) -> str:
+    """Writes an error as its type and text, also one whose own text raises."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as other:
+        return f"{type(error).__name__}, whose text cannot be read: its `__str__` raised {type(other).__name__}"
+
+
+def end_if_copied(owner: int) -> None:
+    """Ends a forked copy of the process `owner` that came back from a call: two would go on with one program."""
+    if os.getpid() != owner:
+        os._exit(RETURNED_COPY)
+
+
+def _answer(results: int, func: Callable[[Any], Any], call: Any, memory_bytes: int) -> None:
+    owner, started = os.getpid(), time.perf_counter()
+    is_full = False
     try:
         outcome: tuple[str | None, Any] = None, func(call)
     except BaseException as error:  # `sys.exit()` in a reward is that call's error, not the worker's end
+        end_if_copied(owner)
         outcome = "error", describe_error(error)
+        is_full = isinstance(error, MemoryError) or _is_full(memory_bytes)
+    end_if_copied(owner)
     seconds = time.perf_counter() - started
+    if is_full:
+        _write(results, ("full", outcome[1], seconds))
+        os._exit(0)
     try:
-        _write(results, (*outcome, seconds))
-    except (pickle.PicklingError, TypeError, AttributeError) as error:
-        _write(results, ("error", f"The result cannot be sent back: {error}", seconds))
+        message = pickle.dumps((*outcome, seconds), protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # whatever pickling the user's value raises
+        message = pickle.dumps(("error", f"The result cannot be sent back: {name_error(error)}", seconds))
+    write_message(results, message)
+
+
+def _is_full(memory_bytes: int) -> bool:
+    """Tells whether the address space is nearly used up; native code says so with errors of its own."""
+    if not memory_bytes or not os.path.exists("/proc/self/statm"):
+        return False
+    with open("/proc/self/statm", "rb") as file:
+        pages = int(file.read().split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE") > FULL_SHARE * memory_bytes
 
 
 def _die_with_parent(lifeline: int) -> None:
-    """Lets the kernel end this process when the pool's process is gone, however it ended.
+    """Lets the kernel end this process and its children when the pool's process is gone, however it ended.
 
     The pool holds the only other end of `lifeline`. A thread that watches it would not run while a regular expression
     holds the interpreter, and the death signal of Linux follows the thread that started the process.
     """
-    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO ends a process
     if select.select([lifeline], [], [], 0)[0]:  # the pool went before the line above
         os._exit(1)

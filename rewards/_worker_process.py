@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import deque
 from typing import Any
 
@@ -19,6 +20,8 @@ SECONDS_TO_END = 0.5  # for a process that has closed its pipe
 # A worker is no rank: a library that found these would wait for the other ranks.
 NOT_INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
 NOT_INHERITED_PREFIXES = ("ACCELERATE_", "TORCHELASTIC_")
+HASH_SEED = "0"  # `hash(text)` and the order of a set are then the same in every worker
+FAMILY = "TRUEALIGN_WORKER"  # a variable that the processes a worker starts inherit, by which they are found
 
 
 class WorkerError(RuntimeError):
@@ -32,18 +35,23 @@ class WorkerProcess:
         sent: Indices of the calls that are with it, the running one first.
         since: When it started what it is doing.
         is_ready: Whether it has loaded the function.
+        is_full: Whether it said that it has no memory left, and ends.
         ended: Whether its process is gone.
     """
 
-    def __init__(self, function: bytes, memory_bytes: int) -> None:
+    def __init__(
+        self, function: bytes, memory_bytes: int, output: int | None = None, hash_seed: str | None = None
+    ) -> None:
         self.function = function
         self.memory_bytes = memory_bytes
+        self.output = output
+        self.hash_seed = hash_seed
         self.start()
 
     def start(self) -> None:
         self.sent: deque[int] = deque()
         self.since = time.monotonic()
-        self.is_ready = self.has_ended = False
+        self.is_ready = self.is_full = self.has_ended = False
         self.buffer = bytearray()
         jobs, self.jobs = os.pipe()
         self.results, results = os.pipe()
@@ -52,10 +60,13 @@ class WorkerProcess:
         os.set_blocking(self.results, False)
         _widen(self.jobs)
         numbers = [str(number) for number in (jobs, results, lifeline, self.memory_bytes)]
+        self.family = f"{FAMILY}={uuid.uuid4().hex}"
         self.process = subprocess.Popen(
             [sys.executable, "-c", START, json.dumps(sys.path), *numbers],
             stdin=subprocess.DEVNULL,
-            env=_environment(),
+            stdout=self.output,
+            stderr=self.output,
+            env=_environment(self.family, self.hash_seed),
             pass_fds=(jobs, results, lifeline),
             start_new_session=True,  # its own children go with it, and Ctrl-C is this process's to handle
         )
@@ -83,7 +94,12 @@ class WorkerProcess:
                 self.has_ended = True
         except BlockingIOError:
             pass
-        messages = [pickle.loads(message) for message in self._take_messages()]
+        messages = []
+        try:
+            for message in self._take_messages():
+                messages.append(pickle.loads(message))
+        except Exception:  # somebody else wrote into the pipe; nothing that comes after can be trusted
+            self.has_ended = True
         if messages:
             self.since = time.monotonic()
         if messages and not self.is_ready:
@@ -118,6 +134,9 @@ class WorkerProcess:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+            for pid in family_members(self.family):  # those that left the group
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
         while self.pipes:
             os.close(self.pipes.pop())
         if code is not None and code < 0:
@@ -138,10 +157,24 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def _environment() -> dict[str, str]:
+def family_members(family: str) -> list[int]:
+    """Finds the processes whose environment holds a variable; none where there is no `/proc`."""
+    if not os.path.isdir("/proc/self"):
+        return []
+    wanted, found = family.encode() + b"\0", []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # not of those that just ended
+            found += [int(name)] if wanted in file.read() else []
+    return found
+
+
+def _environment(family: str, hash_seed: str | None) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
         if name not in NOT_INHERITED and not name.startswith(NOT_INHERITED_PREFIXES)
     }
-    return {"OMP_NUM_THREADS": "1"} | kept  # the workers are what runs in parallel
+    own = os.environ.get("PYTHONHASHSEED", "")
+    name, _, value = family.partition("=")
+    fixed = {name: value, "PYTHONHASHSEED": hash_seed or (own if own.isdigit() else HASH_SEED)}
+    return {"OMP_NUM_THREADS": "1"} | kept | fixed  # the workers are what runs in parallel

@@ -2,13 +2,14 @@
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rewards._guarded_call import Call, GuardedCalls, Logs, Sent, batch_call, join_outcomes, sent_batch, sent_rows
-from rewards._worker import describe_error
+from rewards._worker import describe_error, end_if_copied
 from rewards._worker_process import WorkerError
 from rewards.protocol import is_async, reads_whole_batch, reward_name
 from rewards.scores import Score, read_scores
@@ -178,11 +179,13 @@ class SharedPool:
 
 
 def _outcome_here(func: Callable[..., Any], call: Call) -> Outcome:
-    started, logs = time.perf_counter(), Logs(call.size)
+    owner, started, logs = os.getpid(), time.perf_counter(), Logs(call.size)
     try:
         scores = read_scores(func(**call.arguments(logs)), call.size, 0.0)
-    except Exception as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
+        end_if_copied(owner)
         return Outcome(None, "error", describe_error(error), time.perf_counter() - started)
+    end_if_copied(owner)  # else two processes would train
     return Outcome((scores, logs.columns, logs.metrics), seconds=time.perf_counter() - started)
 
 

@@ -38,13 +38,19 @@ class WorkerPool:
 
     Workers are fresh interpreters, so threads, CUDA and open sockets of this process are none of their business; they
     have its environment (without the variables of a distributed launch), its `sys.path` and its working folder. They
-    end with this process, also when it is killed. May be used from any thread; `map` runs one at a time.
+    end with this process, also when it is killed, and take the processes they started with them. `hash` gives the same
+    in all of them. A worker that ran out of memory is replaced. May be used from any thread; `map` runs one at a time.
+
+    The pools of the standard library and of joblib lose every pending call when a worker dies, and limit no single
+    call; pebble's does neither, and takes 10.5 ms for 100 calls that take 1.5 ms here.
 
     Args:
         func: A function of one argument that can be pickled and found by a fresh interpreter.
         workers: Number of processes.
         timeout: Seconds for one call, from the moment it starts; None sets no limit.
         memory_gb: Limit of a worker's address space in GiB; above it the call gets a `MemoryError`.
+        output: File descriptor for what they write to standard output and standard error; None is this process's own.
+        hash_seed: Their `PYTHONHASHSEED`; None is a fixed one, or that of this process.
 
     Raises:
         WorkerError: If `func` cannot be pickled, or a worker cannot load it.
@@ -62,6 +68,8 @@ class WorkerPool:
         workers: int = 1,
         timeout: float | None = None,
         memory_gb: float | None = None,
+        output: int | None = None,
+        hash_seed: str | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
@@ -78,7 +86,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._mean_seconds = SECONDS_PER_MESSAGE
         memory_bytes = int((memory_gb or 0) * 2**30)
-        self._workers = [WorkerProcess(message, memory_bytes) for _ in range(workers)]
+        self._workers = [WorkerProcess(message, memory_bytes, output, hash_seed) for _ in range(workers)]
         self._finalizer = weakref.finalize(self, _close, self._workers)
 
     def __enter__(self) -> "WorkerPool":
@@ -176,10 +184,13 @@ class _Round:
                     self.outcomes[index] = Outcome(None, "error", f"The worker cannot read its call: {value}")
                 worker.sent.clear()
                 continue
+            if not worker.sent:  # a result that nobody asked for is not the worker's own
+                worker.has_ended = True
+                return
             index = worker.sent.popleft()
-            self.outcomes[index] = (
-                Outcome(value, seconds=rest[0]) if kind is None else Outcome(None, kind, value, rest[0])
-            )
+            worker.is_full = kind == "full"
+            failure = "error" if worker.is_full else kind
+            self.outcomes[index] = Outcome(None if failure else value, failure, value if failure else "", rest[0])
 
     def _look_after(self, worker: WorkerProcess) -> None:
         """Replaces a worker that ended or takes too long; only the call it was at is lost."""
@@ -190,6 +201,10 @@ class _Round:
             if worker.ended or seconds > SECONDS_TO_START:
                 raise WorkerError(f"A worker process could not be started: {worker.stop()}.")
             return
+        if worker.is_full:  # its call has its outcome
+            worker.stop()
+            self._replace(worker)
+            return
         if worker.ended:
             failure, message = "died", worker.stop()
         elif worker.sent and self.timeout is not None and seconds > self.timeout:
@@ -199,7 +214,10 @@ class _Round:
             return
         if worker.sent:
             self.outcomes[worker.sent.popleft()] = Outcome(None, failure, message, seconds)  # type: ignore[arg-type]
-            self.waiting.extendleft(reversed(worker.sent))
+        self._replace(worker)
+
+    def _replace(self, worker: WorkerProcess) -> None:
+        self.waiting.extendleft(reversed(worker.sent))
         self.selector.unregister(worker.results)
         worker.start()
         self.selector.register(worker.results, selectors.EVENT_READ, worker)

@@ -1,10 +1,12 @@
 """Functions that misbehave on request, found by worker processes; and rewards that do so on some completions."""
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
 import signal
+import subprocess
 import time
 import urllib.request
 
@@ -23,12 +25,63 @@ def _backtrack(_):
     return re.match(r"(a+)+$", "a" * 60 + "b")  # holds the interpreter: no thread of the process runs meanwhile
 
 
+def _fork(_):
+    os.fork()  # and both go on
+    return "forked"
+
+
+def _fill(gigabytes):
+    """Fills the memory for good, as a cache does that is never emptied."""
+    while True:
+        HELD.append(bytearray(int(float(gigabytes) * 2**30)))
+
+
+def _fill_natively(gigabytes):
+    try:
+        _fill(gigabytes)
+    except MemoryError:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory") from None
+
+
+class NoText(Exception):
+    """An error whose text raises."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+class Unsendable:
+    """A value whose pickling raises what no value should."""
+
+    def __reduce__(self):
+        raise NoText
+
+
+def _raise_without_text(_):
+    raise NoText
+
+
+def _start_a_stray(path):
+    """Starts a process that leaves the worker's group and session, and lives on."""
+    stray = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    with open(path, "a") as file:
+        file.write(f"{stray.pid}\n")
+
+
+def _write_into_pipes(_):
+    for pipe in range(3, 32):
+        with contextlib.suppress(OSError):
+            os.write(pipe, b"\x03\0\0\0\0\0\0\0abc")
+    return "written"
+
+
 def _log_and_sleep(path):
     with open(path, "a") as file:
         file.write(f"{os.getpid()}\n")
     time.sleep(3600)
 
 
+HELD = []
 ACTS = {
     "echo": str,
     "sleep": lambda seconds: time.sleep(float(seconds)) or "slept",
@@ -42,6 +95,17 @@ ACTS = {
     "pid": lambda _: os.getpid(),
     "log_and_sleep": _log_and_sleep,
     "lambda": lambda _: lambda: 0,
+    "fork": _fork,
+    "fill": _fill,
+    "fill_natively": _fill_natively,
+    "hash": hash,
+    "no_text": _raise_without_text,
+    "unsendable": lambda _: Unsendable(),
+    "stray": _start_a_stray,
+    "close_pipes": lambda _: os.closerange(3, 64),
+    "garble": _write_into_pipes,
+    "abort": lambda _: os.abort(),
+    "interrupt": lambda _: signal.raise_signal(signal.SIGINT),
     "rank": lambda _: os.environ.get("RANK", "none"),
 }
 

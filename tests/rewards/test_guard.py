@@ -1,9 +1,12 @@
 import asyncio
 import pickle
 import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+from started import ROOT
 from unruly_rewards import batch_rank, judge, logging_reward, patient, unruly
 
 import rewards
@@ -128,6 +131,28 @@ def test_only_the_rows_that_raise_are_lost_in_this_process():
 
     assert call(GuardedReward(picky), ["a", "", "bb"])[0] == [1.0, None, 0.5]
     assert calls == [3, 1, 1, 1]
+
+
+FORKED = """
+import os
+from rewards.guard import GuardedReward
+
+def forks(completions, **kwargs):
+    os.fork()
+    return [1.0] * len(completions)
+
+def exits(completions, **kwargs):
+    raise SystemExit("no judge")
+
+for reward in (forks, exits):
+    guarded = GuardedReward(reward)
+    print(guarded(completions=["a"]), *[score.message for score in guarded.take_scores()], flush=True)
+"""
+
+
+def test_no_second_training_process_comes_back_from_a_reward_and_none_ends_training():
+    found = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert found.stdout.splitlines() == ["[1.0] ", "[None] SystemExit: no judge (<string>, line 10)"]
 
 
 def test_coroutines_wait_together_and_time_out_alone():

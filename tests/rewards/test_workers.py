@@ -36,6 +36,12 @@ def test_results_come_back_in_order(pool):
         ("kill", "died", "its process was ended by SIGKILL"),
         ("allocate 10", "error", "MemoryError"),
         ("lambda", "error", "The result cannot be sent back"),
+        ("unsendable", "error", "The result cannot be sent back: NoText, whose text cannot be read"),
+        ("no_text", "error", "NoText, whose text cannot be read: its `__str__` raised ValueError (unruly_rewards.py"),
+        ("abort", "died", "its process was ended by SIGABRT"),
+        ("interrupt", "error", "KeyboardInterrupt"),
+        ("close_pipes", "died", "its process ended with exit code 1"),
+        ("garble", "died", "it was stopped"),
     ],
 )
 def test_a_failure_costs_one_call(pool, order, failure, message):
@@ -46,6 +52,37 @@ def test_a_failure_costs_one_call(pool, order, failure, message):
     assert failed.failure == failure
     assert message in failed.message
     assert failed.value is None
+
+
+def test_a_copy_of_a_worker_that_comes_back_from_a_call_ends(pool):
+    orders = [f"echo {i}" if i % 5 else "fork" for i in range(20)]
+    assert [outcome.value for outcome in pool.map(orders)] == [f"{i}" if i % 5 else "forked" for i in range(20)]
+
+
+@pytest.mark.parametrize("order", ["fill 0.25", "fill_natively 0.05"])
+def test_a_worker_without_memory_is_replaced_and_costs_one_call(order):
+    with WorkerPool(act, memory_gb=1) as pool:
+        outcomes = pool.map(["pid", order, "pid", "allocate 0.5", order])
+        assert [outcome.failure for outcome in outcomes] == [None, "error", None, None, "error"]
+        assert outcomes[0].value != outcomes[2].value
+        assert pool.map(["allocate 0.5"])[0].failure is None
+
+
+def test_hash_gives_the_same_in_every_worker(pool, monkeypatch):
+    values = {outcome.value for outcome in pool.map(["hash text"] * 20)}
+    monkeypatch.setenv("PYTHONHASHSEED", "random")
+    with WorkerPool(act) as other:
+        assert {other.map(["hash text"])[0].value} == values
+    with WorkerPool(act, hash_seed="1") as other:
+        assert {other.map(["hash text"])[0].value} != values
+
+
+@pytest.mark.parametrize("ending", ["echo a", "exit 1", "sleep 3600"])
+def test_a_worker_takes_the_processes_it_started_with_it(tmp_path, ending):
+    with WorkerPool(act, timeout=0.5) as pool:
+        pool.map([f"stray {tmp_path / 'pids'}", ending])
+    (pid,) = map(int, (tmp_path / "pids").read_text().split())
+    wait_until(lambda: not is_running(pid))
 
 
 def test_the_clock_starts_when_the_call_starts(pool):
