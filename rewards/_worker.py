@@ -16,6 +16,7 @@ START = (
 )
 
 RETURNED_COPY = 86  # exit code of a forked copy of a worker that came back from a call
+TEXT_OF_ERROR = 1000  # characters
 FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
 
 in_worker = False  # a reward with processes of its own needs none here
@@ -59,9 +60,11 @@ def describe_error(error: BaseException) -> str:
 
 
 def name_error(error: BaseException) -> str:
-    """Writes an error as its type and text, also one whose own text raises."""
+    """Writes an error as its type and the beginning of its text, also one whose own text raises."""
     try:
-        return f"{type(error).__name__}: {error}"
+        text = str(error)
+        more = "" if len(text) <= TEXT_OF_ERROR else f"... ({len(text):,} characters)"
+        return f"{type(error).__name__}: {text[:TEXT_OF_ERROR]}{more}"
     except Exception as other:
         return f"{type(error).__name__}, whose text cannot be read: its `__str__` raised {type(other).__name__}"
 

@@ -50,7 +50,8 @@ class WorkerProcess:
 
     def start(self) -> None:
         self.sent: deque[int] = deque()
-        self.since = time.monotonic()
+        self.since = self.since_read = time.monotonic()
+        self.bytes_read = 0
         self.is_ready = self.is_full = self.has_ended = False
         self.buffer = bytearray()
         jobs, self.jobs = os.pipe()
@@ -77,6 +78,14 @@ class WorkerProcess:
     @property
     def ended(self) -> bool:
         return self.has_ended or self.process.poll() is not None
+
+    def seconds_idle(self) -> float:
+        """Returns how long the call has run and read nothing from a file, as one that loads a model does."""
+        with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/io") as file:
+            count = int(file.readline().split()[1])
+            if count != self.bytes_read:
+                self.bytes_read, self.since_read = count, time.monotonic()
+        return time.monotonic() - max(self.since, self.since_read)
 
     def send(self, message: bytes, indices: list[int]) -> None:
         self.sent.extend(indices)

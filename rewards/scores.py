@@ -51,7 +51,7 @@ def _read_value(value: Any, seconds: float) -> Score:
         return Score(None, seconds=seconds)
     number = None if isinstance(value, str | bytes) or getattr(value, "ndim", None) else _as_float(value)
     if number is None:
-        return Score(None, "not a number", f"It returned {value!r:.200} ({type(value).__name__}).", seconds)
+        return Score(None, "not a number", f"It returned {written(value):.200} ({type(value).__name__}).", seconds)
     if not math.isfinite(number):
         return Score(None, "not finite", f"It returned {number}. Return None for a row it has no opinion on.", seconds)
     return Score(number, seconds=seconds)
@@ -60,5 +60,13 @@ def _read_value(value: Any, seconds: float) -> Score:
 def _as_float(value: Any) -> float | None:
     try:
         return float(value)
-    except (TypeError, ValueError, OverflowError):
+    except Exception:  # whatever a `__float__` raises
         return None
+
+
+def written(value: Any) -> str:
+    """Writes a value as `repr` does, also one whose `__repr__` raises."""
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__} whose `repr` raises {type(error).__name__}>"

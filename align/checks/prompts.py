@@ -47,9 +47,10 @@ def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Rew
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."
         return [*findings, Finding("error", "data", text)]
-    if not rewards:
+    if not recipe.reward_specs:
         text = "`reward_funcs` names no reward, and GRPO learns from nothing else. Name at least one."
         return [*findings, Finding("error", "rewards", text)]
-    findings += check_rewards(recipe, rewards, data.rows)
+    if rewards:  # else it was said why there are none
+        findings += check_rewards(recipe, rewards, data.rows)
     images = check_images(recipe, data.rows)
     return findings + images.findings + check_lengths(recipe, data.rows, images.tokens)

@@ -17,7 +17,7 @@ from align.checks.pair_spans import marked_rows
 from align.checks.pairs import check_pairs, load_pairs
 from align.checks.prompts import check_prompt_data, load_prompt_data
 from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
-from align.checks.rewards import Reward, check_rewards, resolve_rewards
+from align.checks.rewards import Reward, check_loading, check_rewards, resolve_rewards
 from align.checks.versions import check_versions
 from align.configs.recipe import Recipe
 
@@ -96,7 +96,9 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     rewards: Rewards = []
     data = None
     try:
-        rewards = resolve_rewards(recipe)
+        unloadable = check_loading(recipe)
+        findings += unloadable
+        rewards = [] if unloadable else resolve_rewards(recipe)
     except (ValueError, TypeError, OSError) as error:
         findings.append(Finding("error", "rewards", str(error)))
     try:

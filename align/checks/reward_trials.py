@@ -8,18 +8,26 @@ from align.checks.finding import Finding
 from align.errors import UserError
 from rewards._worker_process import WorkerError
 from rewards.contract import (
+    Drain,
     Limits,
     Remote,
     RemoteSubject,
+    RewardProblem,
     RewardSpec,
     Settings,
+    Steady,
+    Stopped,
     Tried,
+    check_elsewhere,
     try_reward,
 )
 from rewards.workers import WorkerPool
 
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these
+SECONDS_TO_LOAD = 5.0  # more is not spent again, in another process
+ANOTHER_SALT = "1"
+SLOW = ("hangs", "hangs_sometimes", "few_samples", "slow")  # what a flood of output explains
 
 
 class Handling(NamedTuple):
@@ -45,13 +53,64 @@ def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handl
     handling = handling or Handling()
     settings = settings._replace(rows=spread(settings.rows))
     try:
-        with WorkerPool(Remote(specs), memory_gb=handling.memory_gb) as pool:
-            return [
-                try_reward(RemoteSubject(pool, index, spec.spec, handling.limits), settings)
-                for index, spec in enumerate(specs)
-            ]
+        found, heavy = _try_in_turn(specs, settings, handling)
+        again = {index: tried.steady for index, tried in enumerate(found) if tried.steady and index not in heavy}
+        for index, problems in _try_elsewhere(specs, again, handling).items():
+            found[index] = found[index]._replace(problems=found[index].problems + problems)
     except WorkerError as error:
         raise UserError(f"Rewards are tried in a process of their own. {error}") from error
+    return found
+
+
+def load_rewards(specs: Sequence[RewardSpec], handling: Handling) -> list[RewardProblem]:
+    """Loads rewards in a worker process, and lists those that do not come to an end there, or end it.
+
+    Raises:
+        UserError: If no process can be started.
+    """
+    problems = []
+    try:
+        with Drain() as drain, WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet) as pool:
+            for index, spec in enumerate(specs):
+                try:
+                    RemoteSubject(pool, index, spec.spec, handling.limits).describe()
+                except Stopped as stopped:
+                    problems += [stopped.problem] if stopped.problem.kind in ("hangs", "dies") else []
+    except WorkerError as error:
+        raise UserError(f"Rewards are loaded in a process of their own. {error}") from error
+    return problems
+
+
+def _try_in_turn(specs: Sequence[RewardSpec], settings: Settings, handling: Handling) -> tuple[list[Tried], list[int]]:
+    """Tries rewards; returns what came of it, and which took long to load."""
+    found, heavy = [], []
+    with Drain() as drain, WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet) as pool:
+        for index, spec in enumerate(specs):
+            drain.start()
+            subject = RemoteSubject(pool, index, spec.spec, handling.limits)
+            tried = try_reward(subject, settings)
+            flood = drain.problems(tried.name)
+            own = [problem for problem in tried.problems if not flood or problem.kind not in SLOW]
+            found.append(tried._replace(problems=own + flood))
+            heavy += [index] if subject.seconds_to_load > SECONDS_TO_LOAD else []
+    return found, heavy
+
+
+def _try_elsewhere(
+    specs: Sequence[RewardSpec], again: Mapping[int, Steady], handling: Handling
+) -> dict[int, list[RewardProblem]]:
+    """Calls rewards in another process, whose `hash` has another salt; the first process is gone by now."""
+    if not again:
+        return {}
+    problems = {}
+    with (
+        Drain() as drain,
+        WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet, hash_seed=ANOTHER_SALT) as pool,
+    ):
+        for index, steady in again.items():
+            subject = RemoteSubject(pool, index, specs[index].spec, handling.limits)
+            problems[index] = check_elsewhere(subject, steady)
+    return problems
 
 
 def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable: Sequence[str] = ()) -> list[Finding]:

@@ -1,5 +1,7 @@
 """The recipe's rewards: found by name, and tried on sample rows before training calls them a million times."""
 
+import importlib.util
+import sysconfig
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -8,7 +10,7 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
-from align.checks.reward_trials import Handling, is_first_process, trial_findings, try_rewards
+from align.checks.reward_trials import Handling, is_first_process, load_rewards, trial_findings, try_rewards
 from align.configs.fields import config_fields
 from align.configs.recipe import Recipe
 from align.configs.reward_settings import short_name
@@ -36,6 +38,30 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
     check_names([_logged_name(reward) for reward in rewards], recipe.reward_specs)
     _check_time_limit(recipe, rewards)
     return rewards
+
+
+def check_loading(recipe: Recipe) -> list[Finding]:
+    """Loads the user's own rewards in a process that can be killed, before this one loads them.
+
+    Returns:
+        Those that never end, or end the process; what else is wrong with them is said when they are resolved.
+
+    Raises:
+        ValueError: If a reward is a path to nothing, or a model has settings.
+    """
+    specs = [spec for spec in recipe.reward_specs if find_model(recipe, spec) is None and not _is_installed(spec)]
+    if not specs or not is_first_process():
+        return []
+    problems = load_rewards([reward_spec(recipe, spec) for spec in specs], handling_of(recipe))
+    return [Finding("error", "rewards", str(problem), {"kind": problem.kind}) for problem in problems]
+
+
+def _is_installed(spec: str) -> bool:
+    """Tells whether a spec names a built-in reward, or one of an installed package."""
+    if ":" in spec or spec.endswith(".py"):
+        return False
+    found = importlib.util.find_spec(spec.partition(".")[0]) if "." in spec else None
+    return "." not in spec or bool(found and (found.origin or "").startswith(sysconfig.get_path("purelib")))
 
 
 def _check_time_limit(recipe: Recipe, rewards: Sequence[Reward]) -> None:

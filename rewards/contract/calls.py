@@ -2,12 +2,14 @@
 
 import asyncio
 import copy
+import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+from rewards.contract.processes import end_copy
 from rewards.protocol import is_async
 from rewards.responses import Completion, completion_text
 
@@ -56,7 +58,18 @@ def copied(values: Any) -> Any:
 
 
 def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Calls a reward; a coroutine function runs in the loop of another thread, as in TRL."""
+    """Calls a reward; a coroutine function runs in the loop of another thread, as in TRL.
+
+    A forked copy of this process in which the call comes back, too, ends.
+    """
+    owner = os.getpid()
+    try:
+        return _call(func, arguments)
+    finally:
+        end_copy(owner)
+
+
+def _call(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     if not is_async(func):
         return func(**arguments)
     with ThreadPoolExecutor(max_workers=1) as thread:

@@ -7,11 +7,25 @@ import signal
 import sys
 from typing import Any, NamedTuple
 
+from rewards.contract.interpreter import (
+    Settings,
+    changes,
+    fresh_torch,
+    interpreter_settings,
+    put_back,
+    torch_settings,
+)
+
 SIGNALS = [getattr(signal, name) for name in ("SIGALRM", "SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
+SET_BY_LIBRARIES = ("TORCHINDUCTOR_", "TRITON_", "KMP_")  # for themselves, when they are first used
 HANDLER_REMEDY = "Put the old handler back: checkpoints before preemption and Ctrl-C depend on it."
 FOLDER_REMEDY = "Use absolute paths: checkpoints would go elsewhere, because `output_dir` is relative to it."
 ENVIRONMENT_REMEDY = "Set variables before training; libraries read them at different times."
 SEED_REMEDY = "Use a generator of your own (`random.Random(0)`): with the global one every step draws the same."
+
+
+INTERPRETER_REMEDY = "Put it back before you return: the trainer runs in the same interpreter."
+TORCH_REMEDY = "Put it back before you return, as `with torch.no_grad():` does: the model trains with the same torch."
 
 
 class State(NamedTuple):
@@ -20,15 +34,26 @@ class State(NamedTuple):
     folder: str
     environment: dict[str, str]
     handlers: dict[str, Any]
+    interpreter: Settings
+    torch: Settings
 
 
 def process_state() -> State:
     """Takes a picture of the process."""
     return State(
-        folder=os.getcwd(),
+        folder=_folder(),
         environment=dict(os.environ),
         handlers={number.name: signal.getsignal(number) for number in SIGNALS},
+        interpreter=interpreter_settings(),
+        torch=torch_settings(),
     )
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "one that does not exist any more"
 
 
 def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
@@ -42,11 +67,23 @@ def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
     names = {
         name
         for name in {*before.environment, *after.environment}
-        if before.environment.get(name) != after.environment.get(name)
+        if before.environment.get(name) != after.environment.get(name) and not name.startswith(SET_BY_LIBRARIES)
     }
     if names:
         text = f"changes the environment: {', '.join(sorted(names))}"
         found.append(("environment", text, ENVIRONMENT_REMEDY))
+    return found + changed_settings(before, after)
+
+
+def changed_settings(before: State, after: State) -> list[tuple[str, str, str]]:
+    """Lists what a call, or loading, did to settings of the interpreter and of torch, and puts them back."""
+    found = []
+    if names := changes(before.interpreter, after.interpreter):
+        found.append(("interpreter", f"changes settings of Python: {', '.join(names)}", INTERPRETER_REMEDY))
+    torch_before = fresh_torch() | before.torch
+    if names := changes(torch_before, after.torch):
+        found.append(("torch", f"changes settings of torch: {', '.join(names)}", TORCH_REMEDY))
+    put_back(before.interpreter | torch_before, after.interpreter | after.torch)
     return found
 
 

@@ -1,7 +1,11 @@
 """What can be wrong with a reward, by name, and which of it stops a run."""
 
+import re
 from typing import Literal, NamedTuple
 
+CONTROL = re.compile(
+    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)  # all but the end of a line
 Level = Literal["error", "warning"]
 
 # An error would stop training or spoil what is learnt; a warning may be meant.
@@ -28,6 +32,11 @@ LEVELS: dict[str, Level] = {
     "logs_wrong_length": "error",
     "seeds": "error",
     "changes_folder": "error",
+    "torch": "error",
+    "forks": "error",
+    "keeps_threads": "error",
+    "leaves_processes": "error",
+    "floods": "error",
     "needs_data": "warning",
     "one_form": "warning",
     "often_none": "warning",
@@ -44,6 +53,9 @@ LEVELS: dict[str, Level] = {
     "prints": "warning",
     "signal_handler": "warning",
     "environment": "warning",
+    "interpreter": "warning",
+    "patches": "warning",
+    "differs_in_process": "warning",
 }
 
 
@@ -68,4 +80,5 @@ class RewardProblem(NamedTuple):
         return LEVELS[self.kind]
 
     def __str__(self) -> str:
-        return f"Reward `{self.reward}` {self.problem}. {self.remedy}"
+        text = f"Reward `{self.reward}` {self.problem}. {self.remedy}"
+        return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

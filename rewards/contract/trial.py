@@ -32,6 +32,13 @@ class Settings(NamedTuple):
     max_seconds: float = 20.0
 
 
+class Steady(NamedTuple):
+    """A call, and the values that it gave more than once."""
+
+    call: Call
+    values: list[float | None]
+
+
 class Trial:
     """One reward under test: its calls, counted, and its values.
 
@@ -41,6 +48,8 @@ class Trial:
         is_synthetic: Whether they are made up.
         seen: Every value it has given.
         remarks: What was seen beside the values, the first of each kind.
+        processes: How many child processes there were after each call.
+        steady: A call to repeat elsewhere; None if the reward does not give the same in one process.
     """
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
@@ -49,7 +58,10 @@ class Trial:
         self.num_calls = self.num_completions = 0
         self.seen: list[float | None] = []
         self.remarks: dict[str, RewardProblem] = {}
+        self.processes: list[int] = []
+        self.steady: Steady | None = None
         self.description: Description = subject.describe()
+        self.remarks |= {remark.kind: remark for remark in self.description.remarks}
         self.is_synthetic = not settings.rows
         self.rows = list(settings.rows) or synthetic_rows(self.description.parameters)
 
@@ -77,6 +89,7 @@ class Trial:
         self.num_calls += 1
         self.num_completions += len(samples)
         self.seen += called.values
+        self.processes.append(called.processes)
         for remark in called.remarks:
             self.remarks.setdefault(remark.kind, remark)
         return called

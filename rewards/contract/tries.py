@@ -1,6 +1,7 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from rewards.contract.answers import check_answers
@@ -14,9 +15,10 @@ from rewards.contract.samples import answer_samples
 from rewards.contract.signature import check_signature
 from rewards.contract.speed import Speed, affordable, check_speed, measure
 from rewards.contract.subject import NOT_PICKLED, Stopped, Subject
-from rewards.contract.trial import Settings, Trial
+from rewards.contract.trial import Settings, Steady, Trial
 
 ROWS_IN_BATCH = 4
+CALLS_THAT_LEAVE_PROCESSES = 5
 ROWS_FOR_NONE = 256  # asked before it is said that a reward never has anything to say
 
 
@@ -29,6 +31,7 @@ class Tried(NamedTuple):
         num_calls: How often the reward was called.
         num_completions: How many completions it scored in all.
         seconds_per_step: Time per step that was measured and projected; None if it was never called.
+        steady: A call to repeat in another process; None if that would tell nothing new.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Tried(NamedTuple):
     num_calls: int = 0
     num_completions: int = 0
     seconds_per_step: float | None = None
+    steady: Steady | None = None
 
 
 def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
@@ -64,13 +68,16 @@ def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
         name = trial.name
         for problem in _steps(trial, speeds):  # one by one: those found before it stops are kept
             problems.append(problem)
+        left = subject.leftovers()
+        problems += left
+        problems += _processes_left(trial) if all(problem.kind != "forks" for problem in left) else []
     except Stopped as stopped:
         problems.append(stopped.problem)
     if trial is None:
         return Tried(name, problems)
     problems += trial.remarks.values()
     seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
-    return Tried(name, problems, trial.num_calls, trial.num_completions, seconds)
+    return Tried(name, problems, trial.num_calls, trial.num_completions, seconds, trial.steady)
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
@@ -104,12 +111,23 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
         is_steady = is_steady and problem.kind in ("seeds", "differs_in_thread")
         yield problem
     if is_steady:
+        trial.steady = Steady(trial.make_call(samples, form), called.values)
         yield from check_values_alone(trial, samples, form, called.values, speeds)
         yield from check_forms(trial, samples, forms, called.values)
     yield from check_odd(trial, samples, forms, speed)
     if is_steady:
         yield from _check_what_is_paid(trial, form, speed)
     yield from check_speed(trial, speeds[0])
+
+
+def _processes_left(trial: Trial) -> list[RewardProblem]:
+    """Tells processes that pile up from those of a pool that is started once."""
+    growing = sum(after > before for before, after in pairwise([0, *trial.processes]))
+    if growing < CALLS_THAT_LEAVE_PROCESSES:
+        return []
+    text = f"leaves processes behind: {trial.processes[-1]} after {len(trial.processes)} calls"
+    remedy = "Wait for each (`subprocess.run` does), or end it before you return: they fill the machine."
+    return [trial.problem("leaves_processes", text, remedy)]
 
 
 def _check_arguments(trial: Trial) -> Iterator[RewardProblem]:

@@ -7,6 +7,7 @@ from numbers import Number
 from typing import Any
 
 from rewards.contract.problem import RewardProblem
+from rewards.scores import written
 
 ONE_EACH = "Return one number (or None) per completion."
 FINITE = "Return a finite number, or None to skip a row."
@@ -45,7 +46,7 @@ def read_values(
 
 def shorten(value: Any, width: int = 60) -> str:
     """Writes a value on one line of limited width."""
-    text = repr(value)
+    text = written(value)
     return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
@@ -74,10 +75,10 @@ def _fault(value: Any) -> tuple[str, str] | None:
         return "not_a_number", f"a {type(value).__name__} with {value.ndim} axis is not a number"
     try:
         number = float(value)
-    except (TypeError, ValueError):
-        return "not_a_number", f"a {type(value).__name__} is not a number"
     except OverflowError:
         number = math.inf
+    except Exception:  # whatever a `__float__` raises
+        return "not_a_number", f"a {type(value).__name__} is not a number"
     if math.isnan(number):
         return "not_finite", "TRL skips NaN silently"
     if abs(number) > LARGEST:

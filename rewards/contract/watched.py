@@ -10,14 +10,19 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from rewards import _worker
+from rewards._worker import name_error
 from rewards.contract.calls import Log, call_arguments, call_reward, copied
 from rewards.contract.effects import State, left_behind, move_generators, process_state, random_states, seeded
+from rewards.contract.printed import MOST_OF_A_CALL, Flood, Printed
 from rewards.contract.problem import RewardProblem
+from rewards.contract.processes import children
 from rewards.contract.signature import missing_column
 from rewards.contract.values import read_values, shorten
 from rewards.protocol import TRAINER_ARGUMENTS, reward_name
 from rewards.responses import Completion
 
+SHOWN = 60  # characters of what is printed
 OWN_FOLDER = os.path.dirname(__file__)
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
@@ -50,12 +55,14 @@ class Called(NamedTuple):
         problem: Why there are no values.
         seconds: How long it took.
         remarks: What else was seen.
+        processes: How many child processes there are after it.
     """
 
     values: list[float | None]
     problem: RewardProblem | None
     seconds: float
     remarks: list[RewardProblem]
+    processes: int = 0
 
 
 def call_watched(func: Callable[..., Any], call: Call) -> Called:
@@ -65,21 +72,22 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
     arguments = call_arguments(rows, completions, log)
     inputs = {key: arguments[key] for key in arguments if key not in TRAINER_ARGUMENTS}
     original = call_arguments(call.rows, call.completions)
-    before, printed, started = process_state(), io.StringIO(), time.perf_counter()
-    try:
-        with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(Printed()) as printed:
+        before, started = process_state(), time.perf_counter()
+        try:
             returned = _in_thread(func, arguments) if call.in_thread else call_reward(func, arguments)
             values = read_values(name, returned, len(call.rows), _describe(call))
-    except BaseException as error:  # `sys.exit()` in a reward is a finding, too
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        values = _raised(name, error, call, list(arguments))
-    seconds = time.perf_counter() - started
+        except BaseException as error:  # `sys.exit()` in a reward is a finding, too
+            if isinstance(error, KeyboardInterrupt) and not _worker.in_worker:
+                raise
+            values = _raised(name, error, call, list(arguments), printed)
+        seconds = time.perf_counter() - started
+        effects = _effects(before)
     if isinstance(values, RewardProblem):
         return Called([], values, seconds, [])
-    remarks = [RewardProblem(name, *each) for each in _effects(before)]
+    remarks = [RewardProblem(name, *each) for each in effects]
     remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
-    return Called(values, None, seconds, remarks + _logged(name, log, len(call.rows)))
+    return Called(values, None, seconds, remarks + _logged(name, log, len(call.rows)), len(children()))
 
 
 def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
@@ -87,8 +95,10 @@ def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
     ends: list[dict[str, bytes]] = []
     for _ in range(2):
         move_generators()
-        with contextlib.redirect_stdout(io.StringIO()):
+        before = process_state()
+        with contextlib.redirect_stdout(Printed()):
             call_reward(func, call_arguments(*copied((call.rows, call.completions))))
+        _effects(before)
         ends.append(random_states())
     return [RewardProblem(reward_name(func), *each) for each in seeded(*ends)]
 
@@ -118,12 +128,16 @@ def _describe(call: Call) -> Callable[[int], str]:
     return describe
 
 
-def _raised(name: str, error: BaseException, call: Call, arguments: list[str]) -> RewardProblem:
+def _raised(name: str, error: BaseException, call: Call, arguments: list[str], printed: io.StringIO) -> RewardProblem:
+    if isinstance(error, Flood):
+        begin = f"beginning {shorten(printed.getvalue()[:SHOWN])}"
+        text = f"prints more than {MOST_OF_A_CALL:,} characters in a call with {len(call.rows)} completions, {begin}"
+        return RewardProblem(name, "floods", text, PRINT_REMEDY)
     if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
         line = traceback.extract_tb(error.__traceback__)[-1].line or ""
         if "kwargs" in line and error.args[0] not in arguments:
             return missing_column(name, error.args[0], arguments)
-    return RewardProblem(name, "raises", f"raised {type(error).__name__}: {error}{_place(error)}", MEND)
+    return RewardProblem(name, "raises", f"raised {name_error(error)}{_place(error)}", MEND)
 
 
 def _place(error: BaseException) -> str:
@@ -140,7 +154,8 @@ def _is_standard(frame: traceback.FrameSummary) -> bool:
 def _effects(before: State) -> list[tuple[str, str, str]]:
     after = process_state()
     if after.folder != before.folder:
-        os.chdir(before.folder)
+        with contextlib.suppress(OSError):  # it may have been deleted
+            os.chdir(before.folder)
     return left_behind(before, after)
 
 

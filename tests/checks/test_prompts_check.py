@@ -88,3 +88,17 @@ def test_images_of_prompts_are_read_counted_and_not_handed_to_rewards_twice(reci
     assert text.startswith("2 prompts have 1 to 2 images of 2 to 2 tokens: 3 tokens of images a prompt on average")
     text = findings(recipe([rows[0] | {"prompt": "say 0"}, *rows[1:]]))["data", "error"]
     assert "row 1, column `prompt`: images have no place: the prompt is not messages" in text
+
+
+@pytest.mark.parametrize(
+    ("spec", "text"),
+    [
+        ("ends.py:f", "Reward `ends.py:f` cannot be loaded: its process ended with exit code 5"),
+        ("no.py:f", "Reward 'no.py:f': there is no such file"),
+    ],
+)
+def test_a_reward_that_cannot_be_loaded_is_said_once_and_not_loaded_here(recipe, tmp_path, spec, text):
+    (tmp_path / "ends.py").write_text("import os\nos._exit(5)\n")
+    found = check_recipe(load_recipe(recipe(reward_funcs=[spec, "own.py:says"])), Launch()).findings
+    (error,) = [finding for finding in found if finding.level == "error"]
+    assert text in error.text

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,30 @@ FOUND = {
     },
     "writes_past_python": {},
 }
+# What is found in rewards whose values are honest; all of them take turns in one process.
+SHARED = {
+    "reads_json_its_own_way": {"patches": r"replaces functions of other modules: `json.loads`\."},
+    "decodes_json_its_own_way": {
+        "patches": r"replaces functions of other modules: `json.decoder.JSONDecoder.decode`\."
+    },
+    "closes_standard_input": {"interpreter": r"changes settings of Python: standard input, output or error\."},
+    "waits_in_a_thread_for_ever": {
+        "keeps_threads": r"leaves \d+ threads running .*: judge, judge, judge and \d+ more"
+    },
+    "comes_back_twice": {"forks": r"comes back from its call in a second process, which `os.fork` made"},
+    "starts_a_process_for_each_call": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
+    "hashes_the_text": {
+        "differs_in_process": r"gave the right answer in answer tags \d+ in one process and \d+ in an"
+    },
+    "first_word_of_a_set": {"differs_in_process": r"sort sets"},
+    "raises_without_a_text": {"raises": r"raised NoText, whose text cannot be read"},
+    "interrupts": {"raises": r"raised KeyboardInterrupt"},
+    "floods_past_python": {"floods": r"writes \d+ MB to standard error, or past Python"},
+    "aborts": {"dies": "its process was ended by SIGABRT"},
+    "recurses_deeper": {"interpreter": r"the recursion limit \(1000 to 5000\)"},
+}
 LOADING = {
-    "import time\ntime.sleep(60)\n": ("hangs", "could not be loaded within 3 s"),
+    "import time\ntime.sleep(60)\n": ("hangs", "could not be loaded within 4 s"),
     "import os\nos._exit(5)\n": ("dies", "cannot be loaded: its process ended with exit code 5"),
     "def reward(:\n": ("not_found", "SyntaxError"),
     "other = 1\n": ("not_found", "has no 'reward'"),
@@ -44,6 +67,32 @@ def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_sti
         for problem, message in zip(tried.problems, messages.values(), strict=True):
             with pytest.raises(ValueError, match=message):
                 raise ValueError(str(problem))
+
+
+def test_what_a_reward_does_to_the_process_it_shares_is_found():
+    specs = [RewardSpec(f"{FOLDER / 'broken_globals.py'}:{name}") for name in SHARED]
+    for (name, messages), tried in zip(SHARED.items(), try_rewards(specs, Settings(form="text")), strict=True):
+        assert [problem.kind for problem in tried.problems] == list(messages), name
+        assert re.search(*messages.values(), str(tried.problems[0])), tried.problems
+
+
+CLEAN = ("starts_helpers_once", "runs_a_program", "puts_everything_back", "awaited", "logs_what_it_read")
+
+
+def test_nothing_is_found_in_clean_rewards_in_two_processes():
+    specs = [*(RewardSpec(f"{FOLDER / 'clean_rewards.py'}:{name}") for name in CLEAN), RewardSpec("accuracy")]
+    assert [tried.problems for tried in try_rewards(specs, Settings())] == [[]] * len(specs)
+
+
+def test_what_loading_a_reward_does_is_found(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import json, sys\nsys.setrecursionlimit(9000)\njson.dumps = lambda value, **how: ''\n"
+        "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
+    )
+    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
+    assert sorted(problem.kind for problem in tried.problems) == ["interpreter", "patches"]
+    assert "(1000 to 9000)" in str(tried.problems)
+    assert "`json.dumps`" in str(tried.problems)
 
 
 def test_a_failure_that_the_guard_survives_is_a_warning(tmp_path):

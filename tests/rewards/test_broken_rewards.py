@@ -53,6 +53,10 @@ CASES = {
     "broken_values.py:beyond_float32": Case("not_finite", r"makes every advantage of its group NaN"),
     "broken_values.py:coroutine_from_a_plain_function": Case("not_a_list", r"Declare the reward itself `async def`"),
     "broken_values.py:awaited_and_too_short": Case("wrong_length", r"returned 1 value for 2 completions"),
+    "broken_values.py:hostile_floats": Case("not_a_number", r"<HostileFloat whose `repr` raises RuntimeError>"),
+    "broken_values.py:integers_of_many_digits": Case("not_finite", r"<int whose `repr` raises.*of its group NaN"),
+    "broken_values.py:decimal_nan": Case("not_finite", r"returned Decimal\('NaN'\).*TRL skips NaN silently"),
+    "broken_values.py:generator_that_raises": Case("raises", r"raised RuntimeError: \\x1b\[31mred\\x07 \(line \d+ of"),
     "broken_values.py:tag_that_no_row_has": Case("always_none", r"returned None for every one of 8 responses"),
     "broken_values.py:silent_mostly": Case(
         "often_none", r"returned None for 88% of 16", (*SUMS[:7], SUMS[7] | {"answer": "first"})
@@ -77,6 +81,17 @@ CASES = {
     "broken_behaviour.py:prints_each_row": Case("prints", r"to standard output: 'scoring \d+'"),
     "broken_behaviour.py:logs_the_first_only": Case("logs_wrong_length", r"logs 1 values in the column `length`"),
     "broken_behaviour.py:alarm_around_each_row": Case("differs_in_thread", r"and 0 outside of it.*`signal.alarm`"),
+    "broken_globals.py:turns_gradients_off": Case("torch", r"changes settings of torch: gradients \(now off\)\."),
+    "broken_globals.py:computes_in_double_precision": Case("torch", r"torch.float64\), .*\(highest to medium\)"),
+    "broken_globals.py:recurses_deeper": Case("interpreter", r"Python: the recursion limit \(\d+ to 5000\)\. Put it"),
+    "broken_globals.py:collects_no_garbage": Case("interpreter", r"Python: garbage collection \(now off\)\."),
+    "broken_globals.py:writes_elsewhere": Case("interpreter", r"Python: `sys.stdout`\."),
+    "broken_globals.py:many_digits": Case("interpreter", r"Python: the precision of decimals \(28 to 50\)\."),
+    "broken_globals.py:silences_warnings": Case("interpreter", r"nothing is logged \(0 to 50\), the warnings that"),
+    "broken_globals.py:opens_few_files": Case("interpreter", r"Python: the limit NOFILE\."),
+    "broken_globals.py:works_in_a_folder_it_deletes": Case("changes_folder", r"to one that does not exist any more"),
+    "broken_globals.py:prints_for_ever": Case("floods", r"more than 1,000,000 characters .*'scoring 2"),
+    "broken_globals.py:raises_without_a_text": Case("raises", r"raised NoText, whose text cannot be read: its `__"),
     "broken_completions.py:divides_by_length": Case("fails_on_odd", r"ZeroDivisionError.*on an empty response"),
     "broken_completions.py:last_word": Case("fails_on_odd", r"IndexError.*on an empty response and \d+ other odd"),
     "broken_completions.py:after_the_trace": Case("raises", r"IndexError.*line \d+ of .*broken_completions.py"),
@@ -116,6 +131,7 @@ CLEAN = {
     "exact_answer": {}, "right_option": {}, "as_array": {}, "as_generator": {}, "penalty_for_length": {},
     "awaited": {}, "with_a_generator_of_its_own": {}, "none_where_it_has_nothing_to_say": {}, "logs_what_it_read": {},
     "shorter_than_the_others": {}, "Scaled": {"scale": 0.5}, "make_scaled": {},
+    "starts_helpers_once": {}, "runs_a_program": {}, "puts_everything_back": {}, "scalars_of_numpy": {},
 }  # fmt: skip
 
 

@@ -59,13 +59,13 @@ def test_a_copy_of_a_worker_that_comes_back_from_a_call_ends(pool):
     assert [outcome.value for outcome in pool.map(orders)] == [f"{i}" if i % 5 else "forked" for i in range(20)]
 
 
-@pytest.mark.parametrize("order", ["fill 0.25", "fill_natively 0.05"])
+@pytest.mark.parametrize("order", ["fill 0.1", "fill_natively 0.02"])
 def test_a_worker_without_memory_is_replaced_and_costs_one_call(order):
-    with WorkerPool(act, memory_gb=1) as pool:
-        outcomes = pool.map(["pid", order, "pid", "allocate 0.5", order])
+    with WorkerPool(act, memory_gb=0.5) as pool:
+        outcomes = pool.map(["pid", order, "pid", "allocate 0.25", order])
         assert [outcome.failure for outcome in outcomes] == [None, "error", None, None, "error"]
         assert outcomes[0].value != outcomes[2].value
-        assert pool.map(["allocate 0.5"])[0].failure is None
+        assert pool.map(["allocate 0.25"])[0].failure is None
 
 
 def test_hash_gives_the_same_in_every_worker(pool, monkeypatch):

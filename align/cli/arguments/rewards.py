@@ -34,7 +34,7 @@ def check(
     ] = 64,
     time_limit: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option("--time_limit", help="Seconds for one call, after which a reward hangs; 30 if not given."),
+        typer.Option("--time_limit", help="Seconds for one call, after which a reward hangs; 5 if not given."),
     ] = None,
     max_seconds: Annotated[
         float, typer.Option("--max_seconds", help="For all calls of a reward, about; slow ones are tried on less.")

@@ -1,6 +1,7 @@
 """Rewards that return what TRL cannot use."""
 
 import asyncio
+import decimal
 import math
 
 import numpy as np
@@ -98,3 +99,35 @@ def silent_mostly(completions, answer, **kwargs):
     return [
         float(len(text)) if right == "first" else None for text, right in zip(_texts(completions), answer, strict=True)
     ]
+
+
+class HostileFloat(float):
+    """A number that cannot be read, nor written."""
+
+    def __float__(self):
+        raise RuntimeError("not yet")
+
+    def __repr__(self):
+        raise RuntimeError("not yet")
+
+    def __eq__(self, other):
+        raise RuntimeError("not yet")
+
+    __hash__ = None
+
+
+def hostile_floats(completions, **kwargs):
+    return [HostileFloat(len(text)) for text in _texts(completions)]
+
+
+def integers_of_many_digits(completions, **kwargs):
+    return [10**5000 for _ in completions]
+
+
+def decimal_nan(completions, **kwargs):
+    return [decimal.Decimal("nan") for _ in completions]
+
+
+def generator_that_raises(completions, **kwargs):
+    yield 1.0
+    raise RuntimeError("\x1b[31mred\x07")

@@ -1,11 +1,19 @@
 """Rewards that are fine, some of them only just."""
 
 import asyncio
+import decimal
+import io
 import random
+import subprocess
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stdout
 
 import numpy as np
 
 from rewards import completion_text, parse_choice, parse_response
+
+HELPERS = []
 
 
 def _texts(completions):
@@ -83,3 +91,26 @@ def make_scaled(scale=3.0):
         return [scale * len(text) for text in _texts(completions)]
 
     return closure
+
+
+def starts_helpers_once(completions, **kwargs):
+    if not HELPERS:
+        HELPERS.append(ThreadPoolExecutor(2))
+    return list(HELPERS[0].map(lambda text: float(len(text)), _texts(completions)))
+
+
+def runs_a_program(completions, **kwargs):
+    subprocess.run(["true"], check=True)
+    return [float(len(text)) for text in _texts(completions)]
+
+
+def puts_everything_back(completions, **kwargs):
+    with decimal.localcontext() as context, warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+        context.prec = 50
+        warnings.simplefilter("ignore")
+        print("unseen")
+        return [float(len(text)) for text in _texts(completions)]
+
+
+def scalars_of_numpy(completions, **kwargs):
+    return [np.array(float(len(text))) for text in _texts(completions)]

@@ -1,0 +1,141 @@
+"""Rewards with honest values that change what they share with the trainer; some are called in a worker only."""
+
+import decimal
+import gc
+import json
+import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+
+from rewards import completion_text
+
+
+def _lengths(completions):
+    return [float(len(completion_text(completion))) for completion in completions]
+
+
+def turns_gradients_off(completions, **kwargs):
+    import torch
+
+    torch.set_grad_enabled(False)
+    return _lengths(completions)
+
+
+def computes_in_double_precision(completions, **kwargs):
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    torch.set_float32_matmul_precision("medium")
+    return _lengths(completions)
+
+
+def recurses_deeper(completions, **kwargs):
+    sys.setrecursionlimit(5000)
+    return _lengths(completions)
+
+
+def collects_no_garbage(completions, **kwargs):
+    gc.disable()
+    return _lengths(completions)
+
+
+def writes_elsewhere(completions, **kwargs):
+    sys.stdout = sys.stderr
+    return _lengths(completions)
+
+
+def many_digits(completions, **kwargs):
+    decimal.getcontext().prec = 50
+    return [float(decimal.Decimal(length)) for length in _lengths(completions)]
+
+
+def silences_warnings(completions, **kwargs):
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+    return _lengths(completions)
+
+
+def opens_few_files(completions, **kwargs):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    return _lengths(completions)
+
+
+def works_in_a_folder_it_deletes(completions, **kwargs):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+    return _lengths(completions)
+
+
+def closes_standard_input(completions, **kwargs):
+    if os.path.exists("/dev/fd/0"):
+        os.close(0)
+    return _lengths(completions)
+
+
+def reads_json_its_own_way(completions, **kwargs):
+    json.loads = lambda text: {}
+    return _lengths(completions)
+
+
+def decodes_json_its_own_way(completions, **kwargs):
+    json.JSONDecoder.decode = lambda self, text: {}
+    return _lengths(completions)
+
+
+def waits_in_a_thread_for_ever(completions, **kwargs):
+    threading.Thread(target=time.sleep, args=(3600,), name="judge").start()
+    return _lengths(completions)
+
+
+def comes_back_twice(completions, **kwargs):
+    os.fork()
+    return _lengths(completions)
+
+
+def starts_a_process_for_each_call(completions, **kwargs):
+    subprocess.Popen(["sleep", "3600"], start_new_session=True)
+    return _lengths(completions)
+
+
+def hashes_the_text(completions, **kwargs):
+    return [float(hash(completion_text(completion)) % 1000) for completion in completions]
+
+
+def first_word_of_a_set(completions, **kwargs):
+    return [float(len(next(iter({*completion_text(text).split()}), ""))) for text in completions]
+
+
+class NoText(Exception):
+    """An error whose text raises."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+def raises_without_a_text(completions, **kwargs):
+    raise NoText
+
+
+def interrupts(completions, **kwargs):
+    raise KeyboardInterrupt
+
+
+def prints_for_ever(completions, **kwargs):
+    while True:
+        print("scoring", len(completions))
+
+
+def floods_past_python(completions, **kwargs):
+    for _ in range(20):
+        os.write(2, b"\n" * 100_000)
+    return _lengths(completions)
+
+
+def aborts(completions, **kwargs):
+    os.abort()
