@@ -20,6 +20,7 @@ TEXT_OF_ERROR = 1000  # characters
 FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
 
 in_worker = False  # a reward with processes of its own needs none here
+is_last_answer = False  # whether the worker ends after the call it is at, as one without memory does
 
 
 def serve(arguments: list[str]) -> None:
@@ -64,8 +65,8 @@ def name_error(error: BaseException) -> str:
     try:
         text = str(error)
         more = "" if len(text) <= TEXT_OF_ERROR else f"... ({len(text):,} characters)"
-        return f"{type(error).__name__}: {text[:TEXT_OF_ERROR]}{more}"
-    except Exception as other:
+        return f"{type(error).__name__}{': ' if text else ''}{text[:TEXT_OF_ERROR]}{more}"
+    except BaseException as other:
         return f"{type(error).__name__}, whose text cannot be read: its `__str__` raised {type(other).__name__}"
 
 
@@ -76,24 +77,24 @@ def end_if_copied(owner: int) -> None:
 
 
 def _answer(results: int, func: Callable[[Any], Any], call: Any, memory_bytes: int) -> None:
+    global is_last_answer
     owner, started = os.getpid(), time.perf_counter()
-    is_full = False
     try:
         outcome: tuple[str | None, Any] = None, func(call)
     except BaseException as error:  # `sys.exit()` in a reward is that call's error, not the worker's end
         end_if_copied(owner)
         outcome = "error", describe_error(error)
-        is_full = isinstance(error, MemoryError) or _is_full(memory_bytes)
+        is_last_answer = isinstance(error, MemoryError) or _is_full(memory_bytes)
     end_if_copied(owner)
     seconds = time.perf_counter() - started
-    if is_full:
-        _write(results, ("full", outcome[1], seconds))
-        os._exit(0)
     try:
-        message = pickle.dumps((*outcome, seconds), protocol=pickle.HIGHEST_PROTOCOL)
+        message = pickle.dumps((*outcome, seconds, is_last_answer), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # whatever pickling the user's value raises
-        message = pickle.dumps(("error", f"The result cannot be sent back: {name_error(error)}", seconds))
+        text = f"The result cannot be sent back: {name_error(error)}"
+        message = pickle.dumps(("error", text, seconds, is_last_answer))
     write_message(results, message)
+    if is_last_answer:
+        os._exit(0)
 
 
 def _is_full(memory_bytes: int) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rewards._guarded_call import Call, GuardedCalls, Logs, Sent, batch_call, join_outcomes, sent_batch, sent_rows
+from rewards._training_state import training_as_it_was
 from rewards._worker import describe_error, end_if_copied
 from rewards._worker_process import WorkerError
 from rewards.protocol import is_async, reads_whole_batch, reward_name
@@ -181,7 +182,8 @@ class SharedPool:
 def _outcome_here(func: Callable[..., Any], call: Call) -> Outcome:
     owner, started, logs = os.getpid(), time.perf_counter(), Logs(call.size)
     try:
-        scores = read_scores(func(**call.arguments(logs)), call.size, 0.0)
+        with training_as_it_was(reward_name(func)):
+            scores = read_scores(func(**call.arguments(logs)), call.size, 0.0)
     except (Exception, SystemExit, GeneratorExit) as error:
         end_if_copied(owner)
         return Outcome(None, "error", describe_error(error), time.perf_counter() - started)

@@ -197,9 +197,9 @@ class _Round:
                 worker.has_ended = True
                 return
             index = worker.sent.popleft()
-            worker.is_full = kind == "full"
-            failed = kind is not None  # by raising, the only way a worker can tell of
-            self.outcomes[index] = Outcome(None, "error", value, *rest) if failed else Outcome(value, seconds=rest[0])
+            seconds, worker.is_full = rest
+            raised = Outcome(None, "error", value, seconds)  # the only failure a worker can tell of
+            self.outcomes[index] = Outcome(value, seconds=seconds) if kind is None else raised
 
     def _look_after(self, worker: WorkerProcess) -> None:
         """Replaces a worker that ended or takes too long; only the call it was at is lost."""

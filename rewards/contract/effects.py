@@ -8,12 +8,14 @@ import sys
 from typing import Any, NamedTuple
 
 from rewards.contract.interpreter import (
+    SEARCH_PATH,
     Settings,
     changes,
     fresh_torch,
     interpreter_settings,
     put_back,
     torch_settings,
+    working_folder,
 )
 
 SIGNALS = [getattr(signal, name) for name in ("SIGALRM", "SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)]
@@ -41,19 +43,12 @@ class State(NamedTuple):
 def process_state() -> State:
     """Takes a picture of the process."""
     return State(
-        folder=_folder(),
+        folder=working_folder(),
         environment=dict(os.environ),
         handlers={number.name: signal.getsignal(number) for number in SIGNALS},
         interpreter=interpreter_settings(),
         torch=torch_settings(),
     )
-
-
-def _folder() -> str:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return "one that does not exist any more"
 
 
 def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
@@ -73,6 +68,12 @@ def left_behind(before: State, after: State) -> list[tuple[str, str, str]]:
         text = f"changes the environment: {', '.join(sorted(names))}"
         found.append(("environment", text, ENVIRONMENT_REMEDY))
     return found + changed_settings(before, after)
+
+
+def loaded_settings(before: State, after: State) -> list[tuple[str, str, str]]:
+    """Lists what loading a reward changed; modules are allowed to extend the search path."""
+    kept = before.interpreter | {SEARCH_PATH: after.interpreter[SEARCH_PATH]}
+    return changed_settings(before._replace(interpreter=kept), after)
 
 
 def changed_settings(before: State, after: State) -> list[tuple[str, str, str]]:

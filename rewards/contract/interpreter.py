@@ -7,6 +7,7 @@ import locale
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 import threading
@@ -15,7 +16,21 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 LIMITS = {getattr(resource, name): name for name in sorted(dir(resource), reverse=True) if name.startswith("RLIMIT_")}
+SEARCH_PATH = "`sys.path`"
+ALARM = "an alarm that is still to come"
+FRESH_NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 Settings = dict[str, Any]
+
+
+def _umask() -> str:
+    mask = os.umask(0o077)  # it cannot be read without being set
+    os.umask(mask)
+    return f"{mask:03o}"
+
+
+def _numpy_errors() -> dict[str, str]:
+    numpy = sys.modules.get("numpy")
+    return FRESH_NUMPY if numpy is None else numpy.geterr()
 
 
 def _filters(blanket: bool) -> list[Any]:
@@ -49,11 +64,15 @@ INTERPRETER = {
     "the precision of decimals": Setting(
         lambda: decimal.getcontext().prec, lambda value: setattr(decimal.getcontext(), "prec", value)
     ),
+    "the errors of numpy": Setting(_numpy_errors, lambda value: sys.modules["numpy"].seterr(**value)),
+    "the rights of new files": Setting(_umask, lambda value: os.umask(int(value, 8))),
     "the time limit of sockets": Setting(socket.getdefaulttimeout, socket.setdefaulttimeout),
     "the level below which nothing is logged": Setting(lambda: logging.root.manager.disable, logging.disable),
     "the warnings that are ignored or raised": Setting(lambda: _filters(blanket=True), _write_filters),
     **{f"`sys.{name}`": _attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")},
     "`threading.excepthook`": _attribute(threading, "excepthook"),
+    ALARM: Setting(lambda: bool(signal.getitimer(signal.ITIMER_REAL)[0]), lambda value: signal.alarm(0)),
+    SEARCH_PATH: Setting(lambda: list(sys.path), lambda value: sys.path.__setitem__(slice(None), value)),
     "the tracing of lines": Setting(sys.gettrace, sys.settrace),
     "standard input, output or error": Setting(lambda: [_identity(number) for number in range(3)], lambda value: None),
     **{
@@ -77,6 +96,14 @@ def torch_settings() -> Settings:
     if torch is None or not hasattr(torch, "get_num_threads"):  # it may be loading in another thread
         return {}
     return {name: setting.read() for name, setting in _torch(torch).items()}
+
+
+def working_folder() -> str:
+    """Returns the path of the working folder, which may be gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return "one that does not exist any more"
 
 
 def fresh_torch() -> Settings:

@@ -7,6 +7,7 @@ import threading
 import time
 
 from rewards._worker import end_if_copied
+from rewards._worker_process import FAMILY, family_members
 
 SECONDS_FOR_THREADS = 0.5  # those that are about to end may do so
 SECONDS_FOR_COPIES = 0.2
@@ -46,6 +47,12 @@ def children() -> list[int]:
     except OSError:  # no such file, or the thread has ended
         pass
     return found
+
+
+def strays() -> set[int]:
+    """Lists the processes that descend from this worker and are no longer its children; none outside of workers."""
+    family = os.environ.get(FAMILY)
+    return set(family_members(f"{FAMILY}={family}")) - {os.getpid(), *children()} if family else set()
 
 
 def lasting_threads(before: set[threading.Thread]) -> list[str]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from rewards import _worker
 from rewards.catalog import resolve_reward
-from rewards.contract.effects import changed_settings, process_state
+from rewards.contract.effects import loaded_settings, process_state
 from rewards.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.contract.problem import RewardProblem
 from rewards.contract.signature import Parameters, read_parameters
@@ -26,6 +27,8 @@ HANG_REMEDY = (
     "Give what waits (HTTP, a solver, a regular expression) a time limit of its own, shorter than this one. If it may "
     "take longer, say so: `reward_timeout` in the recipe, `--time_limit` for the check."
 )
+SENDING_REMEDY = "Rows and responses are sent to it by pickle; the values of every column must allow that."
+BREAKING_REMEDY = "It breaks what runs beside it in its process: look at what it replaces or closes."
 DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
 
 
@@ -201,7 +204,7 @@ class RemoteSubject:
         to_load = None if self.is_warm else self.limits.to_load
         (outcome,) = self.pool.map([(self.index, what, call)], timeout=seconds, to_load=to_load)
         if outcome.failure == "error":
-            remedy = "Rows and responses are sent to it by pickle; the values of every column must allow that."
+            remedy = SENDING_REMEDY if "sent" in outcome.message else BREAKING_REMEDY
             raise Stopped(RewardProblem(self.name, "raises", f"could not be called: {outcome.message}", remedy))
         return outcome
 
@@ -234,14 +237,18 @@ class Remote:
                 func = self.specs[index].resolve()
             except (ValueError, TypeError) as error:
                 return str(error)
-            remarks = changed_settings(before, process_state())
+            remarks = loaded_settings(before, process_state())
             self.found[index] = func, take_baseline(baseline)
         func, baseline = self.found[index]
         if what == "leftovers":
             return leftovers(reward_name(func), baseline)
         if call is None:
             return _describe(func)._replace(remarks=tuple(RewardProblem(reward_name(func), *each) for each in remarks))
-        return call_watched(func, call) if what == "call" else seeds_of(func, call)
+        if what == "seeds":
+            return seeds_of(func, call)
+        called = call_watched(func, call)
+        _worker.is_last_answer |= called.problem is not None and "MemoryError" in called.problem.problem
+        return called
 
 
 def _describe(func: Callable[..., Any]) -> Description:

@@ -34,6 +34,7 @@ SHARED = {
     },
     "comes_back_twice": {"forks": r"comes back from its call in a second process, which `os.fork` made"},
     "starts_a_process_for_each_call": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
+    "starts_a_daemon_for_each_call": {"leaves_processes": r"leaves \d+ processes behind that have left its own"},
     "hashes_the_text": {
         "differs_in_process": r"gave the right answer in answer tags \d+ in one process and \d+ in an"
     },

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import pickle
 import socket
 import subprocess
@@ -153,6 +154,22 @@ for reward in (forks, exits):
 def test_no_second_training_process_comes_back_from_a_reward_and_none_ends_training():
     found = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, check=True, cwd=ROOT)
     assert found.stdout.splitlines() == ["[1.0] ", "[None] SystemExit: no judge (<string>, line 10)"]
+
+
+def test_what_a_reward_in_this_process_changes_for_training_is_put_back_and_said(caplog, tmp_path):
+    torch = pytest.importorskip("torch")
+
+    def careless(completions, **kwargs):
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        os.chdir(tmp_path)
+        return [1.0] * len(completions)
+
+    folder = os.getcwd()
+    assert call(GuardedReward(careless), CALM)[0] == [1.0] * 4
+    assert (torch.is_grad_enabled(), torch.get_default_dtype(), os.getcwd()) == (True, torch.float32, folder)
+    assert "Reward `careless` changed settings of torch, put back: gradients (now off)" in caplog.text
+    assert f"changed the working folder to {tmp_path}, put back" in caplog.text
 
 
 def test_coroutines_wait_together_and_time_out_alone():

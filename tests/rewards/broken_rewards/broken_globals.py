@@ -103,6 +103,15 @@ def starts_a_process_for_each_call(completions, **kwargs):
     return _lengths(completions)
 
 
+def starts_a_daemon_for_each_call(completions, **kwargs):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.execlp("sleep", "sleep", "3600")
+        os._exit(0)
+    os.wait()
+    return _lengths(completions)
+
+
 def hashes_the_text(completions, **kwargs):
     return [float(hash(completion_text(completion)) % 1000) for completion in completions]
 
