@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from align.errors import RunFolderError
+from align.secrets import mask
 
 PAIRS_FILE, LEFT_OUT_FILE, CARD_FILE, SETTINGS_FILE = "pairs.jsonl", "left_out.jsonl", "card.json", "settings.json"
 Row = Mapping[str, Any]
@@ -39,8 +40,8 @@ def check_folder(folder: Path, run: Row) -> None:
         if any(folder.glob("*")):
             raise RunFolderError(f"{folder} holds something else. Choose a new `--out`. Nothing was written.")
         return
-    held = json.loads(file.read_text(encoding="utf-8"))
-    for key, value in run.items():
+    held = mask(json.loads(file.read_text(encoding="utf-8")))
+    for key, value in mask(run).items():
         if held.get(key) != value:
             cache = folder / "cache"
             more = f"; with `--cache {cache}` it takes over the answers that fit" if cache.is_dir() else ""
@@ -57,7 +58,7 @@ def claim_folder(folder: Path, run: Row) -> None:
         RunFolderError: If the folder holds something else; nothing is written over then.
     """
     check_folder(folder, run)
-    _write(folder / SETTINGS_FILE, json.dumps(run, indent=2) + "\n")
+    _write(folder / SETTINGS_FILE, json.dumps(mask(run), indent=2) + "\n")
 
 
 def write_folder(
@@ -76,6 +77,7 @@ def write_folder(
     environment = Environment(
         loader=PackageLoader("align.augmentation", ""), autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
+    card = mask(card)
     named = {"name": folder.resolve().name, "digest": _digest(lines.encode())}
     for name, rows in others.items():
         _write(folder / name, _lines(rows))

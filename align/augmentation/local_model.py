@@ -13,6 +13,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogits
 from align.augmentation.batching import BatchingConnection
 from align.augmentation.local_prompts import Encoded, Prompts, load_prompts
 from align.augmentation.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
+from align.pretrained import load_pretrained, refuse_pickled_weights
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
@@ -105,6 +106,7 @@ class LocalSampler:
     @cached_property
     def _prompts(self) -> Prompts:
         try:
+            refuse_pickled_weights(self._source)
             return load_prompts(self._source, self.name)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
@@ -117,7 +119,7 @@ class LocalSampler:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
         dtype: Any = torch.float32 if device is None or device.type == "cpu" else "auto"
         try:
-            model: Any = self._prompts.model_class.from_pretrained(self._source, dtype=dtype)
+            model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
         return model.to(device).eval()

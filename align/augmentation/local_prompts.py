@@ -150,7 +150,7 @@ def load_prompts(source: str, name: str) -> Prompts:
         ImportError: If the extra `vision` is missing and the model is nothing without it.
     """
     base = _with_config(source)
-    config = type(AutoConfig.from_pretrained(base))
+    config = type(AutoConfig.from_pretrained(base, trust_remote_code=False))
     if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
         has_processor = any((Path(source) / name).is_file() for name in PROCESSOR_FILES)
         try:

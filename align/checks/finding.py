@@ -21,3 +21,7 @@ class Finding(NamedTuple):
     text: str
     numbers: dict[str, Any] = {}  # noqa: RUF012 - never mutated
     fix: str = ""
+
+    def without_samples(self) -> dict[str, Any]:
+        """Returns it for a file, without the pairs that a terminal shows."""
+        return self._asdict() | {"numbers": {key: each for key, each in self.numbers.items() if key != "samples"}}

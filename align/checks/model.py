@@ -4,11 +4,18 @@ from pathlib import Path
 
 from align.checks.finding import Finding
 from align.configs.recipe import Recipe
+from align.pretrained import pickled_weights
 
 
 def check_model(recipe: Recipe) -> list[Finding]:
-    """Finds a model path that leads nowhere; a hub id may still be downloaded."""
+    """Finds a model path that leads nowhere, or to pickled weights; a hub id may still be downloaded."""
     model = recipe.model.model_name_or_path
+    given = recipe.training.get("model_init_kwargs") or {}
+    if given.get("use_safetensors", True) is not True:
+        text = "`model_init_kwargs.use_safetensors` is always true here: pickled weights can run code. Remove the key."
+        return [Finding("error", "model", text)]
+    if problem := pickled_weights(model):
+        return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
     if is_hub_id(model) or Path(model).is_dir():
         return []
     text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."

@@ -18,10 +18,12 @@ from align.checks.pairs import check_pairs, load_pairs
 from align.checks.prompts import check_prompt_data, load_prompt_data
 from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
 from align.checks.rewards import Reward, check_loading, check_rewards, resolve_rewards
+from align.checks.secrets import check_secrets
 from align.checks.versions import check_versions
 from align.configs.recipe import Recipe
 
 Rewards = list[Reward]
+_SECOND = "then: "  # before the name of a check of the second run
 
 
 class DataChecks(NamedTuple):
@@ -47,9 +49,19 @@ class Checked(NamedTuple):
     then: "Checked | None" = None  # of the second run; its findings are among `findings`, too
 
     @property
+    def first(self) -> "Checked":
+        """What is about the first run, or about both."""
+        return self._replace(findings=[each for each in self.findings if not each.check.startswith(_SECOND)])
+
+    @property
     def errors(self) -> list[Finding]:
         """The findings that stop a run."""
         return [finding for finding in self.findings if finding.level == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        """The findings that a run goes on with, rows left out among them."""
+        return [finding for finding in self.findings if finding.level == "warning"]
 
 
 def _check_questions(recipe: Recipe, data: Loaded, rewards: Rewards) -> list[Finding]:
@@ -84,7 +96,7 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
     if recipe.then is None:
         return checked
     then = _check_run(recipe.then, launch)
-    findings = checked.findings + [finding._replace(check=f"then: {finding.check}") for finding in then.findings]
+    findings = checked.findings + [finding._replace(check=f"{_SECOND}{finding.check}") for finding in then.findings]
     if checked.data is not None and then.data is not None:
         findings += check_chain(recipe, checked.data, then.data, launch)
     return checked._replace(findings=findings, then=then)
@@ -92,7 +104,7 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = DATA_CHECKS[recipe.method]
-    findings = check_versions(recipe) + check_model(recipe)
+    findings = check_versions(recipe) + check_secrets(recipe) + check_model(recipe)
     rewards: Rewards = []
     data = None
     try:

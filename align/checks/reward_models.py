@@ -8,6 +8,7 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.model import is_hub_id
 from align.data.outcome_rows import SCALE_FILE
+from align.pretrained import pickled_weights
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (
@@ -79,6 +80,8 @@ def _text(prompt: Any) -> str:
 
 
 def _problem(folder: Path) -> str | None:
+    if pickled := pickled_weights(str(folder)):
+        return pickled
     if (folder / "adapter_config.json").is_file():
         return ADAPTER.format(folder=folder)
     if not (folder / "config.json").is_file():

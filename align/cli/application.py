@@ -15,11 +15,12 @@ app = typer.Typer(
 def execute(command: Callable[[], int | None]) -> None:
     """Runs a command; an error that the user can mend becomes one sentence and exit code 1."""
     from align.errors import UserError
+    from align.secrets import mask
 
     try:
         code = command()
     except UserError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        typer.secho(f"Error: {mask(str(error))}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code or 0)
 

@@ -4,8 +4,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from align.assets import find_recipe
@@ -14,7 +12,9 @@ from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.cli.pair_samples import print_samples
 from align.configs.recipe import load_recipe
+from align.console import make_console, make_table
 from align.errors import UserError
+from align.secrets import mask
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -30,10 +30,10 @@ def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, a
         findings = [Finding("error", "recipe", str(error))]
     num_errors = sum(finding.level == "error" for finding in findings)
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
+        print(json.dumps(mask([finding._asdict() for finding in findings]), indent=2, default=str))
     else:
         print_findings(findings)
-        console = Console()
+        console = make_console()
         for finding in findings:
             if finding.numbers.get("samples"):
                 print_samples(finding.numbers["samples"], console)
@@ -41,14 +41,14 @@ def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, a
     return int(num_errors > 0)
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
+def print_findings(findings: Sequence[Finding], *, stderr: bool = False) -> None:
     """Prints findings as a table without borders."""
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = make_table(show_header=False)
     for style in ("bold", "dim", ""):
-        table.add_column(style=style, vertical="top", no_wrap=style != "")
+        table.add_column(style=style, vertical="top", no_wrap=style != "", overflow="fold")
     for finding in findings:
         text = Text(finding.text)
         if finding.fix:
             text.append(f"\n{finding.fix}", "bold cyan")
         table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, text)
-    Console().print(table)
+    make_console(stderr=stderr).print(table)

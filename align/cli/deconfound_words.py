@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from align.console import make_console, make_table
 from align.correction.settings import CorrectionSettings
 from align.data.observations import ObservationReader, ObservationReport, Roles
 from align.report.interval_chart import in_words
@@ -55,12 +56,7 @@ def print_result(
     correction: Correction, report: ObservationReport, notes: Sequence[str], numbers: Mapping[str, Any]
 ) -> None:
     """Prints the effects, what they do to associations, counts, and warnings."""
-    from rich.console import Console
-    from rich.table import Table as Grid
-
-    grid = Grid(box=None, pad_edge=False)
-    for name in ("confounder", f"effect ({correction.estimator})", "correlation before", "after"):
-        grid.add_column(name)
+    grid = make_table("confounder", f"effect ({correction.estimator})", "correlation before", "after")
     for place, name in enumerate(correction.confounders):
         before, after = numbers["before"][place], numbers["after"][place]
         grid.add_row(
@@ -68,7 +64,7 @@ def print_result(
             in_words(correction.coefficients[place], *correction.intervals[place]),
             *(in_words(each["correlation"], each["low"], each["high"]) for each in (before, after)),
         )
-    Console(width=120, highlight=False).print(grid)
+    make_console(least=120).print(grid)
     for name, unit in correction.details.get("units", {}).items():
         print(f"{name} is read in {unit}, so its effect is that of one day.")
     print(f"{report.num_kept:>9,}  rows")

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
-from rich.console import Console
-
 from align.checks.machine import check_machine
 from align.cli.check import print_findings
+from align.console import make_console
+from align.secrets import mask
 
 
 def run(output_dir: Path, as_json: bool) -> int:
@@ -14,9 +14,9 @@ def run(output_dir: Path, as_json: bool) -> int:
     findings = check_machine(output_dir)
     counts = {level: sum(finding.level == level for finding in findings) for level in ("error", "warning")}
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
+        print(json.dumps(mask([finding._asdict() for finding in findings]), indent=2, default=str))
     else:
         print_findings(findings)
         broken = f"{counts['error']} broken, {counts['warning']} to look at." if any(counts.values()) else "All well."
-        Console().print(broken, style="dim")
+        make_console().print(broken, style="dim")
     return int(counts["error"] > 0)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
+from align.secrets import mask_words
 
 PROMPT_OPTIONS = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
 DECODING_OPTIONS = ("temperature", "top_p", "num_samples")
@@ -102,7 +103,7 @@ def _command(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
             found.append(f"--{name}" if value else f"--no-{name}")
         else:
             found += [f"--{name}", *([str(value)] if not isinstance(value, tuple) else value)]
-    return tuple(found)
+    return tuple(mask_words(found))
 
 
 def _pair(options: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from align.console import make_console, make_table
 from align.data.candidates import Candidates, load_candidates
 from align.data.reward_bench import BenchPair, load_reward_bench
 from align.errors import UserError
@@ -18,6 +17,7 @@ from align.evaluation.metrics import Estimate
 from align.evaluation.reward_model import RewardModel
 from align.evaluation.reward_suite import RewardResult, as_messages, evaluate_reward_model, reward_record
 from align.report.evaluation import build_evaluation_report
+from align.secrets import mask
 
 TITLES = {
     "accuracy/": "accuracy, by category",
@@ -72,7 +72,7 @@ def run(words: RewardWords) -> None:
     write_rows(words.out, results, pairs, candidates)
     show(record, results)
     path = words.out / "evaluation.json"
-    path.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(mask(record), indent=2) + "\n", encoding="utf-8")
     print(f"\nAll numbers are in {path}, the report is {build_evaluation_report(words.out)}.")
 
 
@@ -150,12 +150,9 @@ def write_rows(
 def show(record: Mapping[str, Any], results: Mapping[str, RewardResult]) -> None:
     """Prints what was measured, with 95 % intervals."""
     first, *others = record
-    table = Table(box=None, pad_edge=False)
-    table.add_column("95 % intervals over items")
-    for name in record:
-        table.add_column(name, justify="right")
-    for other in others:
-        table.add_column(f"{first} - {other}", justify="right")
+    table = make_table("95 % intervals over items")
+    for name in [*record, *(f"{first} - {other}" for other in others)]:
+        table.add_column(name, justify="right", overflow="fold")
     table.add_column("items", justify="right")
     titled: set[str] = set()
     for metric, estimate in record[first]["summary"].items():
@@ -167,7 +164,7 @@ def show(record: Mapping[str, Any], results: Mapping[str, RewardResult]) -> None
         cells: list[Estimate | None] = [record[name]["summary"].get(metric) for name in record]
         cells += [record[first]["difference_to"][other].get(metric) for other in others]
         table.add_row(label, *("" if cell is None else str(cell) for cell in cells), f"{estimate.n:,}")
-    console = Console(width=max(110, 30 + 26 * (2 * len(record))))
+    console = make_console(least=max(110, 30 + 26 * (2 * len(record))))
     console.print(table)
     for name, result in results.items():
         if result.insertion is not None:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from align.console import make_console, make_table
 from align.evaluation.glossary import explain
 from align.evaluation.metrics import Estimate
 
@@ -16,7 +16,7 @@ _LISTED = 8  # wins and losses that are printed by id
 def show_evaluation(record: Mapping[str, Any]) -> None:
     """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
     names = [model["name"] for model in record["about"]["models"]]
-    console = Console(width=max(110, 44 + 24 * (2 * len(names) - 1)))
+    console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
     differences = {
         (each["suite"], each["metric"], each["baseline"]): each["difference"] for each in record["comparisons"]
     }
@@ -24,11 +24,11 @@ def show_evaluation(record: Mapping[str, Any]) -> None:
         console.print(_table(suite, names, summaries, differences))
         console.print()
     for paired in record["paired"]:
-        console.print(_sentence(paired), highlight=False)
+        console.print(_sentence(paired), soft_wrap=True)
     for each in record["audits"]:
-        console.print(_audit(each), highlight=False)
+        console.print(_audit(each), soft_wrap=True)
     for warning in record["warnings"]:
-        console.print(f"[yellow]{escape(str(warning['model']))}: {escape(warning['text'])}[/yellow]", highlight=False)
+        console.print(f"[yellow]{escape(str(warning['model']))}: {escape(warning['text'])}[/yellow]", soft_wrap=True)
 
 
 def _table(
@@ -37,12 +37,12 @@ def _table(
     summaries: Mapping[str, Any],
     differences: Mapping[tuple[str, str, str], Any],
 ) -> Table:
-    table = Table(box=None, pad_edge=False)
-    table.add_column(escape(suite), style="bold")
+    table = make_table()
+    table.add_column(escape(suite), style="bold", overflow="fold")
     for name in names:
-        table.add_column(escape(name), justify="right")
+        table.add_column(escape(name), justify="right", overflow="fold")
     for baseline in names[1:]:
-        table.add_column(escape(f"{names[0]} - {baseline}"), justify="right")
+        table.add_column(escape(f"{names[0]} - {baseline}"), justify="right", overflow="fold")
     table.add_column("n", justify="right")
     for metric, first in summaries[names[0]].items():
         cells = [summaries[name].get(metric) for name in names]

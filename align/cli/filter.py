@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from align.console import make_console, make_table
 from align.data.confidence import keep_unsure
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import load_rows, name_row
@@ -16,6 +17,7 @@ from align.data.problems import DataReport
 from align.data.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.errors import DataError, UserError
 from align.evaluation.metrics import Values, wilson
+from align.secrets import mask
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def run(
     out.write_text("".join(lines), encoding="utf-8")
     counts = {"data": data, "base": base, "tau": tau, "bad_rows": report.reasons} | _count(entries, p_base, kept)
     summary = out.with_suffix(".filter.json")
-    summary.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    summary.write_text(json.dumps(mask(counts), indent=2) + "\n", encoding="utf-8")
     _show(counts)
     print(f"The pairs are in {out}, the counts in {summary}.")
     return int(not rows)
@@ -109,19 +111,15 @@ def _count(entries: Sequence[_Entry], p_base: Values, kept: NDArray[np.bool_]) -
 
 
 def _show(counts: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("source", "left"), ("pairs", "right"), ("kept", "right"), ("share kept", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    table.add_column("mean p_base", justify="right")
+    table = make_table("source")
+    for name in ("pairs", "kept", "share kept", "mean p_base"):
+        table.add_column(name, justify="right")
     for source, each in [*counts["sources"].items(), ("all", counts)]:
         share = wilson(each["kept"], each["pairs"])
         mean = each.get("mean_p_base")
         table.add_row(
             source, f"{each['pairs']:,}", f"{each['kept']:,}", str(share), "" if mean is None else f"{mean:.2f}"
         )
-    Console(width=100).print(table)
+    make_console(least=100).print(table)
     if counts["not_scored"]:
         print(f"{counts['not_scored']:,} pairs are too long to be scored, and left out.")

@@ -2,23 +2,19 @@
 
 import re
 
-from rich.console import Console
-from rich.table import Table
-
 from align.assets import asset_dir, shipped_recipes
+from align.console import make_console, make_table
 
 
 def run() -> None:
     """Prints name, hardware and purpose of every recipe, from the comments at its top."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("recipe", "hardware", "purpose"):
-        table.add_column(column)
+    table = make_table("recipe", "hardware", "purpose")
     for name, path in shipped_recipes().items():
         header = path.read_text(encoding="utf-8")
         facts = {
             key: value.strip() for key, value in re.findall(r"^# (purpose|hardware): (.*)$", header, re.MULTILINE)
         }
         table.add_row(name, facts.get("hardware", ""), facts.get("purpose", ""))
-    console = Console()
+    console = make_console()
     console.print(table)
     console.print(f"Recipes are in {asset_dir('recipes')}, launch files in {asset_dir('ds_configs')}.", style="dim")

@@ -6,8 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding
 from align.checks.recipe import DATA_CHECKS
@@ -18,12 +16,14 @@ from align.cli.check import print_findings
 from align.configs.dataset import DEFAULT_TEMPLATE
 from align.configs.recipe import Recipe, load_recipe
 from align.configs.yaml_loader import parse_yaml
+from align.console import make_console
 from align.data.files import find_split, read_rows
 from align.data.multiple_choice import load_questions
 from align.data.prompt_rows import load_prompts, prompts_to_rows
 from align.data.prompts import PromptTemplate
 from align.data.rows import questions_to_rows
 from align.errors import RecipeError, UserError
+from align.secrets import mask
 from rewards.contract import Limits, RewardSpec, Settings
 
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
@@ -56,11 +56,11 @@ def run(
         findings = [Finding("error", "rewards", str(error))]
     num_errors, num_warnings = (sum(finding.level == level for finding in findings) for level in ("error", "warning"))
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings], indent=2, default=str))
+        print(json.dumps(mask([finding._asdict() for finding in findings]), indent=2, default=str))
     else:
         print_findings(findings)
         counts = f"{num_errors} error(s), {num_warnings} warning(s)."
-        Console().print(f"{counts} Training would stop, or learn the wrong thing." if num_errors else counts)
+        make_console().print(f"{counts} Training would stop, or learn the wrong thing." if num_errors else counts)
     return int(num_errors > 0)
 
 

@@ -4,10 +4,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from align.console import make_console, make_table
 from rewards._entry_points import package_of, shipped_rewards
 from rewards._loading import find_dotted
 from rewards.catalog import REWARDS
@@ -15,16 +14,14 @@ from rewards.catalog import REWARDS
 
 def run() -> None:
     """Prints name, settings and purpose of every reward, from its own docstring."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("reward", "settings", "what it rewards"):
-        table.add_column(column, vertical="top")
+    table = make_table("reward", "settings", "what it rewards")
     for name, path in REWARDS.items():
         reward = find_dotted(path)
         table.add_row(name, _settings(reward), Text(_first_line(reward)))
     for name, points in shipped_rewards().items():
         if name not in REWARDS:
             table.add_row(name, "", Text(f"{points[0].value}, shipped by {package_of(points[0])}"))
-    console = Console()
+    console = make_console()
     console.print(table)
     console.print("Your own: `align rewards new NAME`, then `reward_funcs: [./NAME.py:NAME]`.", style="dim")
 

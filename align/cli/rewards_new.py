@@ -4,8 +4,7 @@ import keyword
 from pathlib import Path
 from string import Template
 
-from rich.console import Console
-
+from align.console import make_console
 from align.errors import UserError
 from rewards.catalog import REWARDS
 
@@ -94,8 +93,8 @@ def run(name: str, folder: Path) -> int:
     for path, template in contents.items():
         path.write_text(template.substitute(name=name), encoding="utf-8")
     reward, test = contents
-    console = Console()
-    console.print(f"Wrote {reward} and {test}. Then:", highlight=False)
+    console = make_console()
+    console.print(f"Wrote {reward} and {test}. Then:", soft_wrap=True)
     for line in (f"pytest {test}", f"align rewards check {reward}:{name}"):
-        console.print(f"  {line}", style="bold cyan", highlight=False, soft_wrap=True)
+        console.print(f"  {line}", style="bold cyan", soft_wrap=True)
     return 0

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import DATA_CHECKS, Checked, check_recipe
+from align.cli.build_error import build_error
+from align.cli.check import print_findings
 from align.configs.recipe import load_recipe
+from align.console import mask_logs, say
 from align.errors import RecipeError
-from align.runs.folder import record_run
+from align.runs.folder import record_checks, record_run, set_log_aside
 from align.runs.stages import Stage, plan_stages, record_end
 
 
@@ -20,12 +23,13 @@ def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
     checked = check_recipe(recipe, current_launch())
     if checked.errors:
         raise RecipeError(" ".join(finding.text for finding in checked.errors))
+    _say_before(stages[0], resume, checked)
     _quiet_environment(any(stage.recipe.uses_vllm for stage in stages))
     from accelerate import PartialState
     from accelerate.utils import release_memory
 
     for stage in stages:
-        _train(stage, checked.then if checked.then and stage.recipe is recipe.then else checked)
+        _train(stage, checked.then if checked.then and stage.recipe is recipe.then else checked.first)
         release_memory()  # what the first of two runs held
     PartialState().destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work
     return 0
@@ -47,14 +51,19 @@ def _train(stage: Stage, checked: Checked) -> None:
     if checked.data is None:
         raise RecipeError("The data could not be read.")
     _quiet_warnings()
+    mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
     disable_progress_bar()  # bars of loading and saving would tear the one of the run
     state = PartialState()
     try:
         trainer = build_trainer(recipe, checked.data, checked.rewards)
-    except (ValueError, OSError) as error:  # settings that only TRL can judge, or a model that is not there
-        raise RecipeError(f"The trainer could not be built. {error}") from error
+    except Exception as error:  # settings that only libraries can judge, and a model that is not there
+        raise build_error(recipe, error) from error
     if state.is_main_process:
+        aside = set_log_aside(folder) if stage.checkpoint is None else None
+        if aside is not None:
+            say(f"The log of the run that was in {folder} is kept in {aside}.")
         record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+        record_checks(folder, [finding.without_samples() for finding in checked.findings])
         if sample_pairs := DATA_CHECKS[recipe.method].sample_pairs:
             write_pairs(folder, sample_pairs(recipe, checked.data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
@@ -72,10 +81,23 @@ def _train(stage: Stage, checked: Checked) -> None:
     trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     trainer.save_model(str(folder))
     if state.is_main_process:
-        write_model_card(folder, recipe, trainer.state.global_step, checked.data.fingerprints, checked.data.rows)
+        found = [f"{finding.check}: {finding.text}" for finding in checked.warnings]
+        write_model_card(
+            folder, recipe, trainer.state.global_step, checked.data.fingerprints, checked.data.rows, found
+        )
         print(f"Model and logs are in {folder}, the report is {build_report(folder)}.")
         record_end(folder, trainer.state.global_step)
     state.wait_for_everyone()  # a second run reads what the main process wrote
+
+
+def _say_before(stage: Stage, resume: str | None, checked: Checked) -> None:
+    """Says on the main process where the run starts, and what it goes on with all the same."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if resume == "auto" and stage.checkpoint is None:
+        say(f"There is no checkpoint in {stage.folder}: training starts at the beginning.")
+    if checked.warnings:
+        print_findings(checked.warnings, stderr=True)
 
 
 def _quiet_warnings() -> None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from trl import GRPOConfig
 
 from align.configs.rules import check_choice
+from align.configs.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class ACREConfig(GRPOConfig):
+class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     """Settings of `ACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second

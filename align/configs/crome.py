@@ -6,10 +6,11 @@ from trl import RewardConfig
 
 from align.configs.crome_rules import check_crome
 from align.configs.rules import check_choice
+from align.configs.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class CromeConfig(RewardConfig):
+class CromeConfig(SavedWithoutSecrets, RewardConfig):
     """Settings of `CromeTrainer`; everything else is TRL's `RewardConfig`.
 
     Paper (arXiv 2506.16507) to field: lambda is `tie_coef`, BT and PairPM are the `model_type`s. On data without ties,

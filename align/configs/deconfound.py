@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from align.configs.rules import check_choice, check_range
+from align.configs.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class DeconfoundConfig(TrainingArguments):
+class DeconfoundConfig(SavedWithoutSecrets, TrainingArguments):
     """Settings of `DeconfoundTrainer`; everything else is transformers' `TrainingArguments`.
 
     The correction itself is a matter of the data, and its settings are in the `dataset` block of a recipe.

@@ -16,6 +16,7 @@ from align.configs.reward_settings import RewardSettings, check_reward_settings,
 from align.configs.rules import boolean_name, check_choice, check_range, suggestion
 from align.configs.yaml_loader import load_yaml, parse_word
 from align.errors import RecipeError
+from align.secrets import mask, remember_secrets
 
 Block = TypeVar("Block", bound=BaseModel)
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
@@ -83,6 +84,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     content = load_yaml(path)
     base = path.resolve().parent
     content = _merge(_resolve_paths(content, base), _resolve_paths(parse_overrides(overrides), Path.cwd()))
+    remember_secrets(content)
     return parse_recipe(content, path)
 
 
@@ -237,7 +239,7 @@ def _first_problem(prefix: str, error: ValidationError) -> str:
     name = ".".join(part for part in (prefix, *places) if part)
     if problem["type"] == "missing":
         return f"`{name}` is missing. Add it to the recipe."
-    received = problem.get("input")
+    received = mask({name: problem.get("input")})[name]
     return f"`{name}`: {problem['msg'][0].lower()}{problem['msg'][1:]}; got {received!r} ({type(received).__name__})."
 
 

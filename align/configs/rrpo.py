@@ -7,10 +7,11 @@ from trl import DPOConfig
 
 from align.configs.rrpo_rules import check_rrpo, is_plain_dpo
 from align.configs.rules import check_choice
+from align.configs.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class RRPOConfig(DPOConfig):
+class RRPOConfig(SavedWithoutSecrets, DPOConfig):
     """Settings of `RRPOTrainer`; everything else is TRL's `DPOConfig`.
 
     Paper (arXiv 2504.12083) to field: beta is `beta`, alpha is `kl_coef`, the phrases y_i are the `spans`. The paper

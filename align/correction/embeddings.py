@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.errors import UserError
+from align.pretrained import load_pretrained
 
 
 def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length: int = 512) -> NDArray[np.float32]:
@@ -29,7 +30,7 @@ def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length:
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        network: Any = AutoModel.from_pretrained(model, trust_remote_code=False).eval()
+        network: Any = load_pretrained(AutoModel, model).eval()
     except (OSError, ValueError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The embedding model {model} cannot be loaded: {reason}") from error

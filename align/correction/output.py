@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from align.correction.fitting import apply
 from align.data.observations import ObservationReader, Observations
 from align.errors import DataError, RunFolderError
+from align.secrets import mask
 from rewards.correction import Correction
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def write_corrected(folder: Path, reader: ObservationReader, correction: Correct
 
 def write_json(file: Path, content: Any) -> None:
     """Writes a JSON file."""
-    _write(file, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    _write(file, json.dumps(mask(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -79,8 +80,8 @@ def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], n
     page = environment.get_template("card.md.j2").render(
         name=json.dumps(folder.resolve().name),
         correction=correction,
-        facts=facts,
-        warnings=[*correction.warnings, *notes],
+        facts=mask(facts),
+        warnings=mask([*correction.warnings, *notes]),
     )
     _write(folder / CARD_FILE, page + "\n")
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from align.data.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.evaluation.answer_cache import digest
+from align.pretrained import load_adapter, load_pretrained
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
@@ -103,13 +104,11 @@ def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None, images
         tokenizer = processing.tokenizer if reads_images else processing
         source = checkpoint.base or checkpoint.path
         auto: Any = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
-        model: Any = auto.from_pretrained(source, dtype=dtype, use_safetensors=True, trust_remote_code=False)
+        model = load_pretrained(auto, source, dtype=dtype)
         if checkpoint.base is not None:
-            from peft import PeftModel
-
             if len(tokenizer) > model.get_input_embeddings().num_embeddings:
                 model.resize_token_embeddings(len(tokenizer))
-            model = PeftModel.from_pretrained(model, checkpoint.path)
+            model = load_adapter(model, checkpoint.path)
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         return model.to(device or accelerator).eval(), processing
 

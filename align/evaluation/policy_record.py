@@ -16,6 +16,7 @@ from align.evaluation.metrics import Estimate
 from align.evaluation.policy_metrics import correct, per_question
 from align.evaluation.policy_suite import PolicyResult, SuiteSettings
 from align.evaluation.policy_warnings import warn
+from align.secrets import mask
 
 EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 
@@ -102,7 +103,7 @@ def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequen
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows], type=_type(name)) for name in names})
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(mask(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     items, evaluation = folder / ITEMS_FILE, folder / EVALUATION_FILE
     try:
         pq.write_table(table, _unfinished(items))

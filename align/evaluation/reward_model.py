@@ -16,6 +16,7 @@ from transformers.utils import cached_file, find_adapter_config_file, logging
 from align.data.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
 from align.evaluation.metrics import Values
+from align.pretrained import load_adapter, load_pretrained, refuse_pickled_weights
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
@@ -239,10 +240,9 @@ def _load_whole(source: str, dtype: str) -> tuple[Any, bool]:
 
 
 def _load_adapter(source: str, dtype: str, num_tokens: int) -> tuple[Any, bool]:
-    from peft import PeftConfig, PeftModel, TaskType
+    from peft import PeftConfig, TaskType
 
-    if Path(source).is_dir() and not (Path(source) / "adapter_model.safetensors").is_file():
-        raise UserError(f"The adapter {source} has no `adapter_model.safetensors`. Save it as safetensors.")
+    refuse_pickled_weights(source)
     adapter = PeftConfig.from_pretrained(source)
     pairwise = cached_file(source, ADAPTER_MARK, _raise_exceptions_for_missing_entries=False) is not None
     if not pairwise and adapter.task_type != TaskType.SEQ_CLS:
@@ -256,14 +256,12 @@ def _load_adapter(source: str, dtype: str, num_tokens: int) -> tuple[Any, bool]:
         raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
     if num_tokens > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(num_tokens)
-    return PeftModel.from_pretrained(base, source), pairwise
+    return load_adapter(base, source), pairwise
 
 
 def _from_pretrained(model_class: Any, source: str, dtype: str, **kwargs: Any) -> tuple[Any, set[str]]:
     """Loads a model and names the weights that its files lack."""
-    model, info = model_class.from_pretrained(
-        source, dtype=dtype, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **kwargs
-    )
+    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True, **kwargs)
     return model, set(info["missing_keys"])
 
 

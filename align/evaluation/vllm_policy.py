@@ -15,6 +15,7 @@ from align.evaluation.asking import Completion, Decoding, LetterQuestion
 from align.evaluation.checkpoint import Checkpoint, load_model, load_tokenizer
 from align.evaluation.token_policy import TokenPrompts
 from align.generation.vllm_engine import cpu_engine_environment, require_vllm
+from align.pretrained import refuse_pickled_weights
 
 
 class VLLMPolicy:
@@ -95,6 +96,7 @@ def vllm_policy(
         raise UserError(str(error).replace("`use_vllm: true`", "`--backend vllm`")) from error
     from vllm import LLM
 
+    refuse_pickled_weights(checkpoint.path)
     with tempfile.TemporaryDirectory() as merged:
         source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, Path(merged))
         try:
@@ -117,7 +119,11 @@ def _engine_settings() -> dict[str, Any]:
     """Returns what an evaluation needs: no sampling defaults of the checkpoint, log-probs of the letters allowed."""
     from vllm.platforms import current_platform
 
-    settings: dict[str, Any] = {"generation_config": "vllm", "logprobs_mode": "processed_logprobs"}
+    settings: dict[str, Any] = {
+        "generation_config": "vllm",
+        "load_format": "safetensors",
+        "logprobs_mode": "processed_logprobs",
+    }
     if current_platform.is_cpu():
         cpu_engine_environment()
         settings |= {"enforce_eager": True, "block_size": 32}  # as in `align.generation.vllm_engine`

@@ -1,5 +1,7 @@
 """What looks wrong in a run. What it logged decides what can be found, not the name of its method."""
 
+from typing import Any
+
 import numpy as np
 
 from align.report.finding import Finding
@@ -25,7 +27,13 @@ def find_problems(run: RunFolder) -> list[Finding]:
         *find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"),
         *find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"),
         *find_outcome_problems(run.metrics),
+        *(_found_before(check) for check in run.checks if check.get("level") == "warning"),
     ]
+
+
+def _found_before(check: dict[str, Any]) -> Finding:
+    """Words a warning from before training, rows that were left out among them."""
+    return Finding(f"Found before training: {check.get('check', '')}", str(check.get("text", "")))
 
 
 def _broken_lines(run: RunFolder) -> Finding | None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.errors import RunFolderError
+from align.secrets import mask
 
 _FEWEST = 8  # logged steps, below which a quarter of the run is one batch
 _TABLES_READ = 24  # a long run writes thousands of tables; these, spread evenly, are enough to sample from
@@ -46,6 +47,7 @@ class RunFolder:
     pairs: list[dict[str, Any]] = field(default_factory=list)
     evaluation: dict[str, Any] | None = None
     broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
+    checks: list[dict[str, Any]] = field(default_factory=list)  # what `align check` found
 
 
 def read_run_folder(path: Path) -> RunFolder:
@@ -61,16 +63,18 @@ def read_run_folder(path: Path) -> RunFolder:
     recipe_text = _read(path / "recipe.yaml")
     metrics, broken_lines = read_metrics(path / "metrics.jsonl")
     evaluation = path / "evaluation.json"
+    recipe = _parse_recipe(path / "recipe.yaml", recipe_text)
     return RunFolder(
         path=path,
-        recipe_text=recipe_text,
-        recipe=_parse_recipe(path / "recipe.yaml", recipe_text),
+        recipe_text=recipe_text if mask(recipe) == recipe else _written(mask(recipe)),
+        recipe=mask(recipe),
         versions=read_object(path / "versions.json"),
         metrics=metrics,
         completions=read_completions(path / "completions"),
         pairs=read_pairs(path / "pairs.parquet"),
         evaluation=read_object(evaluation) if evaluation.exists() else None,
         broken_lines=broken_lines,
+        checks=read_checks(path / "checks.json"),
     )
 
 
@@ -117,6 +121,17 @@ def read_pairs(path: Path) -> list[dict[str, Any]]:
     return _read_table(path) if path.exists() else []
 
 
+def read_checks(path: Path) -> list[dict[str, Any]]:
+    """Reads what was found before training; a run from before that was written down has nothing."""
+    if not path.exists():
+        return []
+    try:
+        found = json.loads(_read(path))
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
+    return [mask(each) for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
 def _read_table(path: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as parquet
 
@@ -157,6 +172,12 @@ def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
     return recipe
 
 
+def _written(recipe: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """Reads a file that holds a JSON object.
 
@@ -169,7 +190,7 @@ def read_object(path: Path) -> dict[str, Any]:
         raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from None
     if not isinstance(value, dict):
         raise RunFolderError(f"{path} must hold a JSON object, got a {type(value).__name__}.")
-    return value
+    return dict(mask(value))  # a folder from before secrets were masked when written
 
 
 def _read(path: Path) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
 from align.configs.alarms import alarm_keys, alarm_sentence
+from align.console import make_console, say
+from align.secrets import mask
 
 LOGS_OF_AN_ALARM = 5  # a single batch may look like anything
 # Shown beside the progress bar, where the run logs them.
@@ -40,7 +41,7 @@ class MetricsFile(TrainerCallback):
         """Writes one line."""
         if state.is_world_process_zero and logs:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(self.separator + json.dumps({"step": state.global_step, **logs}) + "\n")
+                file.write(self.separator + mask(json.dumps({"step": state.global_step, **logs})) + "\n")
             self.separator = ""
 
 
@@ -48,7 +49,7 @@ class RunProgress(TrainerCallback):
     """Shows a bar with the few numbers that matter, or one line per log where there is no terminal."""
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
+        self.console = make_console(stderr=True)
         self.bar: Progress | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -74,7 +75,7 @@ class RunProgress(TrainerCallback):
         if self.bar:
             self.bar.update(self.task, numbers=numbers)
         else:
-            self.console.print(f"step {state.global_step}/{state.max_steps}  {numbers}", highlight=False)
+            self.console.print(f"step {state.global_step}/{state.max_steps}  {numbers}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stops the bar."""
@@ -111,4 +112,4 @@ class AlarmLines(TrainerCallback):
                 if len(self.recent[key]) == LOGS_OF_AN_ALARM and mean > limit and key not in self.said:
                     self.said.add(key)
                     sentence = alarm_sentence(key, mean, limit)
-                    Console(stderr=True).print(f"audit, step {state.global_step}: {sentence}", highlight=False)
+                    say(f"audit, step {state.global_step}: {sentence}")

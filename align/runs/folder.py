@@ -1,9 +1,11 @@
 """The run folder: what was run, and a promise that nothing in it is written over."""
 
 import json
+import os
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,18 @@ import yaml
 
 from align.errors import RunFolderError
 from align.runs.versions import installed_versions
+from align.secrets import mask, mask_words
 
 RECIPE_FILE = "recipe.yaml"
 VERSIONS_FILE = "versions.json"
 FINISHED_FILE = "finished.json"
+CHECKS_FILE = "checks.json"  # what `align check` finds, rows left out and their reasons among it
+LOG = ("metrics.jsonl", "rewards.jsonl", "completions")
 # A resumed run may be made longer or logged differently; anything else would be another run.
 MAY_CHANGE = {
     "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
-    "reward_workers", "reward_memory_gb", "alarms",
+    "reward_workers", "reward_memory_gb", "alarms", "hub_token",
     "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
 
@@ -32,20 +37,22 @@ def find_checkpoint(folder: Path, resume: str | None) -> Path | None:
         resume: None for a new run, `auto` for the last checkpoint in the folder, or the path of a checkpoint.
 
     Raises:
-        RunFolderError: If the folder holds another run and `resume` is None, or the checkpoint does not exist.
+        RunFolderError: If the folder holds another run and `resume` is None, the checkpoint does not exist, or
+            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left.
     """
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file. Choose a folder with `--output_dir`. Nothing was written.")
     complete = _complete_checkpoints(folder)
     if resume is None:
         if folder.is_dir() and any(folder.iterdir()):
-            where = f", up to {complete[-1].name}" if complete else ""
-            raise RunFolderError(
-                f"{folder} already holds a run{where}. Continue it with `--resume auto`, or choose a new folder with "
-                f"`--output_dir {folder}-2`. Nothing was written."
-            )
+            raise _is_used(folder, complete)
         return None
     if resume == "auto":
+        if not complete and (folder / FINISHED_FILE).is_file():
+            raise RunFolderError(
+                f"{folder} holds a finished run and no checkpoint to go on from; training would write over its model. "
+                f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
+            )
         return complete[-1] if complete else None
     if not _is_complete(Path(resume)):
         names = ", ".join(path.name for path in complete) or "none"
@@ -54,6 +61,15 @@ def find_checkpoint(folder: Path, resume: str | None) -> Path | None:
             f"{names}."
         )
     return Path(resume)
+
+
+def _is_used(folder: Path, complete: Sequence[Path]) -> RunFolderError:
+    new = f"hoose a new folder with `--output_dir {folder}-2`"
+    if complete:
+        text = f"{folder} already holds a run, up to {complete[-1].name}. Continue it with `--resume auto`, or c{new}."
+    else:
+        text = f"{folder} already holds a run that left no checkpoint to continue from. C{new}."
+    return RunFolderError(f"{text} Nothing was written.")
 
 
 def _complete_checkpoints(folder: Path) -> list[Path]:
@@ -81,22 +97,53 @@ def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
     saved_path = folder / RECIPE_FILE
     if not saved_path.is_file():
         return
-    saved = yaml.safe_load(saved_path.read_text(encoding="utf-8"))
-    for key in sorted({*saved, *resolved} - MAY_CHANGE):
-        if saved.get(key) != resolved.get(key):
+    # A secret may be another one by now, and its value is not in the folder.
+    saved = mask(yaml.safe_load(saved_path.read_text(encoding="utf-8")))
+    now = mask(resolved)
+    for key in sorted({*saved, *now} - MAY_CHANGE):
+        if saved.get(key) != now.get(key):
             raise RunFolderError(
-                f"{folder} was run with `{key}: {saved.get(key)}`, now it is `{resolved.get(key)}`. Resume with the "
+                f"{folder} was run with `{key}: {saved.get(key)}`, now it is `{now.get(key)}`. Resume with the "
                 f"old value, or start a new run with another `--output_dir`."
             )
 
 
 def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes the resolved recipe and the versions; `facts` are further entries such as the data's fingerprint."""
+    """Writes the resolved recipe and the versions, without secrets; `facts` are further entries."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
     (folder / RECIPE_FILE).write_text(
-        yaml.safe_dump(dict(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8"
+        yaml.safe_dump(mask(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    record = {"command": command, **installed_versions(), **facts}
+    command = shlex.join(mask_words([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    record = {"command": command, **installed_versions(), **mask(facts)}
     (folder / VERSIONS_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def record_checks(folder: Path, findings: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what was found before training, among it how many rows are left out and why."""
+    text = json.dumps(mask(list(findings)), indent=2, ensure_ascii=False, default=str)
+    (folder / CHECKS_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def set_log_aside(folder: Path) -> Path | None:
+    """Moves the log of a run that left no checkpoint out of the way of one that starts at the beginning.
+
+    Returns:
+        Where it is now, a folder that `align report` can read; None if there was no log.
+    """
+    written = [name for name in LOG if (folder / name).is_file() or any((folder / name).glob("*"))]
+    if not written:
+        return None
+    number = next(number for number in range(1, 10_000) if not (folder / f"earlier-{number}").exists())
+    aside = folder / f"earlier-{number}"
+    aside.mkdir()
+    for name in (RECIPE_FILE, VERSIONS_FILE, CHECKS_FILE):
+        if (folder / name).is_file():
+            shutil.copy2(folder / name, aside / name)
+    for name in written:
+        was_folder = (folder / name).is_dir()
+        os.replace(folder / name, aside / name)
+        if was_folder:
+            (folder / name).mkdir()  # TRL made it when the trainer was built, and writes into it
+    return aside

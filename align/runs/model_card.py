@@ -15,6 +15,7 @@ from align.configs.recipe import Recipe
 from align.configs.rrpo_rules import is_plain_dpo
 from align.data.reward_pair_rules import DEFAULT_SOURCE
 from align.runs.versions import installed_versions
+from align.secrets import mask
 
 
 class Card(NamedTuple):
@@ -105,7 +106,14 @@ CARDS = {
 Rows = Sequence[Mapping[str, Any]]
 
 
-def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dict[str, str], rows: Rows) -> None:
+def write_model_card(
+    folder: Path,
+    recipe: Recipe,
+    steps: int,
+    fingerprints: dict[str, str],
+    rows: Rows,
+    warnings: Sequence[str] = (),
+) -> None:
     """Writes README.md, in place of the draft that TRL leaves beside every checkpoint.
 
     Args:
@@ -114,8 +122,9 @@ def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dic
         steps: Optimizer steps made.
         fingerprints: SHA-256 of each local data file.
         rows: What was trained on.
+        warnings: What was found before training, rows that were left out among it.
     """
-    base, method = recipe.model.model_name_or_path, _method(recipe, rows)
+    base, method = mask(recipe.model.model_name_or_path), _method(recipe, rows)
     is_folder, model_type = Path(base).is_dir(), _model_type(recipe)
     metadata = ModelCardData(
         base_model=None if is_folder else base,
@@ -133,7 +142,8 @@ def write_model_card(folder: Path, recipe: Recipe, steps: int, fingerprints: dic
         reads_confounders=getattr(recipe.dataset, "estimator", None) == "input",
         is_text=bool(rows) and isinstance(rows[0]["prompt"], str),
         versions=installed_versions(),
-        facts=_facts(recipe, method, steps, fingerprints, rows),
+        warnings=[" ".join(each.split()) for each in mask(list(warnings))],
+        facts=mask(_facts(recipe, method, steps, fingerprints, rows)),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
@@ -169,7 +179,7 @@ def _facts(recipe: Recipe, method: str, steps: int, fingerprints: dict[str, str]
         facts["pairs"] = ", ".join(f"{count} {name}" for name, count in counts.items())
     if isinstance(recipe.dataset, ObservationDatasetConfig):
         settings = recipe.dataset.model_dump(exclude_defaults=True, exclude={"path", "eval_path"})
-        facts |= {"rows": len(rows), "correction": f"`{json.dumps(settings, ensure_ascii=False)}`"}
+        facts |= {"rows": len(rows), "correction": f"`{json.dumps(mask(settings), ensure_ascii=False)}`"}
     return facts | {"steps": steps} | {name: recipe.setting(name) for name in CARDS[method].settings}
 
 
@@ -177,6 +187,6 @@ def _rewards(recipe: Recipe) -> str:
     weights: list[Any] = recipe.setting("reward_weights") or [1.0] * len(recipe.reward_funcs)
     parts = []
     for spec, weight in zip(recipe.reward_funcs, weights, strict=True):
-        kwargs = recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {})
+        kwargs = mask(recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {}))
         parts.append(f"{weight:g} x {spec}" + (f" {kwargs}" if kwargs else ""))
     return ", ".join(parts)

@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 from align.errors import RewardError
 from align.evaluation.audit_signals import audit_signals, text_features
 from align.runs.media import MediaFolder
+from align.secrets import mask
 from align.trainers._reward_records import (
     CallRecord,
     InvalidShare,
@@ -99,8 +100,13 @@ class GuardedRewards(Parent):
         return counted
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs as TRL does; the images of the completions go to files, and their paths to the table."""
+        """Logs as TRL does, without secrets; the images of the completions go to files, their paths to the table."""
         columns: Any = self._logs["extra"]
+        if self.log_completions and self.accelerator.is_main_process:
+            for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
+                shown = [mask(text) for text in texts]
+                texts.clear()
+                texts.extend(shown)
         if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
             write_copies(columns[IMAGES_COLUMN], self._media)
         super().log(logs, start_time)
@@ -147,7 +153,7 @@ class GuardedRewards(Parent):
         path = Path(self.args.output_dir or ".") / REWARDS_FILE
         path.parent.mkdir(parents=True, exist_ok=True)
         mode = "train" if self.model.training else "eval"
-        lines = [json.dumps(call_line(record, self.state.global_step + 1, mode)) + "\n" for record in records]
+        lines = [json.dumps(mask(call_line(record, self.state.global_step + 1, mode))) + "\n" for record in records]
         with path.open("a+b") as file:
             file.seek(max(0, file.tell() - 1))
             torn = file.read() not in (b"", b"\n")  # a run that was killed while writing leaves half a line

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from datasets import Dataset, Image
 from transformers import Trainer
-from trl import GRPOConfig
 
 from align.checks.data import Loaded
 from align.checks.deconfound import LoadedObservations
@@ -16,6 +15,7 @@ from align.checks.rewards import Reward
 from align.configs.acre import ACREConfig
 from align.configs.crome import CromeConfig
 from align.configs.deconfound import DeconfoundConfig
+from align.configs.grpo import GRPOConfig
 from align.configs.recipe import Recipe
 from align.configs.rrpo import RRPOConfig
 from align.generation.vllm_engine import cpu_rollouts
@@ -29,6 +29,7 @@ from align.trainers.rrpo import RRPOTrainer
 from rewards.guard import GuardSettings, guard_rewards
 
 Rewards = list[Reward]
+SAFETENSORS = {"use_safetensors": True}  # reading pickled weights can run any code; TRL loads reward models so, too
 
 
 def build_trainer(
@@ -162,7 +163,12 @@ def _model_kwargs(recipe: Recipe) -> dict[str, Any]:
     model = recipe.model
     kwargs = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
     given = recipe.training.get("model_init_kwargs") or {}
-    return {"dtype": model.dtype} | {key: value for key, value in kwargs.items() if value is not None} | given
+    return (
+        {"dtype": model.dtype}
+        | {key: value for key, value in kwargs.items() if value is not None}
+        | given
+        | SAFETENSORS
+    )
 
 
 def _peft_config(recipe: Recipe, task_type: str = "CAUSAL_LM") -> Any | None:

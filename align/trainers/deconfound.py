@@ -17,6 +17,7 @@ from trl.trainer.utils import disable_dropout_in_model
 from align.configs.deconfound import DeconfoundConfig
 from align.data.outcome_rows import SCALE_FILE, Scale
 from align.evaluation.predictions import prediction_metrics
+from align.pretrained import load_pretrained
 from align.trainers._outcome_batches import OutcomeCollator, TokenizeOutcomes, prepare
 from align.trainers._ridge_head import solve_head
 from rewards.correction import Correction
@@ -157,8 +158,13 @@ def _load(name: str, kwargs: Mapping[str, Any]) -> Any:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        model, info = AutoModelForSequenceClassification.from_pretrained(
-            name, num_labels=1, problem_type="regression", output_loading_info=True, **kwargs
+        model, info = load_pretrained(
+            AutoModelForSequenceClassification,
+            name,
+            num_labels=1,
+            problem_type="regression",
+            output_loading_info=True,
+            **kwargs,
         )
     finally:
         logging.set_verbosity(verbosity)

@@ -58,7 +58,8 @@ def test_train_refuses_a_used_folder_and_writes_nothing(tiny_recipe, tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("mine")
     result = align("train", tiny_recipe())
     assert result.returncode == 1
-    assert "--resume auto" in result.stderr
+    assert "left no checkpoint to continue from" in result.stderr
+    assert "--resume" not in result.stderr
     assert [(path.name, path.read_text()) for path in (tmp_path / "run").iterdir()] == [("metrics.jsonl", "mine")]
 
 

@@ -1,0 +1,105 @@
+"""The one way in which weights are loaded: from safetensors, since reading pickled ones can run any code."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from align.errors import UserError
+
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
+
+
+def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
+    """Loads a model, of an adapter its base with it.
+
+    Args:
+        model_class: A class of transformers with `from_pretrained`.
+        source: A folder or hub id.
+        **settings: Of `from_pretrained`.
+
+    Raises:
+        UserError: If there are pickled weights only.
+        OSError, ValueError: If it cannot be loaded for another reason.
+    """
+    refuse_pickled_weights(source)
+    return model_class.from_pretrained(source, **settings | {"use_safetensors": True, "trust_remote_code": False})
+
+
+def load_adapter(model: Any, source: str) -> Any:
+    """Puts an adapter on its base.
+
+    Raises:
+        UserError: If there are pickled weights only.
+    """
+    from peft import PeftModel
+
+    refuse_pickled_weights(source)
+    return PeftModel.from_pretrained(model, source)
+
+
+def refuse_pickled_weights(source: str) -> None:
+    """Refuses a model or adapter, or the base of one, that has no safetensors.
+
+    The weights of a hub id are looked for where they are loaded; those of an adapter here, since peft would take
+    pickled ones.
+
+    Raises:
+        UserError: With the line that converts them.
+    """
+    if problem := pickled_weights(source):
+        raise UserError(problem)
+    if not Path(source).is_dir():
+        _refuse_on_hub(source)
+
+
+def pickled_weights(source: str) -> str:
+    """Says what is wrong with a folder that has pickled weights and no safetensors; nothing of any other."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return ""
+    if (folder / ADAPTER_CONFIG).is_file():
+        if (folder / ADAPTER_WEIGHTS).is_file():
+            return pickled_weights(_base(folder))
+        pickled = sorted(folder.glob("adapter_model.*"))
+    else:
+        pickled = [] if any(folder.glob("*.safetensors")) else _pickled(folder)
+    if not pickled:
+        return ""
+    return (
+        f"{source} holds pickled weights only ({', '.join(path.name for path in pickled[:3])}), and reading those can "
+        "run any code that is in them. If you trust them, save them once as safetensors: load the model with "
+        "`use_safetensors=False` and call `save_pretrained(FOLDER)`."
+    )
+
+
+def _pickled(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for pattern in _PICKLED
+        for path in folder.glob(pattern)
+        if not any(path.match(other) for other in _NO_WEIGHTS)
+    )
+
+
+def _base(folder: Path) -> str:
+    try:
+        content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""  # who loads it says what is wrong
+    return str(content.get("base_model_name_or_path") or "") if isinstance(content, dict) else ""
+
+
+def _refuse_on_hub(source: str) -> None:
+    from transformers.utils import cached_file, find_adapter_config_file
+
+    try:
+        config = find_adapter_config_file(source)
+    except (OSError, ValueError):
+        return  # who loads it says what is wrong
+    if config is None:
+        return
+    if cached_file(source, ADAPTER_WEIGHTS, _raise_exceptions_for_missing_entries=False) is None:
+        raise UserError(f"The adapter {source} has no `{ADAPTER_WEIGHTS}`. Save it as safetensors.")
+    refuse_pickled_weights(_base(Path(config).parent))
