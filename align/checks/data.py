@@ -14,6 +14,8 @@ from align.data.prompts import PromptTemplate
 from align.data.rows import questions_to_rows
 from rewards.options import LETTERS
 
+_SHOWN_REASONS = 3  # that a sentence about rows left out shows a row of
+
 
 class Loaded(NamedTuple):
     """Questions and the rows a trainer reads."""
@@ -24,6 +26,7 @@ class Loaded(NamedTuple):
     eval_rows: list[dict[str, Any]]
     template: PromptTemplate
     fingerprints: dict[str, str]  # SHA-256 of each local file
+    eval_report: DataReport | None = None  # None without rows for evaluation
 
 
 def load_data(recipe: Recipe) -> Loaded:
@@ -43,12 +46,13 @@ def load_data(recipe: Recipe) -> Loaded:
         media=data,
     )
     rows, _ = questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)
-    return Loaded(questions, report, rows, _eval_rows(data, template), template, fingerprints(data))
+    eval_rows, eval_report = _eval_rows(data, template)
+    return Loaded(questions, report, rows, eval_rows, template, fingerprints(data), eval_report)
 
 
 def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
     """Counts rows, rows left out, and rows that cannot be shuffled; warns about unbalanced answer letters."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     if cast(MultipleChoiceDatasetConfig, recipe.dataset).shuffle_options:
         return findings
     for balance in letter_balance(data.questions):
@@ -63,17 +67,29 @@ def check_data(recipe: Recipe, data: Loaded) -> list[Finding]:
     return findings
 
 
-def check_counts(dataset: DatasetConfig, report: DataReport, num_eval_rows: int) -> list[Finding]:
-    """Counts the rows that were read, and those left out with their reasons."""
+def check_counts(
+    dataset: DatasetConfig, report: DataReport, num_eval_rows: int, eval_report: DataReport | None = None
+) -> list[Finding]:
+    """Counts the rows that were read, and those left out with their reasons, of both files."""
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
     findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
     if report.problems:
-        reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
-        text = f"{len(report.problems)} rows are left out ({reasons}). The first: {report.problems[0]}"
-        findings.append(Finding("warning", "data", text, report.reasons))
+        findings.append(_left_out(report, "rows"))
     if num_eval_rows:
         findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
+    if eval_report is not None and eval_report.problems:
+        findings.append(_left_out(eval_report, "rows for evaluation"))
     return findings
+
+
+def _left_out(report: DataReport, what: str) -> Finding:
+    """Counts rows left out by reason, and shows the first of the most frequent reasons with its remedy."""
+    reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
+    firsts = {problem.rule: str(problem) for problem in reversed(report.problems)}
+    others = [firsts[rule] for rule in report.reasons if rule != report.problems[0].rule][: _SHOWN_REASONS - 1]
+    shown = " Then: ".join([str(report.problems[0]), *others])
+    text = f"{len(report.problems)} {what} are left out ({reasons}), of {report.num_read}. The first: {shown}"
+    return Finding("warning", "data", text, report.reasons)
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
@@ -86,10 +102,12 @@ def _p_text(p_value: float | None) -> str:
     return f"= {p_value:.1g}" if p_value else "< 1e-300"
 
 
-def _eval_rows(data: MultipleChoiceDatasetConfig, template: PromptTemplate) -> list[dict[str, Any]]:
+def _eval_rows(
+    data: MultipleChoiceDatasetConfig, template: PromptTemplate
+) -> tuple[list[dict[str, Any]], DataReport | None]:
     if data.eval_path is None:
-        return []
-    questions, _ = load_questions(
+        return [], None
+    questions, report = load_questions(
         data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
     )
-    return questions_to_rows(questions, template)[0]
+    return questions_to_rows(questions, template)[0], report

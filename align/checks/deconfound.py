@@ -37,6 +37,7 @@ class LoadedObservations(NamedTuple):
         scale: Of the labels.
         unknown_groups: Evaluation rows whose group was not fitted.
         fingerprints: SHA-256 of each local file.
+        eval_report: What was read for evaluation, None without.
     """
 
     report: ObservationReport
@@ -46,6 +47,7 @@ class LoadedObservations(NamedTuple):
     scale: Scale
     unknown_groups: int
     fingerprints: dict[str, str]
+    eval_report: ObservationReport | None = None
 
 
 def load_observations(recipe: Recipe) -> LoadedObservations:
@@ -69,16 +71,17 @@ def load_observations(recipe: Recipe) -> LoadedObservations:
     options = {"conversational": data.conversational}
     rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=Path(data.path).stem, **options)
     eval_rows: list[dict[str, Any]] = []
-    unknown = 0
+    unknown, eval_report = 0, None
     if data.eval_path is not None:
-        held_out, _ = _read(data, data.eval_path, roles, data.eval_split, None)
+        held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, None)
         fixed = [prefix] * held_out.num_rows if prefix else None
         unknown = num_unknown_groups(correction, held_out)
         out_of_sample = apply(correction, held_out)
         eval_rows = outcome_rows(
             held_out, out_of_sample, scale, prefixes=fixed, name=Path(data.eval_path).stem, **options
         )
-    return LoadedObservations(report, rows, eval_rows, correction, scale, unknown, fingerprints(data))
+    found = fingerprints(data)
+    return LoadedObservations(report, rows, eval_rows, correction, scale, unknown, found, eval_report)
 
 
 def roles_of(data: ObservationDatasetConfig) -> Roles:
@@ -93,11 +96,13 @@ def roles_of(data: ObservationDatasetConfig) -> Roles:
 
 def check_observations(recipe: Recipe, data: LoadedObservations) -> list[Finding]:
     """Counts rows, words the correction and its warnings, and measures lengths."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     correction = data.correction
-    if data.report.missing:
-        counts = ", ".join(f"{name} ({count})" for name, count in data.report.missing.items())
-        findings.append(Finding("warning", "data", f"Rows with missing values are left out: {counts}."))
+    for report in (data.report, data.eval_report):
+        if report is not None and report.missing:
+            counts = ", ".join(f"{name} ({count})" for name, count in report.missing.items())
+            text = f"{report.file}: rows with missing values are left out: {counts}. Fill them in, or do without."
+            findings.append(Finding("warning", "data", text, dict(report.missing)))
     numbers = {
         "coefficients": dict(zip(correction.confounders, correction.coefficients, strict=True)),
         "intervals": dict(zip(correction.confounders, correction.intervals, strict=True)),

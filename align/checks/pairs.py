@@ -29,6 +29,7 @@ class LoadedPairs(NamedTuple, Generic[AnyPair]):
     rows: list[dict[str, Any]]  # without those that training leaves out
     eval_rows: list[dict[str, Any]]
     fingerprints: dict[str, str]  # SHA-256 of each local file
+    eval_report: DataReport | None = None  # None without rows for evaluation
 
 
 def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
@@ -47,17 +48,18 @@ def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
         media=data,
     )
     evaluation: list[PreferencePair] = []
+    eval_report = None
     if data.eval_path is not None:
-        evaluation, _ = load_preferences(
+        evaluation, eval_report = load_preferences(
             data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
         )
     rows, eval_rows = (pairs_to_rows(usable_pairs(recipe, read)) for read in (pairs, evaluation))
-    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data))
+    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
 
 
 def check_pairs(recipe: Recipe, data: LoadedPairs[PreferencePair]) -> list[Finding]:
     """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     pairs = usable_pairs(recipe, data.pairs)
     if mixed := check_form(data.pairs):
         return findings + mixed

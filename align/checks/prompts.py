@@ -22,6 +22,7 @@ class LoadedPrompts(NamedTuple):
     rows: list[dict[str, Any]]
     eval_rows: list[dict[str, Any]]
     fingerprints: dict[str, str]  # SHA-256 of each local file
+    eval_report: DataReport | None = None  # None without rows for evaluation
 
 
 def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
@@ -35,14 +36,18 @@ def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
         data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, media=data
     )
     evaluation: list[PromptRow] = []
+    eval_report = None
     if data.eval_path is not None:
-        evaluation, _ = load_prompts(data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data)
-    return LoadedPrompts(prompts, report, prompts_to_rows(prompts), prompts_to_rows(evaluation), fingerprints(data))
+        evaluation, eval_report = load_prompts(
+            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
+        )
+    rows, eval_rows = prompts_to_rows(prompts), prompts_to_rows(evaluation)
+    return LoadedPrompts(prompts, report, rows, eval_rows, fingerprints(data), eval_report)
 
 
 def check_prompt_data(recipe: Recipe, data: LoadedPrompts, rewards: Sequence[Reward]) -> list[Finding]:
     """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows))
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."

@@ -32,15 +32,20 @@ def load_reward_data(recipe: Recipe) -> LoadedPairs[RewardPair]:
         data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
     )
     evaluation: list[RewardPair] = []
+    eval_report = None
     if data.eval_path is not None:
-        evaluation, _ = load_reward_pairs(data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows)
+        evaluation, eval_report = load_reward_pairs(
+            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows
+        )
     rows, eval_rows = ([reward_pair_to_row(pair) for pair in read] for read in (pairs, evaluation))
-    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data))
+    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
 
 
 def check_reward_pairs(recipe: Recipe, data: LoadedPairs[RewardPair]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows)) + _check_sources(recipe, data.pairs)
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report) + _check_sources(
+        recipe, data.pairs
+    )
     if mixed := check_form(data.pairs):
         return findings + mixed
     ordered = [pair for pair in data.pairs if not pair.tie]
