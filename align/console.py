@@ -41,7 +41,7 @@ def make_table(*columns: str, **settings: Any) -> Table:
 def say(text: str) -> None:
     """Prints a sentence on stderr, once for all processes of a run."""
     if os.environ.get("RANK", "0") == "0":
-        make_console(stderr=True).print(text, markup=False, soft_wrap=True)
+        print(mask(text), file=sys.stderr)  # which a progress bar may have replaced, to write above itself
 
 
 def mask_logs(*loggers: str) -> None:
@@ -65,7 +65,7 @@ class _Shown:
 
     def write(self, text: str) -> int:
         """Writes without trailing spaces, which tables have, and without secrets."""
-        stream = getattr(sys, self._name)
+        stream = self._stream()
         if not stream.isatty():
             text = re.sub(r"[ \t]+(?=\n)", "", text)
         stream.write(mask(text))
@@ -73,4 +73,10 @@ class _Shown:
 
     def __getattr__(self, name: str) -> Any:
         """Looks up everything else on the stream."""
-        return getattr(getattr(sys, self._name), name)
+        if name == "rich_proxied_file":  # rich would write past this
+            raise AttributeError(name)
+        return getattr(self._stream(), name)
+
+    def _stream(self) -> Any:
+        stream = getattr(sys, self._name)
+        return getattr(stream, "rich_proxied_file", stream)  # a progress bar writes to what it replaced

@@ -162,3 +162,22 @@ def test_public_names_are_those_of_their_modules():
     assert align.ACRETrainer is ACRETrainer
     assert {name: hasattr(align, name) for name in align.__all__} == dict.fromkeys(align.__all__, True)
     assert not hasattr(align, "ACRETrianer")
+
+
+@pytest.mark.parametrize("path", sources("align"), ids=module_name)
+def test_consoles_are_made_in_one_place(path):
+    """A console made elsewhere has 80 columns in a pipe, cuts what is longer, and masks no secret."""
+    if module_name(path) not in ("align.console", "align.cli.pair_samples"):  # the latter is given one
+        assert "rich.console.Console" not in imports(path)
+
+
+@pytest.mark.parametrize("path", sources("align"), ids=module_name)
+def test_weights_are_loaded_in_one_place(path):
+    """Elsewhere pickled weights could be read."""
+    loaders = {
+        node.value.id if isinstance(node.value, ast.Name) else ast.unparse(node.value)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "from_pretrained"
+    }
+    if module_name(path) != "align.pretrained":
+        assert loaders <= {"AutoConfig", "AutoTokenizer", "AutoProcessor", "PeftConfig"}

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,7 @@ from rich.progress import (
 from rich.text import Text
 
 from align.augmentation.sampler import Answer
+from align.console import make_console
 
 
 class Bar:
@@ -52,7 +52,7 @@ def show_progress(description: str, total: int) -> Iterator[Bar]:
         _Rate(),
         TextColumn("{task.fields[num_tokens]:,} tokens"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=make_console(stderr=True),
     )
     with progress:
         yield Bar(progress, progress.add_task(description, total=total, num_answers=0, num_tokens=0))

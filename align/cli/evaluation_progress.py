@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from align.console import make_console
 
 
 class Stages:
@@ -34,7 +35,7 @@ class Stages:
 @contextmanager
 def show_stages() -> Iterator[Stages]:
     """Draws the bars on stderr, if that is a terminal."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield Stages(progress)

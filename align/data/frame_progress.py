@@ -32,11 +32,12 @@ class FrameProgress:
 
 
 def _start() -> "Progress":
-    from rich.console import Console
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
+    from align.console import make_console
+
     columns = TextColumn("Frames taken of {task.completed:.0f} videos"), TimeElapsedColumn()
-    progress = Progress(*columns, console=Console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
+    progress = Progress(*columns, console=make_console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
     progress.add_task("")
     progress.start()
     return progress

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import track
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import cached_file, find_adapter_config_file, logging
 
+from align.console import make_console
 from align.data.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
 from align.evaluation.metrics import Values
@@ -165,7 +165,7 @@ class RewardModel:
         distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
         batches = [distinct[i : i + self._batch_size] for i in range(0, len(distinct), self._batch_size)]
         scores: dict[tuple[int, ...], float] = {}
-        console = Console(stderr=True)
+        console = make_console(stderr=True)
         hidden = not self._progress or not console.is_terminal
         for batch in track(batches, "Scoring", console=console, transient=True, disable=hidden):
             scores.update(zip(batch, self._forward(batch), strict=True))
