@@ -41,7 +41,7 @@ def make_table(*columns: str, **settings: Any) -> Table:
 def say(text: str) -> None:
     """Prints a sentence on stderr, once for all processes of a run."""
     if os.environ.get("RANK", "0") == "0":
-        print(mask(text), file=sys.stderr)  # which a progress bar may have replaced, to write above itself
+        sys.stderr.write(f"{mask(text)}\n")  # a progress bar may have replaced it, to write above itself
 
 
 def mask_logs(*loggers: str) -> None:

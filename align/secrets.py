@@ -45,12 +45,12 @@ _SHAPES = re.compile(
     r"""
       (?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))(?:                           # a word begins, also behind an escaped newline
           hf_[A-Za-z0-9]{16,} | api_org_[A-Za-z0-9]{16,}              # Hugging Face
-        | (?:sk|rk|pk)-(?=[\w-]*\d)[\w-]{16,} | [sr]k_(?:live|test)_\w{10,}    # OpenAI, Anthropic, Stripe
+        | (?:sk|rk|pk)-(?=[\w-]{0,99}\d)[\w-]{16,} | [sr]k_(?:live|test)_\w{10,}    # OpenAI, Anthropic, Stripe
         | gh[pousr]_[A-Za-z0-9]{16,} | github_pat_\w{20,} | glpat-[\w-]{16,}   # GitHub, GitLab
         | (?:AKIA|ASIA)[A-Z0-9]{12,} | AIza[\w-]{30,} | ya29\.[\w-]{16,}       # Amazon, Google
         | xox[abeprs]-[\w-]{10,} | nvapi-[\w-]{16,} | gsk_[A-Za-z0-9]{20,} | npm_[A-Za-z0-9]{30,}
         | pypi-AgE[\w-]{16,}
-        | eyJ[\w-]{6,}\.eyJ[\w-]{6,}(?:\.[\w-]*)?                   # JSON web tokens
+        | eyJ[\w-]{6,999}\.eyJ[\w-]{6,9999}(?:\.[\w-]*)?                   # JSON web tokens
       )
     | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)
     | (?<=\bBearer[ ])(?=\S*\d)[\w.~+/=-]{8,}
@@ -59,10 +59,10 @@ _SHAPES = re.compile(
 )
 _LOGIN = re.compile(r"""(://)[^\s/?#'"<>@]*(?:@[^\s/?#'"<>@]*)*(?=@)""")  # user:password of a URL
 _HEADER = re.compile(r"([Aa]uthorization[\"']?\s*[:=]\s*[\"']?(?:(?i:basic|bearer|token|digest)\s+)?)([^\s\"',}]+)")
-_ASSIGNED = re.compile(r"([?&;]?)([A-Za-z][\w.\[\]-]*)=([^\s&;\"'`,)}\]]+)")
+_ASSIGNED = re.compile(r"(?:([?&;])|(?<![\w.\[\]]))([A-Za-z][\w.\[\]-]{0,99})=([^\s&;\"'`,)}\]]+)")
 _QUOTED = re.compile(r"""(["'])([A-Za-z][\w.-]*)\1(\s*:\s*)(["'])((?:(?!\4)[^\\\n]|\\.)+)\4""")
 _LINE = re.compile(r"^(\s*(?:- )?)([A-Za-z][\w-]*)(:[ \t]+)(\S.*)$", re.MULTILINE)  # of YAML that has an error
-_OPTION = re.compile(r"(--[A-Za-z][\w.-]*)(\s+)(?!--)([\"']?)([^\s\"']+)\3")
+_OPTION = re.compile(r"(--[A-Za-z][\w.-]{0,99})(\s+)(?!--)([\"']?)([^\s\"']+)\3")
 _SHORTEST = 8  # characters of a value that is looked for in texts; shorter ones are words
 _known: set[str] = set()
 
@@ -183,6 +183,7 @@ def _mask_text(text: str) -> str:
 
 def _mask_assigned(found: re.Match[str]) -> str:
     sign, name, value = found.groups()
+    sign = sign or ""
     is_secret = is_secret_name(name) or (sign in ("?", "&") and name.lower() in _QUERY_WORDS)
     return f"{sign}{name}={MASK}" if is_secret and not _is_public(value) else found[0]
 

@@ -87,7 +87,9 @@ def test_no_file_of_a_run_holds_a_secret_and_the_run_goes_on(planted, tmp_path, 
     assert (arguments.hub_token, arguments.model_init_kwargs["token"], arguments.max_steps) == ("***", "***", 2)
 
     assert run(str(planted), ["--max_steps", "3", "--hub_token", "another"], "auto") == 0
+    (folder / "recipe.yaml").write_text(planted.read_text())  # as it was written before secrets were masked
     report(folder)
+    (folder / "recipe.yaml").unlink()
     assert leaks(folder) == []
     assert [secret for secret in SECRETS if secret in "".join(capfd.readouterr())] == []
 
@@ -121,3 +123,21 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
     found, recipe = prompting(None, str(tmp_path / "run"), {})
     assert recipe == tmp_path / "run" / "recipe.yaml"
     assert found.max_new_tokens == 8
+
+
+def test_other_folders_hold_no_secret_either(tmp_path):
+    from align.augmentation.folder import check_folder, claim_folder
+    from align.cli.evaluate import _command
+    from align.correction.output import write_json
+    from align.evaluation.policy_record import save_policy_evaluation
+
+    place = f"https://me:{LOGIN}@host/data?token={QUERY}"
+    run = {"method": "rrpo", "generator": f"m ({place})", "data": place, "api_key": HUB}
+    claim_folder(tmp_path / "augment", run)
+    check_folder(tmp_path / "augment", run)  # the same run goes on
+    write_json(tmp_path / "diagnostics.json", {"facts": {"Data": place, "password": HUB}})
+    about = {"data": {"path": place}, "command": list(_command({"data": place, "model": "m"}, {"data", "model"}))}
+    (tmp_path / "eval").mkdir()
+    save_policy_evaluation(tmp_path / "eval", {"about": about}, [{"id": "a"}])
+    assert "***" in (tmp_path / "eval" / "evaluation.json").read_text()
+    assert leaks(tmp_path) == []

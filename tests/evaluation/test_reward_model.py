@@ -204,7 +204,7 @@ def test_a_tokenizer_without_padding_is_refused(folder):
 def test_pickled_weights_are_not_loaded(folder):
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UserError, match=r"rm cannot be loaded: .*safetensors"):
+    with pytest.raises(UserError, match=r"rm holds pickled weights only .*safetensors"):
         RewardModel.load(folder)
 
 
