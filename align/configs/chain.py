@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from align.configs.methods import METHODS
+from align.configs.problems import shown
+from align.configs.rules import suggestion
 from align.errors import RecipeError
 
 TRAINED = "trained"  # the reward that stands for the model of the first run
@@ -28,19 +30,24 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
         return None
     then, method = content["then"], content["method"]
     if not isinstance(then, Mapping):
-        raise RecipeError(f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {then!r}.")
+        raise RecipeError(
+            f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {shown(then)}."
+        )
     _check_first(content)
     second = then.get("method")
     policies = [name for name, other in METHODS.items() if other.has_rewards]
     if second not in policies:
-        raise RecipeError(f"`then.method` must be one of {', '.join(policies)}, which use rewards; got {second!r}.")
+        hint = suggestion(second, policies) if isinstance(second, str) else ""
+        raise RecipeError(
+            f"`then.method` must be one of {', '.join(policies)}, which use rewards; got {shown(second)}.{hint}"
+        )
     if "then" in then:
         raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
     rewards = then.get("reward_funcs")
     specs = [rewards] if isinstance(rewards, str) else rewards
     if not isinstance(specs, list) or TRAINED not in specs:
         raise RecipeError(
-            f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {rewards!r}."
+            f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
         )
     folder = str(Path(output_dir).resolve())
     known = {"output_dir": str(Path(output_dir) / second)} | dict(then)

@@ -19,8 +19,9 @@ class DatasetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(
+        min_length=1,
         description="Training rows: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
-        "(`owner/name` or `owner/name:subset`)."
+        "(`owner/name` or `owner/name:subset`).",
     )
     eval_path: str | None = Field(default=None, description="Evaluation rows, in the same ways.")
     split: str | None = Field(

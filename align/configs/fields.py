@@ -1,15 +1,13 @@
 """The fields of a trainer's config, read from its source: importing TRL takes seconds, and a typo should not."""
 
 import ast
-import importlib.util
-import typing
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
 from align.configs.methods import METHODS
+from align.configs.signatures import Source, as_type, find_definition
 
 
 class ConfigField(NamedTuple):
@@ -18,6 +16,7 @@ class ConfigField(NamedTuple):
     name: str
     type: Any  # pydantic can validate it
     default: Any  # None where the source computes it
+    choices: tuple[str, ...] = ()  # of its metadata
 
 
 @cache
@@ -25,7 +24,7 @@ def config_fields(method: str) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, without importing torch."""
     fields: dict[str, ConfigField] = {}
     for package, file, class_name in reversed(METHODS[method].config_chain):
-        fields |= _class_fields(_package_dir(package) / file, class_name)
+        fields |= _class_fields((package, file), class_name)
     return fields
 
 
@@ -40,37 +39,26 @@ def validate_field(field: ConfigField, value: Any) -> Any:
     return TypeAdapter(field.type).validate_python(value, strict=isinstance(value, bool))
 
 
-def _package_dir(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError(f"The package `{package}` is not installed. Run `pip install truealign`.")
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _class_fields(path: Path, class_name: str) -> dict[str, ConfigField]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == class_name)
+def _class_fields(source: Source, class_name: str) -> dict[str, ConfigField]:
     fields = {}
-    for node in body:
+    for node in find_definition(source, class_name).body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-            fields[name] = ConfigField(name, _as_type(node.annotation), _default(node.value))
+            name, kind, facts = node.target.id, as_type(node.annotation), _metadata(node.value)
+            if facts.get("const") is True:  # `fsdp` is annotated as text, and also a switch
+                kind = bool | kind
+            fields[name] = ConfigField(name, kind, _default(node.value), tuple(facts.get("choices", ())))
     return fields
 
 
-class _TypeNames(dict[str, Any]):
-    """Names an annotation may use; enums of transformers are written as strings in YAML."""
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(typing, name, str)
-
-
-def _as_type(annotation: ast.expr) -> Any:
-    source = ast.unparse(annotation)
-    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
-        source = annotation.value
-    builtins = {t.__name__: t for t in (bool, int, float, str, list, dict, tuple)}
-    return eval(source, {"__builtins__": {}}, _TypeNames(builtins))
+def _metadata(value: ast.expr | None) -> dict[str, Any]:
+    """Reads what is written out in `field(metadata={"choices": [...]})`."""
+    metadata = next((item.value for item in getattr(value, "keywords", []) if item.arg == "metadata"), None)
+    found = {}
+    if isinstance(metadata, ast.Dict):
+        for key, item in zip(metadata.keys, metadata.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(item, ast.List | ast.Constant):
+                found[str(key.value)] = ast.literal_eval(item)
+    return found
 
 
 def _default(value: ast.expr | None) -> Any:

@@ -1,6 +1,6 @@
 """The methods a recipe can name, and what each of them brings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from align.configs.crome_rules import check_crome
@@ -11,7 +11,10 @@ from align.configs.dataset import (
     PromptDatasetConfig,
 )
 from align.configs.observation_dataset import ObservationDatasetConfig
+from align.configs.problems import shown
 from align.configs.rrpo_rules import check_rrpo
+from align.configs.rules import suggestion
+from align.errors import RecipeError
 
 # The classes whose fields make up a config, nearest first. The contract test compares with the real dataclass, so that
 # a base class added by TRL is noticed.
@@ -64,3 +67,27 @@ METHODS: dict[str, Method] = {
     ),
     "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False, makes_reward_model=True),
 }
+
+
+def method_of(content: Mapping[str, Any]) -> str:
+    """Reads the key `method` of a recipe.
+
+    Raises:
+        RecipeError: If there is none, or no such method.
+    """
+    method = content.get("method")
+    if isinstance(method, str) and method in METHODS:
+        return method
+    if method is None:
+        misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
+        found = f"`{misspelt}` looks like it." if misspelt is not None else "got None."
+        raise RecipeError(
+            f"`method` must be one of {', '.join(METHODS)}; {found} Add a line such as `method: {_like(content)}`."
+        )
+    hint = suggestion(method, METHODS) if isinstance(method, str) else " Write one word, as in `method: acre`."
+    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+
+
+def _like(content: Mapping[str, Any]) -> str:
+    """Finds the method that a misspelt key names."""
+    return next((value for value in content.values() if isinstance(value, str) and value in METHODS), "acre")

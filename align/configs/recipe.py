@@ -7,16 +7,20 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from align.configs.blocks import check_blocks
 from align.configs.chain import parse_second_run, second_run
 from align.configs.dataset import DatasetConfig
 from align.configs.fields import config_fields, validate_field
-from align.configs.methods import METHODS
+from align.configs.methods import METHODS, method_of
 from align.configs.model import ModelSettings
+from align.configs.overrides import merge, parse_overrides, resolve_paths
+from align.configs.problems import first_problem, shown
 from align.configs.reward_settings import RewardSettings, check_reward_settings, short_name
-from align.configs.rules import boolean_name, check_choice, check_range, suggestion
+from align.configs.rules import boolean_name, check_choice, check_null, check_range, suggestion
+from align.configs.together import check_together
 from align.configs.yaml_loader import load_yaml, parse_word
 from align.errors import RecipeError
-from align.secrets import mask, remember_secrets
+from align.secrets import remember_secrets
 
 Block = TypeVar("Block", bound=BaseModel)
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
@@ -83,7 +87,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     content = load_yaml(path)
     base = path.resolve().parent
-    content = _merge(_resolve_paths(content, base), _resolve_paths(parse_overrides(overrides), Path.cwd()))
+    content = merge(resolve_paths(content, base), resolve_paths(parse_overrides(overrides), Path.cwd()))
     remember_secrets(content)
     return parse_recipe(content, path)
 
@@ -94,10 +98,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     Raises:
         RecipeError: At the first key or value that is wrong.
     """
-    method = content.get("method")
-    if method not in METHODS:
-        hint = suggestion(str(method), list(METHODS)) if method else " Add a line such as `method: acre`."
-        raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {method!r}.{hint}")
+    method = method_of(content)
     _check_keys(method, content, path)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
     training = {
@@ -126,37 +127,6 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     return recipe
 
 
-def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`.
-
-    Example:
-        >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])
-        {'learning_rate': 1e-06, 'reward_weights': [1, 0.2], 'dataset': {'max_rows': 10}}
-    """
-    overrides: dict[str, Any] = {}
-    groups: list[tuple[str, list[str]]] = []
-    for word in words:
-        if word.startswith("--"):
-            key, equals, value = word[2:].partition("=")
-            groups.append((key, [value] if equals else []))
-        elif groups:
-            groups[-1][1].append(word)
-        else:
-            raise RecipeError(f"Expected `--key value` after the recipe, got {word!r}.")
-    for key, values in groups:
-        if not values:
-            raise RecipeError(f"`--{key}` needs a value, for example `--{key} true`.")
-        parsed = [parse_word(value) for value in values]
-        target = overrides
-        *blocks, leaf = key.split(".")
-        for block in blocks:
-            target = target.setdefault(block, {})
-            if not isinstance(target, dict):
-                raise RecipeError(f"`--{key}` and `--{block}` cannot both be given: `{block}` is a value or a block.")
-        target[leaf] = parsed[0] if len(parsed) == 1 else parsed
-    return overrides
-
-
 def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
     """Refuses keys that the method does not have, and says whose they are."""
     own = {"method", "dataset", "then", *ModelSettings.model_fields, *config_fields(method)}
@@ -175,35 +145,19 @@ def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
         raise RecipeError(f"Unknown key `{key}` in {path.name}.{hint}")
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and value and isinstance(merged.get(key), Mapping)  # {} clears a block
-        merged[key] = _merge(merged[key], value) if both else value
-    return merged
-
-
-def _resolve_paths(value: Any, base: Path) -> Any:
-    """Makes every string that starts with `./` or `../` absolute; other strings may be hub ids and stay."""
-    if isinstance(value, Mapping):
-        return {key: _resolve_paths(item, base) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_resolve_paths(item, base) for item in value]
-    if isinstance(value, str) and value.startswith(("./", "../")):
-        return str((base / value).resolve())
-    return value
-
-
 def _training_value(method: str, key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         _refuse_quoted_numbers(key, value)
     value = boolean_name(key, value)
     try:
-        check_choice(method, key, value)
-        value = validate_field(config_fields(method)[key], value)
+        field = config_fields(method)[key]
+        check_choice(method, key, value, field.choices)
+        if value is None:
+            check_null(key)
+        value = validate_field(field, value)
         check_range(method, key, value)
     except ValidationError as error:
-        raise RecipeError(_first_problem(key, error)) from error
+        raise RecipeError(first_problem(key, error)) from error
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return value
@@ -218,9 +172,12 @@ def _refuse_quoted_numbers(key: str, value: Any) -> None:
         for item in value:
             _refuse_quoted_numbers(key, item)
     elif isinstance(value, str):
-        meant = parse_word(value)
+        try:
+            meant = parse_word(value)
+        except RecipeError:  # no number
+            return
         if isinstance(meant, int | float) and not isinstance(meant, bool):
-            raise RecipeError(f"`{key}` is the text {value!r}. Write the number without quotes.")
+            raise RecipeError(f"`{key}` is the text {shown(value)}. Write the number without quotes.")
 
 
 def _block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
@@ -230,30 +187,22 @@ def _block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_first_problem(prefix.rstrip("."), error)) from error
-
-
-def _first_problem(prefix: str, error: ValidationError) -> str:
-    problem = error.errors()[0]
-    places = [str(part) for part in problem["loc"] if not isinstance(part, str) or part.isidentifier()]
-    name = ".".join(part for part in (prefix, *places) if part)
-    if problem["type"] == "missing":
-        return f"`{name}` is missing. Add it to the recipe."
-    received = mask({name: problem.get("input")})[name]
-    return f"`{name}`: {problem['msg'][0].lower()}{problem['msg'][1:]}; got {received!r} ({type(received).__name__})."
+        raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
 
 
 def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         needs = " It needs at least `path`." if name == "dataset" else ""
-        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {value!r}.{needs}")
+        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
     return value
 
 
 def _reward_funcs(value: Any) -> list[str]:
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
-        raise RecipeError(f"`reward_funcs` must list rewards by name, for example [accuracy, format]; got {value!r}.")
+        raise RecipeError(
+            f"`reward_funcs` must list rewards by name, for example [accuracy, format]; got {shown(value)}."
+        )
     return specs
 
 
@@ -293,9 +242,11 @@ def _check_rewards(recipe: Recipe) -> None:
 
 def _check_together(recipe: Recipe) -> None:
     check = METHODS[recipe.method].check_together
-    if check is None:
-        return
+    fields = config_fields(recipe.method)
     try:
-        check(recipe.setting)
+        check_blocks(recipe.method, recipe.setting)
+        check_together(recipe.setting, fields.__contains__, evaluates=recipe.dataset.eval_path is not None)
+        if check is not None:
+            check(recipe.setting)
     except ValueError as error:
         raise RecipeError(str(error)) from error

@@ -1,8 +1,10 @@
 """Rules for settings that TRL checks only after the first generation, or not at all."""
 
-import math
+from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import NamedTuple
+
+from align.configs.problems import shown
+from align.configs.ranges import RANGES, is_finite
 
 # transformers, `OptimizerNames`
 OPTIMIZERS = (
@@ -15,6 +17,14 @@ OPTIMIZERS = (
     "grokadamw", "schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd", "apollo_adamw",
     "apollo_adamw_layerwise", "stable_adamw",
 )  # fmt: skip
+
+LOG_LEVELS = ("passive", "detail", "debug", "info", "warning", "error", "critical")
+REPORTERS = (
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
+    "swanlab", "tensorboard", "trackio", "wandb",
+)  # fmt: skip
+# Settings of several words: each must be one of the choices.
+SEVERAL_WORDS = ("fsdp", "debug")
 
 # transformers, `TrainingArguments`
 TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
@@ -37,6 +47,13 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     "logging_strategy": ("no", "steps", "epoch"),
     "hub_strategy": ("end", "every_save", "checkpoint", "all_checkpoints"),
     "optim": OPTIMIZERS,
+    "log_level": LOG_LEVELS,
+    "log_level_replica": LOG_LEVELS,
+    "include_num_input_tokens_seen": ("all", "non_padding", "no"),
+    "torch_compile_mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "fsdp": ("full_shard", "shard_grad_op", "offload", "auto_wrap"),
+    "report_to": ("none", "all", *REPORTERS),
+    "debug": ("underflow_overflow", "tpu_metrics_debug"),
 }
 # By method, since the same name means different things in TRL: `loss_type` of GRPO and of DPO share no value.
 GRPO_CHOICES: dict[str, tuple[str, ...]] = {  # TRL 1.16, `GRPOConfig`
@@ -46,6 +63,7 @@ GRPO_CHOICES: dict[str, tuple[str, ...]] = {  # TRL 1.16, `GRPOConfig`
     "importance_sampling_level": ("token", "sequence"),
     "vllm_mode": ("colocate", "server"),
     "vllm_model_impl": ("vllm", "transformers"),
+    "cache_implementation": ("static", "offloaded_static", "dynamic", "offloaded", "quantized"),
     "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
 } | TRAINING_CHOICES
 CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -88,53 +106,6 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 
 
-class Range(NamedTuple):
-    """A closed interval; `open_low` leaves out its lower end."""
-
-    low: float
-    high: float = math.inf
-    open_low: bool = False
-
-
-TRAINING_RANGES: dict[str, Range] = {
-    "learning_rate": Range(0.0),
-    "num_train_epochs": Range(0.0, open_low=True),
-    "per_device_train_batch_size": Range(1),
-    "gradient_accumulation_steps": Range(1),
-    "max_grad_norm": Range(0.0),
-}
-GRPO_RANGES: dict[str, Range] = {
-    "num_generations": Range(2),  # a group of one has no baseline
-    "max_completion_length": Range(1),
-    "num_iterations": Range(1),
-    "temperature": Range(0.0, open_low=True),
-    "top_p": Range(0.0, 1.0, open_low=True),
-    "top_k": Range(0),
-    "beta": Range(0.0),
-    "epsilon": Range(0.0),
-    "vllm_gpu_memory_utilization": Range(0.0, 1.0, open_low=True),
-} | TRAINING_RANGES
-RANGES: dict[str, dict[str, Range]] = {
-    "grpo": GRPO_RANGES,
-    "acre": {"num_shuffles": Range(1), "second_pass_batch_size": Range(1)} | GRPO_RANGES,
-    "rrpo": {
-        "beta": Range(0.0, open_low=True),  # without it no preference is learnt
-        "kl_coef": Range(0.0),
-        "max_length": Range(2),  # one token of the prompt, one of the response
-        "label_smoothing": Range(0.0, 0.5),
-        "ld_alpha": Range(0.0, 1.0),
-        "ref_model_mixup_alpha": Range(0.0, 1.0),
-        "ref_model_sync_steps": Range(1),
-    }
-    | TRAINING_RANGES,
-    "crome": {
-        "tie_coef": Range(0.0),
-        "max_length": Range(2),
-        "center_rewards_coefficient": Range(0.0),
-    }
-    | TRAINING_RANGES,
-    "deconfound": {"max_length": Range(1)} | TRAINING_RANGES,
-}
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
 BOOLEAN_NAMES = {
     "second_pass": {False: "off"},
@@ -142,18 +113,31 @@ BOOLEAN_NAMES = {
     "save_strategy": {False: "no"},
     "eval_strategy": {False: "no"},
     "logging_strategy": {False: "no"},
+    "include_num_input_tokens_seen": {True: "all", False: "no"},
 }
+# Null would mean "no limit" or "the default" to a reader, and something else, or nothing, to the trainer.
+NO_NULL = {
+    "output_dir": "Remove the line for the default, or name a folder.",
+    "num_generations": "Write how many completions a prompt gets.",
+    "max_completion_length": "Write how many tokens a completion may have.",
+    "report_to": "Write `none`.",
+    "shuffle_dataset": "Write true or false.",
+    "remove_unused_columns": "Write true or false.",
+}
+EVERY = ("logging_steps", "save_steps", "eval_steps")  # below 1 a share of the run, above it a whole number
 
 
-def suggestion(value: str, known: "tuple[str, ...] | list[str]") -> str:
-    """Words a "did you mean" clause, empty when nothing is near.
+def suggestion(value: str, known: Iterable[str]) -> str:
+    """Words a "did you mean" clause, empty when nothing is near; capitals and hyphens do not count.
 
     Example:
         >>> suggestion("grppo", ("grpo", "dapo"))
         " Did you mean 'grpo'?"
     """
-    near = get_close_matches(value, known, n=1, cutoff=0.6)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(value[:100].lower().replace("-", "_"), spelled, n=1, cutoff=0.6)
+    near = near or get_close_matches(value[:100].lower(), spelled, n=1, cutoff=0.6)
+    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 
 
 def boolean_name(name: str, value: object) -> object:
@@ -166,42 +150,64 @@ def boolean_name(name: str, value: object) -> object:
     return BOOLEAN_NAMES.get(name, {}).get(value, value) if isinstance(value, bool) else value
 
 
-def check_choice(method: str, name: str, value: object) -> None:
-    """Checks a setting, or each item of a list, against its choices; settings without choices pass.
+def check_choice(method: str, name: str, value: object, choices: Iterable[str] = ()) -> None:
+    """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass.
+
+    Args:
+        method: Whose setting it is.
+        name: The setting.
+        value: Its value.
+        choices: What the library itself lists.
 
     Raises:
         ValueError: If the value is not among the choices.
     """
-    choices = CHOICES[method].get(name)
+    choices = CHOICES[method].get(name) or tuple(choices)
     value = boolean_name(name, value)
-    if choices is None or value in choices:
+    is_switch = isinstance(value, bool) and name in SEVERAL_WORDS
+    if not choices or value is None or is_switch:
         return
-    if isinstance(value, list):
-        for item in value:
-            check_choice(method, name, item)
-        return
-    hint = suggestion(str(value), choices)
-    raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {value!r}.{hint}")
+    items = value.split() if name in SEVERAL_WORDS and isinstance(value, str) else value
+    for item in items if isinstance(items, list) else [items]:
+        if not isinstance(item, str) or item not in choices:
+            hint = suggestion(str(item), choices)
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {shown(item)}.{hint}")
 
 
-def check_range(method: str, name: str, value: object) -> None:
+def check_null(name: str) -> None:
+    """Refuses a setting of null where that would not be what it looks like.
+
+    Raises:
+        ValueError: If it is one of those.
+    """
+    if name in NO_NULL:
+        raise ValueError(f"`{name}` has no meaning without a value, got null. {NO_NULL[name]}")
+
+
+def check_range(method: str, name: str, value: object, block: str = "") -> None:
     """Checks a number, or each number of a list, against its range; without a range it only has to be finite.
+
+    Args:
+        method: Whose setting it is.
+        name: The setting.
+        value: Its value.
+        block: What the setting is written in, such as `generation_kwargs`.
 
     Raises:
         ValueError: If the value is outside its range or not finite.
     """
     if isinstance(value, list):
         for item in value:
-            check_range(method, name, item)
+            check_range(method, name, item, block)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
-    if not math.isfinite(value):
-        raise ValueError(f"`{name}` must be a finite number, got {value}.")
+    label = f"{block}.{name}" if block else name
+    if not is_finite(value):
+        raise ValueError(f"`{label}` must be a finite number, got {shown(value)}.")
     bounds = RANGES[method].get(name)
-    if bounds is None:
-        return
-    below = value <= bounds.low if bounds.open_low else value < bounds.low
-    if below or value > bounds.high:
-        low = f"{'above' if bounds.open_low else 'at least'} {bounds.low:g}"
-        high = "" if math.isinf(bounds.high) else f" and at most {bounds.high:g}"
-        raise ValueError(f"`{name}` must be {low}{high}, got {value:g}.")
+    if bounds is not None and not bounds.holds(value):
+        raise ValueError(f"`{label}` must be {bounds}, got {value:g}.")
+    if name == "max_steps" and value < 1 and value != -1:
+        raise ValueError(f"`max_steps` must be at least 1, or -1 to go by `num_train_epochs`; got {value}.")
+    if name in EVERY and value > 1 and value != int(value):
+        raise ValueError(f"`{label}` above 1 must be a whole number of steps, got {value}.")

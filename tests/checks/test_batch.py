@@ -5,6 +5,8 @@ from align.checks.batch import check_batch
 from align.checks.launch import Launch
 from align.configs.recipe import load_recipe
 
+EVALUATES = {"eval_strategy": "steps", "dataset": {"eval_path": "./train.jsonl"}}
+
 
 @pytest.fixture
 def findings(tiny_recipe):
@@ -74,7 +76,7 @@ def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe, changes):
         ({"num_generations": 16}, ["`num_generations` = 16", "example 16"]),
         ({"generation_batch_size": 12}, ["`generation_batch_size` = 12", "multiple", "8"]),
         ({"generation_batch_size": 16, "steps_per_generation": 2}, ["the same thing twice", "Keep one"]),
-        ({"eval_strategy": "steps", "per_device_eval_batch_size": 6}, ["6 completions", "`num_generations_eval`"]),
+        (EVALUATES | {"per_device_eval_batch_size": 6}, ["6 completions", "`num_generations_eval`"]),
     ],
 )
 def test_a_batch_that_trl_would_refuse_is_an_error(findings, changes, words):
@@ -83,7 +85,7 @@ def test_a_batch_that_trl_would_refuse_is_an_error(findings, changes, words):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"num_generations": 3}, {"generation_batch_size": 12}, {"eval_strategy": "steps", "eval_steps": 1,
+    "changes", [{"num_generations": 3}, {"generation_batch_size": 12}, EVALUATES | {"eval_steps": 1,
     "per_device_eval_batch_size": 6}]
 )  # fmt: skip
 def test_trl_refuses_those_batches(tiny_recipe, changes):

@@ -18,7 +18,11 @@ OWN = {
     "grpo": set(),
     "deconfound": {"head"},
 }
-TRAINING = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
+ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
+# Lists of transformers that are no enums, with where they are.
+LISTS = {"log_level", "log_level_replica", "include_num_input_tokens_seen", "torch_compile_mode", "fsdp", "debug"}
+LISTS |= {"cache_implementation", "report_to"}
+TRAINING = ENUMS | LISTS
 EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]
 
 
@@ -121,7 +125,25 @@ def transformers_enums():
     }
 
 
-@pytest.mark.parametrize("name", sorted(TRAINING))
+def test_other_choices_of_transformers_are_its_lists():
+    from transformers.debug_utils import DebugOption
+    from transformers.generation import configuration_utils as generation
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+    from transformers.trainer_utils import FSDPOption
+    from transformers.training_args import trainer_log_levels
+
+    choices = CHOICES["grpo"]
+    assert set(choices["log_level"]) == set(choices["log_level_replica"]) == set(trainer_log_levels), UPDATE
+    assert set(choices["report_to"]) == {"none", "all", *INTEGRATION_TO_CALLBACK}, UPDATE
+    assert set(choices["debug"]) == {option.value for option in DebugOption}, UPDATE
+    only_fsdp1 = {"no_shard", "hybrid_shard", "hybrid_shard_zero2"}
+    assert set(choices["fsdp"]) == {option.value for option in FSDPOption} - only_fsdp1, UPDATE
+    assert set(choices["cache_implementation"]) == {
+        *generation.STATIC_CACHE_IMPLEMENTATIONS, *generation.DYNAMIC_CACHE_IMPLEMENTATIONS
+    }, UPDATE  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(ENUMS))
 def test_choices_of_transformers_are_its_enums_exactly(method, name):
     assert sorted(CHOICES[method][name]) == sorted(member.value for member in transformers_enums()[name]), UPDATE
 

@@ -1,0 +1,52 @@
+"""Words for values that do not fit, of one line each and never longer than a line needs."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from align.secrets import mask
+
+SHOWN = 200  # characters of a value
+
+
+def shown(value: Any) -> str:
+    """Writes a value as Python does, and says how much of a long one is left out.
+
+    Example:
+        >>> shown([1, "two"])
+        "[1, 'two']"
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # an int of more digits than Python writes
+        return f"a number of about {value.bit_length() * 0.301:,.0f} digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]} and {len(text) - SHOWN:,} more characters"
+
+
+def first_problem(prefix: str, error: ValidationError) -> str:
+    """Words the first problem that pydantic found, with the key's full name, the rule and the value."""
+    problem = error.errors()[0]
+    places = [str(part) for part in problem["loc"] if not isinstance(part, str) or _is_key(part)]
+    name = ".".join(part for part in (prefix, *places) if part)
+    if problem["type"] == "missing":
+        return f"`{name}` is missing. Add it to the recipe."
+    received = mask({name: problem.get("input")})[name]
+    rule = " ".join(problem["msg"].removeprefix("Value error, ").split())
+    return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {shown(received)} ({type(received).__name__})."
+
+
+def _is_key(part: str) -> bool:
+    """Tells a key from a type among several that a value may have, which pydantic names in the same place."""
+    return part.isidentifier() and part not in ("bool", "int", "float", "str", "dict", "list")
+
+
+def one_line(error: BaseException) -> str:
+    """Words an error of a library on one line; one that is not about a value says its kind and place too."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, ValueError | OSError | ImportError) or error.__traceback__ is None:
+        return text
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    file = "/".join(trace.tb_frame.f_code.co_filename.split("/")[-2:])
+    return f"{text} ({type(error).__name__} in {file}, line {trace.tb_lineno})"

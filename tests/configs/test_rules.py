@@ -1,0 +1,210 @@
+"""What TRL, transformers, torch and accelerate find only once a model is loaded, or never, a recipe says at once."""
+
+import pytest
+
+from align.configs.blocks import BLOCKS, check_blocks
+from align.configs.fields import config_fields
+from align.configs.methods import METHODS
+from align.configs.recipe import load_recipe
+from align.configs.rules import CHOICES, NO_NULL
+from align.errors import RecipeError
+
+DATA = {
+    "grpo": "{path: ./x.jsonl}",
+    "acre": "{path: ./x.jsonl}",
+    "rrpo": "{path: ./x.jsonl}",
+    "crome": "{path: ./x.jsonl}",
+    "deconfound": "{path: ./x.csv, text: t, outcome: y, confounders: [c]}",
+}
+
+
+def recipe_text(method, lines):
+    rewards = "reward_funcs: [format]\n" if METHODS[method].has_rewards else ""
+    return f"method: {method}\nmodel_name_or_path: ./model\ndataset: {DATA[method]}\n{rewards}{lines}"
+
+
+@pytest.fixture
+def parse(tmp_path):
+    """Parses a minimal recipe of a method with further lines."""
+
+    def write_and_load(lines, method="acre", text=None):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text if text is not None else recipe_text(method, lines), encoding="utf-8")
+        return load_recipe(path)
+
+    return write_and_load
+
+
+EVAL = "eval_strategy: steps\neval_steps: 10\n"
+COSINE = "lr_scheduler_type: cosine\n"
+# Lines of a recipe of ACRE, or of the method before the bar, and what the sentence says.
+REFUSED = [
+    ("log_level: loud", "`log_level` must be one of passive, .*got 'loud'"),
+    ("log_level: INFO", "Did you mean 'info'"),
+    ("ddp_backend: ncll", "`ddp_backend` must be one of .*Did you mean 'nccl'"),
+    ("train_sampling_strategy: rand", "Did you mean 'random'"),
+    ("cache_implementation: statc", "Did you mean 'static'"),
+    ("attn_implementation: sdpaa", "`attn_implementation`: must be one of .*Did you mean 'sdpa'"),
+    ("torch_compile_backend: indutcor", "Did you mean 'inductor'"),
+    ("fsdp: full_shard offlod", "`fsdp` must be one of .*got 'offlod'.*'offload'"),
+    ("debug: underflow", "`debug` must be one of underflow_overflow"),
+    ("report_to: wanb", "`report_to` must be one of .*Did you mean 'wandb'"),
+    ("report_to: [none, wandb]", "`all` and `none` stand alone"),
+    ("report_to: null", "`report_to` has no meaning without a value, got null. Write `none`"),
+    ("adam_beta1: 1.5", "`adam_beta1` must be at least 0 and below 1, got 1.5"),
+    ("adam_beta2: 1", "`adam_beta2` must be at least 0 and below 1, got 1"),
+    ("adam_epsilon: -1e-8", "`adam_epsilon` must be at least 0"),
+    ("weight_decay: -1", "`weight_decay` must be at least 0, got -1"),
+    ("weight_decay: 1e30", "`learning_rate` times `weight_decay` is 1e.24"),
+    ("learning_rate: 1e30", "`learning_rate` must be at least 0 and at most 10, got 1e.30"),
+    ('learning_rate: "1e400"', "`learning_rate` must be a finite number, got inf"),
+    (f'seed: "{"1" * 400}"', "`seed` must be a finite number"),
+    ("seed: -1", "`seed` must be at least 0 and at most 4,294,967,295, got -1"),
+    ("max_steps: 0", "`max_steps` must be at least 1, or -1 to go by `num_train_epochs`; got 0"),
+    ("logging_steps: 1.5", "`logging_steps` above 1 must be a whole number of steps, got 1.5"),
+    ("save_steps: 0", "`save_steps` must be above 0"),
+    ("warmup_steps: -1", "`warmup_steps` must be at least 0"),
+    ("ddp_timeout: 0", "`ddp_timeout` must be at least 1"),
+    ("per_device_eval_batch_size: 0", "`per_device_eval_batch_size` must be at least 1, got 0"),
+    ("dataloader_num_workers: -1", "`dataloader_num_workers` must be at least 0"),
+    ("dataloader_prefetch_factor: 2", "`dataloader_prefetch_factor: 2` needs workers"),
+    ("repetition_penalty: -1", "`repetition_penalty` must be above 0"),
+    ("min_p: 5", "`min_p` must be at least 0 and at most 1, got 5"),
+    ("steps_per_generation: 0", "`steps_per_generation` must be at least 1, got 0"),
+    ("epsilon_high: -1", "`epsilon_high` must be at least 0, got -1"),
+    ("vllm_server_port: 70000", "`vllm_server_port` must be at least 1 and at most 65,535"),
+    ('vllm_structured_outputs_regex: "("', "`vllm_structured_outputs_regex` is no regular expression: missing"),
+    ("pad_to_multiple_of: x", "`pad_to_multiple_of` must be a number"),
+    ("parallelism_config: x", "`parallelism_config` cannot be written in a recipe"),
+    ("output_dir: ''", "`output_dir` is empty"),
+    ("lora_target_modules: []", "`lora_target_modules`: name at least one module"),
+    ("num_generations: null", "`num_generations` has no meaning without a value, got null"),
+    ("max_completion_length: null", "`max_completion_length` has no meaning without a value"),
+    ("trackio_static_space_id: true", "`trackio_static_space_id`: .*got True"),
+    (COSINE + "lr_scheduler_kwargs: {num_cycels: 2}", "`lr_scheduler_kwargs.num_cycels` for .*cosine.*'num_cycles'"),
+    (COSINE + "lr_scheduler_kwargs: {num_cycles: x}", "`lr_scheduler_kwargs.num_cycles`: .*valid number.*'x'"),
+    (COSINE + "lr_scheduler_kwargs: x", "`lr_scheduler_kwargs` must be a block of `key: value` lines; got 'x'"),
+    (COSINE + """lr_scheduler_kwargs: '{"num_cycels": 2}'""", "num_cycels.*'num_cycles'"),
+    ("lr_scheduler_kwargs: {num_cycles: 2}", "`lr_scheduler_type: linear`. It takes none"),
+    ("lr_scheduler_type: warmup_stable_decay", "`lr_scheduler_kwargs.num_decay_steps` is missing"),
+    ("lr_scheduler_type: cosine_with_min_lr", "needs its lowest rate. Set `lr_scheduler_kwargs: {min_lr_rate: 0.1}`"),
+    ("lr_scheduler_type: reduce_lr_on_plateau", "follows the evaluation, and there is none"),
+    ("optim_args: junk", "`optim_args` must be written as `name=value,name=value`; got 'junk'"),
+    ("optim_args: a=1", "Unknown key `optim_args.a` for the default `optim`"),
+    ("optim: sgd\noptim_args: momentun=0.9", "`optim: sgd`. Did you mean 'momentum'"),
+    ("optim: galore_adamw", "`optim: galore_adamw` needs `optim_target_modules`"),
+    ("accelerator_config: {split_batchs: true}", "Unknown key `accelerator_config.split_batchs`.*'split_batches'"),
+    ("accelerator_config: {split_batches: maybe}", "`accelerator_config.split_batches`: .*valid boolean.*'maybe'"),
+    ("accelerator_config: none.json", "`accelerator_config` must be a block .*or the path of a JSON file"),
+    (f"deepspeed: {'x' * 3_000}", "`deepspeed` must be a block .*2,802 more characters"),
+    ("fsdp_config: {version: 2}", "`fsdp_config` is read only with `fsdp: true`"),
+    ("fsdp: true\nfsdp_config: {min_num_parms: 1}", "`fsdp_config.min_num_parms`.*'min_num_params'"),
+    ("generation_kwargs: {temprature: 1}", "`generation_kwargs.temprature` for .*'temperature'"),
+    ("generation_kwargs: {top_p: 3}", "`generation_kwargs.top_p` must be above 0 and at most 1, got 3"),
+    ("use_vllm: true\ngeneration_kwargs: {max_tokns: 3}", "`generation_kwargs.max_tokns` for vLLM.*'max_tokens'"),
+    ("gradient_checkpointing_kwargs: {a: 1}", "`gradient_checkpointing_kwargs.a` for torch's `checkpoint`. It takes"),
+    ("gradient_checkpointing_kwargs: {use_reentrant: 3}", "use_reentrant`: .*valid boolean"),
+    ("model_init_kwargs: junk", "`model_init_kwargs` must be a block"),
+    (EVAL, "`eval_strategy: steps` needs rows to evaluate on. Set `dataset.eval_path`"),
+    ("save_strategy: best", "`save_strategy: best` needs an evaluation"),
+    ("load_best_model_at_end: true", "saves where it evaluates; got `save_strategy: steps` and `eval_strategy: no`"),
+    ("bf16: true\nfp16: true", "`bf16: true` and `fp16: true` exclude each other"),
+    ("auto_find_batch_size: true", "would break the groups of `num_generations`"),
+    ("vllm_importance_sampling_clip_min: 4", "must be below `vllm_importance_sampling_clip_max`; got 4.0 and 3.0"),
+    ("rrpo| loss_weights: [1, 1]", "`loss_weights` has 2 numbers for 1 losses"),
+    ("rrpo| discopop_tau: 0", "`discopop_tau` must be above 0"),
+    ("crome| dataset_num_proc: 0", "`dataset_num_proc` must be at least 1"),
+    ("deconfound| adam_beta1: 1.5", "`adam_beta1` must be at least 0 and below 1"),
+    ("Learning_Rate: 1", "Unknown key `Learning_Rate`.*Did you mean 'learning_rate'"),
+    ("LEARNING-RATE: 1", "Did you mean 'learning_rate'"),
+    ("Model_Revision: x", "Did you mean 'model_revision'"),
+]
+
+
+@pytest.mark.parametrize(("lines", "message"), REFUSED, ids=[lines[:60] for lines, _ in REFUSED])
+def test_a_setting_that_cannot_work_is_refused_by_name(parse, lines, message):
+    method, bar, rest = lines.partition("| ")
+    with pytest.raises(RecipeError, match=message) as error:
+        parse(rest, method) if bar else parse(lines)
+    assert "\n" not in str(error.value)
+
+
+ACCEPTED = [
+    "fsdp: true",
+    "fsdp: false",
+    "fsdp: full_shard auto_wrap",
+    "fsdp: true\nfsdp_config: {min_num_params: 1, fsdp_version: 2}",
+    "max_steps: -1",
+    "logging_steps: 0.1",
+    "optim: sgd\noptim_args: momentum=0.9,nesterov=true",
+    COSINE + "lr_scheduler_kwargs: {num_cycles: 2}",
+    COSINE + """lr_scheduler_kwargs: '{"num_cycles": 2}'""",
+    "lr_scheduler_type: warmup_stable_decay\nlr_scheduler_kwargs: {num_decay_steps: 3}",
+    "accelerator_config: {split_batches: false, gradient_accumulation_kwargs: {sync_each_batch: true}}",
+    "gradient_checkpointing_kwargs: {use_reentrant: false}",
+    "generation_kwargs: {stop_strings: [x]}",
+    "report_to: [wandb, tensorboard]",
+    "attn_implementation: kernels-community/flash-attn2",
+    "attn_implementation: paged|sdpa",
+    "attn_implementation: null",
+    "pad_to_multiple_of: 8",
+    "pad_to_multiple_of: null",
+    "bf16: null",
+    "ddp_backend: null",
+    "debug: ''",
+    "run_name: 2026-02-30",
+]
+
+
+@pytest.mark.parametrize("lines", ACCEPTED)
+def test_a_setting_that_works_passes(parse, lines):
+    assert parse(lines).method == "acre"
+
+
+METHOD_KEYS = [
+    ("method: [acre]", r"`method` must be one of grpo, acre, .*got \['acre'\]. Write one word, as in `method: acre`"),
+    ("method: {a: 1}", "`method` must be one of .*Write one word"),
+    ("method: 3", "`method` must be one of .*got 3"),
+    ("method:", "`method` must be one of .*got None. Add a line such as `method: acre`"),
+    ("method: ACRE", "got 'ACRE'. Did you mean 'acre'"),
+    ("method: arce", "got 'arce'. Did you mean 'acre'"),
+    ("methd: rrpo", "`methd` looks like it. Add a line such as `method: rrpo`"),
+    ("Method: crome", "`Method` looks like it. Add a line such as `method: crome`"),
+    ("methods: [acre]", "`methods` looks like it"),
+    (f"method: {'x' * 5_000}", "got 'xxx.* more characters"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), METHOD_KEYS, ids=[line[:20] for line, _ in METHOD_KEYS])
+def test_a_wrong_method_gets_a_suggestion(parse, line, message):
+    with pytest.raises(RecipeError, match=message):
+        parse("", text=recipe_text("acre", "").replace("method: acre", line))
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_every_setting_takes_null_or_refuses_it_in_one_sentence(parse, method):
+    for name, field in config_fields(method).items():
+        refused = None
+        try:
+            parse(f"{name}: null", method)
+        except RecipeError as error:
+            refused = str(error)
+        has_null = type(None) in getattr(field.type, "__args__", ()) and name not in NO_NULL
+        assert (refused is None) == has_null, f"{name}: {refused}"
+        assert refused is None or f"`{name}`" in refused
+
+
+@pytest.mark.parametrize("name", sorted(set(BLOCKS) - {"fsdp_config"}))
+def test_every_block_is_a_field_and_says_what_it_takes(name):
+    assert any(name in config_fields(method) for method in METHODS)
+    setting = {"lr_scheduler_type": "cosine", "optim": "sgd", "use_vllm": False}.get
+    known, taker = BLOCKS[name](setting)
+    assert known is None or (known and taker)
+
+
+def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
+    for name in CHOICES["grpo"]["lr_scheduler_type"]:
+        assert BLOCKS["lr_scheduler_kwargs"]({"lr_scheduler_type": name}.get)[0] is not None
+    assert set(BLOCKS["optim_args"]({"optim": "rmsprop"}.get)[0]) >= {"momentum", "alpha", "centered"}
+    assert set(BLOCKS["generation_kwargs"]({"use_vllm": True}.get)[0]) >= {"top_p", "stop", "seed"}
+    check_blocks("deconfound", {}.__getitem__)  # settings that a method does not have are left out
