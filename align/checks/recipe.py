@@ -13,6 +13,8 @@ from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
 from align.checks.memory import check_memory
 from align.checks.model import check_model
+from align.checks.model_kwargs import check_model_kwargs
+from align.checks.needs import check_needs
 from align.checks.pair_spans import marked_rows
 from align.checks.pairs import check_pairs, load_pairs
 from align.checks.prompts import check_prompt_data, load_prompt_data
@@ -104,7 +106,8 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = DATA_CHECKS[recipe.method]
-    findings = check_versions(recipe) + check_secrets(recipe) + check_model(recipe)
+    findings = check_versions(recipe) + check_needs(recipe, launch) + check_secrets(recipe)
+    findings += check_model(recipe) + check_model_kwargs(recipe)
     rewards: Rewards = []
     data = None
     try:

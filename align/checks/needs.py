@@ -1,0 +1,106 @@
+"""Packages that a recipe's settings need, beside those that every run needs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.configs.blocks import optimizer_function
+from align.configs.deepspeed import check_deepspeed_config
+from align.configs.recipe import Recipe
+from align.errors import RecipeError
+from align.runs.versions import installed_version
+
+# Of `report_to`: any one of a line is enough.
+REPORTERS: dict[str, tuple[str, ...]] = {
+    "azure_ml": ("azureml-sdk", "azureml-core"),
+    "clearml": ("clearml",),
+    "codecarbon": ("codecarbon",),
+    "comet_ml": ("comet-ml",),
+    "dagshub": ("dagshub",),
+    "dvclive": ("dvclive",),
+    "flyte": ("flytekit",),
+    "mlflow": ("mlflow", "mlflow-skinny"),
+    "neptune": ("neptune", "neptune-client"),
+    "swanlab": ("swanlab",),
+    "tensorboard": ("tensorboard", "tensorboardX"),
+    "trackio": ("trackio",),
+    "wandb": ("wandb",),
+}
+# By the function of transformers that makes the optimizer.
+OPTIMIZERS = {
+    "_get_adamw_anyprecision": "torchdistx",
+    "_get_adamw_torch_npu_fused": "torch-npu",
+    "_get_adamw_torch_xla": "torch-xla",
+    "_get_apollo_optimizer": "apollo-torch",
+    "_get_bitsandbytes_optimizer": "bitsandbytes",
+    "_get_galore_optimizer": "galore-torch",
+    "_get_grokadamw": "grokadamw",
+    "_get_lomo_optimizer": "lomo-optim",
+    "_get_schedule_free_optimizer": "schedulefree",
+    "_get_stable_adamw": "torch-optimi",
+    "_get_torchao_optimizer": "torchao",
+}
+ATTENTION = {
+    "flash_attention_2": ("flash-attn", "kernels"),
+    "flash_attention_3": ("flash-attn-3", "kernels"),
+    "flash_attention_4": ("flash-attn-4", "kernels"),
+}
+DEEPSPEED = "truealign[deepspeed]"
+
+
+def check_needs(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """Finds packages that are asked for and missing, with the line that installs each."""
+    return [*_missing(recipe, launch), *_deepspeed_file(recipe), *_hub_token(recipe)]
+
+
+def _missing(recipe: Recipe, launch: Launch) -> Iterator[Finding]:
+    for setting, packages, install in _needed(recipe, launch):
+        if not any(installed_version(package) for package in packages):
+            line = f'pip install "{install}"'
+            text = f"{setting} needs the package {packages[0]}, which is not installed. Remove it, or run {line}."
+            yield Finding("error", "versions", text)
+
+
+def _needed(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yields a setting, the packages of which one is enough, and what to install."""
+    reporters = recipe.setting("report_to") or []
+    for name in [reporters] if isinstance(reporters, str) else reporters:
+        if name in REPORTERS:
+            yield f"`report_to: {name}`", REPORTERS[name], REPORTERS[name][0]
+    if recipe.setting("use_liger_kernel"):
+        yield "`use_liger_kernel: true`", ("liger-kernel", "liger-kernel-nightly"), "liger-kernel"
+    optim = recipe.setting("optim")
+    if (package := OPTIMIZERS.get(optimizer_function(optim))) is not None:
+        yield f"`optim: {optim}`", (package,), package
+    attention = recipe.model.attn_implementation or ""
+    if attention in ATTENTION:
+        yield f"`attn_implementation: {attention}`", ATTENTION[attention], ATTENTION[attention][0]
+    elif "/" in attention:
+        yield f"`attn_implementation: {attention}`, a kernel of the hub,", ("kernels",), "kernels"
+    if launch.zero_stage:
+        yield "The launch file, `distributed_type: DEEPSPEED`,", ("deepspeed",), DEEPSPEED
+    if recipe.setting("deepspeed"):
+        yield "`deepspeed`", ("deepspeed",), DEEPSPEED
+
+
+def _deepspeed_file(recipe: Recipe) -> list[Finding]:
+    """Checks the DeepSpeed file of a recipe, as that of a launch is."""
+    file = recipe.setting("deepspeed")
+    if not isinstance(file, str) or file.startswith("{") or installed_version("deepspeed") is None:
+        return []
+    try:
+        check_deepspeed_config(Path(file))
+    except RecipeError as error:
+        return [Finding("error", "versions", f"`deepspeed`: {error}")]
+    return []
+
+
+def _hub_token(recipe: Recipe) -> list[Finding]:
+    """Finds a run that would end when it makes its repository, after the model is loaded."""
+    from huggingface_hub import get_token
+
+    if not recipe.setting("push_to_hub") or recipe.setting("hub_token") or get_token():
+        return []
+    text = "`push_to_hub: true` needs an account of the hub. Run `hf auth login`, or set the variable HF_TOKEN."
+    return [Finding("error", "versions", text)]

@@ -1,0 +1,84 @@
+import pytest
+from fake_distribution import install
+
+from align.checks import needs
+from align.checks.launch import Launch
+from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
+from align.configs import rules
+from align.configs.blocks import optimizer_function
+from align.configs.recipe import load_recipe
+
+# `report_to`, and others, of packages that no extra of ours brings.
+MISSING = [
+    ({"report_to": "wandb"}, "`report_to: wandb` needs the package wandb", "wandb"),
+    ({"report_to": ["none"]}, None, None),
+    ({"report_to": ["swanlab"]}, "`report_to: swanlab` needs the package swanlab", "swanlab"),
+    ({"use_liger_kernel": True}, "`use_liger_kernel: true` needs the package liger-kernel", "liger-kernel"),
+    ({"optim": "adamw_8bit"}, "`optim: adamw_8bit` needs the package bitsandbytes", "bitsandbytes"),
+    ({"optim": "stable_adamw"}, "`optim: stable_adamw` needs the package torch-optimi", "torch-optimi"),
+    ({"optim": "sgd"}, None, None),
+    ({"attn_implementation": "flash_attention_2"}, "`attn_implementation: flash_attention_2` needs", "flash-attn"),
+    ({"attn_implementation": "a/b"}, "`attn_implementation: a/b`, a kernel of the hub, needs", "kernels"),
+    ({"attn_implementation": "sdpa"}, None, None),
+]
+
+
+@pytest.mark.parametrize(("keys", "sentence", "package"), MISSING, ids=lambda value: str(value)[:40])
+def test_a_missing_package_is_named_with_its_line_until_it_is_installed(
+    tiny_recipe, tmp_path, monkeypatch, keys, sentence, package
+):
+    recipe = load_recipe(tiny_recipe(**keys))
+    found = check_needs(recipe, Launch())
+    if sentence is None:
+        assert found == []
+        return
+    (finding,) = found
+    assert (finding.level, finding.check) == ("error", "versions")
+    assert finding.text.startswith(sentence)
+    assert f'pip install "{package}"' in finding.text
+    install(tmp_path / "site", package, "1.0")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert check_needs(recipe, Launch()) == []
+
+
+@pytest.mark.parametrize(
+    ("keys", "launch", "setting"),
+    [
+        ({}, Launch(2, 3), "The launch file"),
+        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, Launch(), "`deepspeed`"),
+    ],
+)
+def test_deepspeed_is_needed_where_it_is_asked_for(tiny_recipe, monkeypatch, keys, launch, setting):
+    recipe = load_recipe(tiny_recipe(**keys))
+    real = needs.installed_version
+    monkeypatch.setattr(needs, "installed_version", lambda name: None if name == "deepspeed" else real(name))
+    (finding,) = check_needs(recipe, launch)
+    assert finding.text.startswith(setting)
+    assert 'pip install "truealign[deepspeed]"' in finding.text
+
+
+def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):
+    (tmp_path / "zero.json").write_text('{"zero_optimisation": {"stage": 2}}')
+    (finding,) = check_needs(load_recipe(tiny_recipe(deepspeed="./zero.json")), Launch())
+    assert "`deepspeed`: " in finding.text
+    assert "zero_optimization" in finding.text
+
+
+def test_pushing_needs_a_token(tiny_recipe, tmp_path, monkeypatch):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
+    recipe = load_recipe(tiny_recipe(push_to_hub=True))
+    (finding,) = check_needs(recipe, Launch())
+    assert "`push_to_hub: true` needs an account of the hub. Run `hf auth login`" in finding.text
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    assert check_needs(recipe, Launch()) == []
+
+
+def test_the_tables_name_what_transformers_has():
+    assert set(REPORTERS) | {"kubeflow"} == set(rules.REPORTERS)
+    made_by = {optimizer_function(name) for name in rules.OPTIMIZERS}
+    assert set(OPTIMIZERS) <= made_by
+    assert made_by - set(OPTIMIZERS) == {
+        "_get_adafactor", "_get_adamw_torch", "_get_sgd", "_get_adagrad", "_get_rmsprop"
+    }  # fmt: skip
