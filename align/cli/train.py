@@ -56,7 +56,9 @@ def _train(stage: Stage, checked: Checked) -> None:
     state = PartialState()
     try:
         trainer = build_trainer(recipe, checked.data, checked.rewards)
-    except Exception as error:  # settings that only libraries can judge, and a model that is not there
+    except RecipeError:
+        raise
+    except Exception as error:  # settings that only libraries can judge with the model at hand, or no model there
         raise build_error(recipe, error) from error
     if state.is_main_process:
         aside = set_log_aside(folder) if stage.checkpoint is None else None

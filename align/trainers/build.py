@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from datasets import Dataset, Image
 from transformers import Trainer
 
@@ -12,12 +11,7 @@ from align.checks.deconfound import LoadedObservations
 from align.checks.pairs import LoadedPairs
 from align.checks.prompts import LoadedPrompts
 from align.checks.rewards import Reward
-from align.configs.acre import ACREConfig
-from align.configs.crome import CromeConfig
-from align.configs.deconfound import DeconfoundConfig
-from align.configs.grpo import GRPOConfig
 from align.configs.recipe import Recipe
-from align.configs.rrpo import RRPOConfig
 from align.generation.vllm_engine import cpu_rollouts
 from align.trainers._guarded_rewards import RewardRules
 from align.trainers._reward_tokenizer import reward_tokenizer
@@ -26,10 +20,10 @@ from align.trainers.crome import CromeTrainer
 from align.trainers.deconfound import DeconfoundTrainer
 from align.trainers.grpo import GuardedGRPOTrainer
 from align.trainers.rrpo import RRPOTrainer
+from align.trainers.settings import build_config, model_kwargs
 from rewards.guard import GuardSettings, guard_rewards
 
 Rewards = list[Reward]
-SAFETENSORS = {"use_safetensors": True}  # reading pickled weights can run any code; TRL loads reward models so, too
 
 
 def build_trainer(
@@ -41,8 +35,7 @@ def build_trainer(
 
 def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
-    settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
-    config = GRPOConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)})
+    config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
     with cpu_rollouts(config):
         return GuardedGRPOTrainer(
@@ -59,14 +52,14 @@ def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> Guarded
 
 def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
-    settings = {"log_completions": True, "num_completions_to_print": 0} | _device_defaults() | recipe.training
+    config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
     return ACRETrainer(
         model=recipe.model.model_name_or_path,
         reward_funcs=trained,
         reward_processing_classes=_reward_tokenizers(trained, data.rows),
         reward_rules=rules,
-        args=ACREConfig(**settings | {"model_init_kwargs": _model_kwargs(recipe)}),
+        args=config,
         train_dataset=_dataset(data.rows),
         eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe),
@@ -76,10 +69,9 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
 
 def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrainer:
     """Builds RRPO; TRL loads the model, its reference and its tokenizer or processor from the recipe's path."""
-    settings = _device_defaults() | recipe.training | {"model_init_kwargs": _model_kwargs(recipe)}
     return RRPOTrainer(
         model=recipe.model.model_name_or_path,
-        args=RRPOConfig(**settings),
+        args=build_config(recipe),
         train_dataset=_dataset(data.rows),
         eval_dataset=_dataset(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe),
@@ -88,11 +80,10 @@ def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrain
 
 def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> CromeTrainer:
     """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
-    settings = _device_defaults() | recipe.training | {"model_init_kwargs": _model_kwargs(recipe)}
     task_type = "CAUSAL_LM" if recipe.setting("model_type") == "pairwise" else "SEQ_CLS"
     return CromeTrainer(
         model=recipe.model.model_name_or_path,
-        args=CromeConfig(**settings),
+        args=build_config(recipe),
         train_dataset=Dataset.from_list(data.rows),
         eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe, task_type),
@@ -103,13 +94,13 @@ def build_deconfound(recipe: Recipe, data: LoadedObservations, rewards: Rewards)
     """Builds a reward model on corrected outcomes, with a new scalar head."""
     return DeconfoundTrainer(
         recipe.model.model_name_or_path,
-        DeconfoundConfig(**_device_defaults() | recipe.training),
+        build_config(recipe),
         Dataset.from_list(data.rows),
         correction=data.correction,
         scale=data.scale,
         eval_dataset=Dataset.from_list(data.eval_rows) if data.eval_rows else None,
         peft_config=_peft_config(recipe, "SEQ_CLS"),
-        model_kwargs=_model_kwargs(recipe),
+        model_kwargs=model_kwargs(recipe),
     )
 
 
@@ -139,11 +130,6 @@ def guard(recipe: Recipe, rewards: Rewards) -> tuple[Rewards, RewardRules]:
     return all_rewards[:count], rules
 
 
-def _device_defaults() -> dict[str, Any]:
-    """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
-    return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
-
-
 def _reward_tokenizers(rewards: Rewards, rows: list[dict[str, Any]]) -> Any:
     """Loads the tokenizers of reward models; other rewards have None."""
     conversational = not isinstance(rows[0]["prompt"], str)
@@ -157,18 +143,6 @@ def _dataset(rows: list[dict[str, Any]]) -> Dataset:
     """Makes a data set whose images are decoded when they are read."""
     dataset = Dataset.from_list(rows)
     return dataset.cast_column("images", [Image()]) if "images" in dataset.column_names else dataset
-
-
-def _model_kwargs(recipe: Recipe) -> dict[str, Any]:
-    model = recipe.model
-    kwargs = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
-    given = recipe.training.get("model_init_kwargs") or {}
-    return (
-        {"dtype": model.dtype}
-        | {key: value for key, value in kwargs.items() if value is not None}
-        | given
-        | SAFETENSORS
-    )
 
 
 def _peft_config(recipe: Recipe, task_type: str = "CAUSAL_LM") -> Any | None:

@@ -64,11 +64,12 @@ def test_train_refuses_a_used_folder_and_writes_nothing(tiny_recipe, tmp_path):
 
 
 def test_a_setting_that_only_trl_refuses_is_a_sentence_and_leaves_no_run_behind(tiny_recipe, tmp_path):
-    path = tiny_recipe(load_best_model_at_end=True, save_strategy="steps", eval_strategy="no")
+    path = tiny_recipe(generation_kwargs={"early_stopping": "bar"})
     result = align("train", path)
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
-    assert "load_best_model_at_end" in result.stderr
+    assert "generation_kwargs" in result.stderr
+    assert "`early_stopping` must be a boolean" in result.stderr
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 
