@@ -9,10 +9,11 @@ from align.augmentation.perturbations import ModelInput, Prompt
 from align.configs.dataset import MediaSettings
 from align.data.files import RawRow, Row, find_split
 from align.data.images import ImageLike
-from align.data.loading import load_rows, name_row
+from align.data.loading import Schema, load_rows, name_row
 from align.data.media import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
+from align.data.texts import fold, is_blank
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def load_sources(
         return check_source(content, raw.row, name_row(raw.row, file), reader.read(content))
 
     with reader.progress:
-        sources = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        sources = load_rows(
+            report, check, Schema(("prompt", "reference")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
+        )
     return sources, report
 
 
@@ -105,13 +108,13 @@ def check_source(content: Row, row: int, default_id: str, images: Sequence[Image
 
 def _check_text(content: Row, column: str, remedy: str) -> str:
     text = content.get(column)
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or is_blank(text):
         raise BadRow(column, text, f"the {column} is missing, empty or not a text", remedy)
     return text.strip()
 
 
 def _check_prompt(prompt: object) -> Prompt:
-    if isinstance(prompt, str) and prompt.strip():
+    if isinstance(prompt, str) and not is_blank(prompt):
         return prompt
     if not isinstance(prompt, list | tuple) or not prompt:
         raise BadRow("prompt", prompt, "the prompt is missing or empty", "Write a text or a list of messages.")
@@ -119,7 +122,7 @@ def _check_prompt(prompt: object) -> Prompt:
         if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
             remedy = 'Write {"role": "user", "content": "..."}; only text is read.'
             raise BadRow("prompt", message, "a message lacks a role or a text as content", remedy)
-    if prompt[-1]["role"] != "user" or not prompt[-1]["content"].strip():
+    if prompt[-1]["role"] != "user" or is_blank(prompt[-1]["content"]):
         remedy = "The model answers the last message: end with the user's."
         raise BadRow("prompt", prompt[-1], "the last message is not a text of the user", remedy)
     return [{"role": message["role"], "content": message["content"]} for message in prompt]
@@ -130,9 +133,11 @@ def _check_wrong_answers(content: Row, reference: str) -> tuple[str, ...]:
     answers = content.get(column)
     if answers is None:
         return ()
-    if not isinstance(answers, list | tuple) or not all(isinstance(each, str) and each.strip() for each in answers):
+    if not isinstance(answers, list | tuple) or not all(
+        isinstance(each, str) and not is_blank(each) for each in answers
+    ):
         raise BadRow(column, answers, f"the {column} are not a list of texts", 'Write ["iron", "gold"].')
-    wrong = tuple(answer.strip() for answer in answers if answer.strip().casefold() != reference.casefold())
+    wrong = tuple(answer.strip() for answer in answers if fold(answer) != fold(reference))
     if column == "wrong_answers" and len(wrong) < len(answers):
         raise BadRow(column, answers, "the reference is among the wrong answers", "Remove it there.")
     return wrong

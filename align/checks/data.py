@@ -44,6 +44,7 @@ def load_data(recipe: Recipe) -> Loaded:
         on_bad_rows=data.on_bad_rows,
         max_rows=data.max_rows,
         media=data,
+        columns=data.columns,
     )
     rows, _ = questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)
     eval_rows, eval_report = _eval_rows(data, template)
@@ -108,6 +109,11 @@ def _eval_rows(
     if data.eval_path is None:
         return [], None
     questions, report = load_questions(
-        data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
+        data.eval_path,
+        adapter=data.adapter,
+        split=data.eval_split,
+        on_bad_rows=data.on_bad_rows,
+        media=data,
+        columns=data.columns,
     )
     return questions_to_rows(questions, template)[0], report

@@ -35,6 +35,7 @@ class TokenPair(NamedTuple):
     chosen_spans: Spans  # the characters that are marked
     rejected_spans: Spans
     is_missing: bool  # nothing was found to mark; the marks are then those that `on_missing_spans` asks for
+    is_equal: bool  # both responses have the same tokens
 
 
 class _Response(NamedTuple):
@@ -145,6 +146,7 @@ def _mark(
         (Span(0, len(pair.chosen)),),
         (Span(0, len(pair.rejected)),),
         is_missing=False,
+        is_equal=chosen.ids == rejected.ids,
     )
     if recipe.setting("spans") == "whole":
         return whole
@@ -160,7 +162,7 @@ def _mark(
     is_missing = not any(chosen_marks) and not any(rejected_marks)
     if is_missing and recipe.setting("on_missing_spans") == "whole":
         return whole._replace(is_missing=True)
-    return TokenPair(shared, chosen_marks, rejected_marks, chosen_spans, rejected_spans, is_missing)
+    return TokenPair(shared, chosen_marks, rejected_marks, chosen_spans, rejected_spans, is_missing, whole.is_equal)
 
 
 def _num_shared(prompt: Sequence[int], ids: Sequence[int]) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from align.checks.data import check_counts, fingerprints
+from align.checks.equal_tokens import word_equal
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
 from align.checks.pair_lengths import check_max_length, name_rows
@@ -46,12 +47,18 @@ def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
         on_bad_rows=data.on_bad_rows,
         max_rows=data.max_rows,
         media=data,
+        columns=data.columns,
     )
     evaluation: list[PreferencePair] = []
     eval_report = None
     if data.eval_path is not None:
         evaluation, eval_report = load_preferences(
-            data.eval_path, adapter=data.adapter, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
+            data.eval_path,
+            adapter=data.adapter,
+            split=data.eval_split,
+            on_bad_rows=data.on_bad_rows,
+            media=data,
+            columns=data.columns,
         )
     rows, eval_rows = (pairs_to_rows(usable_pairs(recipe, read)) for read in (pairs, evaluation))
     return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
@@ -68,6 +75,7 @@ def check_pairs(recipe: Recipe, data: LoadedPairs[PreferencePair]) -> list[Findi
     tokens, problems = tokenize_here(recipe, audited(pairs))
     tokens = _with_images(tokens, data.rows, images.tokens)
     findings += _check_missing(recipe, data.pairs, tokens)
+    findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.pairs))
     if pairs:
         findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
     if tokens:

@@ -33,13 +33,18 @@ def load_prompt_data(recipe: Recipe) -> LoadedPrompts:
     """
     data = cast(PromptDatasetConfig, recipe.dataset)
     prompts, report = load_prompts(
-        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, media=data
+        data.path,
+        split=data.split,
+        on_bad_rows=data.on_bad_rows,
+        max_rows=data.max_rows,
+        media=data,
+        columns=data.columns,
     )
     evaluation: list[PromptRow] = []
     eval_report = None
     if data.eval_path is not None:
         evaluation, eval_report = load_prompts(
-            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data
+            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, media=data, columns=data.columns
         )
     rows, eval_rows = prompts_to_rows(prompts), prompts_to_rows(evaluation)
     return LoadedPrompts(prompts, report, rows, eval_rows, fingerprints(data), eval_report)

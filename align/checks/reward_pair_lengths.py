@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from jinja2 import TemplateError
 
+from align.checks.equal_tokens import find_equal, word_equal
 from align.checks.finding import Finding
 from align.checks.lengths import PromptTokenizer, load_tokenizer
 from align.checks.pair_lengths import check_window, level_of_loss, name_rows, raise_limit
@@ -29,7 +30,8 @@ def check_reward_lengths(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Fi
         lengths = count_tokens(recipe, tokenizer, looked_at)
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    return check_window(recipe, lengths) + _check_dropped(recipe, pairs, looked_at, lengths)
+    equal = word_equal(find_equal(tokenizer, looked_at), len(pairs))
+    return equal + check_window(recipe, lengths) + _check_dropped(recipe, pairs, looked_at, lengths)
 
 
 def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 from align.checks.data import check_counts, fingerprints
 from align.checks.finding import Finding
 from align.checks.pair_spans import spread
 from align.checks.pairs import LONGER, LoadedPairs, check_form, length_ratio
 from align.checks.reward_pair_lengths import check_reward_lengths
+from align.configs.dataset import RowDatasetConfig
 from align.configs.recipe import Recipe
 from align.data.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
 from align.data.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
@@ -27,15 +28,15 @@ def load_reward_data(recipe: Recipe) -> LoadedPairs[RewardPair]:
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
-    data = recipe.dataset
+    data = cast(RowDatasetConfig, recipe.dataset)
     pairs, report = load_reward_pairs(
-        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows
+        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, columns=data.columns
     )
     evaluation: list[RewardPair] = []
     eval_report = None
     if data.eval_path is not None:
         evaluation, eval_report = load_reward_pairs(
-            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows
+            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, columns=data.columns
         )
     rows, eval_rows = ([reward_pair_to_row(pair) for pair in read] for read in (pairs, evaluation))
     return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from align.console import make_console, make_table
 from align.data.confidence import keep_unsure
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import load_rows, name_row
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs import NEEDS
 from align.data.problems import DataReport
 from align.data.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.errors import DataError, UserError
@@ -74,7 +75,7 @@ def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -
         pair = check_reward_pair(row, untyped=raw.untyped)
         return _Entry(pair.id or name_row(raw.row, file), raw.row, dict(row), pair)
 
-    return load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=None), report
+    return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=None), report
 
 
 def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any]) -> Values:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from align.configs.yaml_loader import parse_yaml
 from align.console import make_console
 from align.data.files import find_split, read_rows
 from align.data.multiple_choice import load_questions
+from align.data.problems import RowProblem
 from align.data.prompt_rows import load_prompts, prompts_to_rows
 from align.data.prompts import PromptTemplate
 from align.data.rows import questions_to_rows
@@ -120,9 +120,9 @@ def read_reward_rows(path: str) -> list[dict[str, Any]]:
         DataError: If the data cannot be read, or a row cannot be used.
     """
     file, split = find_split(path, None)
-    first = next(islice(read_rows(file, split), 1), None)
-    content = getattr(first, "content", None) or {}
-    if {"question", "options"} <= set(content):
+    contents = (raw.content for raw in read_rows(file, split))
+    first = next((content for content in contents if not isinstance(content, RowProblem)), {})
+    if {"question", "options"} <= set(first):
         questions, _ = load_questions(path, max_rows=MAX_ROWS)
         return questions_to_rows(questions, PromptTemplate(DEFAULT_TEMPLATE, None, True))[0]
     prompts, _ = load_prompts(path, max_rows=MAX_ROWS)

@@ -34,6 +34,24 @@ class DatasetConfig(BaseModel):
     max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
 
 
+class RowDatasetConfig(DatasetConfig):
+    """The `dataset` block of methods whose rows have columns of fixed names."""
+
+    columns: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="Columns that have another name in the rows, such as {question: Question}; several become a list, "
+        "such as {options: [A, B, C, D]}.",
+    )
+
+    @field_validator("columns")
+    @classmethod
+    def _names_columns(cls, columns: dict[str, str | list[str]]) -> dict[str, str | list[str]]:
+        for ours, theirs in columns.items():
+            if not theirs:
+                raise ValueError(f"`{ours}` names no column")
+        return columns
+
+
 class MediaSettings(BaseModel):
     """How the images and videos of rows are read."""
 
@@ -56,11 +74,11 @@ class MediaSettings(BaseModel):
     )
 
 
-class PromptDatasetConfig(DatasetConfig, MediaSettings):
+class PromptDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that read prompts as they are."""
 
 
-class PreferenceDatasetConfig(DatasetConfig, MediaSettings):
+class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
     adapter: Literal["rrpo"] | None = Field(
@@ -68,7 +86,7 @@ class PreferenceDatasetConfig(DatasetConfig, MediaSettings):
     )
 
 
-class MultipleChoiceDatasetConfig(DatasetConfig, MediaSettings):
+class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
     adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista"] | None = Field(

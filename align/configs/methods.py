@@ -9,6 +9,7 @@ from align.configs.dataset import (
     MultipleChoiceDatasetConfig,
     PreferenceDatasetConfig,
     PromptDatasetConfig,
+    RowDatasetConfig,
 )
 from align.configs.observation_dataset import ObservationDatasetConfig
 from align.configs.problems import shown
@@ -63,7 +64,7 @@ METHODS: dict[str, Method] = {
     "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
     "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
     "crome": Method(
-        CROME_CHAIN, DatasetConfig, has_rewards=False, check_together=check_crome, makes_reward_model=True
+        CROME_CHAIN, RowDatasetConfig, has_rewards=False, check_together=check_crome, makes_reward_model=True
     ),
     "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False, makes_reward_model=True),
 }

@@ -1,11 +1,12 @@
 """Turns files and rows into Arrow batches of one schema."""
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align.data.csv_rows import check_names, read_header
+from align.data.problems import printable
 from align.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
         with parquet.ParquetFile(file) as source:
             check_names(source.schema_arrow.names, file)
             yield from source.iter_batches(BATCH_ROWS)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{file} is not a Parquet file: {error}.") from error
+    except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError, too
+        raise DataError(f"{file} is not a Parquet file, or is not whole: {printable(str(error))}.") from error
 
 
 def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
@@ -42,13 +43,11 @@ def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
     import pyarrow.csv as arrow_csv
 
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        names = next(csv.reader(text), [])
-    check_names(names, file)
+    names, delimiter = read_header(file)
     reader = arrow_csv.open_csv(
         file,
         arrow_csv.ReadOptions(block_size=CSV_BLOCK),
-        arrow_csv.ParseOptions(newlines_in_values=True),
+        arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         arrow_csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), null_values=[""], strings_can_be_null=True
         ),
@@ -78,18 +77,6 @@ def to_batch(rows: Rows, schema: "pa.Schema") -> "pa.RecordBatch":
         values = [row.get(field.name) for row in rows]
         arrays.append(pa.array(map(_as_text, values) if pa.types.is_string(field.type) else values, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def check_names(names: Sequence[str], file: Path) -> None:
-    """Refuses a header that is empty or names a column twice.
-
-    Raises:
-        DataError: If it is or does.
-    """
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        found = f"the columns {', '.join(map(repr, twice))} twice" if twice else "no columns"
-        raise DataError(f"{file} must name every column once in its header, but has {found}. Rename them.")
 
 
 def _type_of(values: list[Any]) -> "pa.DataType":

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import load_rows, name_row
+from align.data.loading import Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 
@@ -59,7 +59,9 @@ def load_candidates(
     def check(row: Row, raw: RawRow) -> Candidates:
         return _check(row, raw.row, name_row(raw.row, file))
 
-    rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    rows = load_rows(
+        report, check, Schema(("prompt", "responses")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
+    )
     return rows, report
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.data.problems import BadRow
+from align.data.texts import is_blank
 
 Message = dict[str, Any]
 MESSAGES = '[{"role": "user", "content": ...}]'
@@ -69,7 +70,7 @@ def put_images_first(messages: Sequence[Message], images: Sequence[Message]) -> 
 def _is_messages(response: object, column: str) -> bool:
     if isinstance(response, list | tuple) and response:
         return True
-    if not isinstance(response, str) or not response.strip():
+    if not isinstance(response, str) or is_blank(response):
         raise BadRow(column, response, "the response is missing or empty", f"Write a text, or {RESPONSE}.")
     return False
 
@@ -77,7 +78,7 @@ def _is_messages(response: object, column: str) -> bool:
 def _check_text_prompt(prompt: object) -> str:
     if isinstance(prompt, list | tuple) and prompt:
         raise BadRow("prompt", prompt, "the prompt is messages and the responses are texts", f"Write {RESPONSE}.")
-    if not isinstance(prompt, str) or not prompt.strip():
+    if not isinstance(prompt, str) or is_blank(prompt):
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write a text, or {MESSAGES}.")
     return prompt
 
@@ -97,7 +98,7 @@ def _check_messages(messages: Sequence[object], column: str) -> list[Message]:
 def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message]) -> list[Message]:
     if isinstance(prompt, list | tuple) and prompt:
         return _check_messages(prompt, "prompt")
-    if prompt is not None and (not isinstance(prompt, str) or not prompt.strip()):
+    if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
     shared = _shared_messages(chosen, rejected)
     asked = [message["content"] for message in shared if message["role"] == "user"]
@@ -135,6 +136,6 @@ def _check_response(messages: list[Message], prompt: list[Message], column: str)
     if extra := ", ".join(sorted(set(response[0]) - {"role", "content"})):
         raise BadRow(column, extra, "the response has more than a text", "Only its content is compared: remove it.")
     content: str = response[0]["content"]
-    if not content.strip():
+    if is_blank(content):
         raise BadRow(column, content, "the response is missing or empty", "Write a text as its content.")
     return content

@@ -1,33 +1,21 @@
 """Reads rows from files, folders and the hub, and remembers where each came from."""
 
-import csv
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from align.data.problems import RowProblem, shorten
+from align.data.csv_rows import check_names, read_csv
+from align.data.json_rows import read_json, read_jsonl
+from align.data.problems import RowProblem, printable, shorten
+from align.data.raw_rows import RawRow, Row
 from align.errors import DataError
 
-Row = Mapping[str, Any]
+__all__ = ["READERS", "RawRow", "Row", "find_split", "read_rows"]
+
+PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
+
 BATCH_ROWS = 100  # read from a table at once; rows may hold images
-LIST = re.compile(r"[\[{]")
-MESSAGES = re.compile(r"""\[\s*\{\s*['"](?:role|content)['"]""")  # a text may begin with a bracket, too
-JSON_CELLS = {  # how values that are not texts begin in a CSV file, and what they look like
-    **dict.fromkeys(("options", "choices", "images"), (LIST, '["iron", "gold"]')),
-    **dict.fromkeys(("chosen_spans", "rejected_spans"), (LIST, "[[0, 5]]")),
-    **dict.fromkeys(("prompt", "chosen", "rejected"), (MESSAGES, '[{"role": "user", "content": "Hi"}]')),
-}
-
-
-class RawRow(NamedTuple):
-    """One row before it is understood."""
-
-    row: int
-    content: Row | RowProblem
-    untyped: bool = False  # every value is text, as in CSV
 
 
 def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
@@ -47,6 +35,8 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
             raise DataError(f"`split` is for folders and hub data sets, got {split!r} for the file {path}. Remove it.")
         return _read_file(reader, file)
     if file.is_file():
+        if file.suffix.lower() in PACKED:
+            raise DataError(f"{path} is packed. Unpack it first: rows are read from {', '.join(READERS)}.")
         raise DataError(f"Cannot tell the format of {path}. Its name must end in one of {', '.join(READERS)}.")
     if not file.exists() and (file.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1):
         raise DataError(f"There is no file or folder {path}. Check `path`; `./x` is relative to the recipe.")
@@ -82,89 +72,6 @@ def _read_file(reader: Callable[[Path], Iterator[RawRow]], file: Path) -> Iterat
         raise DataError(f"There is no file {file}. Check `path`; `./x` is relative to the recipe.") from error
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
-
-
-def _read_jsonl(file: Path) -> Iterator[RawRow]:
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                yield RawRow(number, _parse_line(line, file, number))
-
-
-def _parse_line(line: str, file: Path, number: int) -> Row | RowProblem:
-    try:
-        content = json.loads(line.rstrip(), object_pairs_hook=_unique_keys)
-    except json.JSONDecodeError as error:
-        rule = "the line is not valid JSON"
-        return RowProblem(str(file), number, "", shorten(line.strip()), rule, f"Column {error.colno}: {error.msg}.")
-    except _DuplicateKey as error:
-        rule = "a key is written twice"
-        return RowProblem(str(file), number, str(error), shorten(line.strip()), rule, "Keep one of them.")
-    return _require_mapping(content, file, number)
-
-
-def _require_mapping(content: Any, file: Path, number: int) -> Row | RowProblem:
-    if isinstance(content, dict):
-        return content
-    rule, remedy = "the row is not an object", 'Write the columns as an object, such as {"id": ..., "prompt": ...}.'
-    return RowProblem(str(file), number, "", shorten(content), rule, remedy)
-
-
-class _DuplicateKey(ValueError):
-    pass
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:
-            raise _DuplicateKey(key)
-        content[key] = value
-    return content
-
-
-def _read_json(file: Path) -> Iterator[RawRow]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file} is not valid JSON. Line {error.lineno}, column {error.colno}: {error.msg}. "
-            "One object per line is JSONL: name it .jsonl."
-        ) from error
-    if not isinstance(content, list):
-        raise DataError(f"{file} must hold a list of rows, got {type(content).__name__}.")
-    for number, row in enumerate(content, start=1):
-        yield RawRow(number, _require_mapping(row, file, number))
-
-
-def _read_csv(file: Path) -> Iterator[RawRow]:
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        reader = csv.DictReader(text, strict=True)
-        start = 2
-        try:
-            for row in reader:
-                yield RawRow(start, _parse_cells(row, file, start), untyped=True)
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{file}, row that starts on line {start}: {error}. Check its quotes.") from error
-
-
-def _parse_cells(row: dict[Any, Any], file: Path, number: int) -> Row | RowProblem:
-    """Turns the cells of a CSV row into values: empty cells are missing, lists are written as JSON."""
-    if None in row:
-        rule, remedy = "the row has more cells than the header", "Put cells that contain commas in quotes."
-        return RowProblem(str(file), number, "", shorten(row[None]), rule, remedy)
-    cells = {key: value for key, value in row.items() if value not in (None, "")}
-    for column, (begin, example) in JSON_CELLS.items():
-        if begin.match(cells.get(column, "")):
-            try:
-                cells[column] = json.loads(cells[column])
-            except json.JSONDecodeError as error:
-                rule, remedy = "the cell is not valid JSON", f"{error.msg}. Write JSON such as {example}."
-                return RowProblem(str(file), number, column, shorten(cells[column]), rule, remedy)
-    return cells
 
 
 def _read_parquet(file: Path) -> Iterator[RawRow]:
@@ -173,13 +80,32 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
 
     if not file.exists():
         raise FileNotFoundError(file)
+    number = 0
     try:
         with pyarrow.parquet.ParquetFile(file) as source:
-            rows = (row for batch in source.iter_batches(BATCH_ROWS) for row in batch.to_pylist())
-            for number, row in enumerate(rows, start=1):
-                yield RawRow(number, row)
-    except pyarrow.ArrowInvalid as error:
-        raise DataError(f"{file} is not a Parquet file: {error}.") from error
+            check_names(source.schema_arrow.names, file)
+            for batch in source.iter_batches(BATCH_ROWS):
+                for row in _unpack(batch, file, number):
+                    number += 1
+                    yield RawRow(number, row)
+    except (pyarrow.ArrowException, OSError) as error:  # a damaged page is an OSError, too
+        after = f" after row {number}" if number else ""
+        raise DataError(f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error))}.") from error
+
+
+def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
+    """Turns a batch into rows; one with bytes that are no text is a problem."""
+    try:
+        yield from batch.to_pylist()
+        return
+    except UnicodeDecodeError:
+        pass
+    for number in range(len(batch)):
+        try:
+            yield batch.slice(number, 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            rule, remedy = "the row is not UTF-8 text", "Write the texts of the table again as UTF-8."
+            yield RowProblem(str(file), before + number + 1, "", shorten(error.object), rule, remedy)
 
 
 def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
@@ -223,8 +149,8 @@ def _choose_split(path: str, split: str | None, known: list[str]) -> str:
 
 
 READERS: dict[str, Callable[[Path], Iterator[RawRow]]] = {
-    ".jsonl": _read_jsonl,
-    ".json": _read_json,
-    ".csv": _read_csv,
+    ".jsonl": read_jsonl,
+    ".json": read_json,
+    ".csv": read_csv,
     ".parquet": _read_parquet,
 }

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
 from align.data.adapters import Adapter, AdapterError
+from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
 from align.data.files import RawRow, Row, read_rows
-from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, shorten
+from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
+from align.data.texts import check_values
 from align.errors import DataError
 
 
@@ -27,11 +29,27 @@ T = TypeVar("T", bound=Item)
 R = TypeVar("R")
 
 
+class Schema(NamedTuple):
+    """What rows may look like.
+
+    Attributes:
+        needs: Columns of ours that every row needs.
+        adapter: Name and function that turn the rows into our schema.
+        known: The adapters there are, to be proposed where columns are missing.
+        columns: Our names of columns that have another name in the file; None where no recipe can say so.
+    """
+
+    needs: tuple[str, ...]
+    adapter: tuple[str, Adapter] | None = None
+    known: Mapping[str, Adapter] = {}
+    columns: Columns | None = None
+
+
 def load_rows(
     report: DataReport,
     check: Callable[[Row, RawRow], T],
+    schema: Schema,
     *,
-    adapter: tuple[str, Adapter] | None,
     split: str | None,
     on_bad_rows: Literal["raise", "skip"],
     max_rows: int | None,
@@ -41,7 +59,7 @@ def load_rows(
     Args:
         report: An empty one.
         check: Makes an item from a row in our schema, and raises `BadRow` if it cannot.
-        adapter: Name and function that turn the rows into our schema.
+        schema: What the rows look like.
         split: Split of a folder or hub data set.
         on_bad_rows: Whether rows that cannot be used stop everything, or are left out.
         max_rows: Read only this many rows.
@@ -50,20 +68,25 @@ def load_rows(
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     items: dict[str, T] = {}
+    lacking = Lacking(report.file, schema.needs)
     for raw in islice(read_rows(report.file, split), max_rows):
         report.num_read += 1
-        result = read_row(raw, report.file, adapter, check)
+        result = read_row(raw, report.file, check, schema)
         if not isinstance(result, RowProblem) and result.id in items:
             remedy = f"Row {items[result.id].row} has it: rename one."
             result = RowProblem(report.file, raw.row, "id", shorten(result.id), "the id is taken", remedy)
         if isinstance(result, RowProblem):
             report.problems.append(result)
+            if _lacks_column(result, schema):
+                lacking.add(result, raw)
         else:
             items[result.id] = result
     report.num_kept = len(items)
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
     if report.problems and (on_bad_rows == "raise" or not items):
+        if 2 * lacking.count > report.num_read:
+            raise DataError(_describe(lacking, schema, check, report.num_read))
         raise bad_rows_error(report.file, report.problems, report.num_read)
     return list(items.values())
 
@@ -86,16 +109,23 @@ def name_row(row: int, file: str) -> str:
     return f"{Path(file).stem}-{row}"
 
 
-def read_row(
-    raw: RawRow, file: str, adapter: tuple[str, Adapter] | None, check: Callable[[Row, RawRow], R]
-) -> R | RowProblem:
+def read_row(raw: RawRow, file: str, check: Callable[[Row, RawRow], R], schema: Schema) -> R | RowProblem:
     """Turns one row into what its checks return, or says why it cannot be used."""
     if isinstance(raw.content, RowProblem):
         return raw.content
+    row: Row = raw.content
     try:
-        return check(raw.content if adapter is None else _convert(raw.content, *adapter), raw)
+        check_values(row)
+        if schema.columns:
+            row = rename(row, schema.columns, untyped=raw.untyped)
+        if schema.adapter is not None:
+            row = _convert(row, *schema.adapter)
+        return check(row, raw)
     except BadRow as bad:
-        return RowProblem(file, raw.row, bad.column, bad.value, bad.rule, bad.remedy)
+        rule, remedy = bad.rule, bad.remedy
+        if bad.column in schema.needs and bad.column not in row:
+            rule, remedy = MISSING, f"The row has: {shorten(', '.join(row), 100)}. {remedy}"
+        return RowProblem(file, raw.row, printable(bad.column), bad.value, rule, remedy)
     except AdapterError as error:
         value = shorten(raw.content.get(error.column))
         return RowProblem(file, raw.row, error.column, value, error.rule, error.remedy)
@@ -105,5 +135,27 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
     try:
         return adapter(row)
     except KeyError as error:
-        remedy = f"The row has: {', '.join(map(str, row))}. Check `adapter`."
-        raise BadRow(str(error.args[0]), None, f"the adapter `{name}` needs this column", remedy) from error
+        remedy = f"The row has: {', '.join(row)}. Check `adapter`."
+        raise BadRow(str(error.args[0]), None, NEEDED.format(name), remedy) from error
+    except (AdapterError, BadRow):
+        raise
+    except (TypeError, ValueError, AttributeError, IndexError) as error:  # a value of another kind than published
+        remedy = f"Write the row as the schema has it, or leave `adapter` out. Python says: {error}."
+        raise BadRow("", dict(row), f"the adapter `{name}` cannot read the row", remedy) from error
+
+
+def _lacks_column(problem: RowProblem, schema: Schema) -> bool:
+    needed = NEEDED.format(schema.adapter[0]) if schema.adapter is not None else MISSING
+    return problem.rule in (MISSING, needed)
+
+
+def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int) -> str:
+    """Words which columns are missing, and proposes an adapter that can read the rows."""
+    raw, fits = lacking.example, []
+    for adapter in (None, *schema.known.items()):
+        other = schema._replace(adapter=adapter, columns=None)
+        if raw is None or adapter == schema.adapter:
+            continue
+        if not isinstance(read_row(raw, "", check, other), RowProblem):
+            fits.append("" if adapter is None else adapter[0])
+    return lacking.describe(num_read, None if schema.adapter is None else schema.adapter[0], schema.columns, fits)

@@ -7,14 +7,17 @@ from typing import Any, Literal
 
 from align.configs.dataset import MediaSettings
 from align.data.adapters import ADAPTERS
+from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import find_adapter, load_rows, name_row
+from align.data.loading import Schema, find_adapter, load_rows, name_row
 from align.data.media import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.rules import check_row
 from rewards.options import LETTERS, can_shuffle
 
 __all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
+
+NEEDS = ("question", "options", "answer")
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def load_questions(
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
     media: MediaSettings | None = None,
+    columns: Columns | None = None,
 ) -> tuple[list[Question], QuestionReport]:
     """Loads questions and checks every row.
 
@@ -82,11 +86,12 @@ def load_questions(
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
+        columns: Our names of columns that have another name in the file, with that name.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    found = find_adapter(adapter, ADAPTERS)
+    schema = Schema(NEEDS, find_adapter(adapter, ADAPTERS), ADAPTERS, columns)
     file, split = find_split(str(path), split)
     reader = MediaReader(media_folder(file), media)
     report = QuestionReport(file)
@@ -102,7 +107,7 @@ def load_questions(
         return Question(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
 
     with reader.progress:
-        questions = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        questions = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     report.num_unshufflable = sum(not can_shuffle(question.options) for question in questions)
     report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in questions).items()))
     return questions, report

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from align.configs.rules import suggestion
 from align.data.numeric_columns import NUMBERS, Unusable, read_numbers
-from align.data.problems import DataReport, RowProblem, bad_rows_error
+from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
 from align.data.tables import Table
+from align.data.texts import is_blank
 from align.errors import DataError
 
 if TYPE_CHECKING:
@@ -257,10 +258,12 @@ def _texts(batch: "pa.RecordBatch", name: str | None, role: str, unusable: list[
         return None
     values = np.empty(len(batch), dtype=object)
     for row, value in enumerate(batch.column(name).to_pylist()):
-        if isinstance(value, str):
-            values[row] = value if value.strip() else None
+        if isinstance(value, str) and "\0" in value:
+            unusable.append(Unusable(row, name, shorten(value), f"the {role} holds a NUL character", "Remove it."))
+        elif isinstance(value, str):
+            values[row] = None if is_blank(value) else value
         elif value is not None:
-            unusable.append(Unusable(row, name, repr(value)[:60], f"the {role} is not a text", "Write a text."))
+            unusable.append(Unusable(row, name, shorten(value), f"the {role} is not a text", "Write a text."))
     return values
 
 

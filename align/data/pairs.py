@@ -6,7 +6,9 @@ from typing import Any
 
 from align.data.conversations import Message
 from align.data.problems import BadRow
+from align.data.texts import as_seen
 
+NEEDS = ("prompt", "chosen", "rejected")
 UNREAD = ("tools", "chat_template_kwargs")
 
 
@@ -44,7 +46,10 @@ def check_differ(chosen: str, rejected: str) -> None:
     """Checks that two responses are not the same.
 
     Raises:
-        BadRow: If they are, but for whitespace around them.
+        BadRow: If they are, or look so, but for whitespace around them.
     """
     if chosen.strip() == rejected.strip():
         raise BadRow("rejected", rejected, "chosen and rejected are equal", "Change one or leave the row out.")
+    if as_seen(chosen).strip() == as_seen(rejected).strip():
+        remedy = "They differ in what is not shown, or in how accents are written (NFC, NFD). Leave the row out."
+        raise BadRow("rejected", rejected, "chosen and rejected look the same", remedy)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from align.configs.dataset import MediaSettings
+from align.data.columns import Columns
 from align.data.conversations import write_response
 from align.data.files import RawRow, Row, find_split
 from align.data.images import add_images
-from align.data.loading import find_adapter, load_rows, name_row
+from align.data.loading import Schema, find_adapter, load_rows, name_row
 from align.data.media import MediaReader, check_shown_prompt, media_folder
-from align.data.pairs import Pair
+from align.data.pairs import NEEDS, Pair
 from align.data.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.preference_rules import CheckedPair, check_pair
 from align.data.problems import DataReport
@@ -43,6 +44,7 @@ def load_preferences(
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
     media: MediaSettings | None = None,
+    columns: Columns | None = None,
 ) -> tuple[list[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 
@@ -59,11 +61,12 @@ def load_preferences(
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
+        columns: Our names of columns that have another name in the file, with that name.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    found = find_adapter(adapter, PREFERENCE_ADAPTERS)
+    schema = Schema(NEEDS, find_adapter(adapter, PREFERENCE_ADAPTERS), PREFERENCE_ADAPTERS, columns)
     file, split = find_split(str(path), split)
     report = DataReport(file)
     reader = MediaReader(media_folder(file), media)
@@ -77,7 +80,7 @@ def load_preferences(
         return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
 
     with reader.progress:
-        pairs = load_rows(report, check, adapter=found, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return pairs, report
 
 

@@ -23,7 +23,7 @@ class RowProblem(NamedTuple):
     def __str__(self) -> str:
         value = f" (value: {self.value})" if self.value else ""
         column = f", column `{self.column}`" if self.column else ""
-        return f"{self.file}, row {self.row}{column}: {self.rule}{value}. {self.remedy}"
+        return printable(f"{self.file}, row {self.row}{column}: {self.rule}{value}. {self.remedy}")
 
 
 class BadRow(ValueError):
@@ -83,5 +83,20 @@ def shorten(value: object, width: int = 60) -> str:
         >>> shorten("a" * 100, width=10)
         "'aaaaaa..."
     """
-    text = repr(value)
+    if isinstance(value, str | bytes):
+        value = value[:width]  # repr is longer still
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} that is nested too deeply"
     return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def printable(text: str) -> str:
+    r"""Escapes what would move the cursor of a terminal, break a line or hide.
+
+    Example:
+        >>> printable("a\x1b[2J\n")
+        'a\\x1b[2J\\n'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

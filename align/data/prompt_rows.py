@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from align.configs.dataset import MediaSettings
+from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
 from align.data.images import add_images
-from align.data.loading import load_rows, name_row
+from align.data.loading import Schema, load_rows, name_row
 from align.data.media import MEDIA, MediaReader, check_shown_prompt, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
@@ -44,6 +45,7 @@ def load_prompts(
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
     media: MediaSettings | None = None,
+    columns: Columns | None = None,
 ) -> tuple[list[PromptRow], DataReport]:
     """Loads prompts and checks every row.
 
@@ -56,12 +58,13 @@ def load_prompts(
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
+        columns: Our names of columns that have another name in the file, with that name.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(str(path), split)
-    report = DataReport(file)
+    report, schema = DataReport(file), Schema(("prompt",), columns=columns)
     reader = MediaReader(media_folder(file), media)
 
     def check(content: Row, raw: RawRow) -> PromptRow:
@@ -73,7 +76,7 @@ def load_prompts(
         return PromptRow(name, prompt, columns, images, raw.row)
 
     with reader.progress:
-        rows = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        rows = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return rows, report
 
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from align.data.conversations import split_pair
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import load_rows, name_row
-from align.data.pairs import Pair
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs import NEEDS, Pair
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 
@@ -76,7 +76,7 @@ def load_reward_bench(
     def check(row: Row, raw: RawRow) -> BenchPair:
         return _check(row, raw, file)
 
-    pairs = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    pairs = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return pairs, report
 
 

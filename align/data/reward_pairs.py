@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from align.data.columns import Columns
 from align.data.conversations import write_response
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import load_rows, name_row
-from align.data.pairs import Pair
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs import NEEDS, Pair
 from align.data.problems import DataReport
 from align.data.reward_pair_rules import CheckedRewardPair, check_reward_pair
 
@@ -33,6 +34,7 @@ def load_reward_pairs(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    columns: Columns | None = None,
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs for a reward model and checks every row.
 
@@ -45,18 +47,19 @@ def load_reward_pairs(
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        columns: Our names of columns that have another name in the file, with that name.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(str(path), split)
-    report = DataReport(file)
+    report, schema = DataReport(file), Schema(NEEDS, columns=columns)
 
     def check(row: Row, raw: RawRow) -> RewardPair:
         checked = check_reward_pair(row, untyped=raw.untyped)._asdict()
         return RewardPair(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
 
-    pairs = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return pairs, report
 
 

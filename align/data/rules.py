@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from align.data.problems import BadRow
+from align.data.texts import fold, is_blank
 from rewards.options import LETTERS, parse_choice
 
 
@@ -28,7 +29,7 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
         BadRow: At the first rule the row breaks.
     """
     question = row.get("question")
-    if not isinstance(question, str) or not question.strip():
+    if not isinstance(question, str) or is_blank(question):
         raise BadRow("question", question, "the question is missing or empty", "Write a text.")
     options = _check_options(row.get("options"))
     return Checked(
@@ -51,19 +52,25 @@ def _check_options(options: object) -> tuple[str, ...]:
     for i, option in enumerate(options):
         if not isinstance(option, str):
             raise BadRow("options", option, "an option is not a text", f"Put option {LETTERS[i]} in quotes.")
-        if not option.strip():
+        if is_blank(option):
             raise BadRow("options", option, "an option is empty", f"Write option {LETTERS[i]} or leave it out.")
-        text = _fold(option)
+        text = fold(option)
         if text in seen:
-            remedy = f"{LETTERS[seen[text]]} and {LETTERS[i]} are the same: change or remove one."
+            remedy = _word_twins(options[seen[text]], option, LETTERS[seen[text]], LETTERS[i])
             raise BadRow("options", option, "two options are the same", remedy)
         seen[text] = i
     return tuple(options)
 
 
+def _word_twins(first: str, second: str, *letters: str) -> str:
+    same = " ".join(first.split()).casefold() == " ".join(second.split()).casefold()
+    look = "" if same else " but for what is not shown, or how accents are written (NFC, NFD)"
+    return f"{' and '.join(letters)} are the same{look}: change or remove one."
+
+
 def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> int:
     remedy = f"Write an index from 0 to {len(options) - 1}, a letter from A to {LETTERS[len(options) - 1]}, or a text."
-    if answer is None or (isinstance(answer, str) and not answer.strip()):
+    if answer is None or (isinstance(answer, str) and is_blank(answer)):
         raise BadRow("answer", answer, "the answer is missing", remedy)
     if isinstance(answer, int) and not isinstance(answer, bool):
         if not 0 <= answer < len(options):
@@ -85,7 +92,7 @@ def _check_answer(answer: object, options: tuple[str, ...], untyped: bool) -> in
 
 def _readings(answer: str, options: tuple[str, ...], untyped: bool) -> set[int]:
     """Lists what an answer may mean: the option with this text, this letter or, in CSV, this index."""
-    readings = {i for i, option in enumerate(options) if _fold(option) == _fold(answer)}
+    readings = {i for i, option in enumerate(options) if fold(option) == fold(answer)}
     choice = parse_choice(answer, options)
     if choice is not None:
         readings.add(choice)
@@ -102,10 +109,6 @@ def check_label(column: str, value: object) -> str | None:
     """
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int) or str(value).strip() == "":
+    if isinstance(value, bool) or not isinstance(value, str | int) or is_blank(str(value)):
         raise BadRow(column, value, f"the {column} is neither a text nor a number", "Write a short text.")
     return str(value)
-
-
-def _fold(text: str) -> str:
-    return " ".join(text.split()).casefold()

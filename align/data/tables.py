@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from align.data.adapters import Adapter
 from align.data.arrow_batches import BATCH_ROWS, Rows, find_schema, read_csv, read_parquet, to_batch
 from align.data.files import RawRow, Row, find_split, read_rows
-from align.data.loading import read_row
+from align.data.loading import Schema, read_row
 from align.data.problems import RowProblem, bad_rows_error
 from align.errors import DataError
 
@@ -123,14 +123,16 @@ class Table:
     def _rows(self) -> Iterator[RawRow]:
         """Reads the rows that can be read, with what the adapter adds to them."""
         self.problems = []
+        num_read, schema = 0, Schema((), self._adapter)
         for raw in islice(read_rows(self.path, self._split), self._max_rows):
-            read = read_row(raw, self.path, self._adapter, _add_columns)
-            if not isinstance(read, RowProblem):
-                yield raw._replace(content=read)
-            elif self._skips:
+            num_read += 1
+            read = read_row(raw, self.path, _add_columns, schema)
+            if isinstance(read, RowProblem):
                 self.problems.append(read)
             else:
-                raise bad_rows_error(self.path, [read], raw.row)
+                yield raw._replace(content=read)
+        if self.problems and not self._skips:
+            raise bad_rows_error(self.path, self.problems, num_read)
 
 
 def _add_columns(row: Row, raw: RawRow) -> Row:

@@ -114,11 +114,11 @@ def test_mathvista_takes_the_decoded_image_before_the_path(tmp_path):
 @pytest.mark.parametrize(
     ("adapter", "row", "message"),
     [
-        ("sciq", {"question": "?"}, "column `distractor1`: the adapter `sciq` needs this column"),
+        ("sciq", {"question": "?"}, "has no column `distractor1`, which the adapter `sciq` needs"),
         ("arc", ROWS["arc"] | {"answerKey": "E"}, "`answerKey`: the answer is not among the labels.*'E'.*A, B, C"),
         ("arc", ROWS["arc"] | {"choices": None}, "column `choices`: texts and labels do not pair up"),
         ("arc", ROWS["arc"] | {"choices": CHOICES | {"label": ["A"]}}, "texts and labels do not pair up"),
-        ("arc", ROWS["arc"] | {"choices": {"text": []}}, "column `label`: the adapter `arc` needs this column"),
+        ("arc", ROWS["arc"] | {"choices": {"text": []}}, "has no column `label`, which the adapter `arc` needs"),
         ("video_r1", VIDEO | {"path": None}, "column `path`: the image is missing"),
         ("mmlu", ROWS["mmlu"] | {"answer": 4}, "the answer is not among the options"),
         ("video_r1", VIDEO | {"problem_type": "numerical"}, "the row is not multiple choice"),

@@ -84,7 +84,7 @@ def test_csv_digits_that_are_both_are_reported(tmp_path):
     [
         (["a", "?", '["x", "y"]', "A", "", "more"], "the row has more cells than the header"),
         (["a", "?", '["x", "y"', "A", ""], "the cell is not valid JSON"),
-        (["a", "?"], "the options are not a list"),
+        (["a", "?"], "the row has fewer cells than the header"),
     ],
 )
 def test_csv_rows_of_the_wrong_shape_are_reported(tmp_path, row, rule):
@@ -96,12 +96,19 @@ def test_csv_rows_of_the_wrong_shape_are_reported(tmp_path, row, rule):
     ("name", "content", "message"),
     [
         ("rows.json", b'[{"question": ', r"not valid JSON. Line 1, column 15.*name it \.jsonl"),
-        ("rows.json", b'{"data": []}', "must hold a list of rows, got dict"),
-        ("rows.jsonl", b'{"question": "\xff"}', r"not UTF-8 text \(byte 14\)"),
+        ("rows.json", b'{"data": []}', "must hold a list of rows, got an object with the keys `data`"),
+        (
+            "rows.jsonl",
+            b'{"question": "\xff"}',
+            r"row 1: the row is not UTF-8 text.*0xff at line 1, column 15, byte 14",
+        ),
         ("rows.parquet", b"no parquet", "is not a Parquet file"),
         ("rows.csv", b'id,question\na,"open', "row that starts on line 2: unexpected end of data"),
         ("rows.csv", b"", "holds no rows"),
         ("rows.json", b"[]", "holds no rows"),
+        ("rows.json", b" \n", "holds no rows"),
+        ("rows.jsonl", b" \n\r\n\t", "holds no rows"),
+        ("rows.jsonl.gz", b"\x1f\x8b", r"is packed\. Unpack it first"),
         ("rows.txt", b"text", r"must end in one of \.jsonl, \.json, \.csv, \.parquet"),
     ],
 )

@@ -136,7 +136,7 @@ def test_bad_rows_are_reported_by_row_and_left_out_if_wished(tmp_path):
 
 
 def test_a_data_set_without_a_usable_pair_is_an_error_also_when_skipping(tmp_path):
-    with pytest.raises(DataError, match="1 of 1 rows"):
+    with pytest.raises(DataError, match="has no column `chosen` or `rejected`"):
         load_preferences(write(tmp_path / "bad.jsonl", {"prompt": "x"}), on_bad_rows="skip")
     with pytest.raises(DataError, match="holds no rows"):
         load_preferences(write(tmp_path / "empty.jsonl"))
@@ -199,7 +199,7 @@ def test_rows_that_break_the_schema_of_the_authors_are_reported(tmp_path, change
 
 def test_a_column_that_an_adapter_needs_is_named(tmp_path):
     row = {key: value for key, value in RRPO.items() if key != "pred"}
-    with pytest.raises(DataError, match="column `pred`: the adapter `rrpo` needs this column"):
+    with pytest.raises(DataError, match="has no column `pred`, which the adapter `rrpo` needs"):
         load_preferences(write(tmp_path / "pairs.jsonl", row), adapter="rrpo")
     assert set(PREFERENCE_ADAPTERS) == {"rrpo"}
 

@@ -53,7 +53,7 @@ BROKEN = {
     "nothing": ("t.csv", "", "has no columns"),
     "a column twice": ("t.csv", "a,a\n1,2\n", "has the columns 'a' twice"),
     "long row": ("t.csv", "a,b\n1,2\n1,2,3\n", "row 3: the row has more cells than the header"),
-    "short row": ("t.csv", "a,b\n1,2\n1\n", "cannot be read as CSV"),
+    "short row": ("t.csv", "a,b\n1,2\n1\n", "row 3: the row has fewer cells than the header"),
     "no JSON": ("t.jsonl", '{"a": 1}\n{"a"\n', "row 2: the line is not valid JSON"),
     "no Parquet": ("t.parquet", "x", "is not a Parquet file"),
 }

@@ -4,7 +4,8 @@ from typing import Literal
 
 from align.data.conversations import Message
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import load_rows, name_row
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs import NEEDS
 from align.data.problems import BadRow, DataReport
 from align.data.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
 from align.data.reward_pairs import RewardPair
@@ -42,7 +43,7 @@ def load_originals(
             raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
         return RewardPair(**checked._asdict() | {"id": checked.id or name_row(raw.row, file), "row": raw.row})
 
-    originals = load_rows(report, check, adapter=None, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    originals = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     _check_ids({original.id for original in originals}, file)
     return originals, report
 

@@ -1,0 +1,157 @@
+"""Which columns of a file are meant: taken by another name, or guessed at where one is missing."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from align.data.csv_rows import parse_cell
+from align.data.problems import BadRow, RowProblem, printable
+from align.data.raw_rows import RawRow, Row
+
+Columns = Mapping[str, str | list[str]]
+MISSING = "the column is missing"
+NEEDED = "the adapter `{}` needs this column"
+SHOWN_NAMES = 30
+ALIKE = 0.75  # as difflib counts it
+ASKED = ("query", "problem", "questionstem", "stem", "instruction", "input", "prompt", "question")
+ANSWERED = ("label", "answerkey", "correctanswer", "correctoption", "answerindex", "answeridx", "gold", "target",
+            "correct", "solution", "output", "answer")  # fmt: skip
+OTHER_NAMES = {
+    "question": ASKED,
+    "prompt": (*ASKED, "context"),
+    "options": ("choices", "candidates", "alternatives", "answers", "endings"),
+    "answer": ANSWERED,
+    "reference": ANSWERED,
+    "chosen": ("preferred", "accepted", "winner", "better", "chosenresponse", "responsechosen"),
+    "rejected": ("dispreferred", "loser", "worse", "rejectedresponse", "responserejected"),
+    "responses": ("completions", "candidates", "generations", "outputs", "answers"),
+}
+ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)_?([A-Z]|[0-9])", re.IGNORECASE)
+
+
+def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, Any]:
+    """Gives a row our names.
+
+    Args:
+        row: Its columns.
+        columns: Our name of a column, and the name it has, or names of several that become a list.
+        untyped: Whether every value is text, as in CSV.
+
+    Raises:
+        BadRow: If a column is not there.
+
+    Example:
+        >>> rename({"Q": "Which rusts?", "A": "iron", "B": "gold"}, {"question": "Q", "options": ["A", "B"]})
+        {'question': 'Which rusts?', 'options': ['iron', 'gold']}
+    """
+    taken = {name for names in columns.values() for name in ([names] if isinstance(names, str) else names)}
+    renamed = {name: value for name, value in row.items() if name not in taken}
+    for ours, theirs in columns.items():
+        first = theirs if isinstance(theirs, str) else theirs[0]
+        if first not in row:
+            raise BadRow(first, None, MISSING, f"`columns` takes `{ours}` from it.")
+        if isinstance(theirs, str):
+            renamed[ours] = parse_cell(ours, row[theirs]) if untyped else row[theirs]
+        else:
+            values = [row.get(name) for name in theirs]
+            renamed[ours] = values[: max((i + 1 for i, value in enumerate(values) if value is not None), default=0)]
+    return renamed
+
+
+def guess_columns(
+    missing: Iterable[str], names: Sequence[str], needs: Sequence[str] = ()
+) -> dict[str, str | list[str]]:
+    """Guesses which of the names stand for missing columns; those that are needed themselves do not.
+
+    Example:
+        >>> guess_columns(["question", "options", "answer"], ["Question", "A", "B", "C", "label"])
+        {'question': 'Question', 'options': ['A', 'B', 'C'], 'answer': 'label'}
+    """
+    free = {_plain(name): name for name in reversed(names) if name not in needs}
+    guessed: dict[str, str | list[str]] = {}
+    for column in missing:
+        if column == "options" and (several := _find_several(names)):
+            guessed[column] = several
+        elif name := _guess(column, free):
+            guessed[column] = free.pop(name)
+    return guessed
+
+
+class Lacking:
+    """The rows of a file that lack a column."""
+
+    def __init__(self, file: str, needs: Sequence[str]) -> None:
+        self._file, self._needs = file, needs
+        self._names: dict[str, None] = {}
+        self._columns: dict[str, None] = {}
+        self.count = 0
+        self.example: RawRow | None = None
+
+    def add(self, problem: RowProblem, raw: RawRow) -> None:
+        """Notes a row that has no such column."""
+        self.count += 1
+        self._columns[problem.column] = None
+        self._names |= dict.fromkeys(raw.content)  # type: ignore[arg-type]
+        self.example = self.example or raw
+
+    def describe(self, num_read: int, adapter: str | None, columns: Columns | None, fits: Sequence[str]) -> str:
+        """Words what is missing, what there is, and what is probably meant.
+
+        Args:
+            num_read: Rows of the file.
+            adapter: The adapter in use.
+            columns: The names in use; None where no recipe can say so.
+            fits: Adapters that can read the rows; an empty name is none.
+        """
+        names, missing = list(self._names), list(self._columns)
+        if adapter is None:
+            needs = [name for name in self._needs if name in missing or name not in {*names, *(columns or ())}]
+            missing = [*needs, *(name for name in missing if name not in needs)]
+        rows = f" in {self.count} of its {num_read} rows" if self.count < num_read else ""
+        need = "" if adapter is None else f", which the adapter `{adapter}` needs"
+        shown = ", ".join(f"`{printable(name)}`" for name in names[:SHOWN_NAMES]) or "none"
+        more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+        absent = " or ".join(f"`{printable(name)}`" for name in missing)
+        remedy = _word_remedy(guess_columns(missing, names, self._needs), missing[0], adapter, columns, fits)
+        return f"{self._file} has no column {absent}{rows}{need}. It has: {shown}{more}. {remedy}"
+
+
+def _word_remedy(
+    guessed: Columns, missing: str, adapter: str | None, columns: Columns | None, fits: Sequence[str]
+) -> str:
+    if fits:
+        return f"Such rows are read with `adapter: {fits[0]}`." if fits[0] else "Such rows are read without `adapter`."
+    means = "; ".join(f"{_show(theirs)} for `{ours}`" for ours, theirs in guessed.items())
+    did_you_mean = f"Did you mean {means}? " if means else ""
+    if adapter is not None:
+        return f"{did_you_mean}Check `adapter`."
+    if columns is None:
+        return f"{did_you_mean}Rename the columns."
+    mended = {ours: guessed.get(str(theirs), theirs) for ours, theirs in columns.items()}
+    mended |= {ours: theirs for ours, theirs in guessed.items() if ours not in columns.values()}
+    mapping = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items()) or f"{missing}: NAME"
+    return f"{did_you_mean}Say so with `columns: {{{mapping.replace('`', '')}}}` under `dataset`, or rename them."
+
+
+def _show(names: str | list[str]) -> str:
+    return f"`{printable(names)}`" if isinstance(names, str) else f"[{', '.join(map(printable, names))}]"
+
+
+def _find_several(names: Sequence[str]) -> list[str]:
+    """Finds columns that hold one option each, such as A, B, C or choice1, choice2."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if match := ONE_OF_SEVERAL.fullmatch(name):
+            found.setdefault(match[1].lower(), []).append(name)
+    return max(found.values(), key=len) if found and max(map(len, found.values())) > 1 else []
+
+
+def _guess(column: str, free: Mapping[str, str]) -> str | None:
+    known = (column, *OTHER_NAMES.get(column, ()))
+    same = next((name for name in known if name in free), None)
+    return same or next(iter(get_close_matches(column, free, n=1, cutoff=ALIKE)), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

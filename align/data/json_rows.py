@@ -1,0 +1,196 @@
+"""Rows written as JSON: one object a line, or a list of them."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from align.data.problems import RowProblem, printable, shorten
+from align.data.raw_rows import RawRow, Row
+from align.data.text_lines import BOM, HEAD, NoText, check_encoding, read_lines
+from align.errors import DataError
+
+SPACE = re.compile(r"[ \t\n\r]*")
+TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
+DEEP = "the row is nested too deeply"
+FLAT = "Write columns of texts, numbers, and lists or objects of them."
+LARGEST = 2**64  # what fits a column of a table
+
+
+class BadValue(ValueError):
+    """JSON whose values cannot be used; `key` may say whose."""
+
+    def __init__(self, rule: str, remedy: str, key: str = "") -> None:
+        super().__init__(f"{rule}. {remedy}")
+        self.rule, self.remedy, self.key = rule, remedy, key
+
+
+def parse_json(text: str) -> Any:
+    """Parses one value.
+
+    Raises:
+        json.JSONDecodeError: If the text is not valid JSON.
+        BadValue: If it repeats a key, is nested too deeply, or has a number that no column can hold.
+    """
+    try:
+        return DECODER.decode(text)
+    except RecursionError as error:
+        raise BadValue(DEEP, FLAT) from error
+
+
+def read_jsonl(file: Path) -> Iterator[RawRow]:
+    """Reads a file with one object a line; blank lines are not rows."""
+    for number, text, bad in read_lines(file):
+        if not text.isspace():
+            yield RawRow(number, _parse_line(text, file, number) if bad is None else bad.problem(file, number))
+
+
+def read_json(file: Path) -> Iterator[RawRow]:
+    """Reads a file that is a list of objects.
+
+    Raises:
+        DataError: If it is not.
+    """
+    content = file.read_bytes()
+    check_encoding(content[:HEAD], file)
+    bom = len(BOM) if content.startswith(BOM) else 0
+    text = content[bom:].decode(errors="surrogateescape")
+    place = _Place(bom) if ESCAPED_BYTE.search(text) else None
+    try:
+        for number, start, end, row in _split(text, file):
+            bad = place and place.find(text, start, end)
+            yield RawRow(number, bad.problem(file, number) if bad else _require_mapping(row, file, number))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file} is not valid JSON. Line {error.lineno}, column {error.colno}: {error.msg}. "
+            "One object per line is JSONL: name it .jsonl."
+        ) from error
+
+
+def _split(text: str, file: Path) -> Iterator[tuple[int, int, int, Any]]:
+    """Yields the number, start, end and value of each row; a value that cannot be used is a problem."""
+    start = _skip(text, 0)
+    if start == len(text):
+        return
+    if text[start] != "[":
+        _refuse(text, file)
+    start, number = _skip(text, start + 1), 0
+    is_open = text[start : start + 1] != "]"
+    end = start + 1
+    while is_open:
+        number += 1
+        row, end = _decode_row(text, start, file, number)
+        yield number, start, end, row
+        end = _skip(text, end)
+        if text[end : end + 1] not in (",", "]"):
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
+        is_open, end = text[end] == ",", end + 1
+        start = _skip(text, end)
+    if (end := _skip(text, end)) < len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+
+
+def _decode_row(text: str, start: int, file: Path, number: int) -> tuple[Any, int]:
+    try:
+        return DECODER.raw_decode(text, start)
+    except BadValue as error:
+        bad = error
+    except RecursionError:
+        bad = BadValue(DEEP, FLAT)
+    end = _find_end(text, start)
+    return RowProblem(
+        str(file), number, bad.key, shorten(text[start : min(end, start + 100)]), bad.rule, bad.remedy
+    ), end
+
+
+def _find_end(text: str, start: int) -> int:
+    """Finds the end of an object or list without reading it."""
+    depth = 0
+    for token in TOKEN.finditer(text, start):
+        depth += (token[0] in "[{") - (token[0] in "]}")
+        if depth <= 0:
+            return token.end()
+    raise json.JSONDecodeError("Expecting the end of what begins here", text, start)
+
+
+def _refuse(text: str, file: Path) -> NoReturn:
+    try:
+        content = parse_json(text)
+    except BadValue as error:
+        raise DataError(f"{file} must hold a list of rows: {error}") from error
+    found = type(content).__name__
+    if isinstance(content, dict):
+        found = f"an object with the keys {', '.join(f'`{printable(key)}`' for key in list(content)[:10])}"
+    raise DataError(
+        f"{file} must hold a list of rows, got {found}. Write [{{...}}, {{...}}], or a row a line as .jsonl."
+    )
+
+
+def _parse_line(line: str, file: Path, number: int) -> Row | RowProblem:
+    try:
+        content = parse_json(line.rstrip())
+    except json.JSONDecodeError as error:
+        rule = "the line is not valid JSON"
+        return RowProblem(str(file), number, "", shorten(line.strip()), rule, f"Column {error.colno}: {error.msg}.")
+    except BadValue as error:
+        return RowProblem(str(file), number, error.key, shorten(line.strip()), error.rule, error.remedy)
+    return _require_mapping(content, file, number)
+
+
+def _require_mapping(content: Any, file: Path, number: int) -> Row | RowProblem:
+    if isinstance(content, dict | RowProblem):
+        return content
+    rule, remedy = "the row is not an object", 'Write the columns as an object, such as {"id": ..., "prompt": ...}.'
+    return RowProblem(str(file), number, "", shorten(content), rule, remedy)
+
+
+class _Place:
+    """Counts bytes and lines up to what is no text, once over."""
+
+    def __init__(self, offset: int) -> None:
+        self._counted, self._offset, self._line = 0, offset, 1
+
+    def find(self, text: str, start: int, end: int) -> NoText | None:
+        """Finds the first byte of a row that is not UTF-8."""
+        bad = ESCAPED_BYTE.search(text, start, end)
+        if bad is None:
+            return None
+        place = bad.start()
+        passed = text[self._counted : place]
+        self._offset += len(passed.encode(errors="surrogateescape"))
+        self._line += passed.count("\n")
+        self._counted = place
+        column = place - text.rfind("\n", 0, place)
+        around = text[max(start, place - 20) : min(end, place + 20)]
+        return NoText(self._line, column, self._offset, ord(text[place]) & 0xFF, around)
+
+
+def _skip(text: str, start: int) -> int:
+    return SPACE.match(text, start).end()  # type: ignore[union-attr]
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise BadValue("a key is written twice", "Keep one of them.", next(k for k in keys if keys.count(k) > 1))
+    return content
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if math.isinf(value):
+        raise BadValue("a number is too large", f"No column can hold {number[:20]}: write a smaller one, or a text.")
+    return value
+
+
+def _whole(number: str) -> int:
+    if len(number) > 18 and (len(number) > 20 or not -LARGEST // 2 <= int(number) < LARGEST):
+        raise BadValue("a number is too large", f"No column can hold {number[:20]}: write a smaller one, or a text.")
+    return int(number)
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_float=_finite, parse_int=_whole)
