@@ -29,8 +29,10 @@ def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
     try:
         with parquet.ParquetFile(file) as source:
             check_names(source.schema_arrow.names, file)
-            yield from source.iter_batches(BATCH_ROWS)
-    except (pa.ArrowException, OSError) as error:  # a damaged page is an OSError, too
+            for batch in source.iter_batches(BATCH_ROWS):
+                batch.validate(full=True)  # texts are UTF-8, which Parquet does not check
+                yield batch
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         raise DataError(f"{file} is not a Parquet file, or is not whole: {printable(str(error))}.") from error
 
 
@@ -74,8 +76,12 @@ def to_batch(rows: Rows, schema: "pa.Schema") -> "pa.RecordBatch":
 
     arrays = []
     for field in schema:
-        values = [row.get(field.name) for row in rows]
-        arrays.append(pa.array(map(_as_text, values) if pa.types.is_string(field.type) else values, field.type))
+        values: list[Any] = [row.get(field.name) for row in rows]
+        if pa.types.is_string(field.type):
+            values = [_as_text(value) for value in values]
+        elif pa.types.is_floating(field.type):  # Arrow refuses whole numbers that a float holds nearly
+            values = [None if value is None else float(value) for value in values]
+        arrays.append(pa.array(values, field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -84,7 +90,7 @@ def _type_of(values: list[Any]) -> "pa.DataType":
 
     try:
         return pa.array(values).type  # `infer_type` looks at some of the values only
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return pa.string()
 
 

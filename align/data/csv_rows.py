@@ -44,7 +44,9 @@ def read_csv(file: Path) -> Iterator[RawRow]:
                 yield RawRow(start, _parse_cells(names, cells, file, start), untyped=True)
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{file}, row that starts on line {start}: {error}. Check its quotes.") from error
+        raise DataError(
+            f"{file}, row that starts on line {start}: {printable(str(error))}. Check its quotes."
+        ) from error
 
 
 def read_header(file: Path) -> tuple[list[str], str]:
@@ -56,7 +58,7 @@ def read_header(file: Path) -> tuple[list[str], str]:
     try:
         _, names, delimiter = _open(_Lines(file), file)
     except csv.Error as error:
-        raise DataError(f"{file}, header: {error}. Check its quotes.") from error
+        raise DataError(f"{file}, header: {printable(str(error))}. Check its quotes.") from error
     check_names(names, file)
     return names, delimiter
 

@@ -88,7 +88,7 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
                 for row in _unpack(batch, file, number):
                     number += 1
                     yield RawRow(number, row)
-    except (pyarrow.ArrowException, OSError) as error:  # a damaged page is an OSError, too
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
         raise DataError(f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error))}.") from error
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.configs.rules import suggestion
+from align.data.columns import guess_columns
 from align.data.numeric_columns import NUMBERS, Unusable, read_numbers
-from align.data.problems import DataReport, RowProblem, bad_rows_error, shorten
+from align.data.problems import DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.tables import Table
 from align.data.texts import is_blank
 from align.errors import DataError
@@ -114,8 +114,10 @@ def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
     """
     for name, role in roles.columns.items():
         if name not in names:
-            hint = suggestion(name, list(names))
-            raise DataError(f"{path} has no column {name!r} ({role}). It has: {', '.join(names)}.{hint}")
+            near = guess_columns([name], names, list(roles.columns)).get(name)
+            hint = f" Did you mean {near!r}?" if near else ""
+            shown = ", ".join(map(printable, names))
+            raise DataError(f"{path} has no column {name!r} ({role}). It has: {shown}.{hint}")
     numeric = [roles.outcome, *roles.confounders, *roles.instruments]
     for name in numeric:
         if numeric.count(name) > 1:

@@ -47,6 +47,35 @@ def test_columns_of_several_types_become_texts(tmp_path):
                      {"a": None, "b": None, "c": True}]  # fmt: skip
 
 
+def test_whole_numbers_beyond_a_float_are_read_beside_fractions(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.data.tables.BATCH_ROWS", 1)
+    found = rows_of(Table(write_table(tmp_path / "t.jsonl", [{"a": 2**60 + 1}, {"a": 0.5}, {"a": None}])))
+    assert found == [{"a": 2.0**60}, {"a": 0.5}, {"a": None}]
+    numbers = [{"a": 2**63}, {"a": -1}]
+    assert rows_of(Table(write_table(tmp_path / "u.jsonl", numbers))) == [{"a": str(row["a"])} for row in numbers]
+
+
+def test_all_rows_that_cannot_be_read_are_told(tmp_path):
+    (tmp_path / "t.jsonl").write_bytes(b'{"a": 1}\n{"a": "\xff"}\n{"a"\n{"a": 1e999}\n')
+    with pytest.raises(DataError, match=r"3 of 4 rows.*\n.*row 2: .*UTF-8.*\n.*row 3: .*valid JSON.*\n.*row 4: "):
+        Table(tmp_path / "t.jsonl")
+
+
+def test_texts_of_a_parquet_file_that_are_not_utf8_are_refused(tmp_path):
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table({"a": pa.array([b"x", b"\xff"]).view(pa.string())}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="UTF8"):
+        Table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_columns_may_be_separated_by_something_else(tmp_path, delimiter):
+    (tmp_path / "t.csv").write_text(f"a{delimiter}b\n1,5{delimiter}x\n")
+    assert rows_of(Table(tmp_path / "t.csv")) == [{"a": "1,5", "b": "x"}]
+
+
 BROKEN = {
     "no file": ("t.csv", None, "There is no file"),
     "no rows": ("t.csv", "a,b\n", "holds no rows"),
