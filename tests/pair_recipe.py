@@ -33,6 +33,13 @@ def sourced_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
     return [row | {"source": SOURCES[i % 4], "tie": i % 4 == 3} for i, row in enumerate(rows)]
 
 
+def drop_case(model: Path) -> None:
+    """Lets a tokenizer read capital letters as small ones, as some do."""
+    file = model / "tokenizer.json"
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(tokenizer | {"normalizer": {"type": "Lowercase"}}), encoding="utf-8")
+
+
 def write_rows(path: Path, rows: list[dict]) -> Path:
     """Writes rows as JSONL."""
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

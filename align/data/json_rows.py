@@ -13,7 +13,8 @@ from align.data.text_lines import BOM, HEAD, NoText, check_encoding, read_lines
 from align.errors import DataError
 
 SPACE = re.compile(r"[ \t\n\r]*")
-TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+NEXT = re.compile(r"[ \t\n\r]*([,\]])[ \t\n\r]*")
+TOKEN = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)  # a text that is not closed is all the rest
 ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 DEEP = "the row is nested too deeply"
 FLAT = "Write columns of texts, numbers, and lists or objects of them."
@@ -57,12 +58,16 @@ def read_json(file: Path) -> Iterator[RawRow]:
     content = file.read_bytes()
     check_encoding(content[:HEAD], file)
     bom = len(BOM) if content.startswith(BOM) else 0
-    text = content[bom:].decode(errors="surrogateescape")
-    place = _Place(bom) if ESCAPED_BYTE.search(text) else None
+    place = None
+    try:
+        text = content[bom:].decode()
+    except UnicodeDecodeError:
+        text, place = content[bom:].decode(errors="surrogateescape"), _Place(bom)
     try:
         for number, start, end, row in _split(text, file):
-            bad = place and place.find(text, start, end)
-            yield RawRow(number, bad.problem(file, number) if bad else _require_mapping(row, file, number))
+            if place is not None and (bad := place.find(text, start, end)):
+                row = bad.problem(file, number)
+            yield RawRow(number, row if type(row) is dict else _require_mapping(row, file, number))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{file} is not valid JSON. Line {error.lineno}, column {error.colno}: {error.msg}. "
@@ -82,28 +87,24 @@ def _split(text: str, file: Path) -> Iterator[tuple[int, int, int, Any]]:
     end = start + 1
     while is_open:
         number += 1
-        row, end = _decode_row(text, start, file, number)
+        try:
+            row, end = DECODER.raw_decode(text, start)
+        except (BadValue, RecursionError) as error:
+            end = _find_end(text, start)
+            row = _word(error, text[start : min(end, start + 100)], file, number)
         yield number, start, end, row
-        end = _skip(text, end)
-        if text[end : end + 1] not in (",", "]"):
-            raise json.JSONDecodeError("Expecting ',' delimiter", text, end)
-        is_open, end = text[end] == ",", end + 1
-        start = _skip(text, end)
+        match = NEXT.match(text, end)
+        if match is None:
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, _skip(text, end))
+        is_open, start = match[1] == ",", match.end()
+        end = start
     if (end := _skip(text, end)) < len(text):
         raise json.JSONDecodeError("Extra data", text, end)
 
 
-def _decode_row(text: str, start: int, file: Path, number: int) -> tuple[Any, int]:
-    try:
-        return DECODER.raw_decode(text, start)
-    except BadValue as error:
-        bad = error
-    except RecursionError:
-        bad = BadValue(DEEP, FLAT)
-    end = _find_end(text, start)
-    return RowProblem(
-        str(file), number, bad.key, shorten(text[start : min(end, start + 100)]), bad.rule, bad.remedy
-    ), end
+def _word(error: BadValue | RecursionError, value: str, file: Path, number: int) -> RowProblem:
+    bad = error if isinstance(error, BadValue) else BadValue(DEEP, FLAT)
+    return RowProblem(str(file), number, bad.key, shorten(value), bad.rule, bad.remedy)
 
 
 def _find_end(text: str, start: int) -> int:

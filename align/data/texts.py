@@ -11,11 +11,10 @@ DEEPEST = 50  # lists and objects in each other
 NOT_SEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")
 FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and marks that show nothing
 SELECTORS = "\ufe00-\ufe0f"  # of one of several shapes of the character before
-# Joiners shape letters and emoji beside them; in front of them stands no ASCII then.
 IGNORED = re.compile(
-    f"[\u00ad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff{FILLERS}{SELECTORS}]"
-    "|(?<![^\x00-\x7f])[\u200c\u200d]"
+    f"[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff{FILLERS}{SELECTORS}]"
 )
+JOINERS = re.compile("(?<=[^\x00-\x7f])[\u200c\u200d]")  # they shape letters and emoji, which are not ASCII
 
 
 def is_blank(text: str) -> bool:
@@ -25,9 +24,9 @@ def is_blank(text: str) -> bool:
         >>> is_blank(" \u200b\ufeff"), is_blank("\u200bno")
         (True, False)
     """
-    return not any(
-        unicodedata.category(character) not in NOT_SEEN and not IGNORED.match(character) for character in text.strip()
-    )
+    if "!" <= text[:1] <= "~":
+        return False
+    return all(unicodedata.category(character) in NOT_SEEN or IGNORED.match(character) for character in text)
 
 
 def as_seen(text: str) -> str:
@@ -37,7 +36,12 @@ def as_seen(text: str) -> str:
         >>> as_seen("Cafe\u0301\u200b") == as_seen("Caf\u00e9")
         True
     """
-    return text if text.isascii() else unicodedata.normalize("NFC", IGNORED.sub("", text))
+    if text.isascii():
+        return text
+    if IGNORED.search(text):
+        kept = {joiner.start() for joiner in JOINERS.finditer(text)}
+        text = "".join(c for i, c in enumerate(text) if i in kept or not IGNORED.match(c))
+    return unicodedata.normalize("NFC", text)
 
 
 def fold(text: str) -> str:
@@ -53,13 +57,14 @@ def check_values(row: Mapping[str, Any]) -> None:
     """
     for column, value in row.items():
         kind = type(value)
-        if not column.isascii():
-            _check_text(column, column)
         if kind is str:
-            if not value.isascii() or "\0" in value:
+            if "\0" in value or not value.isascii():
                 _check_text(column, value)
         elif kind is list or kind is dict:
             _check_nested(column, value, 1)
+    if not "".join(row).isascii():
+        for column in row:
+            _check_text(column, column)
 
 
 def _check_nested(column: str, value: Any, depth: int) -> None:
@@ -78,7 +83,8 @@ def _check_nested(column: str, value: Any, depth: int) -> None:
 
 def _check_item(column: str, item: Any, depth: int) -> None:
     if isinstance(item, str):
-        _check_text(column, item)
+        if "\0" in item or not item.isascii():
+            _check_text(column, item)
     elif isinstance(item, list | tuple | dict):
         _check_nested(column, item, depth + 1)
 

@@ -1,7 +1,7 @@
 import hashlib
 
 import pytest
-from pair_recipe import fact_pairs, write_pair_recipe, write_rows
+from pair_recipe import drop_case, fact_pairs, write_pair_recipe, write_rows
 
 from align.checks.launch import Launch
 from align.checks.pairs import check_pairs, load_pairs
@@ -174,3 +174,13 @@ def test_a_template_that_cannot_be_rendered_gives_a_warning(recipe, tmp_path):
 def test_texts_and_messages_are_not_mixed(recipe):
     (error,) = findings_of(recipe(fact_pairs(2) + fact_pairs(4, messages=True)[2:]), "data", "error")
     assert "Write all of them one way" in error.text
+
+
+def test_pairs_that_are_equal_in_tokens_are_named(recipe, tmp_path):
+    same = {"id": "same", "prompt": "q?", "chosen": "It is A.", "rejected": "It is a."}
+    assert findings_of(recipe([*fact_pairs(3), same]), "data", "warning") == []
+    drop_case(tmp_path / "model")
+    (warning,) = findings_of(recipe([*fact_pairs(3), same]), "data", "warning")
+    assert "1 of 4 pairs have the same tokens on both sides, so they teach nothing: row 4 (same)." in warning.text
+    (error,) = findings_of(recipe([same]), "data", "error")
+    assert error.numbers == {"rows": [1]}

@@ -1,7 +1,7 @@
 """The check counts tokens, and pairs that are dropped, as the trainer does, without importing it."""
 
 import pytest
-from pair_recipe import as_messages, fact_pairs, sourced_pairs, write_reward_recipe
+from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write_reward_recipe
 
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
@@ -103,3 +103,13 @@ def test_without_a_tokenizer_that_can_be_read_here_lengths_are_unknown(recipe, t
     (tmp_path / "model" / "tokenizer.json").unlink()
     (warning,) = findings_of(found)
     assert (warning.level, "lengths are unknown" in warning.text) == ("warning", True)
+
+
+@pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
+def test_pairs_that_are_equal_in_tokens_are_named(recipe, tmp_path, model_type):
+    rows = sourced_pairs(4)
+    rows[2] |= {"chosen": "It is A.", "rejected": "It is a."}
+    found = recipe(rows, model_type=model_type)
+    drop_case(tmp_path / "model")
+    (warning,) = [f for f in check_reward_pairs(found, load_reward_data(found)) if "same tokens" in f.text]
+    assert (warning.level, warning.numbers) == ("warning", {"rows": [3]})
