@@ -5,7 +5,7 @@ from pair_recipe import drop_case, fact_pairs, write_pair_recipe, write_rows
 
 from align.checks.launch import Launch
 from align.checks.pairs import check_pairs, load_pairs
-from align.checks.recipe import check_recipe
+from align.checks.recipe import DATA_CHECKS, check_recipe
 from align.configs.recipe import load_recipe
 
 SAME_WORDS = {"id": "same", "prompt": "q?", "chosen": "a b", "rejected": "a  b"}
@@ -184,3 +184,18 @@ def test_pairs_that_are_equal_in_tokens_are_named(recipe, tmp_path):
     assert "1 of 4 pairs have the same tokens on both sides, so they teach nothing: row 4 (same)." in warning.text
     (error,) = findings_of(recipe([same]), "data", "error")
     assert error.numbers == {"rows": [1]}
+
+
+@pytest.mark.parametrize("method", ["rrpo", "crome"])
+def test_a_recipe_names_columns_of_training_and_evaluation(recipe, tmp_path, method):
+    rows = [
+        {"id": row["id"], "Q": row["prompt"], "good": row["chosen"], "bad": row["rejected"]} for row in fact_pairs(4)
+    ]
+    write_rows(tmp_path / "eval.jsonl", rows[:2])
+    columns = {"prompt": "Q", "chosen": "good", "rejected": "bad"}
+    found = recipe(rows, method=method, dataset={"columns": columns, "eval_path": "./eval.jsonl"})
+    data = DATA_CHECKS[method].load(found)
+    assert [row["chosen"] for row in data.rows] == [row["good"] for row in rows]
+    assert len(data.eval_rows) == 2
+    (error,) = [f for f in check_recipe(recipe(rows, method=method), Launch()).findings if f.check == "data"]
+    assert "Say so with `columns: {prompt: NAME}` under `dataset`" in error.text
