@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from align._rewards_package import place_rewards
+
 if TYPE_CHECKING:
     from align.configs.acre import ACREConfig
     from align.configs.crome import CromeConfig
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from align.trainers.deconfound import DeconfoundTrainer
     from align.trainers.grpo import GuardedGRPOTrainer
     from align.trainers.rrpo import RRPOTrainer
+
+place_rewards()
 
 __all__ = [
     "ACREConfig",

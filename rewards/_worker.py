@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 LENGTH = struct.Struct("<Q")  # before every message, in both directions
-START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rewards._worker import serve; serve(sys.argv[2:])"
+START = (  # its first folder is where this package is: a `rewards.py` of the user's may stand before it
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rewards._worker import serve; del sys.path[0]; "
+    "serve(sys.argv[2:])"
 )
 
 RETURNED_COPY = 86  # exit code of a forked copy of a worker that came back from a call

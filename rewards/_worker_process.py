@@ -11,10 +11,12 @@ import sys
 import time
 import uuid
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 from rewards._worker import LENGTH, START, write_message
 
+HOME = str(Path(__file__).resolve().parents[1])
 PIPE_BYTES = 1 << 20
 SECONDS_TO_END = 0.5  # for a process that has closed its pipe
 # A worker is no rank: a library that found these would wait for the other ranks.
@@ -63,7 +65,7 @@ class WorkerProcess:
         numbers = [str(number) for number in (jobs, results, lifeline, self.memory_bytes)]
         self.family = f"{FAMILY}={uuid.uuid4().hex}"
         self.process = subprocess.Popen(
-            [sys.executable, "-c", START, json.dumps(sys.path), *numbers],
+            [sys.executable, "-c", START, json.dumps([HOME, *sys.path]), *numbers],
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=self.output,

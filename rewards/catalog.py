@@ -8,6 +8,7 @@ from typing import Any
 
 from rewards._entry_points import GROUP, load_shipped, shipped_rewards
 from rewards._loading import find_dotted, find_in_file
+from rewards.extras import missing
 from rewards.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
 from rewards.responses import DEFAULT_FORMAT, ResponseFormat
 
@@ -56,6 +57,9 @@ def resolve_reward(
     settings = dict(kwargs or {})
     if spec in REWARDS:
         factory = find_dotted(REWARDS[spec])
+        extra = getattr(factory, "extra", None)
+        if extra is not None and (sentence := missing(extra, f"Reward {spec!r}")):
+            raise ValueError(sentence)
         if "response_format" in inspect.signature(factory).parameters:
             settings.setdefault("response_format", response_format)
         return _build(spec, factory, settings)

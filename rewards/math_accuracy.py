@@ -40,6 +40,7 @@ class MathAccuracy:
     """
 
     __name__ = "math_accuracy"
+    extra = "math"  # of `rewards.extras`
 
     def __init__(
         self,

@@ -1,9 +1,11 @@
 """Compares two formulas with math-verify, without a time limit: to be called in a process that can be killed."""
 
-import importlib.util
+import importlib
 import logging
 from collections.abc import Callable
 from typing import Any
+
+from rewards.extras import missing
 
 # The grammar of math-verify 0.9 drops a side of these without a word: `4 \cup 5` becomes 5.
 LOSSY = ("\\cup", "\\cap", "\\lor", "\\vee", "\\land", "\\wedge", "∪", "∩", "∨", "∧")  # noqa: RUF001
@@ -73,10 +75,8 @@ def check_installed() -> None:
     Raises:
         ImportError: If it is not installed; the message names the extra.
     """
-    if importlib.util.find_spec("math_verify") is None:
-        raise ImportError(
-            '`math_accuracy` needs math-verify, which is not installed. Run `pip install "truealign[math]"`.'
-        )
+    if sentence := missing("math", "`math_accuracy`"):
+        raise ImportError(sentence)
 
 
 class InWorker:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Lower layers never import higher ones; packages on one line do not import each other.
 LAYERS = (
     ("rewards",),
-    ("align.errors", "align.secrets"),
+    ("align.errors", "align.secrets", "align._rewards_package"),
     ("align.console",),
     ("align.losses", "align.configs"),
     ("align.data", "align.assets", "align.pretrained"),

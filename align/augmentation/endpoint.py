@@ -10,6 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from align.augmentation.concurrency import gather_all
 from align.augmentation.connection import Connection
 from align.augmentation.sampler import OnResult, Request, SamplerError
+from rewards.extras import missing
 
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
 LONGEST_WORD = 12  # such as EMPTY, which servers without keys are given
@@ -80,10 +81,8 @@ class EndpointSampler:
         timeout: float = 120.0,
         max_retries: int = 5,
     ) -> None:
-        try:
-            import openai  # noqa: F401 - it is missing before anything is planned, not after
-        except ImportError as error:
-            raise ImportError('`endpoint` needs the client library: `pip install "truealign[oracle]"`.') from error
+        if sentence := missing("oracle", "`endpoint`"):  # before anything is planned, not after
+            raise ImportError(sentence)
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SamplerError(f"`endpoint` must be a URL such as http://localhost:8000/v1, got {endpoint!r}.")

@@ -14,6 +14,7 @@ from align.augmentation.batching import BatchingConnection
 from align.augmentation.local_prompts import Encoded, Prompts, load_prompts
 from align.augmentation.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
 from align.pretrained import load_pretrained, refuse_pickled_weights
+from rewards.extras import remedy
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
@@ -112,7 +113,7 @@ class LocalSampler:
             raise _not_loaded(self._source, error) from error
         except ImportError as error:
             message = f"The model {self._source} reads images, which needs the extra `vision`."
-            raise SamplerError(f"{message} Run: pip install 'truealign[vision]'") from error
+            raise SamplerError(f"{message} {remedy('vision')}") from error
 
     @cached_property
     def _model(self) -> Any:

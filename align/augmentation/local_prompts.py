@@ -18,6 +18,7 @@ from transformers.utils import find_adapter_config_file
 
 from align.augmentation.sampler import Request, SamplerError
 from align.data.conversations import put_images_first
+from rewards.extras import remedy
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
@@ -77,7 +78,7 @@ class TextPrompts:
         if request.images:
             raise SamplerError(
                 f"{self._name} reads no images. Set `--model` to a vision-language model, which needs the extra "
-                "`vision`: pip install 'truealign[vision]'."
+                f"`vision`. {remedy('vision')}"
             )
         if self.uses_chat_template:
             template = self.tokenizer.apply_chat_template

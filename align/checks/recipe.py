@@ -7,6 +7,7 @@ from align.checks.batch import check_batch
 from align.checks.chain import check_chain
 from align.checks.data import Loaded, check_data, load_data
 from align.checks.deconfound import check_observations, load_observations
+from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
@@ -106,8 +107,8 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = DATA_CHECKS[recipe.method]
-    findings = check_versions(recipe) + check_needs(recipe, launch) + check_secrets(recipe)
-    findings += check_model(recipe) + check_model_kwargs(recipe)
+    findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe, launch)
+    findings += check_secrets(recipe) + check_model(recipe) + check_model_kwargs(recipe)
     rewards: Rewards = []
     data = None
     try:

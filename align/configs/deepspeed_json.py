@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from align.configs.rules import suggestion
 from align.errors import RecipeError
+from rewards.extras import missing
 
 NUMBERS = ("train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping")
 # Top-level sections whose names DeepSpeed 0.19 does not keep among its runtime constants.
@@ -88,12 +89,12 @@ def _load_json(path: Path) -> dict[str, Any]:
 
 def _deepspeed_keys() -> tuple[set[str], dict[str, type[BaseModel]]]:
     """Reads the top-level keys, and the pydantic models behind some, from the installed DeepSpeed."""
-    try:
-        from deepspeed.runtime import constants
-        from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
-        from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
-    except ImportError as error:
-        raise RecipeError("DeepSpeed is not installed. Run `pip install 'truealign[deepspeed]'`.") from error
+    if sentence := missing("deepspeed", "A DeepSpeed file"):
+        raise RecipeError(sentence)
+    from deepspeed.runtime import constants
+    from deepspeed.runtime.precision_config import DeepSpeedBF16Config, DeepSpeedFP16Config
+    from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+
     words = {value for name, value in vars(constants).items() if name.isupper() and isinstance(value, str)}
     models = {"zero_optimization": DeepSpeedZeroConfig, "bf16": DeepSpeedBF16Config, "fp16": DeepSpeedFP16Config}
     return words | set(SECTIONS), models

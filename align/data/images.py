@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align.errors import UserError
+from rewards.extras import missing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
 
 # A path, what `datasets` makes of an undecoded image ({"bytes": ..., "path": ...}), or a PIL image.
 ImageLike = Any
+SHOWN_WITH = ("PIL", "torchvision")  # what processors of the extra `vision` need to show a model an image
 ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -101,10 +103,8 @@ def require_pillow() -> None:
     Raises:
         UserError: If the extra `vision` is missing.
     """
-    try:
-        import PIL  # noqa: F401
-    except ImportError as error:
-        raise UserError("Images need the extra `vision`. Run: pip install 'truealign[vision]'") from error
+    if sentence := missing("vision", "Reading images", "PIL"):
+        raise UserError(sentence)
 
 
 def _as_mapping(image: ImageLike) -> dict[str, Any]:

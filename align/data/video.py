@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from align.configs.dataset import MediaSettings
 from align.data.images import require_pillow, shrink_image
 from align.errors import UserError
+from rewards.extras import missing
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PILImage
@@ -190,8 +191,8 @@ def _time(frame: Any) -> int:
 
 def _import_av() -> Any:
     require_pillow()
-    try:
-        import av
-    except ImportError as error:
-        raise UserError("Videos need the extra `vision`. Run: pip install 'truealign[vision]'") from error
+    if sentence := missing("vision", "Reading videos", "av"):
+        raise UserError(sentence)
+    import av
+
     return av

@@ -11,6 +11,7 @@ from align.data.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.evaluation.answer_cache import digest
 from align.pretrained import load_adapter, load_pretrained
+from rewards.extras import remedy
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
@@ -140,9 +141,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     try:
         processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)
     except ImportError as error:
-        raise UserError(
-            f"{source} reads images, which needs the extra `vision`. Run: pip install 'truealign[vision]'"
-        ) from error
+        raise UserError(f"{source} reads images, which needs the extra `vision`. {remedy('vision')}") from error
     except OSError as error:
         raise missing from error
     if not hasattr(processor, "image_processor"):

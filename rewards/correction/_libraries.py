@@ -3,18 +3,20 @@
 import importlib
 from typing import Any
 
+from rewards.extras import EXTRAS, missing, remedy
+
 
 def library(module: str) -> Any:
-    """Imports a module of the extra `deconfound`.
+    """Imports a module of the extra `deconfound`, or of what every install has.
 
     Raises:
-        ImportError: If it is not installed; the message names the extra.
+        ImportError: If it is not installed, or broken; the message names the extra.
     """
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = module.partition(".")[0].replace("sklearn", "scikit-learn")
-        raise ImportError(
-            f"`rewards.correction` needs {package}, which is not installed ({error}). "
-            'Install it with `pip install "truealign[deconfound]"`.'
-        ) from error
+        package = module.partition(".")[0]
+        if package not in EXTRAS["deconfound"]:
+            raise
+        broken = f"{EXTRAS['deconfound'][package]} cannot be imported ({error}). {remedy('deconfound')}"
+        raise ImportError(missing("deconfound", "`rewards.correction`", package) or broken) from error

@@ -152,10 +152,10 @@ def test_a_model_without_a_processor_and_prompts_that_are_texts_are_errors(recip
 
 def test_a_missing_extra_is_an_error_with_the_line_that_installs_it(recipe, qwen, monkeypatch):
     made = recipe(qwen)
-    monkeypatch.setattr("align.checks.images.find_spec", lambda name: None)
+    monkeypatch.setattr("rewards.extras.is_installed", lambda name: name != "torchvision")
     (finding,) = about(check(made), "images")
     assert finding.level == "error"
-    assert finding.fix == "pip install 'truealign[vision]'"
+    assert finding.fix == 'pip install "truealign[vision]"'
 
 
 def test_what_cannot_be_told_is_said(recipe, qwen, tmp_path):

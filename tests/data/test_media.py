@@ -280,4 +280,4 @@ def test_a_machine_without_pillow_reads_texts_and_names_the_extra_for_images(tmp
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     count, words = done.stdout.splitlines()
     assert count == "1"
-    assert words == "Images need the extra `vision`. Run: pip install 'truealign[vision]'"
+    assert words == 'Reading images needs pillow, which is not installed. Run `pip install "truealign[vision]"`.'

