@@ -2,10 +2,15 @@
 
 import ast
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from installed import distributions
+from packaging.utils import canonicalize_name
 from started import best_seconds, modules_after
+
+from rewards.extras import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 # Lower layers never import higher ones; packages on one line do not import each other.
@@ -100,6 +105,72 @@ def test_configs_are_light_except_the_dataclasses_on_top_of_trl(path):
 def test_commands_and_checks_import_heavy_packages_inside_functions_only(path):
     heavy = {name for name in imports(path, only_top_level=True) if name.partition(".")[0] in HEAVY}
     assert heavy == set()
+
+
+# The only modules that import what an extra brings, and never at their top: a base install reaches all others.
+PLACES_OF_EXTRAS = {
+    "vllm": {"align.generation.vllm_engine", "align.generation.vllm_second_pass", "align.evaluation.vllm_policy"},
+    "deepspeed": {"align.configs.deepspeed_json"},
+    "oracle": {"align.augmentation.connection", "align.augmentation.endpoint"},
+    "vision": {
+        "align.augmentation.image_perturbations",
+        "align.augmentation.input_images",
+        "align.augmentation.kept_images",
+        "align.data.frame_store",
+        "align.data.image_rules",
+        "align.data.images",
+        "align.data.video",
+        "align.evaluation.changed_images",
+        "align.trainers._image_tokens",
+    },
+    "deconfound": {
+        "align.trainers._ridge_head",
+        "rewards.correction.cross_fitting",
+        "rewards.correction.fixed_effects",
+        "rewards.correction.least_squares",
+        "rewards.correction.two_stage",
+        "rewards.correction.within",
+    },
+    "lm-eval": {"align.evaluation.lm_harness"},
+    "math": {"rewards.math_grading"},
+}
+BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
+
+
+def loaded(path: Path) -> set[str]:
+    """Lists what a file imports, by statements and by `library("...")` and `import_module("...")`."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and node.args
+    ]
+    named = {
+        str(node.args[0].value)
+        for node in calls
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("library", "import_module")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    return {name.partition(".")[0] for name in imports(path) | named}
+
+
+def test_extras_are_imported_in_their_places_only_and_never_at_the_top():
+    found: dict[str, set[str]] = {}
+    for path in sources("rewards", "align"):
+        for name in loaded(path) & set(BY_MODULE):
+            found.setdefault(BY_MODULE[name], set()).add(module_name(path))
+        at_top = {name.partition(".")[0] for name in imports(path, only_top_level=True)}
+        assert at_top & set(BY_MODULE) == set(), module_name(path)
+    assert found == PLACES_OF_EXTRAS
+
+
+def test_everything_else_that_is_imported_comes_with_a_base_install():
+    base, brought = distributions(()), packages_distributions()
+    for path in sources("rewards", "align"):
+        others = loaded(path) - set(sys.stdlib_module_names) - set(BY_MODULE) - {"align", "rewards"}
+        unknown = {
+            name for name in others if not base & {canonicalize_name(each) for each in brought.get(name, [name])}
+        }
+        assert unknown == set(), module_name(path)
 
 
 PRIVATE_PLACES = ("align.trainers", "align.generation.vllm_engine")

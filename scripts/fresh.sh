@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# What a stranger does first, without an extra: bash scripts/fresh.sh [FOLDER]
+# In a clone without an environment: `scripts/quickstart.sh`, which makes one. Beside it, and outside the checkout: a
+# built wheel with the same packages and no others, every command of the README that needs no extra, and for those that
+# need one the sentence that says so. FOLDER (.fresh) is used again: a second run downloads nothing.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+FRESH="$(mkdir -p "${1:-.fresh}" && cd "${1:-.fresh}" && pwd)"
+CLONE="$FRESH/clone" WHEEL="$FRESH/wheel" LOG="$FRESH/log" USER_FOLDER="$(mktemp -d)"
+trap 'rm -rf "$USER_FOLDER"' EXIT
+unset PYTHONPATH VIRTUAL_ENV ALIGN_VENV ALIGN_EXTRAS
+export COLUMNS=1000 HF_HUB_OFFLINE=1 MPLBACKEND=Agg
+failed=0
+
+try() { # a command that must succeed
+  local began=$SECONDS
+  if "$@" >"$LOG" 2>&1 </dev/null && ! grep -q Traceback "$LOG"; then
+    printf 'ok      %3d s  %s\n' $((SECONDS - began)) "${*#"$FRESH/"}"
+  else
+    failed=$((failed + 1))
+    printf 'FAILED  %3d s  %s\n' $((SECONDS - began)) "${*#"$FRESH/"}"
+    tail -n 20 "$LOG" | sed 's/^/        | /'
+  fi
+}
+
+refuse() { # a command that must end with exit code 1 and these words in its last sentence: EXTRA COMMAND
+  local extra="$1" code=0
+  shift
+  "$@" >"$LOG" 2>&1 </dev/null || code=$?
+  if [ $code = 1 ] && grep -qF "pip install \"truealign[$extra]\"" "$LOG" && ! grep -q Traceback "$LOG"; then
+    printf 'ok             %s: names the extra %s\n' "${*#"$FRESH/"}" "$extra"
+  else
+    failed=$((failed + 1))
+    printf 'FAILED         %s: exit code %d, and not the sentence with truealign[%s]\n' "${*#"$FRESH/"}" $code "$extra"
+    tail -n 20 "$LOG" | sed 's/^/        | /'
+  fi
+}
+
+# The clone: what a source distribution holds, so that changes that are not committed are in it.
+rm -rf "$FRESH/dist" "$WHEEL"
+"$PYTHON" -m hatchling build --directory "$FRESH/dist" >"$LOG" 2>&1 || { cat "$LOG" && exit 1; }
+mkdir -p "$CLONE"
+find "$CLONE" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
+tar -xzf "$FRESH"/dist/*.tar.gz --strip-components 1 -C "$CLONE"
+cd "$CLONE" || exit 1
+try bash scripts/quickstart.sh --max_steps 2 --max_eval 50
+
+# The wheel: an environment of its own that sees the packages of the clone's, but not the clone.
+cd "$USER_FOLDER" || exit 1
+"$CLONE/.venv/bin/python" -m venv --without-pip "$WHEEL"
+packages() { "$1/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))'; }
+packages "$CLONE/.venv" >"$(packages "$WHEEL")/packages.pth"
+try "$CLONE/.venv/bin/python" -m pip --python "$WHEEL/bin/python" install --quiet --no-index "$FRESH"/dist/*.whl
+PATH="$WHEEL/bin:$PATH"
+try python -c "import align, sys; assert align.__file__.startswith(sys.prefix), align.__file__"
+ASSETS="$(python -c 'from align.assets import asset_dir; print(asset_dir("recipes"))')"
+case "$ASSETS" in "$WHEEL"/*) ;; *) echo "FAILED: align is not that of the wheel but reads $ASSETS" && exit 1 ;; esac
+
+# A user's folder with a reward file of the usual name, which is also that of our package.
+cat >rewards.py <<'END'
+def brevity(completions, **kwargs):
+    return [1 / (1 + len(text)) for text in completions]
+END
+cat >prompts.jsonl <<'END'
+{"prompt": "11200[3]"}
+{"prompt": "33213[4]"}
+{"prompt": "23120[4]"}
+{"prompt": "12323[1]"}
+END
+cat >grpo.yaml <<END
+method: grpo
+model_name_or_path: $ASSETS/acre/assets/lab/model
+dataset: {path: ./prompts.jsonl}
+reward_funcs: [./rewards.py:brevity]
+reward_workers: 1
+per_device_train_batch_size: 4
+num_generations: 2
+max_completion_length: 8
+use_cpu: true
+bf16: false
+save_strategy: "no"
+END
+
+try align doctor
+try align recipes
+for method in acre rrpo crome; do
+  try align check "$method/quickstart"
+  try align train "$method/quickstart" --max_steps 2 --output_dir "outputs/$method"
+done
+try python -m align check grpo.yaml
+try python -m accelerate.commands.launch --num_processes 1 --cpu -m align train grpo.yaml --max_steps 2 --output_dir outputs/grpo
+refuse deconfound align check deconfound/quickstart
+refuse deconfound align train deconfound/quickstart
+try align eval --model outputs/acre --baseline outputs/grpo --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 20 --out eval
+try align eval --reward_model outputs/crome --data "$ASSETS/crome/assets/lab/eval.jsonl" --max_rows 20 --out eval-rewards
+try align report outputs/rrpo
+try align report eval
+try align rewards check accuracy
+try align rewards check acre/quickstart
+try align rewards check ./rewards.py:brevity
+
+[ $failed = 0 ] || echo "$failed of the commands of a base install failed."
+echo "A base install took $SECONDS s."
+exit $((failed > 0))

