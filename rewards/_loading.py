@@ -23,6 +23,11 @@ def find_dotted(spec: str) -> Any:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module raises is the user's to see
         raise ValueError(f"Reward {spec!r}: importing {module_name!r} failed with {_describe(error)}.") from error
+    if module_name == "rewards" and not hasattr(module, name) and Path("rewards.py").is_file():
+        raise ValueError(
+            f"Reward {spec!r}: `rewards` is TrueAlign's package, which has no {name!r}. Name your own file by "
+            f"its path: `./rewards.py:{name}`."
+        )
     return _attribute(module, name, spec)
 
 
