@@ -18,5 +18,6 @@ def library(module: str) -> Any:
         package = module.partition(".")[0]
         if package not in EXTRAS["deconfound"]:
             raise
-        broken = f"{EXTRAS['deconfound'][package]} cannot be imported ({error}). {remedy('deconfound')}"
+        needs = f"`rewards.correction` needs {EXTRAS['deconfound'][package]}"
+        broken = f"{needs}, which cannot be imported ({error}). {remedy('deconfound')}"
         raise ImportError(missing("deconfound", "`rewards.correction`", package) or broken) from error

@@ -59,9 +59,7 @@ def test_a_script_beside_it_gets_one_sentence(folder, code):
 
 def test_a_script_that_uses_its_own_file_only_is_left_alone(folder):
     (folder / "rewards.py").write_text("def variety(completions): return [1.0]", encoding="utf-8")
-    (folder / "train.py").write_text(
-        "import trl\nimport rewards\nprint(rewards.variety('a'))", encoding="utf-8"
-    )
+    (folder / "train.py").write_text("import trl\nimport rewards\nprint(rewards.variety('a'))", encoding="utf-8")
     assert start("train.py", cwd=folder).stdout == "[1.0]\n"
 
 
