@@ -35,7 +35,7 @@ NEEDY = [
     ("vllm", "check acre/quickstart --use_vllm true"),
     ("vllm", "train acre/quickstart --use_vllm true --output_dir OUT"),
     ("vllm", f"{EVAL} --backend vllm"),
-    ("deepspeed", "check acre/quickstart --deepspeed zero2.json"),
+    ("deepspeed", "check acre/quickstart --deepspeed.zero_optimization.stage 2"),
     ("deepspeed", f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"),
     ("oracle", f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"),
     ("vision", "check acre/quickstart-vision"),

@@ -1,10 +1,9 @@
-"""Packages that a recipe's settings need, beside those that every run needs."""
+"""Packages that a recipe's settings need, beside those that every run needs and our own extras."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from align.checks.finding import Finding
-from align.checks.launch import Launch
 from align.configs.blocks import optimizer_function
 from align.configs.deepspeed import check_deepspeed_config
 from align.configs.recipe import Recipe
@@ -46,23 +45,22 @@ ATTENTION = {
     "flash_attention_3": ("flash-attn-3", "kernels"),
     "flash_attention_4": ("flash-attn-4", "kernels"),
 }
-DEEPSPEED = "truealign[deepspeed]"
 
 
-def check_needs(recipe: Recipe, launch: Launch) -> list[Finding]:
+def check_needs(recipe: Recipe) -> list[Finding]:
     """Finds packages that are asked for and missing, with the line that installs each."""
-    return [*_missing(recipe, launch), *_deepspeed_file(recipe), *_hub_token(recipe)]
+    return [*_missing(recipe), *_deepspeed_file(recipe), *_hub_token(recipe)]
 
 
-def _missing(recipe: Recipe, launch: Launch) -> Iterator[Finding]:
-    for setting, packages, install in _needed(recipe, launch):
+def _missing(recipe: Recipe) -> Iterator[Finding]:
+    for setting, packages, install in _needed(recipe):
         if not any(installed_version(package) for package in packages):
             line = f'pip install "{install}"'
             text = f"{setting} needs the package {packages[0]}, which is not installed. Remove it, or run {line}."
             yield Finding("error", "versions", text)
 
 
-def _needed(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, tuple[str, ...], str]]:
+def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...], str]]:
     """Yields a setting, the packages of which one is enough, and what to install."""
     reporters = recipe.setting("report_to") or []
     for name in [reporters] if isinstance(reporters, str) else reporters:
@@ -78,10 +76,6 @@ def _needed(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, tuple[str, ..
         yield f"`attn_implementation: {attention}`", ATTENTION[attention], ATTENTION[attention][0]
     elif "/" in attention:
         yield f"`attn_implementation: {attention}`, a kernel of the hub,", ("kernels",), "kernels"
-    if launch.zero_stage:
-        yield "The launch file, `distributed_type: DEEPSPEED`,", ("deepspeed",), DEEPSPEED
-    if recipe.setting("deepspeed"):
-        yield "`deepspeed`", ("deepspeed",), DEEPSPEED
 
 
 def _deepspeed_file(recipe: Recipe) -> list[Finding]:

@@ -107,7 +107,7 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = DATA_CHECKS[recipe.method]
-    findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe, launch)
+    findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_secrets(recipe) + check_model(recipe) + check_model_kwargs(recipe)
     rewards: Rewards = []
     data = None

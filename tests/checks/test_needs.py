@@ -1,8 +1,6 @@
 import pytest
 from fake_distribution import install
 
-from align.checks import needs
-from align.checks.launch import Launch
 from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
 from align.configs import rules
 from align.configs.blocks import optimizer_function
@@ -28,7 +26,7 @@ def test_a_missing_package_is_named_with_its_line_until_it_is_installed(
     tiny_recipe, tmp_path, monkeypatch, keys, sentence, package
 ):
     recipe = load_recipe(tiny_recipe(**keys))
-    found = check_needs(recipe, Launch())
+    found = check_needs(recipe)
     if sentence is None:
         assert found == []
         return
@@ -38,28 +36,12 @@ def test_a_missing_package_is_named_with_its_line_until_it_is_installed(
     assert f'pip install "{package}"' in finding.text
     install(tmp_path / "site", package, "1.0")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    assert check_needs(recipe, Launch()) == []
-
-
-@pytest.mark.parametrize(
-    ("keys", "launch", "setting"),
-    [
-        ({}, Launch(2, 3), "The launch file"),
-        ({"deepspeed": {"zero_optimization": {"stage": 2}}}, Launch(), "`deepspeed`"),
-    ],
-)
-def test_deepspeed_is_needed_where_it_is_asked_for(tiny_recipe, monkeypatch, keys, launch, setting):
-    recipe = load_recipe(tiny_recipe(**keys))
-    real = needs.installed_version
-    monkeypatch.setattr(needs, "installed_version", lambda name: None if name == "deepspeed" else real(name))
-    (finding,) = check_needs(recipe, launch)
-    assert finding.text.startswith(setting)
-    assert 'pip install "truealign[deepspeed]"' in finding.text
+    assert check_needs(recipe) == []
 
 
 def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):
     (tmp_path / "zero.json").write_text('{"zero_optimisation": {"stage": 2}}')
-    (finding,) = check_needs(load_recipe(tiny_recipe(deepspeed="./zero.json")), Launch())
+    (finding,) = check_needs(load_recipe(tiny_recipe(deepspeed="./zero.json")))
     assert "`deepspeed`: " in finding.text
     assert "zero_optimization" in finding.text
 
@@ -69,10 +51,10 @@ def test_pushing_needs_a_token(tiny_recipe, tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
     recipe = load_recipe(tiny_recipe(push_to_hub=True))
-    (finding,) = check_needs(recipe, Launch())
+    (finding,) = check_needs(recipe)
     assert "`push_to_hub: true` needs an account of the hub. Run `hf auth login`" in finding.text
     monkeypatch.setenv("HF_TOKEN", "hf_x")
-    assert check_needs(recipe, Launch()) == []
+    assert check_needs(recipe) == []
 
 
 def test_the_tables_name_what_transformers_has():
