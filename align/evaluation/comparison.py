@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from align.evaluation.metrics import Values
+from align.evaluation.paired_proportions import mcnemar
 
 
 class Paired(NamedTuple):
@@ -14,18 +15,6 @@ class Paired(NamedTuple):
     num_both: int
     num_neither: int
     mcnemar_p: float | None  # exact and two-sided; None for shares of several samples
-
-
-def mcnemar(wins: int, losses: int) -> float:
-    """Returns the exact two-sided p-value that wins and losses are equally likely; 1 if there are neither.
-
-    Example:
-        >>> mcnemar(wins=9, losses=1)
-        0.021484375
-    """
-    from scipy.stats import binomtest
-
-    return float(binomtest(wins, wins + losses).pvalue) if wins + losses else 1.0
 
 
 def compare_accuracy(ids: Sequence[str], model: Values, baseline: Values) -> Paired:

@@ -20,7 +20,7 @@ GLOSSARY = {
     "worst_group": Meaning("Worst group", "accuracy of the group with the lowest one", _HIGH),
     "group_gap": Meaning("Group gap", "accuracy of the best group minus that of the worst", _LOW),
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", _HIGH),
-    "macro_std": Meaning("MacroStd", "standard deviation of the groups' accuracies", _LOW),
+    "group_std": Meaning("Group spread", "standard deviation of the groups' accuracies", _LOW),
     "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", _LOW),
     "option_shuffle_consistency_one": Meaning(
         "Option-shuffle consistency, one shuffle", "answers that stay, from the same trace, after one shuffle", _HIGH

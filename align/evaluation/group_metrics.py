@@ -44,7 +44,7 @@ def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, co
 
 
 def spread_of_groups(groups: Sequence[str | None], accuracy: Values) -> dict[str, Estimate]:
-    """Estimates `worst_group`, `group_gap` (best minus worst) and `macro_std` (of the groups' accuracies, over G).
+    """Estimates `worst_group`, `group_gap` (best minus worst) and `group_std` (of the groups' accuracies, over G).
 
     A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals here
     hold for the true accuracies of all groups at once: each group gets an interval at level 0.95^(1/G), and an end is
@@ -64,7 +64,7 @@ def spread_of_groups(groups: Sequence[str | None], accuracy: Values) -> dict[str
     return {
         "worst_group": Estimate(float(means.min()), float(low.min()), float(high.min()), n),
         "group_gap": Estimate(float(np.ptp(means)), smallest_gap, float(high.max() - low.min()), n),
-        "macro_std": Estimate(float(means.std()), *std_in_box(low, high), n),
+        "group_std": Estimate(float(means.std()), *std_in_box(low, high), n),
     }
 
 

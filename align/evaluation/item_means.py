@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from align.evaluation.metrics import Estimate, Values, bootstrap, paired_difference, wilson
+from align.evaluation.metrics import Estimate, Values, bootstrap, mean_of_differences, paired_difference, share
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,26 @@ class ItemMean:
 def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
     """Estimates the mean of per-item values; `nan` items are left out.
 
-    The interval is Wilson's if each value is one of the two bounds, else a bootstrap over items. Where all values are
-    equal a bootstrap would claim certainty; the interval then allows for a share of unseen items that lie at a bound.
+    Bounds around 0 are those of differences within an item, which are estimated as such; see `mean_of_differences`,
+    and `share` for values between other bounds. Without bounds, or with two that are
+    equal, the interval is a bootstrap over items.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
         0.62 [0.25, 1.00]
     """
-    if bounds is None:
+    if bounds is None or bounds[0] == bounds[1]:
         return bootstrap(values)
-    scaled = _scale(values, bounds)
-    kept = scaled[~np.isnan(scaled)]
-    if np.isin(kept, (0.0, 1.0)).all():
-        estimate = wilson(int(kept.sum()), len(kept))
-    elif np.ptp(kept) == 0:
-        value, unseen = float(kept[0]), wilson(0, len(kept)).high
-        estimate = Estimate(value, value - unseen * value, value + unseen * (1 - value), len(kept))
-    else:
-        estimate = bootstrap(kept)
-    return _scale_back(estimate, bounds[1] - bounds[0], bounds[0])
+    low, high = bounds
+    if low == -high:
+        return _scale_back(mean_of_differences(values / high), high, 0.0)
+    return _scale_back(share(_scale(values, bounds)), high - low, low)
 
 
 def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
     """Estimates the mean of `ours - theirs` over the same items, as `paired_difference` does within [0, 1]."""
-    if bounds is None:
-        return bootstrap(ours - theirs)
+    if bounds is None or bounds[0] == bounds[1]:
+        return mean_of_differences(ours - theirs, bounded=False)
     return _scale_back(paired_difference(_scale(ours, bounds), _scale(theirs, bounds)), bounds[1] - bounds[0], 0.0)
 
 
@@ -68,15 +63,18 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
     """Estimates a weighted mean of independent estimates; a negative weight subtracts.
 
     The distance of each end of the interval from the value is the root of the summed squares of the weighted distances
-    of its parts (Zou and Donner, 2008). An interval of one part stays as it is.
+    of its parts (Zou and Donner, 2008). An interval of one part stays as it is, to the last bit: it may end at 0.
 
     Example:
+        >>> from align.evaluation.metrics import wilson
         >>> print(weighted_mean([wilson(8, 10), wilson(90, 100)], [0.5, 0.5]))
         0.85 [0.69, 0.93]
         >>> print(weighted_mean([wilson(56, 70), wilson(48, 80)], [1, -1]))
         0.20 [0.05, 0.33]
     """
     parts = list(zip(weights, estimates, strict=True))
+    if len(parts) == 1 and parts[0][0] == 1:
+        return parts[0][1]
     value = sum(weight * each.value for weight, each in parts)
     below = math.hypot(*(weight * (each.value - (each.low if weight > 0 else each.high)) for weight, each in parts))
     above = math.hypot(*(weight * (each.value - (each.high if weight > 0 else each.low)) for weight, each in parts))
@@ -85,7 +83,7 @@ def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Es
 
 def _scale(values: Values, bounds: tuple[float, float]) -> Values:
     low, high = bounds
-    scaled: Values = (np.asarray(values, dtype=float) - low) / ((high - low) or 1.0)
+    scaled: Values = (np.asarray(values, dtype=float) - low) / (high - low)
     return scaled
 
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from align.evaluation.paired_proportions import paired_interval
+
 Choice = int | None
 Values = NDArray[np.float64]
 
@@ -41,7 +43,8 @@ class Estimate(NamedTuple):
         if math.isnan(self.value):
             return "no data"
         if math.isnan(self.low):
-            return f"{self.value:.2f} (one of the {self.unit}: no interval)"
+            why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
+            return f"{self.value:z.2f} ({why}: no interval)"
         return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"
 
 
@@ -65,27 +68,61 @@ def wilson(successes: int, n: int) -> Estimate:
 def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
     """Estimates the mean of per-item values with a percentile bootstrap over items; `nan` items are left out.
 
-    Values that are all equal have no spread to resample; give shares to `wilson` and pairs to `paired_difference`,
-    which widen the interval in that case.
+    One value, or values that are all equal, have no spread to resample, so there is no interval (`nan`). Where values
+    have bounds, `share` and `mean_of_differences` know how far unseen items can lie apart.
     """
     kept = _finite(values)
-    if len(kept) < 2:
-        return Estimate(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan, len(kept))
-    from scipy.stats import bootstrap as resample
+    if len(kept) == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    if _is_constant(kept):
+        return Estimate(float(kept[0]), math.nan, math.nan, len(kept))
+    return Estimate(float(kept.mean()), *_resampled_ends(kept, seed), len(kept))
 
-    if np.ptp(kept) == 0:
-        return Estimate(float(kept[0]), float(kept[0]), float(kept[0]), len(kept))
-    interval = resample(
-        (kept,), np.mean, n_resamples=_RESAMPLES, batch=500, confidence_level=LEVEL, method="percentile", rng=seed
-    ).confidence_interval
-    return Estimate(float(kept.mean()), float(interval.low), float(interval.high), len(kept))
+
+def all_equal(value: float, n: int, low: float = 0.0, high: float = 1.0) -> Estimate:
+    """Estimates the mean of values in [low, high] of which all n seen are equal.
+
+    A bootstrap would claim certainty. The interval allows, as Wilson's does for 0 of N, for a share of unseen items
+    that lie at a bound.
+
+    Example:
+        >>> print(all_equal(0.5, 20))
+        0.50 [0.42, 0.58]
+    """
+    unseen = wilson(0, n).high
+    return Estimate(value, value - unseen * (value - low), value + unseen * (high - value), n)
+
+
+def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool = True, seed: int = 0) -> Estimate:
+    """Estimates the mean of differences between two outcomes of the same items; `nan` items are left out.
+
+    The interval is that of paired proportions where each is -1, 0 or 1, see `paired_interval`. Otherwise it is a
+    percentile bootstrap over items and two more, which differ by as much as the one that differs most, one in each
+    direction: what Bonett and Price add. Without them it is too narrow where few items differ.
+
+    Args:
+        differences: `(N,)` values.
+        bounded: Whether they lie in [-1, 1]. If not, and all are equal, there is no interval.
+        seed: Seed of the resampling.
+
+    Example:
+        >>> print(mean_of_differences([1, 0, 0, -1, 1, 0, 1, 0] * 10))
+        0.25 [0.10, 0.39]
+    """
+    kept = _finite(differences)
+    if len(kept) == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean, n = float(kept.mean()), len(kept)
+    if bounded and np.isin(kept, (-1.0, 0.0, 1.0)).all():
+        return Estimate(mean, *paired_interval(int((kept > 0).sum()), int((kept < 0).sum()), n), n)
+    if _is_constant(kept):
+        return all_equal(mean, n, -1.0, 1.0) if bounded else bootstrap(kept)
+    greatest = float(np.abs(kept).max())
+    return Estimate(mean, *_resampled_ends(np.append(kept, (greatest, -greatest)), seed), n)
 
 
 def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
-    """Estimates the mean of `a - b` over the same items, with a bootstrap that resamples pairs.
-
-    When every pair differs by the same amount the bootstrap would claim certainty. The interval then allows, as
-    Wilson's does for 0 of N, for a share of unseen pairs that differ by as much as values in [0, 1] can.
+    """Estimates the mean of `a - b` over the same items, as `mean_of_differences` does.
 
     Args:
         a: `(N,)` values in [0, 1], one per item; `nan` leaves the pair out.
@@ -94,18 +131,14 @@ def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, 
 
     Example:
         >>> print(paired_difference([1, 1, 1, 0] * 50, [0, 1, 0, 0] * 50))
-        0.50 [0.43, 0.57]
+        0.50 [0.42, 0.57]
     """
     first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     if first.shape != second.shape or first.ndim != 1:
         raise ValueError(
             f"`a` and `b` must hold one value per item in the same order, got shapes {first.shape}, {second.shape}."
         )
-    differences = _finite(first - second)
-    if len(differences) < 2 or np.ptp(differences) > 0:
-        return bootstrap(differences, seed=seed)
-    shift, unseen = float(differences[0]), wilson(0, len(differences)).high
-    return Estimate(shift, shift - unseen * (1 + shift), shift + unseen * (1 - shift), len(differences))
+    return mean_of_differences(first - second, seed=seed)
 
 
 def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
@@ -127,14 +160,17 @@ def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
 def share(values: Sequence[float] | Values) -> Estimate:
     """Estimates the mean of per-item values in [0, 1]; `nan` items are left out.
 
-    The interval is Wilson's where every item is 0 or 1, and a bootstrap over items otherwise.
+    The interval is Wilson's where every item is 0 or 1, that of `all_equal` where all have another value, and a
+    bootstrap over items otherwise.
 
     Example:
         >>> print(share(accuracy([0, 1, 2], [0, 1, 1])))
         0.67 [0.21, 0.94]
     """
     kept = _finite(values)
-    return wilson(int(kept.sum()), len(kept)) if np.isin(kept, (0.0, 1.0)).all() else bootstrap(kept)
+    if np.isin(kept, (0.0, 1.0)).all():
+        return wilson(int(kept.sum()), len(kept))
+    return all_equal(float(kept[0]), len(kept)) if _is_constant(kept) else bootstrap(kept)
 
 
 def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:
@@ -222,6 +258,21 @@ def _where_stated(trace_choice: Sequence[Choice], values: Sequence[bool]) -> Val
     return np.array(
         [math.nan if stated is None else value for stated, value in zip(trace_choice, values, strict=True)]
     )
+
+
+def _is_constant(values: Values) -> bool:
+    """Whether values differ by no more than rounding."""
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
+
+
+def _resampled_ends(values: Values, seed: int) -> tuple[float, float]:
+    """Returns the ends of a percentile bootstrap of the mean."""
+    from scipy.stats import bootstrap as resample
+
+    found = resample(
+        (values,), np.mean, n_resamples=_RESAMPLES, batch=500, confidence_level=LEVEL, method="percentile", rng=seed
+    ).confidence_interval
+    return float(found.low), float(found.high)
 
 
 def _finite(values: Sequence[float] | Values) -> Values:

@@ -57,7 +57,8 @@ def _category(pairs: Sequence[BenchPair], accuracy: Values, category: str) -> It
 def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
     """Estimates Spearman's rank correlation with a percentile bootstrap over items; `nan` items are left out.
 
-    There is none (`nan`) with fewer than 3 items, or if one of the two does not vary.
+    There is none (`nan`) with fewer than 3 items, or if one of the two does not vary; and no interval if the order is
+    the same, or the opposite, in all resamples.
 
     Example:
         >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value
@@ -79,7 +80,8 @@ def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *
         method="percentile",
         rng=seed,
     ).confidence_interval
-    return Estimate(float(_spearman(*both)), float(interval.low), float(interval.high), num_items)
+    ends = (float(interval.low), float(interval.high)) if interval.high - interval.low > 1e-9 else (np.nan, np.nan)
+    return Estimate(float(_spearman(*both)), *ends, num_items)
 
 
 def _spearman(x: Values, y: Values, axis: int = -1) -> Values:

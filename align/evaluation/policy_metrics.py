@@ -19,6 +19,7 @@ from align.evaluation.metrics import (
     Estimate,
     Values,
     accuracy,
+    all_equal,
     cr_wa,
     letter_bias,
     letter_shares,
@@ -31,6 +32,7 @@ from align.evaluation.reliance import reliance_values
 from rewards.options import LETTERS
 
 _RESAMPLES = 999
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def modality_suite(
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
     """Estimates `letter_bias` and `letter_share/<letter>` with a bootstrap over questions.
 
-    The bias of no policy is measured as 0, see `letter_bias`; the interval is around what is measured.
+    The bias of no policy is measured as 0, see `letter_bias`; the interval is around what is measured. Where all
+    resamples are equal, as for a letter that nobody answered, it allows for unseen questions, see `all_equal`.
     """
     first, gold = [item.first_choice for item in items], [item.gold for item in items]
     num_letters = max((choice for choice in [*first, *gold] if choice is not None), default=0) + 1
@@ -161,8 +164,12 @@ def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[
     shares, right_shares = (_normalised(drawn @ counts) for counts in (given, right))
     bias = np.abs(shares - right_shares).sum(axis=1) / 2
     low, high = np.nanquantile(np.column_stack([bias, shares]), [0.025, 0.975], axis=0)
-    ends = zip(names, values, low, high, strict=True)
-    return {name: Estimate(float(value), float(a), float(b), num_questions) for name, value, a, b in ends}
+    return {
+        name: Estimate(float(value), float(a), float(b), num_questions)
+        if b - a > _ROUNDING
+        else all_equal(float(value), num_questions)
+        for name, value, a, b in zip(names, values, low, high, strict=True)
+    }
 
 
 def correct(items: Sequence[ItemResult]) -> Values:

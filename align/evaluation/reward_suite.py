@@ -13,8 +13,8 @@ from align.data.reward_bench import BenchPair
 from align.errors import DataError
 from align.evaluation.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.insertion import Insertion, insert_phrases
-from align.evaluation.item_means import ItemMean
-from align.evaluation.metrics import Estimate, Values, bootstrap
+from align.evaluation.item_means import ItemMean, mean_of_items
+from align.evaluation.metrics import Estimate, Values
 from align.evaluation.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
 from align.evaluation.reward_model import RewardModel
 from align.evaluation.transformations import TRANSFORMATIONS, count_markdown
@@ -164,8 +164,9 @@ def best_of_n_quality(rows: Sequence[Candidates], choices: Sequence[Choice]) -> 
 def oracle_quality(rows: Sequence[Candidates]) -> dict[str, Estimate]:
     """Estimates the mean true quality of the best of n candidates, for the largest n."""
     n = curve_points(rows)[-1]
+    known = [value for row in rows for value in row.quality or ()]
     best = [expected_best_of_n(row.quality, row.quality, n) for row in rows if row.quality is not None]
-    return {f"best_of_{n}/oracle": bootstrap(best)}
+    return {f"best_of_{n}/oracle": mean_of_items(np.array(best), (min(known), max(known)))}
 
 
 def reward_record(results: Mapping[str, RewardResult], baselines: Sequence[str] = ()) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from align.evaluation.best_of_n import expected_best_of_n
 from align.evaluation.item_means import ItemMean, mean_of_items
-from align.evaluation.metrics import Estimate, Values, bootstrap, share
+from align.evaluation.metrics import Estimate, Values, share
 from align.evaluation.verifier import Verifier, ceiling, optimal_attempts, rates, utility
 
 COSTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of a wrong answer that is accepted, where a right one is worth 1
@@ -83,7 +83,7 @@ def audit(pool: Pool) -> dict[str, Any]:
         "true_positive_rate": ratio_of_means(pool.accepted * pool.correct, pool.correct),
         "false_positive_rate": ratio_of_means(pool.accepted * (1 - pool.correct), 1 - pool.correct),
         "prior": mean_of_items(prior),
-        "ceiling": bootstrap(ceiling(prior, verifier)) if known else share([]),
+        "ceiling": share(ceiling(prior, verifier)) if known else share([]),
         "optimal_attempts": _optima(prior, verifier) if known else [],
         "utility": _utilities(prior, verifier) if known else [],
     }

@@ -15,7 +15,7 @@ def test_groups_worked_by_hand():
         {"accuracy": 4 / 7, "accuracy/common": 3 / 4, "accuracy/counter": 1 / 2, "macro_accuracy": 5 / 8}
     )
     spread = {name: estimate.value for name, estimate in spread_of_groups(GROUPS, RIGHT).items()}
-    assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "macro_std": 1 / 8})
+    assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "group_std": 1 / 8})
     assert counter_drop(GROUPS, RIGHT, "common", "counter").estimate().value == pytest.approx(1 / 4)
 
 
@@ -54,7 +54,7 @@ def test_no_numbers_in_a_box_spread_less_or_more_than_its_bounds():
 def test_intervals_cover_the_true_spread_where_a_bootstrap_of_the_minimum_would_not():
     rng = np.random.default_rng(1)
     truth = np.array([0.6, 0.6, 0.65, 0.7])
-    expected = {"worst_group": 0.6, "group_gap": 0.1, "macro_std": float(truth.std())}
+    expected = {"worst_group": 0.6, "group_gap": 0.1, "group_std": float(truth.std())}
     groups = [name for name in "abcd" for _ in range(60)]
     covered = dict.fromkeys(expected, 0)
     for _ in range(200):

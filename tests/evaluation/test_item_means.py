@@ -12,17 +12,23 @@ def test_zeros_and_ones_get_wilsons_interval():
 
 
 def test_values_between_other_bounds_are_scaled_and_scaled_back():
-    estimate = mean_of_items(np.array([-1.0, 1.0, 1.0, 1.0]), (-1.0, 1.0))
+    estimate = mean_of_items(np.array([-1.0, 3.0, 3.0, 3.0]), (-1.0, 3.0))
     share = wilson(3, 4)
-    assert estimate[:3] == pytest.approx([2 * number - 1 for number in share[:3]])
+    assert estimate[:3] == pytest.approx([4 * number - 1 for number in share[:3]])
     assert estimate.n == 4
 
 
 def test_no_change_at_all_is_not_certain():
     estimate = mean_of_items(np.zeros(100), (-1.0, 1.0))
-    assert estimate.value == 0
-    assert estimate.low == pytest.approx(-wilson(0, 100).high, abs=1e-9)
-    assert estimate.high == pytest.approx(wilson(0, 100).high, abs=1e-9)
+    assert estimate[:3] == pytest.approx((0, -0.0272, 0.0272), abs=1e-4)
+
+
+def test_a_fall_within_items_is_a_paired_difference():
+    before, after = np.array([1.0, 0.0, 1.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0, 1.0, 1.0])
+    assert mean_of_items(before - after, (-1.0, 1.0)) == paired_difference(before, after)
+    assert mean_of_items(10 * (before - after), (-10.0, 10.0))[:3] == pytest.approx(
+        [10 * number for number in paired_difference(before, after)[:3]]
+    )
 
 
 def test_differences_within_0_and_1_are_paired_differences():
@@ -32,8 +38,11 @@ def test_differences_within_0_and_1_are_paired_differences():
     assert scaled[:3] == pytest.approx([10 * number for number in paired_difference(a, b)[:3]])
 
 
-def test_bounds_that_are_equal_give_no_spread():
-    assert mean_of_items(np.full(3, 0.7), (0.7, 0.7)).value == pytest.approx(0.7)
+def test_bounds_that_are_equal_give_no_interval():
+    same = np.full(3, 0.7)
+    for estimate, value in ((mean_of_items(same, (0.7, 0.7)), 0.7), (mean_difference(same, same, (0.7, 0.7)), 0)):
+        assert estimate.value == pytest.approx(value)
+        assert math.isnan(estimate.low)
 
 
 def test_a_weighted_mean_by_hand():

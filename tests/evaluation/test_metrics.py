@@ -16,6 +16,7 @@ from align.evaluation.metrics import (
     cr_wa,
     letter_bias,
     letter_shares,
+    mean_of_differences,
     mean_over_seeds,
     option_shuffle_consistency,
     paired_difference,
@@ -86,9 +87,19 @@ def test_pairing_narrows_the_interval_of_correlated_items():
 
 def test_identical_answers_do_not_claim_certainty():
     estimate = paired_difference([1.0] * 20, [1.0] * 20)
-    assert estimate.value == 0
-    assert estimate.low == pytest.approx(-wilson(0, 20).high)
-    assert estimate.high == pytest.approx(wilson(0, 20).high)
+    assert estimate[:3] == pytest.approx((0, -0.126, 0.126), abs=1e-4)
+    shifted = paired_difference([0.75] * 20, [0.5] * 20)
+    unseen = wilson(0, 20).high
+    assert shifted[:3] == pytest.approx((0.25, 0.25 - unseen * 1.25, 0.25 + unseen * 0.75))
+    assert share([0.5] * 20)[:3] == pytest.approx((0.5, 0.5 - unseen / 2, 0.5 + unseen / 2))
+
+
+def test_equal_values_without_bounds_have_no_interval():
+    for values in ([0.1 + 0.2, 0.3, 0.3], [2.0] * 20, [0.0] * 3):
+        for estimate in (bootstrap(values), mean_of_differences(values, bounded=False)):
+            assert estimate.value == pytest.approx(values[0])
+            assert math.isnan(estimate.low)
+            assert str(estimate).endswith(f"(no spread among {len(values)} items: no interval)")
 
 
 def test_the_largest_possible_difference_stays_possible():

@@ -44,6 +44,12 @@ def test_there_is_no_reward_bench_score_of_three_sections():
     assert "reward_bench" not in accuracy_by_category(pairs, np.ones(3))
 
 
+def test_a_rank_correlation_that_no_resample_changes_has_no_interval():
+    estimate = rank_correlation(range(40), range(40))
+    assert estimate.value == pytest.approx(1)
+    assert math.isnan(estimate.low)
+
+
 def test_rank_correlation_is_spearmans_with_an_interval_around_it():
     rng = np.random.default_rng(0)
     x = rng.normal(size=200)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from align.evaluation.items import ItemResult
+from align.evaluation.metrics import paired_difference, wilson
 from align.evaluation.policy_metrics import (
     accuracy_suite,
     consistency_suite,
@@ -74,7 +75,15 @@ def test_differences_pair_the_questions():
     better, worse = [item(0)] * 6 + [item(1)] * 4, [item(0)] * 4 + [item(1)] * 6
     differences = accuracy_suite(better).differences(accuracy_suite(worse))
     assert differences["accuracy"].value == pytest.approx(0.2)
-    assert differences["accuracy"].low > -0.01
+    assert differences["accuracy"] == paired_difference([1] * 6 + [0] * 4, [1] * 4 + [0] * 6)
+
+
+def test_a_letter_that_nobody_answered_is_not_certain_to_stay_so():
+    found = letter_estimates([item(0)] * 20)
+    unseen = wilson(0, 20).high
+    assert found["letter_share/A"][:3] == pytest.approx((1, 1 - unseen, 1))
+    assert letter_estimates([item(2)] * 20)["letter_share/B"][:3] == pytest.approx((0, 0, unseen))
+    assert found["letter_bias"][:3] == pytest.approx((0, 0, unseen))
 
 
 def test_named_groups_make_a_counter_drop_without_being_asked():

@@ -1,6 +1,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 from browser import HOSTILE
 from started import align
@@ -8,7 +9,11 @@ from written_evaluation import write_evaluation, write_reward_model_evaluation
 from written_run import EVALUATION, write_run
 
 from align.errors import RunFolderError
+from align.evaluation.comparison import compare_accuracy
+from align.evaluation.items import ItemResult
 from align.evaluation.metrics import Estimate
+from align.evaluation.policy_metrics import accuracy_suite
+from align.evaluation.policy_record import plain
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.findings import find_evaluation_problems
@@ -48,6 +53,39 @@ def test_the_page_opens_with_the_answer(page, folder):
     assert re.match(r"Accuracy: \d\d\.\d % for acre, \d\d\.\d % for grpo; \d+\.\d points more \[\+", first)
     assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
     assert second.startswith("Option-shuffle consistency: ")
+
+
+def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path):
+    won = [f"q{i}" for i in range(4)]
+    right = np.arange(1000) < 4
+    pair = {"model": "acre", "baseline": "grpo", "metric": "accuracy"}
+    difference = accuracy_suite(_answers(right)).differences(accuracy_suite(_answers(right & False)))["accuracy"]
+    comparisons = [pair | {"suite": "accuracy", "difference": plain(difference)}]
+    paired = [pair | compare_accuracy([*won, "q4"], np.array([1.0] * 4 + [0.0]), np.zeros(5))._asdict()]
+    page = build_evaluation_report(
+        write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired)
+    ).read_text()
+    first = re.search(r"<li>(.*?)</li>", page)[1]
+    assert (
+        "; no difference can be told (+0.4 points [-0.1, +0.9]), 4 items won and 0 lost (McNemar p = 0.125)" in first
+    )
+    assert 'class="estimate sure"' not in page
+    assert "1 metric was compared. Where nothing differs, about 1 of 20 such intervals leaves out 0" in page
+
+
+def _answers(right):
+    return [
+        ItemResult(str(i), None, 0, 0 if is_right else 1, None, [], None, "", None) for i, is_right in enumerate(right)
+    ]
+
+
+def test_a_record_with_a_metric_that_is_gone_is_still_read(tmp_path):
+    folder = write_evaluation(tmp_path / "old")
+    record = json.loads((folder / "evaluation.json").read_text())
+    for cells in record["suites"]["accuracy"].values():
+        cells["macro_std"] = cells["worst_group"]
+    (folder / "evaluation.json").write_text(json.dumps(record))
+    assert "macro_std" in build_evaluation_report(folder).read_text()
 
 
 def test_what_was_run_is_on_the_page(page):

@@ -58,6 +58,24 @@ def arrange(metrics: Sequence[str], values: Cells, differences: Cells, words: Wo
     return Table([*values, *differences], rows, signed_from=len(values))
 
 
+def count_compared(differences: Cells) -> str:
+    """Says how many metrics were compared, and how often chance alone tells a difference; nothing without any.
+
+    Example:
+        >>> count_compared({"a - b": {"accuracy": Estimate(0.1, 0.0, 0.2, 90), "gap": None}})
+        '1 metric was compared. Where nothing differs, about 1 of 20 such intervals leaves out 0 by chance.'
+    """
+    compared = [metric for cells in differences.values() for metric, cell in cells.items() if cell is not None]
+    if not compared:
+        return ""
+    count = len(set(compared))
+    times = f", {len(compared):,} differences in all" if len(compared) > count else ""
+    return (
+        f"{count:,} {'metric was' if count == 1 else 'metrics were'} compared{times}. Where nothing differs, about 1 "
+        "of 20 such intervals leaves out 0 by chance."
+    )
+
+
 def draw_metrics(
     title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str]
 ) -> Chart | None:

@@ -10,7 +10,15 @@ from align.report.evaluation.curves import audit_section, best_of_n_section
 from align.report.evaluation.findings import find_evaluation_problems
 from align.report.evaluation.folder import EvaluationFolder, to_estimate
 from align.report.evaluation.items import list_changes, pick_items
-from align.report.evaluation.measured import Cells, Words, arrange, as_estimates, draw_metrics, families
+from align.report.evaluation.measured import (
+    Cells,
+    Words,
+    arrange,
+    as_estimates,
+    count_compared,
+    draw_metrics,
+    families,
+)
 from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Section
 
@@ -48,6 +56,7 @@ def policy_view(folder: EvaluationFolder) -> EvaluationView:
         verdict=list(_verdict(names, values, differences, record, words)),
         findings=find_evaluation_problems(record, values, differences),
         headline=_headline(record, values, differences, words),
+        compared=count_compared(differences),
         charts=_headline_charts(record, values, differences, words),
         facts=policy_facts(about),
         models=policy_models(about["models"]),

@@ -7,7 +7,15 @@ from align.evaluation.metrics import Estimate
 from align.report.charts import Chart
 from align.report.curve_chart import Curve, draw_curves
 from align.report.evaluation.folder import EvaluationFolder, read_lines
-from align.report.evaluation.measured import Cells, Words, arrange, as_estimates, draw_metrics, families
+from align.report.evaluation.measured import (
+    Cells,
+    Words,
+    arrange,
+    as_estimates,
+    count_compared,
+    draw_metrics,
+    families,
+)
 from align.report.evaluation.shares import in_points
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.facts import flat
@@ -65,6 +73,7 @@ def reward_model_view(folder: EvaluationFolder) -> EvaluationView:
         verdict=list(_verdict(names, values, differences)),
         findings=list(_find_problems(record, values, differences)),
         headline=headline,
+        compared=count_compared(differences),
         charts=[chart for chart in charts if chart],
         facts=_facts(record[names[0]].get("scored") or {}),
         models=_models(record),

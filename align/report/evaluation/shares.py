@@ -22,6 +22,10 @@ def in_points(difference: Estimate) -> str:
         >>> in_points(Estimate(0.01, -0.02, 0.04, 1000))
         'no difference can be told (+1.0 points [-2.0, +4.0])'
     """
+    if difference.low != difference.low:
+        return (
+            f"{100 * difference.value:+.1f} points, the same on all items that were compared, so without an interval"
+        )
     ends = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
     if difference.low > 0 or difference.high < 0:
         return f"{abs(100 * difference.value):.1f} points {'more' if difference.low > 0 else 'less'} {ends}"

@@ -84,6 +84,7 @@ class EvaluationView:
         verdict: What to take away, one sentence each.
         findings: What its reader should know before believing it.
         headline: Main metrics by model, with differences to the baselines.
+        compared: How many metrics were compared; empty without a baseline.
         charts: The headline as charts.
         facts: What was run.
         models: Which models.
@@ -98,6 +99,7 @@ class EvaluationView:
     verdict: Sequence[str]
     findings: Sequence[Finding]
     headline: Table | None
+    compared: str
     charts: Sequence[Chart]
     facts: dict[str, str]
     models: Grid
