@@ -18,6 +18,7 @@ from align.errors import RewardError
 from align.evaluation.audit_signals import audit_signals, text_features
 from align.runs.media import MediaFolder
 from align.secrets import mask
+from align.trainers._output_head import check_fused_head
 from align.trainers._reward_records import (
     CallRecord,
     InvalidShare,
@@ -78,6 +79,7 @@ class GuardedRewards(Parent):
 
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        check_fused_head(self.model)
         self.reward_rules = reward_rules or RewardRules()
         self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
         self._media = MediaFolder(Path(self.args.output_dir or "."))

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from align.trainers._token_head import output_head
+from align.trainers._output_head import read_output_head
 
 
 def add_pairwise_head(model: PreTrainedModel, label_ids: tuple[int, int]) -> None:
@@ -19,19 +19,21 @@ def add_pairwise_head(model: PreTrainedModel, label_ids: tuple[int, int]) -> Non
     Args:
         model: A causal language model.
         label_ids: Tokens of the two labels.
+
+    Raises:
+        UserError: If the model's logits would be read wrong.
     """
     first, second = label_ids
+    reading = read_output_head(model)
 
     def forward(self: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Any:
         kwargs.pop("labels", None)  # a PEFT model passes it on as None
         hidden = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **kwargs).last_hidden_state
         last = attention_mask.sum(-1) - 1  # padding is on the right
         hidden = hidden[torch.arange(len(hidden), device=hidden.device), last]
-        logits = self.get_output_embeddings()(hidden)[:, [first, second]].float()  # a call, so that ZeRO-3 gathers
-        head = output_head(self)
-        logits = logits * head.scale
-        if head.softcap is not None:
-            logits = head.softcap * torch.tanh(logits / head.softcap)
+        head = self.get_output_embeddings()
+        logits = head(reading.prepare(self, hidden))[:, [first, second]].float()  # a call, so that ZeRO-3 gathers
+        logits = reading.finish(logits)
         return SequenceClassifierOutput(logits=logits[:, :1] - logits[:, 1:])
 
     model.forward = types.MethodType(forward, model)

@@ -10,6 +10,7 @@ from transformers.utils import ModelOutput
 from trl.trainer.utils import maybe_gather_lm_head_ctx
 
 from align.losses.token_terms import Head, token_terms
+from align.trainers._output_head import Reading, read_output_head
 
 
 @dataclass
@@ -36,13 +37,19 @@ class Reference:
         self.head = head
 
 
-def add_token_head(model: PreTrainedModel) -> None:
+def add_token_head(model: PreTrainedModel) -> Reading:
     """Patches a model's forward, as TRL's fused head does, so that wrappers such as DDP and DeepSpeed see the call.
 
-    `model(..., scored=tokens)` returns the last hidden states `(N, H)` of these tokens;
+    `model(..., scored=tokens)` returns what the output head is given of these tokens, `(N, H)`;
     `model(..., scored=tokens, reference=reference)` returns `TokenTermsOutput`. Without `scored` nothing changes.
+
+    Returns:
+        How the model's logits are read.
+
+    Raises:
+        UserError: If they would be read wrong.
     """
-    original = model.forward
+    original, reading = model.forward, read_output_head(model)
 
     def forward(
         self: PreTrainedModel,
@@ -56,27 +63,12 @@ def add_token_head(model: PreTrainedModel) -> None:
         kwargs.pop("labels", None)  # a PEFT model passes it on as None
         hidden = self.base_model(*args, **kwargs).last_hidden_state
         hidden = hidden[:, -scored.mask.size(1) - 1 : -1][scored.mask]  # prompt learning puts virtual tokens in front
+        hidden = reading.prepare(self, hidden)
         if reference is None:
             return hidden
-        own, gather = output_head(self), maybe_gather_lm_head_ctx
+        own, gather = reading.head(self), maybe_gather_lm_head_ctx
         terms = token_terms(hidden, own, reference.hidden, reference.head, scored.labels, gather=gather)
         return TokenTermsOutput(**terms._asdict())
 
     model.forward = types.MethodType(forward, model)
-
-
-def output_head(model: PreTrainedModel) -> Head:
-    """Reads a model's output head, and what its family does to the logits afterwards."""
-    head, config = model.get_output_embeddings(), model.config.get_text_config()
-    return Head(head.weight, head.bias, _logit_scale(config), getattr(config, "final_logit_softcapping", None))
-
-
-def _logit_scale(config: Any) -> float:
-    """Cohere multiplies by `logit_scale`, Falcon-H1 by `lm_head_multiplier`; Granite divides by `logits_scaling`."""
-    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
-        if getattr(config, name, None) is not None:
-            return float(getattr(config, name))
-    scaling = getattr(config, "logits_scaling", None)
-    if scaling is None:
-        return 1.0
-    return float(scaling if config.model_type == "hyperclovax" else 1 / scaling)
+    return reading

@@ -18,8 +18,9 @@ from trl.trainer.utils import global_then_local_main_first, use_adapter
 from align.configs.rrpo import RRPOConfig
 from align.errors import DataError
 from align.losses.rrpo import rrpo_loss, span_log_ratio, tdpo_loss
+from align.trainers._output_head import check_fused_head
 from align.trainers._spans import SpanCollator, fit_dataset, mark_dataset
-from align.trainers._token_head import Reference, Tokens, add_token_head, output_head
+from align.trainers._token_head import Reference, Tokens, add_token_head
 from align.trainers._vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
 
 logger = get_logger(__name__)
@@ -64,15 +65,16 @@ class RRPOTrainer(DPOTrainer):
         self.num_left_out: dict[str, int] = {}
         super().__init__(*args, **kwargs)
         if self.args.is_dpo:
+            check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
             return
         if self._is_vision_dataset:  # TRL does not prepare these
             self.train_dataset = self._prepare_vision(self.train_dataset, "train")
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
-        add_token_head(base)
+        self._reference_reading = add_token_head(base)
         if self.ref_model is not None:
-            add_token_head(self.accelerator.unwrap_model(self.ref_model))
+            self._reference_reading = add_token_head(self.accelerator.unwrap_model(self.ref_model))
 
     def _span_collator(self) -> SpanCollator | VisionSpanCollator:
         """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
@@ -175,10 +177,10 @@ class RRPOTrainer(DPOTrainer):
         with torch.no_grad(), disable_gradient_checkpointing(self.model, checkpointing), self.accelerator.autocast():
             if self.ref_model is not None:
                 hidden = self.ref_model(**model_inputs, scored=scored)
-                return Reference(hidden, output_head(self.accelerator.unwrap_model(self.ref_model)))
+                return Reference(hidden, self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model)))
             with use_adapter(own, "ref" if "ref" in own.peft_config else None):
                 hidden = self.model(**model_inputs, scored=scored)
-            return Reference(hidden, output_head(own.get_base_model()))
+            return Reference(hidden, self._reference_reading.head(own.get_base_model()))
 
     def _pair_losses(self, logps: Tensor, ref_logps: Tensor, kl: Tensor, spans: Tensor) -> Tensor:
         """Computes `(B,)` losses from `(2B, T)` token terms, which are 0 where nothing was scored."""

@@ -12,6 +12,10 @@ from transformers import (
     Gemma2ForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
+    ModernBertDecoderConfig,
+    ModernBertDecoderForCausalLM,
+    MptConfig,
+    MptForCausalLM,
     PhiConfig,
     PhiForCausalLM,
     set_seed,
@@ -314,6 +318,12 @@ FAMILIES = {
     ),
     "scaled (Granite)": lambda size: GraniteForCausalLM(GraniteConfig(vocab_size=size, logits_scaling=4.0, **SMALL)),
     "scaled (Cohere)": lambda size: CohereForCausalLM(CohereConfig(vocab_size=size, logit_scale=0.25, **SMALL)),
+    "scale not used (MPT)": lambda size: MptForCausalLM(
+        MptConfig(vocab_size=size, logit_scale=0.5, d_model=32, n_layers=2, n_heads=4, initializer_range=0.2)
+    ),
+    "head before the head (ModernBERT)": lambda size: ModernBertDecoderForCausalLM(
+        ModernBertDecoderConfig(vocab_size=size, **SMALL | {"bos_token_id": 2})
+    ),
     "biased head (Phi)": lambda size: PhiForCausalLM(PhiConfig(vocab_size=size, **SMALL)),
 }
 

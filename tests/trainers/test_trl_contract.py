@@ -23,7 +23,7 @@ from trl.trainer.utils import (
     use_adapter,
 )
 
-from align.trainers._token_head import _logit_scale, output_head
+from align.trainers._output_head import _logit_scale, check_fused_head
 
 HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -148,13 +148,13 @@ def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_al
 
 
 def test_rrpo_knows_every_change_of_logits_that_trl_knows():
-    ours = inspect.getsource(output_head) + inspect.getsource(_logit_scale)
+    ours = inspect.getsource(check_fused_head) + inspect.getsource(_logit_scale)
     theirs = inspect.getsource(add_fused_lm_head)
     names = set(re.findall(r'getattr\(text_config, "(\w*logit\w*|\w*multiplier\w*)"', theirs))
     names -= {"output_router_logits"}  # asks a mixture-of-experts model for more, changes no logit
     assert len(names) >= 5
     assert {name for name in names if f'"{name}"' not in ours} == set(), (
-        "TRL's fused head reads a setting that changes the logits; add it to align/trainers/_token_head.py."
+        "TRL's fused head reads a setting that changes the logits; add it to align/trainers/_output_head.py."
     )
 
 
