@@ -30,6 +30,8 @@ class Estimate(NamedTuple):
     Example:
         >>> print(Estimate(0.62, 0.591, 0.649, 1000))
         0.62 [0.59, 0.65]
+        >>> print(Estimate(0.004, -0.0008, 0.0088, 1000))
+        0.004 [-0.001, 0.009]
     """
 
     value: float
@@ -39,13 +41,16 @@ class Estimate(NamedTuple):
     unit: str = "items"
 
     def __str__(self) -> str:
-        """Returns the value and its interval with two decimals."""
+        """Returns the value and its interval with two decimals, or three where two would hide its width or sign."""
         if math.isnan(self.value):
             return "no data"
         if math.isnan(self.low):
             why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
             return f"{self.value:z.2f} ({why}: no interval)"
-        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}]"
+        low, high = round(self.low, 2), round(self.high, 2)
+        hidden = low == high or (low == 0 != self.low) or (high == 0 != self.high)
+        digits = 3 if hidden else 2
+        return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
 
 
 def wilson(successes: int, n: int) -> Estimate:

@@ -1,5 +1,6 @@
 """Reads how a model's family makes logits of hidden states, and refuses one whose logits would be read wrong."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -88,7 +89,10 @@ def check_fused_head(model: Any, remedy: str = _OTHER_FAMILY) -> None:
     """
     base = model.get_base_model() if is_peft_model(model) else model
     reading, config = read_output_head(base), base.config.get_text_config()
-    if reading != Reading(_logit_scale(config), getattr(config, "final_logit_softcapping", None)):
+    if reading.factor != 1.0 and base.get_output_embeddings().bias is None:  # before the head or behind it is the same
+        reading = reading._replace(scale=reading.scale * reading.factor, factor=1.0)
+    known = Reading(_logit_scale(config), getattr(config, "final_logit_softcapping", None))
+    if not math.isclose(reading.scale, known.scale, rel_tol=1e-5) or reading[1:] != known[1:]:
         raise _unreadable(base, f"TRL does not know that they are {reading.formula}", remedy)
 
 
@@ -146,7 +150,9 @@ def _probe(model: PreTrainedModel, head: Any) -> tuple[Tensor, float, str | None
     if head is None:
         raise ValueError("it has no output head")
     size, width = int(head.out_features), int(head.in_features)  # the shape of a sharded weight does not tell
-    hidden = (torch.arange(_PLACES * width).reshape(1, _PLACES, width) % 13 + 1).float() / 8  # exact in half precision
+    hidden: Any = (
+        torch.arange(_PLACES * width).reshape(1, _PLACES, width) % 13 + 1
+    ).float() / 8  # exact in half precision
     answer = torch.linspace(-40, 40, _PLACES * size, dtype=torch.float32).reshape(1, _PLACES, size)
     body = _Hidden(last_hidden_state=hidden)
     bodies = {id(model.base_model): body, id(model.get_decoder()): body}

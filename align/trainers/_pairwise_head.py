@@ -32,8 +32,8 @@ def add_pairwise_head(model: PreTrainedModel, label_ids: tuple[int, int]) -> Non
         last = attention_mask.sum(-1) - 1  # padding is on the right
         hidden = hidden[torch.arange(len(hidden), device=hidden.device), last]
         head = self.get_output_embeddings()
-        logits = head(reading.prepare(self, hidden))[:, [first, second]].float()  # a call, so that ZeRO-3 gathers
-        logits = reading.finish(logits)
+        answer = head(reading.prepare(self, hidden))[:, [first, second]]  # a call, so that ZeRO-3 gathers
+        logits: Any = reading.finish(answer.float())
         return SequenceClassifierOutput(logits=logits[:, :1] - logits[:, 1:])
 
     model.forward = types.MethodType(forward, model)

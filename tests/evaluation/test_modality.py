@@ -150,7 +150,7 @@ def test_a_change_that_costs_nothing_is_said_with_its_interval():
     assert warnings_of(probe(Looker(), ORDER)[0], ORDER) == []
     (shortcut,) = warnings_of(probe(Reader(), HINTED)[0], HINTED)
     assert shortcut.startswith("No fall in accuracy can be told when images are taken away or exchanged. It is 0")
-    assert "0 points without images (-9 to 9; 100% of the answers stay), 0 points with another" in shortcut
+    assert "0 points without images (-7 to 7; 100% of the answers stay), 0 points with another" in shortcut
     (order,) = warnings_of(probe(Collector(), ORDER)[0], ORDER)
     assert "when frames are shuffled. It is 0 points with shuffled frames" in order
 

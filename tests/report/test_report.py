@@ -24,7 +24,7 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
     assert "2.13.0+cpu" in page
     assert re.search(r"0\.82 <span>\[0\.80, 0\.84\]</span>", page)
     assert re.search(r'class="estimate sure">\+0\.29 <span>\[0\.25, 0\.33\]', page)
-    assert re.search(r'class="estimate">0\.00 <span>', page), "an interval that holds 0 is not bold"
+    assert re.search(r'class="estimate">0\.000 <span>', page), "an interval that holds 0 is not bold"
     assert page.count("<svg ") == 11
     assert page.count('class="sample"') == 40
     assert "first only" in page

@@ -40,6 +40,7 @@ READ = {  # by model type: settings beside SIZES
     "bloom": {"n_head": 4},
     "falcon": {"num_key_value_heads": None},
     "mamba": {"state_size": 4},
+    "minicpm3": {"num_key_value_heads": 4, "dim_model_base": 8},
 }
 TRL_READS_WRONG = {  # and what the logits are
     "mpt": ({"d_model": 32, "n_layers": 2, "n_heads": 4, "logit_scale": 0.5}, "head(hidden)"),
