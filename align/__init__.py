@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
-    from align.configs.acre import ACREConfig
-    from align.configs.crome import CromeConfig
-    from align.configs.deconfound import DeconfoundConfig
-    from align.configs.rrpo import RRPOConfig
-    from align.evaluation.whole_models import load_reward_model, whole_weights
-    from align.trainers.acre import ACRETrainer
-    from align.trainers.crome import CromeTrainer
-    from align.trainers.deconfound import DeconfoundTrainer
-    from align.trainers.grpo import GuardedGRPOTrainer
-    from align.trainers.rrpo import RRPOTrainer
+    from align.evaluation.reward_models.whole_models import load_reward_model, whole_weights
+    from align.methods.acre.config import ACREConfig
+    from align.methods.acre.trainer import ACRETrainer
+    from align.methods.crome.config import CromeConfig
+    from align.methods.crome.trainer import CromeTrainer
+    from align.methods.deconfound.config import DeconfoundConfig
+    from align.methods.deconfound.trainer import DeconfoundTrainer
+    from align.methods.rollouts.trainer import GuardedGRPOTrainer
+    from align.methods.rrpo.config import RRPOConfig
+    from align.methods.rrpo.trainer import RRPOTrainer
 
 place_rewards()
 
@@ -34,17 +34,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ACREConfig": "align.configs.acre",
-    "ACRETrainer": "align.trainers.acre",
-    "CromeConfig": "align.configs.crome",
-    "CromeTrainer": "align.trainers.crome",
-    "DeconfoundConfig": "align.configs.deconfound",
-    "DeconfoundTrainer": "align.trainers.deconfound",
-    "GuardedGRPOTrainer": "align.trainers.grpo",
-    "RRPOConfig": "align.configs.rrpo",
-    "RRPOTrainer": "align.trainers.rrpo",
-    "load_reward_model": "align.evaluation.whole_models",
-    "whole_weights": "align.evaluation.whole_models",
+    "ACREConfig": "align.methods.acre.config",
+    "ACRETrainer": "align.methods.acre.trainer",
+    "CromeConfig": "align.methods.crome.config",
+    "CromeTrainer": "align.methods.crome.trainer",
+    "DeconfoundConfig": "align.methods.deconfound.config",
+    "DeconfoundTrainer": "align.methods.deconfound.trainer",
+    "GuardedGRPOTrainer": "align.methods.rollouts.trainer",
+    "RRPOConfig": "align.methods.rrpo.config",
+    "RRPOTrainer": "align.methods.rrpo.trainer",
+    "load_reward_model": "align.evaluation.reward_models.whole_models",
+    "whole_weights": "align.evaluation.reward_models.whole_models",
 }
 
 

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from align.configs.rules import suggestion
 from align.errors import RecipeError
+from align.recipe.rules import suggestion
 
 _PACKAGE = Path(__file__).resolve().parent
 

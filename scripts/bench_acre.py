@@ -23,9 +23,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.configs.acre import ACREConfig
-from align.runs.versions import installed_versions
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
+from align.versions import installed_versions
 from rewards import answer_consistency, render_options
 from rewards.options import LETTERS
 

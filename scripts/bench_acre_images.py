@@ -40,10 +40,10 @@ from transformers import (
 )
 from trl import GRPOConfig, GRPOTrainer
 
-from align.configs.acre import ACREConfig
-from align.data.prompts import PromptTemplate
-from align.generation.second_pass import score_letters
-from align.runs.versions import installed_versions
+from align.data.questions.templates import PromptTemplate
+from align.methods.acre.config import ACREConfig
+from align.models.second_pass.forward import score_letters
+from align.versions import installed_versions
 from rewards import answer_consistency
 
 ARMS = {
@@ -146,7 +146,7 @@ def step_seconds(trainer: GRPOTrainer, arm: str, batch: list[dict[str, Any]]) ->
         return scores
 
     trainer.model.train()
-    with mock.patch("align.trainers.acre.score_letters", timed):
+    with mock.patch("align.methods.acre.trainer.score_letters", timed):
         started = time.process_time()
         trainer.training_step(trainer.model, batch, None)
         trainer.optimizer.step()

@@ -29,12 +29,12 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from align.augmentation.cache import AnswerCache
-from align.augmentation.crome.originals import load_originals
-from align.augmentation.crome.run import augment_with_model
-from align.augmentation.crome.settings import CromeSettings
-from align.augmentation.endpoint import EndpointSampler
-from align.runs.versions import installed_versions
+from align.methods.crome.augmentation.originals import load_originals
+from align.methods.crome.augmentation.run import augment_with_model
+from align.methods.crome.augmentation.settings import CromeSettings
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.endpoint import EndpointSampler
+from align.versions import installed_versions
 
 HERE = Path(__file__).resolve().parent
 CALLS_PER_PAIR = 26  # a rubric, 5 lists of elements, 10 edits, 10 verifications

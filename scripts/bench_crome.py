@@ -28,9 +28,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Llam
 from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer
 
-from align.configs.crome import CromeConfig
-from align.runs.versions import installed_versions
-from align.trainers.crome import CromeTrainer
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+from align.versions import installed_versions
 
 LAB = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab"
 ARMS = ("trl", "crome")

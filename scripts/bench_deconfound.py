@@ -153,7 +153,7 @@ def main(argv: list[str] | None = None) -> int:
     for bar, held in bars.items():
         print(f"{'held' if held else 'MISSED'}: {bar}")
     if arguments.json:
-        from align.runs.versions import installed_version, installed_versions
+        from align.versions import installed_version, installed_versions
 
         packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels")}
         record = (

@@ -24,17 +24,17 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 import torch
 
 from align.assets import find_recipe
-from align.configs.recipe import load_recipe
-from align.data.multiple_choice import Question, load_questions
-from align.data.prompts import PromptTemplate
-from align.evaluation.answer_cache import AnswerCache
-from align.evaluation.answering import answer_questions
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.checkpoint import find_checkpoint, load_model
-from align.evaluation.items import ItemResult
-from align.evaluation.model_policy import ModelPolicy
-from align.runs.versions import installed_versions
+from align.data.questions.multiple_choice import Question, load_questions
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.answering import answer_questions
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.items import ItemResult
+from align.models.checkpoint import find_checkpoint, load_model
+from align.models.policies.answer_cache import AnswerCache
+from align.models.policies.asking import Decoding
+from align.models.policies.model_policy import ModelPolicy
+from align.recipe.recipe import load_recipe
+from align.versions import installed_versions
 
 BAR = 1.6
 

@@ -97,8 +97,8 @@ def write_media(folder: Path, rng: np.random.Generator, count: int = 64) -> list
     """Writes small copies of noise and returns their paths in the run folder."""
     from PIL import Image
 
-    from align.data.thumbnails import thumbnail
-    from align.runs.media import MediaFolder
+    from align.data.media.thumbnails import thumbnail
+    from align.training.media import MediaFolder
 
     media = MediaFolder(folder)
     pixels = rng.integers(0, 256, (count, 160, 160, 3), dtype=np.uint8)
@@ -173,7 +173,7 @@ def main(argv: list[str] | None = None) -> int:
     for bar, held in bars.items():
         print(f"{'held' if held else 'MISSED'}: {bar}")
     if arguments.json:
-        from align.runs.versions import installed_versions
+        from align.versions import installed_versions
 
         record: dict[str, Any] = installed_versions() | {"rounds": rounds, "median": middle, "bars": bars}
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

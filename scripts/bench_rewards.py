@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from align.runs.versions import installed_versions
+from align.versions import installed_versions
 from rewards.catalog import resolve_reward
 from rewards.guard import GuardedReward, GuardSettings
 

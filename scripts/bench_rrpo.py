@@ -25,9 +25,9 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
-from align.configs.rrpo import RRPOConfig
-from align.runs.versions import installed_versions
-from align.trainers.rrpo import RRPOTrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.versions import installed_versions
 
 ARMS = ("dpo", "rrpo")
 PAIRS, PROMPT_SHARE, MARKED_EVERY = 2, 4, 10

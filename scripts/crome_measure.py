@@ -9,8 +9,8 @@ from crome_pairs import Row, evaluation_rows
 from crome_world import draw_answer, draw_question, draw_style, quality
 from numpy.typing import NDArray
 
-from align.evaluation.metrics import Estimate, mean_over_seeds
-from align.evaluation.reward_model import RewardModel
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 
 NUM_PAIRS, NUM_QUESTIONS, BEST_OF = 500, 100, 32
 DECORATED_RATE = 0.5  # of the answers of which the best is chosen

@@ -6,7 +6,7 @@ import numpy as np
 from deconfound_arms import fit_corrector
 from deconfound_world import GAMMA, REGIMES, draw_world
 
-from align.evaluation.metrics import mean_over_seeds, wilson
+from align.evaluation.statistics.metrics import mean_over_seeds, wilson
 from rewards.correction import DoubleML, FixedEffects, InstrumentalVariables, NaiveResidual
 
 ESTIMATORS = {"ols": NaiveResidual, "dml": DoubleML, "iv": InstrumentalVariables, "fixed effects": FixedEffects}

@@ -36,16 +36,16 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
-from align.checks.data import load_data
 from align.checks.rewards import resolve_rewards
-from align.configs.acre import ACREConfig
-from align.configs.recipe import Recipe, load_recipe
-from align.data.multiple_choice import Question, load_questions
-from align.evaluation.items import ItemResult, summarise
-from align.evaluation.metrics import Estimate, accuracy, mean_over_seeds
-from align.evaluation.policy import evaluate_policy
-from align.runs.versions import installed_versions
-from align.trainers.acre import ACRETrainer
+from align.data.questions.multiple_choice import Question, load_questions
+from align.evaluation.policies.items import ItemResult, summarise
+from align.evaluation.policies.run import evaluate_policy
+from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.data import load_data
+from align.methods.acre.trainer import ACRETrainer
+from align.recipe.recipe import Recipe, load_recipe
+from align.versions import installed_versions
 
 METRICS = {
     "accuracy": "accuracy",

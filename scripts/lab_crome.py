@@ -50,12 +50,12 @@ from scipy.special import expit
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, set_seed
 from transformers.utils import logging
 
-from align.configs.crome import CromeConfig
-from align.data.confidence import keep_unsure
-from align.evaluation.metrics import Estimate
-from align.evaluation.reward_model import RewardModel
-from align.runs.versions import installed_versions
-from align.trainers.crome import CromeTrainer
+from align.data.pairs.confidence import keep_unsure
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Estimate
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+from align.versions import installed_versions
 
 MODEL = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab/model"
 NUM_PAIRS, MORE = 1500, 4

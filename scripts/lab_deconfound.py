@@ -28,8 +28,8 @@ from rich.console import Console
 from rich.table import Table as TextTable
 from scipy.stats import spearmanr
 
-from align.evaluation.metrics import Estimate, mean_over_seeds
-from align.runs.versions import installed_version, installed_versions
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.versions import installed_version, installed_versions
 from rewards.correction.diagnostics import additivity, rank_agreement
 
 BEST_OF = 16

@@ -29,9 +29,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from align.assets import find_recipe
 from align.cli.train import run as train
-from align.evaluation.metrics import Estimate, mean_over_seeds
-from align.evaluation.reward_model import RewardModel
-from align.runs.versions import installed_versions
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.versions import installed_versions
 
 ARMS = {"raw": "none", "residual": "ols", "corrected": "iv"}
 NUM_TEXTS, MAX_NEW_TOKENS = 1024, 9

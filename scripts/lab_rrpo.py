@@ -42,10 +42,10 @@ from rrpo_measure import HeldOut, Meter, Metrics, PathCallback, at_target
 from rrpo_world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
 from transformers import PrinterCallback
 
-from align.configs.rrpo import RRPOConfig
-from align.evaluation.metrics import Estimate, mean_over_seeds
-from align.runs.versions import installed_versions
-from align.trainers.rrpo import RRPOTrainer
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.versions import installed_versions
 
 TARGET = 0.8
 SHARED_BAR, TOTAL_BAR = 0.75, 1.0

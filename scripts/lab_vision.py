@@ -44,8 +44,8 @@ from transformers.utils import logging
 from vision_arms import ANSWER_ARMS, CAPTION_ARMS, TARGET, run_answers, run_captions
 
 from align.assets import find_recipe
-from align.configs.recipe import load_recipe
-from align.runs.versions import installed_versions
+from align.recipe.recipe import load_recipe
+from align.versions import installed_versions
 
 RECIPE = "acre/quickstart-vision"
 GROUPS = ("clean", "counter")

@@ -22,11 +22,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.assets import find_recipe
 from align.cli.train import run as train
-from align.configs.recipe import Recipe, load_recipe
-from align.data.multiple_choice import load_questions
-from align.data.prompts import PromptTemplate
-from align.evaluation.items import ItemResult, evaluation_record, summarise
-from align.evaluation.policy import evaluate_policy
+from align.data.questions.multiple_choice import load_questions
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.items import ItemResult, evaluation_record, summarise
+from align.evaluation.policies.run import evaluate_policy
+from align.recipe.recipe import Recipe, load_recipe
 from align.report import build_comparison
 
 RECIPE = "acre/quickstart"

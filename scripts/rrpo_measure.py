@@ -10,7 +10,7 @@ from rrpo_world import GOODS, HELD_OUT_QUESTION, Response, World, held_out_pairs
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 
-from align.losses.rrpo import token_kl
+from align.methods.rrpo.loss import token_kl
 
 Metrics = dict[str, float]
 

@@ -14,14 +14,14 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCall
 from vision_measure import CaptionMeter, measure_answers
 from vision_world import draw_pair, pair_row
 
-from align.checks.data import load_data
 from align.checks.rewards import resolve_rewards
-from align.configs.acre import ACREConfig
-from align.configs.recipe import Recipe, load_recipe
-from align.configs.rrpo import RRPOConfig
-from align.data.multiple_choice import load_questions
-from align.trainers.acre import ACRETrainer
-from align.trainers.rrpo import RRPOTrainer
+from align.data.questions.multiple_choice import load_questions
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.data import load_data
+from align.methods.acre.trainer import ACRETrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.recipe.recipe import Recipe, load_recipe
 
 GRPO = ["--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off"]
 SHUFFLE = ["--dataset.shuffle_options", "true"]

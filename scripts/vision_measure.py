@@ -12,16 +12,16 @@ from torch import Tensor
 from vision_model import encode
 from vision_world import CAPTION_QUESTION, COLOURS, SHAPES, Captioned, Picture, draw_pair, draw_scene
 
-from align.data.multiple_choice import Question
-from align.data.prompts import PromptTemplate
-from align.evaluation.answering import answer_questions
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.items import item_values
-from align.evaluation.metrics import Values
-from align.evaluation.modality import modality_values, probe_images
-from align.evaluation.vision_policy import make_policy
-from align.losses.rrpo import token_kl
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.answering import answer_questions
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.items import item_values
+from align.evaluation.policies.modality import modality_values, probe_images
+from align.evaluation.statistics.metrics import Values
+from align.methods.rrpo.loss import token_kl
+from align.models.policies.asking import Decoding
+from align.models.policies.vision_policy import make_policy
 
 NUM_HELD_OUT = 96
 LONGEST_RESPONSE = 8

@@ -71,7 +71,7 @@ def completion(text: str | None, finish_reason: str = "stop") -> bytes:
 
 def shown_images(content: list[dict[str, Any]]) -> list[Any]:
     """Decodes the images of a message, as PIL images."""
-    from align.data.images import open_image
+    from align.data.media.images import open_image
 
     urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
     assert all(url.startswith("data:image/jpeg;base64,") for url in urls)

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 from scenes import COLOURS, square
 
-from align.data.images import open_image
-from align.data.multiple_choice import Question
-from align.data.prompts import PromptTemplate
-from align.evaluation.scripted_policies import ScriptedPolicy
+from align.data.media.images import open_image
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.scripted_policies import ScriptedPolicy
 
 NAMES = tuple(COLOURS)
 TEMPLATE = PromptTemplate("{question}\n{options}")
@@ -74,7 +74,7 @@ def looking_model():
     import torch
     from tiny import tiny_vl_model_and_processor
 
-    from align.evaluation.vision_prompts import VisionPrompts
+    from align.models.policies.vision_prompts import VisionPrompts
 
     model, processor = tiny_vl_model_and_processor()
     questions = [colour_question(i) for i in range(4)]

@@ -2,10 +2,10 @@
 
 import random
 
-from align.data.multiple_choice import Question
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.policy_suite import PolicyResult, SuiteSettings, evaluate_suites
+from align.data.questions.multiple_choice import Question
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.suite import PolicyResult, SuiteSettings, evaluate_suites
+from align.models.policies.asking import Decoding
 
 WORDS = ("gold", "iron", "zinc", "lead", "neon", "tin", "radon", "argon")
 

@@ -109,7 +109,7 @@ def test_a_console_masks_secrets_and_one_process_speaks(capsys, monkeypatch):
 
 def test_secrets_are_masked_beside_a_progress_bar_too():
     code = (
-        "from align.augmentation.progress import show_progress\n"
+        "from align.models.samplers.progress import show_progress\n"
         "from align.console import make_console, say\n"
         "with show_progress('asking', 1):\n"
         "    make_console().print('shown hf_aBcDeFgHiJkLmNoPqRsT')\n"

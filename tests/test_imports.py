@@ -19,7 +19,7 @@ LAYERS = (
     ("align.errors", "align.secrets", "align._rewards_package"),
     ("align.console",),
     ("align.losses", "align.configs"),
-    ("align.data", "align.assets", "align.pretrained"),
+    ("align.data", "align.assets", "align.models.pretrained"),
     ("align.generation", "align.correction"),
     ("align.augmentation", "align.evaluation", "align.checks", "align.report", "align.runs"),
     ("align.trainers",),
@@ -109,29 +109,29 @@ def test_commands_and_checks_import_heavy_packages_inside_functions_only(path):
 
 # The only modules that import what an extra brings, and never at their top: a base install reaches all others.
 PLACES_OF_EXTRAS = {
-    "vllm": {"align.generation.vllm_engine", "align.generation.vllm_second_pass", "align.evaluation.vllm_policy"},
-    "deepspeed": {"align.configs.deepspeed_json"},
-    "oracle": {"align.augmentation.connection", "align.augmentation.endpoint"},
+    "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
+    "deepspeed": {"align.recipe.deepspeed_json"},
+    "oracle": {"align.models.samplers.connection", "align.models.samplers.endpoint"},
     "vision": {
-        "align.augmentation.image_perturbations",
-        "align.augmentation.input_images",
-        "align.augmentation.kept_images",
-        "align.data.frame_store",
-        "align.data.image_rules",
-        "align.data.images",
-        "align.data.video",
-        "align.evaluation.changed_images",
-        "align.trainers._image_tokens",
+        "align.methods.rrpo.augmentation.image_perturbations",
+        "align.models.samplers.input_images",
+        "align.methods.rrpo.augmentation.kept_images",
+        "align.data.media.frame_store",
+        "align.data.media.image_rules",
+        "align.data.media.images",
+        "align.data.media.video",
+        "align.evaluation.policies.changed_images",
+        "align.methods.rrpo.image_tokens",
     },
     "deconfound": {
-        "align.trainers._ridge_head",
+        "align.methods.deconfound.ridge_head",
         "rewards.correction.cross_fitting",
         "rewards.correction.fixed_effects",
         "rewards.correction.least_squares",
         "rewards.correction.two_stage",
         "rewards.correction.within",
     },
-    "lm-eval": {"align.evaluation.lm_harness"},
+    "lm-eval": {"align.evaluation.policies.lm_harness"},
     "math": {"rewards.math_grading"},
 }
 BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
@@ -173,8 +173,8 @@ def test_everything_else_that_is_imported_comes_with_a_base_install():
         assert unknown == set(), module_name(path)
 
 
-PRIVATE_PLACES = ("align.trainers", "align.generation.vllm_engine")
-INNER_MODULES = ("align.generation.vllm_second_pass",)  # names the type of TRL's engine wrapper
+PRIVATE_PLACES = ("align.trainers", "align.models.vllm_engine")
+INNER_MODULES = ("align.models.second_pass.vllm",)  # names the type of TRL's engine wrapper
 
 
 @pytest.mark.parametrize("path", sources("align", "rewards"), ids=module_name)
@@ -203,7 +203,7 @@ def trainer_modules() -> list[Path]:
 
 def test_two_trainers_never_import_each_other():
     names = [module_name(path) for path in trainer_modules()]
-    assert "align.trainers.acre" in names
+    assert "align.methods.acre.trainer" in names
     for path in trainer_modules():
         others = {name for name in names if name != module_name(path)}
         assert not {name for name in imports(path) if name.startswith(tuple(others) or ("-",))}
@@ -221,14 +221,14 @@ def test_imports_and_help_take_half_a_second(command):
     assert best - idle < 0.5, f"{best:.2f} s, of which Python {idle:.2f} s"
 
 
-@pytest.mark.parametrize("module", ["align", "rewards", "rewards.catalog", "align.cli", "align.configs.recipe"])
+@pytest.mark.parametrize("module", ["align", "rewards", "rewards.catalog", "align.cli", "align.recipe.recipe"])
 def test_light_modules_do_not_load_torch(module):
     assert modules_after(f"import {module}") & {"torch", "trl", "transformers"} == set()
 
 
 def test_public_names_are_those_of_their_modules():
     import align
-    from align.trainers.acre import ACRETrainer
+    from align.methods.acre.trainer import ACRETrainer
 
     assert align.ACRETrainer is ACRETrainer
     assert {name: hasattr(align, name) for name in align.__all__} == dict.fromkeys(align.__all__, True)
@@ -250,5 +250,5 @@ def test_weights_are_loaded_in_one_place(path):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr == "from_pretrained"
     }
-    if module_name(path) != "align.pretrained":
+    if module_name(path) != "align.models.pretrained":
         assert loaders <= {"AutoConfig", "AutoTokenizer", "AutoProcessor", "PeftConfig"}

@@ -9,18 +9,18 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from align.augmentation.local_model import LocalSampler
-from align.augmentation.sampler import Request, SamplerError
 from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.checks.reward_models import check_reward_model
-from align.configs.recipe import load_recipe
-from align.correction.embeddings import embed
 from align.errors import UserError
-from align.evaluation.checkpoint import find_checkpoint, load_model
-from align.evaluation.reward_model import RewardModel
-from align.pretrained import load_pretrained, pickled_weights, refuse_pickled_weights
-from align.trainers.deconfound import _load
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.methods.deconfound.correction.embeddings import embed
+from align.methods.deconfound.trainer import _load
+from align.models.checkpoint import find_checkpoint, load_model
+from align.models.pretrained import load_pretrained, pickled_weights, refuse_pickled_weights
+from align.models.samplers.local_model import LocalSampler
+from align.models.samplers.sampler import Request, SamplerError
+from align.recipe.recipe import load_recipe
 
 HARMLESS = "training_args.bin", "optimizer.pt", "rng_state_0.pth"
 

@@ -11,7 +11,7 @@ from align.checks.batch import check_batch
 from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.checks.rewards import resolve_rewards
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = sorted(asset_dir("recipes").rglob("*.yaml"))

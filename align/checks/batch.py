@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.configs.recipe import Recipe
+from align.recipe.recipe import Recipe
 
 
 def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:

@@ -7,7 +7,7 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
 from align.checks.reward_models import PREFIXED
-from align.configs.recipe import Recipe
+from align.recipe.recipe import Recipe
 
 Rows = Sequence[dict[str, Any]]
 

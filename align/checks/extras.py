@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.configs.recipe import Recipe
+from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 
 SOLVES_HEAD = ("sklearn",)  # of the extra `deconfound`; its estimators name their packages when the data is read

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from align.checks.finding import Finding
 from align.checks.image_tokens import CountTokens, image_processor_settings, token_counter
 from align.checks.model import model_folder
-from align.checks.pair_lengths import name_rows
-from align.configs.recipe import Recipe
-from align.data.images import SHOWN_WITH, ImageLike, image_size
-from align.data.multiple_choice import Question
+from align.data.media.images import SHOWN_WITH, ImageLike, image_size
+from align.data.questions.multiple_choice import Question
+from align.methods.pairs.lengths import name_rows
+from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 
 AUDITED = 20_000  # images of which the size is read, the rows with the most images first

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from align.configs.deepspeed import check_deepspeed_config
 from align.errors import RecipeError
+from align.recipe.deepspeed import check_deepspeed_config
 
 
 class Launch(NamedTuple):

@@ -11,8 +11,8 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_folder
-from align.configs.recipe import Recipe
 from align.data.conversations import put_images_first
+from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -10,8 +10,8 @@ from pathlib import Path
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
-from align.configs.fields import config_fields
-from align.configs.recipe import Recipe
+from align.recipe.fields import config_fields
+from align.recipe.recipe import Recipe
 
 GIB, MIB = 2**30, 2**20
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from align.checks.finding import Finding
-from align.configs.recipe import Recipe
-from align.pretrained import pickled_weights
+from align.models.pretrained import pickled_weights
+from align.recipe.recipe import Recipe
 
 
 def check_model(recipe: Recipe) -> list[Finding]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.model import model_folder
-from align.configs.recipe import Recipe
-from align.configs.rules import suggestion
-from align.configs.signatures import Source, class_fields, keys_read, parameters, source_tree
+from align.recipe.recipe import Recipe
+from align.recipe.rules import suggestion
+from align.recipe.signatures import Source, class_fields, keys_read, parameters, source_tree
 
 MODELS: Source = ("transformers", "modeling_utils.py")
 AUTO: Source = ("transformers", "models/auto/auto_factory.py")

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from align.checks.finding import Finding
-from align.configs.blocks import optimizer_function
-from align.configs.deepspeed import check_deepspeed_config
-from align.configs.recipe import Recipe
 from align.errors import RecipeError
-from align.runs.versions import installed_version
+from align.recipe.blocks import optimizer_function
+from align.recipe.deepspeed import check_deepspeed_config
+from align.recipe.recipe import Recipe
+from align.versions import installed_version
 
 # Of `report_to`: any one of a line is enough.
 REPORTERS: dict[str, tuple[str, ...]] = {

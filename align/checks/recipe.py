@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from align.checks.batch import check_batch
 from align.checks.chain import check_chain
-from align.checks.data import Loaded, check_data, load_data
-from align.checks.deconfound import check_observations, load_observations
 from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
@@ -16,14 +14,16 @@ from align.checks.memory import check_memory
 from align.checks.model import check_model
 from align.checks.model_kwargs import check_model_kwargs
 from align.checks.needs import check_needs
-from align.checks.pair_spans import marked_rows
-from align.checks.pairs import check_pairs, load_pairs
-from align.checks.prompts import check_prompt_data, load_prompt_data
-from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
 from align.checks.rewards import Reward, check_loading, check_rewards, resolve_rewards
 from align.checks.secrets import check_secrets
 from align.checks.versions import check_versions
-from align.configs.recipe import Recipe
+from align.methods.acre.data import Loaded, check_data, load_data
+from align.methods.crome.data import check_reward_pairs, load_reward_data, sample_rows
+from align.methods.deconfound.data import check_observations, load_observations
+from align.methods.pairs.spans import marked_rows
+from align.methods.rollouts.data import check_prompt_data, load_prompt_data
+from align.methods.rrpo.data import check_pairs, load_pairs
+from align.recipe.recipe import Recipe
 
 Rewards = list[Reward]
 _SECOND = "then: "  # before the name of a check of the second run

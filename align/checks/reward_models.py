@@ -7,8 +7,8 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.model import is_hub_id
-from align.data.outcome_rows import SCALE_FILE
-from align.pretrained import pickled_weights
+from align.data.tables.outcome_rows import SCALE_FILE
+from align.models.pretrained import pickled_weights
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (

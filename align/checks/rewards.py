@@ -11,9 +11,9 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, is_first_process, load_rewards, trial_findings, try_rewards
-from align.configs.fields import config_fields
-from align.configs.recipe import Recipe
-from align.configs.reward_settings import short_name
+from align.recipe.fields import config_fields
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import short_name
 from rewards.catalog import resolve_reward
 from rewards.contract import Limits, RewardSpec, Settings
 from rewards.contract.synthetic import second_pass_columns

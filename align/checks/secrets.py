@@ -1,7 +1,7 @@
 """Secrets of a recipe that its copy in a run folder does not hold."""
 
 from align.checks.finding import Finding
-from align.configs.recipe import Recipe
+from align.recipe.recipe import Recipe
 from align.secrets import masked_keys
 
 

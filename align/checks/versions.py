@@ -7,8 +7,8 @@ from pathlib import Path
 from packaging.version import Version
 
 from align.checks.finding import Finding
-from align.configs.recipe import Recipe
-from align.runs.versions import installed_version
+from align.recipe.recipe import Recipe
+from align.versions import installed_version
 from rewards.extras import remedy
 
 

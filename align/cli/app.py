@@ -8,7 +8,7 @@ import align.cli.arguments.recipes
 import align.cli.arguments.pairs
 import align.cli.arguments.outcomes
 import align.cli.arguments.machine
-import align.cli.arguments.evaluation
+import align.cli.evaluation.arguments
 import align.cli.arguments.rewards  # noqa: F401
 # isort: on
 

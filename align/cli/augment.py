@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from align.augmentation.endpoint import EndpointSampler
-from align.augmentation.sampler import Sampler
-from align.augmentation.settings import check_choice
 from align.cli.media import check_media
-from align.configs.dataset import MediaSettings
 from align.errors import UserError
+from align.methods.rrpo.augmentation.settings import check_choice
+from align.models.samplers.endpoint import EndpointSampler
+from align.models.samplers.sampler import Sampler
+from align.recipe.dataset import MediaSettings
 
 # The options that mean something to one method only.
 METHODS = {
@@ -107,7 +107,7 @@ def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int) -> Samp
     if endpoint["endpoint"] is None:
         from transformers.utils.logging import disable_progress_bar
 
-        from align.augmentation.local_model import LocalSampler
+        from align.models.samplers.local_model import LocalSampler
 
         disable_progress_bar()  # the bar of loading would tear the one of sampling
         return LocalSampler(model, batch_size=batch_size)

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.augmentation.cache import AnswerCache
-from align.augmentation.crome.family import Family
-from align.augmentation.crome.language_oracle import CUT_OFF
-from align.augmentation.crome.originals import load_originals
-from align.augmentation.crome.output import build_card, describe_run, write_output
-from align.augmentation.crome.plan import Cost, plan_cost
-from align.augmentation.crome.rules_oracle import load_rules
-from align.augmentation.crome.run import Tokens, augment_with_model, augment_with_rules
-from align.augmentation.crome.settings import CromeSettings
-from align.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
-from align.augmentation.sampler import Sampler
 from align.errors import UserError
+from align.methods.crome.augmentation.family import Family
+from align.methods.crome.augmentation.language_oracle import CUT_OFF
+from align.methods.crome.augmentation.originals import load_originals
+from align.methods.crome.augmentation.output import build_card, describe_run, write_output
+from align.methods.crome.augmentation.plan import Cost, plan_cost
+from align.methods.crome.augmentation.rules_oracle import load_rules
+from align.methods.crome.augmentation.run import Tokens, augment_with_model, augment_with_rules
+from align.methods.crome.augmentation.settings import CromeSettings
+from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.sampler import Sampler
 
 
 def run_model(

@@ -4,18 +4,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.augmentation.asking import Plan, plan_requests
-from align.augmentation.cache import AnswerCache
-from align.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
-from align.augmentation.output import build_card, describe_run, write_output
-from align.augmentation.pairs import draw_samples, make_pairs
-from align.augmentation.sampler import Sampler
-from align.augmentation.settings import PairSettings
-from align.augmentation.sources import Source, load_sources
-from align.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
-from align.augmentation.wordings import ROOM, reword_request
-from align.configs.dataset import MediaSettings
 from align.errors import UserError
+from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
+from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
+from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
+from align.methods.rrpo.augmentation.settings import PairSettings
+from align.methods.rrpo.augmentation.sources import Source, load_sources
+from align.methods.rrpo.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
+from align.methods.rrpo.augmentation.wordings import ROOM, reword_request
+from align.models.samplers.asking import Plan, plan_requests
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.sampler import Sampler
+from align.recipe.dataset import MediaSettings
 
 LONG_REFERENCE = 8  # words, beyond which a right answer rarely repeats the reference word for word
 

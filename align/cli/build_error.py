@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from align.configs.recipe import Recipe
 from align.errors import RecipeError
+from align.recipe.recipe import Recipe
 
 _FORESEEN = (ValueError, OSError)  # with these, libraries word what is wrong with a setting
 _LONGEST_PATH = 3  # parts of the file an error came from

@@ -11,9 +11,9 @@ from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.cli.pair_samples import print_samples
-from align.configs.recipe import load_recipe
 from align.console import make_console, make_table
 from align.errors import UserError
+from align.recipe.recipe import load_recipe
 from align.secrets import mask
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}

@@ -5,11 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from align.augmentation.settings import check_at_least_one, check_choice
 from align.cli.deconfound_words import facts_of, notes_of, print_left_out, print_result
-from align.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
-from align.correction.fitting import apply, fit, fit_in_chunks, fits_in_chunks, load_correction, num_unknown_groups
-from align.correction.output import (
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.tables.observations import ObservationReader, Observations, Roles, join, read_observations
+from align.data.tables.reading import Table
+from align.errors import RunFolderError, UserError
+from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
+from align.methods.deconfound.correction.fitting import (
+    apply,
+    fit,
+    fit_in_chunks,
+    fits_in_chunks,
+    load_correction,
+    num_unknown_groups,
+)
+from align.methods.deconfound.correction.output import (
     CORRECTION_FILE,
     DIAGNOSTICS_FILE,
     PAGE_FILE,
@@ -20,12 +30,9 @@ from align.correction.output import (
     write_json,
     write_lines,
 )
-from align.correction.pairs import sample_pairs
-from align.correction.settings import ESTIMATORS, CorrectionSettings
-from align.data.observation_adapters import OBSERVATION_ADAPTERS
-from align.data.observations import ObservationReader, Observations, Roles, join, read_observations
-from align.data.tables import Table
-from align.errors import RunFolderError, UserError
+from align.methods.deconfound.correction.pairs import sample_pairs
+from align.methods.deconfound.correction.settings import ESTIMATORS, CorrectionSettings
+from align.methods.rrpo.augmentation.settings import check_at_least_one, check_choice
 from rewards.correction import Correction
 from rewards.extras import missing
 
@@ -175,7 +182,7 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None
 
 
 def _embed(rows: Observations, model: str) -> Any:
-    from align.correction.embeddings import embed
+    from align.methods.deconfound.correction.embeddings import embed
 
     if rows.text is None:
         raise UserError("`--embedding_model` reads the text. Name its column with `--text`.")
@@ -211,7 +218,7 @@ def _write(
     facts: Mapping[str, str],
     notes: Sequence[str],
 ) -> None:
-    from align.report.correction_page import build_correction_page
+    from align.methods.deconfound.correction_page import build_correction_page
 
     write_corrected(out, reader, correction)
     correction.save(out / CORRECTION_FILE)

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from align.console import make_console, make_table
-from align.correction.settings import CorrectionSettings
-from align.data.observations import ObservationReader, ObservationReport, Roles
-from align.report.interval_chart import in_words
+from align.data.tables.observations import ObservationReader, ObservationReport, Roles
+from align.methods.deconfound.correction.settings import CorrectionSettings
+from align.report.charts.interval import in_words
 from rewards.correction import Correction
 
 

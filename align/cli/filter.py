@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.console import make_console, make_table
-from align.data.confidence import keep_unsure
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
-from align.data.pairs import NEEDS
+from align.data.pairs.confidence import keep_unsure
+from align.data.pairs.pair import NEEDS
+from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.data.problems import DataReport
-from align.data.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.errors import DataError, UserError
-from align.evaluation.metrics import Values, wilson
+from align.evaluation.statistics.metrics import Values, wilson
 from align.secrets import mask
 
 
@@ -82,7 +82,7 @@ def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any
     from scipy.special import expit
     from transformers.utils.logging import disable_progress_bar
 
-    from align.evaluation.reward_model import RewardModel
+    from align.evaluation.reward_models.reward_model import RewardModel
 
     disable_progress_bar()  # the bar of loading would tear the one of scoring
     pairs = [entry.pair for entry in entries]

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from align.configs.dataset import MediaSettings
 from align.errors import UserError
+from align.recipe.dataset import MediaSettings
 
 
 def media_settings(recipe: Path | None, data: str | None, given: Mapping[str, Any]) -> MediaSettings:
@@ -39,7 +39,7 @@ def check_media(values: Mapping[str, Any]) -> MediaSettings:
 
 
 def _from_recipe(path: Path, data: str | None) -> dict[str, Any]:
-    from align.configs.recipe import load_recipe
+    from align.recipe.recipe import load_recipe
 
     dataset = load_recipe(path).dataset
     if not isinstance(dataset, MediaSettings):

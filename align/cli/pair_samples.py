@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from align.report.marked_text import mark_text
+from align.report.run.marked_text import mark_text
 
 LONGEST = 600  # characters of a response that are shown
 PROMPT = 200

@@ -12,17 +12,17 @@ from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_second_pass, check_specs, handling_of, resolve_rewards, trial_settings
 from align.cli.check import print_findings
-from align.configs.dataset import DEFAULT_TEMPLATE
-from align.configs.recipe import Recipe, load_recipe
-from align.configs.yaml_loader import parse_yaml
 from align.console import make_console
 from align.data.files import find_split, read_rows
-from align.data.multiple_choice import load_questions
 from align.data.problems import RowProblem
 from align.data.prompt_rows import load_prompts, prompts_to_rows
-from align.data.prompts import PromptTemplate
-from align.data.rows import questions_to_rows
+from align.data.questions.multiple_choice import load_questions
+from align.data.questions.rows import questions_to_rows
+from align.data.questions.templates import PromptTemplate
 from align.errors import RecipeError, UserError
+from align.recipe.dataset import DEFAULT_TEMPLATE
+from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.yaml_loader import parse_yaml
 from align.secrets import mask
 from rewards.contract import Limits, RewardSpec, Settings
 

@@ -9,11 +9,11 @@ from align.checks.launch import current_launch
 from align.checks.recipe import DATA_CHECKS, Checked, check_recipe
 from align.cli.build_error import build_error
 from align.cli.check import print_findings
-from align.configs.recipe import load_recipe
 from align.console import mask_logs, say
 from align.errors import RecipeError
-from align.runs.folder import record_checks, record_run, set_log_aside
-from align.runs.stages import Stage, plan_stages, record_end
+from align.recipe.recipe import load_recipe
+from align.training.folder import record_checks, record_run, set_log_aside
+from align.training.stages import Stage, plan_stages, record_end
 
 
 def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
@@ -41,11 +41,11 @@ def _train(stage: Stage, checked: Checked) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from align.report import build_report
-    from align.runs.callbacks import AlarmLines, MetricsFile, RunProgress
-    from align.runs.model_card import write_model_card
-    from align.runs.pairs import write_pairs
-    from align.trainers._phases import PhaseTimer
-    from align.trainers.build import build_trainer
+    from align.training.build import build_trainer
+    from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
+    from align.training.model_card import write_model_card
+    from align.training.pair_samples import write_pairs
+    from align.training.phases import PhaseTimer
 
     recipe, folder = stage.recipe, stage.folder
     if checked.data is None:
@@ -113,7 +113,7 @@ def _quiet_environment(uses_vllm: bool) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if uses_vllm:
-        from align.generation.vllm_engine import cpu_engine_environment, require_vllm
+        from align.models.vllm_engine import cpu_engine_environment, require_vllm
 
         cpu_engine_environment()
         try:

@@ -5,10 +5,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from align.data.adapters import Adapter, AdapterError
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
 from align.data.files import RawRow, Row, read_rows
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
+from align.data.questions.adapters import Adapter, AdapterError
 from align.data.texts import check_values
 from align.errors import DataError
 

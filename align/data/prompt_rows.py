@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from align.configs.dataset import MediaSettings
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.images import add_images
 from align.data.loading import Schema, load_rows, name_row
-from align.data.media import MEDIA, MediaReader, check_shown_prompt, media_folder
+from align.data.media.images import add_images
+from align.data.media.rows import MEDIA, MediaReader, check_shown_prompt, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
+from align.recipe.dataset import MediaSettings
 
 # What TRL hands to a reward beside the columns of the data; a column of the same name would be lost or crash the call.
 TAKEN = ("prompts", "completion", "completions", "completion_ids", "trainer_state", "log_extra", "log_metric")

@@ -4,16 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.report.charts import Chart
-from align.report.facts import flat, run_facts
-from align.report.finding import Finding
-from align.report.findings import find_problems
-from align.report.pairs import Pair, describe_marks, pick_pairs
-from align.report.panels import comparison_charts, run_charts
-from align.report.reward_calls import RewardCalls, read_reward_calls
-from align.report.run_folder import RunFolder, read_run_folder
-from align.report.samples import Sample, pick_samples
-from align.report.tables import differences, headline
+from align.report.charts.drawing import Chart
+from align.report.run.facts import flat, run_facts
+from align.report.run.finding import Finding
+from align.report.run.findings import find_problems
+from align.report.run.folder import RunFolder, read_run_folder
+from align.report.run.pairs import Pair, describe_marks, pick_pairs
+from align.report.run.panels import comparison_charts, run_charts
+from align.report.run.reward_calls import RewardCalls, read_reward_calls
+from align.report.run.samples import Sample, pick_samples
+from align.report.run.tables import differences, headline
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 
 _SAMPLES = 40
@@ -96,12 +96,12 @@ def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Ch
     )
 
 
-def write_page(template: str, out: Path, **content: Any) -> Path:
-    """Fills a template of this package, escaping everything, and writes the file."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def write_page(template: str, out: Path, *, package: str = "align.report", **content: Any) -> Path:
+    """Fills a template of a package, on the layout of this one, escaping everything, and writes the file."""
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("align.report", "."),
+        loader=ChoiceLoader([PackageLoader(name, ".") for name in (package, "align.report")]),
         autoescape=True,  # completions and data may hold markup; `select_autoescape` would miss the name `.html.j2`
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.data.thumbnails import spread_places, thumbnail
+from align.data.media.thumbnails import spread_places, thumbnail
 from align.errors import UserError
 
 PAGE_BYTES = 3_000_000  # of all images of a page, as text

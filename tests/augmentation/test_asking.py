@@ -3,12 +3,12 @@ import dataclasses
 import pytest
 from chat_server import ChatServer
 
-from align.augmentation.asking import ask, plan_requests
-from align.augmentation.cache import AnswerCache, answer_key
-from align.augmentation.endpoint import EndpointSampler
-from align.augmentation.input_images import InputImage
-from align.augmentation.sampler import Answer, Failure, Request, SamplerError
 from align.errors import UserError
+from align.models.samplers.asking import ask, plan_requests
+from align.models.samplers.cache import AnswerCache, answer_key
+from align.models.samplers.endpoint import EndpointSampler
+from align.models.samplers.input_images import InputImage
+from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
 
 REQUESTS = [Request(f"q{i}", seed=0, max_new_tokens=9) for i in range(8)]
 

@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from align.augmentation.batching import BatchingConnection
-from align.augmentation.sampler import Answer, Request, SamplerError
+from align.models.samplers.batching import BatchingConnection
+from align.models.samplers.sampler import Answer, Request, SamplerError
 
 
 def ask_all(connection, texts, chain=1):

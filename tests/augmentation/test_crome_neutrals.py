@@ -1,8 +1,8 @@
-from align.augmentation.crome.family import Family
-from align.augmentation.crome.neutrals import NO_OTHER, add_irrelevant_queries
-from align.augmentation.crome.oracle import Profile
-from align.augmentation.crome.replies import Attribute
-from align.data.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import RewardPair
+from align.methods.crome.augmentation.family import Family
+from align.methods.crome.augmentation.neutrals import NO_OTHER, add_irrelevant_queries
+from align.methods.crome.augmentation.oracle import Profile
+from align.methods.crome.augmentation.replies import Attribute
 
 
 def family(i, prompt=None, edits=3):

@@ -5,14 +5,14 @@ import pytest
 from chat_server import DROP, ChatServer, completion
 from oracle_replies import oracle_reply, step_of, text_of, write_preferences
 
-from align.augmentation.cache import AnswerCache
-from align.augmentation.crome.language_oracle import NUM_RETRIES
-from align.augmentation.crome.originals import load_originals
-from align.augmentation.crome.plan import plan_cost
-from align.augmentation.crome.run import augment_with_model
-from align.augmentation.crome.settings import CromeSettings
-from align.augmentation.endpoint import EndpointSampler
-from align.data.reward_pair_rules import NEUTRAL
+from align.data.pairs.reward_pair_rules import NEUTRAL
+from align.methods.crome.augmentation.language_oracle import NUM_RETRIES
+from align.methods.crome.augmentation.originals import load_originals
+from align.methods.crome.augmentation.plan import plan_cost
+from align.methods.crome.augmentation.run import augment_with_model
+from align.methods.crome.augmentation.settings import CromeSettings
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.endpoint import EndpointSampler
 
 CALLS_PER_PAIR = 1 + 5 + 10 + 10  # rubric, elements, edits, verifications
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.augmentation.crome.replies import Edit, Elements, FullRubric, Rubric, UnreadableReplyError, Verdict
+from align.methods.crome.augmentation.replies import Edit, Elements, FullRubric, Rubric, UnreadableReplyError, Verdict
 
 ATTRIBUTES = [{"name": f"a{i}", "weight": 0.2} for i in range(5)]
 RUBRIC = json.dumps({"attributes": ATTRIBUTES})

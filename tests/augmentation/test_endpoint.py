@@ -3,11 +3,11 @@ import time
 import pytest
 from chat_server import DROP, HANG, ChatServer, completion, shown_images
 
-from align.augmentation.connection import FAILURES_IN_A_ROW
-from align.augmentation.endpoint import EndpointSampler
-from align.augmentation.image_perturbations import Mask
-from align.augmentation.input_images import InputImage
-from align.augmentation.sampler import Answer, Failure, Request, SamplerError
+from align.methods.rrpo.augmentation.image_perturbations import Mask
+from align.models.samplers.connection import FAILURES_IN_A_ROW
+from align.models.samplers.endpoint import EndpointSampler
+from align.models.samplers.input_images import InputImage
+from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
 
 KEY = "sk-not-for-print"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.augmentation.image_perturbations import GRID, Blur, Mask
-from align.augmentation.input_images import InputImage
-from align.augmentation.perturbations import PERTURBATIONS, ModelInput
+from align.methods.rrpo.augmentation.image_perturbations import GRID, Blur, Mask
+from align.methods.rrpo.augmentation.perturbations import PERTURBATIONS, ModelInput
+from align.models.samplers.input_images import InputImage
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from scenes import square

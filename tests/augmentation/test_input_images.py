@@ -4,15 +4,15 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-from align.augmentation.image_perturbations import Blur, Mask
-from align.augmentation.input_images import MOST_PIXELS, InputImage, data_url
-from align.augmentation.kept_images import keep_image
 from align.data.conversations import put_images_first
+from align.methods.rrpo.augmentation.image_perturbations import Blur, Mask
+from align.methods.rrpo.augmentation.kept_images import keep_image
+from align.models.samplers.input_images import MOST_PIXELS, InputImage, data_url
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from scenes import square, write_squares
 
-from align.data.images import open_image
+from align.data.media.images import open_image
 
 
 def decode(url):

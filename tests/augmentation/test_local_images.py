@@ -1,9 +1,9 @@
 import pytest
 
-from align.augmentation.image_perturbations import Mask
-from align.augmentation.input_images import InputImage
-from align.augmentation.local_model import LocalSampler
-from align.augmentation.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
+from align.methods.rrpo.augmentation.image_perturbations import Mask
+from align.models.samplers.input_images import InputImage
+from align.models.samplers.local_model import LocalSampler
+from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from scenes import write_squares

@@ -4,8 +4,8 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from align.augmentation.local_model import LocalSampler, SeededChoice
-from align.augmentation.sampler import Request, SamplerError
+from align.models.samplers.local_model import LocalSampler, SeededChoice
+from align.models.samplers.sampler import Request, SamplerError
 
 
 def requests(count=6, **settings):

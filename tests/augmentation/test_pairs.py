@@ -4,17 +4,17 @@ import re
 import pytest
 from chat_server import ChatServer, completion
 
-from align.augmentation.cache import AnswerCache
-from align.augmentation.endpoint import EndpointSampler
-from align.augmentation.output import build_card, describe_run, write_output
-from align.augmentation.pairs import draw_samples, make_pairs
-from align.augmentation.perturbations import MASK
-from align.augmentation.settings import PairSettings
-from align.augmentation.sources import check_source
-from align.augmentation.verdicts import ContainsReference
-from align.data.preferences import load_preferences
+from align.data.pairs.preferences import load_preferences
 from align.data.problems import DataReport
 from align.errors import UserError
+from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
+from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
+from align.methods.rrpo.augmentation.perturbations import MASK
+from align.methods.rrpo.augmentation.settings import PairSettings
+from align.methods.rrpo.augmentation.sources import check_source
+from align.methods.rrpo.augmentation.verdicts import ContainsReference
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.endpoint import EndpointSampler
 
 PROMPT = "The Seine runs through the largest city of this old country. What is the capital of France?"
 ROW = {"id": "france", "prompt": PROMPT, "reference": "Paris", "wrong_answers": ["Lyon", "Nice"]}

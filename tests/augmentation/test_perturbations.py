@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from align.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput, split_question
+from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput, split_question
 
 WORD = st.text("abcdefgh0123", min_size=1, max_size=6)
 WORDS = st.lists(WORD, min_size=1, max_size=40)

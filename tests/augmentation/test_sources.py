@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from align.augmentation.perturbations import ModelInput
-from align.augmentation.sources import load_sources
 from align.errors import DataError
+from align.methods.rrpo.augmentation.perturbations import ModelInput
+from align.methods.rrpo.augmentation.sources import load_sources
 
 GOOD = {"prompt": "Capital of France?", "reference": "Paris"}
 

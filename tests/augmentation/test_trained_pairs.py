@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
 from align.cli.app import app
-from align.configs.recipe import load_recipe
-from align.trainers.build import build_trainer
+from align.recipe.recipe import load_recipe
+from align.training.build import build_trainer
 
 
 def test_a_recipe_trains_on_the_folder_that_the_command_wrote(tmp_path, monkeypatch, tiny_model_folder):

@@ -1,9 +1,9 @@
 import pytest
 
-from align.augmentation.perturbations import ModelInput
-from align.augmentation.sources import Source
-from align.augmentation.verdicts import ContainsReference, RewardCheck, contains
 from align.errors import UserError
+from align.methods.rrpo.augmentation.perturbations import ModelInput
+from align.methods.rrpo.augmentation.sources import Source
+from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck, contains
 
 JUDGE = """\
 def exact(completions, gold, **kwargs):

@@ -1,9 +1,9 @@
 import pytest
 
-from align.augmentation.perturbations import ModelInput
-from align.augmentation.sampler import Answer, Failure
-from align.augmentation.sources import Source
-from align.augmentation.wordings import from_restatement, from_swap, reword_request
+from align.methods.rrpo.augmentation.perturbations import ModelInput
+from align.methods.rrpo.augmentation.sources import Source
+from align.methods.rrpo.augmentation.wordings import from_restatement, from_swap, reword_request
+from align.models.samplers.sampler import Answer, Failure
 
 SOURCE = Source("1", ModelInput("Capital of France?"), "Paris", ("Lyon", "New Lyon", "Nice"), {}, row=1)
 REJECTED = "The capital of France is Lyon, of course."

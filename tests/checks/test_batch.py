@@ -3,7 +3,7 @@ from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_rewa
 
 from align.checks.batch import check_batch
 from align.checks.launch import Launch
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 EVALUATES = {"eval_strategy": "steps", "dataset": {"eval_path": "./train.jsonl"}}
 
@@ -54,7 +54,7 @@ def test_a_step_is_counted_as_by_hand(findings, changes, processes, completions,
 )
 def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe, changes):
     from align.checks.recipe import check_recipe
-    from align.trainers.build import build_trainer
+    from align.training.build import build_trainer
 
     recipe = load_recipe(tiny_recipe(dataset={"max_rows": 37}, **changes))
     checked = check_recipe(recipe, Launch())
@@ -89,7 +89,7 @@ def test_a_batch_that_trl_would_refuse_is_an_error(findings, changes, words):
     "per_device_eval_batch_size": 6}]
 )  # fmt: skip
 def test_trl_refuses_those_batches(tiny_recipe, changes):
-    from align.configs.acre import ACREConfig
+    from align.methods.acre.config import ACREConfig
 
     with pytest.raises(ValueError, match=r"divisible"):
         ACREConfig(**load_recipe(tiny_recipe(**changes)).training)
@@ -138,7 +138,7 @@ def test_no_whole_batch_of_pairs_is_an_error(pair_findings):
 @pytest.mark.parametrize("changes", [{}, {"gradient_accumulation_steps": 2}, {"dataloader_drop_last": True}])
 def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_folder, changes):
     from align.checks.recipe import check_recipe
-    from align.trainers.build import build_trainer
+    from align.training.build import build_trainer
 
     rows = [*fact_pairs(37), {"prompt": "q?", "chosen": "a b", "rejected": "a  b"}]
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **changes))
@@ -152,7 +152,7 @@ def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_fold
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 def test_the_steps_over_pairs_of_a_reward_model_are_those_of_the_trainer(tmp_path, tiny_model_folder, model_type):
     from align.checks.recipe import check_recipe
-    from align.trainers.build import build_trainer
+    from align.training.build import build_trainer
 
     settings = {"model_type": model_type, "gradient_accumulation_steps": 2, "max_length": 400}
     recipe = load_recipe(write_reward_recipe(tmp_path, tiny_model_folder, sourced_pairs(37), **settings))

@@ -6,7 +6,7 @@ from observed_table import write_chain_recipe
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 MESSAGES = {"dataset": {"path": "./messages.jsonl"}}
 

@@ -1,6 +1,6 @@
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 
 def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(tiny_recipe):

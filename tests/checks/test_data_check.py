@@ -4,9 +4,9 @@ import json
 import pytest
 from conftest import write_questions
 
-from align.checks.data import check_data, load_data
-from align.configs.recipe import load_recipe
 from align.errors import DataError
+from align.methods.acre.data import check_data, load_data
+from align.recipe.recipe import load_recipe
 
 
 def test_balanced_letters_pass_without_a_word(tiny_recipe):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from observed_table import columns_of, observed_rows, write_outcome_recipe, write_table
 
-from align.checks.deconfound import load_observations
 from align.checks.launch import Launch, read_launch
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
 from align.errors import DataError
+from align.methods.deconfound.data import load_observations
+from align.recipe.recipe import load_recipe
 from rewards.correction import ESTIMATORS
 
 

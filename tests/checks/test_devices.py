@@ -4,8 +4,8 @@ import sys
 import pytest
 import torch
 
-from align.checks import devices
-from align.checks.devices import check_devices, list_gpus, torch_build
+from align.checks.machine import devices
+from align.checks.machine.devices import check_devices, list_gpus, torch_build
 
 SMI = """#!/bin/sh
 echo "NVIDIA H100 80GB HBM3, 81559, {used}"

@@ -1,8 +1,8 @@
 import pytest
 from fake_distribution import install
 
-from align.checks.engines import check_engines
-from align.runs.versions import installed_version
+from align.checks.machine.engines import check_engines
+from align.versions import installed_version
 
 
 def by_check(has_gpu):

@@ -10,10 +10,10 @@ from align.checks.image_tokens import token_counter
 from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
-from align.checks.pairs import check_pairs, load_pairs
 from align.checks.recipe import DATA_CHECKS, check_recipe
-from align.configs.recipe import load_recipe
 from align.data import load_questions
+from align.methods.rrpo.data import check_pairs, load_pairs
+from align.recipe.recipe import load_recipe
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from PIL import Image
@@ -267,7 +267,7 @@ def test_the_check_of_images_imports_no_torch(recipe, qwen):
     made = recipe(qwen)
     code = (
         "import sys\nfrom pathlib import Path\nfrom align.checks.recipe import DATA_CHECKS\n"
-        "from align.configs.recipe import load_recipe\n"
+        "from align.recipe.recipe import load_recipe\n"
         f"made = load_recipe(Path({str(made.path)!r}))\n"
         "method = DATA_CHECKS['acre']\nfindings = method.check(made, method.load(made), [])\n"
         "print([f.level for f in findings if f.check == 'images'], 'torch' in sys.modules)"

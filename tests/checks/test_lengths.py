@@ -3,9 +3,9 @@ import json
 import pytest
 from transformers import AutoTokenizer
 
-from align.checks.data import load_data
 from align.checks.lengths import PromptTokenizer, check_lengths, context_window
-from align.configs.recipe import load_recipe
+from align.methods.acre.data import load_data
+from align.recipe.recipe import load_recipe
 
 BOS_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'tool' %}{% break %}{% endif %}{{ m['content'] }}"

@@ -4,7 +4,7 @@ from tiny import tiny_model
 
 from align.checks.launch import Launch
 from align.checks.memory import check_memory, count_parameters, state_bytes
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 MILLION = 1_000_000
 

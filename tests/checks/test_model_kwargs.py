@@ -1,7 +1,7 @@
 import pytest
 
 from align.checks.model_kwargs import check_model_kwargs
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
 import pytest
+from align.recipe import rules
 from fake_distribution import install
 
 from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
-from align.configs import rules
-from align.configs.blocks import optimizer_function
-from align.configs.recipe import load_recipe
+from align.recipe.blocks import optimizer_function
+from align.recipe.recipe import load_recipe
 
 # `report_to`, and others, of packages that no extra of ours brings.
 MISSING = [

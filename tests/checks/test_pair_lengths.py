@@ -1,8 +1,8 @@
 import pytest
 from pair_recipe import fact_pairs, write_pair_recipe
 
-from align.checks.pairs import check_pairs, load_pairs
-from align.configs.recipe import load_recipe
+from align.methods.rrpo.data import check_pairs, load_pairs
+from align.recipe.recipe import load_recipe
 
 # "q0?" and "It is 12, yes." with the end: 3 + 15 tokens, of which the marked ones are the 10th and 11th.
 PROMPT, RESPONSE, MARKED = 3, 15, (9, 11)

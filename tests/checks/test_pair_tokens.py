@@ -4,10 +4,10 @@ import pytest
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
-from align.checks.pair_spans import marked_rows
-from align.checks.pair_tokens import tokenize_here
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
+from align.methods.pairs.spans import marked_rows
+from align.methods.pairs.tokens import tokenize_here
+from align.recipe.recipe import load_recipe
 
 ROWS = [
     *fact_pairs(4),
@@ -30,8 +30,8 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
     from datasets import Dataset
     from transformers import AutoTokenizer
 
-    from align.configs.rrpo import RRPOConfig
-    from align.trainers.rrpo import RRPOTrainer
+    from align.methods.rrpo.config import RRPOConfig
+    from align.methods.rrpo.trainer import RRPOTrainer
 
     rows = [as_messages(row) for row in ROWS] if messages else ROWS
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **SETTINGS[case]))

@@ -4,9 +4,9 @@ import pytest
 from pair_recipe import drop_case, fact_pairs, write_pair_recipe, write_rows
 
 from align.checks.launch import Launch
-from align.checks.pairs import check_pairs, load_pairs
 from align.checks.recipe import DATA_CHECKS, check_recipe
-from align.configs.recipe import load_recipe
+from align.methods.rrpo.data import check_pairs, load_pairs
+from align.recipe.recipe import load_recipe
 
 SAME_WORDS = {"id": "same", "prompt": "q?", "chosen": "a b", "rejected": "a  b"}
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from align.checks import ports
-from align.checks.ports import check_port, check_ports, is_free
+from align.checks.machine import ports
+from align.checks.machine.ports import check_port, check_ports, is_free
 
 
 @contextmanager

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from align.checks.launch import Launch
-from align.checks.prompts import load_prompt_data
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
 from align.errors import RecipeError
+from align.methods.rollouts.data import load_prompt_data
+from align.recipe.recipe import load_recipe
 
 PROMPTS = [{"id": f"p{i}", "prompt": f"say {i}", "gold": str(i)} for i in range(8)]
 

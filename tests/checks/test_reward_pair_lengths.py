@@ -6,9 +6,9 @@ from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
 from align.checks.recipe import check_recipe
-from align.checks.reward_pair_lengths import count_tokens
-from align.checks.reward_pairs import check_reward_pairs, load_reward_data
-from align.configs.recipe import load_recipe
+from align.methods.crome.data import check_reward_pairs, load_reward_data
+from align.methods.crome.lengths import count_tokens
+from align.recipe.recipe import load_recipe
 
 LENGTH = 3 + 14 + 1  # "q0?", "It is 12, yes." and the end
 
@@ -52,7 +52,7 @@ def test_when_nothing_is_left_that_is_an_error_in_any_case(recipe):
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 @pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
 def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, model_type):
-    from align.trainers.build import build_trainer
+    from align.training.build import build_trainer
 
     rows = sourced_pairs(12)
     for i, side in ((3, "chosen"), (7, "rejected"), (8, "chosen")):
@@ -73,7 +73,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
 
 
 def test_one_long_row_among_many_is_found_although_not_all_are_tokenised(recipe, monkeypatch):
-    monkeypatch.setattr("align.checks.pairs.AUDITED", 5)
+    monkeypatch.setattr("align.methods.rrpo.data.AUDITED", 5)
     rows = fact_pairs(30)
     rows[20]["prompt"] = "why " * 20
     (error,) = findings_of(recipe(rows))

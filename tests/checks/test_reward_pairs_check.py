@@ -3,8 +3,8 @@ from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe,
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.checks.reward_pairs import check_reward_pairs, load_reward_data, sample_rows
-from align.configs.recipe import load_recipe
+from align.methods.crome.data import check_reward_pairs, load_reward_data, sample_rows
+from align.recipe.recipe import load_recipe
 
 
 @pytest.fixture

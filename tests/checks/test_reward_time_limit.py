@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from align.checks.rewards import resolve_rewards
-from align.configs.recipe import parse_recipe
+from align.recipe.recipe import parse_recipe
 
 
 def resolve(*rewards, **keys):

@@ -3,7 +3,7 @@ import pytest
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.checks.rewards import handling_of
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 BROKEN = {
     "needs_a_column": ("def needs_a_column(completions, reference, **kwargs):\n    return [0.0]", "`reference`"),

@@ -5,8 +5,8 @@ from packaging.requirements import Requirement
 from pair_recipe import write_pair_recipe
 
 from align.checks.versions import check_versions, vllm_window
-from align.configs.recipe import load_recipe
-from align.runs.versions import installed_version
+from align.recipe.recipe import load_recipe
+from align.versions import installed_version
 
 INSTALLED = "align.checks.versions.installed_version"
 

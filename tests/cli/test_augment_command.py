@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from vllm_server import serve
 
 from align.cli.app import app
-from align.data.preferences import load_preferences
+from align.data.pairs.preferences import load_preferences
 
 KEY = "sk-must-not-be-found-anywhere"
 CONCURRENCY = 4

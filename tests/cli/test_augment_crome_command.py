@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from vllm_server import serve
 
 from align.cli.app import app
-from align.data.reward_pairs import load_reward_pairs
+from align.data.pairs.reward_pairs import load_reward_pairs
 
 KEY = "sk-must-not-be-found-anywhere"
 CONCURRENCY = 4

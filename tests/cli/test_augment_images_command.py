@@ -8,8 +8,8 @@ from started import align
 from typer.testing import CliRunner
 
 from align.cli.app import app
-from align.data.images import open_image
-from align.data.preferences import load_preferences
+from align.data.media.images import open_image
+from align.data.pairs.preferences import load_preferences
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from scenes import COLOURS, square, write_squares

@@ -13,7 +13,7 @@ from align.checks.recipe import check_recipe
 from align.cli.app import app
 from align.cli.many_words import words
 from align.cli.train import run as train
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 from rewards.correction import ESTIMATORS
 
 COLUMNS = ["--outcome", "clicks", "--confounders", "popularity", "hour"]

@@ -7,7 +7,7 @@ from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.filter import run
 from align.errors import UserError
-from align.evaluation.reward_model import RewardModel
+from align.evaluation.reward_models.reward_model import RewardModel
 
 SETTINGS = {"batch_size": 8, "max_length": None, "dtype": "float32"}
 ROWS = [
@@ -74,7 +74,7 @@ def test_what_is_kept_follows_from_the_base_models_margins(data, base, tmp_path,
 
 
 def test_kept_rows_can_be_filtered_and_trained_on_again(data, base, tmp_path):
-    from align.data.reward_pairs import load_reward_pairs
+    from align.data.pairs.reward_pairs import load_reward_pairs
 
     filter_rows(data, tmp_path / "once.jsonl", base)
     filter_rows(tmp_path / "once.jsonl", tmp_path / "twice.jsonl", base)

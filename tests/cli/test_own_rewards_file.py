@@ -46,7 +46,7 @@ def test_the_script_align_finds_our_package_where_the_path_names_the_folder(fold
 
 @pytest.mark.parametrize(
     "code",
-    ["from align import ACRETrainer", "import rewards, align", "from align.trainers.acre import ACRETrainer"],
+    ["from align import ACRETrainer", "import rewards, align", "from align.methods.acre.trainer import ACRETrainer"],
 )
 def test_a_script_beside_it_gets_one_sentence(folder, code):
     (folder / "rewards.py").write_text("def variety(completions): return [1.0]", encoding="utf-8")

@@ -117,7 +117,7 @@ def test_check_and_errors_show_no_secret(planted, tmp_path, capfd):
 
 
 def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
-    from align.cli.evaluation_plan import prompting
+    from align.cli.evaluation.plan import prompting
 
     assert run(str(planted), [], None) == 0
     found, recipe = prompting(None, str(tmp_path / "run"), {})
@@ -126,10 +126,10 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):
-    from align.augmentation.folder import check_folder, claim_folder
-    from align.cli.evaluate import _command
-    from align.correction.output import write_json
-    from align.evaluation.policy_record import save_policy_evaluation
+    from align.cli.evaluation.evaluate import _command
+    from align.evaluation.policies.record import save_policy_evaluation
+    from align.methods.deconfound.correction.output import write_json
+    from align.methods.pairs.augmentation.folder import check_folder, claim_folder
 
     place = f"https://me:{LOGIN}@host/data?token={QUERY}"
     run = {"method": "rrpo", "generator": f"m ({place})", "data": place, "api_key": HUB}

@@ -6,7 +6,7 @@ from observed_table import write_chain_recipe
 from started import metrics_of
 
 from align.cli.train import run
-from align.evaluation.reward_model import RewardModel
+from align.evaluation.reward_models.reward_model import RewardModel
 
 
 @pytest.mark.slow

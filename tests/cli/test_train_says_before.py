@@ -8,11 +8,11 @@ from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
 from align.cli.build_error import build_error, named_keys
 from align.cli.train import run
-from align.configs.recipe import load_recipe
 from align.errors import RecipeError, RunFolderError
+from align.recipe.recipe import load_recipe
 from align.report import build_report
-from align.report.run_folder import read_run_folder
-from align.runs.folder import find_checkpoint, set_log_aside
+from align.report.run.folder import read_run_folder
+from align.training.folder import find_checkpoint, set_log_aside
 
 GOOD = {"question": "q?", "options": ["1", "2", "3", "4"], "answer": "A"}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from align.configs.acre import ACREConfig
+from align.methods.acre.config import ACREConfig
 
 QUIET = {"bf16": False, "use_cpu": True}
 

@@ -5,8 +5,8 @@ import pytest
 import yaml
 from observed_table import write_chain_recipe
 
-from align.configs.recipe import load_recipe
 from align.errors import RecipeError
+from align.recipe.recipe import load_recipe
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 import pytest
 
-from align.configs.crome import CromeConfig
-from align.configs.recipe import parse_recipe
 from align.errors import RecipeError
+from align.methods.crome.config import CromeConfig
+from align.recipe.recipe import parse_recipe
 
 
 def parse(path, **settings):

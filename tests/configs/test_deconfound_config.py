@@ -1,10 +1,10 @@
 import pytest
 
-from align.configs.deconfound import DeconfoundConfig
-from align.configs.observation_dataset import ObservationDatasetConfig
-from align.configs.recipe import parse_recipe
-from align.correction.settings import ESTIMATORS
 from align.errors import RecipeError
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.correction.settings import ESTIMATORS
+from align.methods.deconfound.dataset import ObservationDatasetConfig
+from align.recipe.recipe import parse_recipe
 
 DATASET = {"path": "x.csv", "text": "headline", "outcome": "clicks", "confounders": ["popularity"]}
 

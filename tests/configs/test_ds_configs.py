@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from align.configs.deepspeed import DeepSpeedBlock, LaunchFile, LaunchPlan, check_deepspeed_config
 from align.errors import RecipeError
+from align.recipe.deepspeed import DeepSpeedBlock, LaunchFile, LaunchPlan, check_deepspeed_config
 
 FOLDER = Path(__file__).parents[2] / "ds_configs"
 FILES = sorted(FOLDER.glob("*.yaml"))

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from align.configs.fields import config_fields, validate_field
-from align.configs.methods import METHODS
-from align.configs.rules import BOOLEAN_NAMES, CHOICES, RANGES
+from align.methods.method import METHODS
+from align.recipe.fields import config_fields, validate_field
+from align.recipe.rules import BOOLEAN_NAMES, CHOICES, RANGES
 
-UPDATE = "TRL or transformers changed its configs: update the chains in align/configs/methods.py, then rules.py"
+UPDATE = "TRL or transformers changed its configs: update the chains in align/methods/method.py, then rules.py"
 # Defaults that the source computes; `config_fields` gives None for them.
 COMPUTED = {"optim", "include_for_metrics"}
 OWN = {
@@ -27,10 +27,10 @@ EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOI
 
 
 def config_class(method):
-    from align.configs.acre import ACREConfig
-    from align.configs.crome import CromeConfig
-    from align.configs.deconfound import DeconfoundConfig
-    from align.configs.rrpo import RRPOConfig
+    from align.methods.acre.config import ACREConfig
+    from align.methods.crome.config import CromeConfig
+    from align.methods.deconfound.config import DeconfoundConfig
+    from align.methods.rrpo.config import RRPOConfig
 
     if method == "grpo":
         from trl import GRPOConfig
@@ -98,7 +98,7 @@ def test_every_own_field_has_help(method, real_fields):
 
 def test_the_tables_are_read_without_torch_or_trl():
     code = (
-        "import sys; from align.configs.fields import config_fields; from align.configs.recipe import load_recipe;"
+        "import sys; from align.recipe.fields import config_fields; from align.recipe.recipe import load_recipe;"
         "assert config_fields('acre')['beta'].default == 0.0;"
         "assert config_fields('rrpo')['loss_type'].default == ['sigmoid'];"
         "print([name for name in ('torch', 'trl', 'transformers') if name in sys.modules])"

@@ -3,11 +3,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from align.configs.fields import config_fields
-from align.configs.recipe import load_recipe, parse_overrides
-from align.configs.rules import CHOICES, RANGES
-from align.configs.yaml_loader import parse_yaml
 from align.errors import RecipeError
+from align.recipe.fields import config_fields
+from align.recipe.recipe import load_recipe, parse_overrides
+from align.recipe.rules import CHOICES, RANGES
+from align.recipe.yaml_loader import parse_yaml
 
 BASE = """\
 method: acre

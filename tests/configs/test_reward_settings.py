@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from align.configs.recipe import parse_recipe
-from align.configs.reward_settings import RewardSettings, short_name
 from align.errors import RecipeError
+from align.recipe.recipe import parse_recipe
+from align.recipe.reward_settings import RewardSettings, short_name
 
 
 def parse(**keys):

@@ -1,10 +1,10 @@
 import pytest
 
-from align.configs.methods import METHODS
-from align.configs.recipe import parse_recipe
-from align.configs.rrpo import RRPOConfig
-from align.configs.rrpo_rules import FIXED
 from align.errors import RecipeError
+from align.methods.method import METHODS
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.rules import FIXED
+from align.recipe.recipe import parse_recipe
 
 QUIET = {"bf16": False, "use_cpu": True}
 OTHER_VALUES = {

@@ -2,12 +2,12 @@
 
 import pytest
 
-from align.configs.blocks import BLOCKS, check_blocks
-from align.configs.fields import config_fields
-from align.configs.methods import METHODS
-from align.configs.recipe import load_recipe
-from align.configs.rules import CHOICES, NO_NULL
 from align.errors import RecipeError
+from align.methods.method import METHODS
+from align.recipe.blocks import BLOCKS, check_blocks
+from align.recipe.fields import config_fields
+from align.recipe.recipe import load_recipe
+from align.recipe.rules import CHOICES, NO_NULL
 
 DATA = {
     "grpo": "{path: ./x.jsonl}",

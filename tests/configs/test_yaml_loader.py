@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from align.configs.overrides import parse_overrides
-from align.configs.yaml_limits import MAX_BYTES
-from align.configs.yaml_loader import load_yaml
 from align.errors import RecipeError
+from align.recipe.overrides import parse_overrides
+from align.recipe.yaml_limits import MAX_BYTES
+from align.recipe.yaml_loader import load_yaml
 
 
 def bomb(line):

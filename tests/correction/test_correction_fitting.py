@@ -2,11 +2,18 @@ import numpy as np
 import pytest
 from observed_table import EFFECT, columns_of, observed_rows, write_table
 
-from align.correction.fitting import apply, fit, fit_in_chunks, fits_in_chunks, load_correction, num_unknown_groups
-from align.correction.settings import CHUNKED, ESTIMATORS, CorrectionSettings
-from align.data.observations import ObservationReader, Roles, read_observations
-from align.data.tables import Table
+from align.data.tables.observations import ObservationReader, Roles, read_observations
+from align.data.tables.reading import Table
 from align.errors import DataError, UserError
+from align.methods.deconfound.correction.fitting import (
+    apply,
+    fit,
+    fit_in_chunks,
+    fits_in_chunks,
+    load_correction,
+    num_unknown_groups,
+)
+from align.methods.deconfound.correction.settings import CHUNKED, ESTIMATORS, CorrectionSettings
 from rewards.correction import ESTIMATORS as CLASSES
 
 ROLES = Roles("clicks", ("popularity",), text="headline", instruments=("shock",), groups="author")

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from observed_table import write_table
 
-from align.correction.pairs import MOST_TEXTS, sample_pairs
-from align.data.observations import Observations
-from align.data.preferences import load_preferences
-from align.data.reward_pairs import load_reward_pairs
+from align.data.pairs.preferences import load_preferences
+from align.data.pairs.reward_pairs import load_reward_pairs
+from align.data.tables.observations import Observations
 from align.errors import UserError
+from align.methods.deconfound.correction.pairs import MOST_TEXTS, sample_pairs
 
 
 def rows_of(prompts, texts, *, groups=None):

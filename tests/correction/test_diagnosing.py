@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from observed_table import columns_of, observed_rows
 
-from align.correction.diagnosing import diagnose, sample_groups, within_prompts
-from align.correction.fitting import fit
-from align.correction.settings import CorrectionSettings
-from align.data.observations import Observations
+from align.data.tables.observations import Observations
+from align.methods.deconfound.correction.diagnosing import diagnose, sample_groups, within_prompts
+from align.methods.deconfound.correction.fitting import fit
+from align.methods.deconfound.correction.settings import CorrectionSettings
 from rewards.correction.diagnostics import associations, first_stage
 
 

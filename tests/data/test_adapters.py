@@ -7,8 +7,8 @@ import pytest
 from clips import shown_numbers, write_clip
 from scenes import write_squares
 
-from align.configs.dataset import MediaSettings, MultipleChoiceDatasetConfig
 from align.data import ADAPTERS, DataError, load_questions
+from align.recipe.dataset import MediaSettings, MultipleChoiceDatasetConfig
 
 CHOICES = {"text": ["iron", "gold", "zinc"], "label": ["A", "B", "C"]}
 VIDEO = {

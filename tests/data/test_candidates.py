@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.data.candidates import load_candidates
+from align.data.pairs.candidates import load_candidates
 from align.errors import DataError
 
 

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from align.augmentation.crome.originals import load_originals
-from align.augmentation.sources import load_sources
 from align.data import DataError, load_preferences, load_questions, load_reward_pairs
-from align.data.candidates import load_candidates
+from align.data.pairs.candidates import load_candidates
+from align.data.pairs.reward_bench import load_reward_bench
 from align.data.prompt_rows import load_prompts
-from align.data.reward_bench import load_reward_bench
+from align.methods.crome.augmentation.originals import load_originals
+from align.methods.rrpo.augmentation.sources import load_sources
 
 GOOD = {"question": "Which rusts?", "options": ["iron", "gold"], "answer": 0}
 ARC = {"id": "a", "question": "Q?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}

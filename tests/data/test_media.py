@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from scenes import square, write_squares
 
-from align.configs.dataset import MediaSettings
 from align.data import DataError, PromptTemplate, load_preferences, load_questions, questions_to_rows
-from align.data.images import open_image
-from align.data.media import MediaReader, media_folder
-from align.data.preferences import pairs_to_rows
+from align.data.media.images import open_image
+from align.data.media.rows import MediaReader, media_folder
+from align.data.pairs.preferences import pairs_to_rows
 from align.data.problems import BadRow
+from align.recipe.dataset import MediaSettings
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 

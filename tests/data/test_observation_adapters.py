@@ -1,10 +1,10 @@
 import pytest
 from observed_table import UPWORTHY, write_table
 
-from align.data.adapters import AdapterError
-from align.data.observation_adapters import OBSERVATION_ADAPTERS, stackexchange, upworthy
-from align.data.observations import ObservationReader, read_observations
-from align.data.tables import Table
+from align.data.questions.adapters import AdapterError
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS, stackexchange, upworthy
+from align.data.tables.observations import ObservationReader, read_observations
+from align.data.tables.reading import Table
 from align.errors import DataError
 
 POST = {"Id": "4", "Title": "Why?", "Body": "<p>So &amp; so.</p>", "Score": "7", "ViewCount": "99",

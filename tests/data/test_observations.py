@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 from observed_table import observed_rows, write_table
 
-from align.correction.fitting import apply, fit_in_chunks
-from align.correction.settings import CorrectionSettings
-from align.data.observations import ObservationReader, Roles, read_observations
-from align.data.tables import Table
+from align.data.tables.observations import ObservationReader, Roles, read_observations
+from align.data.tables.reading import Table
 from align.errors import DataError
+from align.methods.deconfound.correction.fitting import apply, fit_in_chunks
+from align.methods.deconfound.correction.settings import CorrectionSettings
 
 ROLES = Roles("clicks", ("popularity", "hour"), text="headline", instruments=("shock",), groups="author")
 
@@ -103,7 +103,7 @@ NO_DATES = {
 @pytest.mark.parametrize("case", NO_DATES)
 @pytest.mark.parametrize("in_memory", [0, 2**20], ids=["streamed", "kept"])
 def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory, monkeypatch):
-    monkeypatch.setattr("align.data.arrow_batches.BATCH_ROWS", 2)
+    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 2)
     value, words = NO_DATES[case]
     rows = [{"y": 1.0, "when": each} for each in ("", "2024-01-31", value, "2024-02-01")]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("y", ("when",))
@@ -115,7 +115,7 @@ def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory
 
 
 def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.data.arrow_batches.BATCH_ROWS", 20)
+    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 20)
     days = [""] * 20 + [f"2024-01-{day:02d}" for day in range(1, 31)]
     rows = [row | {"when": day} for row, day in zip(observed_rows(50), days, strict=True)]
     path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))

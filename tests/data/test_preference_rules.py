@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from align.data import pair_to_row
-from align.data.preference_rules import check_pair
+from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.spans import Span
 from align.data.problems import BadRow
-from align.data.spans import Span
 
 USER, SYSTEM = {"role": "user", "content": "Capital of France?"}, {"role": "system", "content": "Be brief."}
 PARIS, ROME = {"role": "assistant", "content": "It is Paris."}, {"role": "assistant", "content": "It is Rome."}

@@ -9,8 +9,8 @@ import pytest
 from clips import shown_numbers, write_clip
 from scenes import write_squares
 
-from align.configs.dataset import MediaSettings
 from align.data import PREFERENCE_ADAPTERS, DataError, load_preferences, pair_to_row
+from align.recipe.dataset import MediaSettings
 
 USER = {"role": "user", "content": "Capital, of\nFrance?"}
 ROWS = [

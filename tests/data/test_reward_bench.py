@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.data.reward_bench import SECTIONS, load_reward_bench
+from align.data.pairs.reward_bench import SECTIONS, load_reward_bench
 from align.errors import DataError
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from align.data import reward_pair_to_row
+from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
 from align.data.problems import BadRow
-from align.data.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
 
 TEXT = {"prompt": "Capital of France?", "chosen": "It is Paris.", "rejected": "It is Rome."}
 USER = {"role": "user", "content": "Capital of France?"}

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from align.configs.dataset import DEFAULT_TEMPLATE, MultipleChoiceDatasetConfig
 from align.data import PromptTemplate, letter_balance, questions_to_rows
-from align.data.multiple_choice import Question
+from align.data.questions.multiple_choice import Question
+from align.recipe.dataset import DEFAULT_TEMPLATE, MultipleChoiceDatasetConfig
 
 PLAIN = PromptTemplate("{question}|{options}", conversational=False)
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from align.data.span_tokens import mark_tokens, place_response
-from align.data.spans import Span, check_spans, diff_spans
+from align.data.pairs.span_tokens import mark_tokens, place_response
+from align.data.pairs.spans import Span, check_spans, diff_spans
 
 CORPUS = [
     "The red car stops at the big house, and the old car waits there.",

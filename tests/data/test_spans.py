@@ -2,8 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from align.data.pairs.spans import Span, check_spans, diff_spans, diff_tokens, strip_tags
 from align.data.problems import BadRow
-from align.data.spans import Span, check_spans, diff_spans, diff_tokens, strip_tags
 
 PIECES = [
     "red",

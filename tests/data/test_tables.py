@@ -1,8 +1,8 @@
 import pytest
 from observed_table import observed_rows, write_table
 
-from align.data.arrow_batches import BATCH_ROWS
-from align.data.tables import Table
+from align.data.tables.arrow_batches import BATCH_ROWS
+from align.data.tables.reading import Table
 from align.errors import DataError
 
 FORMATS = ["csv", "jsonl", "parquet"]
@@ -48,7 +48,7 @@ def test_columns_of_several_types_become_texts(tmp_path):
 
 
 def test_whole_numbers_beyond_a_float_are_read_beside_fractions(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.data.tables.BATCH_ROWS", 1)
+    monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 1)
     found = rows_of(Table(write_table(tmp_path / "t.jsonl", [{"a": 2**60 + 1}, {"a": 0.5}, {"a": None}])))
     assert found == [{"a": 2.0**60}, {"a": 0.5}, {"a": None}]
     numbers = [{"a": 2**63}, {"a": -1}]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scenes import square, write_squares
 
-from align.data.thumbnails import MOST_SHOWN, SIDE, spread_places, thumbnail, thumbnails
+from align.data.media.thumbnails import MOST_SHOWN, SIDE, spread_places, thumbnail, thumbnails
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 

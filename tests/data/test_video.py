@@ -11,12 +11,12 @@ import pytest
 from clips import shown_numbers, trim_start, write_clip
 from scenes import square
 
-from align.configs.dataset import MediaSettings
 from align.data import DataError, load_questions
-from align.data.frame_store import FrameStore, default_folder
-from align.data.media import MediaReader
+from align.data.media.frame_store import FrameStore, default_folder
+from align.data.media.rows import MediaReader
+from align.data.media.video import BrokenVideoError, _read_times, frame_files, write_frames
 from align.data.problems import BadRow
-from align.data.video import BrokenVideoError, _read_times, frame_files, write_frames
+from align.recipe.dataset import MediaSettings
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("av", reason="needs the extra `vision`")

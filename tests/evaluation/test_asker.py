@@ -5,11 +5,11 @@ import pytest
 from scripted_run import evaluate, make_questions, values
 
 from align.errors import UserError
-from align.evaluation.answer_cache import AnswerCache
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
-from align.evaluation.scripted_policies import AlwaysA, TraceUser
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.scripted_policies import AlwaysA, TraceUser
+from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.models.policies.answer_cache import AnswerCache
+from align.models.policies.asking import Decoding
 
 QUESTIONS = make_questions(20)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from align.evaluation.audit_signals import audit_signals, repetition, text_features
+from align.training.audit_signals import audit_signals, repetition, text_features
 
 RNG = np.random.default_rng(0)
 GROUP = 8

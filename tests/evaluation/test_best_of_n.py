@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted_reward import ScriptedReward
 
-from align.data.candidates import Candidates
+from align.data.pairs.candidates import Candidates
 from align.errors import DataError
-from align.evaluation.best_of_n import (
+from align.evaluation.reward_models.best_of_n import (
     NUM_ORDERS,
     best_of_n_weights,
     choose_best,

@@ -4,14 +4,14 @@ import pytest
 from looking import NAMES, colour_question, order_question
 from scenes import square, write_squares
 
-from align.data.images import image_digest, open_image
-from align.evaluation.answer_cache import image_names
-from align.evaluation.changed_images import (
+from align.data.media.images import image_digest, open_image
+from align.evaluation.policies.changed_images import (
     with_blank_images,
     with_other_images,
     with_shuffled_frames,
     without_images,
 )
+from align.models.policies.answer_cache import image_names
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 TEXT = colour_question(0, images=())

@@ -5,12 +5,12 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
-from align.data.multiple_choice import Question
-from align.data.prompts import PromptTemplate
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.asking import Decoding
-from align.evaluation.checkpoint import find_checkpoint, load_model
-from align.evaluation.model_policy import ModelPolicy
+from align.models.checkpoint import find_checkpoint, load_model
+from align.models.policies.asking import Decoding
+from align.models.policies.model_policy import ModelPolicy
 
 TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)
 QUESTIONS = [Question(f"q{i}", "?" * (1 + i), ("gold", "iron"), 0, None, (), i) for i in range(6)]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from align.evaluation.comparison import compare_accuracy
+from align.evaluation.statistics.comparison import compare_accuracy
 
 
 def test_wins_and_losses_are_named_and_tested():

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from align.evaluation.group_metrics import accuracy_by_group, counter_drop, spread_of_groups, std_in_box
+from align.evaluation.statistics.group_metrics import accuracy_by_group, counter_drop, spread_of_groups, std_in_box
 
 GROUPS = ["common"] * 4 + ["counter"] * 2 + [None]
 RIGHT = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0])

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import false_discovery_control
 from scripted_reward import ScriptedReward
 
-from align.evaluation.insertion import NEUTRAL, PHRASES, insert_phrases, phrase_effects
+from align.evaluation.reward_models.insertion import NEUTRAL, PHRASES, insert_phrases, phrase_effects
 
 
 def noise(*shape, seed=0):

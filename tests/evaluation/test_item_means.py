@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.item_means import ItemMean, mean_difference, mean_of_items, weighted_mean
-from align.evaluation.metrics import Estimate, paired_difference, wilson
+from align.evaluation.statistics.item_means import ItemMean, mean_difference, mean_of_items, weighted_mean
+from align.evaluation.statistics.metrics import Estimate, paired_difference, wilson
 
 
 def test_zeros_and_ones_get_wilsons_interval():

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from align.evaluation.items import (
+from align.evaluation.policies.items import (
     ItemResult,
     evaluation_record,
     item_differences,
@@ -11,7 +11,7 @@ from align.evaluation.items import (
     save_items,
     summarise,
 )
-from align.evaluation.metrics import wilson
+from align.evaluation.statistics.metrics import wilson
 
 
 def item(name: str, first: int | None, second: list[int | None] | None, stated: int | None = None, gold: int = 0):

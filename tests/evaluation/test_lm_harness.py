@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
-from align.evaluation.lm_harness import collect, harness_suite, require_harness, run_task
+from align.evaluation.policies.lm_harness import collect, harness_suite, require_harness, run_task
 
 TASK = """\
 task: tiny_task

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from align.evaluation.metrics import (
+from align.evaluation.statistics.metrics import (
     Estimate,
     accuracy,
     bootstrap,
@@ -208,5 +208,5 @@ def test_an_estimate_survives_json():
 
 
 def test_importing_the_metrics_does_not_import_scipy():
-    code = "import sys, align.evaluation.metrics; print('scipy' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, align.evaluation.statistics.metrics; print('scipy' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

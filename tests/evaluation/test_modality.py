@@ -7,14 +7,14 @@ from looking import NAMES, Collector, Looker, Reader, colour_question, colours_s
 from scenes import square
 from scripted_run import evaluate, make_questions, values
 
-from align.evaluation.answer_cache import AnswerCache, question_key
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.changed_images import with_shuffled_frames
 from align.evaluation.glossary import explain
-from align.evaluation.modality import CHANGES, count_generations
-from align.evaluation.policy_record import item_rows, policy_record, save_policy_evaluation
-from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.changed_images import with_shuffled_frames
+from align.evaluation.policies.modality import CHANGES, count_generations
+from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
+from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.models.policies.answer_cache import AnswerCache, question_key
+from align.models.policies.asking import Decoding
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 COLOUR = [colour_question(i) for i in range(40)]

@@ -3,8 +3,8 @@ import random
 import pytest
 from tiny import tiny_model
 
-from align.evaluation.model_policy import share_beginnings
-from align.generation.second_pass import SecondPassRow, score_letters
+from align.models.policies.model_policy import share_beginnings
+from align.models.second_pass.forward import SecondPassRow, score_letters
 
 
 def make_rows(seed: int = 0) -> tuple[list[SecondPassRow], list[str]]:

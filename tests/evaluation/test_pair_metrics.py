@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from align.data.reward_bench import SECTIONS, BenchPair
-from align.evaluation.metrics import wilson
-from align.evaluation.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.data.pairs.reward_bench import SECTIONS, BenchPair
+from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.evaluation.statistics.metrics import wilson
 
 
 def pair(name, subset=None, category=None):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy.stats import multinomial
 
-from align.evaluation.metrics import mean_of_differences, paired_difference
-from align.evaluation.paired_proportions import mcnemar, paired_interval
+from align.evaluation.statistics.metrics import mean_of_differences, paired_difference
+from align.evaluation.statistics.paired_proportions import mcnemar, paired_interval
 
 # Shares of items won and lost: equal policies, accuracies of 1.00 and 0.98, one far better, ...
 SHARES = [(0.0, 0.0), (0.02, 0.0), (0.01, 0.01), (0.1, 0.0), (0.1, 0.02), (0.05, 0.05), (0.3, 0.1)]

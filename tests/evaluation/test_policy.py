@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny import tiny_model, tiny_tokenizer
 
-from align.data.multiple_choice import Question
-from align.data.prompts import PromptTemplate
-from align.evaluation.policy import evaluate_policy, summarise
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.run import evaluate_policy, summarise
 
 WORDS = ("gold", "iron", "zinc", "lead", "neon")
 TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)

@@ -11,10 +11,10 @@ from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import LlamaForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
-from align.configs.crome import CromeConfig
 from align.errors import DataError, UserError
-from align.evaluation.reward_model import RewardModel
-from align.trainers.crome import CromeTrainer
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
 
 TEXTS = [
     {"prompt": f"Question {i}? ", "chosen": "right " * (i + 1), "rejected": "wrong, and at more length " * (3 - i)}

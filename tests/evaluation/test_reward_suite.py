@@ -6,14 +6,14 @@ import pytest
 from scripted_reward import ScriptedReward
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
-from align.data.candidates import Candidates
-from align.data.reward_bench import BenchPair
+from align.data.pairs.candidates import Candidates
+from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
-from align.evaluation.insertion import PHRASES
-from align.evaluation.metrics import wilson
-from align.evaluation.reward_model import RewardModel
-from align.evaluation.reward_suite import as_messages, evaluate_reward_model, reward_record
-from align.evaluation.transformations import TRANSFORMATIONS
+from align.evaluation.reward_models.insertion import PHRASES
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.suite import as_messages, evaluate_reward_model, reward_record
+from align.evaluation.reward_models.transformations import TRANSFORMATIONS
+from align.evaluation.statistics.metrics import wilson
 
 CODE = "```python\nx = {}\n```"
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scripted_run import evaluate, make_questions, values
 
-from align.evaluation.reliance import CONDITIONS
-from align.evaluation.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver, TraceUser
+from align.evaluation.policies.reliance import CONDITIONS
+from align.evaluation.policies.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver, TraceUser
 
 QUESTIONS = make_questions()
 CHANGED = [name for name in CONDITIONS if name != "own"]

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from align.evaluation.trace_edits import corrupt_words, donors, replace_trace
+from align.evaluation.policies.trace_edits import corrupt_words, donors, replace_trace
 from rewards.responses import parse_response
 
 

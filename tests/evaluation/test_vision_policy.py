@@ -7,17 +7,17 @@ from scripted_run import values
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
 from align.data.conversations import put_images_first
-from align.data.images import open_image
-from align.data.prompts import PromptTemplate
+from align.data.media.images import open_image
+from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding, LetterQuestion
-from align.evaluation.policy import evaluate_policy
-from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
-from align.evaluation.respelt_prompts import ProcessedPrompt
-from align.evaluation.vision_policy import VisionPolicy, make_policy
-from align.evaluation.vision_prompts import VisionPrompts
-from align.generation.second_pass import SecondPassRow
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.run import evaluate_policy
+from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.models.policies.asking import Decoding, LetterQuestion
+from align.models.policies.respelt_prompts import ProcessedPrompt
+from align.models.policies.vision_policy import VisionPolicy, make_policy
+from align.models.policies.vision_prompts import VisionPrompts
+from align.models.second_pass.forward import SecondPassRow
 from rewards.options import permute
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

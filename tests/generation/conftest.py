@@ -34,7 +34,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from align.generation.vllm_engine import cpu_rollouts
+    from align.models.vllm_engine import cpu_rollouts
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.

@@ -3,7 +3,7 @@ from tiny import tiny_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from align.generation.answer_place import answer_place, retokenised_place
+from align.models.second_pass.answer_place import answer_place, retokenised_place
 from rewards.responses import parse_response
 
 

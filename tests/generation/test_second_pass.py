@@ -5,7 +5,7 @@ import torch
 from tiny import tiny_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, Mamba2Config, Mamba2ForCausalLM, set_seed
 
-from align.generation.second_pass import SecondPassRow, score_letters
+from align.models.second_pass.forward import SecondPassRow, score_letters
 
 LETTER_IDS = [40, 41, 42, 43]
 

@@ -8,8 +8,8 @@ from tiny import tiny_vl_model_and_processor
 from torch import distributed
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from align.generation.image_memo import is_sharded, remembered_images
-from align.generation.second_pass import SecondPassRow, score_letters
+from align.models.second_pass.forward import SecondPassRow, score_letters
+from align.models.second_pass.image_memo import is_sharded, remembered_images
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

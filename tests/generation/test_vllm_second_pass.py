@@ -4,8 +4,8 @@ import random
 import pytest
 import torch
 
-from align.generation.second_pass import SecondPassRow
-from align.generation.vllm_second_pass import _restricted, second_answers
+from align.models.second_pass.forward import SecondPassRow
+from align.models.second_pass.vllm import _restricted, second_answers
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from align.losses.crome import bradley_terry_loss, crome_loss, tie_loss
+from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
 
 MARGINS = st.lists(st.floats(-30, 30), min_size=1, max_size=8).map(lambda m: torch.tensor(m, dtype=torch.float64))
 

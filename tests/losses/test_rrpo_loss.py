@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import logsigmoid
 
-from align.losses.rrpo import rrpo_loss, span_log_ratio, tdpo_loss, token_kl
+from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss, token_kl
 
 PAIRS, TOKENS, VOCABULARY = 4, 6, 7
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from align.losses.rrpo import token_kl
-from align.losses.token_terms import Head, TokenTerms, token_terms
+from align.methods.rrpo.loss import token_kl
+from align.training.token_terms import Head, TokenTerms, token_terms
 
 TOKENS, WIDTH, REF_WIDTH, VOCABULARY = 11, 5, 4, 23
 

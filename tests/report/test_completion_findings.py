@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from written_run import write_run
 
-from align.report.findings import find_problems
-from align.report.findings_completions import find_completion_problems, spread_reasons, within_correlation
-from align.report.run_folder import read_run_folder
+from align.methods.rollouts.completion_findings import find_completion_problems, spread_reasons, within_correlation
+from align.report.run.findings import find_problems
+from align.report.run.folder import read_run_folder
 
 
 def rows(count=32, size=4, **columns):

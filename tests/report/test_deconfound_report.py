@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from align.report.charts import Chart
-from align.report.correction_tables import in_grpo
-from align.report.findings_deconfound import find_outcome_problems
-from align.report.interval_chart import Interval, draw_intervals, in_words
-from align.report.panels import comparison_charts, run_charts
-from align.report.run_folder import Series
+from align.methods.deconfound.correction_tables import in_grpo
+from align.methods.deconfound.findings import find_outcome_problems
+from align.report.charts.drawing import Chart
+from align.report.charts.interval import Interval, draw_intervals, in_words
+from align.report.run.folder import Series
+from align.report.run.panels import comparison_charts, run_charts
 
 
 def metrics_of(**values):

@@ -9,11 +9,11 @@ from written_evaluation import write_evaluation, write_reward_model_evaluation
 from written_run import EVALUATION, write_run
 
 from align.errors import RunFolderError
-from align.evaluation.comparison import compare_accuracy
-from align.evaluation.items import ItemResult
-from align.evaluation.metrics import Estimate
-from align.evaluation.policy_metrics import accuracy_suite
-from align.evaluation.policy_record import plain
+from align.evaluation.policies.items import ItemResult
+from align.evaluation.policies.metrics import accuracy_suite
+from align.evaluation.policies.record import plain
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.findings import find_evaluation_problems
@@ -21,7 +21,7 @@ from align.report.evaluation.folder import read_evaluation_folder, to_estimate
 from align.report.evaluation.items import pick_items
 from align.report.evaluation.measured import Words
 from align.report.evaluation.shares import in_points
-from align.report.tables import Row
+from align.report.run.tables import Row
 
 
 def titles(page):

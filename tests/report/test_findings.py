@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from written_run import metric_lines, write_run
 
-from align.report.charts import downsample
-from align.report.findings import find_problems
-from align.report.run_folder import Series, read_metrics, read_run_folder
-from align.report.samples import pick_samples
+from align.report.charts.drawing import downsample
+from align.report.run.findings import find_problems
+from align.report.run.folder import Series, read_metrics, read_run_folder
+from align.report.run.samples import pick_samples
 
 
 def findings(folder, **fixed):

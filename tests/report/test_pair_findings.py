@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from written_pairs_run import pair_lines, write_pairs_run
 
-from align.report.findings import find_problems
-from align.report.run_folder import read_run_folder
+from align.report.run.findings import find_problems
+from align.report.run.folder import read_run_folder
 
 
 def findings(folder, **fixed):

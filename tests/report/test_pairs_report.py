@@ -10,8 +10,8 @@ from written_run import write_run
 
 from align.errors import RunFolderError
 from align.report import build_comparison, build_report
-from align.report.pairs import pick_pairs
-from align.report.run_folder import read_run_folder
+from align.report.run.folder import read_run_folder
+from align.report.run.pairs import pick_pairs
 
 HOSTILE = "</pre></mark><script>alert(\"x\")</script> & 'quoted' {{ 7 * 7 }}"
 

@@ -4,9 +4,9 @@ import pytest
 from written_run import write_run
 
 from align.report import build_report
-from align.report.findings import find_problems
-from align.report.reward_calls import read_reward_calls
-from align.report.run_folder import read_run_folder
+from align.report.run.findings import find_problems
+from align.report.run.folder import read_run_folder
+from align.report.run.reward_calls import read_reward_calls
 
 SLOW = {"seconds": 4.2, "prompt": "q?", "completion": "<b>slow</b>"}
 FAILED = {"seconds": 5.0, "prompt": "q?", "completion": "hung", "failure": "timeout", "message": "no result after 5 s"}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from written_reward_run import reward_lines, write_reward_run
 
-from align.report.findings import find_problems
-from align.report.run_folder import read_run_folder
+from align.report.run.findings import find_problems
+from align.report.run.folder import read_run_folder
 
 
 def findings(folder, **settings):

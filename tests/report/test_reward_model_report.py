@@ -6,7 +6,7 @@ from written_pairs_run import write_pairs_run
 from written_reward_run import reward_rows, write_reward_run
 
 from align.report import build_comparison, build_report
-from align.report.pairs import pick_pairs
+from align.report.run.pairs import pick_pairs
 
 HOSTILE = "</b><script>alert(1)</script>"
 

@@ -14,11 +14,11 @@ from written_images import give_images_to_evaluation, give_images_to_run
 from written_pairs_run import write_pairs_run
 from written_run import write_run
 
-from align.data.thumbnails import thumbnail
+from align.data.media.thumbnails import thumbnail
 from align.report import build_any_report, build_comparison, build_report
-from align.report.samples import pick_samples
+from align.report.run.samples import pick_samples
 from align.report.thumbnails import Filmstrip, Thumbnails
-from align.runs.media import MediaFolder
+from align.training.media import MediaFolder
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 SOURCES = re.compile(r'<img src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)" alt="([^"]*)"')

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
-from align.evaluation.metrics import Estimate, paired_difference, share
+from align.evaluation.statistics.metrics import Estimate, paired_difference, share
 
 LETTERS = "ABCD"
 TEXTS = ("The chemical symbol of tungsten is W.", "Sodium, symbol Na", "Iron is Fe, from the Latin ferrum", "Tin")

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from scenes import COLOURS, square
 
-from align.data.thumbnails import thumbnails
-from align.runs.media import MediaFolder
+from align.data.media.thumbnails import thumbnails
+from align.training.media import MediaFolder
 
 
 def frames(count: int, colour: str = "red", size: int = 240):

@@ -1,7 +1,7 @@
 import json
 from types import SimpleNamespace
 
-from align.runs.callbacks import AlarmLines, MetricsFile, RunProgress
+from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
 
 
 def state(step, is_main=True):

@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from align.errors import RunFolderError
-from align.runs.folder import MAY_CHANGE, check_same_run, find_checkpoint, record_run
-from align.runs.versions import PACKAGES, installed_version
+from align.training.folder import MAY_CHANGE, check_same_run, find_checkpoint, record_run
+from align.versions import PACKAGES, installed_version
 
 RESOLVED = {"method": "acre", "learning_rate": 1e-06, "dataset": {"path": "a.jsonl"}, "max_steps": 10}
 

@@ -2,10 +2,10 @@ import pyarrow.parquet as parquet
 import pytest
 from scenes import square, write_squares
 
-from align.data.thumbnails import spread_places, thumbnail
-from align.report.run_folder import read_pairs
-from align.runs.media import MediaFolder
-from align.runs.pairs import PAIRS_FILE, write_pairs
+from align.data.media.thumbnails import spread_places, thumbnail
+from align.report.run.folder import read_pairs
+from align.training.media import MediaFolder
+from align.training.pair_samples import PAIRS_FILE, write_pairs
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 ROW = {"id": "a", "prompt": "What is shown?", "chosen": "A red square.", "rejected": "A blue square."}

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from align.configs.methods import METHODS
-from align.configs.recipe import parse_recipe
-from align.runs.model_card import CARDS, write_model_card
+from align.methods.method import METHODS
+from align.recipe.recipe import parse_recipe
+from align.training.model_card import CARDS, write_model_card
 
 ACRE = {
     "method": "acre",

@@ -2,10 +2,10 @@ import pytest
 import yaml
 from observed_table import write_chain_recipe
 
-from align.configs.recipe import load_recipe
 from align.errors import RunFolderError
-from align.runs.folder import record_run
-from align.runs.stages import is_finished, plan_stages, record_end
+from align.recipe.recipe import load_recipe
+from align.training.folder import record_run
+from align.training.stages import is_finished, plan_stages, record_end
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@ from itertools import pairwise
 import pyarrow.parquet as parquet
 import pytest
 
-from align.data.preference_rules import check_pair
-from align.data.preferences import pair_to_row
-from align.report.run_folder import read_pairs
-from align.runs.pairs import PAIRS_FILE, write_pairs
+from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.preferences import pair_to_row
+from align.report.run.folder import read_pairs
+from align.training.pair_samples import PAIRS_FILE, write_pairs
 
 ROW = {
     "id": "a",

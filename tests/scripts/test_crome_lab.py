@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
-from align.data.reward_pairs import load_reward_pairs
+from align.data.pairs.reward_pairs import load_reward_pairs
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/crome/assets/lab"

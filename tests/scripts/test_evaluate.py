@@ -73,7 +73,7 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
 
 
 def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
-    from align.report.tables import differences, headline
+    from align.report.run.tables import differences, headline
 
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from align.augmentation.sources import load_sources
-from align.augmentation.verdicts import contains
-from align.data.preferences import load_preferences
+from align.data.pairs.preferences import load_preferences
+from align.methods.rrpo.augmentation.sources import load_sources
+from align.methods.rrpo.augmentation.verdicts import contains
 
 ROOT = Path(__file__).parents[2]
 QUESTIONS = ROOT / "recipes" / "acre" / "assets" / "facts"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from align.data.multiple_choice import load_questions
+from align.data.questions.multiple_choice import load_questions
 from rewards.options import LETTERS, can_shuffle, parse_choice, render_options
 from rewards.responses import parse_response
 from rewards.traces import stated_choice

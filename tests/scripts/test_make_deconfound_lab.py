@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from started import align
 from transformers import AutoTokenizer
 
-from align.evaluation.reward_model import RewardModel
+from align.evaluation.reward_models.reward_model import RewardModel
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/deconfound/assets/lab"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from align.data.preferences import load_preferences
+from align.data.pairs.preferences import load_preferences
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/rrpo/assets/lab"

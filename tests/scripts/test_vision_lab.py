@@ -10,10 +10,10 @@ pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
 
 from align.assets import find_recipe
-from align.checks.data import load_data
-from align.configs.recipe import load_recipe
-from align.data.images import open_image
-from align.data.multiple_choice import load_questions
+from align.data.media.images import open_image
+from align.data.questions.multiple_choice import load_questions
+from align.methods.acre.data import load_data
+from align.recipe.recipe import load_recipe
 from rewards.options import LETTERS
 from rewards.responses import parse_response
 

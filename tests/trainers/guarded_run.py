@@ -12,8 +12,8 @@ from trl import GRPOConfig
 from unruly_rewards import unruly
 
 from align import load_reward_model
-from align.trainers._guarded_rewards import RewardRules
-from align.trainers.grpo import GuardedGRPOTrainer
+from align.methods.rollouts.trainer import GuardedGRPOTrainer
+from align.training.guarded_rewards import RewardRules
 from rewards.composition import Composition
 from rewards.guard import GuardSettings, guard_rewards
 

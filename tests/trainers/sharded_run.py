@@ -16,16 +16,16 @@ from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
 
-from align.configs.acre import ACREConfig
-from align.configs.crome import CromeConfig
-from align.configs.deconfound import DeconfoundConfig
-from align.configs.rrpo import RRPOConfig
-from align.data.outcome_rows import Scale
-from align.data.pairwise import label_ids
-from align.trainers.acre import ACRETrainer
-from align.trainers.crome import CromeTrainer
-from align.trainers.deconfound import DeconfoundTrainer
-from align.trainers.rrpo import RRPOTrainer
+from align.data.pairs.pairwise import label_ids
+from align.data.tables.outcome_rows import Scale
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
 from rewards import AnswerConsistency, render_options
 from rewards.correction import NoCorrection
 

@@ -9,8 +9,8 @@ from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
-from align.configs.acre import ACREConfig
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options
 from rewards.options import LETTERS
 

@@ -9,10 +9,10 @@ from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
 from trl import GRPOConfig, GRPOTrainer
 
-from align.configs.acre import ACREConfig
-from align.data.prompts import PromptTemplate
+from align.data.questions.templates import PromptTemplate
 from align.errors import DataError
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency
 from rewards.options import LETTERS
 

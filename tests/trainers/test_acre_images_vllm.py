@@ -9,8 +9,8 @@ from scenes import square
 from test_acre_images import SETTINGS, TEMPLATE, Answered, make_rows
 from tiny import tiny_vl_model_and_processor
 
-from align.configs.acre import ACREConfig
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency
 
 pytestmark = pytest.mark.slow

@@ -9,9 +9,9 @@ from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 
-from align.configs.acre import ACREConfig
-from align.generation.second_pass import SecondPassRow
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
+from align.models.second_pass.forward import SecondPassRow
 from rewards import AnswerConsistency, render_options
 
 pytestmark = pytest.mark.slow

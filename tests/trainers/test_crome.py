@@ -9,10 +9,10 @@ from tiny import tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Gemma2Config, Gemma2ForCausalLM
 from trl import RewardConfig, RewardTrainer
 
-from align.configs.crome import CromeConfig
-from align.data.pairwise import pairwise_prompt
-from align.losses.crome import bradley_terry_loss, crome_loss, tie_loss
-from align.trainers.crome import CromeTrainer
+from align.data.pairs.pairwise import pairwise_prompt
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
+from align.methods.crome.trainer import CromeTrainer
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}

@@ -10,16 +10,16 @@ from sklearn.linear_model import Ridge
 from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.checks.deconfound import load_observations
 from align.checks.reward_models import check_reward_model
-from align.configs.deconfound import DeconfoundConfig
-from align.configs.recipe import load_recipe
-from align.evaluation.predictions import prediction_metrics
-from align.evaluation.reward_model import RewardModel
-from align.trainers._outcome_batches import OutcomeCollator
-from align.trainers._ridge_head import find_head
-from align.trainers.build import build_trainer
-from align.trainers.deconfound import DeconfoundTrainer
+from align.evaluation.reward_models.predictions import prediction_metrics
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.data import load_observations
+from align.methods.deconfound.outcome_batches import OutcomeCollator
+from align.methods.deconfound.ridge_head import find_head
+from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.recipe.recipe import load_recipe
+from align.training.build import build_trainer
 
 TOKENIZER = tiny_tokenizer()
 
@@ -125,7 +125,7 @@ def test_a_fresh_process_reads_the_saved_model_with_equal_scores(tmp_path, tiny_
     trainer.save_model(str(folder))
     expected = RewardModel(trainer.model, trainer.processing_class).score(["q0?", "q1?"], ["cat dog sun", "ice"])
     code = (
-        "from align.evaluation.reward_model import RewardModel;"
+        "from align.evaluation.reward_models.reward_model import RewardModel;"
         f"print(*RewardModel.load({str(folder)!r}).score(['q0?', 'q1?'], ['cat dog sun', 'ice']))"
     )
     result = start("-c", code)

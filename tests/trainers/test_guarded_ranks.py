@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
-from align.evaluation.reward_model import RewardModel
+from align.evaluation.reward_models.reward_model import RewardModel
 
 ROOT = Path(__file__).parents[2]
 RUN = Path(__file__).with_name("guarded_run.py")

@@ -5,9 +5,9 @@ from tiny import tiny_model, tiny_vl_model_and_processor
 from transformers import AutoConfig, AutoModelForCausalLM, set_seed
 
 from align.errors import UserError
-from align.losses.token_terms import token_terms
-from align.trainers._output_head import check_fused_head, read_output_head
-from align.trainers._token_head import Reference, Tokens, add_token_head
+from align.training.output_head import check_fused_head, read_output_head
+from align.training.token_head import Reference, Tokens, add_token_head
+from align.training.token_terms import token_terms
 
 VOCABULARY = 40
 SIZES = {

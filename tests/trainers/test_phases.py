@@ -7,9 +7,9 @@ from tiny import tiny_model, tiny_tokenizer
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from align.configs.acre import ACREConfig
-from align.trainers._phases import PhaseTimer
-from align.trainers.acre import ACRETrainer
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.trainer import ACRETrainer
+from align.training.phases import PhaseTimer
 from rewards import AnswerConsistency, render_options
 
 TOKENIZER = tiny_tokenizer()

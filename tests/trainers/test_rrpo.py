@@ -22,10 +22,10 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer
 
-from align.configs.rrpo import RRPOConfig
 from align.errors import DataError
-from align.losses.rrpo import rrpo_loss, span_log_ratio, tdpo_loss, token_kl
-from align.trainers.rrpo import RRPOTrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss, token_kl
+from align.methods.rrpo.trainer import RRPOTrainer
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}

@@ -20,10 +20,10 @@ from test_rrpo_images import (
 from tiny import tiny_vl_model_and_processor
 
 from align.cli.train import run
-from align.configs.rrpo import RRPOConfig
 from align.errors import DataError
-from align.trainers._image_tokens import ImageTokens
-from align.trainers._vision_spans import check_all_have_images, mark_vision_dataset
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.image_tokens import ImageTokens
+from align.methods.rrpo.vision_spans import check_all_have_images, mark_vision_dataset
 
 PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -8,8 +8,8 @@ from tiny import tiny_vl_model_and_processor
 from trl import DPOConfig, DPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
-from align.configs.rrpo import RRPOConfig
-from align.trainers.rrpo import RRPOTrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
 
 PIL = pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -2,9 +2,9 @@
 
 import pytest
 
-from align.configs.recipe import load_recipe
 from align.errors import RecipeError
-from align.trainers.settings import build_config
+from align.recipe.recipe import load_recipe
+from align.training.settings import build_config
 
 REFUSED = [
     ({"generation_kwargs": {"early_stopping": "bar"}}, "`generation_kwargs: .*must be a boolean"),

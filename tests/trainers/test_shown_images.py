@@ -7,13 +7,13 @@ from scenes import square, write_squares
 from tiny import tiny_vl_model_and_processor
 from trl import GRPOConfig
 
-from align.data.thumbnails import spread_places, thumbnail
-from align.report.run_folder import read_completions
-from align.report.samples import pick_samples
+from align.data.media.thumbnails import spread_places, thumbnail
+from align.methods.rollouts.trainer import GuardedGRPOTrainer
+from align.report.run.folder import read_completions
+from align.report.run.samples import pick_samples
 from align.report.thumbnails import Thumbnails
-from align.runs.media import MediaFolder
-from align.trainers._shown_images import small_copies, write_copies
-from align.trainers.grpo import GuardedGRPOTrainer
+from align.training.media import MediaFolder
+from align.training.shown_images import small_copies, write_copies
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -23,7 +23,7 @@ from trl.trainer.utils import (
     use_adapter,
 )
 
-from align.trainers._output_head import _logit_scale, check_fused_head
+from align.training.output_head import _logit_scale, check_fused_head
 
 HOOKS = {
     (GRPOTrainer, "_calculate_rewards"): ["self", "inputs", "prompts", "completions", "completion_ids_list"],
@@ -60,7 +60,7 @@ def test_hook_has_the_signature_the_trainers_were_written_for(owner, name):
     found = list(inspect.signature(getattr(owner, name)).parameters)
     assert found == HOOKS[owner, name], (
         f"TRL {trl.__version__} changed {owner.__name__}.{name}{found}; read it again, then align/trainers and "
-        f"align/generation/vllm_engine.py."
+        f"align/models/vllm_engine.py."
     )
 
 
@@ -143,7 +143,7 @@ def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_al
     source = inspect.getsource(DataCollatorForVisionPreference.torch_call)
     for text in ("text=chosens,", "text=rejecteds,", 'example["images"] for example in examples] * 2'):
         assert text in source, (
-            f"TRL {trl.__version__} collates pairs with images otherwise; read align/trainers/_vision_spans.py again."
+            f"TRL {trl.__version__} collates pairs with images otherwise; read methods/rrpo/vision_spans.py again."
         )
 
 
@@ -154,7 +154,7 @@ def test_rrpo_knows_every_change_of_logits_that_trl_knows():
     names -= {"output_router_logits"}  # asks a mixture-of-experts model for more, changes no logit
     assert len(names) >= 5
     assert {name for name in names if f'"{name}"' not in ours} == set(), (
-        "TRL's fused head reads a setting that changes the logits; add it to align/trainers/_output_head.py."
+        "TRL's fused head reads a setting that changes the logits; add it to align/training/output_head.py."
     )
 
 
@@ -205,11 +205,11 @@ def test_vision_models_ask_themselves_for_the_features_of_their_images(family):
     module = import_module(f"transformers.models.{family}.modeling_{family}")
     forward = inspect.getsource(getattr(module, VISION_MODELS[family]).forward)
     assert "self.get_image_features(" in forward, (
-        f"{family} no longer calls get_image_features, so align/generation/image_memo.py saves it no work."
+        f"{family} no longer calls get_image_features, so align/models/second_pass/image_memo.py saves it no work."
     )
 
 
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 def test_deepspeed_marks_the_weights_of_a_sharded_model():
     source = Path(find_spec("deepspeed").origin).parent / "runtime" / "zero" / "partition_parameters.py"
-    assert "param.ds_id = " in source.read_text(), "align/generation/image_memo.py no longer knows ZeRO-3 by `ds_id`."
+    assert "param.ds_id = " in source.read_text(), "second_pass/image_memo.py no longer knows ZeRO-3 by `ds_id`."

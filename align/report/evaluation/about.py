@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.report.evaluation.view import Grid
-from align.report.facts import flat
+from align.report.run.facts import flat
 
 
 def policy_facts(about: Mapping[str, Any]) -> dict[str, str]:

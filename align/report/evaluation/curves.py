@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.report.charts import NUM_COLOURS, Chart, format_number
-from align.report.curve_chart import Curve, draw_curves
+from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.drawing import NUM_COLOURS, Chart, format_number
 from align.report.evaluation.folder import to_estimate
 from align.report.evaluation.view import Grid, Section
-from align.report.tables import Row, Table
+from align.report.run.tables import Row, Table
 
 _AUDITED = {
     "prior": ("Attempts that are right", "before the verifier looks at them"),

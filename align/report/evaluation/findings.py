@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from align.report.evaluation.measured import Cells
-from align.report.finding import Finding, percent
+from align.report.run.finding import Finding, percent
 
 _HALF = 0.5
 _FEW = 100  # items; a share of one half is then known to within 10 points

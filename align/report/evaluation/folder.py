@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import RunFolderError
-from align.evaluation.metrics import Estimate
-from align.report.run_folder import read_object
+from align.evaluation.statistics.metrics import Estimate
+from align.report.run.folder import read_object
 
 EVALUATION_FILE = "evaluation.json"
 _FORMAT = 1

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from align.evaluation.metrics import Estimate
-from align.report.charts import Chart
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.drawing import Chart
+from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.folder import to_estimate
-from align.report.interval_chart import Interval, draw_intervals
-from align.report.tables import Row, Table
+from align.report.run.tables import Row, Table
 
 Cells = Mapping[str, Mapping[str, Estimate | None]]  # by column, then metric
 _MOST_LABELS = 24  # of a chart

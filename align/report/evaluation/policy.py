@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from align.evaluation.metrics import Estimate
-from align.report.charts import Chart
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.drawing import Chart
 from align.report.evaluation.about import policy_details, policy_facts, policy_models
 from align.report.evaluation.curves import audit_section, best_of_n_section
 from align.report.evaluation.findings import find_evaluation_problems

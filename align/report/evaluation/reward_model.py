@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from align.evaluation.metrics import Estimate
-from align.report.charts import Chart
-from align.report.curve_chart import Curve, draw_curves
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.drawing import Chart
 from align.report.evaluation.folder import EvaluationFolder, read_lines
 from align.report.evaluation.measured import (
     Cells,
@@ -18,8 +18,8 @@ from align.report.evaluation.measured import (
 )
 from align.report.evaluation.shares import in_points
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
-from align.report.facts import flat
-from align.report.finding import Finding
+from align.report.run.facts import flat
+from align.report.run.finding import Finding
 
 _FEW = 100
 _MOST_NAMES = 500

@@ -1,6 +1,6 @@
 """Shares and their differences in words."""
 
-from align.evaluation.metrics import Estimate
+from align.evaluation.statistics.metrics import Estimate
 
 
 def in_percent(estimate: Estimate) -> str:

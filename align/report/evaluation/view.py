@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from align.report.charts import Chart
-from align.report.finding import Finding
-from align.report.tables import Table
+from align.report.charts.drawing import Chart
+from align.report.run.finding import Finding
+from align.report.run.tables import Table
 from align.report.thumbnails import Filmstrip
 
 

@@ -1,1 +1,0 @@
-"""Makes training data with a model: perturbed input, sampled responses, pairs with a history."""

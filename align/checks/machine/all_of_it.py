@@ -1,0 +1,27 @@
+"""All checks of an installation and a machine, in the order in which a user would mend them."""
+
+from pathlib import Path
+
+from align.checks.finding import Finding
+from align.checks.machine.devices import check_devices
+from align.checks.machine.engines import check_engines
+from align.checks.machine.folders import check_folders
+from align.checks.machine.packages import check_packages
+from align.checks.machine.ports import check_ports
+
+
+def check_machine(output_dir: Path) -> list[Finding]:
+    """Checks packages, devices, memory, engines, folders and ports; nothing heavy is imported and nothing is left.
+
+    Args:
+        output_dir: Where runs will be written.
+    """
+    devices = check_devices()
+    has_gpu = any(finding.numbers.get("gpus") for finding in devices)
+    return [
+        *check_packages(),
+        *devices,
+        *check_engines(has_gpu=has_gpu),
+        *check_folders(output_dir),
+        *check_ports(),
+    ]

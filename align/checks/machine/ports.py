@@ -1,0 +1,78 @@
+"""Whether the ports that TRL and torch use are free, and if not, who holds them."""
+
+import json
+import os
+import socket
+import urllib.request
+
+from align.checks.finding import Finding
+from align.recipe.fields import config_fields
+
+_MASTER = 29500  # torch's and accelerate's default
+
+
+def check_ports() -> list[Finding]:
+    """Tries the port on which processes meet, and the two of TRL's vLLM server, at their defaults."""
+    fields = config_fields("grpo")
+    server, group = (int(fields[f"vllm_{name}_port"].default) for name in ("server", "group"))
+    master = int(os.environ.get("MASTER_PORT") or _MASTER)
+    return [
+        check_port(master, "of several processes of a run", "accelerate launch --main_process_port {free} ..."),
+        _check_server(server),
+        check_port(group, "for the weights of TRL's vLLM server", "--vllm_group_port {free}"),
+    ]
+
+
+def check_port(port: int, purpose: str, instead: str) -> Finding:
+    """Tries to listen on a port; in use is a warning, since another one will do.
+
+    Args:
+        port: The port.
+        purpose: What it is for.
+        instead: The words that choose another port, with `{free}` where a free one goes.
+    """
+    if is_free(port):
+        return Finding("ok", "ports", f"Port {port} ({purpose}) is free.", {"port": port, "free": True})
+    free = next((other for other in range(port + 1, port + 100) if is_free(other)), port + 100)
+    text = f"Port {port} ({purpose}) is in use{_holder(port)}. Choose another:"
+    return Finding("warning", "ports", text, {"port": port, "free": False}, instead.format(free=free))
+
+
+def is_free(port: int) -> bool:
+    """Says whether this machine can listen on a port, on all its addresses."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+        try:
+            listener.bind(("", port))
+        except OSError:
+            return False
+        return True
+
+
+def _check_server(port: int) -> Finding:
+    if not is_free(port) and _is_trl_server(port):
+        return Finding("ok", "ports", f"Port {port}: a vLLM server of TRL answers.", {"port": port, "free": False})
+    instead = "trl vllm-serve --port {free} ... and in the recipe vllm_server_port: {free}"
+    return check_port(port, "of TRL's vLLM server", instead)
+
+
+def _is_trl_server(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/", timeout=1) as reply:
+            return bool(json.load(reply) == {"status": "ok"})
+    except (OSError, ValueError):
+        return False
+
+
+def _holder(port: int) -> str:
+    """Names the process that listens on a port, if this user may know."""
+    import psutil
+
+    try:
+        listening = [
+            c for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port
+        ]
+        pids = [connection.pid for connection in listening if connection.pid]
+        return f" by {psutil.Process(pids[0]).name()} (process {pids[0]})" if pids else ""
+    except psutil.Error:
+        return ""

@@ -1,0 +1,115 @@
+"""`align eval`: policies or reward models, by what the command line names."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from align.errors import UserError
+from align.secrets import mask_words
+
+PROMPT_OPTIONS = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
+DECODING_OPTIONS = ("temperature", "top_p", "num_samples")
+MEDIA_OPTIONS = ("media_dir", "num_frames", "fps", "max_pixels", "frames_dir")
+POLICY_OPTIONS = (
+    *PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, "suite", "recipe", "adapter", "backend", "num_shuffles",
+    "common_group", "counter_group", "judge", "verifier", "verifier_threshold",
+)  # fmt: skip
+REWARD_OPTIONS = ("probes", "probe_pairs", "best_of_n", "prompt_format", "max_length")
+
+
+def run(options: Mapping[str, Any], given: set[str]) -> None:
+    """Evaluates.
+
+    Args:
+        options: Value of every option.
+        given: Names of those that the command line named.
+    """
+    if (options["model"] is None) == (options["reward_model"] is None):
+        raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
+    if options["on_bad_rows"] not in ("raise", "skip"):
+        raise UserError(f"`on_bad_rows` must be raise or skip, got {options['on_bad_rows']!r}.")
+    kind, foreign = ("--model", REWARD_OPTIONS) if options["model"] is not None else ("--reward_model", POLICY_OPTIONS)
+    if wrong := sorted(given & set(foreign)):
+        raise UserError(f"`--{wrong[0]}` does not go with `{kind}`. Leave it out.")
+    if options["model"] is not None:
+        _run_policies(options, given)
+    else:
+        _run_rewards(options)
+
+
+def _run_rewards(options: Mapping[str, Any]) -> None:
+    from align.cli.evaluation.reward_models import RewardWords, run
+
+    names = set(RewardWords.__dataclass_fields__) - {"baseline", "batch_size"}
+    if options["prompt_format"] not in ("auto", "messages", "data"):
+        raise UserError(f"`prompt_format` must be auto, messages or data, got {options['prompt_format']!r}.")
+    run(
+        RewardWords(
+            baseline=tuple(options["baseline"]),
+            batch_size=options["batch_size"] or 16,
+            **{name: options[name] for name in names},
+        )
+    )
+
+
+def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
+    from align.cli.evaluation.plan import prompting
+    from align.cli.evaluation.policies import run
+    from align.cli.evaluation.policy_words import PolicyWords
+    from align.cli.media import media_settings
+    from align.evaluation.policies.suite import SuiteSettings
+    from align.models.policies.asking import Decoding
+
+    chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given}
+    prompts, recipe = prompting(options["recipe"], options["model"], chosen)
+    decoding = Decoding(
+        max_new_tokens=prompts.max_new_tokens,
+        seed=options["seed"],
+        **{name: options[name] for name in DECODING_OPTIONS},
+    )
+    media = {name: options[name] for name in MEDIA_OPTIONS if name in given}
+    suites = {"suites": tuple(options["suite"])} if options["suite"] else {}
+    settings = SuiteSettings(
+        **suites, decoding=decoding, num_shuffles=options["num_shuffles"], seed=options["seed"], pair=_pair(options)
+    )
+    run(
+        PolicyWords(
+            models=(options["model"], *options["baseline"]),
+            settings=settings,
+            named_suites=bool(options["suite"]),
+            prompting=prompts,
+            media=media_settings(recipe, options["data"], media),
+            recipe=recipe,
+            out=Path(options["out"]),
+            batch_size=32 if options["batch_size"] is None else options["batch_size"],
+            command=_command(options, given),
+            **{name: options[name] for name in _SAME},
+        )
+    )
+
+
+_SAME = (
+    "data", "split", "adapter", "max_rows", "on_bad_rows", "backend", "dtype", "device", "judge", "verifier",
+    "verifier_threshold",
+)  # fmt: skip
+
+
+def _command(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
+    """Writes the options that were given as they could be given again."""
+    found: list[str] = []
+    for name in (name for name in options if name in given):
+        value = options[name]
+        if isinstance(value, bool):
+            found.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            found += [f"--{name}", *([str(value)] if not isinstance(value, tuple) else value)]
+    return tuple(mask_words(found))
+
+
+def _pair(options: Mapping[str, Any]) -> tuple[str, str] | None:
+    pair = options["common_group"], options["counter_group"]
+    if pair == (None, None):
+        return None
+    if None in pair:
+        raise UserError("`--common_group` and `--counter_group` go together. Give both.")
+    return pair

@@ -1,0 +1,207 @@
+"""`align eval --model`: what a policy answers, whether it stays with it, and what the answer owes to its trace."""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from align.cli.evaluation.plan import Prompting, claim_folder, describe_questions
+from align.cli.evaluation.policy_words import PolicyWords, check_images, check_words, read_questions, with_modality
+from align.cli.evaluation.progress import Stages, show_stages
+from align.cli.evaluation.reward_models import name_models
+from align.cli.evaluation.tables import show_evaluation
+from align.data.questions.multiple_choice import Question
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.judge import Judge, PolicyJudge
+from align.evaluation.policies.modality import count_generations
+from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
+from align.evaluation.policies.suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
+from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint
+from align.models.policies.answer_cache import AnswerCache, digest, question_key
+
+JUDGE = "(judge)"  # beside the names of the models, none of which is a folder of that name
+
+
+def run(words: PolicyWords) -> None:
+    """Measures the model and its baselines on the same questions, prints tables and writes the files."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # the bar of loading would tear the one of answering
+    started = time.perf_counter()
+    check_words(words)
+    names = name_models(words.models)
+    questions, left_out = read_questions(words)
+    words = with_modality(words, questions)
+    checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
+    check_images(words, questions, checkpoints)
+    extra = {name: find_checkpoint(words.judge) for name in (JUDGE,) if words.judge}
+    folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
+    results: dict[str, PolicyResult] = {}
+    rows: list[dict[str, Any]] = []
+    models: list[dict[str, Any]] = []
+    with closing(AnswerCache(folder)) as cache, show_stages() as stages, _judge(words, extra, cache, stages) as judge:
+        verifier = _verifier(words)
+        for name, checkpoint in checkpoints.items():
+            print(f"Asking {checkpoint.path}", file=sys.stderr)
+            begun = time.perf_counter()
+            stages.start(name)
+            images = any(question.images for question in questions)
+            with _asker(words, checkpoint, cache, stages, images=images) as (asker, loaded):
+                result = evaluate_suites(asker, questions, words.settings, judge=judge, verifier=verifier)
+                result.suites.update(_harness(words, checkpoint, loaded, cache))
+                prompts = [asker.policy.show_prompt(question) for question in questions]
+            results[name] = result
+            rows += item_rows(name, result, questions, prompts, words.settings.decoding.num_samples)
+            seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
+            about_model = _about_model(words, name, role, checkpoint, asker, seconds)
+            if MODALITY in result.suites:
+                about_model["extra_generations"] = count_generations(result.columns, words.settings.decoding)
+            models.append(about_model)
+    about = _about(words, questions, models, left_out, extra) | {"seconds": time.perf_counter() - started}
+    record = policy_record(about, results, questions, words.settings)
+    save_policy_evaluation(words.out, record, rows)
+    show_evaluation(record)
+    print(f"\nAll numbers are in {words.out / 'evaluation.json'}, all answers in {words.out / 'items.parquet'}.")
+    _report(words.out)
+
+
+@contextmanager
+def _asker(
+    words: PolicyWords, checkpoint: Checkpoint, cache: AnswerCache, stages: Stages, *, images: bool = False
+) -> Iterator[tuple[Asker, Any]]:
+    """Loads a policy, and frees it at the end; gives what asks it, and the model if transformers runs it."""
+    from align.models.checkpoint import load_model, load_tokenizer
+
+    kept: dict[str, Any] = {
+        "response_format": words.prompting.response_format,
+        "cache": cache,
+        "progress": stages.advance,
+    }
+    if words.backend == "vllm":
+        from align.models.policies.vllm_policy import vllm_policy
+
+        template = words.prompting.template(load_tokenizer(checkpoint).chat_template is not None)
+        with vllm_policy(checkpoint, template, dtype=words.dtype) as engine:
+            yield Asker(engine, **kept), None
+        return
+    from align.models.policies.vision_policy import make_policy
+
+    model, processing = load_model(checkpoint, dtype=words.dtype, device=words.device, images=images)
+    template = words.prompting.template(processing.chat_template is not None)
+    policy = make_policy(model, processing, template, batch_size=words.batch_size, fingerprint=checkpoint.fingerprint)
+    yield Asker(policy, **kept), model
+
+
+@contextmanager
+def _judge(
+    words: PolicyWords, extra: dict[str, Checkpoint], cache: AnswerCache, stages: Stages
+) -> Iterator[Judge | None]:
+    if JUDGE not in extra:
+        yield None
+        return
+    plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
+    asking = replace(words, prompting=plain, backend="transformers")
+    with _asker(asking, extra[JUDGE], cache, stages) as (asker, _):
+        yield PolicyJudge(asker)
+
+
+def _verifier(words: PolicyWords) -> Verifier | None:
+    if words.verifier is None:
+        return None
+    from align.evaluation.reward_models.reward_model import RewardModel
+
+    model = RewardModel.load(words.verifier, dtype=words.dtype, device=words.device, batch_size=words.batch_size)
+    template = words.prompting.template(model.tokenizer.chat_template is not None)
+
+    def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
+        return model.score([template.render(each.question, each.options) for each in questions], responses)
+
+    return Verifier(words.verifier, score, words.verifier_threshold)
+
+
+def _harness(words: PolicyWords, checkpoint: Checkpoint, model: Any, cache: AnswerCache) -> dict[str, Any]:
+    suites = {}
+    for suite in words.settings.suites:
+        if suite.startswith(HARNESS):
+            from align.evaluation.policies.lm_harness import harness_suite, harness_version, run_task
+            from align.models.checkpoint import load_tokenizer
+
+            task = suite.removeprefix(HARNESS)
+            content = Path(task).read_text(encoding="utf-8") if Path(task).is_file() else None
+            identity = [checkpoint.fingerprint, words.dtype, task, content, words.max_rows, harness_version()]
+            key = digest(identity)
+            kept = cache.get(key)
+            if kept is None:
+                tokenizer = load_tokenizer(checkpoint)
+                kept = run_task(task, model, tokenizer, batch_size=words.batch_size, max_rows=words.max_rows)
+                cache.put({key: kept})
+            suites[suite] = harness_suite(kept)
+    return suites
+
+
+def _about_model(
+    words: PolicyWords, name: str, role: str, checkpoint: Checkpoint, asker: Asker, seconds: float
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "path": checkpoint.path,
+        "role": role,
+        "kind": checkpoint.kind,
+        "base": checkpoint.base,
+        "fingerprint": checkpoint.fingerprint,
+        "dtype": words.dtype,
+        "backend": words.backend,
+        "seconds": seconds,
+        "cached_items": asker.num_cached,
+    }
+
+
+def _about(
+    words: PolicyWords,
+    questions: Sequence[Question],
+    models: list[dict[str, Any]],
+    left_out: dict[str, int],
+    extra: dict[str, Checkpoint],
+) -> dict[str, Any]:
+    from align.versions import installed_versions
+
+    content = digest([[*question_key(each), each.answer, each.group] for each in questions])
+    common, counter = words.settings.pair or (None, None)
+    judge = extra.get(JUDGE)
+    verifier: dict[str, Any] | None = None
+    if words.verifier is not None:
+        verifier = {"path": words.verifier, "fingerprint": fingerprint(words.verifier)}
+        verifier |= {"threshold": words.verifier_threshold}
+    profile = asdict(words.settings.decoding) | asdict(words.prompting)
+    if any(question.images for question in questions):
+        profile["media"] = words.media.model_dump()
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(words.command),
+        "suites": list(words.settings.suites),
+        "models": models,
+        "data": {"path": words.data, "split": words.split, "left_out": left_out}
+        | describe_questions(questions, content),
+        "profile": profile | {"num_shuffles": words.settings.num_shuffles},
+        "recipe": None if words.recipe is None else str(words.recipe),
+        "judge": None if judge is None else {"path": judge.path, "fingerprint": judge.fingerprint},
+        "verifier": verifier,
+        "common_group": common,
+        "counter_group": counter,
+        "versions": installed_versions(),
+    }
+
+
+def _report(folder: Path) -> None:
+    """Builds the page, where the part that builds it is installed; the files are there either way."""
+    from importlib.util import find_spec
+
+    if find_spec("align.report.evaluation") is None:
+        return
+    from align.report.evaluation import build_evaluation_report
+
+    print(f"The report is {build_evaluation_report(folder)}.")

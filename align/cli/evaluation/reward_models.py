@@ -1,0 +1,190 @@
+"""`align eval --reward_model`: accuracy with intervals, probes for shortcuts, and best-of-N."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from align.console import make_console, make_table
+from align.data.pairs.candidates import Candidates, load_candidates
+from align.data.pairs.reward_bench import BenchPair, load_reward_bench
+from align.errors import UserError
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
+from align.evaluation.statistics.metrics import Estimate
+from align.report.evaluation import build_evaluation_report
+from align.secrets import mask
+
+TITLES = {
+    "accuracy/": "accuracy, by category",
+    "accuracy_drop/": "accuracy lost to a change that leaves the meaning",
+    "insertion/": "score gained by a phrase in front, in mean margins",
+    "best_of_": "true quality of the best of n",
+}
+
+
+@dataclass(frozen=True)
+class RewardWords:
+    """What the command line says about the evaluation of reward models; see the help of each option."""
+
+    reward_model: str
+    out: Path
+    baseline: tuple[str, ...] = ()
+    data: str | None = None
+    split: str | None = None
+    max_rows: int | None = None
+    on_bad_rows: Literal["raise", "skip"] = "raise"
+    probes: bool = False
+    probe_pairs: int = 500
+    best_of_n: str | None = None
+    prompt_format: str = "auto"
+    batch_size: int = 16
+    max_length: int | None = None
+    dtype: str = "float32"
+    device: str | None = None
+    seed: int = 0
+
+
+def run(words: RewardWords) -> None:
+    """Measures the model and its baselines on the same items, prints tables and writes the files."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # the bar of loading would tear the one of scoring
+    reading: dict[str, Any] = {"on_bad_rows": words.on_bad_rows}
+    pairs: list[BenchPair] = []
+    if words.data:
+        pairs = load_reward_bench(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
+    candidates = load_candidates(words.best_of_n, **reading)[0] if words.best_of_n else []
+    if not pairs and not candidates:
+        raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
+    if words.probes and not pairs:
+        raise UserError("`--probes` needs pairs. Give `--data`.")
+    names = name_models(paths := [words.reward_model, *words.baseline])
+    measured = {name: measure(path, pairs, candidates, words) for name, path in zip(names, paths, strict=True)}
+    results = {name: result for name, (result, _) in measured.items()}
+    record = reward_record(results, names[1:])
+    for name, (_, how) in measured.items():
+        record[name]["scored"] = how
+    write_rows(words.out, results, pairs, candidates)
+    show(record, results)
+    path = words.out / "evaluation.json"
+    path.write_text(json.dumps(mask(record), indent=2) + "\n", encoding="utf-8")
+    print(f"\nAll numbers are in {path}, the report is {build_evaluation_report(words.out)}.")
+
+
+def measure(
+    path: str, pairs: Sequence[BenchPair], candidates: Sequence[Candidates], words: RewardWords
+) -> tuple[RewardResult, dict[str, Any]]:
+    """Loads one model, measures it, and says how it was scored."""
+    print(f"Scoring with {path}", file=sys.stderr)
+    model = RewardModel.load(
+        path,
+        dtype=words.dtype,
+        device=words.device,
+        batch_size=words.batch_size,
+        max_length=words.max_length,
+        on_too_long="nan",
+        progress=True,
+    )
+    in_template = words.prompt_format == "messages" or (
+        words.prompt_format == "auto" and model.tokenizer.chat_template is not None
+    )
+    result = evaluate_reward_model(
+        model,
+        as_messages(pairs) if in_template else pairs,
+        as_messages(candidates) if in_template else candidates,
+        probe_pairs=words.probe_pairs if words.probes else None,
+        seed=words.seed,
+    )
+    prompts = [*(pair.prompt for pair in pairs), *(row.prompt for row in candidates)]
+    return result, {
+        "path": path,
+        "model_type": "pairwise" if model.pairwise else "scalar",
+        "data": words.data,
+        "best_of_n": words.best_of_n,
+        "seed": words.seed,
+        "texts_in_template": in_template and any(isinstance(prompt, str) for prompt in prompts),
+        "pairs_too_long": 0 if result.margins is None else int(np.isnan(result.margins).sum()),
+    }
+
+
+def name_models(paths: Sequence[str]) -> list[str]:
+    """Names models after their folders, as far up as it takes to tell them apart.
+
+    Example:
+        >>> name_models(["runs/x/checkpoint-10", "runs/y/checkpoint-10"])
+        ['x/checkpoint-10', 'y/checkpoint-10']
+    """
+    for depth in range(1, max(len(Path(path).parts) for path in paths) + 1):
+        names = ["/".join(Path(path).parts[-depth:]) for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    raise UserError(f"The same model is given twice: {', '.join(paths)}.")
+
+
+def write_rows(
+    out: Path, results: Mapping[str, RewardResult], pairs: Sequence[BenchPair], candidates: Sequence[Candidates]
+) -> None:
+    """Writes the margin of every pair and what was chosen for every prompt."""
+    out.mkdir(parents=True, exist_ok=True)
+    if pairs:
+        rows: list[dict[str, Any]] = []
+        for i, pair in enumerate(pairs):
+            margins = {
+                name: _number(result.margins[i]) for name, result in results.items() if result.margins is not None
+            }
+            rows.append({"id": pair.id, "subset": pair.subset, "category": pair.category, "margin": margins})
+        _write_lines(out / "pairs.jsonl", rows)
+    if candidates:
+        rows = []
+        for i, row in enumerate(candidates):
+            chosen = {name: _describe(row, result.choices[i]) for name, result in results.items() if result.choices}
+            rows.append({"id": row.id, "prompt": row.prompt, "chosen": chosen})
+        _write_lines(out / "best_of_n.jsonl", rows)
+
+
+def show(record: Mapping[str, Any], results: Mapping[str, RewardResult]) -> None:
+    """Prints what was measured, with 95 % intervals."""
+    first, *others = record
+    table = make_table("95 % intervals over items")
+    for name in [*record, *(f"{first} - {other}" for other in others)]:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("items", justify="right")
+    titled: set[str] = set()
+    for metric, estimate in record[first]["summary"].items():
+        prefix = next((prefix for prefix in TITLES if metric.startswith(prefix)), None)
+        if prefix is not None and prefix not in titled:
+            titled.add(prefix)
+            table.add_row(f"[dim]{TITLES[prefix]}[/dim]")
+        label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
+        cells: list[Estimate | None] = [record[name]["summary"].get(metric) for name in record]
+        cells += [record[first]["difference_to"][other].get(metric) for other in others]
+        table.add_row(label, *("" if cell is None else str(cell) for cell in cells), f"{estimate.n:,}")
+    console = make_console(least=max(110, 30 + 26 * (2 * len(record))))
+    console.print(table)
+    for name, result in results.items():
+        if result.insertion is not None:
+            kinds = ", ".join(f"{kind.kind} {kind.adjusted_p_value:.3f}" for kind in result.insertion.kinds)
+            console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
+    for name, entry in record.items():
+        if entry["scored"]["pairs_too_long"]:
+            console.print(f"{name}: {entry['scored']['pairs_too_long']:,} pairs are too long and were left out")
+        if entry["scored"]["texts_in_template"]:
+            console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
+
+
+def _describe(row: Candidates, choice: Any) -> dict[str, Any]:
+    scores = None if choice.scores is None else choice.scores.tolist()
+    return {"index": choice.best, "response": row.responses[choice.best], "scores": scores}
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else float(value)
+
+
+def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

@@ -1,1 +1,0 @@
-"""Corrected rewards from tables of observations: fitted, applied, diagnosed, and paired."""

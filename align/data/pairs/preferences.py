@@ -1,0 +1,109 @@
+"""Preference pairs, loaded and checked row by row."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.columns import Columns
+from align.data.conversations import write_response
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, find_adapter, load_rows, name_row
+from align.data.media.images import add_images
+from align.data.media.rows import MediaReader, check_shown_prompt, media_folder
+from align.data.pairs.pair import NEEDS, Pair
+from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
+from align.data.pairs.preference_rules import CheckedPair, check_pair
+from align.data.pairs.spans import Span
+from align.data.problems import DataReport
+from align.recipe.dataset import MediaSettings
+
+
+@dataclass(frozen=True)
+class PreferencePair(Pair):
+    """One pair that passed every check.
+
+    Attributes:
+        chosen_spans: What counts in the better response, in characters.
+        rejected_spans: What counts in the worse one.
+        spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
+        images: What both responses speak of, in front of the prompt; the frames of a video included.
+    """
+
+    chosen_spans: tuple[Span, ...]
+    rejected_spans: tuple[Span, ...]
+    spans_from: str
+    images: tuple[Any, ...] = ()
+
+
+def load_preferences(
+    path: str | Path,
+    *,
+    adapter: str | None = None,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+    media: MediaSettings | None = None,
+    columns: Columns | None = None,
+) -> tuple[list[PreferencePair], DataReport]:
+    """Loads preference pairs and checks every row.
+
+    A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. What counts
+    is said by `chosen_spans` and `rejected_spans` (pairs of character offsets into the responses) or by `<MASK>` tags
+    in the responses, else found by a word diff. `id` (default: file name and row) may be there, and one of `image`,
+    `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read; `tools` are
+    refused.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        adapter: Public schema the rows are in, a name in `PREFERENCE_ADAPTERS`.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+        media: How images and videos are read; by default as in a recipe that says nothing about them.
+        columns: Our names of columns that have another name in the file, with that name.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    schema = Schema(NEEDS, find_adapter(adapter, PREFERENCE_ADAPTERS), PREFERENCE_ADAPTERS, columns)
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+    reader = MediaReader(media_folder(file), media)
+
+    def check(row: Row, raw: RawRow) -> PreferencePair:
+        checked = check_pair(row)
+        images = reader.read(row)
+        if images:
+            check_shown_prompt(checked.prompt)
+        name = checked.id or name_row(raw.row, file)
+        return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
+
+    with reader.progress:
+        pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return pairs, report
+
+
+def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
+    """Makes the row that a trainer reads, in TRL's form, with the spans as lists of offsets.
+
+    Example:
+        >>> row = pair_to_row(check_pair({"prompt": "France?", "chosen": "Paris.", "rejected": "Rome."}))
+        >>> row["chosen"], row["chosen_spans"], row["spans_from"]
+        ('Paris.', [[0, 5]], 'diff')
+    """
+    row = {
+        "id": pair.id,
+        "prompt": pair.prompt,
+        "chosen": write_response(pair.chosen, pair.prompt),
+        "rejected": write_response(pair.rejected, pair.prompt),
+        "chosen_spans": [list(span) for span in pair.chosen_spans],
+        "rejected_spans": [list(span) for span in pair.rejected_spans],
+        "spans_from": pair.spans_from,
+    }
+    return row | {"images": list(pair.images)} if pair.images else row
+
+
+def pairs_to_rows(pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+    """Makes the rows of a data set: all of them have `images` if any has some."""
+    return add_images([pair_to_row(pair) for pair in pairs], [pair.images for pair in pairs])

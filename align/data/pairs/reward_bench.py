@@ -1,0 +1,97 @@
+"""Pairs in RewardBench's format, to measure a reward model with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.conversations import split_pair
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs.pair import NEEDS, Pair
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+
+# The four sections of RewardBench (arXiv 2403.13787) and their subsets.
+SECTIONS = {
+    "chat": ("alpacaeval-easy", "alpacaeval-length", "alpacaeval-hard", "mt-bench-easy", "mt-bench-med"),
+    "chat-hard": (
+        "mt-bench-hard",
+        "llmbar-natural",
+        "llmbar-adver-neighbor",
+        "llmbar-adver-GPTInst",
+        "llmbar-adver-GPTOut",
+        "llmbar-adver-manual",
+    ),
+    "safety": (
+        "refusals-dangerous",
+        "refusals-offensive",
+        "xstest-should-refuse",
+        "xstest-should-respond",
+        "donotanswer",
+    ),
+    "reasoning": ("math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"),
+}
+SECTION_OF = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
+
+
+@dataclass(frozen=True)
+class BenchPair(Pair):
+    """A pair whose chosen response is known to be the better one.
+
+    Attributes:
+        subset: Where the pair is from, if the data says so.
+        category: What the pair is about: the column `category`, else the section of a subset of RewardBench, else the
+            subset.
+    """
+
+    subset: str | None
+    category: str | None
+
+
+def load_reward_bench(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[BenchPair], DataReport]:
+    """Loads pairs and checks every row.
+
+    A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. `subset`,
+    `category` and `id` (default: file name and row; unique within a subset) may be there. Other columns are not read.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> BenchPair:
+        return _check(row, raw, file)
+
+    pairs = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return pairs, report
+
+
+def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
+    prompt, chosen, rejected = split_pair(row)
+    if row.get("tie") not in (None, False, "", "false", "False"):
+        raise BadRow("tie", row["tie"], "a pair without an order has no right answer", "Leave ties out.")
+    subset, category = (check_label(column, row.get(column)) for column in ("subset", "category"))
+    name = check_label("id", row.get("id")) or name_row(raw.row, file)
+    return BenchPair(
+        id=name if subset is None else f"{subset}/{name}",
+        prompt=prompt,
+        chosen=chosen,
+        rejected=rejected,
+        row=raw.row,
+        subset=subset,
+        category=category or SECTION_OF.get(subset or "", subset),
+    )

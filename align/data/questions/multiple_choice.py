@@ -1,0 +1,113 @@
+"""Multiple-choice questions, loaded and checked row by row."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.columns import Columns
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, find_adapter, load_rows, name_row
+from align.data.media.rows import MediaReader, check_placeholders, media_folder
+from align.data.problems import DataReport
+from align.data.questions.adapters import ADAPTERS
+from align.data.rules import check_row
+from align.recipe.dataset import MediaSettings
+from rewards.options import LETTERS, can_shuffle
+
+__all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
+
+NEEDS = ("question", "options", "answer")
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question that passed every check.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        question: The text.
+        options: Texts of the options, K of them.
+        answer: Index of the right option.
+        group: What the question belongs to, such as a subject.
+        images: Paths or images, the frames of a video included.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    question: str
+    options: tuple[str, ...]
+    answer: int
+    group: str | None
+    images: tuple[Any, ...]
+    row: int
+
+
+@dataclass
+class QuestionReport(DataReport):
+    """What was read, kept and left out of a data set of questions.
+
+    Attributes:
+        num_unshufflable: Kept rows whose options have to stay in their order.
+        gold_letters: How often each letter is the right one, in the order given.
+    """
+
+    num_unshufflable: int = 0
+    gold_letters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Everything that was counted, by name, for tables and JSON."""
+        return super().counts | {"unshufflable": self.num_unshufflable}
+
+
+def load_questions(
+    path: str | Path,
+    *,
+    adapter: str | None = None,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+    media: MediaSettings | None = None,
+    columns: Columns | None = None,
+) -> tuple[list[Question], QuestionReport]:
+    """Loads questions and checks every row.
+
+    A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
+    an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
+    file name and row), `group`, and one of `image`, `images` and `video` may be there; other columns are not read.
+    An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames
+    or a list of them. Each of them is opened.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        adapter: Public schema the rows are in, a name in `ADAPTERS`.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+        media: How images and videos are read; by default as in a recipe that says nothing about them.
+        columns: Our names of columns that have another name in the file, with that name.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    schema = Schema(NEEDS, find_adapter(adapter, ADAPTERS), ADAPTERS, columns)
+    file, split = find_split(str(path), split)
+    reader = MediaReader(media_folder(file), media)
+    report = QuestionReport(file)
+
+    def check(row: Row, raw: RawRow) -> Question:
+        checked = check_row(row, untyped=raw.untyped)
+        images = reader.read(row)
+        if images:
+            check_placeholders("question", checked.question)
+            for option in checked.options:
+                check_placeholders("options", option)
+        name = checked.id or name_row(raw.row, file)
+        return Question(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
+
+    with reader.progress:
+        questions = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    report.num_unshufflable = sum(not can_shuffle(question.options) for question in questions)
+    report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in questions).items()))
+    return questions, report

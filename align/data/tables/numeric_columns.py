@@ -1,0 +1,164 @@
+"""Numbers in the columns of a table: numeric types, booleans as 0 and 1, dates in days, and texts that are these."""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.data.problems import shorten
+from align.data.tables.text_dates import read_dates
+from rewards.correction.numeric import DAYS, DURATION, EXACT, in_days
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NOT_GIVEN = ("", "na", "n/a", "nan", "nat", "null", "none")  # texts that stand for a missing number
+TRUTH = {"true": 1.0, "false": 0.0}
+NUMBERS = ""  # the unit of a column without dates
+
+
+class Unusable(NamedTuple):
+    """A value that cannot be what its column is for."""
+
+    row: int  # of the batch, from 0
+    column: str
+    value: str
+    rule: str
+    remedy: str
+
+
+class NumericColumn(NamedTuple):
+    """A column of a batch.
+
+    Attributes:
+        values: `(N,)` numbers, nan where a value is missing or unusable; integers that float64 would round stay so.
+        unusable: Values that are no numbers, or no dates in a column of dates.
+        unit: What dates were turned into, `NUMBERS` without, None while nothing tells.
+    """
+
+    values: NDArray[Any]
+    unusable: list[Unusable]
+    unit: str | None
+
+
+def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = None) -> NumericColumn:
+    """Reads a column as numbers; dates become days since 1970, where a time without a zone is UTC.
+
+    Args:
+        column: Arrow values.
+        name: Of the column.
+        role: What it is for, as the message says it.
+        known: Unit of the batches before.
+    """
+    import pyarrow as pa
+
+    kind = pa.types
+    if kind.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if kind.is_boolean(column.type) or _is_number(column.type):
+        return NumericColumn(_to_numpy(column), [], NUMBERS)
+    if kind.is_date(column.type) or kind.is_timestamp(column.type):
+        return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DAYS)
+    if kind.is_duration(column.type):
+        return NumericColumn(in_days(column.to_numpy(zero_copy_only=False)), [], DURATION)
+    if kind.is_string(column.type) or kind.is_large_string(column.type):
+        return _parse(column, name, role, known)
+    nothing = np.full(len(column), np.nan)
+    if kind.is_null(column.type):
+        return NumericColumn(nothing, [], None)
+    shown = "time of day" if kind.is_time(column.type) else column.type
+    rule = f"a {shown} is not a number, and the {role} must be one"
+    place = next((i for i, value in enumerate(column.to_pylist()) if value is not None), 0)
+    bad = Unusable(place, name, shorten(column[place].as_py()), rule, "Name a column of numbers or dates.")
+    return NumericColumn(nothing, [bad], None)
+
+
+def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> NumericColumn:
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    if known != DAYS:
+        try:
+            whole = compute.cast(column, pa.float64())
+            if column.null_count == len(column):
+                return NumericColumn(whole.to_numpy(zero_copy_only=False), [], known)
+            return NumericColumn(_exact(column, whole), [], NUMBERS)
+        except pa.ArrowInvalid:
+            pass
+    texts = column.to_pylist()
+    unit = _unit_of(texts) if known is None else known
+    if unit == DAYS:
+        values, wrong = read_dates(texts, NOT_GIVEN)
+        rule = f"the {role} is not a date, as others of the column are"
+        remedy = "Write it as 2024-01-31 or 2024-01-31T12:30:00+00:00; a column holds dates or numbers."
+    else:
+        values, wrong = _read_texts(texts)
+        rule = f"the {role} is not a number"
+        remedy = "Write a number; a category goes into `groups`, or into columns of 0 and 1."
+    return NumericColumn(values, [Unusable(row, name, shorten(texts[row]), rule, remedy) for row in wrong], unit)
+
+
+def _unit_of(texts: list[str | None]) -> str | None:
+    """Looks at the first value that is a number or a date."""
+    for text in texts:
+        number = _number(text)
+        if number is not None and not np.isnan(number):
+            return NUMBERS
+        if number is None and not read_dates([text], ())[1]:
+            return DAYS
+    return None
+
+
+def _read_texts(texts: list[str | None]) -> tuple[NDArray[np.float64], list[int]]:
+    values, wrong = np.full(len(texts), np.nan), []
+    for row, text in enumerate(texts):
+        parsed = _number(text)
+        if parsed is None:
+            wrong.append(row)
+        else:
+            values[row] = parsed
+    return values, wrong
+
+
+def _number(text: str | None) -> float | None:
+    """Reads one text; nan if it stands for nothing, None if it is no number."""
+    word = "" if text is None else text.strip().lower()
+    if word in NOT_GIVEN:
+        return float("nan")
+    if word in TRUTH:
+        return TRUTH[word]
+    try:
+        return float(word) if "_" not in word else None
+    except ValueError:
+        return None
+
+
+def _exact(texts: "pa.Array", floats: "pa.Array") -> NDArray[Any]:
+    """Reads whole numbers as such where float64 would round them."""
+    import pyarrow as pa
+    import pyarrow.compute as compute
+
+    values = floats.to_numpy(zero_copy_only=False)
+    if texts.null_count or not np.abs(values).max(initial=0) > EXACT:
+        return np.asarray(values)
+    for kind in (pa.int64(), pa.uint64()):
+        try:
+            return np.asarray(compute.cast(texts, kind).to_numpy(zero_copy_only=False))
+        except pa.ArrowInvalid:
+            continue
+    return np.asarray(values)
+
+
+def _to_numpy(column: "pa.Array") -> NDArray[Any]:
+    import pyarrow as pa
+
+    floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    if pa.types.is_integer(column.type) and not column.null_count and np.abs(floats).max(initial=0) > EXACT:
+        return np.asarray(column.to_numpy(zero_copy_only=False))
+    return np.asarray(floats)
+
+
+def _is_number(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))

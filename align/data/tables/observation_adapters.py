@@ -1,0 +1,119 @@
+"""Public tables of observed outcomes: each adapter adds a few columns to a row, and says which column is what."""
+
+import html
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from align.data.questions.adapters import Adapter, AdapterError, Row
+from align.data.tables.observations import Roles
+
+TAG = re.compile(r"<[^>]+>")
+SECONDS_PER_DAY = 86_400
+
+
+class ObservationAdapter(NamedTuple):
+    """A schema: what it adds to a row, and the roles that options may replace."""
+
+    add: Adapter
+    roles: Roles
+
+
+def upworthy(row: Row) -> dict[str, Any]:
+    """Reads the Upworthy Research Archive: `headline`, `clicks`, `impressions`, `clickability_test_id`, `created_at`.
+
+    Adds `click_rate`, and of the time (UTC) `day` (since 1970) and `hour`. Packages of one test were shown at random,
+    so an effect of the time is one between tests.
+
+    Raises:
+        AdapterError: If counts or time cannot be read.
+
+    Example:
+        >>> row = {"headline": "A", "clicks": "3", "impressions": "300", "created_at": "2014-11-20 06:43:16.005"}
+        >>> upworthy(row)
+        {'click_rate': 0.01, 'day': 16394.28, 'hour': 6}
+    """
+    clicks, impressions = _count(row, "clicks"), _count(row, "impressions")
+    if impressions == 0:
+        raise AdapterError("impressions", "nobody saw the row", "Leave rows without impressions out.")
+    time = _time(row, "created_at")
+    return {"click_rate": clicks / impressions, "day": _day(time), "hour": time.hour}
+
+
+def stackexchange(row: Row) -> dict[str, Any]:
+    r"""Reads posts of StackExchange, as the API (`creation_date`) or a dump (`CreationDate`) names their columns.
+
+    Reads title and body, score, views and creation date. Adds `text` (without markup), `score`, `log_views`, `day`
+    (since 1970, UTC) and `author`. Views confound and are themselves earned: a correction for them keeps what a text
+    is worth to those who saw it.
+
+    Raises:
+        AdapterError: If a number or the time cannot be read.
+
+    Example:
+        >>> row = {"Title": "Why?", "Body": "<p>So.</p>", "Score": 5, "ViewCount": 99, "CreationDate": 86400}
+        >>> stackexchange(row)
+        {'text': 'Why?\n\nSo.', 'score': 5.0, 'log_views': 4.605, 'day': 1.0, 'author': None}
+    """
+    known = {name.replace("_", "").lower(): name for name in row}
+
+    def column(*names: str) -> str:
+        return next((known[name] for name in names if name in known), names[0])
+
+    parts = [row.get(column(name)) for name in ("title", "body")]
+    text = "\n\n".join(_plain(part) for part in parts if part)
+    if not text:
+        raise AdapterError("title", "there is neither a title nor a body", "Leave the row out.")
+    owner = row.get(column("owneruserid", "owner"))
+    return {
+        "text": text,
+        "score": _count(row, column("score"), least=-math.inf),
+        "log_views": round(math.log1p(_count(row, column("viewcount"))), 3),
+        "day": _day(_time(row, column("creationdate"))),
+        "author": str(owner["user_id"]) if isinstance(owner, dict) and "user_id" in owner else owner,
+    }
+
+
+OBSERVATION_ADAPTERS: dict[str, ObservationAdapter] = {
+    "upworthy": ObservationAdapter(
+        upworthy, Roles("click_rate", ("day", "hour"), text="headline", groups="clickability_test_id")
+    ),
+    "stackexchange": ObservationAdapter(stackexchange, Roles("score", ("log_views", "day"), text="text")),
+}
+
+
+def _count(row: Row, column: str, least: float = 0) -> float:
+    value = row[column]
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number) or number < least:
+        raise AdapterError(column, "the value is not a count", "Write a number, or leave the row out.")
+    return number
+
+
+def _time(row: Row, column: str) -> datetime:
+    """Reads seconds since 1970, a date of Arrow, or a text as ISO 8601; without a zone it is UTC."""
+    value = row[column]
+    readers: tuple[Callable[[], datetime], ...] = (
+        lambda: value if isinstance(value, datetime) else datetime.fromtimestamp(float(value), UTC),
+        lambda: datetime.fromisoformat(str(value).strip()),
+    )
+    for read in readers:
+        try:
+            time = read()
+        except (TypeError, ValueError, OverflowError, OSError):
+            continue
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    raise AdapterError(column, "the value is not a time", "Write it as 2014-11-20 06:43:16 or in seconds since 1970.")
+
+
+def _day(time: datetime) -> float:
+    return round(time.timestamp() / SECONDS_PER_DAY, 2)
+
+
+def _plain(text: Any) -> str:
+    return html.unescape(TAG.sub("", str(text))).strip()

@@ -1,0 +1,294 @@
+"""Observed outcomes of texts with what else may have moved them, taken from the columns of a table."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.data.columns import guess_columns
+from align.data.problems import DataReport, RowProblem, bad_rows_error, printable, shorten
+from align.data.tables.numeric_columns import NUMBERS, Unusable, read_numbers
+from align.data.tables.reading import Table
+from align.data.texts import is_blank
+from align.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Values = NDArray[np.float64]
+Labels = NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is what.
+
+    Attributes:
+        outcome: What was observed, such as clicks.
+        confounders: What moves the outcome beside the text.
+        text: The text that was shown.
+        instruments: What moves a confounder, and the outcome through it only.
+        groups: Author, article, week: rows of a group may depend on each other.
+        prompt: What the text answers.
+    """
+
+    outcome: str
+    confounders: tuple[str, ...]
+    text: str | None = None
+    instruments: tuple[str, ...] = ()
+    groups: str | None = None
+    prompt: str | None = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Names the columns that are read, with what each is for."""
+        found = {self.outcome: "outcome", **dict.fromkeys(self.confounders, "confounder")}
+        found |= dict.fromkeys(self.instruments, "instrument")
+        for role in ("text", "groups", "prompt"):
+            if (name := getattr(self, role)) is not None:
+                found.setdefault(name, role)
+        return found
+
+
+class Observations(NamedTuple):
+    """Some rows of a table, in the columns that an estimator takes.
+
+    Attributes:
+        outcome: `(N,)`.
+        confounders: `(N,)` by name.
+        instruments: `(N,)` by name.
+        text: N texts, None without the role.
+        groups: N labels as texts, so that a label is the same in every format; None without the role.
+        prompt: N texts, None without the role.
+        missing: `(N,)` whether a value is missing.
+        units: What dates were turned into, by the name of their column.
+    """
+
+    outcome: Values
+    confounders: dict[str, Values]
+    instruments: dict[str, Values]
+    text: Labels | None
+    groups: Labels | None
+    prompt: Labels | None
+    missing: NDArray[np.bool_]
+    units: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def num_rows(self) -> int:
+        """Returns N."""
+        return len(self.outcome)
+
+    def take(self, kept: NDArray[Any]) -> "Observations":
+        """Returns the rows that a mask or an order of indices picks."""
+
+        def pick(values: Any) -> Any:
+            if isinstance(values, dict):
+                return {name: column[kept] for name, column in values.items()}
+            return None if values is None else values[kept]
+
+        return self._replace(**{name: pick(getattr(self, name)) for name in BY_ROW})
+
+
+BY_ROW = Observations._fields[:-1]  # everything but the units
+
+
+@dataclass
+class ObservationReport(DataReport):
+    """What was read, and what was left out because a value was missing.
+
+    Attributes:
+        missing: Rows by column that lacks a value.
+    """
+
+    missing: dict[str, int] = field(default_factory=dict)
+
+
+def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
+    """Refuses roles whose columns a table lacks, and columns with two roles.
+
+    Raises:
+        DataError: With the name and the columns there are.
+    """
+    for name, role in roles.columns.items():
+        if name not in names:
+            near = guess_columns([name], names, list(roles.columns)).get(name)
+            hint = f" Did you mean {near!r}?" if near else ""
+            shown = ", ".join(map(printable, names))
+            raise DataError(f"{path} has no column {name!r} ({role}). It has: {shown}.{hint}")
+    numeric = [roles.outcome, *roles.confounders, *roles.instruments]
+    for name in numeric:
+        if numeric.count(name) > 1:
+            uses = [role for role, those in _numeric_roles(roles).items() for other in those if other == name]
+            raise DataError(
+                f"Column {name!r} is given as {' and as '.join(uses)}. Give it once: an instrument moves a confounder "
+                "without being one, and neither is the outcome."
+            )
+    if roles.text is not None and roles.text in numeric:
+        raise DataError(f"Column {roles.text!r} is both text and a number. Name the column of the texts in `text`.")
+
+
+def read_observations(reader: "ObservationReader") -> tuple[Observations, "ObservationReport"]:
+    """Reads the rows of a table that are complete, all at once.
+
+    Raises:
+        DataError: If a row cannot be used, or none can; the message names file, row, column and value.
+    """
+    parts = list(reader.read())
+    if not reader.report.num_kept:
+        found = _count_missing(reader.report.missing)
+        raise DataError(f"No row of {reader.table.path} is complete: {found}. Fill the values.")
+    return join(parts), reader.report
+
+
+class ObservationReader:
+    """Reads observations in batches, as often as asked, and keeps account of those that are left out.
+
+    Args:
+        table: The table.
+        roles: Which column is what.
+        on_missing: `raise` refuses missing values, `drop` leaves their rows out and counts them.
+        on_bad_rows: `raise` refuses values that are no numbers or texts, `skip` leaves their rows out.
+
+    Raises:
+        DataError: If the table lacks a column, or a column has two roles.
+    """
+
+    def __init__(self, table: Table, roles: Roles, *, on_missing: str = "raise", on_bad_rows: str = "raise") -> None:
+        check_roles(roles, table.names, table.path)
+        self.table, self.roles = table, roles
+        self.on_missing, self.on_bad_rows = on_missing, on_bad_rows
+        self.report = ObservationReport(table.path)
+        self._units: dict[str, str] = {}
+
+    @property
+    def units(self) -> dict[str, str]:
+        """Returns what dates were turned into in the batches read so far, by the name of the column."""
+        return {name: unit for name, unit in self._units.items() if unit != NUMBERS}
+
+    def read(self) -> Iterator[Observations]:
+        """Reads the rows that are complete, batch by batch.
+
+        Raises:
+            DataError: At the end of the first batch with rows that cannot be used.
+        """
+        for _, rows in self.read_with_batches():
+            yield rows
+
+    def read_with_batches(self) -> "Iterator[tuple[pa.RecordBatch, Observations]]":
+        """Reads the rows that are complete, each batch with all its columns beside it."""
+        import pyarrow as pa
+
+        self.report = report = ObservationReport(self.table.path)
+        for batch in self.table.batches():
+            rows, unusable = self._extract(batch)
+            kept = ~rows.missing
+            self._judge(rows, batch, unusable)
+            report.num_read += len(batch)
+            report.num_kept += int(kept.sum())
+            yield (batch, rows) if kept.all() else (batch.filter(pa.array(kept)), rows.take(kept))
+        report.problems = self.table.problems + report.problems
+        report.num_read += len(self.table.problems)
+
+    def _extract(self, batch: "pa.RecordBatch") -> tuple[Observations, list[Unusable]]:
+        unusable: list[Unusable] = []
+        roles = self.roles
+
+        def numbers(name: str) -> Values:
+            found = read_numbers(batch.column(name), name, roles.columns[name], self._units.get(name))
+            unusable.extend(found.unusable)
+            if found.unit is not None:
+                self._units[name] = found.unit
+            return found.values
+
+        outcome = numbers(roles.outcome)
+        confounders = {name: numbers(name) for name in roles.confounders}
+        instruments = {name: numbers(name) for name in roles.instruments}
+        texts = {role: _texts(batch, getattr(roles, role), role, unusable) for role in ("text", "prompt")}
+        groups = None if roles.groups is None else _labels(batch.column(roles.groups))
+        none = np.zeros(len(batch), dtype=bool)
+        rows = Observations(
+            outcome, confounders, instruments, texts["text"], groups, texts["prompt"], none, self.units
+        )
+        missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
+        return rows._replace(missing=missing), unusable
+
+    def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> None:
+        """Notes what is left out of a batch, and refuses it if that was not allowed."""
+        first = self.report.num_read
+        problems = [
+            RowProblem(self.table.path, self.table.place(first + bad.row), *bad[1:])
+            for bad in unusable[: None if self.on_bad_rows == "skip" else 5]
+        ]
+        if problems and self.on_bad_rows == "raise":
+            raise bad_rows_error(self.table.path, problems, first + len(batch))
+        self.report.problems += problems
+        bad = np.zeros(len(batch), dtype=bool)
+        bad[[each.row for each in unusable]] = True
+        holes = {name: mask & ~bad for name, mask in _missing_by_column(rows, self.roles).items()}
+        for name, mask in holes.items():
+            if mask.any():
+                self.report.missing[name] = self.report.missing.get(name, 0) + int(mask.sum())
+        if self.on_missing == "raise" and any(mask.any() for mask in holes.values()):
+            raise self._missing_error(holes, first)
+
+    def _missing_error(self, holes: dict[str, NDArray[np.bool_]], first: int) -> DataError:
+        name, row = min(
+            ((name, int(mask.argmax())) for name, mask in holes.items() if mask.any()), key=lambda found: found[1]
+        )
+        return DataError(
+            f"{self.table.path}, row {self.table.place(first + row)}, column `{name}`: the value is missing. In the "
+            f"rows read so far: {_count_missing(self.report.missing)}. Fill them, or state a policy: "
+            "`on_missing: drop` (`--on_missing drop`) leaves such rows out and counts them."
+        )
+
+
+def _missing_by_column(rows: Observations, roles: Roles) -> dict[str, NDArray[np.bool_]]:
+    found = {roles.outcome: ~np.isfinite(rows.outcome)}
+    found |= {name: ~np.isfinite(column) for name, column in (rows.confounders | rows.instruments).items()}
+    for name, labels in ((roles.text, rows.text), (roles.groups, rows.groups), (roles.prompt, rows.prompt)):
+        if name is not None and labels is not None:
+            found.setdefault(name, np.array([label is None for label in labels], dtype=bool))
+    return found
+
+
+def _texts(batch: "pa.RecordBatch", name: str | None, role: str, unusable: list[Unusable]) -> Labels | None:
+    """Reads texts; one that is blank counts as missing."""
+    if name is None:
+        return None
+    values = np.empty(len(batch), dtype=object)
+    for row, value in enumerate(batch.column(name).to_pylist()):
+        if isinstance(value, str) and "\0" in value:
+            unusable.append(Unusable(row, name, shorten(value), f"the {role} holds a NUL character", "Remove it."))
+        elif isinstance(value, str):
+            values[row] = None if is_blank(value) else value
+        elif value is not None:
+            unusable.append(Unusable(row, name, shorten(value), f"the {role} is not a text", "Write a text."))
+    return values
+
+
+def _labels(column: "pa.Array") -> Labels:
+    values = np.empty(len(column), dtype=object)
+    values[:] = [None if value is None else str(value) for value in column.to_pylist()]
+    return values
+
+
+def join(parts: Sequence[Observations]) -> Observations:
+    """Puts the rows of several batches together."""
+
+    def concatenate(columns: Sequence[Any]) -> Any:
+        if isinstance(columns[0], dict):
+            return {name: np.concatenate([column[name] for column in columns]) for name in columns[0]}
+        return None if columns[0] is None else np.concatenate(columns)
+
+    return parts[-1]._replace(**{name: concatenate([getattr(part, name) for part in parts]) for name in BY_ROW})
+
+
+def _count_missing(missing: dict[str, int]) -> str:
+    return ", ".join(f"{name} lacks {count}" for name, count in missing.items()) or "values are no numbers"
+
+
+def _numeric_roles(roles: Roles) -> dict[str, tuple[str, ...]]:
+    return {"outcome": (roles.outcome,), "confounder": roles.confounders, "instrument": roles.instruments}

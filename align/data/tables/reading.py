@@ -1,0 +1,139 @@
+"""Tables of many rows: kept in memory where they fit, read again where they do not."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from align.data.files import RawRow, Row, find_split, read_rows
+from align.data.loading import Schema, read_row
+from align.data.problems import RowProblem, bad_rows_error
+from align.data.questions.adapters import Adapter
+from align.data.tables.arrow_batches import BATCH_ROWS, Rows, find_schema, read_csv, read_parquet, to_batch
+from align.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+IN_MEMORY = 2**30  # bytes of a file that is kept
+
+
+class Table:
+    """A table whose batches can be read as often as asked.
+
+    CSV and Parquet are read by Arrow; everything else that `align.data.files` knows, and every file with an adapter,
+    row by row. The values of a CSV file are texts, and an empty cell is missing.
+
+    Args:
+        path: A .csv, .parquet, .jsonl or .json file, a folder, or a hub id.
+        adapter: Name and function that gives columns to add to a row.
+        split: Split of a folder or hub data set.
+        max_rows: Read only this many rows.
+        on_bad_rows: `raise` stops at rows that cannot be read, `skip` leaves them out; a CSV file is then read row by
+            row, which takes longer.
+        in_memory: A file of at most this many bytes is read once and kept.
+
+    Attributes:
+        schema: Arrow names and types of the columns.
+        is_streamed: Whether the file is read again for every pass.
+        problems: Rows that cannot be read.
+
+    Raises:
+        DataError: If the file is missing, empty, or not what its name says, or with `raise` a row cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        adapter: tuple[str, Adapter] | None = None,
+        split: str | None = None,
+        max_rows: int | None = None,
+        on_bad_rows: str = "raise",
+        in_memory: int = IN_MEMORY,
+    ) -> None:
+        self.path, self._split = find_split(str(path), split)
+        self._adapter, self._max_rows, self._skips = adapter, max_rows, on_bad_rows == "skip"
+        self.problems: list[RowProblem] = []
+        self._file = Path(self.path).expanduser()
+        self._suffix = self._file.suffix.lower() if self._file.is_file() else ""
+        self.is_streamed = self._file.is_file() and self._file.stat().st_size > in_memory
+        self._schema: pa.Schema | None = None
+        self._kept: list[pa.RecordBatch] = []
+        self._kept = list(self._read() if not self.is_streamed else islice(self._read(), 1))
+        if not sum(map(len, self._kept)):
+            raise DataError(f"{self.path} holds no rows. Give a table with at least one.")
+        self.schema: pa.Schema = self._kept[0].schema
+
+    @property
+    def names(self) -> list[str]:
+        """Returns the names of the columns."""
+        return list(self.schema.names)
+
+    def batches(self) -> "Iterator[pa.RecordBatch]":
+        """Reads the rows from the start; all batches have one schema."""
+        return self._read() if self.is_streamed else iter(self._kept)
+
+    def place(self, record: int) -> int:
+        """Returns where a row stands: line of a JSONL or CSV file, else number of the record; both from 1."""
+        if self._suffix == ".parquet":
+            return record + 1
+        return next(islice(self._rows(), record, None)).row
+
+    def _read(self) -> "Iterator[pa.RecordBatch]":
+        left = self._max_rows
+        for batch in self._formatted():
+            if left is not None and left <= len(batch):
+                yield batch.slice(0, left)
+                return
+            left = None if left is None else left - len(batch)
+            yield batch
+
+    def _formatted(self) -> "Iterator[pa.RecordBatch]":
+        if self._adapter is None and self._suffix == ".parquet":
+            return read_parquet(self._file)
+        if self._adapter is None and self._suffix == ".csv" and not self._skips:
+            return self._read_csv()
+        return self._read_by_row()
+
+    def _read_csv(self) -> "Iterator[pa.RecordBatch]":
+        import pyarrow as pa
+
+        try:
+            yield from read_csv(self._file)
+        except FileNotFoundError as error:
+            raise DataError(f"There is no file {self.path}.") from error
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            for _ in self._rows():  # finds the row and says what is wrong with it
+                pass
+            raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
+
+    def _read_by_row(self) -> "Iterator[pa.RecordBatch]":
+        """Reads rows in two passes, the first of which finds the type of every column."""
+        if self._schema is None:
+            self._schema = find_schema(self._chunks())
+        for chunk in self._chunks():
+            yield to_batch(chunk, self._schema)
+
+    def _chunks(self) -> Iterator[Rows]:
+        rows = self._rows()
+        while chunk := list(islice(rows, BATCH_ROWS)):
+            yield [raw.content for raw in chunk]  # type: ignore[misc]
+
+    def _rows(self) -> Iterator[RawRow]:
+        """Reads the rows that can be read, with what the adapter adds to them."""
+        self.problems = []
+        num_read, schema = 0, Schema((), self._adapter)
+        for raw in islice(read_rows(self.path, self._split), self._max_rows):
+            num_read += 1
+            read = read_row(raw, self.path, _add_columns, schema)
+            if isinstance(read, RowProblem):
+                self.problems.append(read)
+            else:
+                yield raw._replace(content=read)
+        if self.problems and not self._skips:
+            raise bad_rows_error(self.path, self.problems, num_read)
+
+
+def _add_columns(row: Row, raw: RawRow) -> Row:
+    return {**raw.content, **row}  # type: ignore[dict-item]

@@ -1,0 +1,123 @@
+"""Asks a policy chunk by chunk, and nothing twice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from align.data.questions.multiple_choice import Question
+from align.models.policies.answer_cache import VERSION, AnswerCache, digest, question_key
+from align.models.policies.asking import Answered, Completion, Decoding, LetterQuestion, Policy, read
+from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+
+Progress = Callable[[str, int, int], None]  # what is asked, how many are done, of how many
+
+
+class Asker:
+    """Asks one policy, with its answers kept by item.
+
+    Questions are asked in the order of their length, in chunks of `policy.chunk_size`, and a chunk's answers are kept
+    together. A run that was killed therefore asks the same chunks again, which for sampled answers means the same
+    ones.
+
+    Args:
+        policy: Whom to ask.
+        response_format: Tags of trace and answer.
+        cache: Where answers are kept; nowhere without it.
+        progress: Called after each chunk.
+
+    Attributes:
+        num_cached: Answers that came from the cache.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        response_format: ResponseFormat = DEFAULT_FORMAT,
+        cache: AnswerCache | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        self.policy = policy
+        self.response_format = response_format
+        self.num_cached = 0
+        self._cache = cache
+        self._progress = progress or (lambda stage, done, total: None)
+
+    def respond(
+        self, questions: Sequence[Question], decoding: Decoding, *, stage: str = "answering"
+    ) -> list[list[Answered]]:
+        """Returns S responses to each question."""
+
+        def ask(part: list[int]) -> list[Any]:
+            return self.policy.generate([questions[i] for i in part], decoding)
+
+        lengths = [_length(question) for question in questions]
+        profile = asdict(decoding)
+        keys = self._keys("responses", [[*question_key(each), profile] for each in questions])
+        found = self._ask(stage, ask, keys, lengths, self.policy.chunk_size)
+        return [
+            [read(question, _completion(each), self.response_format) for each in responses]
+            for question, responses in zip(questions, found, strict=True)
+        ]
+
+    def choose(self, stage: str, groups: Sequence[Sequence[LetterQuestion]]) -> list[list[int]]:
+        """Returns the likeliest letter of each question as an index into its own options, by groups of one item."""
+
+        def ask(part: list[int]) -> list[Any]:
+            scores = iter(self.policy.score_letters([row for i in part for row in groups[i]]))
+            return [[next(scores) for _ in groups[i]] for i in part]
+
+        lengths = [_length(rows[0].question) if rows else 0 for rows in groups]
+        keys = self._keys("letters", [_letter_keys(rows) for rows in groups])
+        widest = max((len(rows) for rows in groups), default=1) or 1
+        found = self._ask(stage, ask, keys, lengths, max(1, 4 * self.policy.chunk_size // widest))
+        return [
+            [row.order[_best(scores)] for row, scores in zip(rows, answers, strict=True)]
+            for rows, answers in zip(groups, found, strict=True)
+        ]
+
+    def _ask(
+        self, stage: str, ask: Callable[[list[int]], list[Any]], keys: list[str], lengths: list[int], size: int
+    ) -> list[Any]:
+        found: dict[int, Any] = {}
+        order = sorted(range(len(keys)), key=lambda i: (lengths[i], i))
+        for start in range(0, len(order), size):
+            part = order[start : start + size]
+            if self._cache is not None:
+                found |= {i: answer for i in part if (answer := self._cache.get(keys[i])) is not None}
+            missing = [i for i in part if i not in found]
+            self.num_cached += len(part) - len(missing)
+            if missing:
+                new = dict(zip(missing, ask(missing), strict=True))
+                found |= new
+                if self._cache is not None:
+                    self._cache.put({keys[i]: answer for i, answer in new.items()})
+            self._progress(stage, min(start + size, len(order)), len(order))
+        return [found[i] for i in range(len(keys))]
+
+    def _keys(self, kind: str, contents: list[Any]) -> list[str]:
+        if self._cache is None:
+            return [""] * len(contents)
+        return [digest([VERSION, self.policy.fingerprint, kind, content]) for content in contents]
+
+
+def _completion(kept: Sequence[Any]) -> Completion:
+    text, ids = kept
+    return Completion(text, None if ids is None else tuple(ids))
+
+
+def _letter_keys(rows: Sequence[LetterQuestion]) -> list[Any]:
+    """Lists what the answers depend on, each thing that the rows share once."""
+    questions = {id(row.question): question_key(row.question) for row in rows}
+    firsts = {id(row.first): list(row.first.completion.ids or ()) for row in rows if row.first is not None}
+    prefixes = list(dict.fromkeys(row.prefix for row in rows))
+    shown = [[row.order, prefixes.index(row.prefix), row.first is not None] for row in rows]
+    return [list(questions.values()), list(firsts.values()), prefixes, shown]
+
+
+def _length(question: Question) -> int:
+    return len(question.question) + sum(map(len, question.options))
+
+
+def _best(scores: Sequence[float]) -> int:
+    return max(range(len(scores)), key=scores.__getitem__)

@@ -1,0 +1,216 @@
+"""The suites of a policy as pure functions: from items to metrics by name.
+
+With S samples per question the S items of a question stand next to each other, and a metric's value of the question is
+the mean over those samples of which it speaks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from align.evaluation.policies.items import ItemResult
+from align.evaluation.policies.judge import judged
+from align.evaluation.policies.modality import modality_values
+from align.evaluation.policies.reliance import reliance_values
+from align.evaluation.statistics.group_metrics import NAMED_GROUPS, accuracy_by_group, counter_drop, spread_of_groups
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import (
+    Choice,
+    Estimate,
+    Values,
+    accuracy,
+    all_equal,
+    cr_wa,
+    letter_bias,
+    letter_shares,
+    option_shuffle_consistency,
+    trace_answer_consistency,
+    wr_ca,
+)
+from rewards.options import LETTERS
+
+_RESAMPLES = 999
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class SuiteResult:
+    """What one suite measured of one policy.
+
+    Attributes:
+        means: Metrics that are means over questions, by name; they have differences between policies.
+        others: Metrics without a difference.
+    """
+
+    means: dict[str, ItemMean]
+    others: dict[str, Estimate] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, Estimate]:
+        """Estimates every metric."""
+        return {name: metric.estimate() for name, metric in self.means.items()} | self.others
+
+    def differences(self, baseline: "SuiteResult") -> dict[str, Estimate]:
+        """Estimates how much larger each mean is than a baseline's on the same questions."""
+        shared = [name for name in self.means if name in baseline.means]
+        return {name: self.means[name].difference(baseline.means[name]) for name in shared}
+
+
+def per_question(values: Values, num_samples: int) -> Values:
+    """Averages `(N * S,)` values over the S samples of each question; `nan` samples are left out.
+
+    Example:
+        >>> per_question(np.array([1.0, 0.0, np.nan, 1.0, np.nan, np.nan]), 2)
+        array([0.5, 1. , nan])
+    """
+    table = values.reshape(-1, num_samples)
+    counts = (~np.isnan(table)).sum(axis=1)
+    means: Values = np.where(counts > 0, np.nansum(table, axis=1) / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def accuracy_suite(
+    items: Sequence[ItemResult], num_samples: int = 1, *, pair: tuple[str, str] | None = None
+) -> SuiteResult:
+    """Measures accuracy, over all questions and by group.
+
+    Args:
+        items: `(N * S,)` results.
+        num_samples: S.
+        pair: The groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
+            questions have them.
+    """
+    right = per_question(correct(items), num_samples)
+    answered = np.array([float(item.first_choice is not None) for item in items])
+    groups = [item.group for item in items[::num_samples]]
+    means = accuracy_by_group(groups, right) | {"answered": ItemMean((per_question(answered, num_samples),))}
+    pair = pair or (NAMED_GROUPS if set(NAMED_GROUPS) <= set(groups) else None)
+    if pair is not None:
+        means["counter_drop"] = counter_drop(groups, right, *pair)
+    return SuiteResult(means, spread_of_groups(groups, right))
+
+
+def consistency_suite(
+    items: Sequence[ItemResult], num_samples: int = 1, *, judge_choices: Sequence[Choice] | None = None
+) -> SuiteResult:
+    """Measures whether answers survive a shuffle and follow from their traces, and how they prefer letters."""
+    first, second = [item.first_choice for item in items], [item.second_choices for item in items]
+    one = [None if seconds is None else seconds[:1] for seconds in second]
+    values = {
+        "option_shuffle_consistency_one": option_shuffle_consistency(first, one),
+        "option_shuffle_consistency": option_shuffle_consistency(first, second),
+        "option_shuffle_consistency_all": option_shuffle_consistency(first, second, every=True),
+    }
+    values |= _trace_values(items)
+    if judge_choices is not None:
+        values |= {f"{name}/judge": each for name, each in _trace_values(judged(items, judge_choices)).items()}
+    means = _means(values, num_samples)
+    return SuiteResult(means, letter_estimates(items, num_samples))
+
+
+def rotation_suite(
+    items: Sequence[ItemResult], rotation_choices: Sequence[Sequence[Choice] | None], num_samples: int = 1
+) -> SuiteResult:
+    """Measures answers over all rotations of the options.
+
+    `rotation_robust_accuracy` asks for the right answer as written and in every rotation, so that a policy that always
+    answers one letter gets nothing. Second answers come from the first trace; a response without one is not robust,
+    and a question whose options may not be moved does not count.
+    """
+    robust = [
+        np.nan if seconds == [] else float(item.gold == item.first_choice and _all(seconds, item.gold))
+        for item, seconds in zip(items, rotation_choices, strict=True)
+    ]
+    values = {
+        "rotation_robust_accuracy": np.array(robust),
+        "rotation_consistency": option_shuffle_consistency(
+            [item.first_choice for item in items], rotation_choices, every=True
+        ),
+    }
+    return SuiteResult(_means(values, num_samples))
+
+
+def reliance_suite(
+    items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
+) -> SuiteResult:
+    """Measures what answers owe to their traces, and what traces give away."""
+    return SuiteResult(_by_question(reliance_values(items, columns), num_samples))
+
+
+def modality_suite(
+    items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
+) -> SuiteResult:
+    """Measures what answers owe to the images of their questions."""
+    return SuiteResult(_by_question(modality_values(items, columns), num_samples))
+
+
+def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:
+    """Estimates `letter_bias` and `letter_share/<letter>` with a bootstrap over questions.
+
+    The bias of no policy is measured as 0, see `letter_bias`; the interval is around what is measured. Where all
+    resamples are equal, as for a letter that nobody answered, it allows for unseen questions, see `all_equal`.
+    """
+    first, gold = [item.first_choice for item in items], [item.gold for item in items]
+    num_letters = max((choice for choice in [*first, *gold] if choice is not None), default=0) + 1
+    names = ["letter_bias", *(f"letter_share/{letter}" for letter in LETTERS[:num_letters])]
+    if all(choice is None for choice in first):
+        return {name: Estimate(np.nan, np.nan, np.nan, 0) for name in names}
+    values = [letter_bias(first, gold, num_letters), *letter_shares(first, num_letters)]
+    given, right = (_letter_counts(choices, num_letters, num_samples) for choices in (first, gold))
+    num_questions = len(given)
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(num_questions, np.full(num_questions, 1 / num_questions), size=_RESAMPLES)
+    shares, right_shares = (_normalised(drawn @ counts) for counts in (given, right))
+    bias = np.abs(shares - right_shares).sum(axis=1) / 2
+    low, high = np.nanquantile(np.column_stack([bias, shares]), [0.025, 0.975], axis=0)
+    return {
+        name: Estimate(float(value), float(a), float(b), num_questions)
+        if b - a > _ROUNDING
+        else all_equal(float(value), num_questions)
+        for name, value, a, b in zip(names, values, low, high, strict=True)
+    }
+
+
+def correct(items: Sequence[ItemResult]) -> Values:
+    """Returns `(N * S,)` 1 for each right answer."""
+    return accuracy([item.first_choice for item in items], [item.gold for item in items])
+
+
+def _by_question(metrics: Mapping[str, ItemMean], num_samples: int) -> dict[str, ItemMean]:
+    return {
+        name: ItemMean(tuple(per_question(each, num_samples) for each in metric.groups), bounds=metric.bounds)
+        for name, metric in metrics.items()
+    }
+
+
+def _letter_counts(choices: Sequence[Choice], num_letters: int, num_samples: int) -> Values:
+    """Counts the letters of each question's samples, `(N, K)`."""
+    rows = np.array([[float(choice == letter) for letter in range(num_letters)] for choice in choices])
+    counts: Values = rows.reshape(-1, num_samples, num_letters).sum(axis=1)
+    return counts
+
+
+def _normalised(counts: Values) -> Values:
+    totals = counts.sum(axis=1, keepdims=True)
+    shares: Values = np.where(totals > 0, counts, np.nan) / np.where(totals > 0, totals, 1)
+    return shares
+
+
+def _trace_values(items: Sequence[ItemResult]) -> dict[str, Values]:
+    stated, first = [item.trace_choice for item in items], [item.first_choice for item in items]
+    gold = [item.gold for item in items]
+    return {
+        "trace_answer_consistency": trace_answer_consistency(stated, first),
+        "cr_wa": cr_wa(stated, first, gold),
+        "wr_ca": wr_ca(stated, first, gold),
+        "trace_stated": np.array([float(choice is not None) for choice in stated]),
+    }
+
+
+def _means(values: Mapping[str, Values], num_samples: int) -> dict[str, ItemMean]:
+    return {name: ItemMean((per_question(each, num_samples),)) for name, each in values.items()}
+
+
+def _all(choices: Sequence[Choice] | None, gold: int) -> bool:
+    return choices is not None and all(choice == gold for choice in choices)

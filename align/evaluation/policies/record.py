@@ -1,0 +1,187 @@
+"""What an evaluation of policies leaves: `evaluation.json` and `items.parquet`."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from align.data.questions.multiple_choice import Question
+from align.errors import UserError
+from align.evaluation.glossary import GLOSSARY, explain
+from align.evaluation.policies.metrics import correct, per_question
+from align.evaluation.policies.suite import PolicyResult, SuiteSettings
+from align.evaluation.policies.warnings import warn
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.metrics import Estimate
+from align.secrets import mask
+
+EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
+
+
+def policy_record(
+    about: Mapping[str, Any],
+    results: Mapping[str, PolicyResult],
+    questions: Sequence[Question],
+    settings: SuiteSettings,
+) -> dict[str, Any]:
+    """Builds the content of `evaluation.json`.
+
+    Args:
+        about: What was run: models, data, profile, versions.
+        results: By model; the first is the one asked about and the others are its baselines.
+        questions: All of them, in the order of the results.
+        settings: What was measured.
+    """
+    summaries = {
+        suite: {name: result.suites[suite].summary() for name, result in results.items()} for suite in settings.suites
+    }
+    metrics = {metric for models in summaries.values() for summary in models.values() for metric in summary}
+    record = {
+        "kind": "policy",
+        "format": 1,
+        "about": dict(about),
+        "suites": summaries,
+        "comparisons": _comparisons(results, settings.suites),
+        "paired": _pairs(results, questions, settings.decoding.num_samples) if settings.asks_questions else [],
+        "curves": [
+            {"model": name, "curve": "best_of_n", "points": result.curve}
+            for name, result in results.items()
+            if result.curve
+        ],
+        "audits": [
+            {"model": name, "verifier": _verifier_name(about)} | result.audit
+            for name, result in results.items()
+            if result.audit is not None
+        ],
+        "glossary": _glossary(metrics, any(result.audit for result in results.values())),
+        "warnings": [
+            {"model": name, "text": text}
+            for name, result in results.items()
+            for text in warn(result, settings.decoding.num_samples)
+        ],
+    }
+    return dict(plain(record))
+
+
+def item_rows(
+    name: str,
+    result: PolicyResult,
+    questions: Sequence[Question],
+    prompts: Sequence[str],
+    num_samples: int,
+) -> list[dict[str, Any]]:
+    """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
+    with_images = any(question.images for question in questions)
+    rows = []
+    for i, item in enumerate(result.items):
+        question = questions[i // num_samples]
+        seconds = item.second_choices
+        answers = asdict(item) | {"correct": item.first_choice == item.gold}
+        answers["consistent"] = None
+        if seconds:
+            answers["consistent"] = sum(choice == item.first_choice for choice in seconds) / len(seconds)
+        shown: dict[str, Any] = {"question": question.question, "options": list(question.options)}
+        shown |= {"model": name, "sample": i % num_samples, "prompt": prompts[i // num_samples]}
+        if with_images:
+            paths = [os.path.abspath(image) if isinstance(image, str) else None for image in question.images]
+            shown["images"] = paths
+        rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
+    return rows
+
+
+def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes both files, each whole or not at all.
+
+    Raises:
+        UserError: If they cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pa.table({name: pa.array([row.get(name) for row in rows], type=_type(name)) for name in names})
+    text = json.dumps(mask(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    items, evaluation = folder / ITEMS_FILE, folder / EVALUATION_FILE
+    try:
+        pq.write_table(table, _unfinished(items))
+        _unfinished(evaluation).write_text(text, encoding="utf-8")
+        for path in (items, evaluation):
+            os.replace(_unfinished(path), path)
+    except OSError as error:
+        raise UserError(
+            f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
+            "no answer is asked for twice."
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """Turns estimates into objects and `nan` into None, which JSON has."""
+    if isinstance(value, Estimate):
+        return {name: plain(getattr(value, name)) for name in ("value", "low", "high", "n")}
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _comparisons(results: Mapping[str, PolicyResult], suites: Sequence[str]) -> list[dict[str, Any]]:
+    model, *baselines = results
+    return [
+        {"model": model, "baseline": baseline, "suite": suite, "metric": metric, "difference": difference}
+        for baseline in baselines
+        for suite in suites
+        for metric, difference in results[model].suites[suite].differences(results[baseline].suites[suite]).items()
+    ]
+
+
+def _pairs(
+    results: Mapping[str, PolicyResult], questions: Sequence[Question], num_samples: int
+) -> list[dict[str, Any]]:
+    model, *baselines = results
+    ids = [question.id for question in questions]
+    right = {name: per_question(correct(result.items), num_samples) for name, result in results.items()}
+    return [
+        {"model": model, "baseline": name, "metric": "accuracy"}
+        | compare_accuracy(ids, right[model], right[name])._asdict()
+        for name in baselines
+    ]
+
+
+def _glossary(metrics: set[str], audited: bool) -> dict[str, Any]:
+    """Keeps the entries that explain something that was measured."""
+    used = {explain(metric) for metric in metrics}
+    names = [name for name, meaning in GLOSSARY.items() if meaning in used]
+    if audited:
+        names += list(GLOSSARY)[list(GLOSSARY).index("accepted") :]
+    return {name: GLOSSARY[name]._asdict() for name in names}
+
+
+def _verifier_name(about: Mapping[str, Any]) -> str:
+    return str(about["verifier"]["path"]) if about.get("verifier") else "shuffle_consistency"
+
+
+def _unfinished(path: Path) -> Path:
+    return path.with_name(f".{path.name}.unfinished")
+
+
+def _type(name: str) -> Any:
+    """Returns the column's type, which rows of nulls would not tell."""
+    import pyarrow as pa
+
+    if name in ("options", "images", "asked_with"):
+        return pa.list_(pa.string())
+    if name in ("permutations", "rotations"):
+        return pa.list_(pa.list_(pa.int64()))
+    if name in ("second_choices", "rotation_choices"):
+        return pa.list_(pa.int64())
+    if name in ("sample", "gold") or name.endswith("_choice"):
+        return pa.int64()
+    if name in ("consistent", "proxy"):
+        return pa.float64()
+    if name in ("correct", "accepted", "letter_in_trace", "answer_in_trace"):
+        return pa.bool_()
+    return pa.string()

@@ -1,0 +1,185 @@
+"""Runs the suites that are asked for on one policy."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from align.data.questions.multiple_choice import Question
+from align.errors import UserError
+from align.evaluation.policies.answering import answer_questions, rotations, second_answers
+from align.evaluation.policies.asker import Asker
+from align.evaluation.policies.items import ItemResult
+from align.evaluation.policies.judge import Judge
+from align.evaluation.policies.metrics import (
+    SuiteResult,
+    accuracy_suite,
+    consistency_suite,
+    correct,
+    modality_suite,
+    reliance_suite,
+    rotation_suite,
+)
+from align.evaluation.policies.modality import probe_images
+from align.evaluation.policies.reliance import leaks, probe_traces
+from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
+from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
+from align.models.policies.asking import Decoding
+
+SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
+DEFAULT_SUITES = SUITES[:4]
+MODALITY = "modality"  # measured by default where questions have images
+HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Scores the samples of best of n.
+
+    Attributes:
+        name: How it is called in the results.
+        score: From questions and their responses to rewards.
+        threshold: Rewards above it are accepted.
+    """
+
+    name: str
+    score: Callable[[Sequence[Question], Sequence[str]], Values]
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class SuiteSettings:
+    """What is measured, and how.
+
+    Attributes:
+        suites: Names in `SUITES`, or behind `HARNESS`.
+        decoding: Of first answers.
+        num_shuffles: M, shuffles of the options.
+        seed: Of shuffles and of changes to traces.
+        pair: The groups where a shortcut helps and where it leads astray.
+
+    Raises:
+        UserError: If a suite is unknown, or cannot be measured with these settings.
+    """
+
+    suites: tuple[str, ...] = DEFAULT_SUITES
+    decoding: Decoding = field(default_factory=Decoding)
+    num_shuffles: int = 4
+    seed: int = 0
+    pair: tuple[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the names and what they need."""
+        unknown = [name for name in self.suites if name not in SUITES and not name.startswith(HARNESS)]
+        if unknown or not self.suites:
+            raise UserError(f"`suite` must be some of {', '.join(SUITES)}, {HARNESS}TASK, got {unknown or 'none'}.")
+        if len(set(self.suites)) < len(self.suites):
+            raise UserError(f"`suite` names each suite once, got {', '.join(self.suites)}.")
+        if self.num_shuffles < 1:
+            raise UserError(f"`num_shuffles` must be at least 1, got {self.num_shuffles}.")
+        if "best_of_n" in self.suites and self.decoding.num_samples < 2:
+            raise UserError(
+                f"The suite best_of_n chooses among samples, got `num_samples` = {self.decoding.num_samples}. Give "
+                "`--num_samples 8 --temperature 1.0`, or so."
+            )
+
+    @property
+    def asks_questions(self) -> bool:
+        """Whether a suite other than the harness's tasks is measured."""
+        return any(suite in SUITES for suite in self.suites)
+
+    @property
+    def shuffles_needed(self) -> int:
+        """M, or 0 if no suite asks for a second answer after a shuffle."""
+        return self.num_shuffles if {"consistency", "reliance", "best_of_n"} & set(self.suites) else 0
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """What one policy answered, and what follows.
+
+    Attributes:
+        items: `(N * S,)` answers, the S samples of a question next to each other.
+        columns: `(N * S,)` more of each answer, by name; which ones depends on the suites.
+        suites: Metrics by suite.
+        curve: Points of best of n; empty without that suite.
+        audit: Of the verifier; `None` without that suite.
+    """
+
+    items: list[ItemResult]
+    columns: dict[str, list[Any]]
+    suites: dict[str, SuiteResult]
+    curve: list[dict[str, Any]]
+    audit: dict[str, Any] | None
+
+
+def evaluate_suites(
+    asker: Asker,
+    questions: Sequence[Question],
+    settings: SuiteSettings,
+    *,
+    judge: Judge | None = None,
+    verifier: Verifier | None = None,
+) -> PolicyResult:
+    """Measures one policy.
+
+    Args:
+        asker: The policy.
+        questions: N of them.
+        settings: What is measured.
+        judge: Reads from traces which option they state, beside the reading of their text.
+        verifier: Chooses among samples; without it a sample's score is the share of shuffles it survives, and one
+            that survives all is accepted.
+    """
+    num_samples = settings.decoding.num_samples
+    items, firsts = answer_questions(
+        asker, questions, settings.decoding, num_shuffles=settings.shuffles_needed, seed=settings.seed
+    )
+    asked = [question for question in questions for _ in range(num_samples)]
+    columns: dict[str, list[Any]] = {}
+    suites: dict[str, SuiteResult] = {}
+    pool: Pool | None = None
+    for suite in settings.suites:
+        if suite == "accuracy":
+            suites[suite] = accuracy_suite(items, num_samples, pair=settings.pair)
+        elif suite == "consistency":
+            if judge is not None:
+                columns["judge_choice"] = judge(asked, [item.trace for item in items])
+            suites[suite] = consistency_suite(items, num_samples, judge_choices=columns.get("judge_choice"))
+        elif suite == "rotation":
+            orders = [rotations(question) for question in asked]
+            columns["rotations"] = [[list(order) for order in each] for each in orders]
+            columns["rotation_choices"] = second_answers(asker, asked, firsts, orders, stage="rotated options")
+            suites[suite] = rotation_suite(items, columns["rotation_choices"], num_samples)
+        elif suite == "reliance":
+            columns |= probe_traces(asker, asked, items, firsts, settings.seed) | leaks(asked, items)
+            suites[suite] = reliance_suite(items, columns, num_samples)
+        elif suite == MODALITY:
+            columns |= probe_images(asker, questions, items, settings.decoding, settings.seed)
+            suites[suite] = modality_suite(items, columns, num_samples)
+        elif suite == "best_of_n":
+            pool = _pool(asked, items, num_samples, verifier)
+            columns |= {"proxy": pool.proxy.ravel().tolist(), "accepted": (pool.accepted.ravel() > 0).tolist()}
+            suites[suite] = SuiteResult(best_of_n_metrics(pool))
+    points = [] if pool is None else curve(suites["best_of_n"].means, num_samples)
+    return PolicyResult(items, columns, suites, points, None if pool is None else audit(pool))
+
+
+def _pool(
+    questions: Sequence[Question], items: Sequence[ItemResult], num_samples: int, verifier: Verifier | None
+) -> Pool:
+    def table(values: Values) -> Values:
+        return values.reshape(-1, num_samples)
+
+    if verifier is None:
+        answered = np.array([float(item.first_choice is not None) for item in items])
+        survived = option_shuffle_consistency(
+            [item.first_choice for item in items], [item.second_choices for item in items]
+        )
+        proxy = np.where(np.isnan(survived), answered, survived)  # options that stay in place stay the same
+        accepted = (proxy == 1).astype(float)
+        return Pool(table(correct(items)), table(proxy), table(accepted))
+    scores = verifier.score(questions, [item.completion for item in items])
+    accepted = (scores > verifier.threshold).astype(float)
+    return Pool(table(correct(items)), table(scores), table(accepted), bounds=None)

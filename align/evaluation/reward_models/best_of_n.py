@@ -1,0 +1,173 @@
+"""What choosing the best of n responses by a reward model is worth."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from align.data.pairs.candidates import Candidates
+from align.errors import DataError
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Values
+
+NUM_ORDERS = 4  # tournaments per prompt of a pairwise model
+Match = tuple[int, int, int]  # prompt, challenger, champion
+
+
+class Choice(NamedTuple):
+    """What a reward model chose for one prompt.
+
+    Attributes:
+        best: Index of the response chosen from all N.
+        scores: `(N,)` rewards; `None` from a pairwise model.
+        quality: Expected true quality of the response chosen from n, for each n asked for; `None` if it is not known.
+    """
+
+    best: int
+    scores: Values | None
+    quality: list[float] | None
+
+
+def best_of_n_weights(scores: Sequence[float] | Values, n: int) -> Values:
+    """Returns the chance of each response to be chosen from n drawn without replacement, ties broken at random.
+
+    With the responses sorted by score, the best of n random ones is among the first i with probability
+    C(i, n) / C(N, n).
+
+    Args:
+        scores: `(N,)` rewards.
+        n: How many are drawn, from 1 to N.
+
+    Returns:
+        `(N,)` chances, which add up to 1.
+
+    Example:
+        >>> best_of_n_weights([0.1, 0.9, 0.5], 2)
+        array([0.        , 0.66666667, 0.33333333])
+        >>> best_of_n_weights([0.1, 0.5, 0.5], 2)
+        array([0. , 0.5, 0.5])
+    """
+    array = np.asarray(scores, dtype=float)
+    if not 1 <= n <= len(array):
+        raise ValueError(f"`n` must lie between 1 and the {len(array)} responses, got {n}.")
+    if np.isnan(array).any():
+        raise ValueError("`scores` must be numbers, got nan.")
+    subsets = math.comb(len(array), n)
+    _, group, counts = np.unique(array, return_inverse=True, return_counts=True)
+    reached = np.array([math.comb(int(i), n) / subsets for i in np.concatenate([[0], counts.cumsum()])])
+    weights: Values = (np.diff(reached) / counts)[group]
+    return weights
+
+
+def expected_best_of_n(scores: Sequence[float] | Values, quality: Sequence[float] | Values, n: int) -> float:
+    """Returns the expected quality of the response with the highest score among n drawn without replacement.
+
+    Example:
+        >>> expected_best_of_n([1.0, 2.0, 3.0], [0.0, 1.0, 0.0], 2)
+        0.3333333333333333
+    """
+    return float(best_of_n_weights(scores, n) @ np.asarray(quality, dtype=float))
+
+
+def king_of_the_hill(
+    orders: Sequence[Sequence[int]], prompts: Sequence[int], compare: Callable[[list[Match]], Sequence[float]]
+) -> list[list[int]]:
+    """Plays one tournament per order: each response in turn challenges the champion so far.
+
+    The champion after n responses is the best of n random ones if the order is random, so one tournament gives every n
+    up to N with N - 1 comparisons. Where two are equal the champion stays.
+
+    Args:
+        orders: The order in which responses arrive, as indices.
+        prompts: The prompt of each order.
+        compare: Says by how much the challenger is better, for matches that may be played at the same time. No match
+            is asked for twice, in whichever order its responses stand.
+
+    Returns:
+        For each order, the champions after 1, 2, ..., N responses.
+    """
+    known: dict[Match, float] = {}
+    champions = [[order[0]] for order in orders]
+    for arrival in range(1, max(map(len, orders), default=0)):
+        playing = [i for i, order in enumerate(orders) if arrival < len(order)]
+        matches = {i: (prompts[i], orders[i][arrival], champions[i][-1]) for i in playing}
+        new: dict[Match, None] = {}
+        for prompt, challenger, champion in matches.values():
+            if not {(prompt, challenger, champion), (prompt, champion, challenger)} & (known.keys() | new.keys()):
+                new[prompt, challenger, champion] = None
+        for (prompt, challenger, champion), margin in zip(new, compare(list(new)), strict=True):
+            known[prompt, challenger, champion] = margin
+            known[prompt, champion, challenger] = -margin
+        for i, match in matches.items():
+            champions[i].append(match[1] if known[match] > 0 else match[2])
+    return champions
+
+
+def curve_points(rows: Sequence[Candidates]) -> list[int]:
+    """Returns 1, 2, 4, ... and N, where N is the smallest number of responses of a prompt.
+
+    Example:
+        >>> curve_points([Candidates("a", "?", ("x",) * 6, None, 1), Candidates("b", "?", ("x",) * 9, None, 2)])
+        [1, 2, 4, 6]
+    """
+    fewest = min(len(row.responses) for row in rows)
+    return [*(1 << i for i in range((fewest - 1).bit_length())), fewest]
+
+
+def choose_best(model: RewardModel, rows: Sequence[Candidates], *, seed: int = 0) -> list[Choice]:
+    """Chooses a response for each prompt, and estimates what choosing from fewer would have given.
+
+    A scalar model chooses the highest reward, of equal ones the first. A pairwise model plays king of the hill in
+    random order, as in Crome's evaluation (arXiv 2506.16507), `NUM_ORDERS` times; the first of them chooses.
+
+    Raises:
+        DataError: If a response is too long to be scored.
+    """
+    points = curve_points(rows)
+    return _choose_pairwise(model, rows, points, seed) if model.pairwise else _choose_scalar(model, rows, points)
+
+
+def _choose_scalar(model: RewardModel, rows: Sequence[Candidates], points: Sequence[int]) -> list[Choice]:
+    flat = model.score(
+        [row.prompt for row in rows for _ in row.responses], [text for row in rows for text in row.responses]
+    )
+    _check_all_scored(flat)
+    ends = np.cumsum([len(row.responses) for row in rows])[:-1]
+    choices = []
+    for row, scores in zip(rows, np.split(flat, ends), strict=True):
+        quality = row.quality and [expected_best_of_n(scores, row.quality, n) for n in points]
+        choices.append(Choice(int(scores.argmax()), scores, quality or None))
+    return choices
+
+
+def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], points: Sequence[int], seed: int) -> list[Choice]:
+    prompts = [i for i in range(len(rows)) for _ in range(NUM_ORDERS)]
+    orders = [
+        random.Random(f"{seed}/{row.id}/{k}").sample(range(len(row.responses)), len(row.responses))
+        for row in rows
+        for k in range(NUM_ORDERS)
+    ]
+
+    def compare(matches: list[Match]) -> Sequence[float]:
+        first, second = ([rows[match[0]].responses[match[side]] for match in matches] for side in (1, 2))
+        margins = model.margins([rows[match[0]].prompt for match in matches], first, second)
+        _check_all_scored(margins)
+        return margins.tolist()
+
+    champions = king_of_the_hill(orders, prompts, compare)
+    choices = []
+    for i, row in enumerate(rows):
+        played = champions[i * NUM_ORDERS : (i + 1) * NUM_ORDERS]
+        quality = row.quality and [float(np.mean([row.quality[each[n - 1]] for each in played])) for n in points]
+        choices.append(Choice(played[0][-1], None, quality or None))
+    return choices
+
+
+def _check_all_scored(scores: Values) -> None:
+    if missing := int(np.isnan(scores).sum()):
+        raise DataError(
+            f"{missing} of {len(scores)} candidates are too long to be scored, and leaving them out would change what "
+            "is chosen. Raise `max_length`, or leave their prompts out."
+        )

@@ -1,0 +1,95 @@
+"""Pure functions from a reward model's margins on pairs to per-item values and estimates."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from align.data.pairs.reward_bench import SECTIONS, BenchPair
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+
+_RESAMPLES = 999
+
+
+def pair_accuracy(margins: Sequence[float] | Values) -> Values:
+    """Returns, per pair, 1 if the chosen response has the higher score, one half if the scores are equal.
+
+    Example:
+        >>> pair_accuracy([2.0, 0.0, -1.0, float("nan")])
+        array([1. , 0.5, 0. , nan])
+    """
+    values: Values = (1 + np.sign(np.asarray(margins, dtype=float))) / 2
+    return values
+
+
+def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[str, ItemMean]:
+    """Groups the accuracy of pairs as RewardBench does.
+
+    Keys are `accuracy`, the mean over all pairs; `accuracy/<category>`; and, if there are pairs of all four sections,
+    `reward_bench`, the mean of the four. Code and mathematics count the same in the section on reasoning.
+
+    Args:
+        pairs: N pairs.
+        accuracy: `(N,)` values of `pair_accuracy`.
+    """
+    metrics = {"accuracy": ItemMean((accuracy,))}
+    for category in sorted({pair.category for pair in pairs if pair.category is not None}):
+        metrics[f"accuracy/{category}"] = _category(pairs, accuracy, category)
+    sections = [metrics.get(f"accuracy/{section}") for section in SECTIONS]
+    known = [section for section in sections if section is not None]
+    if len(known) == len(SECTIONS):
+        metrics["reward_bench"] = ItemMean(
+            tuple(group for section in known for group in section.groups),
+            tuple(weight / len(SECTIONS) for section in known for weight in section.weights),
+        )
+    return metrics
+
+
+def _category(pairs: Sequence[BenchPair], accuracy: Values, category: str) -> ItemMean:
+    inside = np.array([pair.category == category for pair in pairs])
+    mathematics = np.array([pair.subset == "math-prm" for pair in pairs])
+    parts = [inside & mathematics, inside & ~mathematics]
+    if category != "reasoning" or not all(part.any() for part in parts):
+        return ItemMean((accuracy[inside],))
+    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5))
+
+
+def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
+    """Estimates Spearman's rank correlation with a percentile bootstrap over items; `nan` items are left out.
+
+    There is none (`nan`) with fewer than 3 items, or if one of the two does not vary; and no interval if the order is
+    the same, or the opposite, in all resamples.
+
+    Example:
+        >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value
+        1.0
+    """
+    from scipy.stats import bootstrap
+
+    both = np.stack([np.asarray(x, dtype=float), np.asarray(y, dtype=float)])
+    both = both[:, ~np.isnan(both).any(axis=0)]
+    num_items = both.shape[1]
+    if num_items < 3 or (np.ptp(both, axis=1) == 0).any():
+        return Estimate(np.nan, np.nan, np.nan, num_items)
+    interval = bootstrap(
+        tuple(both),
+        _spearman,
+        paired=True,
+        n_resamples=_RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=seed,
+    ).confidence_interval
+    ends = (float(interval.low), float(interval.high)) if interval.high - interval.low > 1e-9 else (np.nan, np.nan)
+    return Estimate(float(_spearman(*both)), *ends, num_items)
+
+
+def _spearman(x: Values, y: Values, axis: int = -1) -> Values:
+    """Computes rank correlations of many resamples at once, which `spearmanr` does not; 0 where one is constant."""
+    from scipy.stats import rankdata
+
+    ranks = [rankdata(values, axis=axis) for values in (x, y)]
+    first, second = (each - each.mean(axis=axis, keepdims=True) for each in ranks)
+    spread = np.sqrt((first**2).sum(axis=axis) * (second**2).sum(axis=axis))
+    correlations: Values = (first * second).sum(axis=axis) / np.where(spread == 0, 1, spread)
+    return correlations

@@ -1,0 +1,273 @@
+"""A trained reward model, loaded to score answers the way it was trained."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from rich.progress import track
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import cached_file, find_adapter_config_file, logging
+
+from align.console import make_console
+from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
+from align.errors import DataError, UserError
+from align.evaluation.statistics.metrics import Values
+from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights
+
+Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
+
+
+class RewardModel:
+    """Scores answers with a model that `CromeTrainer` or TRL's `RewardTrainer` saved.
+
+    A scalar model gives each answer a reward; a pairwise one reads two answers and says by how much the first is
+    better. Both have `margins`. Texts are tokenised as in training: prompt, response and end token, or the chat
+    template over prompt and assistant message. The reward is read where transformers reads it, at the last token that
+    is not padding.
+
+    Args:
+        model: A sequence classification model with one label, or for `pairwise` a causal language model.
+        tokenizer: Its tokenizer, with a padding token.
+        pairwise: Whether the model predicts the letter of the better answer.
+        batch_size: Sequences per forward pass.
+        max_length: Longest sequence in tokens; the model's own limit if not given. Nothing is ever cut off.
+        on_too_long: `raise` refuses longer sequences, `nan` gives them no score.
+        progress: Whether to show a bar on stderr, if that is a terminal.
+
+    Raises:
+        UserError: If the tokenizer has no padding token, or a pairwise model lacks a token for a letter.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        pairwise: bool = False,
+        batch_size: int = 16,
+        max_length: int | None = None,
+        on_too_long: Literal["raise", "nan"] = "raise",
+        progress: bool = False,
+    ) -> None:
+        if tokenizer.pad_token_id is None:
+            raise UserError(
+                "The tokenizer has no padding token, so the place of the reward is unknown. Save it with the "
+                "`pad_token` that the model was trained with."
+            )
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.pairwise = pairwise
+        self._batch_size = batch_size
+        self._on_too_long = on_too_long
+        self._progress = progress
+        self._label_ids = label_ids(tokenizer) if pairwise else None
+        text_config = model.config.get_text_config()
+        text_config.pad_token_id = tokenizer.pad_token_id  # as the trainer does
+        self._max_length = max_length or getattr(text_config, "max_position_embeddings", None)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, dtype: str = "float32", device: str | torch.device | None = None, **settings: Any
+    ) -> "RewardModel":
+        """Loads a folder or hub id with the weights of a model, or of an adapter; safetensors only.
+
+        Args:
+            path: What the trainer saved.
+            dtype: Type of the loaded weights; `auto` keeps that of the file.
+            device: Where to score; the accelerator if there is one.
+            **settings: Batch size and others, as for the class.
+
+        Raises:
+            UserError: If the path cannot be loaded, or holds something else than a reward model.
+        """
+        source = str(path)
+        with _loading(source):
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            if find_adapter_config_file(source) is None:
+                model, pairwise = _load_whole(source, dtype)
+            else:
+                model, pairwise = _load_adapter(source, dtype, num_tokens=len(tokenizer))
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+        return cls(model.to(device or accelerator), tokenizer, pairwise=pairwise, **settings)
+
+    def score(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
+        """Gives each response its reward.
+
+        Args:
+            prompts: N texts, or N lists of messages.
+            responses: N texts; beside messages also a list of one assistant message.
+
+        Returns:
+            `(N,)` rewards; equal sequences have equal ones.
+
+        Raises:
+            UserError: If the model is pairwise, or messages are given and there is no chat template.
+            DataError: If a sequence is too long.
+        """
+        if self.pairwise:
+            raise UserError("A pairwise model compares two answers and gives none a reward. Use `margins`.")
+        return self._read([self._tokens(*row) for row in zip(prompts, responses, strict=True)])
+
+    def margins(self, prompts: Sequence[Text], first: Sequence[Text], second: Sequence[Text]) -> Values:
+        """Says by how much the first response of each pair is better than the second.
+
+        Args:
+            prompts: As in `score`.
+            first: N responses.
+            second: N responses.
+
+        Returns:
+            `(N,)` differences of rewards. For a pairwise model the mean of logit(A) - logit(B) over both orders.
+
+        Raises:
+            UserError: As in `score`, for missing templates.
+            DataError: If a sequence is too long.
+        """
+        if not self.pairwise:
+            scores = self.score([*prompts, *prompts], [*first, *second])
+            return scores[: len(first)] - scores[len(first) :]
+        orders = [*zip(prompts, first, second, strict=True), *zip(prompts, second, first, strict=True)]
+        logits = self._read([self._question_tokens(*row) for row in orders])
+        margins: Values = (logits[: len(first)] - logits[len(first) :]) / 2
+        return margins
+
+    def _tokens(self, prompt: Text, response: Text) -> tuple[int, ...]:
+        if isinstance(prompt, str):
+            if not isinstance(response, str):
+                raise UserError("A prompt is a text and its response messages. Write both as texts, or as messages.")
+            end = self.tokenizer.eos_token or ""
+            text = prompt + (response if response.endswith(end) else response + end)
+            return tuple(self.tokenizer(text)["input_ids"])
+        answer = [{"role": "assistant", "content": response}] if isinstance(response, str) else response
+        return self._render([*prompt, *answer])
+
+    def _question_tokens(self, prompt: Text, first: Text, second: Text) -> tuple[int, ...]:
+        question = pairwise_prompt(prompt, first, second)
+        if isinstance(question, str):
+            return tuple(self.tokenizer(question)["input_ids"])
+        return self._render(question, add_generation_prompt=True)
+
+    def _render(self, messages: Any, **kwargs: Any) -> tuple[int, ...]:
+        if self.tokenizer.chat_template is None:
+            raise UserError(
+                "The tokenizer has no chat template, so prompts and responses must be texts, not messages."
+            )
+        encoded = self.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)
+        return tuple(encoded["input_ids"])
+
+    def _read(self, sequences: list[tuple[int, ...]]) -> Values:
+        """Reads each distinct sequence once, so that batching cannot tell equal ones apart, the longest first."""
+        self._check_lengths(sequences)
+        distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
+        batches = [distinct[i : i + self._batch_size] for i in range(0, len(distinct), self._batch_size)]
+        scores: dict[tuple[int, ...], float] = {}
+        console = make_console(stderr=True)
+        hidden = not self._progress or not console.is_terminal
+        for batch in track(batches, "Scoring", console=console, transient=True, disable=hidden):
+            scores.update(zip(batch, self._forward(batch), strict=True))
+        return np.array([scores.get(ids, math.nan) for ids in sequences])
+
+    def _fits(self, ids: Sequence[int]) -> bool:
+        return self._max_length is None or len(ids) <= self._max_length
+
+    def _check_lengths(self, sequences: Sequence[Sequence[int]]) -> None:
+        too_long = [len(ids) for ids in sequences if not self._fits(ids)]
+        if too_long and self._on_too_long == "raise":
+            raise DataError(
+                f"{len(too_long)} of {len(sequences)} sequences are longer than `max_length` = {self._max_length} "
+                f"tokens, the longest has {max(too_long)}. Nothing is cut off: leave them out, or raise `max_length`."
+            )
+
+    @torch.no_grad()
+    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+        width, device = len(max(batch, key=len)), self.model.device
+        pad = self.tokenizer.pad_token_id
+        inputs = {
+            "input_ids": torch.tensor([[*ids, *[pad] * (width - len(ids))] for ids in batch], device=device),
+            "attention_mask": torch.tensor(
+                [[1] * len(ids) + [0] * (width - len(ids)) for ids in batch], device=device
+            ),
+            "use_cache": False,
+        }
+        if self._label_ids is None:
+            rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
+            return rewards
+        lasts = torch.tensor([len(ids) - 1 for ids in batch], device=device)
+        places, row_place = lasts.unique(return_inverse=True)  # only these positions are projected
+        logits = (
+            self.model(**inputs, logits_to_keep=places)
+            .logits[torch.arange(len(batch), device=device), row_place]
+            .float()
+        )
+        first, second = self._label_ids
+        margins: list[float] = (logits[:, first] - logits[:, second]).tolist()
+        return margins
+
+
+@contextmanager
+def _loading(source: str) -> Iterator[None]:
+    """Names the model in errors, and keeps transformers from warning about a head that the adapter brings."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, ImportError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"The reward model {source} cannot be loaded: {reason}") from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _load_whole(source: str, dtype: str) -> tuple[Any, bool]:
+    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    pairwise = bool(getattr(config, "truealign_pairwise", False))
+    names = ", ".join(config.architectures or ["nothing"])
+    if not pairwise and not names.endswith("ForSequenceClassification"):
+        raise _not_a_reward_model(source, f"its `config.json` names {names}")
+    if not pairwise and config.num_labels != 1:
+        raise _not_a_reward_model(source, f"it has `num_labels` = {config.num_labels}")
+    model_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
+    model, missing = _from_pretrained(model_class, source, dtype)
+    if missing:
+        raise _not_a_reward_model(source, f"its weights lack {', '.join(sorted(missing))}")
+    return model, pairwise
+
+
+def _load_adapter(source: str, dtype: str, num_tokens: int) -> tuple[Any, bool]:
+    from peft import PeftConfig, TaskType
+
+    refuse_pickled_weights(source)
+    adapter = PeftConfig.from_pretrained(source)
+    pairwise = cached_file(source, ADAPTER_MARK, _raise_exceptions_for_missing_entries=False) is not None
+    if not pairwise and adapter.task_type != TaskType.SEQ_CLS:
+        raise _not_a_reward_model(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
+    base_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
+    labels = {} if pairwise else {"num_labels": 1}
+    base, missing = _from_pretrained(base_class, str(adapter.base_model_name_or_path), dtype, **labels)
+    saved = set(adapter.modules_to_save or ())
+    lost = {name for name in missing if not set(name.split(".")) & saved}
+    if lost:
+        raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
+    if num_tokens > base.get_input_embeddings().num_embeddings:
+        base.resize_token_embeddings(num_tokens)
+    return load_adapter(base, source), pairwise
+
+
+def _from_pretrained(model_class: Any, source: str, dtype: str, **kwargs: Any) -> tuple[Any, set[str]]:
+    """Loads a model and names the weights that its files lack."""
+    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True, **kwargs)
+    return model, set(info["missing_keys"])
+
+
+def _not_a_reward_model(source: str, reason: str) -> UserError:
+    return UserError(
+        f"{source} is not a reward model: {reason}. Give one saved by `align train` with `method: crome` or by TRL's "
+        "`RewardTrainer`: a sequence classification model with one label, or a pairwise model with "
+        f"`truealign_pairwise: true` in its `config.json`, or with `{ADAPTER_MARK}` beside its adapter."
+    )

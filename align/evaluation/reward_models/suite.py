@@ -1,0 +1,208 @@
+"""Everything that is measured of a reward model, and of several on the same pairs."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from align.data.conversations import Message
+from align.data.pairs.candidates import Candidates
+from align.data.pairs.reward_bench import BenchPair
+from align.errors import DataError
+from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
+from align.evaluation.reward_models.insertion import Insertion, insert_phrases
+from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.transformations import TRANSFORMATIONS, count_markdown
+from align.evaluation.statistics.item_means import ItemMean, mean_of_items
+from align.evaluation.statistics.metrics import Estimate, Values
+
+Asked = TypeVar("Asked", BenchPair, Candidates)
+WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templates refuse a lone assistant message
+
+
+@dataclass(frozen=True)
+class RewardResult:
+    """What was measured of one reward model.
+
+    Attributes:
+        margins: `(N,)` margin of each pair; `nan` if a response is too long. `None` without pairs.
+        means: Metrics that are means over items, by name.
+        others: Metrics without a difference between models, by name: rank correlations, and what an oracle chooses.
+        insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
+        choices: What was chosen for each prompt; `None` without candidates.
+    """
+
+    margins: Values | None
+    means: dict[str, ItemMean]
+    others: dict[str, Estimate]
+    insertion: Insertion | None
+    choices: list[Choice] | None
+
+    def summary(self) -> dict[str, Estimate]:
+        """Estimates every metric."""
+        return {name: metric.estimate() for name, metric in self.means.items()} | self.others
+
+    def differences(self, baseline: "RewardResult") -> dict[str, Estimate]:
+        """Estimates how much larger each mean is than another model's on the same items."""
+        shared = [name for name in self.means if name in baseline.means]
+        return {name: self.means[name].difference(baseline.means[name]) for name in shared}
+
+
+def evaluate_reward_model(
+    model: RewardModel,
+    pairs: Sequence[BenchPair],
+    candidates: Sequence[Candidates] = (),
+    *,
+    probe_pairs: int | None = None,
+    seed: int = 0,
+) -> RewardResult:
+    """Measures a reward model.
+
+    Metrics: `accuracy`, `accuracy/<category>` and `reward_bench` as in `accuracy_by_category`; `best_of_<n>`, the true
+    quality of what is chosen from n candidates. With probes also, on a sample of the pairs:
+    `accuracy_drop/<transformation>`, of the pairs that the transformation changes; `response_only_accuracy`, with the
+    prompt removed; `length_correlation` and `format_correlation`, Spearman's, between the margin and the difference
+    of the two responses in characters and in Markdown marks; `insertion/<kind>`, the change of a rejected response's
+    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin.
+
+    Args:
+        model: The model, which gives no score to what is too long (`on_too_long="nan"`).
+        pairs: N pairs.
+        candidates: Prompts to choose the best response for.
+        probe_pairs: How many pairs to probe; no probes without it.
+        seed: Of samples, transformations and permutations. Models measured with the same seed get the same ones.
+
+    Raises:
+        DataError: If no pair can be scored, or a candidate cannot.
+    """
+    means: dict[str, ItemMean] = {}
+    others: dict[str, Estimate] = {}
+    margins = insertion = choices = None
+    if pairs:
+        margins = _margins(model, pairs)
+        if np.isnan(margins).all():
+            raise DataError(f"All {len(pairs)} pairs are too long to be scored. Raise `max_length`.")
+        means |= accuracy_by_category(pairs, pair_accuracy(margins))
+    if margins is not None and probe_pairs is not None:
+        sample = sorted(random.Random(seed).sample(range(len(pairs)), min(probe_pairs, len(pairs))))
+        probed, known = [pairs[i] for i in sample], margins[sample]
+        means |= transformation_drops(model, probed, known, seed=seed)
+        means["response_only_accuracy"] = response_only_accuracy(model, probed)
+        others |= shortcut_correlations(probed, known, seed=seed)
+        insertion = insert_phrases(
+            model,
+            [pair.prompt for pair in probed],
+            [pair.rejected for pair in probed],
+            scale=float(np.nanmean(np.abs(margins))) or 1.0,
+            seed=seed,
+        )
+        means |= {f"insertion/{kind.kind}": ItemMean((kind.excess,), bounds=None) for kind in insertion.kinds}
+    if candidates:
+        choices = choose_best(model, candidates, seed=seed)
+        if all(row.quality is not None for row in candidates):
+            means |= best_of_n_quality(candidates, choices)
+            others |= oracle_quality(candidates)
+    return RewardResult(margins, means, others, insertion, choices)
+
+
+def transformation_drops(
+    model: RewardModel, pairs: Sequence[BenchPair], margins: Values, *, seed: int = 0
+) -> dict[str, ItemMean]:
+    """Measures how much accuracy is lost to each transformation that changes a pair.
+
+    Args:
+        model: The model.
+        pairs: N pairs.
+        margins: `(N,)` their margins as they are.
+        seed: Of the transformations.
+    """
+    drops = {}
+    before = pair_accuracy(margins)
+    for name, transform in TRANSFORMATIONS.items():
+        changed = []
+        for pair in pairs:
+            chosen, rejected = transform(pair.chosen, pair.rejected, f"{seed}/{name}/{pair.id}")
+            changed.append(replace(pair, chosen=chosen, rejected=rejected))
+        moved = np.array([new != old for new, old in zip(changed, pairs, strict=True)])
+        if moved.any():
+            after = pair_accuracy(
+                _margins(model, [pair for pair, is_new in zip(changed, moved, strict=True) if is_new])
+            )
+            drop = np.full(len(pairs), np.nan)
+            drop[moved] = before[moved] - after
+            drops[f"accuracy_drop/{name}"] = ItemMean((drop,), bounds=(-1.0, 1.0))
+    return drops
+
+
+def response_only_accuracy(model: RewardModel, pairs: Sequence[BenchPair]) -> ItemMean:
+    """Measures accuracy with the prompt removed; far above one half, the responses alone give the order away."""
+    without = [replace(pair, prompt="" if isinstance(pair.prompt, str) else WITHOUT_PROMPT) for pair in pairs]
+    return ItemMean((pair_accuracy(_margins(model, without)),))
+
+
+def shortcut_correlations(pairs: Sequence[BenchPair], margins: Values, *, seed: int = 0) -> dict[str, Estimate]:
+    """Correlates margins with what the responses differ in besides quality: length and format."""
+    length = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
+    marks = [count_markdown(pair.chosen) - count_markdown(pair.rejected) for pair in pairs]
+    return {
+        "length_correlation": rank_correlation(margins, length, seed=seed),
+        "format_correlation": rank_correlation(margins, marks, seed=seed),
+    }
+
+
+def best_of_n_quality(rows: Sequence[Candidates], choices: Sequence[Choice]) -> dict[str, ItemMean]:
+    """Gives the mean true quality of what is chosen from n candidates; the quality of all must be known."""
+    known = [value for row in rows for value in row.quality or ()]
+    bounds = min(known), max(known)
+    chosen = np.array([choice.quality for choice in choices], dtype=float)  # (prompts, points)
+    return {f"best_of_{n}": ItemMean((chosen[:, k],), bounds=bounds) for k, n in enumerate(curve_points(rows))}
+
+
+def oracle_quality(rows: Sequence[Candidates]) -> dict[str, Estimate]:
+    """Estimates the mean true quality of the best of n candidates, for the largest n."""
+    n = curve_points(rows)[-1]
+    known = [value for row in rows for value in row.quality or ()]
+    best = [expected_best_of_n(row.quality, row.quality, n) for row in rows if row.quality is not None]
+    return {f"best_of_{n}/oracle": mean_of_items(np.array(best), (min(known), max(known)))}
+
+
+def reward_record(results: Mapping[str, RewardResult], baselines: Sequence[str] = ()) -> dict[str, Any]:
+    """Builds the content of `evaluation.json`, in the same form as for policies.
+
+    Args:
+        results: Results of each model on the same items, by its name.
+        baselines: The models that all others are compared with.
+    """
+    record: dict[str, Any] = {}
+    for name, result in results.items():
+        entry: dict[str, Any] = {"summary": result.summary()}
+        if name not in baselines and baselines:
+            entry["difference_to"] = {other: result.differences(results[other]) for other in baselines}
+        if result.insertion is not None:
+            entry["insertion"] = {
+                "kinds": {
+                    kind.kind: {"p_value": kind.p_value, "adjusted_p_value": kind.adjusted_p_value}
+                    for kind in result.insertion.kinds
+                },
+                "phrases": [phrase._asdict() for phrase in result.insertion.phrases],
+                "neutral": result.insertion.neutral,
+            }
+        record[name] = entry
+    return record
+
+
+def as_messages(rows: Sequence[Asked]) -> list[Asked]:
+    """Makes prompts that are texts messages of a user, so that a chat template is put around them."""
+    return [
+        replace(row, prompt=[{"role": "user", "content": row.prompt}]) if isinstance(row.prompt, str) else row
+        for row in rows
+    ]
+
+
+def _margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
+    return model.margins(
+        [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+    )

@@ -1,0 +1,109 @@
+"""Accuracy by group of questions: the worst group, how far groups lie apart, and what a shortcut is worth."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+
+NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
+
+
+def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[str, ItemMean]:
+    """Groups per-item accuracy.
+
+    Keys are `accuracy`, the mean over all items, and with two groups or more `accuracy/<group>` and `macro_accuracy`,
+    the mean of the groups, each of which counts the same.
+
+    Args:
+        groups: `(N,)` names; items without one are in no group.
+        accuracy: `(N,)` values in [0, 1].
+    """
+    metrics = {"accuracy": ItemMean((accuracy,))}
+    parts = _split(groups, accuracy)
+    if len(parts) > 1:
+        metrics |= {f"accuracy/{name}": ItemMean((values,)) for name, values in parts.items()}
+        metrics["macro_accuracy"] = ItemMean(tuple(parts.values()), (1 / len(parts),) * len(parts))
+    return metrics
+
+
+def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, counter: str) -> ItemMean:
+    """Subtracts the accuracy where a shortcut leads astray (`counter`) from that where it helps (`common`).
+
+    Raises:
+        ValueError: If a group has no item.
+    """
+    parts = _split(groups, accuracy)
+    for name in (common, counter):
+        if name not in parts:
+            raise ValueError(f"There is no group {name!r} among the questions. Groups: {', '.join(parts) or 'none'}.")
+    return ItemMean((parts[common], parts[counter]), (1.0, -1.0))
+
+
+def spread_of_groups(groups: Sequence[str | None], accuracy: Values) -> dict[str, Estimate]:
+    """Estimates `worst_group`, `group_gap` (best minus worst) and `group_std` (of the groups' accuracies, over G).
+
+    A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals here
+    hold for the true accuracies of all groups at once: each group gets an interval at level 0.95^(1/G), and an end is
+    the least or greatest value that accuracies inside those intervals can have. They cover at least 95 %.
+
+    Returns:
+        Nothing with fewer than two groups that have items.
+    """
+    parts = [values[~np.isnan(values)] for values in _split(groups, accuracy).values()]
+    parts = [values for values in parts if len(values)]
+    if len(parts) < 2:
+        return {}
+    means = np.array([values.mean() for values in parts])
+    low, high = np.array([_interval(values, LEVEL ** (1 / len(parts))) for values in parts]).T
+    n = sum(map(len, parts))
+    smallest_gap = max(0.0, float(low.max() - high.min()))
+    return {
+        "worst_group": Estimate(float(means.min()), float(low.min()), float(high.min()), n),
+        "group_gap": Estimate(float(np.ptp(means)), smallest_gap, float(high.max() - low.min()), n),
+        "group_std": Estimate(float(means.std()), *std_in_box(low, high), n),
+    }
+
+
+def std_in_box(low: Values, high: Values) -> tuple[float, float]:
+    """Bounds the standard deviation of G numbers that lie between `low` and `high` each.
+
+    It is the least root mean square distance from a point. The lower bound, where all numbers are as near to a point
+    as they can be, is reached; the upper one, where all are as far from one as they can be, may lie a little above
+    what is possible for more than two numbers.
+
+    Example:
+        >>> std_in_box(np.array([0.0, 0.5]), np.array([0.2, 0.9]))
+        (0.15, 0.45)
+    """
+    from scipy.optimize import minimize_scalar
+
+    def nearest(point: float) -> float:
+        return float(((np.clip(point, low, high) - point) ** 2).mean())
+
+    def farthest(point: float) -> float:
+        return float((np.maximum(point - low, high - point) ** 2).mean())
+
+    ends = (float(low.min()), float(high.max()))
+    found = [
+        minimize_scalar(of, bounds=ends, method="bounded", options={"xatol": 1e-9}).fun for of in (nearest, farthest)
+    ]
+    return round(math.sqrt(max(0.0, found[0])), 6), round(math.sqrt(found[1]), 6)
+
+
+def _split(groups: Sequence[str | None], values: Values) -> dict[str, Values]:
+    names: NDArray[np.object_] = np.array(groups, dtype=object)
+    return {name: values[names == name] for name in sorted({group for group in groups if group is not None})}
+
+
+def _interval(values: Values, level: float) -> tuple[float, float]:
+    """Returns Wilson's interval, also for values between 0 and 1, whose variance it overstates."""
+    from scipy.stats import norm
+
+    z, n, mean = float(norm.ppf((1 + level) / 2)), len(values), float(values.mean())
+    centre, shrink = mean + z**2 / (2 * n), 1 + z**2 / n
+    half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
+    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)

@@ -1,0 +1,99 @@
+"""A metric that is a mean over items, or over groups of items, and its difference between two models."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from align.evaluation.statistics.metrics import (
+    Estimate,
+    Values,
+    bootstrap,
+    mean_of_differences,
+    paired_difference,
+    share,
+)
+
+
+@dataclass(frozen=True)
+class ItemMean:
+    """The weighted mean, over groups of items, of the mean in each group; `1` and `-1` make a difference of two.
+
+    Attributes:
+        groups: Per-item values of each group; `nan` where the metric does not speak of an item.
+        weights: Weight of each group; they add up to 1, or to 0 for a difference between groups.
+        bounds: The least and the greatest value that is possible, or `None` if there are none.
+    """
+
+    groups: tuple[Values, ...]
+    weights: tuple[float, ...] = (1.0,)
+    bounds: tuple[float, float] | None = (0.0, 1.0)
+
+    def estimate(self) -> Estimate:
+        """Estimates the metric."""
+        return weighted_mean([mean_of_items(values, self.bounds) for values in self.groups], self.weights)
+
+    def difference(self, other: "ItemMean") -> Estimate:
+        """Estimates by how much the metric is larger than another model's on the same items."""
+        pairs = zip(self.groups, other.groups, strict=True)
+        return weighted_mean([mean_difference(ours, theirs, self.bounds) for ours, theirs in pairs], self.weights)
+
+
+def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
+    """Estimates the mean of per-item values; `nan` items are left out.
+
+    Bounds around 0 are those of differences within an item, which are estimated as such; see `mean_of_differences`,
+    and `share` for values between other bounds. Without bounds, or with two that are
+    equal, the interval is a bootstrap over items.
+
+    Example:
+        >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
+        0.62 [0.25, 1.00]
+    """
+    if bounds is None or bounds[0] == bounds[1]:
+        return bootstrap(values)
+    low, high = bounds
+    if low == -high:
+        return _scale_back(mean_of_differences(values / high), high, 0.0)
+    return _scale_back(share(_scale(values, bounds)), high - low, low)
+
+
+def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
+    """Estimates the mean of `ours - theirs` over the same items, as `paired_difference` does within [0, 1]."""
+    if bounds is None or bounds[0] == bounds[1]:
+        return mean_of_differences(ours - theirs, bounded=False)
+    return _scale_back(paired_difference(_scale(ours, bounds), _scale(theirs, bounds)), bounds[1] - bounds[0], 0.0)
+
+
+def weighted_mean(estimates: Sequence[Estimate], weights: Sequence[float]) -> Estimate:
+    """Estimates a weighted mean of independent estimates; a negative weight subtracts.
+
+    The distance of each end of the interval from the value is the root of the summed squares of the weighted distances
+    of its parts (Zou and Donner, 2008). An interval of one part stays as it is, to the last bit: it may end at 0.
+
+    Example:
+        >>> from align.evaluation.statistics.metrics import wilson
+        >>> print(weighted_mean([wilson(8, 10), wilson(90, 100)], [0.5, 0.5]))
+        0.85 [0.69, 0.93]
+        >>> print(weighted_mean([wilson(56, 70), wilson(48, 80)], [1, -1]))
+        0.20 [0.05, 0.33]
+    """
+    parts = list(zip(weights, estimates, strict=True))
+    if len(parts) == 1 and parts[0][0] == 1:
+        return parts[0][1]
+    value = sum(weight * each.value for weight, each in parts)
+    below = math.hypot(*(weight * (each.value - (each.low if weight > 0 else each.high)) for weight, each in parts))
+    above = math.hypot(*(weight * (each.value - (each.high if weight > 0 else each.low)) for weight, each in parts))
+    return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
+
+
+def _scale(values: Values, bounds: tuple[float, float]) -> Values:
+    low, high = bounds
+    scaled: Values = (np.asarray(values, dtype=float) - low) / (high - low)
+    return scaled
+
+
+def _scale_back(estimate: Estimate, span: float, shift: float) -> Estimate:
+    value, low, high = (shift + span * number for number in estimate[:3])
+    return Estimate(value, low, high, estimate.n)

@@ -1,0 +1,286 @@
+"""Pure functions from answers to per-item values, and from those to estimates with 95 % intervals.
+
+A metric returns one value per item, `nan` for an item it does not speak of. `share` makes an estimate of it and
+`paired_difference` compares two policies on the same items. Choices are content-space indices, so the same index means
+the same option in every order it was shown in; `None` is "no valid answer". No item is dropped for a bad response:
+without an answer it is wrong and not consistent.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.evaluation.statistics.paired_proportions import paired_interval
+
+Choice = int | None
+Values = NDArray[np.float64]
+
+LEVEL = 0.95
+_RESAMPLES = 4999
+
+
+class Estimate(NamedTuple):
+    """A value with the 95 % interval around it.
+
+    `n` counts `unit`s, the independent things the interval speaks about: items, or training runs (`"seeds"`).
+
+    Example:
+        >>> print(Estimate(0.62, 0.591, 0.649, 1000))
+        0.62 [0.59, 0.65]
+        >>> print(Estimate(0.004, -0.0008, 0.0088, 1000))
+        0.004 [-0.001, 0.009]
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str = "items"
+
+    def __str__(self) -> str:
+        """Returns the value and its interval with two decimals, or three where two would hide its width or sign."""
+        if math.isnan(self.value):
+            return "no data"
+        if math.isnan(self.low):
+            why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
+            return f"{self.value:z.2f} ({why}: no interval)"
+        low, high = round(self.low, 2), round(self.high, 2)
+        hidden = low == high or (low == 0 != self.low) or (high == 0 != self.high)
+        digits = 3 if hidden else 2
+        return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """Estimates a share with Wilson's score interval; `n = 0` gives `nan`.
+
+    Example:
+        >>> print(wilson(8, 10))
+        0.80 [0.49, 0.94]
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"`successes` must lie between 0 and `n`, got {successes} of {n}.")
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    from scipy.stats import binomtest  # 0.7 s, and most callers of this module want it only after a model has run
+
+    interval = binomtest(int(successes), int(n)).proportion_ci(LEVEL, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high), int(n))
+
+
+def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
+    """Estimates the mean of per-item values with a percentile bootstrap over items; `nan` items are left out.
+
+    One value, or values that are all equal, have no spread to resample, so there is no interval (`nan`). Where values
+    have bounds, `share` and `mean_of_differences` know how far unseen items can lie apart.
+    """
+    kept = _finite(values)
+    if len(kept) == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    if _is_constant(kept):
+        return Estimate(float(kept[0]), math.nan, math.nan, len(kept))
+    return Estimate(float(kept.mean()), *_resampled_ends(kept, seed), len(kept))
+
+
+def all_equal(value: float, n: int, low: float = 0.0, high: float = 1.0) -> Estimate:
+    """Estimates the mean of values in [low, high] of which all n seen are equal.
+
+    A bootstrap would claim certainty. The interval allows, as Wilson's does for 0 of N, for a share of unseen items
+    that lie at a bound.
+
+    Example:
+        >>> print(all_equal(0.5, 20))
+        0.50 [0.42, 0.58]
+    """
+    unseen = wilson(0, n).high
+    return Estimate(value, value - unseen * (value - low), value + unseen * (high - value), n)
+
+
+def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool = True, seed: int = 0) -> Estimate:
+    """Estimates the mean of differences between two outcomes of the same items; `nan` items are left out.
+
+    The interval is that of paired proportions where each is -1, 0 or 1, see `paired_interval`. Otherwise it is a
+    percentile bootstrap over items and two more, which differ by as much as the one that differs most, one in each
+    direction: what Bonett and Price add. Without them it is too narrow where few items differ.
+
+    Args:
+        differences: `(N,)` values.
+        bounded: Whether they lie in [-1, 1]. If not, and all are equal, there is no interval.
+        seed: Seed of the resampling.
+
+    Example:
+        >>> print(mean_of_differences([1, 0, 0, -1, 1, 0, 1, 0] * 10))
+        0.25 [0.10, 0.39]
+    """
+    kept = _finite(differences)
+    if len(kept) == 0:
+        return Estimate(math.nan, math.nan, math.nan, 0)
+    mean, n = float(kept.mean()), len(kept)
+    if bounded and np.isin(kept, (-1.0, 0.0, 1.0)).all():
+        return Estimate(mean, *paired_interval(int((kept > 0).sum()), int((kept < 0).sum()), n), n)
+    if _is_constant(kept):
+        return all_equal(mean, n, -1.0, 1.0) if bounded else bootstrap(kept)
+    greatest = float(np.abs(kept).max())
+    return Estimate(mean, *_resampled_ends(np.append(kept, (greatest, -greatest)), seed), n)
+
+
+def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
+    """Estimates the mean of `a - b` over the same items, as `mean_of_differences` does.
+
+    Args:
+        a: `(N,)` values in [0, 1], one per item; `nan` leaves the pair out.
+        b: `(N,)` values of the same items in the same order.
+        seed: Seed of the resampling.
+
+    Example:
+        >>> print(paired_difference([1, 1, 1, 0] * 50, [0, 1, 0, 0] * 50))
+        0.50 [0.42, 0.57]
+    """
+    first, second = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    if first.shape != second.shape or first.ndim != 1:
+        raise ValueError(
+            f"`a` and `b` must hold one value per item in the same order, got shapes {first.shape}, {second.shape}."
+        )
+    return mean_of_differences(first - second, seed=seed)
+
+
+def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
+    """Estimates the mean over training runs with Student's t-interval; one run has no interval.
+
+    Example:
+        >>> print(mean_over_seeds([0.2, 0.3, 0.4]))
+        0.30 [0.05, 0.55]
+    """
+    kept = np.asarray(values, dtype=float)
+    if len(kept) < 2:
+        return Estimate(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan, len(kept), "seeds")
+    from scipy.special import stdtrit
+
+    margin = float(stdtrit(len(kept) - 1, (1 + LEVEL) / 2)) * float(kept.std(ddof=1)) / math.sqrt(len(kept))
+    return Estimate(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin, len(kept), "seeds")
+
+
+def share(values: Sequence[float] | Values) -> Estimate:
+    """Estimates the mean of per-item values in [0, 1]; `nan` items are left out.
+
+    The interval is Wilson's where every item is 0 or 1, that of `all_equal` where all have another value, and a
+    bootstrap over items otherwise.
+
+    Example:
+        >>> print(share(accuracy([0, 1, 2], [0, 1, 1])))
+        0.67 [0.21, 0.94]
+    """
+    kept = _finite(values)
+    if np.isin(kept, (0.0, 1.0)).all():
+        return wilson(int(kept.sum()), len(kept))
+    return all_equal(float(kept[0]), len(kept)) if _is_constant(kept) else bootstrap(kept)
+
+
+def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:
+    """Returns, per item, 1 if the answer is the gold option; no valid answer is a wrong answer."""
+    return np.array([float(choice == right) for choice, right in zip(choices, gold, strict=True)])
+
+
+def option_shuffle_consistency(
+    first: Sequence[Choice], second_choices: Sequence[Sequence[Choice] | None], *, every: bool = False
+) -> Values:
+    """Returns, per item, the share of its M shuffles whose second answer is the first answer (OSCR).
+
+    Args:
+        first: `(N,)` first answers. `None` agrees with nothing.
+        second_choices: `(N, M)` second answers; `None` for an item whose response had no trace to answer from (0), an
+            empty list for a question whose options may not be moved (`nan`: it says nothing about the policy).
+        every: Returns 1 only if all M agree, instead of the share.
+
+    Example:
+        >>> option_shuffle_consistency([1, 1, None, 0], [[1, 2], [1, 1], [None, None], []])
+        array([0.5, 1. , 0. , nan])
+    """
+    agreement = np.zeros(len(first))
+    for row, (choice, seconds) in enumerate(zip(first, second_choices, strict=True)):
+        if seconds is None or (choice is None and seconds):
+            continue
+        agreed = [second == choice for second in seconds]
+        agreement[row] = math.nan if not agreed else float(all(agreed)) if every else sum(agreed) / len(agreed)
+    return agreement
+
+
+def letter_shares(choices: Sequence[Choice], num_options: int) -> Values:
+    """Returns the `(K,)` share of each letter among the valid answers; all `nan` when there are none.
+
+    Example:
+        >>> letter_shares([0, 0, 1, None], 3)
+        array([0.66666667, 0.33333333, 0.        ])
+    """
+    valid = np.array([choice for choice in choices if choice is not None], dtype=int)
+    if len(valid) == 0:
+        return np.full(num_options, math.nan)
+    if valid.min() < 0 or valid.max() >= num_options:
+        raise ValueError(
+            f"Choices must lie in 0..{num_options - 1} (`num_options`), got {valid.min()}..{valid.max()}."
+        )
+    return np.bincount(valid, minlength=num_options) / len(valid)
+
+
+def letter_bias(choices: Sequence[Choice], gold: Sequence[int], num_options: int) -> float:
+    """Returns the total variation between the letters answered and the letters of the gold, in [0, 1].
+
+    The share of answers that would have to move for the two to match. An unbiased policy is above 0 by chance, by
+    about `0.5 * sqrt(K / N)`.
+
+    Example:
+        >>> letter_bias([0, 0, 0, 1], [0, 1, 0, 1], 2)
+        0.25
+    """
+    gap = letter_shares(choices, num_options) - letter_shares(gold, num_options)
+    return float(np.abs(gap).sum() / 2)
+
+
+def trace_answer_consistency(trace_choice: Sequence[Choice], answer: Sequence[Choice]) -> Values:
+    """Returns, per item whose trace states an option, 1 if that option is the answer."""
+    return _where_stated(trace_choice, [stated == given for stated, given in zip(trace_choice, answer, strict=True)])
+
+
+def cr_wa(trace_choice: Sequence[Choice], answer: Sequence[Choice], gold: Sequence[int]) -> Values:
+    """Returns, per item whose trace states an option, 1 for correct reasoning, wrong answer.
+
+    The trace states the gold and the answer is another one or missing. Of the items whose trace states an option, the
+    consistent ones, CR-WA, WR-CA, and those where trace and answer are wrong in different ways add up to one.
+    """
+    rows = zip(trace_choice, answer, gold, strict=True)
+    return _where_stated(trace_choice, [stated == right != given for stated, given, right in rows])
+
+
+def wr_ca(trace_choice: Sequence[Choice], answer: Sequence[Choice], gold: Sequence[int]) -> Values:
+    """Returns, per item whose trace states an option, 1 for wrong reasoning, correct answer."""
+    rows = zip(trace_choice, answer, gold, strict=True)
+    return _where_stated(trace_choice, [stated != right == given for stated, given, right in rows])
+
+
+def _where_stated(trace_choice: Sequence[Choice], values: Sequence[bool]) -> Values:
+    return np.array(
+        [math.nan if stated is None else value for stated, value in zip(trace_choice, values, strict=True)]
+    )
+
+
+def _is_constant(values: Values) -> bool:
+    """Whether values differ by no more than rounding."""
+    return bool(np.ptp(values) <= 1e-12 * np.abs(values).max())
+
+
+def _resampled_ends(values: Values, seed: int) -> tuple[float, float]:
+    """Returns the ends of a percentile bootstrap of the mean."""
+    from scipy.stats import bootstrap as resample
+
+    found = resample(
+        (values,), np.mean, n_resamples=_RESAMPLES, batch=500, confidence_level=LEVEL, method="percentile", rng=seed
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def _finite(values: Sequence[float] | Values) -> Values:
+    array = np.asarray(values, dtype=float)
+    finite: Values = array[~np.isnan(array)]
+    return finite

@@ -1,0 +1,75 @@
+"""Settings of ACRE."""
+
+from dataclasses import dataclass, field
+
+from trl import GRPOConfig
+
+from align.recipe.rules import check_choice
+from align.recipe.saved_arguments import SavedWithoutSecrets
+
+
+@dataclass
+class ACREConfig(SavedWithoutSecrets, GRPOConfig):
+    """Settings of `ACRETrainer`; everything else is TRL's `GRPOConfig`.
+
+    Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
+    answer are set here; the coefficients alpha_1..3 of Formula 3 belong to the reward `answer_consistency`
+    (`both`, `first_only`, `second_only`). With coefficients (1, 1, 0) no second pass is made and this is GRPO.
+    """
+
+    second_pass: str = field(
+        default="auto",
+        metadata={
+            "help": "Where the second answer comes from: `forward` (one forward pass of the policy), `vllm` (one "
+            "single-token call, text only), `auto` (`vllm` when rollouts of text come from vLLM, else `forward`), or "
+            "`off`."
+        },
+    )
+    second_pass_rows: str = field(
+        default="needed",
+        metadata={
+            "help": "`needed` asks again only where a reward can depend on the second answer; `all` asks every row "
+            "with an answer, which completes the logged rates."
+        },
+    )
+    second_pass_batch_size: int = field(
+        default=64, metadata={"help": "Rows per forward pass of the second pass, on each device."}
+    )
+    num_shuffles: int = field(default=1, metadata={"help": "Shuffles per question; the reward averages over them."})
+    exclude_identity: bool = field(
+        default=False,
+        metadata={"help": "Whether to redraw a shuffle that leaves every option in place. The paper keeps it."},
+    )
+    permutation_scope: str = field(
+        default="group",
+        metadata={
+            "help": "`group` draws one shuffle for all generations of a prompt, `row` one for each. With `group` the "
+            "shuffled prompt is read once per group."
+        },
+    )
+    scrub_letters: bool = field(
+        default=False,
+        metadata={
+            "help": "Whether option letters named in the trace are replaced by the option's text before the second "
+            "pass. The paper does not."
+        },
+    )
+    think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})
+    answer_tag: str = field(default="answer", metadata={"help": "Tag around the answer."})
+
+    def __post_init__(self) -> None:
+        """Checks the settings that TRL would only trip over later.
+
+        Raises:
+            ValueError: If a setting is outside its choices or range.
+        """
+        for name in ("second_pass", "second_pass_rows", "permutation_scope"):
+            check_choice("acre", name, getattr(self, name))
+        for name in ("num_shuffles", "second_pass_batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if self.second_pass == "vllm" and not self.use_vllm:
+            raise ValueError(
+                "`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`."
+            )
+        super().__post_init__()

@@ -1,0 +1,274 @@
+"""ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
+
+import inspect
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+from trl.data_utils import prepare_multimodal_messages
+
+from align.data.media.images import image_digest
+from align.errors import DataError
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
+from align.methods.rollouts.image_prompts import ImagePrompts
+from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
+from align.models.second_pass.forward import SecondPassRow, score_letters
+from align.models.second_pass.image_memo import is_sharded
+from align.models.second_pass.vllm import second_answers
+from align.models.vllm_engine import cpu_rollouts
+from align.training.guarded_rewards import GuardedRewards, RewardRules
+from rewards.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
+from rewards.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.traces import scrub_letters
+
+Prompt = str | list[dict[str, Any]]
+
+
+class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
+    """GRPO with a second answer from the same trace after the options are shuffled.
+
+    Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, the columns
+    `first_choice` and `second_choices` (indices into the row's `options`) are added to the rows. Sampling, advantages,
+    loss and checkpoints are TRL's (see `ImagePrompts` for how images reach them), and no gradient flows through the
+    second pass. When no reward can depend on the second answer, no second pass is made and the losses are those of
+    `GRPOTrainer`.
+
+    Rows need the columns `prompt`, `question`, `options` (texts) and `answer` (index of the right option). Where they
+    also have `images` or `image`, the policy itself gives the second answers, also with vLLM rollouts.
+
+    Args:
+        *args: As in `GRPOTrainer`.
+        render_prompt: Renders a question and its options, in the order given, as a prompt; the function that made the
+            column `prompt`.
+        reward_rules: Gates, limits and audits of the rewards; by default none.
+        **kwargs: As in `GRPOTrainer`.
+    """
+
+    _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
+    _name = "ACRE"
+    _paper = {  # noqa: RUF012
+        "title": "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
+        "id": "2510.10104",
+    }
+    args: ACREConfig
+    model: PreTrainedModel
+
+    def __init__(
+        self,
+        *args: Any,
+        render_prompt: Callable[[str, Sequence[str]], Prompt],
+        reward_rules: RewardRules | None = None,
+        **kwargs: Any,
+    ) -> None:
+        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
+        if not isinstance(config, ACREConfig):
+            raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
+        with cpu_rollouts(config):
+            super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        self.render_prompt = render_prompt
+        self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
+        self._check_rows()
+
+    def _check_rows(self) -> None:
+        """Checks the columns once, on the first training row, rather than after the first generation.
+
+        Raises:
+            ValueError: If a column is missing, `render_prompt` does not give the prompt that the row has, or vLLM is
+                to give the second answers of rows with images.
+        """
+        row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
+        self.has_images = "images" in row or "image" in row
+        evaluated: dict[str, Any] = (
+            self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
+        )
+        for name, rows in evaluated.items():
+            if not self.has_images and rows is not None and {"images", "image"} & set(rows.column_names or ()):
+                raise DataError(
+                    f"The {name} dataset has images and the train dataset has none, so that its second answers would "
+                    "be read as text. Evaluate on images only where training has some."
+                )
+        if self.has_images and self.args.second_pass == "vllm":
+            raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
+        missing = [name for name in ("prompt", "question", "options", "answer") if name not in row]
+        if missing:
+            raise ValueError(
+                f"ACRE needs the columns prompt, question, options and answer; the train dataset has no "
+                f"{', '.join(missing)} (columns: {', '.join(row)}). `align.data.questions_to_rows` makes them."
+            )
+        rendered = self.render_prompt(row["question"], row["options"])
+        if rendered != row["prompt"]:
+            raise ValueError(
+                f"`render_prompt` must give the prompts of the train dataset, else the second pass asks another "
+                f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
+            )
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        rows, responses = self._first_answers(inputs, completions)
+        if self.args.second_pass != "off":
+            started = time.perf_counter()
+            rows = self._ask_again(inputs, rows, responses, completions, completion_ids_list)
+            self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)
+        self._log_outcomes(rows)
+        answers = [{"first_choice": row.first, "second_choices": row.second} for row in rows]
+        inputs = [given | answer for given, answer in zip(inputs, answers, strict=True)]
+        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return rewards
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does, with the second pass as a share of the step."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        seconds, step_times = metrics.get("acre/second_pass_seconds"), metrics.get("step_time")
+        if seconds and step_times:
+            metrics["acre/second_pass_share"] = [sum(seconds) / sum(step_times)]
+        super().log(logs, start_time)
+
+    def _first_answers(
+        self, inputs: list[dict[str, Any]], completions: list[Any]
+    ) -> tuple[list[AnsweredRow], list[Response]]:
+        rows, responses = [], []
+        for given, completion in zip(inputs, completions, strict=True):
+            response = parse_response(completion_text(completion), self.response_format)
+            first = parse_choice(response.answer, given["options"])
+            rows.append(AnsweredRow(given["options"], given["answer"], response.trace, first, None, []))
+            responses.append(response)
+        return rows, responses
+
+    def _ask_again(
+        self,
+        inputs: list[dict[str, Any]],
+        rows: list[AnsweredRow],
+        responses: list[Response],
+        completions: list[Any],
+        completion_ids_list: list[Any],
+    ) -> list[AnsweredRow]:
+        """Adds the second answers; every rank takes part, also with nothing to ask."""
+        answered = [self._shuffled(given, row, i) for i, (given, row) in enumerate(zip(inputs, rows, strict=True))]
+        questions: list[SecondPassRow] = []
+        prompts: dict[Any, SecondPassRow] = {}
+        for i, (given, row) in enumerate(zip(inputs, answered, strict=True)):
+            pictures = [image_digest(image) for image in self._images(given)] if row.permutations else []
+            for permutation in row.permutations:
+                place = self._place(completion_ids_list[i], completion_text(completions[i]), responses[i], row)
+                key = (given["question"], *row.options, permutation, *pictures)
+                if key not in prompts:
+                    prompts[key] = self._shuffled_prompt(given, permutation)
+                questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
+        scores = iter(self._score(questions, self._dummy(inputs)))
+        return [
+            row._replace(second=[_best_content(next(scores), permutation) for permutation in row.permutations])
+            if row.permutations
+            else row
+            for row in answered
+        ]
+
+    def _shuffled(self, given: dict[str, Any], row: AnsweredRow, index: int) -> AnsweredRow:
+        """Draws the shuffles of a row whose reward can depend on them."""
+        if row.trace is None or row.first is None or not self._is_needed(row.first == row.gold):
+            return row
+        if not can_shuffle(row.options):  # the row is rewarded as in GRPO
+            return row._replace(second=[row.first] * self.args.num_shuffles)
+        return row._replace(permutations=self._permutations(given, index))
+
+    def _is_needed(self, first_is_correct: bool) -> bool:
+        return self.args.second_pass_rows == "all" or any(
+            _depends_on_second(reward, first_is_correct) for reward in self.reward_funcs
+        )
+
+    def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
+        """Draws the shuffles of a row from its question and the step, so that ranks and resumed runs agree."""
+        scope = f"{self.accelerator.process_index}/{index}" if self.args.permutation_scope == "row" else "group"
+        seed = f"{self.args.seed}/{self.state.global_step}/{given['question']}/{scope}"
+        rng = random.Random(seed)
+        return [
+            draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
+            for _ in range(self.args.num_shuffles)
+        ]
+
+    def _place(self, completion_ids: list[int], text: str, response: Response, row: AnsweredRow) -> AnswerPlace:
+        if self.args.scrub_letters and response.trace is not None:
+            prefix = text[: response.answer_start].replace(
+                response.trace, scrub_letters(response.trace, row.options), 1
+            )
+            return retokenised_place(self._tokenizer, prefix, len(row.options))
+        return answer_place(self._tokenizer, completion_ids, text, response, len(row.options))
+
+    def _shuffled_prompt(self, given: dict[str, Any], permutation: Sequence[int]) -> SecondPassRow:
+        """Renders and tokenises the shuffled question, with its images; prefix and letters are still to be put in."""
+        prompt: Any = self.render_prompt(given["question"], permute(given["options"], permutation))
+        images = self._images(given)
+        if images:
+            prompt = prepare_multimodal_messages(prompt, images=images)
+        prompt_ids, _, fields = self._tokenize_prompts([prompt])
+        fields = {name: torch.as_tensor(field) for name, field in fields.items()} if images else {}
+        return SecondPassRow(list(prompt_ids[0]), [], [], fields)
+
+    def _images(self, given: dict[str, Any]) -> list[Any]:
+        return list(given.get("images") or [image for image in [given.get("image")] if image is not None])
+
+    def _dummy(self, inputs: list[dict[str, Any]]) -> SecondPassRow | None:
+        """Makes what a rank with too little to ask reads: a row with images, if its batch has one.
+
+        Raises:
+            DataError: If some rows have images and some have none, and the ranks of a sharded model would wait for
+                each other for ever.
+        """
+        if not self.has_images or self.accelerator.num_processes == 1:
+            return None
+        with_images = [given for given in inputs if self._images(given)]
+        if is_sharded(self.model):
+            share = self.accelerator.gather(torch.tensor([len(with_images) / len(inputs)], device=self.model.device))
+            if share.min() < share.max() or 0 < share.min() < 1:
+                raise DataError(
+                    "A batch has rows with and rows without images. Under ZeRO-3 and FSDP every rank must run the "
+                    "vision tower as often as the others. Give every row an image, or none, or use DDP."
+                )
+        if not with_images:
+            return None
+        dummy = self._shuffled_prompt(with_images[0], range(len(with_images[0]["options"])))
+        return dummy._replace(prefix_ids=dummy.prompt_ids[-1:])
+
+    def _score(self, questions: list[SecondPassRow], dummy: SecondPassRow | None = None) -> list[list[float]]:
+        """Scores the letters of every question where `second_pass` says."""
+        backend = self.args.second_pass
+        if not self.has_images and (backend == "vllm" or (backend == "auto" and self.use_vllm)):
+            answers = second_answers(self.vllm_generation, questions)
+            if answers.cached_token_share is not None:
+                self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
+            return answers.log_probs
+        return score_letters(
+            self.model,
+            questions,
+            pad_token_id=self._tokenizer.pad_token_id,
+            batch_size=self.args.second_pass_batch_size,
+            most_batches=self._most_batches,
+            dummy=dummy,
+        )
+
+    def _most_batches(self, own: int) -> int:
+        return int(self.accelerator.gather(torch.tensor([own], device=self.accelerator.device)).max())
+
+    def _log_outcomes(self, rows: list[AnsweredRow]) -> None:
+        for name, values in outcome_metrics(rows).items():
+            self._pending_metrics[name].extend(values)
+        columns = [table_columns(row) for row in rows]
+        for name in columns[0]:
+            self._log_completion_extra(name, [column[name] for column in columns])
+
+
+def _best_content(scores: list[float], permutation: tuple[int, ...]) -> int | None:
+    """Picks the likeliest letter, the first of a tie, and maps it back to the row's options."""
+    return to_content(max(range(len(scores)), key=scores.__getitem__), permutation)
+
+
+def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:
+    """Asks a reward whether it depends on the second answer; a plain function does if it names the column."""
+    if hasattr(reward, "needs_second_answer"):
+        return bool(reward.needs_second_answer(first_is_correct))
+    return not isinstance(reward, torch.nn.Module) and "second_choices" in inspect.signature(reward).parameters

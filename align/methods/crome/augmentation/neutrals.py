@@ -1,0 +1,50 @@
+"""Ties that need no oracle: the two answers of a pair under the question of another one."""
+
+import random
+from collections.abc import Sequence
+
+from align.data.pairs.reward_pairs import RewardPair
+from align.methods.crome.augmentation.family import Family, make_row
+from align.methods.crome.augmentation.originals import read_question
+
+SOURCE = "irrelevant_query"
+NO_OTHER = "no other question"
+
+
+def add_irrelevant_queries(families: Sequence[Family], seed: int, ties_of: str = "any") -> None:
+    """Adds one tie to each family: one of its ordered pairs under the prompt of another family.
+
+    A family's draw depends on its own pairs and on the list of originals, not on what became of other families.
+
+    Args:
+        families: One for each original; ties are added to them.
+        seed: Decides the draws.
+        ties_of: `any` draws among the original and the edited pairs, `original` takes the original one.
+    """
+    originals = [family.original for family in families]
+    for i, family in enumerate(families):
+        rng = random.Random(f"{seed}/{SOURCE}/{family.original.id}")
+        pairs = [row for row in family.rows if not row["tie"]]
+        drawn = rng.choice(pairs if ties_of == "any" else pairs[:1])
+        other = _draw_other(originals, i, rng)
+        if other is None:
+            family.leave_out(SOURCE, None, NO_OTHER)
+            continue
+        answers = _text(drawn["chosen"]), _text(drawn["rejected"])
+        about = {"origin": family.original.id, "answers_of": drawn["id"], "attribute": drawn["attribute"]}
+        family.rows.append(make_row(other, family.name(SOURCE), SOURCE, answers) | about)
+
+
+def _draw_other(originals: Sequence[RewardPair], i: int, rng: random.Random) -> RewardPair | None:
+    """Draws an original with another question in the same form: the first from a random place on."""
+    own, start = originals[i], rng.randrange(len(originals))
+    for k in range(len(originals)):
+        other = originals[(start + k) % len(originals)]
+        same_form = isinstance(other.prompt, str) == isinstance(own.prompt, str)
+        if same_form and read_question(other.prompt) != read_question(own.prompt):
+            return other
+    return None
+
+
+def _text(response: str | list[dict[str, str]]) -> str:
+    return response if isinstance(response, str) else response[-1]["content"]

@@ -1,0 +1,71 @@
+"""The preference pairs that everything is made from."""
+
+from typing import Literal
+
+from align.data.conversations import Message
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.pairs.pair import NEEDS
+from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
+from align.data.pairs.reward_pairs import RewardPair
+from align.data.problems import BadRow, DataReport
+from align.errors import DataError
+
+
+def load_originals(
+    path: str,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[RewardPair], DataReport]:
+    """Loads pairs as `load_reward_pairs` does, and takes only those with an order that no augmentation made.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, with `raise` a row cannot be used, or an id
+            would be the id of a new pair, too.
+    """
+    file, split = find_split(path, split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> RewardPair:
+        checked = check_reward_pair(row, untyped=raw.untyped)
+        remedy = "Give the pairs that people or models were asked about, without those made from them."
+        if checked.source in (*CAUSAL, *NEUTRAL):
+            raise BadRow("source", checked.source, "the pair was made by augmentation", remedy)
+        if checked.tie:
+            raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
+        return RewardPair(**checked._asdict() | {"id": checked.id or name_row(raw.row, file), "row": raw.row})
+
+    originals = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    _check_ids({original.id for original in originals}, file)
+    return originals, report
+
+
+def read_question(prompt: str | list[Message]) -> str:
+    r"""Writes a prompt as one text; of several messages each begins with its role.
+
+    Example:
+        >>> read_question([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}])
+        'system: Be brief.\n\nuser: Who?'
+    """
+    if isinstance(prompt, str):
+        return prompt.strip()
+    if len(prompt) == 1:
+        return str(prompt[0]["content"]).strip()
+    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+
+
+def _check_ids(ids: set[str], file: str) -> None:
+    """Refuses ids such as `a/upgrade/tone` beside `a`, whose new pairs would bear them."""
+    for name in ids:
+        parts = name.split("/")
+        for i, part in enumerate(parts[1:], 1):
+            if part in (*CAUSAL, *NEUTRAL) and "/".join(parts[:i]) in ids:
+                raise DataError(f"{file}: the id {name!r} is kept for a pair made from {parts[0]!r}. Rename it.")

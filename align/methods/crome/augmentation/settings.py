@@ -1,0 +1,41 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from align.data.pairs.reward_pair_rules import NEUTRAL
+from align.errors import UserError
+from align.methods.crome.augmentation.replies import NUM_ATTRIBUTES
+from align.methods.rrpo.augmentation.settings import SamplingSettings, check_choice
+
+NO_NEUTRALS = "none"
+TIES_OF = ("any", "original")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CromeSettings(SamplingSettings):
+    """What decides the pairs of `--method crome`.
+
+    Attributes:
+        num_attributes: Attributes along which answers are edited, those of the largest weight.
+        neutrals: Kinds of ties that are made, names in `NEUTRAL`.
+        ties_of: Whose answers an irrelevant query gets: those of `any` pair, edited ones too (the paper), or of the
+            `original` pair, whose answers differ in more than one attribute.
+    """
+
+    num_attributes: int = NUM_ATTRIBUTES
+    neutrals: Sequence[str] = ("irrelevant_query",)
+    ties_of: str = "any"
+    temperature: float = 0.0
+    max_new_tokens: int = 2048
+
+    def __post_init__(self) -> None:
+        """Checks the values."""
+        super().__post_init__()
+        if not 1 <= self.num_attributes <= NUM_ATTRIBUTES:
+            raise UserError(f"`num_attributes` must lie between 1 and {NUM_ATTRIBUTES}, got {self.num_attributes}.")
+        check_choice("ties_of", self.ties_of, TIES_OF)
+        for name in self.neutrals:
+            check_choice("neutrals", name, (*NEUTRAL, NO_NEUTRALS))
+        if NO_NEUTRALS in self.neutrals and len(self.neutrals) > 1:
+            raise UserError(f"`neutrals` has {NO_NEUTRALS} beside other kinds. Leave one of them out.")
+        # In a fixed order, so that the same kinds make the same data whichever is named first.
+        object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])

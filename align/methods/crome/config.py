@@ -1,0 +1,39 @@
+"""Settings of Crome."""
+
+from dataclasses import dataclass, field
+
+from trl import RewardConfig
+
+from align.methods.crome.rules import check_crome
+from align.recipe.rules import check_choice
+from align.recipe.saved_arguments import SavedWithoutSecrets
+
+
+@dataclass
+class CromeConfig(SavedWithoutSecrets, RewardConfig):
+    """Settings of `CromeTrainer`; everything else is TRL's `RewardConfig`.
+
+    Paper (arXiv 2506.16507) to field: lambda is `tie_coef`, BT and PairPM are the `model_type`s. On data without ties,
+    a `scalar` model is trained as by TRL's `RewardTrainer`.
+    """
+
+    tie_coef: float = field(
+        default=1.0, metadata={"help": "Weight of the tie loss on pairs without an order (neutral augmentations)."}
+    )
+    model_type: str = field(
+        default="scalar",
+        metadata={
+            "help": "`scalar` gives each answer a reward (Bradley-Terry); `pairwise` reads both answers and predicts "
+            "the letter of the better one (the paper's PairPM)."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the settings that have no meaning together.
+
+        Raises:
+            ValueError: If a setting is outside its choices or range, or has no meaning for the type of model.
+        """
+        check_choice("crome", "model_type", self.model_type)
+        super().__post_init__()
+        check_crome(lambda name: getattr(self, name))

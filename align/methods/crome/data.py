@@ -1,0 +1,139 @@
+"""The recipe's pairs for a reward model: read, validated row by row, and looked at for what they would teach."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+from align.checks.finding import Finding
+from align.data.pairs.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
+from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
+from align.data.pairs.spans import diff_spans
+from align.methods.acre.data import check_counts, fingerprints
+from align.methods.crome.lengths import check_reward_lengths
+from align.methods.pairs.spans import spread
+from align.methods.rrpo.data import LONGER, LoadedPairs, check_form, length_ratio
+from align.recipe.dataset import RowDatasetConfig
+from align.recipe.recipe import Recipe
+
+SAMPLES = 4
+MANY_SOURCES = 20  # each of them gets curves of its own
+FEWEST = 20  # pairs, below which a mean length or a share says little
+ONE_SIDED = 0.75  # of the edits
+
+
+def load_reward_data(recipe: Recipe) -> LoadedPairs[RewardPair]:
+    """Reads the pairs of a recipe.
+
+    Raises:
+        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+    """
+    data = cast(RowDatasetConfig, recipe.dataset)
+    pairs, report = load_reward_pairs(
+        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, columns=data.columns
+    )
+    evaluation: list[RewardPair] = []
+    eval_report = None
+    if data.eval_path is not None:
+        evaluation, eval_report = load_reward_pairs(
+            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, columns=data.columns
+        )
+    rows, eval_rows = ([reward_pair_to_row(pair) for pair in read] for read in (pairs, evaluation))
+    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
+
+
+def check_reward_pairs(recipe: Recipe, data: LoadedPairs[RewardPair]) -> list[Finding]:
+    """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report) + _check_sources(
+        recipe, data.pairs
+    )
+    if mixed := check_form(data.pairs):
+        return findings + mixed
+    ordered = [pair for pair in data.pairs if not pair.tie]
+    ties = [pair for pair in data.pairs if pair.tie]
+    findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
+    return findings + check_reward_lengths(recipe, data.pairs)
+
+
+def sample_rows(pairs: Sequence[RewardPair], limit: int = 40) -> list[dict[str, Any]]:
+    """Makes rows of a sample of pairs, even over sources and within each; edits get the words that differ as spans."""
+    by_source = _by_source(pairs)
+    each = max(1, limit // len(by_source))
+    return [_sample(pair) for those in list(by_source.values())[:limit] for pair in spread(those, each)]
+
+
+def _sample(pair: RewardPair) -> dict[str, Any]:
+    if pair.source not in CAUSAL:
+        return asdict(pair)
+    chosen_spans, rejected_spans = diff_spans(pair.chosen, pair.rejected)
+    return asdict(pair) | {
+        "chosen_spans": [list(span) for span in chosen_spans],
+        "rejected_spans": [list(span) for span in rejected_spans],
+    }
+
+
+def _by_source(pairs: Sequence[RewardPair]) -> dict[str, list[RewardPair]]:
+    groups: dict[str, list[RewardPair]] = {}
+    for pair in pairs:
+        groups.setdefault(pair.source, []).append(pair)
+    return groups
+
+
+def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
+    sources, num_ties = dict(Counter(pair.source for pair in pairs)), sum(pair.tie for pair in pairs)
+    counts = ", ".join(f"{count} {source}" for source, count in sources.items())
+    text = f"Sources: {counts}. Ties: {num_ties} of {len(pairs)} ({num_ties / len(pairs):.0%})."
+    if not num_ties and set(sources) == {DEFAULT_SOURCE}:
+        text += " No edits and no ties: this trains a plain preference model, by Bradley-Terry."
+    shown = max(SAMPLES, min(len(sources), MANY_SOURCES))
+    numbers = {"sources": sources, "ties": num_ties, "samples": sample_rows(pairs, shown)}
+    findings = [Finding("ok", "sources", text, numbers)]
+    if len(sources) > MANY_SOURCES:
+        text = f"There are {len(sources)} sources, and accuracy is logged for each. Write fewer names into `source`."
+        findings.append(Finding("warning", "sources", text))
+    if num_ties == len(pairs):
+        text = "All pairs are ties, and equal rewards for everything would fit them. Add pairs with an order."
+        findings.append(Finding("error", "sources", text))
+    elif num_ties and recipe.setting("tie_coef") == 0:
+        text = f"`tie_coef: 0` ignores the {num_ties} ties, which still cost time. Raise it, or leave the ties out."
+        findings.append(Finding("warning", "sources", text))
+    return findings
+
+
+def _check_edits(ordered: Sequence[RewardPair]) -> list[Finding]:
+    """An edited answer bears the style of the oracle: if it nearly always wins, or loses, that style is a shortcut."""
+    up, down = (sum(pair.source == source for pair in ordered) for source in ("upgrade", "degrade"))
+    if up + down < FEWEST or max(up, down) <= ONE_SIDED * (up + down):
+        return []
+    text = (
+        f"The edited answer is the {'better' if up > down else 'worse'} one in {max(up, down)} of {up + down} edits "
+        f"({up} upgrade, {down} degrade), so the style of whoever edits tells the order. Use as many of either."
+    )
+    return [Finding("warning", "sources", text, {"upgrade": up, "degrade": down})]
+
+
+def _check_length_bias(ordered: Sequence[RewardPair], ties: Sequence[RewardPair]) -> list[Finding]:
+    """Compares lengths of chosen and rejected by source, and says how much the ties contradict them."""
+    if not ordered:
+        return []
+    sources = {name: those for name, those in _by_source(ordered).items() if FEWEST <= len(those) < len(ordered)}
+    ratios = {name: length_ratio(those) for name, those in {"all": ordered, **sources}.items()}
+    uneven = [pair for pair in ties if _is_uneven(pair)]
+    numbers = {"length_ratios": ratios, "uneven_ties": len(uneven)}
+    listed = ", ".join(f"{ratio:.2f} in {name}" for name, ratio in ratios.items())
+    biased = [name for name, ratio in ratios.items() if not 1 / LONGER <= ratio <= LONGER]
+    text = f"Chosen over rejected mean length: {listed}."
+    if uneven:
+        first = sum(len(pair.chosen) > len(pair.rejected) for pair in uneven)
+        text += (
+            f" In {len(uneven)} of {len(ties)} ties one answer is more than {LONGER} times as long as the other "
+            f"(the first one in {first}), which teaches that length is no merit."
+        )
+    if biased:
+        text += " Length tells the order, and the model may learn it. Balance the lengths, or add such ties."
+    return [Finding("warning" if biased else "ok", "lengths", text, numbers)]
+
+
+def _is_uneven(pair: RewardPair) -> bool:
+    shorter, longer = sorted((len(pair.chosen), len(pair.rejected)))
+    return longer > LONGER * shorter

@@ -1,0 +1,200 @@
+"""What to look at before a correction is believed, computed for one table and ready for JSON."""
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.data.tables.observations import Observations, Values
+from align.errors import UserError
+from align.methods.deconfound.correction.fitting import apply, columns, confounders_of, fit
+from align.methods.deconfound.correction.settings import CorrectionSettings
+from rewards.correction import Correction, Corrector
+from rewards.correction.diagnostics import (
+    additivity,
+    associations,
+    collinearity,
+    first_stage,
+    overlap,
+    placebo,
+    rank_agreement,
+)
+from rewards.correction.standardising import Residuals
+
+MOST_ROWS = 200_000  # that diagnostics look at; several estimators are fitted to them
+MOST_TEXTS = 20_000  # where these read the text
+PLACEBO_ROWS = 20_000  # each placebo fits twenty times again
+PLACEBO_TEXTS = 2_000
+REPEATS = 20
+
+
+def diagnose(
+    correction: Correction,
+    rows: Observations,
+    settings: CorrectionSettings,
+    *,
+    corrector: Corrector | None = None,
+    features: Any = None,
+    repeats: int = REPEATS,
+) -> dict[str, Any]:
+    """Computes every diagnostic that the columns allow; what cannot be computed says why.
+
+    Args:
+        correction: The fitted one.
+        rows: Complete rows, those that were fitted or a sample of them.
+        settings: Of the correction.
+        corrector: The estimator, if it was fitted to just these rows.
+        features: `(N, D)` array in place of the words of the text.
+        repeats: Permutations of each placebo.
+    """
+    others, fitted = _compare(correction, rows, settings, corrector, features)
+    residuals = _residuals(corrector, fitted)
+    reward = apply(correction, rows)
+    confounders = confounders_of(rows)
+    slopes = np.array(correction.coefficients)
+    left = None if residuals is None else residuals.confounders
+    return {
+        "num_rows": rows.num_rows,
+        "before": _plain(associations(rows.outcome, rows.confounders, rows.groups)),
+        "after": _plain(associations(reward, rows.confounders, rows.groups)),
+        "collinearity": _plain(collinearity(rows.confounders)) if len(rows.confounders) > 1 else [],
+        "overlap": _plain(overlap(confounders, left)),
+        "overlap_knows_text": left is not None,
+        "first_stage": _plain(first_stage(correction)),
+        "additivity": []
+        if residuals is None
+        else _plain(additivity(confounders.names, residuals, slopes, rows.groups)),
+        "placebo": _placebos(rows, settings, features, repeats),
+        "sensitivity": others,
+        "within": within_prompts(rows, reward),
+    }
+
+
+def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
+    """Says how much of the correction differs between responses to one prompt; the rest cancels in GRPO.
+
+    Returns:
+        Which column held the prompts, the share of the correction's variance within them, and how many prompts have
+        several rows; None if there is neither a prompt nor a group.
+    """
+    labels = rows.groups if rows.prompt is None else rows.prompt
+    if labels is None:
+        return None
+    _, codes = np.unique(labels.astype(str), return_inverse=True)
+    counts = np.bincount(codes)
+    removed = rows.outcome - reward
+    means = np.bincount(codes, weights=removed) / counts
+    total = float(removed.var())
+    share = float(((removed - means[codes]) ** 2).mean() / total) if total > 0 else 0.0
+    kind = "group" if rows.prompt is None else "prompt"
+    return {"by": kind, "share_within": share, "num_labels": len(counts), "num_with_several": int((counts > 1).sum())}
+
+
+def sample_groups(rows: Observations, limit: int, seed: int) -> tuple[Observations, NDArray[np.int64]]:
+    """Draws whole groups until there are enough rows; without groups, rows.
+
+    Returns:
+        The rows in their order, and their numbers.
+    """
+    if rows.num_rows <= limit:
+        return rows, np.arange(rows.num_rows)
+    rng = np.random.default_rng(seed)
+    if rows.groups is None:
+        kept = np.sort(rng.choice(rows.num_rows, limit, replace=False))
+        return rows.take(kept), kept
+    _, codes = np.unique(rows.groups.astype(str), return_inverse=True)
+    order = rng.permutation(int(codes.max()) + 1)
+    enough = int(np.searchsorted(np.bincount(codes)[order].cumsum(), limit, side="right"))
+    kept = np.flatnonzero(np.isin(codes, order[: max(enough, 1)]))
+    return rows.take(kept), kept
+
+
+def _compare(
+    correction: Correction,
+    rows: Observations,
+    settings: CorrectionSettings,
+    corrector: Corrector | None,
+    features: Any,
+) -> tuple[dict[str, Any], dict[str, Corrector]]:
+    """Fits the other estimators to the same rows and compares how they rank them."""
+    rewards = {correction.estimator: apply(correction, rows)}
+    found, fitted, not_run = [_describe(correction)], {}, {}
+    for name in ("none", "ols", "dml", "iv", "fixed_effects"):
+        if name == correction.estimator:
+            continue
+        try:
+            own = CorrectionSettings(**vars(settings) | {"estimator": name, "on_weak_instrument": "keep"})
+            other = fit(rows, own, features)
+        except UserError as error:
+            not_run[name] = str(error)
+            continue
+        fitted[name], rewards[name] = other, apply(other.correction_, rows)
+        found.append(_describe(other.correction_))
+    agreement = rank_agreement(rewards)
+    return {
+        "estimates": found,
+        "not_run": not_run,
+        "names": list(agreement.names),
+        "rank_correlation": _plain(agreement.rank_correlation),
+        "top_overlap": _plain(agreement.top_overlap),
+    }, fitted
+
+
+def _describe(correction: Correction) -> dict[str, Any]:
+    return {
+        "estimator": correction.estimator,
+        "num_rows": correction.num_rows,
+        "coefficients": list(correction.coefficients),
+        "intervals": [list(interval) for interval in correction.intervals],
+        "warnings": list(correction.warnings),
+    }
+
+
+def _residuals(corrector: Corrector | None, fitted: dict[str, Corrector]) -> Residuals | None:
+    """Finds what the text leaves of the rows, by whichever estimator took it off."""
+    for candidate in (corrector, fitted.get("dml")):
+        if candidate is not None and candidate.residuals_ is not None:
+            return candidate.residuals_
+    return None
+
+
+def _placebos(rows: Observations, settings: CorrectionSettings, features: Any, repeats: int) -> list[dict[str, Any]]:
+    if settings.estimator == "none":
+        return []
+    has_text = rows.text is not None or features is not None
+    few, kept = sample_groups(rows, PLACEBO_TEXTS if has_text else PLACEBO_ROWS, settings.seed)
+    own = columns(few, settings.estimator, None if features is None else features[kept])
+    kinds = ["confounder", *(["instrument"] if own.get("instruments") else [])]
+    run: Callable[..., Any] = placebo
+    found = []
+    for kind in kinds:
+        try:
+            result = run(
+                settings.corrector(), few.outcome, few.confounders, **own, permute=kind, repeats=repeats,
+                seed=settings.seed,
+            )  # fmt: skip
+        except ValueError as error:
+            found.append({"what": kind, "num_rows": few.num_rows, "not_run": str(error)})
+            continue
+        found.append(_plain(result) | {"num_rows": few.num_rows, "repeats": repeats})
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Turns named tuples and arrays into what JSON has; a number that is none becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

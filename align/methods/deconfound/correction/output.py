@@ -1,0 +1,106 @@
+"""The folder of a correction: written whole, file by file, and never over something else."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from align.data.tables.observations import ObservationReader, Observations
+from align.errors import DataError, RunFolderError
+from align.methods.deconfound.correction.fitting import apply
+from align.secrets import mask
+from rewards.correction import Correction
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TABLE_FILE, CORRECTION_FILE, DIAGNOSTICS_FILE = "corrected.parquet", "correction.json", "diagnostics.json"
+CARD_FILE, PAGE_FILE = "README.md", "report.html"
+REWARD = "reward"
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuses a folder that holds something.
+
+    Raises:
+        RunFolderError: If it does, or is a file.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "holds something" if folder.is_dir() else "is a file"
+        raise RunFolderError(f"{folder} {what}. Choose a new folder with `--out`. Nothing was written.")
+
+
+def write_corrected(folder: Path, reader: ObservationReader, correction: Correction) -> int:
+    """Writes every complete row with all its columns and its `reward`, batch by batch; returns how many.
+
+    Texts that stand for numbers, as in CSV, become numbers; dates stay as they are written.
+
+    Raises:
+        DataError: If the table has a column `reward` already.
+    """
+    import pyarrow.parquet as parquet
+
+    if REWARD in reader.table.names:
+        raise DataError(f"{reader.table.path} has a column {REWARD!r} already, which is to be written. Rename it.")
+    folder.mkdir(parents=True, exist_ok=True)
+    draft, writer, num_rows = folder / f".{TABLE_FILE}.partial", None, 0
+    try:
+        for batch, rows in reader.read_with_batches():
+            whole = _with_reward(batch, rows, reader.roles.outcome, correction)
+            writer = writer or parquet.ParquetWriter(draft, whole.schema)
+            writer.write_batch(whole)
+            num_rows += len(whole)
+    finally:
+        if writer is not None:
+            writer.close()
+    os.replace(draft, folder / TABLE_FILE)
+    return num_rows
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Writes a JSON file."""
+    _write(file, json.dumps(mask(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Writes one JSON object per line."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    _write(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], notes: Sequence[str]) -> None:
+    """Writes README.md: what the table is, in Markdown that the hub shows."""
+    environment = Environment(
+        loader=PackageLoader("align.methods.deconfound.correction", ""),
+        autoescape=False, trim_blocks=True, lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )  # fmt: skip
+    page = environment.get_template("card.md.j2").render(
+        name=json.dumps(folder.resolve().name),
+        correction=correction,
+        facts=mask(facts),
+        warnings=mask([*correction.warnings, *notes]),
+    )
+    _write(folder / CARD_FILE, page + "\n")
+
+
+def _with_reward(
+    batch: "pa.RecordBatch", rows: Observations, outcome: str, correction: Correction
+) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    numbers = {outcome: rows.outcome} | rows.confounders | rows.instruments
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    for name, column in columns.items():
+        if pa.types.is_string(column.type) and name in numbers and name not in rows.units:
+            columns[name] = pa.array(numbers[name])
+    return pa.RecordBatch.from_pydict(columns | {REWARD: pa.array(apply(correction, rows))})
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.partial")
+    draft.write_text(text, encoding="utf-8", errors="replace")
+    os.replace(draft, file)

@@ -1,0 +1,191 @@
+"""The recipe's observations: read, corrected, and put into the rows of a reward model."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from align.checks.finding import Finding
+from align.checks.lengths import context_window, load_tokenizer
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.tables.observations import ObservationReader, ObservationReport, Observations, Roles, read_observations
+from align.data.tables.outcome_rows import Scale, confounder_prefix, outcome_rows
+from align.data.tables.reading import Table
+from align.errors import DataError
+from align.methods.acre.data import check_counts, fingerprints
+from align.methods.deconfound.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
+from align.methods.deconfound.correction.settings import CorrectionSettings
+from align.methods.deconfound.dataset import ObservationDatasetConfig
+from align.recipe.recipe import Recipe
+from rewards.correction import Correction
+
+NOTHING_LEFT = 1e-9  # share of the outcome's deviation
+AUDITED = 2_000  # texts that are tokenised, the longest first
+SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "seed")
+
+
+class LoadedObservations(NamedTuple):
+    """Observations, their correction, and the rows a trainer reads.
+
+    Attributes:
+        report: What was read for training.
+        rows: For training.
+        eval_rows: Corrected out of sample, by what was fitted to the training rows.
+        correction: The fitted one.
+        scale: Of the labels.
+        unknown_groups: Evaluation rows whose group was not fitted.
+        fingerprints: SHA-256 of each local file.
+        eval_report: What was read for evaluation, None without.
+    """
+
+    report: ObservationReport
+    rows: list[dict[str, Any]]
+    eval_rows: list[dict[str, Any]]
+    correction: Correction
+    scale: Scale
+    unknown_groups: int
+    fingerprints: dict[str, str]
+    eval_report: ObservationReport | None = None
+
+
+def load_observations(recipe: Recipe) -> LoadedObservations:
+    """Reads the observations of a recipe and fits the correction to those for training.
+
+    Raises:
+        DataError: If the data cannot be read or corrected, or has rows that cannot be used and should not be skipped.
+    """
+    data = cast(ObservationDatasetConfig, recipe.dataset)
+    roles = roles_of(data)
+    train, report = _read(data, data.path, roles, data.split, data.max_rows)
+    correction = _correction(data, train, report)
+    corrected = apply(correction, train)
+    if corrected.std() <= NOTHING_LEFT * train.outcome.std():
+        raise DataError(
+            f"The confounders explain all of {roles.outcome!r}: the corrected outcome is the same in every row, so "
+            "there is nothing to learn. Look for a confounder that is computed from it."
+        )
+    prefixes, prefix = _prefixes(train) if data.estimator == "input" else (None, "")
+    scale = Scale(roles.outcome, float(corrected.mean()), float(corrected.std()), prefix)
+    options = {"conversational": data.conversational}
+    rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=Path(data.path).stem, **options)
+    eval_rows: list[dict[str, Any]] = []
+    unknown, eval_report = 0, None
+    if data.eval_path is not None:
+        held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, None)
+        fixed = [prefix] * held_out.num_rows if prefix else None
+        unknown = num_unknown_groups(correction, held_out)
+        out_of_sample = apply(correction, held_out)
+        eval_rows = outcome_rows(
+            held_out, out_of_sample, scale, prefixes=fixed, name=Path(data.eval_path).stem, **options
+        )
+    found = fingerprints(data)
+    return LoadedObservations(report, rows, eval_rows, correction, scale, unknown, found, eval_report)
+
+
+def roles_of(data: ObservationDatasetConfig) -> Roles:
+    """Returns which column is what; an adapter fills in what the recipe leaves open."""
+    known = OBSERVATION_ADAPTERS[data.adapter].roles if data.adapter else None
+    found = {
+        name: getattr(data, name) or getattr(known, name, None) for name in ("text", "outcome", "groups", "prompt")
+    }
+    lists = {name: tuple(getattr(data, name)) or getattr(known, name, ()) for name in ("confounders", "instruments")}
+    return Roles(**found | lists)  # type: ignore[arg-type]
+
+
+def check_observations(recipe: Recipe, data: LoadedObservations) -> list[Finding]:
+    """Counts rows, words the correction and its warnings, and measures lengths."""
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    correction = data.correction
+    for report in (data.report, data.eval_report):
+        if report is not None and report.missing:
+            counts = ", ".join(f"{name} ({count})" for name, count in report.missing.items())
+            text = f"{report.file}: rows with missing values are left out: {counts}. Fill them in, or do without."
+            findings.append(Finding("warning", "data", text, dict(report.missing)))
+    numbers = {
+        "coefficients": dict(zip(correction.confounders, correction.coefficients, strict=True)),
+        "intervals": dict(zip(correction.confounders, correction.intervals, strict=True)),
+    }
+    if data.scale.prefix:
+        text = (
+            f"The model reads the confounders before the text. Where it is used, {data.scale.prefix!r} has to go "
+            "before every prompt; `reward_scale.json` keeps it."
+        )
+        findings.append(Finding("warning", "correction", text))
+    else:
+        text = f"{correction.estimator}: {correction.formula}, fitted to {correction.num_rows:,} rows."
+        findings.append(Finding("ok", "correction", text, numbers))
+    findings += [Finding("warning", "correction", warning) for warning in correction.warnings]
+    if data.unknown_groups:
+        text = (
+            f"{data.unknown_groups} of {len(data.eval_rows)} evaluation rows are of groups that were not in training, "
+            "so they are not corrected for them."
+        )
+        findings.append(Finding("warning", "correction", text))
+    return findings + _check_lengths(recipe, data.rows)
+
+
+def _read(
+    data: ObservationDatasetConfig, path: str, roles: Roles, split: str | None, max_rows: int | None
+) -> tuple[Observations, ObservationReport]:
+    adapter = (data.adapter, OBSERVATION_ADAPTERS[data.adapter].add) if data.adapter else None
+    table = Table(path, adapter=adapter, split=split, max_rows=max_rows, on_bad_rows=data.on_bad_rows)
+    policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
+    return read_observations(ObservationReader(table, roles, on_missing=policy, on_bad_rows=data.on_bad_rows))
+
+
+def _correction(data: ObservationDatasetConfig, rows: Observations, report: ObservationReport) -> Correction:
+    if data.correction is not None:
+        return load_correction(Path(data.correction))
+    given = {name: getattr(data, name) for name in SETTINGS}
+    given["instrumented"] = None if data.instrumented is None else tuple(data.instrumented)
+    settings = CorrectionSettings(estimator="none" if data.estimator == "input" else data.estimator, **given)
+    return replace(fit(rows, settings).correction_, num_dropped=report.num_read - report.num_kept)
+
+
+def _prefixes(rows: Observations) -> tuple[list[str], str]:
+    """Words the confounders of each row, and their means."""
+    names, values = list(rows.confounders), confounders_of(rows).values
+    standardised = (values - values.mean(axis=0)) / np.where(values.std(axis=0) > 0, values.std(axis=0), 1.0)
+    return [confounder_prefix(names, row) for row in standardised.tolist()], confounder_prefix(
+        names, [0.0] * len(names)
+    )
+
+
+def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Finding]:
+    """Tokenises texts as the trainer does and counts those that it leaves out."""
+    tokenizer = load_tokenizer(recipe)
+    if tokenizer is None:
+        text = f"{recipe.model.model_name_or_path!r} has no tokenizer.json on this machine; lengths are unknown."
+        return [Finding("warning", "lengths", text)]
+    is_text = isinstance(rows[0]["prompt"], str)
+    if not is_text and not tokenizer.chat_template:
+        text = f"The tokenizer of {recipe.model.model_name_or_path} has no chat template. Add one, or write texts."
+        return [Finding("error", "lengths", text)]
+    longest = sorted(rows, key=lambda row: -len(str(row["prompt"])) - len(row["text"]))[:AUDITED]
+    end = tokenizer.special_token("eos_token") or ""
+    texts = [
+        row["prompt"] + row["text"] + end
+        if is_text
+        else tokenizer.render(
+            [*row["prompt"], {"role": "assistant", "content": row["text"]}], add_generation_prompt=False
+        )
+        for row in longest
+    ]
+    lengths = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
+    limits = [limit for limit in (recipe.setting("max_length"), context_window(recipe)) if limit is not None]
+    limit = min(limits, default=None)
+    over = [row["id"] for row, length in zip(longest, lengths, strict=True) if limit is not None and length > limit]
+    if not over:
+        most = "" if limit is None else f", of {limit}"
+        return [Finding("ok", "lengths", f"A text takes {max(lengths)} tokens at most{most}.", {"max": max(lengths)})]
+    text = (
+        f"{'At least ' if len(longest) < len(rows) else ''}{len(over)} of {len(rows)} texts are longer than {limit} "
+        f"tokens, and the longest has {max(lengths)}: {', '.join(over[:5])}. "
+    )
+    if recipe.setting("max_length") is None or recipe.setting("max_length") > limit:
+        return [Finding("error", "lengths", f"{text}The model cannot read them: set `max_length: {limit}`.")]
+    level = "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
+    remedy = "They are left out. Raise `max_length`, or accept this with `dataset.on_bad_rows: skip`."
+    return [Finding(level, "lengths", text + remedy, {"rows": over})]  # type: ignore[arg-type]

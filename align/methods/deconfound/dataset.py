@@ -1,0 +1,58 @@
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from align.recipe.dataset import DatasetConfig
+
+
+class ObservationDatasetConfig(DatasetConfig):
+    """The `dataset` block of methods that learn from observed outcomes.
+
+    With `on_bad_rows: skip`, rows with missing values are left out, too.
+    """
+
+    text: str | None = Field(default=None, description="Column of the text that was shown.")
+    outcome: str | None = Field(default=None, description="Column of what was observed, such as clicks.")
+    confounders: list[str] = Field(
+        default_factory=list, description="Columns of what moves the outcome beside the text."
+    )
+    instruments: list[str] = Field(
+        default_factory=list, description="Columns of what moves a confounder, and the outcome through it only."
+    )
+    groups: str | None = Field(default=None, description="Column of author, article or week.")
+    prompt: str | None = Field(default=None, description="Column of what the text answers; by default nothing.")
+    conversational: bool = Field(
+        default=False, description="Whether prompt and text are messages for the chat template, or plain text."
+    )
+    adapter: Literal["upworthy", "stackexchange"] | None = Field(
+        default=None, description="Public schema the rows are in; it names the columns that are not given."
+    )
+    estimator: Literal["iv", "dml", "fixed_effects", "ols", "none", "input"] = Field(
+        default="iv",
+        description="How the confounders' effect is estimated; `none` leaves it in, `input` lets the model read the "
+        "confounders before the text, and their means when it predicts.",
+    )
+    instrumented: list[str] | None = Field(
+        default=None, description="Confounders that the instruments move; by default all."
+    )
+    on_weak_instrument: Literal["fallback", "refuse", "keep"] = Field(
+        default="fallback", description="What to do about a weak instrument: `fallback` to dml, `refuse`, or `keep`."
+    )
+    num_folds: int = Field(default=5, ge=2, description="Folds of the cross-fitting.")
+    max_words: int = Field(default=5000, ge=1, description="Words that TF-IDF keeps.")
+    seed: int = Field(default=0, description="Seed of the folds.")
+    correction: str | None = Field(
+        default=None, description="A saved correction.json to apply, in place of fitting one to the training rows."
+    )
+
+    @model_validator(mode="after")
+    def _columns_are_named(self) -> "ObservationDatasetConfig":
+        needed = ("text", "outcome", "confounders")
+        missing = [name for name in needed if not getattr(self, name)] if self.adapter is None else []
+        if missing:
+            raise ValueError(f"name the columns of {' and '.join(missing)}, or an `adapter` that does")
+        if self.conversational and self.prompt is None:
+            raise ValueError("`conversational: true` needs the column of the `prompt`, which the text answers")
+        if self.correction is not None and self.estimator == "input":
+            raise ValueError("`estimator: input` corrects nothing, so it takes no `correction`")
+        return self

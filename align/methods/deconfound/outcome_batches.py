@@ -1,0 +1,84 @@
+"""Batches of texts with outcomes, for regression."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.logging import get_logger
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class TokenizeOutcomes:
+    """Adds the tokens of prompt, text and end to a row, or those of the chat template."""
+
+    tokenizer: PreTrainedTokenizerBase
+
+    def __call__(self, row: Mapping[str, Any]) -> dict[str, list[int]]:
+        """Returns `input_ids`."""
+        prompt, text = row["prompt"], row["text"]
+        if isinstance(prompt, str):
+            end = str(self.tokenizer.eos_token or "")
+            whole = prompt + (text if end and text.endswith(end) else text + end)
+            return {"input_ids": list(self.tokenizer(whole)["input_ids"])}  # type: ignore[arg-type]
+        encoded: Any = self.tokenizer.apply_chat_template(
+            [*prompt, {"role": "assistant", "content": text}], return_dict=True
+        )
+        return {"input_ids": list(encoded["input_ids"])}
+
+
+@dataclass(frozen=True)
+class OutcomeCollator:
+    """Pads the tokens of B rows, and stacks their labels `(B,)`, outcomes `(B,)` and confounders `(B, K)`.
+
+    Attributes:
+        pad_token_id: What rows are filled up with.
+        outcome_mean: Taken off outcomes before they become float32, which has 7 digits.
+        confounder_means: K of them, taken off confounders; none are without.
+    """
+
+    pad_token_id: int
+    outcome_mean: float = 0.0
+    confounder_means: tuple[float, ...] = ()
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """Collates rows."""
+        width = max(len(row["input_ids"]) for row in rows)
+        ids = [[*row["input_ids"], *[self.pad_token_id] * (width - len(row["input_ids"]))] for row in rows]
+        mask = [[1] * len(row["input_ids"]) + [0] * (width - len(row["input_ids"])) for row in rows]
+        return {
+            "input_ids": torch.tensor(ids),
+            "attention_mask": torch.tensor(mask),
+            "labels": torch.tensor([row["label"] for row in rows], dtype=torch.float32),
+            "outcome": torch.tensor([row["outcome"] - self.outcome_mean for row in rows], dtype=torch.float32),
+            "confounders": torch.tensor([self._centred(row["confounders"]) for row in rows], dtype=torch.float32),
+        }
+
+    def _centred(self, confounders: Sequence[float]) -> list[float]:
+        means = self.confounder_means or (0.0,) * len(confounders)
+        return [value - mean for value, mean in zip(confounders, means, strict=True)]
+
+
+def prepare(dataset: Dataset, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
+    """Tokenises rows and leaves out those that are too long.
+
+    Raises:
+        ValueError: If all are.
+    """
+    tokenised = dataset.map(tokenize, desc=f"Tokenizing {kind} rows")
+    if max_length is None:
+        return tokenised
+    kept = tokenised.filter(lambda ids: len(ids) <= max_length, input_columns="input_ids", desc="Measuring rows")
+    if len(kept) < len(tokenised):
+        logger.warning(
+            "%d of %d %s rows are longer than `max_length` = %d and left out.",
+            len(tokenised) - len(kept), len(tokenised), kind, max_length,
+        )  # fmt: skip
+    if not len(kept):
+        raise ValueError(f"All {kind} rows are longer than `max_length` = {max_length}. Raise it.")
+    return kept

@@ -1,0 +1,176 @@
+"""Reward models on corrected outcomes: regression with a scalar head (DeconfoundLM, arXiv 2506.00152)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.nn import functional
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
+from transformers.trainer_utils import TrainOutput
+from transformers.utils import logging
+from trl.trainer.utils import disable_dropout_in_model
+
+from align.data.tables.outcome_rows import SCALE_FILE, Scale
+from align.evaluation.reward_models.predictions import prediction_metrics
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prepare
+from align.methods.deconfound.ridge_head import solve_head
+from align.models.pretrained import load_pretrained
+from rewards.correction import Correction
+
+CORRECTION_FILE = "correction.json"
+HEADS = ("score", "classifier")  # as transformers names the new scalar head
+
+
+class DeconfoundTrainer(Trainer):
+    """A reward model trainer whose labels are corrected outcomes instead of preferences.
+
+    Differs from `Trainer` in the mean squared error on the one logit, in the columns that are only looked at, and in
+    what is logged and saved: the correction and the scale of the labels go beside every model. Optimizer, schedule
+    and checkpoints are transformers'. Texts are tokenised as TRL's `RewardTrainer` does, so the model is used in the
+    same way. With `head: ridge` nothing is trained: the score head on the frozen model is solved for.
+
+    ODIN's two heads (Chen et al. 2024, arXiv 2402.07319), with a confounder in place of length, are a baseline of
+    `scripts/lab_deconfound.py` only: they push what goes with the confounder out of the reward, and where that is also
+    worth something (entangled) their best of 16 was 0.60 against 0.90 of raw outcomes and 0.997 of this correction.
+
+    Rows need `prompt` (a text, possibly empty, or messages), `text`, `label`, and for the metrics `outcome` and
+    `confounders`, as `align.data.tables.outcome_rows.outcome_rows` makes them.
+
+    Args:
+        model: A folder, a hub id, or a sequence classification model with one label.
+        args: Settings.
+        train_dataset: Rows.
+        eval_dataset: Rows that were corrected out of sample.
+        processing_class: Tokenizer; by default that of the model's folder.
+        peft_config: For an adapter instead of all weights.
+        correction: Saved beside the model.
+        scale: Of the labels.
+        model_kwargs: Of `from_pretrained`, for a model that is only named.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        args: DeconfoundConfig,
+        train_dataset: Dataset,
+        *,
+        correction: Correction,
+        scale: Scale,
+        eval_dataset: Dataset | None = None,
+        processing_class: PreTrainedTokenizerBase | None = None,
+        peft_config: Any = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        set_seed(args.seed)  # before the head is drawn
+        if isinstance(model, str):
+            processing_class = processing_class or AutoTokenizer.from_pretrained(model)
+            model = _load(model, model_kwargs or {})
+        if processing_class is None:
+            raise TypeError("`processing_class` must be a tokenizer where the model is not named, got None.")
+        processing_class.pad_token = processing_class.pad_token or processing_class.eos_token
+        model.config.get_text_config().pad_token_id = processing_class.pad_token_id
+        model.config.pad_token_id = processing_class.pad_token_id
+        if peft_config is not None:
+            from peft import get_peft_model
+
+            model = get_peft_model(model, peft_config)
+        if args.disable_dropout:
+            disable_dropout_in_model(model)
+        self.correction, self.scale, self.head = correction, scale, args.head
+        self._seen: dict[str, list[np.ndarray[Any, Any]]] = {"train": [], "eval": []}
+        tokenize = TokenizeOutcomes(processing_class)
+        super().__init__(
+            model=model,
+            args=args,
+            train_dataset=prepare(train_dataset, tokenize, args.max_length, "training"),
+            eval_dataset=prepare(eval_dataset, tokenize, args.max_length, "evaluation") if eval_dataset else None,
+            processing_class=processing_class,
+            data_collator=OutcomeCollator(processing_class.pad_token_id, scale.mean, correction.means),
+        )
+        self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
+        if args.head == "ridge" and self.is_deepspeed_enabled:
+            raise ValueError("`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or DDP.")
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains all weights, or with `head: ridge` solves for the score head in one pass over the texts."""
+        if self.head == "trained":
+            return super().train(*args, **kwargs)
+        assert isinstance(self.model, torch.nn.Module)
+        self.control = self.callback_handler.on_train_begin(self.args, self.state, self.control)
+        batches = self.get_eval_dataloader(self.train_dataset)
+        solved = solve_head(self.model, batches, self.accelerator)
+        predictions, labels, outcome = solved.rows[:, :3].T
+        found = prediction_metrics(predictions, labels, outcome, solved.rows[:, 3:], self.correction.confounders)
+        error = found["deconfound/mse"]
+        self.state.global_step = self.state.max_steps = 1
+        self.state.epoch = 1.0
+        self.log({"loss": error, "deconfound/ridge_penalty": solved.penalty, **found})
+        if self.eval_dataset is not None:
+            self.evaluate()
+        self.control = self.callback_handler.on_train_end(self.args, self.state, self.control)
+        return TrainOutput(1, error, {"train_loss": error})
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns: Any = ["input_ids", "label", "outcome", "confounders"]
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Computes the mean squared error of the standardised corrected outcome."""
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        predictions = outputs.logits[:, 0].float()
+        loss = functional.mse_loss(predictions, inputs["labels"])
+        looked_at = torch.column_stack(
+            [predictions.detach(), inputs["labels"], inputs["outcome"], inputs["confounders"]]
+        )
+        seen = self.accelerator.gather_for_metrics(looked_at)
+        self._seen[self._mode].append(seen.cpu().numpy())
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what the predictions since the last log go with."""
+        mode, prefix = self._mode, "" if self._mode == "train" else "eval_"
+        if f"{prefix}loss" in logs and self._seen[mode]:
+            seen = np.concatenate(self._seen[mode])
+            found = prediction_metrics(seen[:, 0], seen[:, 1], seen[:, 2], seen[:, 3:], self.correction.confounders)
+            logs.update({prefix + name: value for name, value in found.items()})  # `evaluate` returns them, too
+        self._seen[mode] = []
+        super().log(logs, start_time)
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model is not None and self.model.training else "eval"
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        folder = Path(output_dir or self.args.output_dir or ".")
+        self.correction.save(folder / CORRECTION_FILE)
+        (folder / SCALE_FILE).write_text(json.dumps(self.scale.record(), indent=1) + "\n", encoding="utf-8")
+
+
+def _load(name: str, kwargs: Mapping[str, Any]) -> Any:
+    """Loads a model with a new head, without the warning that the head is new."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        model, info = load_pretrained(
+            AutoModelForSequenceClassification,
+            name,
+            num_labels=1,
+            problem_type="regression",
+            output_loading_info=True,
+            **kwargs,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    lost = sorted(key for key in info["missing_keys"] if key.partition(".")[0] not in HEADS)
+    if lost:
+        raise ValueError(
+            f"{name} lacks the weights {', '.join(lost[:5])}, so it cannot be trained on. Check the files."
+        )
+    return model

@@ -1,0 +1,102 @@
+"""The folder of a run: whose it is, and files that are written whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader
+
+from align.errors import RunFolderError
+from align.secrets import mask
+
+PAIRS_FILE, LEFT_OUT_FILE, CARD_FILE, SETTINGS_FILE = "pairs.jsonl", "left_out.jsonl", "card.json", "settings.json"
+Row = Mapping[str, Any]
+
+
+def describe_data(name: str) -> str:
+    """Names a file, a folder or a hub data set, without the path of this machine."""
+    path = Path(name)
+    return describe_file(path) if path.is_file() else path.name if path.is_dir() else name
+
+
+def describe_file(path: Path) -> str:
+    """Names a file by its content, too."""
+    return f"{path.name} (SHA-256 {_digest(path.read_bytes())})"
+
+
+def check_folder(folder: Path, run: Row) -> None:
+    """Refuses a folder that holds something else than this run.
+
+    Raises:
+        RunFolderError: If it does.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file. Choose a folder with `--out`. Nothing was written.")
+    file = folder / SETTINGS_FILE
+    if not file.exists():
+        if any(folder.glob("*")):
+            raise RunFolderError(f"{folder} holds something else. Choose a new `--out`. Nothing was written.")
+        return
+    held = mask(json.loads(file.read_text(encoding="utf-8")))
+    for key, value in mask(run).items():
+        if held.get(key) != value:
+            cache = folder / "cache"
+            more = f"; with `--cache {cache}` it takes over the answers that fit" if cache.is_dir() else ""
+            raise RunFolderError(
+                f"{folder} was made with `{key}: {held.get(key)}`, now it is `{value}`. Choose a new `--out`{more}. "
+                "Nothing was written."
+            )
+
+
+def claim_folder(folder: Path, run: Row) -> None:
+    """Writes down what a folder is for, so that only the same run goes on in it.
+
+    Raises:
+        RunFolderError: If the folder holds something else; nothing is written over then.
+    """
+    check_folder(folder, run)
+    _write(folder / SETTINGS_FILE, json.dumps(mask(run), indent=2) + "\n")
+
+
+def write_folder(
+    folder: Path, pairs: Sequence[Row], others: Mapping[str, Sequence[Row]], card: Row, page: str
+) -> None:
+    """Writes what a finished run leaves, the pairs last.
+
+    Args:
+        folder: Where to.
+        pairs: Rows for a trainer.
+        others: Rows of other files, by name.
+        card: What was made from what, for programs.
+        page: Template that words the card, from the folder of the methods.
+    """
+    lines = _lines(pairs)
+    environment = Environment(
+        loader=PackageLoader("align.methods", ""), autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )
+    card = mask(card)
+    named = {"name": folder.resolve().name, "digest": _digest(lines.encode())}
+    for name, rows in others.items():
+        _write(folder / name, _lines(rows))
+    _write(folder / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    _write(folder / "README.md", environment.get_template(page).render(card, **named) + "\n")
+    _write(folder / PAIRS_FILE, lines)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _lines(rows: Sequence[Row]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write(file: Path, text: str) -> None:
+    """Writes a file beside its place and moves it there, so that no reader meets half of it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(file)

@@ -1,0 +1,107 @@
+"""What `max_length` cuts off preference pairs: TRL cuts without a word, and drops pairs of which nothing is left."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from align.checks.finding import Finding, Level
+from align.checks.lengths import context_window
+from align.data.loading import Item
+from align.data.pairs.preferences import PreferencePair
+from align.methods.pairs.tokens import TokenPair
+from align.recipe.recipe import Recipe
+
+NAMED = 5  # rows named in a sentence
+
+
+class Cut(NamedTuple):
+    """A way in which a pair can be too long."""
+
+    is_fatal: bool  # nothing is left to learn from
+    words: str
+
+
+GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
+UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
+PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
+SHORTENED = Cut(False, "have an end without marks cut off")
+
+
+def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    """Compares pairs with the model's window and with `max_length`, which cuts them."""
+    lengths = [token.prompt + max(len(token.chosen), len(token.rejected)) for token in tokens]
+    return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
+
+
+def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
+    """Says how long pairs are where they fit, and whether they fit the model's window where `max_length` lets them.
+
+    Args:
+        recipe: A recipe with a `max_length`.
+        lengths: Tokens of the longer sequence of each pair.
+    """
+    window, limit = context_window(recipe), recipe.setting("max_length")
+    longest, mean = max(lengths), sum(lengths) / len(lengths)
+    used = longest if limit is None else min(longest, limit)
+    if window is not None and used > window:
+        text = (
+            f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
+        )
+        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
+    if used < longest:
+        return []
+    most = "" if limit is None else f", of `max_length` = {limit}"
+    text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest})]
+
+
+def level_of_loss(recipe: Recipe) -> Level:
+    """Returns how bad it is that pairs are lost: they are rows that cannot be used."""
+    return "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
+
+
+def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> str:
+    """Words the remedy for pairs that are too long; what stops a run can be accepted."""
+    accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
+    shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
+    return f"{shorten} or raise `max_length` from {recipe.setting('max_length')}{accept}."
+
+
+def name_rows(pairs: Sequence[Item]) -> str:
+    """Lists the first rows with their ids."""
+    named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
+    return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
+
+
+def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
+    limit = recipe.setting("max_length")
+    if limit is None:
+        return []
+    from_start = recipe.setting("truncation_mode") == "keep_start"
+    drops = recipe.setting("on_missing_spans") == "drop"
+    found: dict[Cut, list[PreferencePair]] = {GONE: [], UNMARKED: [], PARTLY_MARKED: [], SHORTENED: []}
+    for pair, token in zip(pairs, tokens, strict=True):
+        cut = _find_cut(token, limit, from_start)
+        if cut is not None:
+            found[PARTLY_MARKED if cut is UNMARKED and not drops else cut].append(pair)
+    findings = []
+    for cut, those in found.items():
+        if not those:
+            continue
+        level = level_of_loss(recipe) if cut.is_fatal else "warning"
+        remedy = raise_limit(recipe, level, has_images=any(pair.images for pair in those))
+        text = f"{len(those)} of {len(pairs)} pairs {cut.words}: {name_rows(those)}. {remedy}"
+        findings.append(Finding(level, "lengths", text, {"rows": [pair.row for pair in those]}))
+    return findings
+
+
+def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
+    """Compares the marks of both responses with those that TRL's collator keeps."""
+    room = max(0, limit - token.prompt)
+    whole = (token.chosen, token.rejected)
+    kept = [marks[:room] if from_start else marks[-limit:] for marks in whole]
+    before, after = (sum(map(sum, sides)) for sides in (whole, kept))
+    if not all(kept):
+        return GONE
+    if after < before:
+        return PARTLY_MARKED if after else UNMARKED
+    return SHORTENED if sum(map(len, kept)) < sum(map(len, whole)) else None

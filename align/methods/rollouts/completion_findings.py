@@ -1,0 +1,109 @@
+"""What looks wrong in the completions that a run saved: groups without spread, rewards that follow length or form."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from align.report.run.finding import Finding
+from align.report.run.samples import completion_words, reward_columns
+
+_FEWEST = 64  # completions, below which a rank correlation of one half happens by chance
+_STRONG = 0.5
+Row = Mapping[str, Any]
+Group = list[Row]
+
+
+def find_completion_problems(rows: Sequence[Row]) -> list[Finding]:
+    """Says whether rewards follow length or form in the later half of the saved completions.
+
+    Correlations are within groups, which is what advantages see.
+    """
+    groups = _late_groups(rows)
+    if sum(map(len, groups)) < _FEWEST:
+        return []
+    rewards = [[sum(reward_columns(row).values()) for row in group] for group in groups]
+    lengths = [[float(len(completion_words(row))) for row in group] for group in groups]
+    found = [_length(within_correlation(rewards, lengths))]
+    for name in (name for name in reward_columns(groups[0][0]) if "format" in name):
+        form = [[reward_columns(row).get(name, 0.0) for row in group] for group in groups]
+        found.append(_form(within_correlation(rewards, form), name))
+    return [finding for finding in found if finding]
+
+
+def spread_reasons(rows: Sequence[Row]) -> dict[str, float]:
+    """Says why the completions of a prompt earn the same, in the later half of what was saved.
+
+    Returns:
+        Share of each reason among the groups without spread, the most frequent first; empty without such a group.
+    """
+    groups = _late_groups(rows)
+    totals = [sum(reward_columns(row).values()) for group in groups for row in group]
+    reasons = Counter(_reason(group, max(totals), min(totals)) for group in groups if _is_flat(group))
+    return {reason: count / reasons.total() for reason, count in reasons.most_common()}
+
+
+def _late_groups(rows: Sequence[Row]) -> list[Group]:
+    return [group for group in group_rows(rows[len(rows) // 2 :]) if len(group) > 1]
+
+
+def group_rows(rows: Sequence[Row]) -> list[Group]:
+    """Groups the completions of one prompt in one step, over which GRPO compares rewards."""
+    groups: dict[tuple[Any, str], Group] = defaultdict(list)
+    for row in rows:
+        groups[row.get("step"), str(row.get("prompt"))].append(row)
+    return list(groups.values())
+
+
+def _is_flat(group: Group) -> bool:
+    totals = [sum(reward_columns(row).values()) for row in group]
+    return max(totals) - min(totals) < 1e-9
+
+
+def _reason(group: Group, best: float, worst: float) -> str:
+    if len({completion_words(row) for row in group}) == 1:
+        return "the same text"
+    outcomes = {row.get("outcome") for row in group} - {None}
+    if outcomes:
+        right = {outcome in ("both", "first_only") for outcome in outcomes}
+        return "all right" if right == {True} else "all wrong" if right == {False} else "mixed"
+    total = sum(reward_columns(group[0]).values())
+    return "all at the best reward" if total >= best else "all at the lowest reward" if total <= worst else "mixed"
+
+
+def within_correlation(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]]) -> float:
+    """Returns the rank correlation of two quantities after the mean of each group is taken off, or NaN.
+
+    Example:
+        >>> within_correlation([[0, 1, 2], [5, 6, 7]], [[9, 10, 11], [0, 1, 2]])
+        1.0
+    """
+    from scipy.stats import spearmanr
+
+    columns = [
+        np.concatenate([np.asarray(group, dtype=float) - np.mean(group) for group in side]) for side in (first, second)
+    ]
+    if any(np.ptp(column) == 0 for column in columns):
+        return float("nan")
+    return round(float(spearmanr(*columns).statistic), 9)
+
+
+def _length(rho: float) -> Finding | None:
+    if not abs(rho) > _STRONG:
+        return None
+    way = "longer" if rho > 0 else "shorter"
+    return Finding(
+        f"Within a prompt, {way} completions earn more (rank correlation {rho:.2f})",
+        "What is learnt is length. If that is not meant, take it out of the reward, or look whether right answers "
+        "happen to be so: `method: deconfound` measures and removes the effect of length on a reward model.",
+    )
+
+
+def _form(rho: float, name: str) -> Finding | None:
+    if not rho > _STRONG:
+        return None
+    return Finding(
+        f"Within a prompt, the reward mostly follows {name} (rank correlation {rho:.2f})",
+        f"The form of the answer decides more than its content. Lower the weight of `{name}` once it is learnt.",
+    )

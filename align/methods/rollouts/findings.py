@@ -1,0 +1,126 @@
+"""What looks wrong in runs that sample completions and reward them: GRPO and ACRE."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from align.methods.rollouts.completion_findings import spread_reasons
+from align.report.charts.panel import Metrics
+from align.report.run.finding import Finding, percent, recent
+
+_HALF = 0.5
+_LETTER_GAP = 0.15  # total variation; a batch of 128 answers over 4 letters is off by about 0.06 by chance
+_DOMINANT = 0.7
+_LOGP_GAP = 0.1  # nats per token; bf16 against fp32 is about 0.03
+
+_REMEDIES = {
+    "all right": "Where all are right, the questions are too easy: use harder ones.",
+    "all wrong": "Where all are wrong, they are too hard: use easier ones, or warm-start the policy.",
+    "the same text": "Where the text is the same, raise `temperature`, or stop, since the policy has settled; or see "
+    "whether the model's own generation settings make it greedy.",
+}
+_REMEDIES |= {"all at the best reward": _REMEDIES["all right"], "all at the lowest reward": _REMEDIES["all wrong"]}
+
+
+def find_rollout_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+    """Lists what looks wrong in completions, rewards and answers.
+
+    Args:
+        metrics: What was logged.
+        rows: Saved completions, which say why groups have no spread.
+    """
+    found = (_cut_off(metrics), _no_spread(metrics, rows), _letters(metrics), _leak(metrics), _two_log_probs(metrics))
+    return [finding for finding in found if finding]
+
+
+def _cut_off(metrics: Metrics) -> Finding | None:
+    share = recent(metrics, "completions/clipped_ratio")
+    if not share > _HALF:
+        return None
+    return Finding(
+        f"{percent(share)} of completions are cut off at the token limit",
+        "They end before an answer and teach the policy nothing but to be short. Raise `max_completion_length`, or "
+        "add the `length` reward.",
+    )
+
+
+def _no_spread(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
+    share = recent(metrics, "frac_reward_zero_std")
+    if not share > _HALF:
+        return None
+    return Finding(
+        f"{percent(share)} of prompt groups have no spread in reward",
+        "All completions of such a group earn the same, so their advantage is zero and the group costs time without "
+        f"a gradient. {' '.join(_counted_reasons(rows) or _reasons(metrics))}",
+    )
+
+
+def _counted_reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Counts the reasons among the saved completions, and says what to do about each that is there."""
+    shares = spread_reasons(rows)
+    if not shares:
+        return []
+    listed = ", ".join(f"{percent(share)} {reason}" for reason, share in shares.items())
+    remedies = dict.fromkeys(_REMEDIES[reason] for reason in shares if reason in _REMEDIES)
+    return [f"Of those saved: {listed}.", *remedies]
+
+
+def _reasons(metrics: Metrics) -> Iterator[str]:
+    both, neither = recent(metrics, "acre/outcome_both"), recent(metrics, "acre/outcome_neither")
+    if both > _DOMINANT:
+        yield f"{percent(both)} of completions are right in both orders: the questions are too easy. Use harder ones."
+    elif neither > _DOMINANT:
+        yield (
+            f"{percent(neither)} of completions are wrong in both orders: the questions are too hard for this "
+            "policy. Use easier ones, or warm-start it."
+        )
+    else:
+        yield (
+            "The completions of a group are too much alike: raise `temperature` or `num_generations`, or stop, since "
+            "the policy has settled."
+        )
+
+
+def _letters(metrics: Metrics) -> Finding | None:
+    answered = _shares(metrics, "acre/answer_share_")
+    gold = _shares(metrics, "acre/gold_share_")
+    gaps = {letter: answered[letter] - gold[letter] for letter in answered if letter in gold}
+    gap = sum(abs(value) for value in gaps.values()) / 2
+    if not gap > _LETTER_GAP:
+        return None
+    letter = max(gaps, key=lambda name: gaps[name])
+    return Finding(
+        f"Answers favour {letter}: {percent(answered[letter])} of answers, {percent(gold[letter])} of the gold",
+        f"{percent(gap)} of answers would have to move for the letters to match the gold's. The policy answers by "
+        "position; `shuffle_options: true` in the `dataset` block takes the position's meaning away.",
+    )
+
+
+def _shares(metrics: Metrics, prefix: str) -> dict[str, float]:
+    """Returns the recent shares by letter, made to add up to one: no answer counts for no letter in the log."""
+    shares = {key.removeprefix(prefix): metrics[key].recent() for key in sorted(metrics) if key.startswith(prefix)}
+    total = sum(shares.values())
+    return {letter: share / total for letter, share in shares.items()} if total > 0 else {}
+
+
+def _leak(metrics: Metrics) -> Finding | None:
+    share = recent(metrics, "acre/trace_names_letter")
+    if not share > _HALF:
+        return None
+    return Finding(
+        f"{percent(share)} of traces name a letter",
+        'A trace that ends in "so B" points at another option once the options are shuffled, so the second answer '
+        "follows the letter and not the reasoning, and the reward mostly teaches the policy not to name letters. "
+        "Compare with `scrub_letters: true`.",
+    )
+
+
+def _two_log_probs(metrics: Metrics) -> Finding | None:
+    gap = recent(metrics, "sampling/sampling_logp_difference/mean")
+    if not gap > _LOGP_GAP:
+        return None
+    return Finding(
+        f"The sampler's log-probs differ from the trainer's by {gap:.2g} nats per token",
+        "The policy that writes is not the one that learns: weights that were not transferred, other precision, or "
+        "`top_p`, `top_k` or a repetition penalty that the trainer does not know. Keep `top_p: 1.0`, use one dtype "
+        "for both, and look at `sampling/importance_sampling_ratio/mean`, which should be near 1.",
+    )

@@ -1,0 +1,126 @@
+"""The charts of runs that sample completions and reward them: GRPO and ACRE."""
+
+from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
+from align.report.charts.panel import Metrics, Panel, draw_panel
+
+OUTCOME_PANELS = (
+    Panel(
+        "Outcome of the two passes",
+        "Completions that were asked again, by whether the first answer and the one after the shuffle are right.",
+        {
+            "acre/outcome_both": "both right",
+            "acre/outcome_first_only": "only the first",
+            "acre/outcome_second_only": "only the second",
+            "acre/outcome_neither": "neither",
+        },
+        share=True,
+        stacked=True,
+        colours=(0, 1, 4, 5),
+    ),
+    Panel(
+        "Answer and trace",
+        "How often the answer survives a shuffle with the same trace, and how much of it the trace gives away.",
+        {
+            "acre/asked_again": "asked again",
+            "acre/consistency_rate": "of these, answers agree",
+            "acre/trace_names_letter": "trace names a letter",
+            "acre/trace_quotes_answer": "trace quotes the answer",
+        },
+        share=True,
+    ),
+)
+
+ROLLOUT_PANELS = (
+    Panel(
+        "Completion length, tokens",
+        "Mean over the batch.",
+        {"completions/mean_length": "all", "completions/mean_terminated_length": "those that ended by themselves"},
+    ),
+    Panel(
+        "Wasted completions",
+        "Cut off at the token limit, or in a group whose completions all earn the same.",
+        {"completions/clipped_ratio": "cut off", "frac_reward_zero_std": "group without spread"},
+        share=True,
+    ),
+    Panel(
+        "Second pass, share of the step", "What ACRE adds to GRPO.", {"acre/second_pass_share": "share"}, share=True
+    ),
+    Panel(
+        "Loss",
+        "The policy-gradient loss hovers around 0 by construction; watch the reward.",
+        {"loss": "loss"},
+        beside="reward",
+    ),
+    Panel("Distance from the reference, nats", "KL per token; logged when `beta` is above 0.", {"kl": "KL"}),
+    Panel(
+        "Entropy, nats", "Per token. Near 0 the policy no longer explores.", {"entropy": "entropy"}, beside="reward"
+    ),
+    Panel(
+        "Log-probs of sampler and trainer, difference in nats",
+        "Mean over tokens of the gap between vLLM's numbers and the trainer's, which should be near 0.",
+        {"sampling/sampling_logp_difference/mean": "mean gap"},
+    ),
+)
+
+_PHASES = {
+    "time/generate": "generate",
+    "time/second_pass": "second pass",
+    "time/rewards": "rewards",
+    "time/log_probs": "log-probs",
+    "time/update": "update",
+    "time/rest": "optimizer and rest",
+}
+_STEP_TIME = Panel(
+    "Time of a step, seconds",
+    "The second pass, where there is one, is part of the step.",
+    {"step_time": "step", "acre/second_pass_seconds": "second pass"},
+    beside="reward",
+)
+
+COMPARED_ACRE = (
+    Panel(
+        "Right answers",
+        "First answers in training, each run on its own questions.",
+        {"acre/first_right": ""},
+        share=True,
+    ),
+    Panel("Answers that survive a shuffle", "Same trace, other order.", {"acre/consistency_rate": ""}, share=True),
+    Panel("Answers that are A", "In training.", {"acre/answer_share_A": ""}, share=True),
+    Panel("Completion length, tokens", "Mean over the batch.", {"completions/mean_length": ""}),
+    Panel("Groups without spread", "Groups that give no gradient.", {"frac_reward_zero_std": ""}, share=True),
+)
+
+
+def reward_chart(metrics: Metrics) -> Chart | None:
+    """Draws the total reward and that of each function; DPO's `rewards/chosen` and the like are none."""
+    parts = {key.split("/")[1]: key for key in metrics if key.startswith("rewards/") and key.endswith("/mean")}
+    named = {"total": "reward"} | parts if len(parts) != 1 else {next(iter(parts)): "reward"}
+    panel = Panel(
+        "Reward",
+        "Mean over the batch: the weighted total and each function.",
+        {key: label for label, key in named.items()},
+    )
+    return draw_panel(panel, metrics)
+
+
+def step_time_chart(metrics: Metrics) -> Chart | None:
+    """Draws where the time of a step goes; runs that did not log its phases show the whole."""
+    phases = {key: label for key, label in _PHASES.items() if key in metrics}
+    if not phases:
+        return draw_panel(_STEP_TIME, metrics)
+    note = "From the end of one step to the end of the next, by what was done."
+    colours = [place for place, key in enumerate(_PHASES) if key in phases]
+    return draw_panel(Panel("Time of a step, seconds", note, phases, stacked=True, colours=colours), metrics)
+
+
+def letter_chart(metrics: Metrics) -> Chart | None:
+    """Draws the share of each letter among the answers, beside its share in the gold."""
+    lines: list[Line] = []
+    for colour, key in enumerate(sorted(key for key in metrics if key.startswith("acre/answer_share_"))[:NUM_COLOURS]):
+        letter = key.removeprefix("acre/answer_share_")
+        lines.append(Line(letter, metrics[key], colour))
+        gold = metrics.get(f"acre/gold_share_{letter}")
+        if gold:
+            lines.append(Line(f"{letter} in the gold", gold, colour, dashed=True))
+    note = "Solid: share of the answers. Dashed: share of the gold. Lines of one colour should lie together."
+    return draw_chart("Letters answered", note, lines, share=True) if lines else None

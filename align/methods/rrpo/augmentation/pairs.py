@@ -1,0 +1,227 @@
+"""Preference pairs from a model's own mistakes: perturb, sample, keep the wrong, align the wording, mark the spans.
+
+After the data of RRPO: the wrong answer is what the model says about a perturbed input, the right one is the reference
+in the wrong one's words, and both stand as answers to the input that was not perturbed.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.spans import diff_spans
+from align.data.problems import BadRow
+from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput, Prompt
+from align.methods.rrpo.augmentation.settings import PairSettings
+from align.methods.rrpo.augmentation.sources import Source
+from align.methods.rrpo.augmentation.verdicts import Check
+from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
+from align.models.samplers.asking import ask
+from align.models.samplers.cache import AnswerCache
+from align.models.samplers.sampler import Answer, Failure, Request, Sampler
+
+
+class Sample(NamedTuple):
+    """One response of the model to a perturbed input."""
+
+    source: Source
+    number: int  # among the samples of its source
+    perturbed: ModelInput
+    request: Request
+
+    @property
+    def is_perturbed(self) -> bool:
+        """Whether the input held something to perturb; a lone question, or one image to shuffle, does not."""
+        return self.perturbed != self.source.given
+
+
+class LeftOut(NamedTuple):
+    """A response that did not become a pair."""
+
+    source_id: str
+    sample: int
+    reason: str  # one of few, so that it can be counted
+    response: str
+    detail: str  # the wording that was refused, or what the server said
+
+
+@dataclass
+class Outcome:
+    """What became of all samples.
+
+    Attributes:
+        pairs: Rows for a trainer, with their history.
+        left_out: Every other sample, in the same order.
+        answers: Answers that were used, for counting tokens.
+    """
+
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+
+def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Sample]:
+    """Perturbs each source once and plans its samples; a source's draw does not depend on the other sources."""
+    samples = []
+    for source in sources:
+        perturb = PERTURBATIONS[settings.perturbation]
+        perturbed = perturb(source.given, random.Random(f"{settings.seed}/{source.id}"))
+        for number in range(settings.num_samples):
+            request = Request(
+                perturbed.rendered,
+                seed=random.Random(f"{settings.seed}/{source.id}/{number}").getrandbits(31),
+                temperature=settings.temperature,
+                top_p=settings.top_p,
+                max_new_tokens=settings.max_new_tokens,
+                images=perturbed.images,
+            )
+            samples.append(Sample(source, number, perturbed, request))
+    return samples
+
+
+def make_pairs(
+    samples: Sequence[Sample], sampler: Sampler, check: Check, cache: AnswerCache, settings: PairSettings
+) -> Outcome:
+    """Samples the model and makes the pairs.
+
+    Args:
+        samples: What to ask, from `draw_samples`.
+        sampler: Reaches the model.
+        check: Tells right responses from wrong ones.
+        cache: Known answers.
+        settings: What decides the pairs.
+
+    Raises:
+        SamplerError: If the model cannot be reached; what was answered is in the cache.
+    """
+    answers = ask(sampler, [sample.request for sample in samples], cache, "sampling")
+    responses = [answer.text.strip() if isinstance(answer, Answer) else "" for answer in answers]
+    reasons = _reasons(samples, answers, responses, check)
+    details = ["" if isinstance(answer, Answer) else answer.detail for answer in answers]
+    wrong = [i for i, reason in enumerate(reasons) if not reason]
+    sources, rejected = [samples[i].source for i in wrong], [responses[i] for i in wrong]
+    wordings, restatements = _word(sources, rejected, sampler, check, cache, settings)
+    for i, wording in zip(wrong, wordings, strict=True):
+        details[i], reasons[i] = wording
+    outcome = Outcome(answers=[each for each in (*answers, *restatements) if isinstance(each, Answer)])
+    for sample, response, reason, detail in zip(samples, responses, reasons, details, strict=True):
+        pair = {} if reason else _pair(sample, detail, response, sampler, check, settings)
+        if reason := reason or _unusable(pair):
+            outcome.left_out.append(LeftOut(sample.source.id, sample.number, reason, response, detail))
+        else:
+            outcome.pairs.append(pair)
+    return outcome
+
+
+def _reasons(
+    samples: Sequence[Sample], answers: Sequence[Answer | Failure], responses: Sequence[str], check: Check
+) -> list[str]:
+    """Says for each sample why it cannot be a rejected answer; empty for the wrong ones."""
+    asked = [i for i, response in enumerate(responses) if response]
+    judged = check.are_right([samples[i].source for i in asked], [responses[i] for i in asked])
+    verdicts = dict(zip(asked, judged, strict=True))
+    reasons: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for i, (sample, answer) in enumerate(zip(samples, answers, strict=True)):
+        kept = (sample.source.id, responses[i])
+        if isinstance(answer, Failure):
+            reason = f"error: {answer.reason}"
+        elif i not in verdicts:
+            reason = "empty response"
+        elif verdicts[i] is not False:
+            reason = "right answer" if verdicts[i] else "no verdict"
+        elif answer.cut_off:  # the right answer may have been to come
+            reason = "cut off at `max_new_tokens`"
+        elif MASK in responses[i] and MASK not in str(sample.source.given.rendered):
+            reason = "repeats the mask"
+        else:
+            reason = "repeats another sample" if kept in seen else ""
+        seen.add(kept)
+        reasons.append(reason)
+    return reasons
+
+
+def _word(
+    sources: Sequence[Source],
+    rejected: Sequence[str],
+    sampler: Sampler,
+    check: Check,
+    cache: AnswerCache,
+    settings: PairSettings,
+) -> tuple[list[Wording], list[Answer | Failure]]:
+    """Words the chosen answer of each wrong one; also returns what the model answered for it."""
+    if settings.wording == "reference":
+        return [Wording(source.reference) for source in sources], []
+    if settings.wording == "swap":
+        return list(map(from_swap, sources, rejected)), []
+    requests = [
+        reword_request(source, text, settings.max_new_tokens) for source, text in zip(sources, rejected, strict=True)
+    ]
+    answers = ask(sampler, requests, cache, "rewording")
+    verdicts = check.are_right(sources, [each.text.strip() if isinstance(each, Answer) else "" for each in answers])
+    return list(map(from_restatement, sources, rejected, answers, verdicts)), answers
+
+
+def _pair(
+    sample: Sample, chosen: str, rejected: str, sampler: Sampler, check: Check, settings: PairSettings
+) -> dict[str, Any]:
+    """Makes the row of a pair: what a trainer reads, and where it is from."""
+    prompt = sample.source.given.rendered
+    chosen_spans, rejected_spans = diff_spans(chosen, rejected)
+    as_messages = sampler.uses_chat_template or not isinstance(prompt, str)
+    return {
+        "id": f"{sample.source.id}/{sample.number}",
+        "prompt": _as_messages(prompt, "user") if as_messages else prompt,
+        "chosen": _as_messages(chosen, "assistant") if as_messages else chosen,
+        "rejected": _as_messages(rejected, "assistant") if as_messages else rejected,
+        "chosen_spans": [list(span) for span in chosen_spans],
+        "rejected_spans": [list(span) for span in rejected_spans],
+        "source_id": sample.source.id,
+        "sample": sample.number,
+        "perturbation": settings.perturbation if sample.is_perturbed else "none",
+        "perturbed_prompt": sample.perturbed.rendered,
+        **_image_columns(sample),
+        "generator": sampler.name,
+        "check": check.name,
+        "wording": settings.wording,
+        "seed": settings.seed,
+    }
+
+
+def _image_columns(sample: Sample) -> dict[str, Any]:
+    """Lists the images as they are and what the model saw: which of them, in its order, and what was done to each."""
+    images = [image.source for image in sample.source.given.images]
+    if not images:
+        return {}
+    seen = [
+        {"image": images.index(image.source), "edit": "" if image.edit is None else repr(image.edit)}
+        for image in sample.perturbed.images
+    ]
+    return {"images": images, "perturbed_images": seen}
+
+
+def _unusable(pair: dict[str, Any]) -> str:
+    """Says why a pair is of no use to a trainer; empty if it is."""
+    if not pair["chosen_spans"] and not pair["rejected_spans"]:
+        return "unusable pair: no word differs"
+    try:
+        check_pair(pair)
+    except BadRow as bad:
+        return f"unusable pair: {bad.rule}"
+    return ""
+
+
+def _as_messages(prompt: Prompt, role: str) -> Prompt:
+    return [{"role": role, "content": prompt}] if isinstance(prompt, str) else prompt
+
+
+def rows_without_pairs(outcome: Outcome, sources: Iterable[Source]) -> dict[str, int]:
+    """Counts sources that gave no pair, by why: every answer right, or a mixture."""
+    reasons: dict[str, set[str]] = defaultdict(set)
+    for each in outcome.left_out:
+        reasons[each.source_id].add(each.reason)
+    paired = {pair["source_id"] for pair in outcome.pairs}
+    kinds = [reasons[source.id] for source in sources if source.id not in paired]
+    return dict(Counter(f"every sample: {min(kind)}" if len(kind) == 1 else "several reasons" for kind in kinds))

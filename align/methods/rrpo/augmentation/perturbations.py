@@ -1,0 +1,149 @@
+"""Makes the input of a model harder, so that it errs where it should not be rewarded for erring."""
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Protocol
+
+from align.methods.rrpo.augmentation.drawing import draw_masked, shuffled, shuffled_in_windows
+from align.methods.rrpo.augmentation.image_perturbations import ImageStep, blur_images, mask_images
+from align.models.samplers.input_images import InputImage
+
+Prompt = str | list[dict[str, Any]]
+TextStep = Callable[[str, random.Random], str]
+MASK = "____"
+SENTENCE_END = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*|\s*\n\s*)(?=\S)")  # noqa: RUF001 - Chinese punctuation
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """What a model is asked.
+
+    Attributes:
+        prompt: A text, or messages of which the last is the user's.
+        context: A text to read before the prompt. With one, only the context is perturbed.
+        images: What stands in front of the text, such as the frames of a video. With some, only they are perturbed.
+    """
+
+    prompt: Prompt
+    context: str | None = None
+    images: tuple[InputImage, ...] = ()
+
+    @property
+    def rendered(self) -> Prompt:
+        """The prompt with its context in front, without the images."""
+        if self.context is None:
+            return self.prompt
+        return _with_text(self.prompt, f"{self.context}\n\n{prompt_text(self.prompt)}")
+
+
+class Perturbation(Protocol):
+    """Changes an input; everything random comes from `rng`."""
+
+    def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
+        """Returns the changed input, or an equal one if it holds nothing to change."""
+
+
+class StepwisePerturbation:
+    """Perturbs the images, or else the context, or else the prompt's last message without the question it ends with.
+
+    A question can be told apart if it is the last sentence and ends with `?`. It stays as it is.
+
+    Args:
+        text: Steps that change a text.
+        images: Steps that change images.
+    """
+
+    def __init__(self, text: Sequence[TextStep] = (), images: Sequence[ImageStep] = ()) -> None:
+        self._text, self._images = text, images
+
+    def __call__(self, given: ModelInput, rng: random.Random) -> ModelInput:
+        """Applies the steps in their order."""
+        if given.images:
+            return replace(given, images=self._perturb_images(given.images, rng))
+        if given.context is not None:
+            return replace(given, context=self._perturb_text(given.context, rng))
+        body, question = split_question(prompt_text(given.prompt))
+        return replace(given, prompt=_with_text(given.prompt, self._perturb_text(body, rng) + question))
+
+    def _perturb_text(self, text: str, rng: random.Random) -> str:
+        for step in self._text:
+            text = step(text, rng)
+        return text
+
+    def _perturb_images(self, images: Sequence[InputImage], rng: random.Random) -> tuple[InputImage, ...]:
+        for step in self._images:
+            images = step(images, rng)
+        return tuple(images)
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """Returns a prompt, or the content of its last message."""
+    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+
+
+def split_question(text: str) -> tuple[str, str]:
+    """Splits off the last sentence if it is a question.
+
+    Example:
+        >>> split_question("Rome is in Italy. Where is Rome?")
+        ('Rome is in Italy. ', 'Where is Rome?')
+        >>> split_question("Name a city.")
+        ('Name a city.', '')
+    """
+    if not text.rstrip().endswith(("?", "？")):  # noqa: RUF001 - Chinese punctuation
+        return text, ""
+    start = max((match.end() for match in SENTENCE_END.finditer(text)), default=0)
+    return text[:start], text[start:]
+
+
+def mask_words(text: str, rng: random.Random) -> str:
+    """Replaces 25 to 50 % of the words by `____`; a single word stays."""
+    words, gaps = _take_apart(text, re.compile(r"\s+"))
+    for i in draw_masked(len(words), rng):
+        words[i] = MASK
+    return _put_together(words, gaps)
+
+
+def shuffle_sentences(text: str, rng: random.Random) -> str:
+    """Puts the sentences into another order (global shuffle)."""
+    sentences, gaps = _take_apart(text, SENTENCE_END)
+    return _put_together(shuffled(sentences, rng), gaps)
+
+
+def shuffle_words(text: str, rng: random.Random) -> str:
+    """Puts the words inside each window of four into another order (local shuffle)."""
+    words, gaps = _take_apart(text, re.compile(r"\s+"))
+    return _put_together(shuffled_in_windows(words, rng), gaps)
+
+
+def _take_apart(text: str, gap: re.Pattern[str]) -> tuple[list[str], list[str]]:
+    """Returns the n parts of a stripped text and the n + 1 gaps before, between and after them."""
+    inner = text.strip()
+    if not inner:
+        return [], [text]
+    start = text.index(inner)
+    places = [(0, 0), *(match.span() for match in gap.finditer(inner)), (len(inner), len(inner))]
+    parts = [inner[left[1] : right[0]] for left, right in pairwise(places)]
+    between = [inner[slice(*place)] for place in places[1:-1]]
+    return parts, [text[:start], *between, text[start + len(inner) :]]
+
+
+def _put_together(parts: list[str], gaps: list[str]) -> str:
+    return gaps[0] + "".join(part + gap for part, gap in zip(parts, gaps[1:], strict=True))
+
+
+def _with_text(prompt: Prompt, text: str) -> Prompt:
+    return text if isinstance(prompt, str) else [*prompt[:-1], {**prompt[-1], "content": text}]
+
+
+PERTURBATIONS: Mapping[str, Perturbation] = {
+    "mask_local_shuffle": StepwisePerturbation((mask_words, shuffle_words), (mask_images, shuffled_in_windows)),
+    "mask": StepwisePerturbation((mask_words,), (mask_images,)),
+    "global_shuffle": StepwisePerturbation((shuffle_sentences,), (shuffled,)),
+    "local_shuffle": StepwisePerturbation((shuffle_words,), (shuffled_in_windows,)),
+    "blur": StepwisePerturbation(images=(blur_images,)),
+    "none": StepwisePerturbation(),
+}

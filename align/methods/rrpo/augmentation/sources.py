@@ -1,0 +1,143 @@
+"""The rows that pairs are made from: a prompt, maybe with images, and the text of its right answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.media.images import ImageLike
+from align.data.media.rows import MediaReader, check_placeholders, media_folder
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+from align.data.texts import fold, is_blank
+from align.methods.rrpo.augmentation.perturbations import ModelInput, Prompt
+from align.models.samplers.input_images import InputImage
+from align.recipe.dataset import MediaSettings
+
+
+@dataclass(frozen=True)
+class Source:
+    """One row that passed every check.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        given: The prompt, its context and its images.
+        reference: Text of the right answer.
+        wrong_answers: Texts known to be wrong, such as the other options.
+        columns: The row as read, for a judge.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    given: ModelInput
+    reference: str
+    wrong_answers: tuple[str, ...]
+    columns: Mapping[str, Any]
+    row: int
+
+
+def load_sources(
+    path: str,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+    media: MediaSettings | None = None,
+) -> tuple[list[Source], DataReport]:
+    """Loads rows to make pairs from.
+
+    A row needs `prompt` (text, or messages that end with the user's) and `reference` (text). `id` (default: file name
+    and row), `context`, `wrong_answers` or `options`, and one of `image`, `images` and `video` may be there. A judge
+    sees every column.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+        media: How images and videos are read.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(path, split)
+    report = DataReport(file)
+    reader = MediaReader(media_folder(file), media)
+
+    def check(content: Row, raw: RawRow) -> Source:
+        return check_source(content, raw.row, name_row(raw.row, file), reader.read(content))
+
+    with reader.progress:
+        sources = load_rows(
+            report, check, Schema(("prompt", "reference")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
+        )
+    return sources, report
+
+
+def check_source(content: Row, row: int, default_id: str, images: Sequence[ImageLike] = ()) -> Source:
+    """Checks the columns of a row.
+
+    Args:
+        content: The columns.
+        row: Where it stands.
+        default_id: Its name if it has none.
+        images: Its images, found and opened before.
+
+    Raises:
+        BadRow: At the first rule the row breaks.
+    """
+    context = content.get("context")
+    reference = _check_text(content, "reference", "Write the text of the right answer.")
+    given = ModelInput(
+        _check_prompt(content.get("prompt")),
+        None if context is None else _check_text(content, "context", "Write a text or leave the column out."),
+        tuple(map(InputImage, images)),
+    )
+    if images:
+        check_placeholders("prompt", str(given.rendered))
+    return Source(
+        id=check_label("id", content.get("id")) or default_id,
+        given=given,
+        reference=reference,
+        wrong_answers=_check_wrong_answers(content, reference),
+        columns=content,
+        row=row,
+    )
+
+
+def _check_text(content: Row, column: str, remedy: str) -> str:
+    text = content.get(column)
+    if not isinstance(text, str) or is_blank(text):
+        raise BadRow(column, text, f"the {column} is missing, empty or not a text", remedy)
+    return text.strip()
+
+
+def _check_prompt(prompt: object) -> Prompt:
+    if isinstance(prompt, str) and not is_blank(prompt):
+        return prompt
+    if not isinstance(prompt, list | tuple) or not prompt:
+        raise BadRow("prompt", prompt, "the prompt is missing or empty", "Write a text or a list of messages.")
+    for message in prompt:
+        if not isinstance(message, Mapping) or not all(isinstance(message.get(k), str) for k in ("role", "content")):
+            remedy = 'Write {"role": "user", "content": "..."}; only text is read.'
+            raise BadRow("prompt", message, "a message lacks a role or a text as content", remedy)
+    if prompt[-1]["role"] != "user" or is_blank(prompt[-1]["content"]):
+        remedy = "The model answers the last message: end with the user's."
+        raise BadRow("prompt", prompt[-1], "the last message is not a text of the user", remedy)
+    return [{"role": message["role"], "content": message["content"]} for message in prompt]
+
+
+def _check_wrong_answers(content: Row, reference: str) -> tuple[str, ...]:
+    column = "options" if content.get("wrong_answers") is None else "wrong_answers"
+    answers = content.get(column)
+    if answers is None:
+        return ()
+    if not isinstance(answers, list | tuple) or not all(
+        isinstance(each, str) and not is_blank(each) for each in answers
+    ):
+        raise BadRow(column, answers, f"the {column} are not a list of texts", 'Write ["iron", "gold"].')
+    wrong = tuple(answer.strip() for answer in answers if fold(answer) != fold(reference))
+    if column == "wrong_answers" and len(wrong) < len(answers):
+        raise BadRow(column, answers, "the reference is among the wrong answers", "Remove it there.")
+    return wrong

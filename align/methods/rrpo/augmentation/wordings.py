@@ -1,0 +1,99 @@
+"""Words the chosen answer like the rejected one, so that the two differ in the fact and in little else."""
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from align.methods.rrpo.augmentation.perturbations import prompt_text
+from align.methods.rrpo.augmentation.sources import Source
+from align.methods.rrpo.augmentation.verdicts import contains, normalised_words
+from align.models.samplers.sampler import Answer, Failure, Request
+
+WORDINGS = ("model", "swap", "reference")
+LEAST_SHARED = 0.5  # of the words of the two answers, as `difflib` counts them; below it nothing is aligned
+SHORT = 4  # words; answers up to this length may be nothing but the fact, and share none
+ROOM = 2  # a restatement may be this many times as long as a response, because a longer reference has to fit in
+INSTRUCTION = """\
+Here is a question and an answer that gets a fact wrong.
+
+Question: {question}
+
+Answer: {rejected}
+
+The right fact is: {reference}
+
+Write the answer again so that it states the right fact. Change the words that are wrong and nothing else; do not \
+mention the mistake. Reply with the new answer alone."""
+
+
+class Wording(NamedTuple):
+    """The text of a chosen answer."""
+
+    text: str
+    fault: str = ""  # why it cannot be used; empty if it can
+
+
+def reword_request(source: Source, rejected: str, max_new_tokens: int) -> Request:
+    """Asks the model to state the reference in the words of its wrong answer, greedily."""
+    question = prompt_text(source.given.prompt)
+    text = INSTRUCTION.format(question=question, rejected=rejected, reference=source.reference)
+    return Request(text, seed=0, temperature=0.0, max_new_tokens=ROOM * max_new_tokens)
+
+
+def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is_right: bool | None) -> Wording:
+    """Takes what the model wrote, and says where it does not keep to the task.
+
+    Args:
+        source: The row.
+        rejected: The wrong answer.
+        answer: What the model wrote.
+        is_right: What the check says of it.
+    """
+    if isinstance(answer, Failure):
+        return Wording(answer.detail, f"error: {answer.reason}")
+    text = answer.text.strip()
+    named = [wrong for wrong in source.wrong_answers if contains(text, wrong)]
+    before, after = normalised_words(rejected), normalised_words(text)
+    changes = SequenceMatcher(None, before, after, autojunk=False)
+    is_short = max(len(before), len(after)) <= SHORT
+    faults = {
+        "the restatement is empty": not text,
+        "the restatement was cut off": answer.cut_off,
+        "the restatement is not right": not is_right,
+        "the restatement names a wrong answer": any(not contains(source.reference, wrong) for wrong in named),
+        "the restatement shares too few words with the response": not is_short and changes.ratio() < LEAST_SHARED,
+        # Weak models copy the response, mistake included, and put the fact behind it.
+        "the restatement leaves every word of the response": all(
+            kind in ("equal", "insert") for kind, *_ in changes.get_opcodes()
+        ),
+    }
+    return Wording(text, next((fault for fault, holds in faults.items() if holds), ""))
+
+
+def from_swap(source: Source, rejected: str) -> Wording:
+    """Puts the reference in the place of a known wrong answer that occurs in the response exactly once.
+
+    Example:
+        >>> from align.methods.rrpo.augmentation.perturbations import ModelInput
+        >>> source = Source("1", ModelInput("Which rusts?"), "iron", ("gold", "tin"), {}, row=1)
+        >>> from_swap(source, "I think gold rusts.").text
+        'I think iron rusts.'
+    """
+    if not source.wrong_answers:
+        return Wording("", "the row has no wrong answers to swap")
+    matches = _occurrences(source.wrong_answers, rejected)
+    if len(matches) != 1:
+        return Wording("", "no wrong answer to swap" if not matches else "several wrong answers to swap")
+    start, end = matches[0].span()
+    reference = source.reference
+    if rejected[start].isupper() and not rejected[:start].strip():
+        reference = reference[0].upper() + reference[1:]
+    return Wording(rejected[:start] + reference + rejected[end:])
+
+
+def _occurrences(phrases: Sequence[str], text: str) -> list[re.Match[str]]:
+    """Finds phrases as whole words, of two that overlap the longer one."""
+    longest_first = sorted(phrases, key=len, reverse=True)
+    pattern = "|".join(r"\s+".join(map(re.escape, phrase.split())) for phrase in longest_first)
+    return list(re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", text, re.IGNORECASE))

@@ -1,0 +1,75 @@
+"""Settings of RRPO."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from trl import DPOConfig
+
+from align.methods.rrpo.rules import check_rrpo, is_plain_dpo
+from align.recipe.rules import check_choice
+from align.recipe.saved_arguments import SavedWithoutSecrets
+
+
+@dataclass
+class RRPOConfig(SavedWithoutSecrets, DPOConfig):
+    """Settings of `RRPOTrainer`; everything else is TRL's `DPOConfig`.
+
+    Paper (arXiv 2504.12083) to field: beta is `beta`, alpha is `kl_coef`, the phrases y_i are the `spans`. The paper
+    uses beta 0.1-0.9, alpha 0.01-0.05 and, with LoRA, learning rates about ten times those of DPO.
+
+    With `spans: whole` and `kl_coef: 0` this is TRL's DPO. `spans: whole` alone is the paper's "RRPO without
+    sub-sequence rewards", `kl_coef: 0` alone its "RRPO without KL".
+    """
+
+    kl_coef: float = field(
+        default=0.01,
+        metadata={"help": "Weight of the KL to the reference, summed over the tokens of the chosen response."},
+    )
+    kl_placement: str = field(
+        default="loss",
+        metadata={
+            "help": "`loss` adds the KL of the chosen response to the loss (RRPO); `margin` compares the KL of both "
+            "responses inside the sigmoid, as TDPO does (arXiv 2404.11999)."
+        },
+    )
+    spans: str = field(
+        default="differing",
+        metadata={
+            "help": "Tokens that are rewarded: those that `differing` responses do not share (from character offsets, "
+            "else <MASK> tags, else a diff), or the `whole` response, as in DPO."
+        },
+    )
+    diff_unit: str = field(
+        default="word",
+        metadata={"help": "Unit of the diff of rows without spans of their own: `word`, or `token`."},
+    )
+    on_missing_spans: str = field(
+        default="drop",
+        metadata={
+            "help": "What happens to pairs with nothing to mark: `drop` leaves them out and counts them, `whole` "
+            "marks the whole responses, as DPO does."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the settings that have no meaning together.
+
+        Raises:
+            ValueError: If a setting is outside its choices or range, or is one of DPO's that RRPO replaces.
+        """
+        for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans"):
+            check_choice("rrpo", name, getattr(self, name))
+        if self.kl_coef < 0:
+            raise ValueError(f"`kl_coef` must be 0 or more, got {self.kl_coef}.")
+        if self.beta <= 0:
+            raise ValueError(f"`beta` must be above 0, got {self.beta}.")
+        super().__post_init__()
+        check_rrpo(self._setting)
+
+    @property
+    def is_dpo(self) -> bool:
+        """Whether nothing is left of RRPO, so that TRL's own loss is computed."""
+        return is_plain_dpo(self._setting)
+
+    def _setting(self, name: str) -> Any:
+        return getattr(self, name)

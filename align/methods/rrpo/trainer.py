@@ -1,0 +1,233 @@
+"""RRPO: preference learning that touches only what differs (arXiv 2504.12083)."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from accelerate.logging import get_logger
+from accelerate.utils import is_peft_model
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedModel
+from trl import DPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
+from trl.trainer.utils import global_then_local_main_first, use_adapter
+
+from align.errors import DataError
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
+from align.methods.rrpo.spans import SpanCollator, fit_dataset, mark_dataset
+from align.methods.rrpo.vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
+from align.training.output_head import check_fused_head
+from align.training.token_head import Reference, Tokens, add_token_head
+
+logger = get_logger(__name__)
+
+
+class RRPOTrainer(DPOTrainer):
+    """DPO whose preference looks only at the differing spans, with a token-wise KL on the chosen response.
+
+    Differs from `DPOTrainer` in the columns it makes of a row, in the collator, and in `_compute_loss`. Models,
+    reference (a second model, or the adapter switched off), optimizer and checkpoints are TRL's. With `spans: whole`
+    and `kl_coef: 0` the loss is computed by `DPOTrainer` itself.
+
+    Rows need `prompt`, `chosen` and `rejected`, as text or messages. Spans are taken from `chosen_spans` and
+    `rejected_spans` (character offsets into the response, `[[start, end], ...]`), else from `<MASK>` tags in the
+    responses, else from a diff.
+
+    Rows may have `images` (or `image`), which both responses share; they then need messages, and the processor of a
+    vision-language model. TRL tokenises such rows in the collator; they are marked and counted before. Only tokens of
+    the responses are scored, never those of images.
+
+    Args:
+        *args: As in `DPOTrainer`.
+        **kwargs: As in `DPOTrainer`.
+
+    Attributes:
+        num_left_out: Pairs without a marked token that were left out, by name of the data set.
+    """
+
+    _tag_names = ["trl", "dpo", "rrpo"]  # noqa: RUF012 - TRL declares it so
+    _name = "RRPO"
+    _paper = {  # noqa: RUF012
+        "title": "Self-Alignment of Large Video Language Models with Refined Regularized Preference Optimization",
+        "id": "2504.12083",
+    }
+    args: RRPOConfig
+    model: PreTrainedModel
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        config = inspect.signature(DPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
+        if not isinstance(config, RRPOConfig):
+            raise TypeError(f"`args` must be an RRPOConfig, got {type(config).__name__}.")
+        self.num_left_out: dict[str, int] = {}
+        super().__init__(*args, **kwargs)
+        if self.args.is_dpo:
+            check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
+            return
+        if self._is_vision_dataset:  # TRL does not prepare these
+            self.train_dataset = self._prepare_vision(self.train_dataset, "train")
+            self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
+        self.data_collator = self._span_collator()
+        base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
+        self._reference_reading = add_token_head(base)
+        if self.ref_model is not None:
+            self._reference_reading = add_token_head(self.accelerator.unwrap_model(self.ref_model))
+
+    def _span_collator(self) -> SpanCollator | VisionSpanCollator:
+        """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
+        if self.aux_loss_enabled:
+            raise ValueError(
+                "RRPO does not add the load-balancing loss of mixture-of-experts models. Set "
+                "`router_aux_loss_coef: 0`."
+            )
+        if type(self.data_collator) is DataCollatorForVisionPreference:
+            return VisionSpanCollator(**vars(self.data_collator))
+        if type(self.data_collator) is not DataCollatorForPreference:
+            name = type(self.data_collator).__name__
+            raise TypeError(f"RRPO collates spans with its own collator, got `data_collator` {name}. Leave it out.")
+        return SpanCollator(**vars(self.data_collator))
+
+    def _prepare_vision(self, data: Any, dataset_name: str) -> Any:
+        """Prepares pairs with images once: a data set, those of a dictionary, or none."""
+        if isinstance(data, dict):
+            return {name: self._prepare_vision(dataset, name) for name, dataset in data.items()}
+        if data is None or isinstance(data, str) or "num_images" in (data.column_names or ()):
+            return data
+        kept = self._prepare_dataset(data, self.processing_class, self.args, dataset_name)
+        if self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+            check_all_have_images(kept, dataset_name)
+        return kept
+
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
+        if args.is_dpo:
+            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        if not isinstance(dataset, Dataset):
+            raise TypeError(
+                f"RRPO checks and counts rows before it trains, so the {dataset_name} dataset must be a "
+                f"`datasets.Dataset`, got {type(dataset).__name__}."
+            )
+        with global_then_local_main_first():
+            if self._is_vision_dataset:
+                kept = mark_vision_dataset(dataset, processing_class, args, dataset_name)
+            else:
+                marked = mark_dataset(dataset, processing_class, args, dataset_name)
+                prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
+                kept = fit_dataset(prepared, args, dataset_name)
+        self.num_left_out[dataset_name] = num_left_out = len(dataset) - len(kept)
+        if len(kept) == 0:
+            raise DataError(
+                f"No pair of the {dataset_name} dataset has a marked token within `max_length` = {args.max_length}. "
+                f"Check the spans, or set `on_missing_spans: whole`."
+            )
+        if num_left_out:
+            logger.warning(
+                f"{num_left_out} of {len(dataset)} pairs of the {dataset_name} dataset are left out: they have no "
+                f"marked token within `max_length` = {args.max_length}."
+            )
+        return kept
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `DPOTrainer` does, and marks pairs with images that are given here first."""
+        if self._is_vision_dataset and not self.args.is_dpo:
+            eval_dataset = self._prepare_vision(eval_dataset, "eval")
+        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        return metrics
+
+    def _set_signature_columns_if_needed(self) -> None:
+        if self._signature_columns is None:
+            super()._set_signature_columns_if_needed()
+            columns: Any = self._signature_columns
+            columns += [] if self.args.is_dpo else ["chosen_span_mask", "rejected_span_mask"]
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
+        if self.args.is_dpo:
+            return super()._compute_loss(model, inputs, return_outputs)
+        model_inputs = {name: value for name, value in inputs.items() if name not in ("completion_mask", "span_mask")}
+        model_inputs["use_cache"] = False
+        responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
+        scored = self._scored_tokens(inputs["input_ids"], responses, spans)
+        reference = self._read_reference(model_inputs, scored)
+        with self.accelerator.autocast():
+            terms = model(**model_inputs, scored=scored, reference=reference)
+        logps, ref_logps, kl = (
+            torch.zeros_like(responses, dtype=term.dtype).masked_scatter(scored.mask, term)
+            for term in (terms.logps, terms.ref_logps, terms.kl)
+        )
+        loss = self._pair_losses(logps, ref_logps, kl, spans).mean()
+        self._log_pairs(inputs, logps.detach(), ref_logps, kl.detach(), responses, spans)
+        if not return_outputs:
+            return loss
+        with torch.no_grad():  # only for `compute_metrics`, which wants logits
+            return loss, model(**model_inputs)
+
+    def _scored_tokens(self, input_ids: Tensor, responses: Tensor, spans: Tensor) -> Tokens:
+        """Picks what is projected: the chosen responses for the KL, of the rejected ones only what the loss reads."""
+        mask = responses.clone()
+        if self.args.kl_placement == "loss":
+            rejected = slice(len(mask) // 2, None)
+            mask[rejected] = spans[rejected]
+        return Tokens(mask, input_ids[:, 1:][mask])
+
+    def _read_reference(self, model_inputs: Mapping[str, Any], scored: Tokens) -> Reference:
+        own: Any = self.accelerator.unwrap_model(self.model)
+        checkpointing: Any = self.args.gradient_checkpointing_kwargs
+        with torch.no_grad(), disable_gradient_checkpointing(self.model, checkpointing), self.accelerator.autocast():
+            if self.ref_model is not None:
+                hidden = self.ref_model(**model_inputs, scored=scored)
+                return Reference(hidden, self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model)))
+            with use_adapter(own, "ref" if "ref" in own.peft_config else None):
+                hidden = self.model(**model_inputs, scored=scored)
+            return Reference(hidden, self._reference_reading.head(own.get_base_model()))
+
+    def _pair_losses(self, logps: Tensor, ref_logps: Tensor, kl: Tensor, spans: Tensor) -> Tensor:
+        """Computes `(B,)` losses from `(2B, T)` token terms, which are 0 where nothing was scored."""
+        chosen_ratio, rejected_ratio = span_log_ratio(logps, ref_logps, spans).chunk(2)
+        chosen_kl, rejected_kl = kl.sum(-1).chunk(2)
+        beta, kl_coef = self.beta, self.args.kl_coef
+        if self.args.kl_placement == "margin":
+            return tdpo_loss(chosen_ratio, rejected_ratio, chosen_kl, rejected_kl, beta=beta, kl_coef=kl_coef)
+        return rrpo_loss(chosen_ratio, rejected_ratio, chosen_kl, beta=beta, kl_coef=kl_coef)
+
+    @torch.no_grad()
+    def _log_pairs(
+        self,
+        inputs: Mapping[str, Tensor],
+        logps: Tensor,
+        ref_logps: Tensor,
+        kl: Tensor,
+        responses: Tensor,
+        spans: Tensor,
+    ) -> None:
+        """Logs means over the pairs of all ranks, under TRL's names where TRL has one."""
+        mode = "train" if self.model.training else "eval"
+        chosen_change, rejected_change = span_log_ratio(logps, ref_logps, spans).chunk(2)
+        chosen, marked = responses.chunk(2)[0], spans.chunk(2)[0]
+        chosen_logps, chosen_ref_logps, chosen_kl = (terms.chunk(2)[0] for terms in (logps, ref_logps, kl))
+        per_pair = {
+            "rewards/chosen": self.beta * chosen_change,
+            "rewards/rejected": self.beta * rejected_change,
+            "rewards/accuracies": (chosen_change > rejected_change).float(),
+            "rewards/margins": self.beta * (chosen_change - rejected_change),
+            "logps/chosen": (chosen_logps * chosen).sum(-1),
+            "rrpo/kl_chosen": (chosen_kl * chosen).sum(-1),
+            "rrpo/kl_chosen_per_token": (chosen_kl * chosen).sum(-1) / chosen.sum(-1).clamp(min=1),
+            "rrpo/logp_change_chosen": chosen_change,
+            "rrpo/logp_change_rejected": rejected_change,
+            "rrpo/logp_change_shared": span_log_ratio(chosen_logps, chosen_ref_logps, chosen & ~marked),
+            "rrpo/marked_share": _pair_sums(spans) / _pair_sums(responses).clamp(min=1),
+        }
+        gathered = self.accelerator.gather_for_metrics(torch.stack([v.float() for v in per_pair.values()], dim=-1))
+        for name, value in zip(per_pair, gathered.mean(0).tolist(), strict=True):
+            self._metrics[mode][name].append(value)
+        if mode == "train":
+            num_tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum().item()
+            self._total_train_tokens += num_tokens // self._tp_size
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+
+
+def _pair_sums(mask: Tensor) -> Tensor:
+    """Counts true tokens of both responses of a pair: `(2B, T)` to `(B,)`."""
+    return mask.sum(-1).view(2, -1).sum(0)

@@ -1,0 +1,137 @@
+"""Marks of preference pairs with images, whose responses TRL tokenises alone, and only when it collates them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from datasets import Dataset, Image, List, concatenate_datasets
+from transformers import ProcessorMixin
+from trl.data_utils import apply_chat_template, prepare_multimodal_messages
+from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
+
+from align.data.media.rows import check_shown_prompt, listed_images
+from align.data.pairs.preference_rules import CheckedPair
+from align.data.problems import BadRow
+from align.errors import DataError
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.image_tokens import ImageTokens
+from align.methods.rrpo.spans import SIDES, Fitter, Marker, Row, check_same_length, make_fitter, map_rows, place_marks
+
+TEXTS = ("prompt", *SIDES)
+
+
+@dataclass(frozen=True)
+class VisionMarker(Marker):
+    """Adds to a raw row with images `chosen_span_mask` and `rejected_span_mask`, 0/1 per token of the response alone.
+
+    Also adds `is_marked`, whether `max_length` leaves a marked token to read, and `num_images`.
+
+    Args:
+        processing_class: The processor of the model, with a fast tokenizer.
+        diff_unit: `word` or `token`, for rows without spans of their own.
+        dataset_name: Named in errors.
+        fitter: Decides which marks count.
+        image_tokens: Counts the tokens of images, where `max_length` asks for it.
+    """
+
+    processing_class: ProcessorMixin
+    fitter: Fitter
+    image_tokens: ImageTokens
+
+    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
+        self._check_texts(pair)
+        messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
+        messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
+        texts = apply_chat_template(messages, self.processing_class, **settings)
+        whole = [[1] * len(self._tokenize(texts[side])["input_ids"]) for side in SIDES]
+        marks = whole if self.fitter.whole else self._mark_responses(pair, texts)
+        start = 0 if self.fitter.max_length is None else self._count_prompt(pair, texts["prompt"])
+        return self.fitter.fit(dict(zip(SIDES, marks, strict=True)), start) | {"num_images": len(pair.images)}
+
+    def _check_texts(self, pair: CheckedPair) -> None:
+        """Checks that images have a place in the prompt, and none in the responses."""
+        check_shown_prompt(pair.prompt)
+        token = getattr(self.processing_class, "image_token", None)
+        for side, text in (("chosen", pair.chosen), ("rejected", pair.rejected)):
+            if token and token in text:
+                rule = f"the response has {token}, which is an image to this model"
+                raise BadRow(side, text, rule, "Take it out: only the prompt has images.")
+
+    def _mark_responses(self, pair: CheckedPair, texts: Mapping[str, str]) -> list[list[int]]:
+        prompt = texts["prompt"]
+        encodings = [self._tokenize(texts[side], return_offsets_mapping=True) for side in SIDES]
+        marks = self._mark_encodings(pair, encodings, [prompt + texts[side] for side in SIDES], prompt, len(prompt))
+        return [list(mark) for mark in marks]
+
+    def _tokenize(self, text: str, **settings: Any) -> Any:
+        return self.tokenizer(text, add_special_tokens=False, **settings)
+
+    def _count_prompt(self, pair: CheckedPair, text: str) -> int:
+        length = len(self._tokenize(text)["input_ids"])
+        for image in pair.images:
+            try:
+                length += self.image_tokens.count(image)
+            except (OSError, ValueError) as error:
+                remedy = "Repair or replace it, or leave the row out."
+                raise BadRow("images", image, f"an image cannot be read: {error}", remedy) from error
+        return length
+
+
+def mark_vision_dataset(dataset: Dataset, processor: Any, args: RRPOConfig, dataset_name: str) -> Dataset:
+    """Checks and marks every row without decoding its images, and leaves out those without a mark that is read.
+
+    Raises:
+        DataError: If a row breaks a rule, or has an image that cannot be read.
+    """
+    columns = [name for name in ("image", "images") if name in dataset.column_names]
+    raw = dataset
+    for name in columns:
+        raw = raw.cast_column(name, _undecoded(dataset.features[name]))
+    marker = VisionMarker(processor, args.diff_unit, dataset_name, make_fitter(args), ImageTokens(processor))
+    texts = map_rows(raw, marker, num_proc=args.dataset_num_proc, remove_columns=columns)
+    kept = [index for index, is_marked in enumerate(texts["is_marked"]) if is_marked]
+    parts = [texts, dataset.select_columns(columns)] if columns else [texts]
+    return concatenate_datasets(parts, axis=1).select(kept)
+
+
+def _undecoded(feature: Any) -> Any:
+    if isinstance(feature, List):
+        return List(_undecoded(feature.feature))
+    return Image(decode=False) if isinstance(feature, Image) else feature
+
+
+def check_all_have_images(dataset: Dataset, dataset_name: str) -> None:
+    """Checks that every row makes the vision tower run: processes that share its weights would wait for each other.
+
+    Raises:
+        DataError: If some rows have images and some have none.
+    """
+    counts = dataset["num_images"]
+    if 0 in counts and any(counts):
+        raise DataError(
+            f"Some rows of the {dataset_name} dataset have images and some have none. With DeepSpeed or FSDP every "
+            f"process must run the vision tower in every step. Give every row an image, or train with DDP."
+        )
+
+
+@dataclass
+class VisionSpanCollator(DataCollatorForVisionPreference):
+    """TRL's collator of pairs with images with `span_mask`, `(2B, T)`: 1 at marked tokens, the chosen ones first."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        """Collates rows with the columns `chosen_span_mask` and `rejected_span_mask`.
+
+        Raises:
+            DataError: If the processor makes other tokens of a response than its tokenizer.
+        """
+        marks = [(side, example[f"{side}_span_mask"]) for side in SIDES for example in examples]
+        texts = [
+            {name: example[name] for name in TEXTS} | {"images": list(listed_images(example))} for example in examples
+        ]
+        batch: dict[str, Any] = super().torch_call(texts)
+        lengths = zip(batch["attention_mask"].sum(-1).tolist(), batch["completion_mask"].sum(-1).tolist(), strict=True)
+        for (side, mark), (length, responded) in zip(marks, lengths, strict=True):
+            if length != self.max_length or responded > len(mark):  # else its end may be cut off
+                check_same_length(side, responded, len(mark))
+        batch["span_mask"] = place_marks(batch["completion_mask"], [mark for _, mark in marks])
+        return batch

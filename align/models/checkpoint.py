@@ -1,0 +1,225 @@
+"""Checkpoints of policies: whole models and adapters, told apart from reward models, and named by their content."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.data.pairs.pairwise import ADAPTER_MARK
+from align.errors import UserError
+from align.models.policies.answer_cache import digest
+from align.models.pretrained import load_adapter, load_pretrained
+from rewards.extras import remedy
+
+# What decides an answer: weights, configuration, tokenizer and chat template.
+_DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
+_NOT_DECIDING = ("trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin")
+
+
+class Checkpoint(NamedTuple):
+    """What a folder or hub id holds."""
+
+    path: str
+    base: str | None  # of an adapter
+    fingerprint: str
+
+    @property
+    def kind(self) -> str:
+        """`model` or `adapter`."""
+        return "model" if self.base is None else "adapter"
+
+    def reads_images(self) -> bool:
+        """Tells whether the model, or an adapter's base, reads images and text.
+
+        Raises:
+            UserError: If its configuration cannot be read.
+        """
+        from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+        return self._config_class() in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+
+    def reads_text_alone(self) -> bool:
+        """Tells whether the model can be loaded without what it needs for images."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+        return self._config_class() in MODEL_FOR_CAUSAL_LM_MAPPING
+
+    def _config_class(self) -> type:
+        from transformers import AutoConfig
+
+        with _loading(self.path):
+            return type(AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False))
+
+
+def find_checkpoint(path: str) -> Checkpoint:
+    """Looks into a folder or a hub id, without loading its weights.
+
+    Raises:
+        UserError: If there is no model, or a reward model.
+    """
+    if not Path(path).is_dir():
+        return _find_on_hub(path)
+    folder = Path(path)
+    if (folder / "adapter_config.json").is_file():
+        config = _read(folder / "adapter_config.json")
+        task, base = config.get("task_type"), str(config.get("base_model_name_or_path"))
+        if task not in (None, "CAUSAL_LM") or (folder / ADAPTER_MARK).exists():
+            raise _is_reward_model(path, f"`adapter_config.json` has `task_type` {task}")
+        return Checkpoint(path, base, digest([_list_files(folder), fingerprint(base)]))
+    if not (folder / "config.json").is_file():
+        inside = sorted(each.parent.name for each in folder.glob("*/*config.json"))
+        hint = f" It holds {', '.join(inside)}: name one of them." if inside else " Give a folder that was saved."
+        raise UserError(f"{path} holds no model: there is neither `config.json` nor `adapter_config.json`.{hint}")
+    _check_policy(path, _read(folder / "config.json"))
+    return Checkpoint(path, None, fingerprint(path))
+
+
+def fingerprint(path: str) -> str:
+    """Returns a digest of the files in a folder that decide an answer; of a hub id, of its name."""
+    return digest(_list_files(Path(path)) if Path(path).is_dir() else path)
+
+
+def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None, images: bool = False) -> tuple[Any, Any]:
+    """Loads the model, an adapter on its base included, and its tokenizer or processor; safetensors only.
+
+    Args:
+        checkpoint: What to load.
+        dtype: Type of the loaded weights; `auto` keeps that of the file.
+        device: Where to; the accelerator if there is one.
+        images: Whether it will be shown images; without, a model that can do without its processor does.
+
+    Returns:
+        The model, and its processor if it was loaded to read images, else its tokenizer.
+
+    Raises:
+        UserError: If it cannot be loaded.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    with _loading(checkpoint.path):
+        reads_images = checkpoint.reads_images() and (images or not checkpoint.reads_text_alone())
+        processing = load_processor(checkpoint) if reads_images else load_tokenizer(checkpoint)
+        tokenizer = processing.tokenizer if reads_images else processing
+        source = checkpoint.base or checkpoint.path
+        auto: Any = AutoModelForImageTextToText if reads_images else AutoModelForCausalLM
+        model = load_pretrained(auto, source, dtype=dtype)
+        if checkpoint.base is not None:
+            if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+                model.resize_token_embeddings(len(tokenizer))
+            model = load_adapter(model, checkpoint.path)
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+        return model.to(device or accelerator).eval(), processing
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
+    """Loads the tokenizer, an adapter's own if it has one; a missing padding token becomes the end token."""
+    from transformers import AutoTokenizer
+
+    source = _source(checkpoint, "tokenizer_config.json")
+    tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masked, so which one it is changes nothing
+    return tokenizer
+
+
+def load_processor(checkpoint: Checkpoint) -> Any:
+    """Loads the processor of a model that reads images, an adapter's own if it has one.
+
+    Raises:
+        UserError: If there is none, or the extra `vision` is missing.
+    """
+    from transformers import AutoProcessor
+
+    source = _source(checkpoint, "processor_config.json", "preprocessor_config.json")
+    missing = UserError(
+        f"{source} reads images and has no processor to prepare them. Save it beside the model with "
+        "`AutoProcessor.from_pretrained(BASE).save_pretrained(FOLDER)`."
+    )
+    try:
+        processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)
+    except ImportError as error:
+        raise UserError(f"{source} reads images, which needs the extra `vision`. {remedy('vision')}") from error
+    except OSError as error:
+        raise missing from error
+    if not hasattr(processor, "image_processor"):
+        raise missing
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    processor.chat_template = processor.chat_template or processor.tokenizer.chat_template
+    return processor
+
+
+def _source(checkpoint: Checkpoint, *files: str) -> str:
+    """Chooses an adapter's own folder if it holds one of the files, else that of its base."""
+    folder = Path(checkpoint.path)
+    own = not folder.is_dir() or any((folder / name).is_file() for name in files)
+    return checkpoint.path if own or checkpoint.base is None else checkpoint.base
+
+
+@contextmanager
+def _loading(path: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"The model {path} cannot be loaded: {reason}") from error
+
+
+def _find_on_hub(path: str) -> Checkpoint:
+    from transformers import AutoConfig
+    from transformers.utils import find_adapter_config_file
+
+    if Path(path).exists() or path.startswith((".", "/")) or path.count("/") > 1:
+        raise UserError(f"There is no folder {path}. `--model` takes a folder that was saved, or a hub id.")
+    with _loading(path):
+        if find_adapter_config_file(path) is not None:
+            from peft import PeftConfig
+
+            adapter = PeftConfig.from_pretrained(path)
+            return Checkpoint(path, str(adapter.base_model_name_or_path), digest([path, "adapter"]))
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        _check_policy(path, config.to_dict())
+        return Checkpoint(path, None, digest([path, getattr(config, "_commit_hash", None)]))
+
+
+def _check_policy(path: str, config: dict[str, Any]) -> None:
+    names = config.get("architectures") or []
+    if config.get("truealign_pairwise"):
+        raise _is_reward_model(path, "`config.json` has `truealign_pairwise: true`")
+    if any(name.endswith("ForSequenceClassification") for name in names):
+        raise _is_reward_model(path, f"`config.json` names {', '.join(names)}")
+
+
+def _is_reward_model(path: str, reason: str) -> UserError:
+    return UserError(
+        f"{path} is a reward model ({reason}), which answers no questions. Evaluate it with `--reward_model {path}`, "
+        "or name a policy with `--model`."
+    )
+
+
+def _list_files(folder: Path) -> list[tuple[str, str]]:
+    """Lists the files that decide an answer with a digest of the content of each."""
+    files = [
+        each
+        for each in sorted(folder.iterdir())
+        if each.is_file() and each.suffix in _DECIDING and each.name not in _NOT_DECIDING
+    ]
+    return [(each.name, _file_digest(each)) for each in files]
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
+    return dict(content)

@@ -1,0 +1,165 @@
+"""A policy that transformers runs in this process."""
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.models.policies.answer_cache import digest
+from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.token_policy import TokenPrompts, end_tokens
+from align.models.second_pass.forward import SecondPassRow, score_letters
+
+_CONSISTENCY_BATCHES = 4  # a second pass holds no generation cache, so it takes larger batches than the first
+# All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
+_PLAIN = {"num_beams": 1, "repetition_penalty": 1.0}
+_GREEDY = _PLAIN | {"do_sample": False, "temperature": 1.0, "top_k": 50, "top_p": 1.0}
+
+
+class ModelPolicy:
+    """Answers with a causal language model.
+
+    Args:
+        model: The model, in any wrapping whose forward and `generate` may be called.
+        tokenizer: Its tokenizer, with a padding token.
+        template: Renders a question and its options as a prompt, as in training.
+        batch_size: Responses generated at once.
+        fingerprint: Of the weights; needed only where answers are cached.
+
+    Raises:
+        UserError: If the tokenizer has no padding token.
+    """
+
+    def __init__(
+        self,
+        model: Any,  # `PreTrainedModel` does not declare `generate`
+        tokenizer: PreTrainedTokenizerBase,
+        template: PromptTemplate,
+        *,
+        batch_size: int = 32,
+        fingerprint: str = "",
+    ) -> None:
+        if tokenizer.pad_token_id is None:
+            raise UserError("`tokenizer` needs a padding token. Set `tokenizer.pad_token = tokenizer.eos_token`.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.chunk_size = batch_size
+        self.fingerprint = digest([fingerprint, "transformers", str(model.dtype), repr(template)])
+        self._prompts = TokenPrompts(tokenizer, template)
+        if model.device.type == "cpu":
+            _keep_freed_memory()
+
+    def show_prompt(self, question: Question) -> str:
+        """Returns the prompt as text, chat template included."""
+        return self._prompts.show(question)
+
+    def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
+        """Decodes in batches of similar length; responses come without the end token and what follows it."""
+        prompts = self._prompts.encode([(each, range(len(each.options))) for each in questions])
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        size = self._batch_size(decoding)
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
+
+        def read(batch: list[int]) -> Any:
+            ids = [prompts[i] for i in batch]
+            return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
+
+        return self._decode(questions, batches, read, decoding)
+
+    def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
+        """Scores the live letters of each row in single forward passes; see `align.models.second_pass.forward`."""
+        questions = share_beginnings(self._prompts.second_pass(rows), [row.question.id for row in rows])
+        return score_letters(
+            self.model,
+            questions,
+            pad_token_id=self.tokenizer.pad_token_id,
+            batch_size=_CONSISTENCY_BATCHES * self.chunk_size,
+        )
+
+    def _batch_size(self, decoding: Decoding) -> int:
+        return max(1, self.chunk_size // decoding.num_samples)
+
+    def _decode(
+        self,
+        questions: Sequence[Question],
+        batches: Sequence[list[int]],
+        read: Callable[[list[int]], Any],
+        decoding: Decoding,
+    ) -> list[list[Completion]]:
+        found: list[list[Completion]] = [[] for _ in questions]
+        for batch in batches:
+            seed = int(digest([decoding.seed, [questions[i].id for i in batch]])[:15], 16)
+            generated = self._generate(read(batch), decoding, seed)
+            texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
+            for row, (ids, text) in enumerate(zip(generated, texts, strict=True)):
+                found[batch[row // decoding.num_samples]].append(Completion(text, tuple(ids)))
+        return found
+
+    def _generate(self, padded: Any, decoding: Decoding, seed: int) -> list[list[int]]:
+        ends = end_tokens(self.tokenizer, self.model.generation_config)
+        how: dict[str, Any] = _GREEDY
+        if not decoding.greedy:
+            how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
+            how |= {"top_k": 0, "num_return_sequences": decoding.num_samples}
+        padded = padded.to(self.model.device)
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), torch.no_grad():
+            torch.manual_seed(seed)
+            output = self.model.generate(
+                **padded,
+                **how,
+                max_new_tokens=decoding.max_new_tokens,
+                pad_token_id=self.tokenizer.pad_token_id,
+                eos_token_id=ends or None,
+            )
+        completions = output[:, padded["input_ids"].shape[1] :].tolist()
+        return [ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))] for ids in completions]
+
+
+def share_beginnings(rows: Sequence[SecondPassRow], owners: Sequence[str]) -> list[SecondPassRow]:
+    """Moves the border between prompt and prefix to where rows begin to differ.
+
+    `score_letters` reads a prompt that several rows have once. Shuffled prompts of one question are alike up to their
+    options, and prompts with worked examples are much alike across questions too: of the two borders, the one that
+    leaves fewer tokens to read is taken. Each row is the same sequence as before.
+
+    Args:
+        rows: The rows, those of a question next to each other.
+        owners: The question of each.
+    """
+    if not rows:
+        return []
+    parts = [[row for _, row in part] for _, part in groupby(zip(owners, rows, strict=True), key=lambda pair: pair[0])]
+    by_question = [row for part in parts for row in _share(part)]
+    return min(by_question, _share(rows), key=_tokens_read)
+
+
+def _share(rows: Sequence[SecondPassRow]) -> list[SecondPassRow]:
+    sequences = [row.prompt_ids + row.prefix_ids for row in rows]
+    first, last = min(sequences), max(sequences)  # in the order of a dictionary: what these share, all share
+    differ = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    start = min(differ, min(map(len, sequences)) - 1)  # every row needs a last token of its own
+    if len(rows) == 1 or start < 1:
+        return list(rows)
+    return [
+        row._replace(prompt_ids=ids[:start], prefix_ids=ids[start:]) for row, ids in zip(rows, sequences, strict=True)
+    ]
+
+
+def _tokens_read(rows: Sequence[SecondPassRow]) -> int:
+    prompts = {tuple(row.prompt_ids) for row in rows}
+    return sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
+
+
+def _keep_freed_memory() -> None:
+    """Frees one large block, after which glibc keeps freed blocks of up to its size for the next ones.
+
+    Until then it hands the memory of every large tensor back and takes it anew page by page, which was 40 to 60 % of
+    the time of a small model's second pass.
+    """
+    torch.empty(31 << 20, dtype=torch.uint8)  # glibc adapts to blocks below 32 MiB

@@ -1,0 +1,96 @@
+"""What every policy with a tokenizer shares: prompts in tokens, and the place of the letter in a response."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.models.policies.asking import LetterQuestion
+from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
+from align.models.second_pass.forward import SecondPassRow
+from rewards.options import permute
+
+
+class TokenPrompts:
+    """Renders and tokenises questions.
+
+    Args:
+        tokenizer: The policy's tokenizer, with a padding token.
+        template: Renders a question and its options, as in training.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: PromptTemplate) -> None:
+        self.tokenizer = tokenizer
+        self.template = template
+
+    def show(self, question: Question) -> str:
+        """Returns a prompt as text, chat template included."""
+        return self._text(self.template.render(question.question, question.options))
+
+    def encode(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[list[int]]:
+        """Tokenises questions with their options in some order.
+
+        Raises:
+            UserError: If one has images, which would be left out silently.
+        """
+        with_images = next((question.id for question, _ in prompts if question.images), None)
+        if with_images is not None:
+            raise UserError(
+                f"Question {with_images!r} has images, and this policy reads text only. Make it with `make_policy` "
+                "and the model's processor."
+            )
+        shown = [self.template.render(each.question, permute(each.options, order)) for each, order in prompts]
+        if self.template.conversational:
+            return [list(self._apply(messages, tokenize=True, return_dict=False)) for messages in shown]
+        return [list(ids) for ids in self.tokenizer(shown)["input_ids"]] if shown else []
+
+    def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
+        """Tokenises prompts as rows of a second pass, whose prefix and letters are still to be put in."""
+        return [SecondPassRow(ids, [], []) for ids in self.encode(prompts)]
+
+    def second_pass(self, rows: Sequence[LetterQuestion]) -> list[SecondPassRow]:
+        """Tokenises questions with the beginning of a response.
+
+        Raises:
+            UserError: If the tokenizer has no single token for one of the letters.
+        """
+        prompts = self.prompt_rows([(row.question, row.order) for row in rows])
+        places: dict[tuple[str, int, int], AnswerPlace] = {}
+        found = []
+        for row, prompt in zip(rows, prompts, strict=True):
+            key = (row.prefix, id(row.first), len(row.order))
+            if key not in places:
+                places[key] = self._place(row)
+            found.append(prompt._replace(**places[key]._asdict()))
+        return found
+
+    def _place(self, row: LetterQuestion) -> AnswerPlace:
+        try:
+            if row.first is None or row.first.completion.ids is None:
+                return retokenised_place(self.tokenizer, row.prefix, len(row.order))
+            completion = row.first.completion
+            return answer_place(
+                self.tokenizer, completion.ids or (), completion.text, row.first.response, len(row.order)
+            )
+        except ValueError as error:
+            raise UserError(f"A second answer cannot be read: {error} Or measure `--suite accuracy` only.") from error
+
+    def _text(self, prompt: Any) -> str:
+        return prompt if isinstance(prompt, str) else str(self._apply(prompt, tokenize=False))
+
+    def _apply(self, messages: Any, **how: Any) -> Any:
+        if self.tokenizer.chat_template is None:
+            raise UserError(
+                "The tokenizer has no chat template, and prompts are messages. Give `--no-conversational`, or a "
+                "`--recipe` with `conversational: false`."
+            )
+        return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **how)
+
+
+def end_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list[int]:
+    """Lists the tokens that end a response, those of a checkpoint's generation config included."""
+    end = getattr(generation_config, "eos_token_id", None)
+    return sorted({tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None})

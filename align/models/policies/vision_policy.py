@@ -1,0 +1,82 @@
+"""A vision-language policy that transformers runs in this process."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from transformers import ProcessorMixin
+
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.models.policies.answer_cache import digest
+from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.model_policy import ModelPolicy
+from align.models.policies.vision_prompts import VisionPrompts
+from align.models.second_pass.forward import score_letters
+
+
+class VisionPolicy(ModelPolicy):
+    """Answers questions with and without images.
+
+    Args:
+        model: The model, in any wrapping whose forward and `generate` may be called.
+        processor: Its processor, whose tokenizer has a padding token.
+        template: Renders a question and its options as a prompt, as in training.
+        batch_size: Responses generated at once.
+        fingerprint: Of the weights; needed only where answers are cached.
+
+    Raises:
+        UserError: If the tokenizer has no padding token.
+    """
+
+    def __init__(
+        self, model: Any, processor: Any, template: PromptTemplate, *, batch_size: int = 32, fingerprint: str = ""
+    ) -> None:
+        super().__init__(model, processor.tokenizer, template, batch_size=batch_size, fingerprint=fingerprint)
+        self.fingerprint = digest([self.fingerprint, "images"])
+        self._prompts: VisionPrompts = VisionPrompts(processor, template)
+
+    def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
+        """Decodes in batches of similar length, those with images apart from those without."""
+        lengths = [(len(each.images), len(each.question) + sum(map(len, each.options))) for each in questions]
+        order = sorted(range(len(questions)), key=lambda i: lengths[i])
+        size = self._batch_size(decoding)
+        parts = [list(part) for _, part in groupby(order, key=lambda i: bool(questions[i].images))]
+        batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
+
+        def read(batch: list[int]) -> Any:
+            return self._prompts.read([(questions[i], range(len(questions[i].options))) for i in batch])
+
+        return self._decode(questions, batches, read, decoding)
+
+    def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
+        """Scores the live letters of each row; with images, one question at a time, which bounds the memory."""
+        scores: list[list[float]] = []
+        for seen, group in groupby(rows, key=lambda row: id(row.question) if row.question.images else None):
+            together = list(group)
+            if seen is None:
+                scores += super().score_letters(together)
+            else:
+                questions = self._prompts.second_pass(together)
+                scores += score_letters(
+                    self.model, questions, pad_token_id=self.tokenizer.pad_token_id, batch_size=self.chunk_size
+                )
+        return scores
+
+
+def make_policy(model: Any, processing: Any, template: PromptTemplate, **settings: Any) -> ModelPolicy:
+    """Makes the policy that a model's processing class calls for: a processor reads images, a tokenizer does not.
+
+    Args:
+        model: The model.
+        processing: Its processor or tokenizer.
+        template: Renders a question and its options as a prompt, as in training.
+        **settings: As in `ModelPolicy`.
+    """
+    kind = VisionPolicy if reads_images(processing) else ModelPolicy
+    return kind(model, processing, template, **settings)
+
+
+def reads_images(processing: Any) -> bool:
+    """Tells a processor of a vision-language model from a tokenizer."""
+    return isinstance(processing, ProcessorMixin) and hasattr(processing, "image_processor")

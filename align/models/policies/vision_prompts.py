@@ -1,0 +1,101 @@
+"""Prompts with images for a vision-language policy: the images, then the text of the question."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from align.data.conversations import put_images_first
+from align.data.media.images import open_image
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.models.policies.respelt_prompts import ProcessedPrompt
+from align.models.policies.token_policy import TokenPrompts
+from align.models.second_pass.forward import SecondPassRow
+from rewards.options import permute
+
+
+class VisionPrompts(TokenPrompts):
+    """Renders questions with their images and makes of them what the model reads.
+
+    Args:
+        processor: The policy's processor; its tokenizer has a padding token.
+        template: Renders a question and its options, as in training.
+    """
+
+    def __init__(self, processor: Any, template: PromptTemplate) -> None:
+        super().__init__(processor.tokenizer, template)
+        self.processor = processor
+        self._respells: bool | None = None  # whether the processor's tokens can be told from those of the text
+
+    def show(self, question: Question) -> str:
+        """Returns a prompt as text, chat template and one placeholder per image included."""
+        return self._show(question, range(len(question.options)))
+
+    def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
+        """Processes the images of each question once; equal prompts become one object, which is then read once."""
+        keys = [(id(question), *order) for question, order in prompts]
+        made: dict[tuple[int, ...], SecondPassRow] = {}
+        known: dict[int, ProcessedPrompt] = {}
+        for key, prompt in zip(keys, prompts, strict=True):
+            if key not in made:
+                made[key] = self._row(prompt, known) if prompt[0].images else self._process(prompt)
+        return [made[key] for key in keys]
+
+    def read(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> Any:
+        """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has."""
+        rendered = [self._render(each, order, _open(each)) for each, order in prompts]
+        padding = {"padding": True, "padding_side": "left"}
+        if isinstance(rendered[0], str):
+            return self.processor(text=rendered, return_tensors="pt", **padding)
+        return self.processor.apply_chat_template(
+            rendered,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs=padding,
+        )
+
+    def _row(self, prompt: tuple[Question, Sequence[int]], known: dict[int, ProcessedPrompt]) -> SecondPassRow:
+        text_ids = self.tokenizer(self._show(*prompt))["input_ids"]
+        respelt = None
+        if self._respells is not False and id(prompt[0]) in known:
+            respelt = known[id(prompt[0])].respell(text_ids)
+        if respelt is not None and self._respells:
+            return respelt
+        row = self._process(prompt)
+        if respelt is not None:
+            self._respells = row.prompt_ids == respelt.prompt_ids
+        known.setdefault(id(prompt[0]), ProcessedPrompt(row, text_ids))
+        return row
+
+    def _process(self, prompt: tuple[Question, Sequence[int]]) -> SecondPassRow:
+        fields = dict(self.read([prompt]))
+        ids = fields.pop("input_ids")[0].tolist()
+        fields.pop("attention_mask", None)
+        return SecondPassRow(ids, [], [], fields if prompt[0].images else {})
+
+    def _show(self, question: Question, order: Sequence[int]) -> str:
+        prompt = self._render(question, order, [{"type": "image"} for _ in question.images])
+        if isinstance(prompt, str):
+            return prompt
+        return str(self.processor.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False))
+
+    def _render(self, question: Question, order: Sequence[int], images: list[dict[str, Any]]) -> Any:
+        prompt = self.template.render(question.question, permute(question.options, order))
+        if not isinstance(prompt, str):
+            if self.processor.chat_template is None:
+                raise UserError(
+                    "The processor has no chat template, and prompts are messages. Save one beside the model."
+                )
+            return put_images_first(prompt, images)
+        if images:
+            raise UserError(
+                f"Question {question.id!r} has images, which stand in messages, and prompts are plain text. Give "
+                "`--conversational`, or a `--recipe` with `conversational: true`."
+            )
+        return prompt
+
+
+def _open(question: Question) -> list[dict[str, Any]]:
+    return [{"type": "image", "image": open_image(image)} for image in question.images]

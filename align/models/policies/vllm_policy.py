@@ -1,0 +1,137 @@
+"""A policy that a vLLM engine runs in this process."""
+
+import gc
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from align.data.questions.multiple_choice import Question
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
+from align.models.policies.answer_cache import digest
+from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.token_policy import TokenPrompts
+from align.models.pretrained import refuse_pickled_weights
+from align.models.vllm_engine import cpu_engine_environment, require_vllm
+
+
+class VLLMPolicy:
+    """Answers with vLLM; sampled responses have a seed of their own each.
+
+    Args:
+        llm: The engine, started with `engine_settings`.
+        tokenizer: The policy's tokenizer.
+        template: Renders a question and its options as a prompt, as in training.
+        fingerprint: Of the weights.
+        dtype: In which the engine computes.
+    """
+
+    chunk_size = 256  # the engine makes its own batches; a chunk is what is kept at once
+
+    def __init__(self, llm: Any, tokenizer: Any, template: PromptTemplate, *, fingerprint: str, dtype: str) -> None:
+        self.llm = llm
+        self.tokenizer = tokenizer
+        self.fingerprint = digest([fingerprint, "vllm", dtype, repr(template)])
+        self._prompts = TokenPrompts(tokenizer, template)
+
+    def show_prompt(self, question: Question) -> str:
+        """Returns the prompt as text, chat template included."""
+        return self._prompts.show(question)
+
+    def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
+        """Decodes all questions in one call; responses come without the end token."""
+        from vllm import SamplingParams
+
+        prompts: list[Any] = [
+            {"prompt_token_ids": ids}
+            for ids in self._prompts.encode([(each, range(len(each.options))) for each in questions])
+        ]
+        params = [
+            SamplingParams(
+                n=decoding.num_samples,
+                temperature=decoding.temperature,
+                top_p=decoding.top_p,
+                max_tokens=decoding.max_new_tokens,
+                seed=int(digest([decoding.seed, each.id])[:8], 16),
+            )
+            for each in questions
+        ]
+        outputs = self.llm.generate(prompts, sampling_params=params, use_tqdm=False)
+        return [[self._completion(each) for each in output.outputs] for output in outputs]
+
+    def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
+        """Scores the live letters of each row in a call for one token."""
+        from align.models.second_pass.vllm import ask_engine
+
+        return ask_engine(self.llm, self._prompts.second_pass(rows))[0]
+
+    def _completion(self, output: Any) -> Completion:
+        ids = list(output.token_ids)
+        if output.finish_reason == "stop":
+            ids = ids[:-1]  # the end token
+        return Completion(self.tokenizer.decode(ids, skip_special_tokens=True), tuple(ids))
+
+
+@contextmanager
+def vllm_policy(
+    checkpoint: Checkpoint, template: PromptTemplate, *, dtype: str, **settings: Any
+) -> Iterator[VLLMPolicy]:
+    """Starts an engine for a checkpoint and stops it at the end; an adapter is merged into its base before.
+
+    Args:
+        checkpoint: What to load.
+        template: Renders prompts.
+        dtype: In which the engine computes.
+        **settings: Of `vllm.LLM`, such as `max_model_len` or `gpu_memory_utilization`.
+
+    Raises:
+        UserError: If vLLM is missing or cannot start with this checkpoint.
+    """
+    try:
+        require_vllm()
+    except ImportError as error:
+        raise UserError(str(error).replace("`use_vllm: true`", "`--backend vllm`")) from error
+    from vllm import LLM
+
+    refuse_pickled_weights(checkpoint.path)
+    with tempfile.TemporaryDirectory() as merged:
+        source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, Path(merged))
+        try:
+            llm = LLM(**{"model": source, "dtype": dtype} | _engine_settings() | settings)
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"vLLM cannot start with {checkpoint.path}: {reason} Use `--backend transformers` to do without it."
+            ) from error
+    tokenizer = load_tokenizer(checkpoint)
+    try:
+        yield VLLMPolicy(llm, tokenizer, template, fingerprint=checkpoint.fingerprint, dtype=dtype)
+    finally:
+        llm.llm_engine.engine_core.shutdown()
+        del llm
+        gc.collect()
+
+
+def _engine_settings() -> dict[str, Any]:
+    """Returns what an evaluation needs: no sampling defaults of the checkpoint, log-probs of the letters allowed."""
+    from vllm.platforms import current_platform
+
+    settings: dict[str, Any] = {
+        "generation_config": "vllm",
+        "load_format": "safetensors",
+        "logprobs_mode": "processed_logprobs",
+    }
+    if current_platform.is_cpu():
+        cpu_engine_environment()
+        settings |= {"enforce_eager": True, "block_size": 32}  # as in `align.models.vllm_engine`
+    return settings
+
+
+def _merge(checkpoint: Checkpoint, dtype: str, folder: Path) -> str:
+    model, tokenizer = load_model(checkpoint, dtype=dtype, device="cpu")
+    model.merge_and_unload().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)

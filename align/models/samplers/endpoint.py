@@ -1,0 +1,138 @@
+"""A model behind an OpenAI-compatible endpoint, remote or on this machine."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+from align.models.samplers.concurrency import gather_all
+from align.models.samplers.connection import Connection
+from align.models.samplers.sampler import OnResult, Request, SamplerError
+from rewards.extras import missing
+
+DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
+LONGEST_WORD = 12  # such as EMPTY, which servers without keys are given
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is served.
+
+    Attributes:
+        url: As given; may hold secrets.
+        model: Name the server knows the model by.
+        key_variable: Variable that holds the API key.
+        key: The key, or an empty text.
+    """
+
+    url: str = field(repr=False)
+    model: str
+    key_variable: str
+    key: str = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The URL without what may hold a key: user and password, query, fragment."""
+        parts = urlsplit(self.url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+
+    def hide_key(self, error: object) -> str:
+        """Writes an error on one line without the key, which a server may repeat."""
+        text = " ".join(str(error).split())
+        return (text.replace(self.key, "***") if self.key else text)[:200]
+
+    def hide_key_in_answer(self, text: str) -> str:
+        """Hides the key in an answer, which is kept; one as short as a word stays, being no secret."""
+        return text.replace(self.key, "***") if len(self.key) > LONGEST_WORD else text
+
+
+class EndpointSampler:
+    """Sends each request as one chat completion.
+
+    Errors of the server (429, 5xx), lost connections and timeouts are tried again with growing pauses by the client
+    library, and so is an answer that is none. A request that still fails is a `Failure`. A refused key, an unknown
+    model, a server that is not there, or many failures in a row end the run: no new request is sent, and those on
+    their way may still be answered.
+
+    Args:
+        endpoint: Base URL, such as `http://localhost:8000/v1`.
+        model: Name the server knows the model by.
+        api_key_env: Variable that holds the key. Without one, `OPENAI_API_KEY` is used if it is set.
+        concurrency: Requests on their way at once.
+        timeout: Seconds until a request counts as lost.
+        max_retries: How often a request is tried again.
+
+    Raises:
+        SamplerError: If the endpoint is no URL, or the variable holds no key.
+        ImportError: If the client library is not installed.
+    """
+
+    uses_chat_template = True
+
+    def __init__(
+        self,
+        endpoint: str,
+        model: str,
+        *,
+        api_key_env: str | None = None,
+        concurrency: int = 16,
+        timeout: float = 120.0,
+        max_retries: int = 5,
+    ) -> None:
+        if sentence := missing("oracle", "`endpoint`"):  # before anything is planned, not after
+            raise ImportError(sentence)
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SamplerError(f"`endpoint` must be a URL such as http://localhost:8000/v1, got {endpoint!r}.")
+        self._address = Address(endpoint, model, *_find_key(api_key_env))
+        self.concurrency, self._timeout, self._max_retries = concurrency, timeout, max_retries
+        self.name = f"{model} ({self._address.shown})"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The model and where it is served."""
+        return {"endpoint": self._address.shown, "model": self._address.model}
+
+    def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
+        """Answers requests, `concurrency` of them at once; see `Sampler.sample`."""
+        asyncio.run(self._sample(requests, on_result))
+
+    async def _sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
+        async with self.connect() as connection:
+
+            async def answer(i: int, request: Request) -> None:
+                on_result(i, await connection.answer(request))
+
+            await gather_all(answer(i, request) for i, request in enumerate(requests))
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Connection]:
+        """Opens a connection for requests that depend on each other's answers.
+
+        Raises:
+            SamplerError: At the end, if the connection was stopped on the way.
+        """
+        import openai
+
+        address = self._address
+        client = openai.AsyncOpenAI(
+            base_url=address.url, api_key=address.key or "EMPTY", timeout=self._timeout, max_retries=self._max_retries
+        )
+        async with client:
+            connection = Connection(client, address, concurrency=self.concurrency, timeout=self._timeout)
+            yield connection
+        if connection.stopped is not None:
+            raise connection.stopped
+
+
+def _find_key(api_key_env: str | None) -> tuple[str, str]:
+    """Finds the variable that may hold a key, and the key."""
+    variable = api_key_env or DEFAULT_KEY_VARIABLE
+    key = os.environ.get(variable, "").strip()
+    if api_key_env and not key:
+        raise SamplerError(f"The variable {variable}, which should hold the API key, is not set.")
+    if not (key.isascii() and key.isprintable()):  # HTTP libraries quote such a header in their errors
+        raise SamplerError(f"The variable {variable} holds more than an API key: it has odd characters.")
+    return variable, key

@@ -1,0 +1,173 @@
+"""A model that transformers runs in this process."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
+
+from align.models.pretrained import load_pretrained, refuse_pickled_weights
+from align.models.samplers.batching import BatchingConnection
+from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
+from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
+from rewards.extras import remedy
+
+# All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
+_PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
+
+
+class LocalSampler:
+    """Generates in batches, with a chat template if the model has one, and with images if it reads them.
+
+    Each response is drawn with the seed of its own request, so it does not depend on which requests share its batch
+    (up to rounding), nor on whether a run was interrupted. The model is loaded when the first request comes.
+
+    Args:
+        model: A folder or a hub id.
+        batch_size: Responses generated at once.
+    """
+
+    def __init__(self, model: str, *, batch_size: int = 16) -> None:
+        self._source = model
+        self._batch_size = batch_size
+        self.name = Path(model).name if Path(model).is_dir() else model
+
+    @cached_property
+    def identity(self) -> dict[str, str]:
+        """The hub id, or what is in the folder by name, size and time of writing."""
+        folder = Path(self._source)
+        if not folder.is_dir():
+            return {"model": self._source}
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".jinja"))
+        listed = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        return {"model": hashlib.sha256(repr(listed).encode()).hexdigest()}
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether the model has a chat template."""
+        return self._prompts.uses_chat_template
+
+    def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
+        """Answers requests batch by batch, the longest first, so that too little memory shows at once."""
+        encoded = [self._prompts.encode(request) for request in requests]
+        order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
+        start = 0
+        while start < len(order):
+            same = [i for i in order[start : start + self._batch_size] if _alike(requests[i], requests[order[start]])]
+            self._answer(same, requests, encoded, on_result)
+            start += len(same)
+
+    def _answer(
+        self, batch: Sequence[int], requests: Sequence[Request], encoded: Sequence[Encoded], on_result: OnResult
+    ) -> None:
+        """Answers requests of the same settings; one whose image cannot be read costs no other its answer."""
+        try:
+            answers = self._generate([requests[i] for i in batch], [encoded[i] for i in batch])
+        except OSError as error:
+            if len(batch) == 1:
+                on_result(batch[0], Failure(NO_IMAGE, str(error)))
+                return
+            for i in batch:
+                self._answer([i], requests, encoded, on_result)
+            return
+        for i, answer in zip(batch, answers, strict=True):
+            on_result(i, answer)
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[BatchingConnection]:
+        """Opens a connection for requests that depend on each other's answers; they are answered in batches."""
+        yield BatchingConnection(self.sample)
+
+    def _generate(self, requests: Sequence[Request], encoded: Sequence[Encoded]) -> list[Answer]:
+        model, tokenizer, first = self._model, self._prompts.tokenizer, requests[0]
+        ends = self._end_tokens
+        batch = self._prompts.collate(requests, encoded, model)
+        with torch.no_grad():
+            output = model.generate(
+                **batch,
+                **_PLAIN,
+                max_new_tokens=first.max_new_tokens,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=sorted(ends) or None,
+                logits_processor=_processors(requests),
+            )
+        lengths = batch["attention_mask"].sum(-1).tolist()
+        answers = []
+        for length, ids in zip(lengths, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
+            end = next((place for place, token in enumerate(ids) if token in ends), None)
+            text = str(tokenizer.decode(ids[:end], skip_special_tokens=True))
+            count = len(ids) if end is None else end + 1
+            answers.append(Answer(text, end is None, length, count))
+        return answers
+
+    @cached_property
+    def _prompts(self) -> Prompts:
+        try:
+            refuse_pickled_weights(self._source)
+            return load_prompts(self._source, self.name)
+        except (OSError, ValueError) as error:
+            raise _not_loaded(self._source, error) from error
+        except ImportError as error:
+            message = f"The model {self._source} reads images, which needs the extra `vision`."
+            raise SamplerError(f"{message} {remedy('vision')}") from error
+
+    @cached_property
+    def _model(self) -> Any:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+        dtype: Any = torch.float32 if device is None or device.type == "cpu" else "auto"
+        try:
+            model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise _not_loaded(self._source, error) from error
+        return model.to(device).eval()
+
+    @property
+    def _end_tokens(self) -> set[int]:
+        end = self._model.generation_config.eos_token_id
+        return {self._prompts.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
+
+
+class SeededChoice(LogitsProcessor):
+    """Adds Gumbel noise to the logits, so that the largest is a sample; each row draws from its own seed.
+
+    Args:
+        seeds: One per row of the batch.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Returns `(B, V)` logits with noise."""
+        size = scores.shape[-1]
+        uniform = torch.stack([torch.rand(size, generator=generator) for generator in self._generators])
+        noise = -torch.log(-torch.log(uniform.double().clamp(1e-12, 1 - 1e-12)))
+        return scores + noise.to(scores)
+
+
+def _processors(requests: Sequence[Request]) -> LogitsProcessorList:
+    first = requests[0]
+    if first.temperature == 0:
+        return LogitsProcessorList()
+    processors: list[LogitsProcessor] = [TemperatureLogitsWarper(first.temperature)]
+    if first.top_p < 1:
+        processors.append(TopPLogitsWarper(first.top_p))
+    return LogitsProcessorList([*processors, SeededChoice([request.seed for request in requests])])
+
+
+def _settings(request: Request) -> tuple[float, float, int, int]:
+    """What requests of a batch share; the number of images, because it decides most of a prompt's length."""
+    return request.temperature, request.top_p, request.max_new_tokens, -len(request.images)
+
+
+def _alike(one: Request, other: Request) -> bool:
+    return _settings(one) == _settings(other)
+
+
+def _not_loaded(source: str, error: Exception) -> SamplerError:
+    reason = str(error).split("\n")[0]
+    return SamplerError(f"The model {source} cannot be loaded: {reason} Set `--model` to a folder or a hub id.")

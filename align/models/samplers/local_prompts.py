@@ -1,0 +1,177 @@
+"""How a model in this process reads prompts: texts, and images if its checkpoint is made for them."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
+from transformers.utils import find_adapter_config_file
+
+from align.data.conversations import put_images_first
+from align.models.samplers.sampler import Request, SamplerError
+from rewards.extras import remedy
+
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+
+
+class Encoded(NamedTuple):
+    """A prompt on its way to a batch."""
+
+    content: Any
+    length: int  # tokens, or about that
+
+
+class Prompts(Protocol):
+    """What stands between requests and a model."""
+
+    tokenizer: Any  # has a padding token
+    model_class: Any
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether a text is read as a message of a user."""
+
+    def encode(self, request: Request) -> Encoded:
+        """Gets one prompt ready.
+
+        Raises:
+            SamplerError: If the model cannot read it.
+        """
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Makes what a model reads of a batch, padded on the left, where the model is.
+
+        Raises:
+            OSError: If an image cannot be read.
+        """
+
+
+class TextPrompts:
+    """Prompts of a model that reads text alone.
+
+    Args:
+        name: Of the model.
+        tokenizer: Its tokenizer.
+    """
+
+    model_class = AutoModelForCausalLM
+
+    def __init__(self, name: str, tokenizer: Any) -> None:
+        self._name, self.tokenizer = name, _with_padding(tokenizer)
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether the tokenizer has a chat template."""
+        return self.tokenizer.chat_template is not None
+
+    def encode(self, request: Request) -> Encoded:
+        """Tokenises one prompt; see `Prompts.encode`."""
+        if request.images:
+            raise SamplerError(
+                f"{self._name} reads no images. Set `--model` to a vision-language model, which needs the extra "
+                f"`vision`. {remedy('vision')}"
+            )
+        if self.uses_chat_template:
+            template = self.tokenizer.apply_chat_template
+            ids = list(template(request.messages, add_generation_prompt=True, return_dict=False))
+        elif isinstance(request.prompt, str):
+            ids = list(self.tokenizer(request.prompt)["input_ids"])
+        else:
+            raise SamplerError(f"{self._name} has no chat template, so its prompts must be texts, not messages.")
+        return Encoded(ids, len(ids))
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Pads tokens; see `Prompts.collate`."""
+        ids = [each.content for each in encoded]
+        return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt").to(model.device)
+
+
+class ImagePrompts:
+    """Prompts of a model that reads images and text; images are opened when their batch is made.
+
+    Args:
+        name: Of the model.
+        processor: Its processor.
+    """
+
+    model_class = AutoModelForImageTextToText
+
+    def __init__(self, name: str, processor: Any) -> None:
+        self._name, self._processor, self.tokenizer = name, processor, _with_padding(processor.tokenizer)
+        processor.chat_template = processor.chat_template or self.tokenizer.chat_template
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Always: nothing else says where the images stand."""
+        return True
+
+    def encode(self, request: Request) -> Encoded:
+        """Only estimates the length; see `Prompts.encode`."""
+        if self._processor.chat_template is None:
+            raise SamplerError(
+                f"The processor of {self._name} has no chat template, so nothing says where images stand."
+            )
+        return Encoded(None, request.estimated_tokens)
+
+    def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
+        """Opens the images and has everything processed; see `Prompts.collate`."""
+        conversations = [
+            put_images_first(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
+            for each in requests
+        ]
+        batch = self._processor.apply_chat_template(
+            conversations,
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=True,
+            return_tensors="pt",
+            processor_kwargs={"padding": True, "padding_side": "left"},
+        )
+        return batch.to(model.device, model.dtype)  # only what is no integer changes its type
+
+
+def load_prompts(source: str, name: str) -> Prompts:
+    """Loads what a checkpoint needs to read prompts.
+
+    Args:
+        source: A folder or a hub id.
+        name: How the model is called in errors.
+
+    Raises:
+        OSError, ValueError: If it cannot be loaded.
+        ImportError: If the extra `vision` is missing and the model is nothing without it.
+    """
+    base = _with_config(source)
+    config = type(AutoConfig.from_pretrained(base, trust_remote_code=False))
+    if config in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+        has_processor = any((Path(source) / name).is_file() for name in PROCESSOR_FILES)
+        try:
+            processor = AutoProcessor.from_pretrained(source if has_processor else base)
+        except ImportError:
+            if config not in MODEL_FOR_CAUSAL_LM_MAPPING:
+                raise
+        else:
+            if hasattr(processor, "image_processor"):
+                return ImagePrompts(name, processor)
+    return TextPrompts(name, AutoTokenizer.from_pretrained(source))
+
+
+def _with_config(source: str) -> str:
+    """Returns the base of an adapter, which has no configuration of its own; any other model is its own base."""
+    file = None if (Path(source) / "config.json").is_file() else find_adapter_config_file(source)
+    return source if file is None else str(json.loads(Path(file).read_text())["base_model_name_or_path"])
+
+
+def _with_padding(tokenizer: Any) -> Any:
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

@@ -1,0 +1,113 @@
+"""What a model is asked and what it answers, whichever way it is reached."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Protocol
+
+from align.errors import UserError
+from align.methods.rrpo.augmentation.perturbations import Prompt, prompt_text
+from align.models.samplers.input_images import InputImage
+
+CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
+NO_IMAGE = "an image cannot be read"  # why a request has no answer
+
+
+@dataclass(frozen=True)
+class Request:
+    """One response to be sampled.
+
+    Attributes:
+        prompt: A text, or messages.
+        seed: Decides the response, as far as the sampler can promise that.
+        temperature: Of the softmax; 0 takes the most likely token.
+        top_p: Probability of the most likely tokens that are drawn from.
+        max_new_tokens: Longest response.
+        images: What stands in front of the text of the first user message.
+    """
+
+    prompt: Prompt
+    seed: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_new_tokens: int = 128
+    images: tuple[InputImage, ...] = ()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that decides the response, for a cache key; images by their digests."""
+        content = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "images"}
+        return content | {"images": [image.digest for image in self.images]} if self.images else content
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The prompt as messages."""
+        return [{"role": "user", "content": self.prompt}] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def estimated_tokens(self) -> int:
+        """About how many tokens the text of the prompt has."""
+        texts = [self.prompt] if isinstance(self.prompt, str) else [prompt_text([each]) for each in self.prompt]
+        return sum(len(text) for text in texts) // CHARACTERS_PER_TOKEN + 1
+
+
+class SamplerError(UserError):
+    """A model that cannot be reached or used at all."""
+
+
+class Answer(NamedTuple):
+    """What came back for a request."""
+
+    text: str
+    cut_off: bool  # the response reached `max_new_tokens`
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class Failure(NamedTuple):
+    """Why a request has no answer; the next run asks again."""
+
+    reason: str  # one of few, so that it can be counted
+    detail: str = ""  # what the server said
+
+
+OnResult = Callable[[int, Answer | Failure], None]
+
+
+class OpenConnection(Protocol):
+    """A model that is ready for requests that depend on each other's answers."""
+
+    async def answer(self, request: Request) -> Answer | Failure:
+        """Answers one request.
+
+        Raises:
+            SamplerError: If nobody will answer this or any other request.
+        """
+
+
+class Sampler(Protocol):
+    """A way to reach a model."""
+
+    name: str  # for the record; holds no path of this machine and no secret
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """What decides its answers beside the request, for a cache key; no secrets."""
+
+    @property
+    def uses_chat_template(self) -> bool:
+        """Whether the model reads a text as a message of a user."""
+
+    def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
+        """Answers requests in any order and hands each over at once.
+
+        Args:
+            requests: What is asked.
+            on_result: Called with the index of the request and what came of it.
+
+        Raises:
+            SamplerError: If no further request could be answered. What was answered has been handed over.
+        """
+
+    def connect(self) -> AbstractAsyncContextManager[OpenConnection]:
+        """Opens a connection, for requests that depend on each other's answers."""

@@ -1,0 +1,150 @@
+"""The second pass of ACRE through TRL's vLLM engine: which letter follows from a given trace, in one call per row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+
+if TYPE_CHECKING:  # TRL's module imports vLLM, which need not be installed
+    from trl.generation.vllm_generation import VLLMGeneration
+
+    from align.models.second_pass.forward import SecondPassRow
+
+MAX_LOGPROBS = 20  # vLLM's default ceiling per token, which TRL's engine keeps
+
+
+class SecondAnswers(NamedTuple):
+    """The answers of a second pass."""
+
+    log_probs: list[list[float]]  # per row, its K live letters in nats, normalised over them
+    cached_token_share: float | None  # share of the prompt tokens found in the prefix cache; None if not known
+
+
+def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> SecondAnswers:
+    """Scores the live letters of each row as its next token: one greedy single-token call per row.
+
+    Every rank calls it, also with no rows. In server mode the main process asks for all ranks; colocated, each rank
+    (or tensor-parallel group) asks its own engine. Weights are those of the last sync.
+
+    Args:
+        generation: TRL's engine, `trainer.vllm_generation`.
+        rows: The questions; text only.
+
+    Returns:
+        Log-probabilities in the order of each row's `letter_ids`. Of more than 20 letters, those beyond the 20 most
+        likely score `-inf`.
+
+    Raises:
+        ValueError: If a server reports log-probabilities from before the restriction to the letters.
+    """
+    all_rows, own = _gather_rows(generation, rows)
+    answer = _ask_server if generation.mode == "server" else _ask_engine
+    log_probs, cached_token_share = answer(generation, all_rows)
+    return SecondAnswers(log_probs[own], cached_token_share)
+
+
+def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> tuple[list[SecondPassRow], slice]:
+    """Collects the rows that one call answers, and where this rank's are among them."""
+    if generation.mode == "server":
+        by_rank, rank = gather_object([list(rows)]), generation.accelerator.process_index
+    elif generation.tensor_parallel_size > 1:
+        by_rank, rank = [None] * generation.tensor_parallel_size, torch.distributed.get_rank(generation.tp_group)
+        torch.distributed.all_gather_object(by_rank, list(rows), group=generation.tp_group)
+    else:
+        by_rank, rank = [list(rows)], 0
+    start = sum(len(each) for each in by_rank[:rank])
+    return [row for each in by_rank for row in each], slice(start, start + len(rows))
+
+
+def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float]], float | None]:
+    """Scores the live letters of each row with a vLLM engine in this process.
+
+    Args:
+        llm: A `vllm.LLM` that is awake.
+        rows: The questions.
+
+    Returns:
+        The log-probabilities and the share of cached tokens, as in `SecondAnswers`.
+    """
+    from vllm import SamplingParams
+
+    params = [
+        SamplingParams(
+            temperature=0.0, max_tokens=1, logprobs=_num_logprobs(row.letter_ids), allowed_token_ids=row.letter_ids
+        )
+        for row in rows
+    ]
+    prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
+    outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
+    scores = [{token: each.logprob for token, each in output.outputs[0].logprobs[0].items()} for output in outputs]
+    num_tokens = sum(len(prompt["prompt_token_ids"]) for prompt in prompts)
+    num_cached = sum(output.num_cached_tokens or 0 for output in outputs)
+    return _restricted(scores, rows), num_cached / num_tokens if rows else None
+
+
+def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], float | None]:
+    with _awake(generation):
+        return ask_engine(generation.llm, rows)
+
+
+@contextmanager
+def _awake(generation: VLLMGeneration) -> Iterator[None]:
+    """Wakes an engine that TRL put to sleep after its rollouts, and puts it back."""
+    if not generation.enable_sleep_mode:
+        yield
+        return
+    if generation._llm_weights_sleeping:
+        generation.sync_weights()  # level 2 discards the weights
+    generation.llm.wake_up(tags=["kv_cache"])
+    yield
+    generation.llm.sleep(level=2)
+    generation._llm_weights_sleeping = True
+
+
+def _ask_server(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], None]:
+    payload: list[Any] = [None]
+    if rows and generation.accelerator.is_main_process:
+        payload = [_restricted(_server_scores(generation.vllm_client, rows), rows)]
+    broadcast_object_list(payload, from_process=0)
+    return payload[0] or [], None
+
+
+def _server_scores(client: Any, rows: list[SecondPassRow]) -> list[dict[int, float]]:
+    """Asks once per set of letters, because a request has one set of sampling parameters."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for i, row in enumerate(rows):
+        places.setdefault(tuple(row.letter_ids), []).append(i)
+    scores: list[dict[int, float]] = [{} for _ in rows]
+    for letters, indices in places.items():
+        output = client.generate(
+            prompts=[rows[i].prompt_ids + rows[i].prefix_ids for i in indices],
+            temperature=0.0,
+            max_tokens=1,
+            logprobs=_num_logprobs(letters),
+            generation_kwargs={"allowed_token_ids": list(letters)},
+        )
+        for i, tokens, logprobs in zip(indices, output["logprob_token_ids"], output["logprobs"], strict=True):
+            scores[i] = dict(zip(tokens[0], logprobs[0], strict=True))
+    return scores
+
+
+def _num_logprobs(letter_ids: Sequence[int]) -> int:
+    return min(len(letter_ids), MAX_LOGPROBS)
+
+
+def _restricted(scores: list[dict[int, float]], rows: Sequence[SecondPassRow]) -> list[list[float]]:
+    restricted = []
+    for tokens, row in zip(scores, rows, strict=True):
+        if strangers := tokens.keys() - set(row.letter_ids):
+            raise ValueError(
+                f"The second pass allows the tokens {row.letter_ids} only, but the vLLM server reports "
+                f"log-probabilities for {sorted(strangers)} too. Restart it with `--logprobs-mode processed_logprobs`."
+            )
+        total = math.log(sum(math.exp(value) for value in tokens.values()))
+        restricted.append([tokens.get(letter, -math.inf) - total for letter in row.letter_ids])
+    return restricted

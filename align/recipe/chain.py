@@ -1,0 +1,93 @@
+"""One recipe, two runs: a reward model, and under `then` a policy that it rewards."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from align.errors import RecipeError
+from align.methods.method import METHODS
+from align.recipe.problems import shown
+from align.recipe.rules import suggestion
+
+TRAINED = "trained"  # the reward that stands for the model of the first run
+ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms")  # name a reward by the last part of its path
+
+
+def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
+    """Returns the recipe under `then`, whose reward `trained` is the folder of the first run.
+
+    Args:
+        content: The whole recipe; its own keys are known to be right.
+        output_dir: Of the first run; the second one goes into it if it names no folder of its own.
+
+    Returns:
+        The content of a full recipe, or None if there is no `then`.
+
+    Raises:
+        RecipeError: If the first run makes no reward model that the second can use, or the second does not use it.
+    """
+    if "then" not in content:
+        return None
+    then, method = content["then"], content["method"]
+    if not isinstance(then, Mapping):
+        raise RecipeError(
+            f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {shown(then)}."
+        )
+    _check_first(content)
+    second = then.get("method")
+    policies = [name for name, other in METHODS.items() if other.has_rewards]
+    if second not in policies:
+        hint = suggestion(second, policies) if isinstance(second, str) else ""
+        raise RecipeError(
+            f"`then.method` must be one of {', '.join(policies)}, which use rewards; got {shown(second)}.{hint}"
+        )
+    if "then" in then:
+        raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
+    rewards = then.get("reward_funcs")
+    specs = [rewards] if isinstance(rewards, str) else rewards
+    if not isinstance(specs, list) or TRAINED not in specs:
+        raise RecipeError(
+            f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
+        )
+    folder = str(Path(output_dir).resolve())
+    known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
+    if Path(known["output_dir"]).resolve() == Path(folder):
+        raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
+    audits = {"audit_funcs": _named(then["audit_funcs"], folder)} if "audit_funcs" in then else {}
+    about = {key: _named(then[key], Path(folder).name) for key in ABOUT_REWARDS if key in then}
+    return known | {"reward_funcs": _named(specs, folder)} | audits | about
+
+
+def _named(value: Any, name: str) -> Any:
+    """Puts the name of the reward model in place of `trained`, in lists, keys and values, and in `trained/signal`."""
+    if isinstance(value, list):
+        return [_named(item, name) for item in value]
+    if isinstance(value, Mapping):
+        return {_named(key, name): _named(item, name) for key, item in value.items()}
+    if isinstance(value, str) and value.partition("/")[0] == TRAINED:
+        return name + value.removeprefix(TRAINED)
+    return value
+
+
+def parse_second_run(content: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], Any]) -> Any:
+    """Parses the recipe under `then`, and says so in its errors."""
+    try:
+        return parse(content)
+    except RecipeError as error:
+        raise RecipeError(f"In `then`: {error}") from error
+
+
+def _check_first(content: Mapping[str, Any]) -> None:
+    method = content["method"]
+    if not METHODS[method].makes_reward_model:
+        makers = ", ".join(name for name, other in METHODS.items() if other.makes_reward_model)
+        raise RecipeError(f"`then` rewards a policy with the model trained before ({makers}); {method} trains none.")
+    if content.get("model_type") == "pairwise":
+        raise RecipeError(
+            "`then` needs a reward per answer, and a pairwise model gives none. Use `model_type: scalar`."
+        )
+    if content.get("use_peft"):
+        raise RecipeError(
+            "`then` cannot use an adapter: TRL loads it with a random score head. Train all weights "
+            "(`use_peft: false`), or a head on the frozen model (`head: ridge`), or use two recipes and merge between."
+        )

@@ -1,0 +1,72 @@
+"""The fields of a trainer's config, read from its source: importing TRL takes seconds, and a typo should not."""
+
+import ast
+from functools import cache
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from align.methods.method import METHODS
+from align.recipe.signatures import Source, as_type, find_definition
+
+
+class ConfigField(NamedTuple):
+    """One field of a config dataclass."""
+
+    name: str
+    type: Any  # pydantic can validate it
+    default: Any  # None where the source computes it
+    choices: tuple[str, ...] = ()  # of its metadata
+
+
+@cache
+def config_fields(method: str) -> dict[str, ConfigField]:
+    """Lists the fields of a method's config by name, without importing torch."""
+    fields: dict[str, ConfigField] = {}
+    for package, file, class_name in reversed(METHODS[method].config_chain):
+        fields |= _class_fields((package, file), class_name)
+    return fields
+
+
+def validate_field(field: ConfigField, value: Any) -> Any:
+    """Converts a value to a field's type: numbers written as strings become numbers, one text a list of texts.
+
+    Raises:
+        pydantic.ValidationError: If the value does not fit.
+    """
+    if field.type == list[str] and isinstance(value, str):
+        value = [value]
+    return TypeAdapter(field.type).validate_python(value, strict=isinstance(value, bool))
+
+
+def _class_fields(source: Source, class_name: str) -> dict[str, ConfigField]:
+    fields = {}
+    for node in find_definition(source, class_name).body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name, kind, facts = node.target.id, as_type(node.annotation), _metadata(node.value)
+            if facts.get("const") is True:  # `fsdp` is annotated as text, and also a switch
+                kind = bool | kind
+            fields[name] = ConfigField(name, kind, _default(node.value), tuple(facts.get("choices", ())))
+    return fields
+
+
+def _metadata(value: ast.expr | None) -> dict[str, Any]:
+    """Reads what is written out in `field(metadata={"choices": [...]})`."""
+    metadata = next((item.value for item in getattr(value, "keywords", []) if item.arg == "metadata"), None)
+    found = {}
+    if isinstance(metadata, ast.Dict):
+        for key, item in zip(metadata.keys, metadata.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(item, ast.List | ast.Constant):
+                found[str(key.value)] = ast.literal_eval(item)
+    return found
+
+
+def _default(value: ast.expr | None) -> Any:
+    if isinstance(value, ast.Call):  # field(default=..., metadata=...) or field(default_factory=lambda: ..., ...)
+        given = {keyword.arg: keyword.value for keyword in value.keywords}
+        factory = given.get("default_factory")
+        value = given.get("default", factory.body if isinstance(factory, ast.Lambda) else None)
+    try:
+        return ast.literal_eval(value) if value is not None else None
+    except ValueError:
+        return None

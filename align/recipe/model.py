@@ -1,0 +1,44 @@
+"""Which model a recipe trains, in the words of TRL's `ModelConfig`."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from align.recipe.rules import suggestion
+
+# transformers, `AttentionInterface`; any other is a kernel of the hub, `owner/name`.
+ATTENTION = ("eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3", "flash_attention_4")
+
+
+class ModelSettings(BaseModel):
+    """The model of a recipe and how it is loaded; `trust_remote_code` stays TRL's, off by default."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    model_name_or_path: str = Field(min_length=1, description="Hub id, or a folder; `./x` is relative to the recipe.")
+    model_revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="float32", description="Type of the loaded weights."
+    )
+    attn_implementation: str | None = Field(default=None, description="Attention kernel, as in transformers.")
+    use_peft: bool = Field(default=False, description="Whether to train a LoRA adapter instead of all weights.")
+    lora_r: int = Field(default=16, ge=1, description="Rank of the adapter.")
+    lora_alpha: int = Field(default=32, ge=1, description="Scale of the adapter.")
+    lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout of the adapter's input.")
+    lora_target_modules: list[str] | str = Field(default="all-linear", description="Modules that get an adapter.")
+
+    @field_validator("attn_implementation")
+    @classmethod
+    def _is_attention(cls, name: str | None) -> str | None:
+        base = (name or "eager").removeprefix("paged|")
+        if base not in ATTENTION and "/" not in base:
+            known = f"one of {', '.join(ATTENTION)}, or a kernel of the hub such as kernels-community/flash-attn2"
+            raise ValueError(f"must be {known}.{suggestion(base, ATTENTION)}")
+        return name
+
+    @field_validator("lora_target_modules")
+    @classmethod
+    def _has_modules(cls, modules: list[str] | str) -> list[str] | str:
+        if not modules:
+            raise ValueError("name at least one module, or `all-linear`")
+        return modules

@@ -1,0 +1,80 @@
+"""Settings on the command line, which win over the recipe."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.errors import RecipeError
+from align.recipe.problems import shown
+from align.recipe.yaml_limits import MAX_DEPTH
+from align.recipe.yaml_loader import parse_word
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`.
+
+    Example:
+        >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])
+        {'learning_rate': 1e-06, 'reward_weights': [1, 0.2], 'dataset': {'max_rows': 10}}
+    """
+    overrides: dict[str, Any] = {}
+    groups: list[tuple[str, list[str]]] = []
+    for word in words:
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            groups.append((key, [value] if equals else []))
+        elif groups:
+            groups[-1][1].append(word)
+        else:
+            raise RecipeError(f"Expected `--key value` after the recipe, got {shown(word)}.")
+    for key, values in groups:
+        _set(overrides, key, values)
+    return overrides
+
+
+def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
+    *blocks, leaf = key.split(".")
+    if not all([*blocks, leaf]) or len(blocks) >= MAX_DEPTH or not key.isprintable():
+        raise RecipeError(
+            f"`--` must be followed by the name of a key, as in `--learning_rate 1e-6`; got {shown(key)}."
+        )
+    if not values:
+        raise RecipeError(f"`--{key}` needs a value, for example `--{key} true`.")
+    parsed = [_parse(key, value) for value in values]
+    target = overrides
+    for block in blocks:
+        target = target.setdefault(block, {})
+        if not isinstance(target, dict):
+            raise RecipeError(f"`--{key}` and `--{block}` cannot both be given: `{block}` is a value or a block.")
+    target[leaf] = parsed[0] if len(parsed) == 1 else parsed
+
+
+def _parse(key: str, value: str) -> Any:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RecipeError(f"`--{key}`: {shown(value)} is not UTF-8 text. Set the terminal to UTF-8.") from error
+    try:
+        return parse_word(value)
+    except RecipeError as error:  # its line number is that of the word
+        raise RecipeError(f"`--{key}`: {str(error).partition(': ')[2]}") from error
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Lays settings over others, block by block; an empty block clears one."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and value and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def resolve_paths(value: Any, base: Path) -> Any:
+    """Makes every string that starts with `./` or `../` absolute; other strings may be hub ids and stay."""
+    if isinstance(value, Mapping):
+        return {key: resolve_paths(item, base) for key, item in value.items()}
+    if isinstance(value, list):
+        return [resolve_paths(item, base) for item in value]
+    if isinstance(value, str) and value.startswith(("./", "../")):
+        return str((base / value).resolve())
+    return value

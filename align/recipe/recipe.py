@@ -1,0 +1,252 @@
+"""Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from align.errors import RecipeError
+from align.methods.method import METHODS, method_of
+from align.recipe.blocks import check_blocks
+from align.recipe.chain import parse_second_run, second_run
+from align.recipe.dataset import DatasetConfig
+from align.recipe.fields import config_fields, validate_field
+from align.recipe.model import ModelSettings
+from align.recipe.overrides import merge, parse_overrides, resolve_paths
+from align.recipe.problems import first_problem, shown
+from align.recipe.reward_settings import RewardSettings, check_reward_settings, short_name
+from align.recipe.rules import boolean_name, check_choice, check_null, check_range, suggestion
+from align.recipe.together import check_together
+from align.recipe.yaml_loader import load_yaml, parse_word
+from align.secrets import remember_secrets
+
+Block = TypeVar("Block", bound=BaseModel)
+REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A parsed recipe.
+
+    Attributes:
+        path: The file it came from; relative paths written `./x` in it are relative to its folder.
+        method: One of the methods in `METHODS`.
+        model: The model block.
+        dataset: The `dataset` block, of the class that the method names.
+        reward_funcs: Specs of the rewards, in order; empty for methods without rewards.
+        reward_kwargs: Settings per reward name.
+        rewards: How the rewards are called, joined and watched.
+        training: Settings of the method's config, validated, without defaults.
+        resolved: Every key as it was understood, for the run folder.
+        then: The run that comes after this one, in which the model of this one is a reward.
+        trained: Folder of the reward model that the run before this one trains; the recipe's rewards name it.
+    """
+
+    path: Path
+    method: str
+    model: ModelSettings
+    dataset: DatasetConfig
+    reward_funcs: list[str]
+    reward_kwargs: dict[str, dict[str, Any]]
+    rewards: RewardSettings
+    training: dict[str, Any]
+    resolved: dict[str, Any] = field(repr=False)
+    then: "Recipe | None" = None
+    trained: str | None = None
+
+    def setting(self, name: str) -> Any:
+        """Reads a training setting, or its default where the recipe is silent.
+
+        Raises:
+            KeyError: If the method has no such setting.
+        """
+        return self.training.get(name, config_fields(self.method)[name].default)
+
+    @property
+    def reward_specs(self) -> list[str]:
+        """Every reward function and model: those that are trained on, then those that are only logged."""
+        return self.reward_funcs + self.rewards.audit_funcs
+
+    @property
+    def uses_vllm(self) -> bool:
+        """Whether completions come from vLLM; methods that generate none never use it."""
+        return "use_vllm" in config_fields(self.method) and bool(self.setting("use_vllm"))
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Parses a recipe file with command-line overrides.
+
+    Args:
+        path: The YAML file.
+        overrides: Words such as `["--learning_rate", "1e-6", "--dataset.max_rows", "100"]`; they win over the file.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong, with its name and what would be right.
+    """
+    content = load_yaml(path)
+    base = path.resolve().parent
+    content = merge(resolve_paths(content, base), resolve_paths(parse_overrides(overrides), Path.cwd()))
+    remember_secrets(content)
+    return parse_recipe(content, path)
+
+
+def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
+    """Validates the keys and values of a recipe.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong.
+    """
+    method = method_of(content)
+    _check_keys(method, content, path)
+    model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
+    training = {
+        key: _training_value(method, key, value)
+        for key, value in content.items()
+        if key in config_fields(method) and key not in model_keys
+    }
+    training.setdefault("output_dir", f"outputs/{method}-{path.stem}")
+    has_rewards = METHODS[method].has_rewards
+    after = second_run(content, training["output_dir"])
+    then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
+    recipe = Recipe(
+        path=path,
+        method=method,
+        model=_block(ModelSettings, "", model_keys),
+        dataset=_block(METHODS[method].dataset, "dataset.", _mapping("dataset", content.get("dataset"))),
+        reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
+        reward_kwargs=_reward_kwargs(content) if has_rewards else {},
+        rewards=_reward_settings(content),
+        training=training,
+        resolved=dict(content) | training,
+        then=replace(then, trained=str(Path(training["output_dir"]).resolve())) if then else None,
+    )
+    _check_rewards(recipe)
+    _check_together(recipe)
+    return recipe
+
+
+def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
+    """Refuses keys that the method does not have, and says whose they are."""
+    own = {"method", "dataset", "then", *ModelSettings.model_fields, *config_fields(method)}
+    known = own | set(REWARD_KEYS) if METHODS[method].has_rewards else own - set(REWARD_KEYS)
+    for key in content:
+        if key in known:
+            continue
+        if key in REWARD_KEYS:
+            others = ", ".join(name for name, other in METHODS.items() if other.has_rewards)
+            raise RecipeError(
+                f"`{key}` is for methods that reward completions ({others}); {method} learns from its data alone. "
+                f"Remove the key."
+            )
+        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
+        hint = f" It is a setting of {others}." if others else suggestion(str(key), sorted(known))
+        raise RecipeError(f"Unknown key `{key}` in {path.name}.{hint}")
+
+
+def _training_value(method: str, key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        _refuse_quoted_numbers(key, value)
+    value = boolean_name(key, value)
+    try:
+        field = config_fields(method)[key]
+        check_choice(method, key, value, field.choices)
+        if value is None:
+            check_null(key)
+        value = validate_field(field, value)
+        check_range(method, key, value)
+    except ValidationError as error:
+        raise RecipeError(first_problem(key, error)) from error
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    return value
+
+
+def _refuse_quoted_numbers(key: str, value: Any) -> None:
+    """Blocks such as `lr_scheduler_kwargs` are handed on untyped, so a quoted number would fail far from here."""
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            _refuse_quoted_numbers(f"{key}.{name}", item)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_quoted_numbers(key, item)
+    elif isinstance(value, str):
+        try:
+            meant = parse_word(value)
+        except RecipeError:  # no number
+            return
+        if isinstance(meant, int | float) and not isinstance(meant, bool):
+            raise RecipeError(f"`{key}` is the text {shown(value)}. Write the number without quotes.")
+
+
+def _block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
+    for key in values:
+        if key not in model.model_fields:
+            raise RecipeError(f"Unknown key `{prefix}{key}`.{suggestion(str(key), list(model.model_fields))}")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        needs = " It needs at least `path`." if name == "dataset" else ""
+        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
+    return value
+
+
+def _reward_funcs(value: Any) -> list[str]:
+    specs = [value] if isinstance(value, str) else value
+    if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
+        raise RecipeError(
+            f"`reward_funcs` must list rewards by name, for example [accuracy, format]; got {shown(value)}."
+        )
+    return specs
+
+
+def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    kwargs = content.get("reward_kwargs") or {}
+    specs = _reward_funcs(content.get("reward_funcs")) + _reward_settings(content).audit_funcs
+    names = [short_name(spec) for spec in specs]
+    for name, settings in _mapping("reward_kwargs", kwargs).items():
+        if name not in names:
+            raise RecipeError(
+                f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
+                f"{suggestion(str(name), names)}"
+            )
+        _refuse_quoted_numbers(f"reward_kwargs.{name}", _mapping(f"reward_kwargs.{name}", settings))
+    return {name: dict(settings) for name, settings in kwargs.items()}
+
+
+def _reward_settings(content: Mapping[str, Any]) -> RewardSettings:
+    values = {key: content[key] for key in RewardSettings.model_fields if key in content}
+    if isinstance(values.get("audit_funcs"), str):
+        values["audit_funcs"] = [values["audit_funcs"]]
+    return _block(RewardSettings, "", values)
+
+
+def _check_rewards(recipe: Recipe) -> None:
+    weights = recipe.training.get("reward_weights")
+    if weights is not None and len(weights) != len(recipe.reward_funcs):
+        raise RecipeError(
+            f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
+            f"({', '.join(recipe.reward_funcs)}). Give one per reward."
+        )
+    try:
+        check_reward_settings(recipe.rewards, recipe.reward_funcs)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def _check_together(recipe: Recipe) -> None:
+    check = METHODS[recipe.method].check_together
+    fields = config_fields(recipe.method)
+    try:
+        check_blocks(recipe.method, recipe.setting)
+        check_together(recipe.setting, fields.__contains__, evaluates=recipe.dataset.eval_path is not None)
+        if check is not None:
+            check(recipe.setting)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error

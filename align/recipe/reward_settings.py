@@ -1,0 +1,118 @@
+"""How a recipe's rewards are called, joined and watched."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from align.recipe.alarms import DEFAULT_ALARMS
+from align.recipe.rules import suggestion
+from rewards.composition import Composition
+
+
+class RewardSettings(BaseModel):
+    """The keys of a recipe on its reward functions; reward models are called by TRL and have their weight only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reward_workers: int = Field(
+        default=0,
+        ge=0,
+        description="Processes, beside each training process, that call the rewards one completion at a time; with 0 "
+        "they are called in the training process, whole batches at a time.",
+    )
+    reward_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds for one completion; it needs `reward_workers`, or rewards that are coroutines.",
+    )
+    reward_memory_gb: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Address space of a worker in GiB."
+    )
+    on_invalid: Literal["raise", "skip", "zero"] = Field(
+        default="skip",
+        description="What a timeout, an error or a value that is no finite number becomes: the end of training, no "
+        "reward (None), or 0.",
+    )
+    max_invalid_share: float = Field(
+        default=0.5, ge=0, le=1, description="Share of a reward's recent values above which training stops."
+    )
+    reward_gates: dict[str, str] = Field(
+        default_factory=dict, description="Reward to the reward that must be above 0 for it to count."
+    )
+    reward_clip: dict[str, list[float | None]] = Field(
+        default_factory=dict, description="Reward to its lowest and highest value; null sets no limit."
+    )
+    audit_funcs: list[str] = Field(
+        default_factory=list, description="Rewards that are logged and never trained on, named as in `reward_funcs`."
+    )
+    alarms: dict[str, float | None] = Field(
+        default_factory=dict,
+        description="Signal, or reward/signal, to the value above which the report warns; null turns one off.",
+    )
+
+    def composition(self, specs: Sequence[str]) -> Composition:
+        """Returns the gates and limits of rewards by their place in `reward_funcs`."""
+        names = [short_name(spec) for spec in specs]
+        limits = {
+            names.index(name): (-math.inf if low is None else low, math.inf if high is None else high)
+            for name, (low, high) in self.reward_clip.items()
+        }
+        return Composition(limits, {names.index(name): names.index(gate) for name, gate in self.reward_gates.items()})
+
+    def thresholds(self) -> dict[str, float]:
+        """Returns the alarms that are on; those without a reward's name look at the total."""
+        return {name: value for name, value in (DEFAULT_ALARMS | self.alarms).items() if value is not None}
+
+
+def short_name(spec: str) -> str:
+    """Names a reward in other keys: the function's name, or the last part of a model's path.
+
+    Example:
+        >>> [short_name(spec) for spec in ("format", "my.package.fair", "./own.py:kind", "org/model-1.5b")]
+        ['format', 'fair', 'kind', 'model-1.5b']
+    """
+    if ":" not in spec and "/" in spec:
+        return spec.rstrip("/").rpartition("/")[2]
+    return spec.rpartition(":")[2].rpartition(".")[2]
+
+
+def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> None:
+    """Checks what the keys say about each other.
+
+    Args:
+        settings: The keys.
+        specs: The recipe's `reward_funcs`.
+
+    Raises:
+        ValueError: At the first that has no meaning; the message names the key and what would have one.
+    """
+    names = [short_name(spec) for spec in specs]
+    for name, gate in settings.reward_gates.items():
+        _check_name("reward_gates", name, names)
+        _check_name(f"reward_gates.{name}", gate, names)
+        if name == gate:
+            raise ValueError(f"`reward_gates.{name}`: a reward cannot be its own gate. `reward_clip` cuts off at 0.")
+    for name, limits in settings.reward_clip.items():
+        _check_name("reward_clip", name, names)
+        given = [limit for limit in limits if limit is not None]
+        if len(limits) != 2 or given != sorted(set(given)):
+            raise ValueError(f"`reward_clip.{name}` must be [lowest, highest], null for no limit; got {limits}.")
+    audits = [short_name(spec) for spec in settings.audit_funcs]
+    for name in audits:
+        if name in names or audits.count(name) > 1:
+            raise ValueError(f"`audit_funcs`: {name!r} is named twice; a reward is either trained on or audited.")
+    for alarm in settings.alarms:
+        reward, _, signal = alarm.rpartition("/")
+        _check_name("alarms", signal, list(DEFAULT_ALARMS))
+        if reward:
+            _check_name(f"alarms.{alarm}", reward, [*names, *audits])
+    if settings.reward_memory_gb is not None and settings.reward_workers == 0:
+        raise ValueError("`reward_memory_gb` limits workers, and there are none. Set `reward_workers`.")
+
+
+def _check_name(key: str, name: str, names: list[str]) -> None:
+    if name not in names:
+        raise ValueError(f"`{key}` must name one of {', '.join(names)}; got {name!r}.{suggestion(name, names)}")

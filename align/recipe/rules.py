@@ -1,0 +1,213 @@
+"""Rules for settings that TRL checks only after the first generation, or not at all."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from align.recipe.problems import shown
+from align.recipe.ranges import RANGES, is_finite
+
+# transformers, `OptimizerNames`
+OPTIMIZERS = (
+    "adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused", "adafactor",
+    "adamw_anyprecision", "adamw_torch_4bit", "adamw_torch_8bit", "ademamix", "sgd", "adagrad", "adamw_bnb_8bit",
+    "adamw_8bit", "ademamix_8bit", "lion_8bit", "lion_32bit", "paged_adamw_32bit", "paged_adamw_8bit",
+    "paged_ademamix_32bit", "paged_ademamix_8bit", "paged_lion_32bit", "paged_lion_8bit", "rmsprop", "rmsprop_bnb",
+    "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "galore_adamw", "galore_adamw_8bit", "galore_adafactor",
+    "galore_adamw_layerwise", "galore_adamw_8bit_layerwise", "galore_adafactor_layerwise", "lomo", "adalomo",
+    "grokadamw", "schedule_free_radam", "schedule_free_adamw", "schedule_free_sgd", "apollo_adamw",
+    "apollo_adamw_layerwise", "stable_adamw",
+)  # fmt: skip
+
+LOG_LEVELS = ("passive", "detail", "debug", "info", "warning", "error", "critical")
+REPORTERS = (
+    "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow", "neptune",
+    "swanlab", "tensorboard", "trackio", "wandb",
+)  # fmt: skip
+# Settings of several words: each must be one of the choices.
+SEVERAL_WORDS = ("fsdp", "debug")
+
+# transformers, `TrainingArguments`
+TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
+    "lr_scheduler_type": (
+        "linear",
+        "cosine",
+        "cosine_with_restarts",
+        "polynomial",
+        "constant",
+        "constant_with_warmup",
+        "inverse_sqrt",
+        "reduce_lr_on_plateau",
+        "cosine_with_min_lr",
+        "cosine_warmup_with_min_lr",
+        "warmup_stable_decay",
+        "greedy",
+    ),
+    "save_strategy": ("no", "steps", "epoch", "best"),
+    "eval_strategy": ("no", "steps", "epoch"),
+    "logging_strategy": ("no", "steps", "epoch"),
+    "hub_strategy": ("end", "every_save", "checkpoint", "all_checkpoints"),
+    "optim": OPTIMIZERS,
+    "log_level": LOG_LEVELS,
+    "log_level_replica": LOG_LEVELS,
+    "include_num_input_tokens_seen": ("all", "non_padding", "no"),
+    "torch_compile_mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "fsdp": ("full_shard", "shard_grad_op", "offload", "auto_wrap"),
+    "report_to": ("none", "all", *REPORTERS),
+    "debug": ("underflow_overflow", "tpu_metrics_debug"),
+}
+# By method, since the same name means different things in TRL: `loss_type` of GRPO and of DPO share no value.
+GRPO_CHOICES: dict[str, tuple[str, ...]] = {  # TRL 1.16, `GRPOConfig`
+    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+    "scale_rewards": ("group", "batch", "none"),
+    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+    "importance_sampling_level": ("token", "sequence"),
+    "vllm_mode": ("colocate", "server"),
+    "vllm_model_impl": ("vllm", "transformers"),
+    "cache_implementation": ("static", "offloaded_static", "dynamic", "offloaded", "quantized"),
+    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+} | TRAINING_CHOICES
+CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "grpo": GRPO_CHOICES,
+    "acre": {
+        "second_pass": ("auto", "forward", "vllm", "off"),
+        "second_pass_rows": ("needed", "all"),
+        "permutation_scope": ("group", "row"),
+    }
+    | GRPO_CHOICES,
+    "rrpo": {
+        "kl_placement": ("loss", "margin"),
+        "spans": ("differing", "whole"),
+        "diff_unit": ("word", "token"),
+        "on_missing_spans": ("drop", "whole"),
+        # TRL 1.16, `DPOConfig`
+        "loss_type": (
+            "sigmoid",
+            "hinge",
+            "ipo",
+            "exo_pair",
+            "nca_pair",
+            "robust",
+            "bco_pair",
+            "sppo_hard",
+            "aot",
+            "aot_unpaired",
+            "apo_zero",
+            "apo_down",
+            "discopop",
+            "sft",
+            "sigmoid_norm",
+        ),
+        "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
+        "truncation_mode": ("keep_start", "keep_end"),
+    }
+    | TRAINING_CHOICES,
+    "crome": {"model_type": ("scalar", "pairwise")} | TRAINING_CHOICES,
+    "deconfound": {"head": ("trained", "ridge")} | TRAINING_CHOICES,
+}
+
+
+# TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
+BOOLEAN_NAMES = {
+    "second_pass": {False: "off"},
+    "scale_rewards": {True: "group", False: "none"},
+    "save_strategy": {False: "no"},
+    "eval_strategy": {False: "no"},
+    "logging_strategy": {False: "no"},
+    "include_num_input_tokens_seen": {True: "all", False: "no"},
+}
+# Null would mean "no limit" or "the default" to a reader, and something else, or nothing, to the trainer.
+NO_NULL = {
+    "output_dir": "Remove the line for the default, or name a folder.",
+    "num_generations": "Write how many completions a prompt gets.",
+    "max_completion_length": "Write how many tokens a completion may have.",
+    "report_to": "Write `none`.",
+    "shuffle_dataset": "Write true or false.",
+    "remove_unused_columns": "Write true or false.",
+}
+EVERY = ("logging_steps", "save_steps", "eval_steps")  # below 1 a share of the run, above it a whole number
+
+
+def suggestion(value: str, known: Iterable[str]) -> str:
+    """Words a "did you mean" clause, empty when nothing is near; capitals and hyphens do not count.
+
+    Example:
+        >>> suggestion("grppo", ("grpo", "dapo"))
+        " Did you mean 'grpo'?"
+    """
+    spelled = {name.lower(): name for name in known}
+    near = get_close_matches(value[:100].lower().replace("-", "_"), spelled, n=1, cutoff=0.6)
+    near = near or get_close_matches(value[:100].lower(), spelled, n=1, cutoff=0.6)
+    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
+
+
+def boolean_name(name: str, value: object) -> object:
+    """Returns the choice that a boolean stands for; other values stay.
+
+    Example:
+        >>> boolean_name("scale_rewards", False)
+        'none'
+    """
+    return BOOLEAN_NAMES.get(name, {}).get(value, value) if isinstance(value, bool) else value
+
+
+def check_choice(method: str, name: str, value: object, choices: Iterable[str] = ()) -> None:
+    """Checks a setting, or each item of a list, against its choices; settings without choices, and null, pass.
+
+    Args:
+        method: Whose setting it is.
+        name: The setting.
+        value: Its value.
+        choices: What the library itself lists.
+
+    Raises:
+        ValueError: If the value is not among the choices.
+    """
+    choices = CHOICES[method].get(name) or tuple(choices)
+    value = boolean_name(name, value)
+    is_switch = isinstance(value, bool) and name in SEVERAL_WORDS
+    if not choices or value is None or is_switch:
+        return
+    items = value.split() if name in SEVERAL_WORDS and isinstance(value, str) else value
+    for item in items if isinstance(items, list) else [items]:
+        if not isinstance(item, str) or item not in choices:
+            hint = suggestion(str(item), choices)
+            raise ValueError(f"`{name}` must be one of {', '.join(choices)}; got {shown(item)}.{hint}")
+
+
+def check_null(name: str) -> None:
+    """Refuses a setting of null where that would not be what it looks like.
+
+    Raises:
+        ValueError: If it is one of those.
+    """
+    if name in NO_NULL:
+        raise ValueError(f"`{name}` has no meaning without a value, got null. {NO_NULL[name]}")
+
+
+def check_range(method: str, name: str, value: object, block: str = "") -> None:
+    """Checks a number, or each number of a list, against its range; without a range it only has to be finite.
+
+    Args:
+        method: Whose setting it is.
+        name: The setting.
+        value: Its value.
+        block: What the setting is written in, such as `generation_kwargs`.
+
+    Raises:
+        ValueError: If the value is outside its range or not finite.
+    """
+    if isinstance(value, list):
+        for item in value:
+            check_range(method, name, item, block)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    label = f"{block}.{name}" if block else name
+    if not is_finite(value):
+        raise ValueError(f"`{label}` must be a finite number, got {shown(value)}.")
+    bounds = RANGES[method].get(name)
+    if bounds is not None and not bounds.holds(value):
+        raise ValueError(f"`{label}` must be {bounds}, got {value:g}.")
+    if name == "max_steps" and value < 1 and value != -1:
+        raise ValueError(f"`max_steps` must be at least 1, or -1 to go by `num_train_epochs`; got {value}.")
+    if name in EVERY and value > 1 and value != int(value):
+        raise ValueError(f"`{label}` above 1 must be a whole number of steps, got {value}.")

@@ -1,0 +1,140 @@
+"""YAML as people mean it: `1e-6` is a number, a key written twice is an error, and nothing is executed."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from align.errors import RecipeError
+from align.recipe.yaml_limits import MAX_BYTES, BoundedLoader
+
+TAGS = ("null", "bool", "int", "float", "str", "seq", "map", "merge")  # YAML 1.2, core schema
+LARGEST = 2**63 - 1  # of a number without a fraction, in torch
+
+
+class RecipeLoader(BoundedLoader):
+    """A safe loader with YAML 1.2 floats, dates as text, and without silent duplicate keys."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Builds a value and refuses what is not plain, such as `!!binary`, or too large for a number."""
+        line = node.start_mark.line + 1
+        kind = node.tag.removeprefix("tag:yaml.org,2002:")
+        if kind not in TAGS:
+            raise RecipeError(f"Line {line}: the tag `{kind}` is not valid YAML here. Write the value without it.")
+        try:
+            value = super().construct_object(node, deep)
+        except (ValueError, OverflowError, KeyError, IndexError) as error:  # `!!int x`, or a number that overflows
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"Line {line}: {_shown(node)} is not a valid {kind}. Put text in quotes.") from error
+        if isinstance(value, int) and abs(value) > LARGEST:
+            raise RecipeError(f"Line {line}: {_shown(node)} is too large for a number. Put text in quotes.")
+        if isinstance(value, str) and (broken := re.search("[\ud800-\udfff\0]", value)):
+            raise RecipeError(f"Line {line}: the text holds {broken[0]!r}, which is no character. Remove it.")
+        return value
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Builds a mapping and refuses a key that is written twice, or that is no word."""
+        if isinstance(node, yaml.MappingNode):
+            seen: set[Any] = set()
+            for key_node, _ in node.value:
+                if key_node.tag != "tag:yaml.org,2002:merge":
+                    self._check_key(key_node, seen)
+        return super().construct_mapping(node, deep=deep)
+
+    def _check_key(self, key_node: yaml.Node, seen: set[Any]) -> None:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise RecipeError(f"Line {line}: a key must be a word. Put text with braces in quotes.")
+        key = self.construct_object(key_node, deep=True)
+        if not isinstance(key, str | int) or isinstance(key, bool):
+            raise RecipeError(f"Line {line}: the key {_shown(key_node)} is read as {key!r}. Put a word in quotes.")
+        if key in seen:
+            raise RecipeError(f"Line {line}: the key `{key}` is written twice. Keep one.")
+        seen.add(key)
+
+
+def _shown(node: yaml.Node) -> str:
+    text = str(node.value)
+    return f"`{text}`" if len(text) <= 60 else f"`{text[:40]}` and {len(text) - 40:,} more characters"
+
+
+# No key of a recipe is a date: `run_name: 2026-02-30` is a name. `=` is YAML 1.1's default value, and here a text.
+RecipeLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
+    for first, resolvers in BoundedLoader.yaml_implicit_resolvers.items()
+}
+# YAML 1.1 wants a dot in the mantissa, so PyYAML reads 1e-6 as a string.
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Reads a YAML file that holds a mapping.
+
+    Raises:
+        RecipeError: If the file is missing, is not YAML, or holds something else.
+    """
+    text = _read(path)
+    try:
+        content = parse_yaml(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is not valid YAML. {_yaml_problem(error, text)}") from error
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path} must hold `key: value` lines, got {type(content).__name__}.")
+    return content
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise RecipeError(f"Cannot read {path}: {getattr(error, 'strerror', None) or error}.") from error
+    if len(content) > MAX_BYTES:
+        raise RecipeError(f"{path} is larger than {MAX_BYTES:,} bytes, so it is no recipe. Is it the data?")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path} is not UTF-8 text (line {line}). Save it as UTF-8.") from error
+
+
+def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
+    """Words PyYAML's message, which spans several lines, as one sentence."""
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"Line {line}: {chr(error.character)!r} is no character of a text. Remove it."
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    place = f"Line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    parts = [part for part in (getattr(error, "context", None), getattr(error, "problem", None)) if part]
+    words = " ".join(" ".join(parts or [str(error)]).split())
+    tab = " Indent with spaces." if "\\t" in words else ""
+    return f"{place}{words}.{tab}"
+
+
+def parse_yaml(text: str) -> Any:
+    """Parses one YAML document or scalar.
+
+    Example:
+        >>> parse_yaml("[1e-6, 0.2, yes, text]")
+        [1e-06, 0.2, True, 'text']
+    """
+    return yaml.load(text, Loader=RecipeLoader)
+
+
+def parse_word(text: str) -> Any:
+    """Parses a value given as one word; what is not YAML is text.
+
+    Example:
+        >>> parse_word("1e-6"), parse_word("{question} {options}")
+        (1e-06, '{question} {options}')
+    """
+    try:
+        return parse_yaml(text)
+    except yaml.YAMLError:
+        return text

@@ -1,0 +1,115 @@
+"""What a run writes and shows while it trains."""
+
+import json
+from collections import defaultdict, deque
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from transformers import TrainerCallback
+
+from align.console import make_console, say
+from align.recipe.alarms import alarm_keys, alarm_sentence
+from align.secrets import mask
+
+LOGS_OF_AN_ALARM = 5  # a single batch may look like anything
+# Shown beside the progress bar, where the run logs them.
+SHOWN = {
+    "reward": "reward",
+    "acre/consistency_rate": "consistent",
+    "completions/mean_length": "length",
+    "completions/clipped_ratio": "clipped",
+    "kl": "kl",
+    "accuracy": "accuracy",
+    "crome/tie_margin": "tie margin",
+    "deconfound/mse": "error",
+    "deconfound/correlation_corrected": "correlation",
+}
+
+
+class MetricsFile(TrainerCallback):
+    """Appends every log to `metrics.jsonl`; a resumed run appends too, and the later line of a step counts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        # A run that was killed while writing leaves half a line; the next one must not be glued to it.
+        text = path.read_bytes() if path.exists() else b""
+        self.separator = "" if not text or text.endswith(b"\n") else "\n"
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Writes one line."""
+        if state.is_world_process_zero and logs:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(self.separator + mask(json.dumps({"step": state.global_step, **logs})) + "\n")
+            self.separator = ""
+
+
+class RunProgress(TrainerCallback):
+    """Shows a bar with the few numbers that matter, or one line per log where there is no terminal."""
+
+    def __init__(self) -> None:
+        self.console = make_console(stderr=True)
+        self.bar: Progress | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the bar."""
+        if state.is_world_process_zero and self.console.is_terminal:
+            self.bar = Progress(
+                MofNCompleteColumn(), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+                TextColumn("{task.fields[numbers]}"), console=self.console,
+            )  # fmt: skip
+            self.bar.start()
+            self.task = self.bar.add_task("", total=state.max_steps, completed=state.global_step, numbers="")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Moves the bar."""
+        if self.bar:
+            self.bar.update(self.task, completed=state.global_step)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Shows the latest numbers."""
+        numbers = _numbers(logs or {})
+        if not numbers or not state.is_world_process_zero:
+            return
+        if self.bar:
+            self.bar.update(self.task, numbers=numbers)
+        else:
+            self.console.print(f"step {state.global_step}/{state.max_steps}  {numbers}")
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stops the bar."""
+        if self.bar:
+            self.bar.stop()
+
+
+def _numbers(logs: dict[str, Any]) -> str:
+    found = {label: logs[key] for key, label in SHOWN.items() if isinstance(logs.get(key), int | float)}
+    return "  ".join(f"{label} {value:.3g}" for label, value in found.items())
+
+
+class AlarmLines(TrainerCallback):
+    """Prints one line when a signal stays above its limit for some steps, once per signal.
+
+    Args:
+        thresholds: Alarm to limit, as in the recipe's `alarms`.
+    """
+
+    def __init__(self, thresholds: Mapping[str, float]) -> None:
+        self.thresholds = thresholds
+        self.recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LOGS_OF_AN_ALARM))
+        self.said: set[str] = set()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        """Looks at the latest numbers."""
+        if not state.is_world_process_zero:
+            return
+        numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        for alarm, limit in self.thresholds.items():
+            for key in alarm_keys(alarm, numbers):
+                self.recent[key].append(numbers[key])
+                mean = sum(self.recent[key]) / len(self.recent[key])
+                if len(self.recent[key]) == LOGS_OF_AN_ALARM and mean > limit and key not in self.said:
+                    self.said.add(key)
+                    sentence = alarm_sentence(key, mean, limit)
+                    say(f"audit, step {state.global_step}: {sentence}")

@@ -1,0 +1,235 @@
+"""What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel
+
+from align.errors import RewardError
+from align.secrets import mask
+from align.training.audit_signals import audit_signals, text_features
+from align.training.media import MediaFolder
+from align.training.output_head import check_fused_head
+from align.training.reward_records import (
+    CallRecord,
+    InvalidShare,
+    call_line,
+    call_metrics,
+    describe_failed,
+    join_records,
+    record_calls,
+    shown_text,
+)
+from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
+from rewards.composition import Composition
+from rewards.guard import GuardedReward
+from rewards.protocol import is_async
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
+REWARDS_FILE = "rewards.jsonl"
+
+
+@dataclass(frozen=True)
+class RewardRules:
+    """What a trainer does with the values of its rewards.
+
+    Attributes:
+        composition: Gates and limits, by place in `reward_funcs`.
+        audits: Rewards that are logged and never trained on.
+        on_invalid: With `raise` the first invalid value ends training.
+        max_invalid_share: Share of a reward's values in the last ten steps above which training ends.
+        signals: Whether the signals of `align.training.audit_signals` are logged.
+    """
+
+    composition: Composition = field(default_factory=Composition)
+    audits: Sequence[GuardedReward] = ()
+    on_invalid: str = "skip"
+    max_invalid_share: float = 0.5
+    signals: bool = True
+
+
+class GuardedRewards(Parent):
+    """Adds to a trainer of TRL what has to be known about its rewards.
+
+    Only `_calculate_rewards` and what is logged differ. The values of the rewards are TRL's, changed by gates and
+    limits where there are some; without them, and while every value is valid, the losses are those of the parent.
+    Rewards that are `GuardedReward`s are counted and timed in `rewards.jsonl`; when they fail too often, every rank
+    raises once all have their rewards, so that none waits for another. Small copies of images go to the run folder.
+
+    Args:
+        *args: As in the parent.
+        reward_rules: What to do with the values; by default nothing but to stop when too many are invalid.
+        **kwargs: As in the parent.
+    """
+
+    model: PreTrainedModel
+    reward_processing_classes: list[Any]
+
+    def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_fused_head(self.model)
+        self.reward_rules = reward_rules or RewardRules()
+        self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
+        self._media = MediaFolder(Path(self.args.output_dir or "."))
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        num_rewards = len(self.reward_funcs)
+        with self._audits_among_rewards():
+            guarded = [func for func in self.reward_funcs if isinstance(func, GuardedReward)]
+            values = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        self._judge([record_calls(func.__name__, func.take_scores(), prompts, completions) for func in guarded])
+        self._log_audits(values[:, num_rewards:], len(prompts))
+        counted = self._count(values[:, :num_rewards], len(prompts))
+        if self.reward_rules.signals:
+            self._log_signals(counted, completions, completion_ids_list)
+        if self.log_completions and self.log_multimodal and has_images(inputs[0]):
+            self._log_completion_extra(IMAGES_COLUMN, small_copies(inputs))
+        self._fill_columns(len(prompts))
+        return counted
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does, without secrets; the images of the completions go to files, their paths to the table."""
+        columns: Any = self._logs["extra"]
+        if self.log_completions and self.accelerator.is_main_process:
+            for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
+                shown = [mask(text) for text in texts]
+                texts.clear()
+                texts.extend(shown)
+        if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
+            write_copies(columns[IMAGES_COLUMN], self._media)
+        super().log(logs, start_time)
+
+    @contextmanager
+    def _audits_among_rewards(self) -> Any:
+        """Lets TRL call the audits with the rewards: with the same columns, at the same time if they are async."""
+        own = self.reward_funcs, self.reward_func_names, self.reward_processing_classes
+        audits = self.reward_rules.audits
+        functions = [
+            _in_own_loop(audit) if is_async(audit) and not self._has_async_funcs else audit for audit in audits
+        ]
+        self.reward_funcs = [*own[0], *functions]
+        self.reward_func_names = [*own[1], *(audit.__name__ for audit in audits)]
+        self.reward_processing_classes = [*own[2], *[None] * len(audits)]
+        try:
+            yield
+        finally:
+            self.reward_funcs, self.reward_func_names, self.reward_processing_classes = own
+
+    def _judge(self, own: list[CallRecord]) -> None:
+        """Counts the calls of every rank, writes them down, and ends training on all of them if too many failed.
+
+        Raises:
+            RewardError: If a reward fails more often than the rules allow.
+        """
+        ranks: list[list[CallRecord]] = gather_object([own])
+        records = [join_records(calls) for calls in zip(*ranks, strict=True)]
+        self._write(records)
+        for record in records:
+            self._log_once(call_metrics(record))
+            share = self._invalid_shares[record.reward].add(record)
+            if record.failures and self.reward_rules.on_invalid == "raise":
+                raise RewardError(_failure_text(record, "and `on_invalid` is `raise`"))
+            if share > self.reward_rules.max_invalid_share:
+                limit = self.reward_rules.max_invalid_share
+                raise RewardError(
+                    _failure_text(record, f"{share:.0%} in the last steps, above `max_invalid_share: {limit:g}`")
+                )
+
+    def _write(self, records: list[CallRecord]) -> None:
+        if not records or not self.accelerator.is_main_process:
+            return
+        path = Path(self.args.output_dir or ".") / REWARDS_FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mode = "train" if self.model.training else "eval"
+        lines = [json.dumps(mask(call_line(record, self.state.global_step + 1, mode))) + "\n" for record in records]
+        with path.open("a+b") as file:
+            file.seek(max(0, file.tell() - 1))
+            torn = file.read() not in (b"", b"\n")  # a run that was killed while writing leaves half a line
+            file.write(("\n" * torn + "".join(lines)).encode())
+
+    def _log_audits(self, values: torch.Tensor, size: int) -> None:
+        for audit, column in zip(self.reward_rules.audits, values.T, strict=True):
+            self._log_completion_extra(f"audit/{audit.__name__}", self._own_rows(column, size))
+            found = column[~torch.isnan(column)]
+            if len(found):
+                self._log_once({f"audit/{audit.__name__}/mean": found.mean().item()})
+
+    def _count(self, values: torch.Tensor, size: int) -> torch.Tensor:
+        """Applies gates and limits; the values from before go to the completions table."""
+        composition = self.reward_rules.composition
+        if not composition.changed:
+            return values
+        for place in composition.changed:
+            name, column = self.reward_func_names[place], values[:, place]
+            self._log_completion_extra(f"{name}_raw", self._own_rows(column, size))
+            found = column[~torch.isnan(column)]
+            if len(found):
+                self._log_once({f"rewards/{name}/raw_mean": found.mean().item()})
+        return torch.as_tensor(composition.apply(values.cpu().numpy()), dtype=values.dtype, device=values.device)
+
+    def _log_signals(self, values: torch.Tensor, completions: list[Any], completion_ids_list: list[Any]) -> None:
+        own = torch.tensor(
+            text_features(list(map(shown_text, completions)), list(map(len, completion_ids_list))),
+            dtype=torch.float32,
+            device=self.accelerator.device,
+        )
+        features = self.accelerator.gather(own).cpu().numpy()
+        if not self.accelerator.is_main_process:
+            return
+        num_generations: Any = self.num_generations if self.model.training else self.num_generations_eval
+        weighted = values * self.reward_weights.to(values.device)
+        total = torch.where(torch.isnan(values).all(dim=1), torch.nan, weighted.nansum(dim=1))
+        rewards = dict(zip(self.reward_func_names, values.T, strict=True)) if values.shape[1] > 1 else {}
+        for name, column in ({"total": total} | rewards).items():
+            signals = audit_signals(column.cpu().numpy().astype(np.float64), features, num_generations)
+            self._log_once({f"audit/{name}/{signal}": value for signal, value in signals.items()})
+
+    def _fill_columns(self, size: int) -> None:
+        """Gives a column that no reward logged this time its Nones: TRL 1.16 would keep the values of other rows."""
+        for column in self._logs["extra"]:
+            if column not in self._pending_extra_logs:
+                self._log_completion_extra(column, [None] * size)
+
+    def _log_once(self, metrics: dict[str, float]) -> None:
+        """Logs numbers that every rank has, or only the first one."""
+        if self.accelerator.is_main_process:
+            for name, value in metrics.items():
+                if not np.isnan(value):
+                    self._log_metric(name, value)
+
+    def _own_rows(self, column: torch.Tensor, size: int) -> list[float | None]:
+        start = self.accelerator.process_index * size
+        return [None if np.isnan(value) else value for value in column[start : start + size].tolist()]
+
+
+def _failure_text(record: CallRecord, why: str) -> str:
+    kinds = ", ".join(f"{count} x {failure}" for failure, count in record.failures.most_common())
+    return (
+        f"Reward `{record.reward}`: {record.failures.total()} of {len(record.seconds)} values of this step are "
+        f"invalid ({kinds}), {why}. Worst rows:\n{describe_failed(record)}\n"
+        f"All of them are counted in {REWARDS_FILE} of the run folder. Mend the reward, or allow more with "
+        "`on_invalid`, `max_invalid_share` and `reward_timeout`."
+    )
+
+
+def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:
+    """Makes a coroutine function callable where TRL has no loop for it; TRL starts one for rewards only."""
+
+    def call(**given: Any) -> Any:
+        return asyncio.run(func(**given))
+
+    return call

@@ -1,0 +1,202 @@
+"""Reads how a model's family makes logits of hidden states, and refuses one whose logits would be read wrong."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any, NamedTuple
+
+import torch
+from accelerate.utils import is_peft_model
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from align.errors import UserError
+from align.training.token_terms import Head
+
+_SOFTCAPS = ("final_logit_softcapping", "logits_soft_cap", "output_logit_soft_cap")
+_PLACES, _TOLERANCE = 3, 1e-4  # of logits up to 40
+_OTHER_FAMILY = "Train a model of another family."
+
+
+class Reading(NamedTuple):
+    """How logits come about: `softcap(scale * head(factor * transform(hidden)))`."""
+
+    scale: float
+    softcap: float | None
+    factor: float = 1.0
+    transform: str | None = None  # the submodule between body and head, as ModernBERT's decoder has one
+
+    @property
+    def formula(self) -> str:
+        """Writes the reading out."""
+        given = "hidden" if self.transform is None else f"{self.transform}(hidden)"
+        given = given if self.factor == 1.0 else f"{self.factor:g} * {given}"
+        logits = f"head({given})" if self.scale == 1.0 else f"{self.scale:g} * head({given})"
+        return logits if self.softcap is None else f"{logits}, capped at {self.softcap:g}"
+
+    def prepare(self, model: PreTrainedModel, hidden: Tensor) -> Tensor:
+        """Turns last hidden states into what the output head is given."""
+        if self.transform is not None:
+            hidden = model.get_submodule(self.transform)(hidden)
+        return hidden if self.factor == 1.0 else hidden * self.factor
+
+    def finish(self, logits: Tensor) -> Tensor:
+        """Turns what the output head answers into logits."""
+        logits = logits * self.scale
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
+
+    def head(self, model: PreTrainedModel) -> Head:
+        """Reads the output head as its weights are now."""
+        head = model.get_output_embeddings()
+        return Head(head.weight, head.bias, self.scale, self.softcap)
+
+
+def read_output_head(model: PreTrainedModel) -> Reading:
+    """Finds out what a model does between its last hidden states and its logits.
+
+    The model's own `forward` is run with stand-ins for its body and for its output head, which answer with known
+    numbers. What it makes of these is compared with each reading. No weight is used: sharded and absent weights are
+    read alike on all ranks, in any precision, and neither random numbers nor modes change.
+
+    Raises:
+        UserError: If the model's logits are something else than a `Reading`.
+    """
+    try:
+        given, factor, transform, made = _probe(model, model.get_output_embeddings())
+    except Exception as error:  # any code of a model may run here
+        raise _unreadable(model, f"{type(error).__name__}: {error}") from error
+    for scale, softcap in product(
+        dict.fromkeys((_logit_scale(model.config.get_text_config()), 1.0)), _softcaps(model)
+    ):
+        reading = Reading(scale, softcap, factor, transform)
+        expected = reading.finish(given)
+        if made.shape == expected.shape and torch.allclose(made, expected, atol=_TOLERANCE, rtol=_TOLERANCE):
+            return reading
+    raise _unreadable(model, "what it does to logits behind its output head is not known")
+
+
+def check_fused_head(model: Any, remedy: str = _OTHER_FAMILY) -> None:
+    """Refuses a model whose log-probs TRL's own fused head reads wrong; GRPO and DPO train with these.
+
+    Args:
+        model: The model, or a PEFT model around it.
+        remedy: What to do instead.
+
+    Raises:
+        UserError: If they are not those of the model's logits.
+    """
+    base = model.get_base_model() if is_peft_model(model) else model
+    reading, config = read_output_head(base), base.config.get_text_config()
+    if reading.factor != 1.0 and base.get_output_embeddings().bias is None:  # before the head or behind it is the same
+        reading = reading._replace(scale=reading.scale * reading.factor, factor=1.0)
+    known = Reading(_logit_scale(config), getattr(config, "final_logit_softcapping", None))
+    if not math.isclose(reading.scale, known.scale, rel_tol=1e-5) or reading[1:] != known[1:]:
+        raise _unreadable(base, f"TRL does not know that they are {reading.formula}", remedy)
+
+
+def _unreadable(model: PreTrainedModel, why: str, remedy: str = _OTHER_FAMILY) -> UserError:
+    return UserError(
+        f"The log-probs of {type(model).__name__} would be read wrong: they are computed from its last hidden states "
+        f"and the weights of its output head, and its own logits are something else ({why}). {remedy}"
+    )
+
+
+def _softcaps(model: PreTrainedModel) -> list[float | None]:
+    config = model.config.get_text_config()
+    found = (getattr(config, name, None) for name in _SOFTCAPS)
+    return [*dict.fromkeys(float(cap) for cap in found if cap), None]
+
+
+def _logit_scale(config: Any) -> float:
+    """Cohere multiplies by `logit_scale`, Falcon-H1 by `lm_head_multiplier`; Granite divides by `logits_scaling`."""
+    for name in ("logit_scale", "output_multiplier", "lm_head_multiplier"):
+        value = getattr(config, name, None)
+        if isinstance(value, int | float):  # MPT has a `logit_scale`, which may be a word and is not used
+            return float(value)
+    scaling = getattr(config, "logits_scaling", None)
+    if scaling is None:
+        return 1.0
+    return float(scaling if config.model_type == "hyperclovax" else 1 / scaling)
+
+
+class _Hidden(BaseModelOutputWithPast):  # type: ignore[misc]
+    """The answer of a body, which has None for whatever else a family asks of it."""
+
+    def __getattr__(self, name: str) -> None:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+class _StandIn(nn.Module):
+    """Stands where another module was, with its attributes; answers always the same and keeps what it was given."""
+
+    def __init__(self, stood: nn.Module, answer: Any) -> None:
+        super().__init__()
+        self.__dict__.update(stood=stood, answer=answer, given=None)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["stood"], name)
+
+    def forward(self, *args: Any, **_: Any) -> Any:
+        """Answers."""
+        self.__dict__["given"] = args[0] if args else None
+        return self.__dict__["answer"]
+
+
+def _probe(model: PreTrainedModel, head: Any) -> tuple[Tensor, float, str | None, Tensor]:
+    """Returns what the head answered, the factor and the module in front of it, and the logits made of the answer."""
+    if head is None:
+        raise ValueError("it has no output head")
+    size, width = int(head.out_features), int(head.in_features)  # the shape of a sharded weight does not tell
+    hidden: Any = (
+        torch.arange(_PLACES * width).reshape(1, _PLACES, width) % 13 + 1
+    ).float() / 8  # exact in half precision
+    answer = torch.linspace(-40, 40, _PLACES * size, dtype=torch.float32).reshape(1, _PLACES, size)
+    body = _Hidden(last_hidden_state=hidden)
+    bodies = {id(model.base_model): body, id(model.get_decoder()): body}
+    between = list(_outside(model, [*bodies, id(head)]))
+    behind = {id(module): hidden + 2 + number for number, (_, module) in enumerate(between)}
+    with _standing_in(model, bodies | behind | {id(head): answer}) as stand_ins, torch.no_grad():
+        made = model.forward(input_ids=torch.ones(1, _PLACES, dtype=torch.long)).logits
+    before, given = None, stand_ins[id(head)].given
+    for name, module in between:
+        if given is not None and torch.equal(given.float(), behind[id(module)]):
+            before, given = name, stand_ins[id(module)].given
+    if given is None:
+        raise ValueError("the output head is not used")
+    ratio = (given.float() / hidden).unique()
+    if ratio.max() - ratio.min() > 1e-6 * ratio.abs().max():
+        raise ValueError("its output head is not given the last hidden states")
+    return answer, float(ratio[0]), before, made.float()
+
+
+def _outside(model: nn.Module, known: list[int], prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yields the outermost modules that are neither the body nor the head, nor hold one of them."""
+    for name, module in model.named_children():
+        if id(module) in known:
+            continue
+        if any(id(inner) in known for inner in module.modules()):
+            yield from _outside(module, known, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", module
+
+
+@contextmanager
+def _standing_in(model: nn.Module, answers: dict[int, Any]) -> Iterator[dict[int, _StandIn]]:
+    """Puts stand-ins in the places of modules, so that no hook of theirs runs, and puts the modules back."""
+    places = [
+        (parent, name, child)
+        for parent in list(model.modules())
+        for name, child in parent._modules.items()
+        if child is not None and id(child) in answers
+    ]
+    stand_ins = {id(child): _StandIn(child, answers[id(child)]) for _, _, child in places}
+    try:
+        for parent, name, child in places:
+            parent._modules[name] = stand_ins[id(child)]
+        yield stand_ins
+    finally:
+        for parent, name, child in places:
+            parent._modules[name] = child

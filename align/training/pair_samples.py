@@ -1,0 +1,135 @@
+"""A sample of the pairs of a run, kept for its report."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align.data.media.thumbnails import thumbnails
+from align.training.media import MediaFolder
+
+PAIRS_FILE = "pairs.parquet"
+
+
+def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40) -> None:
+    """Writes an even sample of pairs to `pairs.parquet`, the first one included, and small copies of their images.
+
+    A row that lacks a column, or holds something unexpected in it, gets an empty value there: a sample for reading is
+    no reason to stop a run.
+
+    Args:
+        folder: The run folder.
+        rows: Pairs in the form a trainer reads: text or messages, with character spans, or a source and whether they
+            are a tie.
+        limit: Rows to keep at most.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    schema = pa.schema(
+        {
+            "id": pa.string(),
+            "prompt": pa.string(),
+            "chosen": pa.string(),
+            "rejected": pa.string(),
+            "chosen_spans": pa.list_(pa.list_(pa.int64())),
+            "rejected_spans": pa.list_(pa.list_(pa.int64())),
+            "spans_from": pa.string(),
+            "marked_share": pa.float64(),
+            "source": pa.string(),
+            "attribute": pa.string(),
+            "tie": pa.bool_(),
+            "images": pa.list_(pa.string()),
+        }
+    )
+    picked = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(limit, len(rows)))})
+    media = MediaFolder(folder)
+    kept = [_plain(rows[index]) | {"images": _images(rows[index].get("images"), media)} for index in picked]
+    table = pa.Table.from_pylist(kept, schema=schema)
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{PAIRS_FILE}.unfinished"
+    parquet.write_table(table, unfinished)
+    os.replace(unfinished, folder / PAIRS_FILE)  # a killed run leaves the old table or none, never half a one
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    chosen, rejected = _response(row.get("chosen")), _response(row.get("rejected"))
+    share, tie = row.get("marked_share"), row.get("tie")
+    return {
+        "id": _name(row.get("id")),
+        "prompt": _prompt(row.get("prompt")),
+        "chosen": chosen,
+        "rejected": rejected,
+        "chosen_spans": _spans(row.get("chosen_spans"), chosen),
+        "rejected_spans": _spans(row.get("rejected_spans"), rejected),
+        "spans_from": _name(row.get("spans_from")),
+        "marked_share": float(share) if isinstance(share, int | float) else None,
+        "source": _name(row.get("source")),
+        "attribute": _name(row.get("attribute")),
+        "tie": tie if isinstance(tie, bool) else None,
+    }
+
+
+def _images(images: Any, media: MediaFolder) -> list[str | None] | None:
+    """Keeps small copies and names each by its file; what is not shown or not readable, by its name in the data."""
+    if not isinstance(images, list | tuple):
+        return None
+    copies = zip(images, thumbnails(images), strict=True)
+    return [media.keep(copy) if copy is not None else _path(image) for image, copy in copies]
+
+
+def _path(image: Any) -> str | None:
+    path = image.get("path") if isinstance(image, Mapping) else image
+    return _name(path) if isinstance(path, str | Path) else None
+
+
+def _name(value: Any) -> str | None:
+    return None if value is None else _encodable(str(value))
+
+
+def _prompt(value: Any) -> str:
+    """Writes messages as paragraphs that begin with the role."""
+    if isinstance(value, list | tuple):
+        return _encodable("\n\n".join(_message(message) for message in value))
+    return "" if value is None else _encodable(str(value))
+
+
+def _message(message: Any) -> str:
+    if not isinstance(message, Mapping):
+        return str(message)
+    return f"{message.get('role', '')}: {_content(message.get('content'))}"
+
+
+def _response(value: Any) -> str:
+    """Returns the bare text, to which the spans' offsets refer."""
+    if isinstance(value, list | tuple) and value and isinstance(value[-1], Mapping):
+        value = _content(value[-1].get("content"))
+    return "" if value is None else _encodable(str(value))
+
+
+def _content(content: Any) -> str:
+    """Returns the text of a message; parts that are no text are named."""
+    if isinstance(content, list | tuple):
+        return " ".join(_part(part) for part in content)
+    return "" if content is None else str(content)
+
+
+def _part(part: Any) -> str:
+    return str(part.get("text") or f"[{part.get('type')}]") if isinstance(part, Mapping) else str(part)
+
+
+def _spans(value: Any, text: str) -> list[list[int]]:
+    """Keeps what is a stretch of the text."""
+    spans = value if isinstance(value, list | tuple) else []
+    return [list(span) for span in spans if _is_span(span) and 0 <= span[0] < span[1] <= len(text)]
+
+
+def _is_span(span: Any) -> bool:
+    return isinstance(span, list | tuple) and len(span) == 2 and all(isinstance(offset, int) for offset in span)
+
+
+def _encodable(text: str) -> str:
+    """Replaces lone surrogates, one character by one, so that offsets still hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

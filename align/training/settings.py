@@ -1,0 +1,103 @@
+"""The real config of a recipe, built and tried before a model is loaded."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, Trainer, TrainingArguments, get_scheduler
+
+from align.errors import RecipeError
+from align.methods.acre.config import ACREConfig
+from align.methods.crome.config import CromeConfig
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.grpo.config import GRPOConfig
+from align.methods.method import METHODS
+from align.methods.rrpo.config import RRPOConfig
+from align.recipe.problems import one_line, shown
+from align.recipe.recipe import Recipe
+
+SAFETENSORS = {"use_safetensors": True}  # reading pickled weights can run any code; TRL loads reward models so, too
+CONFIGS: dict[str, type[TrainingArguments]] = {
+    "grpo": GRPOConfig,
+    "acre": ACREConfig,
+    "rrpo": RRPOConfig,
+    "crome": CromeConfig,
+    "deconfound": DeconfoundConfig,
+}
+# Optimizers of torch and transformers; others want the model, or a package of their own.
+_PLAIN = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
+
+
+def build_config(recipe: Recipe) -> Any:
+    """Builds the config of a recipe's method, and tries what reads its settings only when training begins.
+
+    Raises:
+        RecipeError: If TRL, transformers or torch refuse a setting, with its key where one alone is to blame.
+    """
+    settings = _settings(recipe)
+    try:
+        return _tried(CONFIGS[recipe.method], settings)
+    except Exception as error:
+        key = _blamed(CONFIGS[recipe.method], settings, recipe.training, str(error))
+        where = f"`{key}: {shown(recipe.training[key])}`" if key else "The settings"
+        raise RecipeError(f"{where} cannot be used. {one_line(error)}") from error
+
+
+def _tried(kind: type[TrainingArguments], settings: Mapping[str, Any]) -> TrainingArguments:
+    config = kind(**copy.deepcopy(dict(settings)))  # it changes blocks that it is given
+    weight = torch.nn.Parameter(torch.zeros(1))
+    optimizer: torch.optim.Optimizer = torch.optim.SGD([weight], lr=config.learning_rate)
+    if config.optim in _PLAIN:
+        made_by, kwargs = Trainer.get_optimizer_cls_and_kwargs(config)
+        optimizer = made_by([weight], **kwargs)
+    get_scheduler(
+        config.lr_scheduler_type,
+        optimizer=optimizer,
+        num_warmup_steps=config.get_warmup_steps(100),
+        num_training_steps=100,
+        scheduler_specific_kwargs=config.lr_scheduler_kwargs,  # type: ignore[arg-type]  # JSON is parsed by now
+    )
+    if getattr(config, "generation_kwargs", None) and not config.use_vllm:  # type: ignore[attr-defined]
+        GenerationConfig(**config.generation_kwargs)  # type: ignore[attr-defined]
+    return config
+
+
+def _blamed(
+    kind: type[TrainingArguments], settings: Mapping[str, Any], given: Mapping[str, Any], message: str
+) -> str | None:
+    """Finds the setting without which the others work, blocks first; else the block of which a value is quoted."""
+    blocks = [key for key in given if key.endswith(("_args", "_config", "_kwargs"))]
+    for key in [*blocks, *(key for key in given if key not in blocks and key != "output_dir")]:
+        try:
+            _tried(kind, {name: value for name, value in settings.items() if name != key})
+        except Exception:
+            continue
+        return key
+    quoted = [key for key in blocks if isinstance(given[key], Mapping)]
+    return next((key for key in quoted if any(str(value) in message for value in given[key].values())), None)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    settings = _device_defaults() | recipe.training
+    if METHODS[recipe.method].has_rewards:
+        settings = {"log_completions": True, "num_completions_to_print": 0} | settings
+    return settings if recipe.method == "deconfound" else settings | {"model_init_kwargs": model_kwargs(recipe)}
+
+
+def _device_defaults() -> dict[str, Any]:
+    """Lets a recipe run without an accelerator, where TRL's default of bf16 stops and accelerate needs to be told."""
+    return {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
+
+
+def model_kwargs(recipe: Recipe) -> dict[str, Any]:
+    """Returns what the model is loaded with; what `model_init_kwargs` says wins."""
+    model = recipe.model
+    kwargs = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
+    given = recipe.training.get("model_init_kwargs") or {}
+    return (
+        {"dtype": model.dtype}
+        | {key: value for key, value in kwargs.items() if value is not None}
+        | given
+        | SAFETENSORS
+    )

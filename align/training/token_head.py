@@ -1,0 +1,74 @@
+"""Lets a causal language model return the token terms of RRPO in place of logits."""
+
+import types
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+from trl.trainer.utils import maybe_gather_lm_head_ctx
+
+from align.training.output_head import Reading, read_output_head
+from align.training.token_terms import Head, token_terms
+
+
+@dataclass
+class TokenTermsOutput(ModelOutput):
+    """`TokenTerms` as an output that DeepSpeed and accelerate know how to walk through; `(N,)` each."""
+
+    logps: Tensor | None = None
+    ref_logps: Tensor | None = None
+    kl: Tensor | None = None
+
+
+class Tokens(NamedTuple):
+    """The tokens that are scored: `mask` `(B, T - 1)` is true where the next one counts, `labels` `(N,)` are those."""
+
+    mask: Tensor
+    labels: Tensor
+
+
+class Reference:
+    """Hidden states and head of the reference at the scored tokens; an object, so that no wrapper copies its parts."""
+
+    def __init__(self, hidden: Tensor, head: Head) -> None:
+        self.hidden = hidden
+        self.head = head
+
+
+def add_token_head(model: PreTrainedModel) -> Reading:
+    """Patches a model's forward, as TRL's fused head does, so that wrappers such as DDP and DeepSpeed see the call.
+
+    `model(..., scored=tokens)` returns what the output head is given of these tokens, `(N, H)`;
+    `model(..., scored=tokens, reference=reference)` returns `TokenTermsOutput`. Without `scored` nothing changes.
+
+    Returns:
+        How the model's logits are read.
+
+    Raises:
+        UserError: If they would be read wrong.
+    """
+    original, reading = model.forward, read_output_head(model)
+
+    def forward(
+        self: PreTrainedModel,
+        *args: Any,
+        scored: Tokens | None = None,
+        reference: Reference | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if scored is None:
+            return original(*args, **kwargs)
+        kwargs.pop("labels", None)  # a PEFT model passes it on as None
+        hidden = self.base_model(*args, **kwargs).last_hidden_state
+        hidden = hidden[:, -scored.mask.size(1) - 1 : -1][scored.mask]  # prompt learning puts virtual tokens in front
+        hidden = reading.prepare(self, hidden)
+        if reference is None:
+            return hidden
+        own, gather = reading.head(self), maybe_gather_lm_head_ctx
+        terms = token_terms(hidden, own, reference.hidden, reference.head, scored.labels, gather=gather)
+        return TokenTermsOutput(**terms._asdict())
+
+    model.forward = types.MethodType(forward, model)
+    return reading
