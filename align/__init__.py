@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from align.methods.crome.trainer import CromeTrainer
     from align.methods.deconfound.config import DeconfoundConfig
     from align.methods.deconfound.trainer import DeconfoundTrainer
-    from align.methods.rollouts.trainer import GuardedGRPOTrainer
+    from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
 
@@ -40,7 +40,7 @@ _HOMES = {
     "CromeTrainer": "align.methods.crome.trainer",
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
-    "GuardedGRPOTrainer": "align.methods.rollouts.trainer",
+    "GuardedGRPOTrainer": "align.methods.grpo.trainer",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "load_reward_model": "align.evaluation.reward_models.whole_models",

@@ -42,7 +42,7 @@ from align.evaluation.policies.items import ItemResult, summarise
 from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
 from align.methods.acre.config import ACREConfig
-from align.methods.acre.data import load_data
+from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
 from align.recipe.recipe import Recipe, load_recipe
 from align.versions import installed_versions
@@ -100,7 +100,7 @@ def run_arm(arm: Arm, overrides: list[str], recipe_path: Path, seed: int) -> Met
 
 def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> None:
     """Trains a model in place, without leaving a run folder."""
-    data = load_data(recipe)
+    data = load(recipe)
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
         trainer = trainer_class(
@@ -109,7 +109,7 @@ def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> None:
             args=ACREConfig(**recipe.training | quiet),
             train_dataset=Dataset.from_list(data.rows),
             processing_class=tokenizer_of(recipe),
-            render_prompt=data.template.render,
+            render_prompt=data.extra.render,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
@@ -122,7 +122,7 @@ def evaluate(model: Any, recipe: Recipe) -> Metrics:
         model,
         tokenizer_of(recipe),
         asked,
-        template=load_data(recipe).template,
+        template=load(recipe).extra,
         max_new_tokens=int(recipe.setting("max_completion_length")),
         batch_size=250,
     )

@@ -17,7 +17,7 @@ from vision_world import draw_pair, pair_row
 from align.checks.rewards import resolve_rewards
 from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.config import ACREConfig
-from align.methods.acre.data import load_data
+from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
@@ -52,7 +52,7 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
     """Trains one arm on questions with one seed, without leaving a run folder, and measures it."""
     words = ANSWER_ARMS[arm]
     recipe = load_recipe(recipe_path, [*overrides, *(words or []), "--seed", str(seed)])
-    data = load_data(recipe)
+    data = load(recipe)
     model, processor = load_policy(recipe, blind=arm == "blind")
     started = time.perf_counter()
     if words is not None:
@@ -64,13 +64,13 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
                 args=ACREConfig(**recipe.training | quiet),
                 train_dataset=Dataset.from_list(data.rows).cast_column("images", [Image()]),
                 processing_class=processor,
-                render_prompt=data.template.render,
+                render_prompt=data.extra.render,
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()
     trained = time.perf_counter() - started
     asked = load_questions(str(recipe.dataset.eval_path))[0]
-    return measure_answers(model, processor, asked, data.template) | {"train_seconds": trained}
+    return measure_answers(model, processor, asked, data.extra) | {"train_seconds": trained}
 
 
 def run_captions(arm: str, recipe: Recipe, settings: dict[str, Any], seed: int) -> list[Metrics]:

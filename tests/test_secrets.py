@@ -131,7 +131,7 @@ def test_masked_keys_are_found_again():
 
 
 def test_no_setting_of_a_method_is_taken_for_a_secret_but_the_hub_token():
-    from align.methods.method import METHODS
+    from align.methods import METHODS
     from align.recipe.fields import config_fields
 
     names = {name for method in METHODS for name in config_fields(method)}

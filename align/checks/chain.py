@@ -7,12 +7,13 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
 from align.checks.reward_models import PREFIXED
+from align.data.training_data import TrainingData
 from align.recipe.recipe import Recipe
 
 Rows = Sequence[dict[str, Any]]
 
 
-def check_chain(recipe: Recipe, first: Any, second: Any, launch: Launch) -> list[Finding]:
+def check_chain(recipe: Recipe, first: TrainingData[Any], second: TrainingData[Any], launch: Launch) -> list[Finding]:
     """Compares what the reward model learns from with what it will be asked about.
 
     Args:
@@ -22,7 +23,7 @@ def check_chain(recipe: Recipe, first: Any, second: Any, launch: Launch) -> list
         launch: Under which both are made.
     """
     findings = []
-    prefix = first.scale.prefix if hasattr(first, "scale") else ""
+    prefix = first.extra.scale.prefix if hasattr(first.extra, "scale") else ""
     if prefix:
         findings.append(Finding("error", "chain", f"The reward model: {PREFIXED.format(prefix=prefix)}"))
     return findings + _check_forms(recipe, first.rows, second.rows)

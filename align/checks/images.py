@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from align.checks.counts import name_rows
 from align.checks.finding import Finding
 from align.checks.image_tokens import CountTokens, image_processor_settings, token_counter
 from align.checks.model import model_folder
 from align.data.media.images import SHOWN_WITH, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
-from align.methods.pairs.lengths import name_rows
 from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 
@@ -83,7 +83,11 @@ def _check_sight(recipe: Recipe, rows: Sequence[Mapping[str, Any]], what: str) -
     if sentence := missing("vision", f"{what}: showing them", *SHOWN_WITH):
         return [Finding("error", "images", sentence, fix=pip_line("vision"))]
     if any(isinstance(row["prompt"], str) for row in rows):
-        remedy = "Set `dataset.conversational: true`" if recipe.method == "acre" else "Write them as messages"
+        remedy = (
+            "Set `dataset.conversational: true`"
+            if hasattr(recipe.dataset, "conversational")
+            else "Write them as messages"
+        )
         return [Finding("error", "images", f"{what}, and they have no place in prompts that are texts. {remedy}.")]
     folder = model_folder(model)
     if folder is None or not (folder / "config.json").is_file():

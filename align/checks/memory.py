@@ -3,25 +3,52 @@
 import json
 import re
 import struct
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
-from align.recipe.fields import config_fields
+from align.methods import METHODS
 from align.recipe.recipe import Recipe
 
 GIB, MIB = 2**30, 2**20
 
 
+class Footprint(NamedTuple):
+    """What a method keeps in memory beside the states of the model that it trains.
+
+    Attributes:
+        on_top: What is not estimated, as the subject of a sentence in the plural.
+        has_lm_head: Whether the model has the output head of a language model.
+        trains_weights: Whether weights get gradients.
+        keeps_reference: Whether a second model stays; an adapter is switched off instead.
+    """
+
+    on_top: str
+    has_lm_head: bool = True
+    trains_weights: bool = True
+    keeps_reference: bool = False
+
+
+def footprint_of(recipe: Recipe) -> Footprint:
+    """Asks the recipe's method for its footprint."""
+    footprint: Footprint = METHODS[recipe.method].part("footprint")(recipe)
+    return footprint
+
+
+def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> str:
+    """Names the activations of a pass over sequences of at most `max_length` tokens."""
+    count, length = sequences * int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
+    tokens = f"up to {count * length:,} tokens" if length else f"{count} {name} of any length"
+    return f"Activations of {tokens}{detail}"
+
+
 def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Estimates what the states of training take on each device."""
-    is_scalar = recipe.method == "deconfound" or (
-        recipe.method == "crome" and recipe.setting("model_type") == "scalar"
-    )
-    found = count_parameters(recipe.model.model_name_or_path, with_head=not is_scalar)
+    footprint = footprint_of(recipe)
+    found = count_parameters(recipe.model.model_name_or_path, with_head=footprint.has_lm_head)
     if found is None:
         text = (
             f"The size of {recipe.model.model_name_or_path!r} is not known here (no local weights, no size in its "
@@ -35,32 +62,9 @@ def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     text = (
         f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
         f"parameters {source}, ZeRO stage {launch.zero_stage} over {launch.num_processes}. "
-        + ON_TOP[recipe.method](recipe)
+        f"{footprint.on_top} come on top."
     )
     return [Finding("ok", "memory", text, {"parameters": parameters, "bytes": states, "total_bytes": total})]
-
-
-def _completions_on_top(recipe: Recipe) -> str:
-    logits = int(recipe.setting("per_device_train_batch_size")) * int(recipe.setting("max_completion_length"))
-    return f"Activations and the logits of {logits:,} completion tokens come on top."
-
-
-def _pairs_on_top(recipe: Recipe) -> str:
-    sequences, length = 2 * int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
-    tokens = f"up to {sequences * length:,} tokens" if length else f"{sequences} sequences of any length"
-    return f"Activations of {tokens} (both responses of a pair, with their prompts) come on top."
-
-
-def _texts_on_top(recipe: Recipe) -> str:
-    sequences, length = int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
-    tokens = f"up to {sequences * length:,} tokens" if length else f"{sequences} texts of any length"
-    return f"Activations of {tokens} come on top."
-
-
-ON_TOP: dict[str, Callable[[Recipe], str]] = {
-    "grpo": _completions_on_top, "acre": _completions_on_top, "rrpo": _pairs_on_top, "crome": _pairs_on_top,
-    "deconfound": _texts_on_top,
-}  # fmt: skip
 
 
 def _words(size: float) -> str:
@@ -73,10 +77,11 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     A trained parameter takes 16 bytes: 2 + 2 + 12 (bf16 weight and gradient, fp32 copy and two moments) under
     DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only.
     """
+    footprint = footprint_of(recipe)
     half = launch.zero_stage > 0 and recipe.setting("bf16") is not False
     weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
     trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
-    if recipe.method == "deconfound" and recipe.setting("head") == "ridge":
+    if not footprint.trains_weights:
         trained = 0.0
     shards = launch.num_processes
     divisors = {"weights": 3, "gradients": 2, "optimizer": 1}
@@ -86,20 +91,11 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
         states["weights"] = 0.0
     if launch.offload_optimizer:
         states["optimizer"] = 0.0
-    if _keeps_reference(recipe):
+    if footprint.keeps_reference:
         states["reference"] = weight * parameters / (shards if launch.zero_stage == 3 else 1)
     if recipe.uses_vllm and recipe.setting("vllm_mode") == "colocate":
         states["vLLM weights"] = 2 * parameters / int(recipe.setting("vllm_tensor_parallel_size"))
     return states
-
-
-def _keeps_reference(recipe: Recipe) -> bool:
-    """Says whether a second model stays in memory; an adapter is switched off instead."""
-    if "beta" not in config_fields(recipe.method):
-        return False
-    return bool(recipe.setting("beta")) and not (
-        recipe.model.use_peft or recipe.training.get("precompute_ref_log_probs")
-    )
 
 
 def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] | None:

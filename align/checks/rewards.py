@@ -3,7 +3,7 @@
 import importlib.util
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, is_first_process, load_rewards, trial_findings, try_rewards
+from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import short_name
+from align.recipe.reward_settings import Reward, short_name
 from rewards.catalog import resolve_reward
 from rewards.contract import Limits, RewardSpec, Settings
-from rewards.contract.synthetic import second_pass_columns
 from rewards.protocol import is_async, reward_name
 from rewards.responses import ResponseFormat
 
-Reward = Callable[..., Any] | str
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
 ROWS = 256  # whose prompts a reward model's files are compared with
 
@@ -132,7 +131,13 @@ def response_format(recipe: Recipe) -> ResponseFormat:
 
 def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Tries every reward on responses of many kinds to rows of the data; of reward models only the files are read."""
-    return check_second_pass(recipe, rewards) + check_specs(recipe, trial_settings(recipe, rows), handling_of(recipe))
+    return check_together(recipe, rewards) + check_specs(recipe, trial_settings(recipe, rows), handling_of(recipe))
+
+
+def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
+    """Says what the method has against its rewards."""
+    check = METHODS[recipe.method].part("check_rewards")
+    return check(recipe, rewards) if check else []
 
 
 def check_specs(recipe: Recipe, settings: Settings, handling: Handling) -> list[Finding]:
@@ -172,7 +177,7 @@ def handling_of(recipe: Recipe) -> Handling:
 
 def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
     """Says what a trial should know of a recipe and its rows."""
-    tags = response_format(recipe)
+    tags, columns = response_format(recipe), METHODS[recipe.method].part("reward_columns")
     per_device, accumulation = (
         int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
     )
@@ -181,17 +186,5 @@ def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
         form="text" if isinstance(rows[0]["prompt"], str) else "messages",
         response_format=tags,
         completions_per_step=per_device * accumulation,
-        add_columns=partial(second_pass_columns, tags=tags) if recipe.method == "acre" else None,
+        add_columns=partial(columns, tags=tags) if columns else None,
     )
-
-
-def check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
-    """A reward that waits for second answers while none are asked would pay every right answer as `first_only`."""
-    waiting = [reward for reward in rewards if getattr(reward, "needs_second_answer", lambda correct: False)(True)]
-    if recipe.method != "acre" or recipe.setting("second_pass") != "off" or not waiting:
-        return []
-    text = (
-        "`second_pass: off`, but `answer_consistency` rewards second answers. Turn the second pass on, or use "
-        "`accuracy` (or the neutral setting both: 1, first_only: 1, second_only: 0)."
-    )
-    return [Finding("error", "rewards", text)]

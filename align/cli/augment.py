@@ -1,21 +1,17 @@
 """`align augment`: training data that a model or rules make."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from align.cli.media import check_media
 from align.errors import UserError
-from align.methods.rrpo.augmentation.settings import check_choice
+from align.methods import METHODS
+from align.methods.pairs.augmentation.command import Augmentation
+from align.methods.pairs.augmentation.settings import check_choice
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
-from align.recipe.dataset import MediaSettings
 
-# The options that mean something to one method only.
-METHODS = {
-    "rrpo": ("perturbation", "num_samples", "judge", "wording", *MediaSettings.model_fields),
-    "crome": ("num_attributes", "neutrals", "ties_of", "oracle"),
-}
 OF_A_MODEL = ("model", "endpoint")
 
 
@@ -39,7 +35,7 @@ def run(
     Args:
         data: Rows to start from.
         out: The folder.
-        method: Name in `METHODS`.
+        method: Name of a method that data can be made for.
         model: Who is asked, unless rules take its place.
         endpoint: How a served model is reached.
         batch_size: Responses at once of a model in this process.
@@ -50,32 +46,28 @@ def run(
         dry_run: Whether nothing is sent and written.
         given: Options that the user wrote.
     """
-    check_choice("method", method, list(METHODS))
+    made = {name: METHODS[name].part("augment") for name in METHODS if METHODS[name].augment}
+    check_choice("method", method, list(made))
     check_choice("on_bad_rows", reading["on_bad_rows"], ("raise", "skip"))
     _check_positive(batch_size=batch_size, concurrency=endpoint["concurrency"], timeout=endpoint["timeout"])
     if reading["max_rows"] is not None:
         _check_positive(max_rows=reading["max_rows"])
-    _check_given(method, given)
-    rules = settings.pop("oracle")
+    _check_given(method, made, given)
+    rules, chosen = settings.pop("oracle"), made[method]
     settings["neutrals"] = [name.strip() for name in settings["neutrals"].split(",")]
-    _check_who(method, model, rules, given)
-    others = {name for options in METHODS.values() for name in options} - set(METHODS[method])
+    _check_who(method, chosen, model, rules, given)
+    others = {name for each in made.values() for name in each.options} - set(chosen.options)
     own = {name: value for name, value in settings.items() if value is not None and name not in others}
     common: dict[str, Any] = {"settings": own, "reading": reading, "cache": cache, "dry_run": dry_run}
+    if rules is not None and chosen.with_rules is not None:
+        return chosen.with_rules(data, out, rules=rules, **common)
 
     def make_sampler() -> Sampler:
         return _make_sampler(model or "", endpoint, batch_size)
 
-    if method == "rrpo":
-        from align.cli import augment_rrpo
-
-        return augment_rrpo.run(data, out, make_sampler=make_sampler, media=check_media(media), **common)
-    from align.cli import augment_crome
-
-    if rules is not None:
-        return augment_crome.run_rules(data, out, rules=rules, **common)
     num_workers = batch_size if endpoint["endpoint"] is None else endpoint["concurrency"]
-    return augment_crome.run_model(data, out, make_sampler=make_sampler, num_workers=num_workers, **common)
+    reach: dict[str, Any] = {"make_sampler": make_sampler, "num_workers": num_workers, "media": check_media(media)}
+    return chosen.with_model(data, out, **reach, **common)
 
 
 def _check_positive(**numbers: float) -> None:
@@ -84,22 +76,22 @@ def _check_positive(**numbers: float) -> None:
             raise UserError(f"`{name}` must be above 0, got {value}.")
 
 
-def _check_given(method: str, given: Sequence[str]) -> None:
+def _check_given(method: str, made: Mapping[str, Augmentation], given: Sequence[str]) -> None:
     """Refuses options of another method, which would do nothing."""
-    for other, options in METHODS.items():
-        foreign = " and ".join(f"`--{name}`" for name in options if name in given)
+    for other, augmentation in made.items():
+        foreign = " and ".join(f"`--{name}`" for name in augmentation.options if name in given)
         if other != method and foreign:
             raise UserError(f"`--method {method}` does not read {foreign}: leave it out, or set `--method {other}`.")
 
 
-def _check_who(method: str, model: str | None, rules: str | None, given: Sequence[str]) -> None:
+def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str | None, given: Sequence[str]) -> None:
     """Checks that exactly one makes the pairs: a model, or rules."""
     if rules is not None:
         unused = " and ".join(f"`--{name}`" for name in OF_A_MODEL if name in given)
         if unused:
             raise UserError(f"`--oracle` takes the place of a model: leave {unused} out, or `--oracle`.")
     elif model is None:
-        instead = ", or rules with `--oracle`" if method == "crome" else ""
+        instead = ", or rules with `--oracle`" if chosen.with_rules else ""
         raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding
-from align.checks.recipe import DATA_CHECKS
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
-from align.checks.rewards import check_second_pass, check_specs, handling_of, resolve_rewards, trial_settings
+from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
 from align.cli.check import print_findings
 from align.console import make_console
 from align.data.files import find_split, read_rows
@@ -20,6 +19,7 @@ from align.data.questions.multiple_choice import load_questions
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import RecipeError, UserError
+from align.methods import METHODS
 from align.recipe.dataset import DEFAULT_TEMPLATE
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import parse_yaml
@@ -80,13 +80,13 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
     Raises:
         UserError: If the data cannot be read.
     """
-    rows = DATA_CHECKS[recipe.method].load(recipe).rows
+    rows = METHODS[recipe.method].part("load")(recipe).rows
     handling = handling_of(recipe)
     handling = handling if limits is None else handling._replace(limits=limits)
     try:
         findings = check_specs(recipe, trial_settings(recipe, rows)._replace(max_seconds=max_seconds), handling)
         if not any(finding.numbers.get("kind") in ("not_found", "hangs", "dies") for finding in findings):
-            findings = check_second_pass(recipe, resolve_rewards(recipe)) + findings
+            findings = check_together(recipe, resolve_rewards(recipe)) + findings
     except (ValueError, TypeError, OSError) as error:
         return [Finding("error", "rewards", str(error))]
     return findings

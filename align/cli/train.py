@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
-from align.checks.recipe import DATA_CHECKS, Checked, check_recipe
+from align.checks.recipe import Checked, check_recipe
 from align.cli.build_error import build_error
 from align.cli.check import print_findings
 from align.console import mask_logs, say
 from align.errors import RecipeError
+from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 from align.training.folder import record_checks, record_run, set_log_aside
 from align.training.stages import Stage, plan_stages, record_end
@@ -66,7 +67,7 @@ def _train(stage: Stage, checked: Checked) -> None:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
         record_checks(folder, [finding.without_samples() for finding in checked.findings])
-        if sample_pairs := DATA_CHECKS[recipe.method].sample_pairs:
+        if sample_pairs := METHODS[recipe.method].part("sample_pairs"):
             write_pairs(folder, sample_pairs(recipe, checked.data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
     if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
@@ -77,7 +78,7 @@ def _train(stage: Stage, checked: Checked) -> None:
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
-    trainer.add_callback(RunProgress())
+    trainer.add_callback(RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
     trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)

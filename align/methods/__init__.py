@@ -1,0 +1,10 @@
+"""The methods, and the only list of them. A method is one folder, and its record stands in the folder's `__init__`."""
+
+from align.methods.acre import ACRE
+from align.methods.crome import CROME
+from align.methods.deconfound import DECONFOUND
+from align.methods.grpo import GRPO
+from align.methods.method import Method
+from align.methods.rrpo import RRPO
+
+METHODS: dict[str, Method] = {method.name: method for method in (GRPO, ACRE, RRPO, CROME, DECONFOUND)}

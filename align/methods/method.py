@@ -1,21 +1,9 @@
-"""The methods a recipe can name, and what each of them brings."""
+"""What shared code asks of a method."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
-
-from align.errors import RecipeError
-from align.methods.crome.rules import check_crome
-from align.methods.deconfound.dataset import ObservationDatasetConfig
-from align.methods.rrpo.rules import check_rrpo
-from align.recipe.dataset import (
-    DatasetConfig,
-    MultipleChoiceDatasetConfig,
-    PreferenceDatasetConfig,
-    PromptDatasetConfig,
-    RowDatasetConfig,
-)
-from align.recipe.problems import shown
-from align.recipe.rules import suggestion
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
 
 # The classes whose fields make up a config, nearest first. The contract test compares with the real dataclass, so that
 # a base class added by TRL is noticed.
@@ -23,72 +11,66 @@ BASE_CHAIN = (
     ("trl", "trainer/base_config.py", "_BaseConfig"),
     ("transformers", "training_args.py", "TrainingArguments"),
 )
-GRPO_CHAIN = (("trl", "trainer/grpo_config.py", "GRPOConfig"), *BASE_CHAIN)
-ACRE_CHAIN = (("align", "methods/acre/config.py", "ACREConfig"), *GRPO_CHAIN)
-RRPO_CHAIN = (
-    ("align", "methods/rrpo/config.py", "RRPOConfig"),
-    ("trl", "trainer/dpo_config.py", "DPOConfig"),
-    *BASE_CHAIN,
-)
-CROME_CHAIN = (
-    ("align", "methods/crome/config.py", "CromeConfig"),
-    ("trl", "trainer/reward_config.py", "RewardConfig"),
-    *BASE_CHAIN,
-)
-DECONFOUND_CHAIN = (
-    ("align", "methods/deconfound/config.py", "DeconfoundConfig"),
-    ("transformers", "training_args.py", "TrainingArguments"),
-)
 
 
-class Method(NamedTuple):
-    """What a recipe of a method may say.
+@dataclass(frozen=True)
+class Method:
+    """One method, whole: its words, and the places of its parts as `module:name`, which are imported when needed.
+
+    The record itself imports nothing, so that a command which only wants to know the names of methods stays fast, and
+    a package that one method needs stops no other.
 
     Attributes:
+        name: In recipes, and of its folder.
         config_chain: Package, file and name of the classes whose fields are its training settings, nearest first.
-        dataset: The `dataset` block.
+        dataset: Class of the `dataset` block.
+        rules: `Rules` of its own settings; those of its TRL parent are known from the chain.
+        load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs.
+        check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
+        check_batch: `(recipe, launch, num_rows) -> list[Finding]`. Says what one step is, and whether it divides.
+        footprint: `(recipe) -> Footprint`. Says what it keeps in memory.
+        build: `(recipe, data, rewards) -> Trainer`.
+        card: `(recipe, rows) -> Card`. What its model card says.
+        report: A `ReportParts`: its charts, findings and settings on the page of a run.
+        sample_pairs: `(recipe, data) -> rows` of some pairs for the run folder, where it learns from pairs.
+        augment: An `Augmentation`: makes data for it, by `align augment`.
+        arguments: Module that adds commands of its own to the command line.
+        check_rewards: `(recipe, rewards) -> list[Finding]`. Says what it has against rewards, beside their own faults.
+        reward_columns: Makes the columns that its trainer adds for rewards, for a trial of them.
+        console: Logged quantities to show beside the progress bar, with the word to show.
         has_rewards: Whether it generates completions and rewards them.
-        check_together: Refuses settings that have no meaning together; it gets a function that reads a setting.
         makes_reward_model: Whether what it trains can reward the policy of another run.
     """
 
+    name: str
     config_chain: tuple[tuple[str, str, str], ...]
-    dataset: type[DatasetConfig]
-    has_rewards: bool
-    check_together: Callable[[Callable[[str], Any]], None] | None = None
+    dataset: str
+    load: str
+    check: str
+    check_batch: str
+    footprint: str
+    build: str
+    card: str
+    report: str
+    rules: str | None = None
+    sample_pairs: str | None = None
+    augment: str | None = None
+    arguments: str | None = None
+    check_rewards: str | None = None
+    reward_columns: str | None = None
+    console: Mapping[str, str] = field(default_factory=dict)
+    has_rewards: bool = False
     makes_reward_model: bool = False
 
+    def part(self, name: str) -> Any:
+        """Imports one of the parts, by the name of its attribute; None where the method has none."""
+        place = getattr(self, name)
+        if place is None:
+            return None
+        module, _, attribute = place.partition(":")
+        return getattr(import_module(module), attribute)
 
-METHODS: dict[str, Method] = {
-    "grpo": Method(GRPO_CHAIN, PromptDatasetConfig, has_rewards=True),
-    "acre": Method(ACRE_CHAIN, MultipleChoiceDatasetConfig, has_rewards=True),
-    "rrpo": Method(RRPO_CHAIN, PreferenceDatasetConfig, has_rewards=False, check_together=check_rrpo),
-    "crome": Method(
-        CROME_CHAIN, RowDatasetConfig, has_rewards=False, check_together=check_crome, makes_reward_model=True
-    ),
-    "deconfound": Method(DECONFOUND_CHAIN, ObservationDatasetConfig, has_rewards=False, makes_reward_model=True),
-}
-
-
-def method_of(content: Mapping[str, Any]) -> str:
-    """Reads the key `method` of a recipe.
-
-    Raises:
-        RecipeError: If there is none, or no such method.
-    """
-    method = content.get("method")
-    if isinstance(method, str) and method in METHODS:
-        return method
-    if method is None:
-        misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
-        found = f"`{misspelt}` looks like it." if misspelt is not None else "got None."
-        raise RecipeError(
-            f"`method` must be one of {', '.join(METHODS)}; {found} Add a line such as `method: {_like(content)}`."
-        )
-    hint = suggestion(method, METHODS) if isinstance(method, str) else " Write one word, as in `method: acre`."
-    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
-
-
-def _like(content: Mapping[str, Any]) -> str:
-    """Finds the method that a misspelt key names."""
-    return next((value for value in content.values() if isinstance(value, str) and value in METHODS), "acre")
+    def config_class(self) -> Any:
+        """Imports the class of its training settings."""
+        package, file, name = self.config_chain[0]
+        return getattr(import_module(f"{package}.{file.removesuffix('.py').replace('/', '.')}"), name)

@@ -9,8 +9,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from align.recipe.problems import first_problem, shown
-from align.recipe.ranges import RANGES
-from align.recipe.rules import check_range, suggestion
+from align.recipe.rules import check_range, rules_of, suggestion
 from align.recipe.signatures import (
     Parameter,
     Source,
@@ -95,7 +94,7 @@ def _check_block(method: str, block: str, values: Mapping[str, Any], known: Know
             hint = suggestion(str(name), known) or few
             raise ValueError(f"Unknown key `{block}.{name}` for {taker}.{hint}")
         _check_type(f"{block}.{name}", known[name].type, value)
-        if block == "generation_kwargs" and name in RANGES[method]:
+        if block == "generation_kwargs" and name in rules_of(method).ranges:
             check_range(method, name, value, block)
     missing = [name for name, parameter in known.items() if parameter.needed and name not in values]
     if missing:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import RecipeError
-from align.methods.method import METHODS
+from align.methods import METHODS
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from align.methods.method import METHODS
+from align.methods import METHODS
 from align.recipe.signatures import Source, as_type, find_definition
 
 
@@ -22,8 +22,14 @@ class ConfigField(NamedTuple):
 @cache
 def config_fields(method: str) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, without importing torch."""
+    return chain_fields(METHODS[method].config_chain)
+
+
+@cache
+def chain_fields(chain: tuple[tuple[str, str, str], ...]) -> dict[str, ConfigField]:
+    """Lists the fields of classes that build on each other, nearest first, by name."""
     fields: dict[str, ConfigField] = {}
-    for package, file, class_name in reversed(METHODS[method].config_chain):
+    for package, file, class_name in reversed(chain):
         fields |= _class_fields((package, file), class_name)
     return fields
 

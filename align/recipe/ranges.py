@@ -59,7 +59,7 @@ TRAINING_RANGES: dict[str, Range] = {
     "ddp_bucket_cap_mb": COUNT,
     "ddp_timeout": Range(1, 31_536_000),  # a year; much more does not fit into a time
 }
-GRPO_RANGES: dict[str, Range] = {
+GRPO_RANGES: dict[str, Range] = {  # TRL 1.16
     "num_generations": Range(2),  # a group of one has no baseline
     "num_generations_eval": COUNT,
     "max_completion_length": COUNT,
@@ -102,19 +102,19 @@ GRPO_RANGES: dict[str, Range] = {
     "vllm_importance_sampling_clip_min": NOT_NEGATIVE,
     "vllm_importance_sampling_clip_max": POSITIVE,
     "vllm_importance_sampling_cap": POSITIVE,
-} | TRAINING_RANGES
+}
 PAIR_RANGES: dict[str, Range] = {
     "max_length": Range(2),  # one token of the prompt, one of the response
     "pad_to_multiple_of": COUNT,
     "dataset_num_proc": COUNT,
-} | TRAINING_RANGES
-RANGES: dict[str, dict[str, Range]] = {
-    "grpo": GRPO_RANGES,
-    "acre": {"num_shuffles": COUNT, "second_pass_batch_size": COUNT} | GRPO_RANGES,
-    "rrpo": {
+}
+# By the class that has the field; ranges of a method's own settings stand in its `rules`.
+PARENT_RANGES: dict[str, dict[str, Range]] = {
+    "TrainingArguments": TRAINING_RANGES,
+    "GRPOConfig": GRPO_RANGES,
+    "DPOConfig": {
         "router_aux_loss_coef": NOT_NEGATIVE,
         "beta": POSITIVE,  # without it no preference is learnt
-        "kl_coef": NOT_NEGATIVE,
         "label_smoothing": Range(0.0, 0.5),
         "ld_alpha": SHARE,
         "ref_model_mixup_alpha": SHARE,
@@ -124,8 +124,7 @@ RANGES: dict[str, dict[str, Range]] = {
         "loss_weights": NOT_NEGATIVE,
     }
     | PAIR_RANGES,
-    "crome": {"tie_coef": NOT_NEGATIVE, "center_rewards_coefficient": NOT_NEGATIVE} | PAIR_RANGES,
-    "deconfound": {"max_length": COUNT} | TRAINING_RANGES,
+    "RewardConfig": {"center_rewards_coefficient": NOT_NEGATIVE} | PAIR_RANGES,
 }
 
 

@@ -8,16 +8,17 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from align.errors import RecipeError
-from align.methods.method import METHODS, method_of
+from align.methods import METHODS
 from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import config_fields, validate_field
+from align.recipe.method_key import method_of
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
 from align.recipe.reward_settings import RewardSettings, check_reward_settings, short_name
-from align.recipe.rules import boolean_name, check_choice, check_null, check_range, suggestion
+from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of, suggestion
 from align.recipe.together import check_together
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
@@ -114,7 +115,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         path=path,
         method=method,
         model=_block(ModelSettings, "", model_keys),
-        dataset=_block(METHODS[method].dataset, "dataset.", _mapping("dataset", content.get("dataset"))),
+        dataset=_block(METHODS[method].part("dataset"), "dataset.", _mapping("dataset", content.get("dataset"))),
         reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         rewards=_reward_settings(content),
@@ -241,7 +242,7 @@ def _check_rewards(recipe: Recipe) -> None:
 
 
 def _check_together(recipe: Recipe) -> None:
-    check = METHODS[recipe.method].check_together
+    check = rules_of(recipe.method).together
     fields = config_fields(recipe.method)
     try:
         check_blocks(recipe.method, recipe.setting)

@@ -1,14 +1,16 @@
 """How a recipe's rewards are called, joined and watched."""
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from align.recipe.alarms import DEFAULT_ALARMS
 from align.recipe.rules import suggestion
 from rewards.composition import Composition
+
+Reward = Callable[..., Any] | str  # a function, or the folder or hub id of a reward model
 
 
 class RewardSettings(BaseModel):

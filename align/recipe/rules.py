@@ -1,10 +1,13 @@
 """Rules for settings that TRL checks only after the first generation, or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from functools import cache
+from typing import Any, NamedTuple
 
+from align.methods import METHODS
 from align.recipe.problems import shown
-from align.recipe.ranges import RANGES, is_finite
+from align.recipe.ranges import PARENT_RANGES, Range, is_finite
 
 # transformers, `OptimizerNames`
 OPTIMIZERS = (
@@ -55,31 +58,21 @@ TRAINING_CHOICES: dict[str, tuple[str, ...]] = {
     "report_to": ("none", "all", *REPORTERS),
     "debug": ("underflow_overflow", "tpu_metrics_debug"),
 }
-# By method, since the same name means different things in TRL: `loss_type` of GRPO and of DPO share no value.
-GRPO_CHOICES: dict[str, tuple[str, ...]] = {  # TRL 1.16, `GRPOConfig`
-    "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
-    "scale_rewards": ("group", "batch", "none"),
-    "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
-    "importance_sampling_level": ("token", "sequence"),
-    "vllm_mode": ("colocate", "server"),
-    "vllm_model_impl": ("vllm", "transformers"),
-    "cache_implementation": ("static", "offloaded_static", "dynamic", "offloaded", "quantized"),
-    "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
-} | TRAINING_CHOICES
-CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
-    "grpo": GRPO_CHOICES,
-    "acre": {
-        "second_pass": ("auto", "forward", "vllm", "off"),
-        "second_pass_rows": ("needed", "all"),
-        "permutation_scope": ("group", "row"),
-    }
-    | GRPO_CHOICES,
-    "rrpo": {
-        "kl_placement": ("loss", "margin"),
-        "spans": ("differing", "whole"),
-        "diff_unit": ("word", "token"),
-        "on_missing_spans": ("drop", "whole"),
-        # TRL 1.16, `DPOConfig`
+# By the class that has the field, since the same name means different things: `loss_type` of GRPO and of DPO share no
+# value. What is not a parent's stands in the `rules` of the method itself.
+PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "TrainingArguments": TRAINING_CHOICES,
+    "GRPOConfig": {  # TRL 1.16
+        "loss_type": ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"),
+        "scale_rewards": ("group", "batch", "none"),
+        "multi_objective_aggregation": ("sum_then_normalize", "normalize_then_sum"),
+        "importance_sampling_level": ("token", "sequence"),
+        "vllm_mode": ("colocate", "server"),
+        "vllm_model_impl": ("vllm", "transformers"),
+        "cache_implementation": ("static", "offloaded_static", "dynamic", "offloaded", "quantized"),
+        "vllm_importance_sampling_mode": ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask"),
+    },
+    "DPOConfig": {  # TRL 1.16
         "loss_type": (
             "sigmoid",
             "hinge",
@@ -99,11 +92,34 @@ CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
         "truncation_mode": ("keep_start", "keep_end"),
-    }
-    | TRAINING_CHOICES,
-    "crome": {"model_type": ("scalar", "pairwise")} | TRAINING_CHOICES,
-    "deconfound": {"head": ("trained", "ridge")} | TRAINING_CHOICES,
+    },
 }
+
+
+class Rules(NamedTuple):
+    """What the settings of a method may be.
+
+    Attributes:
+        choices: By setting.
+        ranges: By setting.
+        together: Refuses settings that have no meaning together; it gets a function that reads a setting.
+    """
+
+    choices: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
+    ranges: dict[str, Range] = {}  # noqa: RUF012 - never mutated
+    together: Callable[[Callable[[str], Any]], None] | None = None
+
+
+@cache
+def rules_of(method: str) -> Rules:
+    """Joins a method's own rules with those of the classes that its config builds on."""
+    record = METHODS[method]
+    own = record.part("rules") or Rules()
+    choices, ranges = dict(own.choices), dict(own.ranges)
+    for _, _, parent in record.config_chain:
+        choices = PARENT_CHOICES.get(parent, {}) | choices
+        ranges = PARENT_RANGES.get(parent, {}) | ranges
+    return Rules(choices, ranges, own.together)
 
 
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.
@@ -162,7 +178,7 @@ def check_choice(method: str, name: str, value: object, choices: Iterable[str] =
     Raises:
         ValueError: If the value is not among the choices.
     """
-    choices = CHOICES[method].get(name) or tuple(choices)
+    choices = rules_of(method).choices.get(name) or tuple(choices)
     value = boolean_name(name, value)
     is_switch = isinstance(value, bool) and name in SEVERAL_WORDS
     if not choices or value is None or is_switch:
@@ -204,7 +220,7 @@ def check_range(method: str, name: str, value: object, block: str = "") -> None:
     label = f"{block}.{name}" if block else name
     if not is_finite(value):
         raise ValueError(f"`{label}` must be a finite number, got {shown(value)}.")
-    bounds = RANGES[method].get(name)
+    bounds = rules_of(method).ranges.get(name)
     if bounds is not None and not bounds.holds(value):
         raise ValueError(f"`{label}` must be {bounds}, got {value:g}.")
     if name == "max_steps" and value < 1 and value != -1:

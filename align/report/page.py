@@ -9,8 +9,9 @@ from align.report.run.facts import flat, run_facts
 from align.report.run.finding import Finding
 from align.report.run.findings import find_problems
 from align.report.run.folder import RunFolder, read_run_folder
-from align.report.run.pairs import Pair, describe_marks, pick_pairs
+from align.report.run.pairs import Pair, pick_pairs
 from align.report.run.panels import comparison_charts, run_charts
+from align.report.run.parts import parts_of
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
 from align.report.run.samples import Sample, pick_samples
 from align.report.run.tables import differences, headline
@@ -49,7 +50,13 @@ def build_report(run_dir: Path, out: Path | None = None) -> Path:
     run = read_run_folder(run_dir)
     title = f"{str(run.recipe.get('method', 'run')).upper()}: {run_dir.resolve().name}"
     view = _view(run_dir.resolve().name, run)
-    return _write(out or run_dir / "report.html", title, run.evaluation or {}, run_charts(run.metrics), [view])
+    return _write(
+        out or run_dir / "report.html",
+        title,
+        run.evaluation or {},
+        run_charts(parts_of(run.recipe), run.metrics),
+        [view],
+    )
 
 
 def build_comparison(run_dirs: Mapping[str, Path], evaluation: Mapping[str, Any], out: Path) -> Path:
@@ -64,7 +71,7 @@ def build_comparison(run_dirs: Mapping[str, Path], evaluation: Mapping[str, Any]
     if not run_dirs:
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
     runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
-    charts = comparison_charts({name: run.metrics for name, run in runs.items()})
+    charts = comparison_charts({name: (parts_of(run.recipe), run.metrics) for name, run in runs.items()})
     views = [_view(name, run, len(runs)) for name, run in runs.items()]
     return _write(out, " vs ".join(runs), evaluation, charts, views)
 
@@ -79,7 +86,7 @@ def _view(name: str, run: RunFolder, num_runs: int = 1) -> RunView:
         versions={key: flat(value) for key, value in run.versions.items() if value is not None},
         samples=pick_samples(run.completions, num_samples, thumbnails) if "reward" in run.metrics else None,
         pairs=pick_pairs(run.pairs, num_samples, thumbnails),
-        marks=describe_marks(run.recipe, run.pairs),
+        marks=parts_of(run.recipe).describe_marks(run.recipe, run.pairs),
         calls=read_reward_calls(run.path),
     )
 

@@ -14,17 +14,13 @@ from align.recipe.alarms import alarm_keys, alarm_sentence
 from align.secrets import mask
 
 LOGS_OF_AN_ALARM = 5  # a single batch may look like anything
-# Shown beside the progress bar, where the run logs them.
+# Shown beside the progress bar, where the run logs them; what a method shows of its own comes behind the first.
 SHOWN = {
     "reward": "reward",
-    "acre/consistency_rate": "consistent",
     "completions/mean_length": "length",
     "completions/clipped_ratio": "clipped",
     "kl": "kl",
     "accuracy": "accuracy",
-    "crome/tie_margin": "tie margin",
-    "deconfound/mse": "error",
-    "deconfound/correlation_corrected": "correlation",
 }
 
 
@@ -46,9 +42,15 @@ class MetricsFile(TrainerCallback):
 
 
 class RunProgress(TrainerCallback):
-    """Shows a bar with the few numbers that matter, or one line per log where there is no terminal."""
+    """Shows a bar with the few numbers that matter, or one line per log where there is no terminal.
 
-    def __init__(self) -> None:
+    Args:
+        own: What the method shows beside those of all runs: logged quantity to word.
+    """
+
+    def __init__(self, own: Mapping[str, str] | None = None) -> None:
+        first, *rest = SHOWN.items()
+        self.shown = dict([first, *(own or {}).items(), *rest])
         self.console = make_console(stderr=True)
         self.bar: Progress | None = None
 
@@ -69,7 +71,7 @@ class RunProgress(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Shows the latest numbers."""
-        numbers = _numbers(logs or {})
+        numbers = _numbers(logs or {}, self.shown)
         if not numbers or not state.is_world_process_zero:
             return
         if self.bar:
@@ -83,8 +85,8 @@ class RunProgress(TrainerCallback):
             self.bar.stop()
 
 
-def _numbers(logs: dict[str, Any]) -> str:
-    found = {label: logs[key] for key, label in SHOWN.items() if isinstance(logs.get(key), int | float)}
+def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+    found = {label: logs[key] for key, label in shown.items() if isinstance(logs.get(key), int | float)}
     return "  ".join(f"{label} {value:.3g}" for label, value in found.items())
 
 

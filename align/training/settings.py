@@ -8,23 +8,12 @@ import torch
 from transformers import GenerationConfig, Trainer, TrainingArguments, get_scheduler
 
 from align.errors import RecipeError
-from align.methods.acre.config import ACREConfig
-from align.methods.crome.config import CromeConfig
-from align.methods.deconfound.config import DeconfoundConfig
-from align.methods.grpo.config import GRPOConfig
-from align.methods.method import METHODS
-from align.methods.rrpo.config import RRPOConfig
+from align.methods import METHODS
+from align.recipe.fields import config_fields
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 
 SAFETENSORS = {"use_safetensors": True}  # reading pickled weights can run any code; TRL loads reward models so, too
-CONFIGS: dict[str, type[TrainingArguments]] = {
-    "grpo": GRPOConfig,
-    "acre": ACREConfig,
-    "rrpo": RRPOConfig,
-    "crome": CromeConfig,
-    "deconfound": DeconfoundConfig,
-}
 # Optimizers of torch and transformers; others want the model, or a package of their own.
 _PLAIN = ("adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop")
 
@@ -37,9 +26,9 @@ def build_config(recipe: Recipe) -> Any:
     """
     settings = _settings(recipe)
     try:
-        return _tried(CONFIGS[recipe.method], settings)
+        return _tried(METHODS[recipe.method].config_class(), settings)
     except Exception as error:
-        key = _blamed(CONFIGS[recipe.method], settings, recipe.training, str(error))
+        key = _blamed(METHODS[recipe.method].config_class(), settings, recipe.training, str(error))
         where = f"`{key}: {shown(recipe.training[key])}`" if key else "The settings"
         raise RecipeError(f"{where} cannot be used. {one_line(error)}") from error
 
@@ -82,7 +71,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     settings = _device_defaults() | recipe.training
     if METHODS[recipe.method].has_rewards:
         settings = {"log_completions": True, "num_completions_to_print": 0} | settings
-    return settings if recipe.method == "deconfound" else settings | {"model_init_kwargs": model_kwargs(recipe)}
+    has_kwargs = "model_init_kwargs" in config_fields(recipe.method)
+    return settings | {"model_init_kwargs": model_kwargs(recipe)} if has_kwargs else settings
 
 
 def _device_defaults() -> dict[str, Any]:

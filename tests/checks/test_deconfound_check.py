@@ -7,7 +7,7 @@ from observed_table import columns_of, observed_rows, write_outcome_recipe, writ
 from align.checks.launch import Launch, read_launch
 from align.checks.recipe import check_recipe
 from align.errors import DataError
-from align.methods.deconfound.data import load_observations
+from align.methods.deconfound.data import load
 from align.recipe.recipe import load_recipe
 from rewards.correction import ESTIMATORS
 
@@ -35,33 +35,33 @@ def direct(name):
 
 @pytest.mark.parametrize("name", list(ESTIMATORS))
 def test_the_correction_is_fitted_to_training_rows_only_and_applied_out_of_sample(recipe, name):
-    data = load_observations(recipe(dataset={"estimator": name, "eval_path": "./eval.csv"}))
+    data = load(recipe(dataset={"estimator": name, "eval_path": "./eval.csv"}))
     expected = direct(name)
-    np.testing.assert_allclose(data.correction.coefficients, expected.coef_, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(data.extra.correction.coefficients, expected.coef_, rtol=0, atol=1e-8)
     train, held_out = columns_of(observed_rows(240)), columns_of(observed_rows(60, seed=1))
     corrected = expected.correct(train["clicks"], {"popularity": train["popularity"]}, groups=train["author"])
-    assert (data.scale.mean, data.scale.deviation) == pytest.approx((corrected.mean(), corrected.std()))
+    assert (data.extra.scale.mean, data.extra.scale.deviation) == pytest.approx((corrected.mean(), corrected.std()))
     labels = [row["label"] for row in data.rows]
     assert (np.mean(labels), np.std(labels)) == pytest.approx((0, 1), abs=1e-9)
     out = expected.correct(held_out["clicks"], {"popularity": held_out["popularity"]}, groups=held_out["author"])
-    found = np.array([row["label"] for row in data.eval_rows]) * data.scale.deviation + data.scale.mean
+    found = np.array([row["label"] for row in data.eval_rows]) * data.extra.scale.deviation + data.extra.scale.mean
     np.testing.assert_allclose(found, out, atol=1e-8)
     assert data.eval_rows[0]["outcome"] == held_out["clicks"][0]
 
 
 def test_a_saved_correction_takes_the_place_of_a_fit(recipe, tmp_path):
     direct("ols").correction_.save(tmp_path / "c.json")
-    data = load_observations(recipe(dataset={"correction": "./c.json"}))
-    assert data.correction.estimator == "ols"
+    data = load(recipe(dataset={"correction": "./c.json"}))
+    assert data.extra.correction.estimator == "ols"
 
 
 def test_confounders_as_input_stand_before_the_prompt_and_are_fixed_at_their_mean_in_evaluation(recipe):
-    data = load_observations(recipe(dataset={"estimator": "input", "eval_path": "./eval.csv"}))
+    data = load(recipe(dataset={"estimator": "input", "eval_path": "./eval.csv"}))
     values = np.array(columns_of(observed_rows(240))["popularity"])
     first = (values[0] - values.mean()) / values.std()
     assert data.rows[0]["prompt"] == f"popularity {first:+.1f}\nq0?"
     assert {row["prompt"].partition("\n")[0] for row in data.eval_rows} == {"popularity +0.0"}
-    assert (data.scale.prefix, data.correction.coefficients) == ("popularity +0.0\n", (0.0,))
+    assert (data.extra.scale.prefix, data.extra.correction.coefficients) == ("popularity +0.0\n", (0.0,))
 
 
 def test_the_check_says_what_is_removed(recipe):
@@ -89,9 +89,9 @@ def test_missing_values_stop_or_are_counted(recipe, tmp_path):
     rows[5]["popularity"] = None
     write_table(tmp_path / "train.csv", rows)
     with pytest.raises(DataError, match="row 7, column `popularity`: the value is missing"):
-        load_observations(config)
+        load(config)
     skipping = load_recipe(config.path, ["--dataset.on_bad_rows", "skip"])
-    assert len(load_observations(skipping).rows) == 239
+    assert len(load(skipping).rows) == 239
     assert any("popularity (1)" in finding.text for finding in findings_of(skipping, "data"))
 
 
@@ -113,14 +113,14 @@ def test_an_outcome_that_does_not_vary_is_refused(recipe, tmp_path):
     config = recipe(dataset={"estimator": "ols"})
     write_table(tmp_path / "train.csv", [row | {"clicks": 1.0} for row in observed_rows(240)])
     with pytest.raises(DataError, match="must vary"):
-        load_observations(config)
+        load(config)
 
 
 def test_a_confounder_that_is_the_outcome_leaves_nothing_to_learn(recipe, tmp_path):
     config = recipe(dataset={"estimator": "ols"})
     write_table(tmp_path / "train.csv", [row | {"clicks": 3 * row["popularity"]} for row in observed_rows(240)])
     with pytest.raises(DataError, match=r"explain all of 'clicks'.*nothing to learn"):
-        load_observations(config)
+        load(config)
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from align.checks.image_tokens import token_counter
 from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
-from align.checks.recipe import DATA_CHECKS, check_recipe
+from align.checks.recipe import check_recipe
 from align.data import load_questions
-from align.methods.rrpo.data import check_pairs, load_pairs
+from align.methods import METHODS
+from align.methods.rrpo.data import check as check_pairs
+from align.methods.rrpo.data import load as load_pairs
 from align.recipe.recipe import load_recipe
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
@@ -58,8 +60,8 @@ def recipe(tiny_recipe, tmp_path):
 
 
 def check(recipe) -> list[Finding]:
-    method = DATA_CHECKS[recipe.method]
-    return method.check(recipe, method.load(recipe), [])
+    method = METHODS[recipe.method]
+    return method.part("check")(recipe, method.part("load")(recipe), [])
 
 
 def about(findings, name):
@@ -82,7 +84,7 @@ def processed_length(folder, row):
 def test_prompts_with_images_have_the_lengths_of_the_processor(recipe, request, family):
     folder = request.getfixturevalue(family)
     made = recipe(folder)
-    rows = DATA_CHECKS["acre"].load(made).rows
+    rows = METHODS["acre"].part("load")(made).rows
     expected = max(processed_length(folder, row) for row in rows if row["images"])
     found = check_images(made, rows)
     (finding,) = check_lengths(made, rows, found.tokens)
@@ -220,7 +222,7 @@ def shown_pairs(tmp_path):
 def test_pairs_count_their_images_against_max_length(qwen, tmp_path):
     def findings(**changes):
         made = load_recipe(write_pair_recipe(tmp_path, qwen, shown_pairs(tmp_path), **changes))
-        return check_pairs(made, load_pairs(made))
+        return check_pairs(made, load_pairs(made), [])
 
     (lengths,) = about(findings(max_length=None), "lengths")
     (images,) = about(findings(max_length=None), "images")
@@ -266,10 +268,10 @@ def test_broken_images_stop_a_recipe_or_are_left_out(recipe, qwen, tmp_path):
 def test_the_check_of_images_imports_no_torch(recipe, qwen):
     made = recipe(qwen)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom align.checks.recipe import DATA_CHECKS\n"
+        "import sys\nfrom pathlib import Path\nfrom align.methods import METHODS\n"
         "from align.recipe.recipe import load_recipe\n"
         f"made = load_recipe(Path({str(made.path)!r}))\n"
-        "method = DATA_CHECKS['acre']\nfindings = method.check(made, method.load(made), [])\n"
+        "method = METHODS['acre']\nfindings = method.part('check')(made, method.part('load')(made), [])\n"
         "print([f.level for f in findings if f.check == 'images'], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,8 +1,8 @@
 import pytest
-from align.recipe import rules
 from fake_distribution import install
 
 from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
+from align.recipe import rules
 from align.recipe.blocks import optimizer_function
 from align.recipe.recipe import load_recipe
 

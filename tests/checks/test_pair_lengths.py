@@ -1,7 +1,8 @@
 import pytest
 from pair_recipe import fact_pairs, write_pair_recipe
 
-from align.methods.rrpo.data import check_pairs, load_pairs
+from align.methods.rrpo.data import check as check_data
+from align.methods.rrpo.data import load
 from align.recipe.recipe import load_recipe
 
 # "q0?" and "It is 12, yes." with the end: 3 + 15 tokens, of which the marked ones are the 10th and 11th.
@@ -12,7 +13,7 @@ PROMPT, RESPONSE, MARKED = 3, 15, (9, 11)
 def findings(tmp_path, tiny_model_folder):
     def check(rows=None, **changes):
         recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows or fact_pairs(3), **changes))
-        return [finding for finding in check_pairs(recipe, load_pairs(recipe)) if finding.check == "lengths"]
+        return [finding for finding in check_data(recipe, load(recipe), []) if finding.check == "lengths"]
 
     return check
 

@@ -43,7 +43,7 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
         processing_class=AutoTokenizer.from_pretrained(tiny_model_folder),
     )
     kept = {row["id"] for row in checked.data.rows}
-    tokens, problems = tokenize_here(recipe, [pair for pair in checked.data.pairs if pair.id in kept])
+    tokens, problems = tokenize_here(recipe, [pair for pair in checked.data.items if pair.id in kept])
     assert problems == []
     ours = [token for _, token in tokens if any(token.chosen) or any(token.rejected)]
     assert [token.prompt for token in ours] == [len(row["prompt_ids"]) for row in trainer.train_dataset]
@@ -56,7 +56,7 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
 
 def test_rows_for_the_report_have_the_spans_that_training_marks(tmp_path, tiny_model_folder):
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, fact_pairs(50), spans="whole"))
-    pairs = check_recipe(recipe, Launch()).data.pairs
+    pairs = check_recipe(recipe, Launch()).data.items
     rows = marked_rows(recipe, pairs)
     assert len(rows) == 40
     assert {tuple(row["chosen_spans"][0]) for row in rows} == {(0, 14)}
@@ -66,6 +66,6 @@ def test_rows_for_the_report_have_the_spans_that_training_marks(tmp_path, tiny_m
 def test_rows_for_the_report_need_no_tokenizer(tmp_path, tiny_model_folder):
     path = write_pair_recipe(tmp_path, tiny_model_folder, model_name_or_path="owner/elsewhere")
     recipe = load_recipe(path)
-    rows = marked_rows(recipe, check_recipe(recipe, Launch()).data.pairs, limit=2)
+    rows = marked_rows(recipe, check_recipe(recipe, Launch()).data.items, limit=2)
     assert [row["id"] for row in rows] == ["p0", "p6"]
     assert all(row["chosen"][slice(*row["chosen_spans"][0])].isdigit() for row in rows)

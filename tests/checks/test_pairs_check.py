@@ -4,8 +4,10 @@ import pytest
 from pair_recipe import drop_case, fact_pairs, write_pair_recipe, write_rows
 
 from align.checks.launch import Launch
-from align.checks.recipe import DATA_CHECKS, check_recipe
-from align.methods.rrpo.data import check_pairs, load_pairs
+from align.checks.recipe import check_recipe
+from align.methods import METHODS
+from align.methods.rrpo.data import check as check_data
+from align.methods.rrpo.data import load
 from align.recipe.recipe import load_recipe
 
 SAME_WORDS = {"id": "same", "prompt": "q?", "chosen": "a b", "rejected": "a  b"}
@@ -20,7 +22,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings_of(recipe, check, level=None):
-    findings = check_pairs(recipe, load_pairs(recipe))
+    findings = check_data(recipe, load(recipe), [])
     return [f for f in findings if f.check == check and (level is None or f.level == level)]
 
 
@@ -31,7 +33,7 @@ def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path)
         "versions", "data", "spans", "lengths", "batch", "memory",
     }  # fmt: skip
     assert checked.rewards == []
-    assert len(checked.data.rows) == len(checked.data.pairs) == 12
+    assert len(checked.data.rows) == len(checked.data.items) == 12
     digest = hashlib.sha256((tmp_path / "train.jsonl").read_bytes()).hexdigest()
     assert checked.data.fingerprints == {"train.jsonl": digest}
 
@@ -47,7 +49,7 @@ def test_rows_left_out_are_counted_with_the_first_in_full(recipe):
 def test_evaluation_pairs_are_read_and_counted(recipe, tmp_path):
     write_rows(tmp_path / "eval.jsonl", fact_pairs(5))
     found = recipe(dataset={"eval_path": "./eval.jsonl"})
-    assert len(load_pairs(found).eval_rows) == 5
+    assert len(load(found).eval_rows) == 5
     assert any("eval.jsonl: 5 for evaluation." in finding.text for finding in findings_of(found, "data"))
 
 
@@ -112,7 +114,7 @@ def test_a_token_diff_marks_what_tokens_differ(recipe, unit):
 @pytest.mark.parametrize(("fate", "num_rows"), [("drop", 3), ("whole", 4)])
 def test_pairs_with_nothing_to_mark_are_named_and_counted(recipe, fate, num_rows):
     found = recipe([*fact_pairs(3), SAME_WORDS], on_missing_spans=fate)
-    assert len(load_pairs(found).rows) == num_rows
+    assert len(load(found).rows) == num_rows
     (warning,) = findings_of(found, "spans", "warning")
     assert "1 of 4 pairs have nothing to mark: row 4 (same)" in warning.text
     assert {"drop": "They are left out", "whole": "They are kept as plain DPO"}[fate] in warning.text
@@ -194,7 +196,7 @@ def test_a_recipe_names_columns_of_training_and_evaluation(recipe, tmp_path, met
     write_rows(tmp_path / "eval.jsonl", rows[:2])
     columns = {"prompt": "Q", "chosen": "good", "rejected": "bad"}
     found = recipe(rows, method=method, dataset={"columns": columns, "eval_path": "./eval.jsonl"})
-    data = DATA_CHECKS[method].load(found)
+    data = METHODS[method].part("load")(found)
     assert [row["chosen"] for row in data.rows] == [row["good"] for row in rows]
     assert len(data.eval_rows) == 2
     (error,) = [f for f in check_recipe(recipe(rows, method=method), Launch()).findings if f.check == "data"]

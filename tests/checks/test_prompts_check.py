@@ -7,7 +7,7 @@ import yaml
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.errors import RecipeError
-from align.methods.rollouts.data import load_prompt_data
+from align.methods.grpo.data import load
 from align.recipe.recipe import load_recipe
 
 PROMPTS = [{"id": f"p{i}", "prompt": f"say {i}", "gold": str(i)} for i in range(8)]
@@ -81,7 +81,7 @@ def test_images_of_prompts_are_read_counted_and_not_handed_to_rewards_twice(reci
     rows = [talk[0] | {"images": ["wide.png"] * 2}, talk[1] | {"image": "wide.png"}, *talk[2:]]
     made = load_recipe(recipe(rows, model_name_or_path=str(tmp_path / "seeing")))
     wide = str(tmp_path / "wide.png")
-    prompts = load_prompt_data(made)
+    prompts = load(made)
     assert [row["images"] for row in prompts.rows[:3]] == [[wide, wide], [wide], []]
     assert "image" not in prompts.rows[1]
     text = findings(made.path)["images", "ok"]

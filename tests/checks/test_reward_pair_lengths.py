@@ -6,7 +6,8 @@ from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
 from align.checks.recipe import check_recipe
-from align.methods.crome.data import check_reward_pairs, load_reward_data
+from align.methods.crome.data import check as check_data
+from align.methods.crome.data import load
 from align.methods.crome.lengths import count_tokens
 from align.recipe.recipe import load_recipe
 
@@ -22,7 +23,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings_of(recipe):
-    found = check_reward_pairs(recipe, load_reward_data(recipe))
+    found = check_data(recipe, load(recipe), [])
     return [f for f in found if f.check == "lengths" and "length_ratios" not in f.numbers]
 
 
@@ -62,7 +63,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
     found = recipe(rows, max_length=None, **settings)
     checked = check_recipe(found, Launch())
     trained = build_trainer(found, checked.data, checked.rewards).train_dataset
-    lengths = count_tokens(found, load_tokenizer(found), checked.data.pairs)
+    lengths = count_tokens(found, load_tokenizer(found), checked.data.items)
     assert lengths == [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in trained]
 
     found = recipe(rows, max_length=sorted(lengths)[-2] - 1, **settings)
@@ -73,7 +74,7 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
 
 
 def test_one_long_row_among_many_is_found_although_not_all_are_tokenised(recipe, monkeypatch):
-    monkeypatch.setattr("align.methods.rrpo.data.AUDITED", 5)
+    monkeypatch.setattr("align.methods.pairs.form.AUDITED", 5)
     rows = fact_pairs(30)
     rows[20]["prompt"] = "why " * 20
     (error,) = findings_of(recipe(rows))

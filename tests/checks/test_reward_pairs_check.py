@@ -3,7 +3,8 @@ from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe,
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.methods.crome.data import check_reward_pairs, load_reward_data, sample_rows
+from align.methods.crome.data import check as check_data
+from align.methods.crome.data import load, sample_rows
 from align.recipe.recipe import load_recipe
 
 
@@ -16,7 +17,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings_of(recipe, check, level=None):
-    findings = check_reward_pairs(recipe, load_reward_data(recipe))
+    findings = check_data(recipe, load(recipe), [])
     return [f for f in findings if f.check == check and (level is None or f.level == level)]
 
 
@@ -32,7 +33,7 @@ def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path)
     assert {finding.check for finding in checked.findings} == {
         "versions", "data", "sources", "lengths", "batch", "memory",
     }  # fmt: skip
-    assert len(checked.data.rows) == len(checked.data.pairs) == 12
+    assert len(checked.data.rows) == len(checked.data.items) == 12
     assert [row["tie"] for row in checked.data.eval_rows] == [False, False, False, True, False]
     assert list(checked.data.fingerprints) == ["train.jsonl", "eval.jsonl"]
 
@@ -134,7 +135,7 @@ def test_samples_are_of_every_source_and_only_edits_have_marks(recipe):
 
 def test_rows_for_the_report_are_even_over_sources_whatever_their_size(recipe):
     rows = [*of_source("preference", 90), *of_source("upgrade", 30), *of_source("paraphrase", 2, tie=True)]
-    kept = sample_rows(load_reward_data(recipe(rows)).pairs)
+    kept = sample_rows(load(recipe(rows)).items)
     assert [row["source"] for row in kept] == ["preference"] * 13 + ["upgrade"] * 13 + ["paraphrase"] * 2
     assert [row["id"] for row in kept[:3]] == ["preference-0", "preference-6", "preference-13"]
     assert kept[0]["chosen"].startswith("It is ")

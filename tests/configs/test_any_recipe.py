@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.errors import UserError
-from align.methods.method import METHODS
+from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import REWARD_KEYS, load_recipe
@@ -39,7 +39,9 @@ def changed_recipes(draw):
     keys = sorted({*config_fields(method), *ModelSettings.model_fields, *REWARD_KEYS, "method", "then"})
     changes = draw(st.dictionaries(st.sampled_from(keys), VALUES, min_size=1, max_size=2))
     block = {"path": "./rows.jsonl"} | METHOD.get(method, {}).get("dataset", {})
-    block |= draw(st.dictionaries(st.sampled_from(sorted(METHODS[method].dataset.model_fields)), VALUES, max_size=1))
+    block |= draw(
+        st.dictionaries(st.sampled_from(sorted(METHODS[method].part("dataset").model_fields)), VALUES, max_size=1)
+    )
     return content | {"dataset": block} | changes
 
 

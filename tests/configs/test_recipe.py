@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 from align.errors import RecipeError
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe, parse_overrides
-from align.recipe.rules import CHOICES, RANGES
+from align.recipe.rules import rules_of
 from align.recipe.yaml_loader import parse_yaml
+
+ACRE_RULES = rules_of("acre")
 
 BASE = """\
 method: acre
@@ -246,10 +248,11 @@ def test_exponents_need_no_dot(mantissa, exponent):
         assert parse_overrides([f"--x={text}"]) == {"x": float(text)}
 
 
-@given(name=st.sampled_from(sorted(CHOICES["acre"])), text=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1))
+@given(name=st.sampled_from(sorted(ACRE_RULES.choices)), text=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_only_the_choices_pass(parse, name, text):
-    if set(text.split()) <= set(CHOICES["acre"][name]) or parse_yaml(text) != text or name == "second_pass":
+    choices = ACRE_RULES.choices[name]
+    if set(text.split()) <= set(choices) or parse_yaml(text) != text or name == "second_pass":
         return
     with pytest.raises(RecipeError, match=f"`{name}` must be one of"):
         parse(f"{name}: {text}")
@@ -257,14 +260,14 @@ def test_only_the_choices_pass(parse, name, text):
 
 # The others are compared with a neighbour too.
 ALONE = sorted(
-    set(RANGES["acre"]) - {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers"}
+    set(ACRE_RULES.ranges) - {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers"}
 )
 
 
 @given(name=st.sampled_from(ALONE), value=st.integers(-3, 3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_number_passes_just_when_it_is_in_its_range(parse, name, value):
-    low, high, open_low, open_high = RANGES["acre"][name]
+    low, high, open_low, open_high = ACRE_RULES.ranges[name]
     fits = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     lines = f"dataloader_num_workers: 1\n{name}: {value}"
     if fits:

@@ -1,7 +1,7 @@
 import pytest
 
 from align.errors import RecipeError
-from align.methods.method import METHODS
+from align.methods import METHODS
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.rules import FIXED
 from align.recipe.recipe import parse_recipe
@@ -105,7 +105,7 @@ def test_a_minimal_recipe_takes_defaults_from_the_config(tmp_path):
     assert (recipe.reward_funcs, recipe.reward_kwargs) == ([], {})
     assert recipe.training == {"output_dir": "outputs/rrpo-r"}
     assert [recipe.setting(name) for name in ("beta", "kl_coef", "loss_type")] == [0.1, 0.01, ["sigmoid"]]
-    assert isinstance(recipe.dataset, METHODS["rrpo"].dataset)
+    assert isinstance(recipe.dataset, METHODS["rrpo"].part("dataset"))
     assert recipe.uses_vllm is False
     with pytest.raises(KeyError):
         recipe.setting("use_vllm")

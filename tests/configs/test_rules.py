@@ -3,11 +3,11 @@
 import pytest
 
 from align.errors import RecipeError
-from align.methods.method import METHODS
+from align.methods import METHODS
 from align.recipe.blocks import BLOCKS, check_blocks
 from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
-from align.recipe.rules import CHOICES, NO_NULL
+from align.recipe.rules import NO_NULL, TRAINING_CHOICES
 
 DATA = {
     "grpo": "{path: ./x.jsonl}",
@@ -202,7 +202,7 @@ def test_every_block_is_a_field_and_says_what_it_takes(name):
 
 
 def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
-    for name in CHOICES["grpo"]["lr_scheduler_type"]:
+    for name in TRAINING_CHOICES["lr_scheduler_type"]:
         assert BLOCKS["lr_scheduler_kwargs"]({"lr_scheduler_type": name}.get)[0] is not None
     assert set(BLOCKS["optim_args"]({"optim": "rmsprop"}.get)[0]) >= {"momentum", "alpha", "centered"}
     check_blocks("deconfound", {}.__getitem__)  # settings that a method does not have are left out

@@ -3,6 +3,7 @@ import pytest
 
 from align.methods.deconfound.correction_tables import in_grpo
 from align.methods.deconfound.findings import find_outcome_problems
+from align.methods.deconfound.report import REPORT
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals, in_words
 from align.report.run.folder import Series
@@ -43,11 +44,11 @@ def test_what_is_wrong_is_found(change, words):
 
 
 def test_the_charts_show_error_correlations_and_each_confounder():
-    titles = [chart.title for chart in run_charts(metrics_of(**GOOD))]
+    titles = [chart.title for chart in run_charts(REPORT, metrics_of(**GOOD))]
     assert titles[:3] == [
         "Squared error", "Correlation of the predictions with the outcome", "Does the reward lean on popularity?",
     ]  # fmt: skip
-    compared = comparison_charts({"a": metrics_of(**GOOD), "b": metrics_of(**GOOD)})
+    compared = comparison_charts({name: (REPORT, metrics_of(**GOOD)) for name in "ab"})
     assert "Correlation with the corrected outcome" in [chart.title for chart in compared]
 
 

@@ -12,7 +12,7 @@ pytest.importorskip("torchvision", reason="needs the extra `vision`")
 from align.assets import find_recipe
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import load_questions
-from align.methods.acre.data import load_data
+from align.methods.acre.data import load
 from align.recipe.recipe import load_recipe
 from rewards.options import LETTERS
 from rewards.responses import parse_response
@@ -193,7 +193,7 @@ def test_demonstrations_err_as_often_as_they_say(make):
 
 def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eval_questions):
     clean = [question for question in eval_questions if question.group == "clean"]
-    metrics = measure.measure_answers(*policy, clean, load_data(recipe).template)
+    metrics = measure.measure_answers(*policy, clean, load(recipe).extra)
     assert metrics["accuracy"] > 0.6
     assert metrics["modality_reliance/other_images"] > 0.3
     assert metrics["modality_reliance/blank_images"] > 0.3
@@ -202,7 +202,7 @@ def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eva
 
 def test_a_blind_policy_owes_nothing_to_the_image(measure, arms, recipe, eval_questions):
     blind = arms.load_policy(recipe, blind=True)
-    metrics = measure.measure_answers(*blind, eval_questions[:40], load_data(recipe).template)
+    metrics = measure.measure_answers(*blind, eval_questions[:40], load(recipe).extra)
     assert metrics["modality_reliance/other_images"] == 0
 
 

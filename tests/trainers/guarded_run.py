@@ -12,7 +12,7 @@ from trl import GRPOConfig
 from unruly_rewards import unruly
 
 from align import load_reward_model
-from align.methods.rollouts.trainer import GuardedGRPOTrainer
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
 from rewards.composition import Composition
 from rewards.guard import GuardSettings, guard_rewards

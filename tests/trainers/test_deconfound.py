@@ -11,11 +11,11 @@ from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.checks.reward_models import check_reward_model
-from align.evaluation.reward_models.predictions import prediction_metrics
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.methods.deconfound.config import DeconfoundConfig
-from align.methods.deconfound.data import load_observations
+from align.methods.deconfound.data import load
 from align.methods.deconfound.outcome_batches import OutcomeCollator
+from align.methods.deconfound.predictions import prediction_metrics
 from align.methods.deconfound.ridge_head import find_head
 from align.methods.deconfound.trainer import DeconfoundTrainer
 from align.recipe.recipe import load_recipe
@@ -26,7 +26,7 @@ TOKENIZER = tiny_tokenizer()
 
 def build(tmp_path, model, **changes):
     recipe = load_recipe(write_outcome_recipe(tmp_path, model, save_strategy="no", **changes))
-    data = load_observations(recipe)
+    data = load(recipe)
     return build_trainer(recipe, data, []), data
 
 
@@ -135,7 +135,7 @@ def test_a_fresh_process_reads_the_saved_model_with_equal_scores(tmp_path, tiny_
     assert abs(expected[0] - expected[1]) > 1e-4
     assert json.loads((folder / "correction.json").read_text())["confounders"] == ["popularity"]
     scale = json.loads((folder / "reward_scale.json").read_text())
-    assert (scale["mean"], scale["deviation"]) == (data.scale.mean, data.scale.deviation)
+    assert (scale["mean"], scale["deviation"]) == (data.extra.scale.mean, data.extra.scale.deviation)
 
 
 def test_the_saved_model_is_a_reward_for_other_recipes(tmp_path, tiny_model_folder):
@@ -159,9 +159,10 @@ def test_a_loaded_model_needs_a_tokenizer(tmp_path, tiny_model_folder):
     _, data = build(tmp_path, tiny_model_folder)
     rows, config = Dataset.from_list(data.rows), DeconfoundConfig(str(tmp_path / "x"), use_cpu=True)
     with pytest.raises(TypeError, match="`processing_class` must be a tokenizer"):
-        DeconfoundTrainer(tiny_reward_model(), config, rows, correction=data.correction, scale=data.scale)
+        DeconfoundTrainer(tiny_reward_model(), config, rows, correction=data.extra.correction, scale=data.extra.scale)
     trainer = DeconfoundTrainer(
-        tiny_reward_model(), config, rows, correction=data.correction, scale=data.scale, processing_class=TOKENIZER,
+        tiny_reward_model(), config, rows, correction=data.extra.correction, scale=data.extra.scale,
+        processing_class=TOKENIZER,
         peft_config=LoraConfig(r=2, target_modules="all-linear", task_type="SEQ_CLS"),
     )  # fmt: skip
     trained = {name for name, parameter in trainer.model.named_parameters() if parameter.requires_grad}

@@ -9,7 +9,7 @@ from trl import GRPOConfig, GRPOTrainer
 from unruly_rewards import logging_reward, patient, unruly
 
 from align.errors import RewardError
-from align.methods.rollouts.trainer import GuardedGRPOTrainer
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
 from rewards.composition import Composition
 from rewards.guard import GuardedReward, GuardSettings, guard_rewards

@@ -8,7 +8,7 @@ from tiny import tiny_vl_model_and_processor
 from trl import GRPOConfig
 
 from align.data.media.thumbnails import spread_places, thumbnail
-from align.methods.rollouts.trainer import GuardedGRPOTrainer
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.report.run.folder import read_completions
 from align.report.run.samples import pick_samples
 from align.report.thumbnails import Thumbnails

@@ -6,14 +6,14 @@ import socket
 import urllib.request
 
 from align.checks.finding import Finding
-from align.recipe.fields import config_fields
+from align.recipe.fields import chain_fields
 
 _MASTER = 29500  # torch's and accelerate's default
 
 
 def check_ports() -> list[Finding]:
     """Tries the port on which processes meet, and the two of TRL's vLLM server, at their defaults."""
-    fields = config_fields("grpo")
+    fields = chain_fields((("trl", "trainer/grpo_config.py", "GRPOConfig"),))
     server, group = (int(fields[f"vllm_{name}_port"].default) for name in ("server", "group"))
     master = int(os.environ.get("MASTER_PORT") or _MASTER)
     return [

@@ -1,0 +1,25 @@
+"""ACRE: after a shuffle of the options the model answers again from the same trace (arXiv 2510.10104)."""
+
+from align.methods.method import BASE_CHAIN, Method
+
+ACRE = Method(
+    name="acre",
+    config_chain=(
+        ("align", "methods/acre/config.py", "ACREConfig"),
+        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+        *BASE_CHAIN,
+    ),
+    dataset="align.recipe.dataset:MultipleChoiceDatasetConfig",
+    rules="align.methods.acre.rules:RULES",
+    load="align.methods.acre.data:load",
+    check="align.methods.acre.data:check",
+    check_batch="align.methods.rollouts.batch:check_batch",
+    footprint="align.methods.rollouts.memory:footprint",
+    build="align.methods.acre.build:build",
+    card="align.methods.acre.card:card",
+    report="align.methods.rollouts.report:REPORT",
+    has_rewards=True,
+    check_rewards="align.methods.acre.data:check_second_pass",
+    reward_columns="rewards.contract.synthetic:second_pass_columns",
+    console={"acre/consistency_rate": "consistent"},
+)

@@ -1,0 +1,25 @@
+"""Crome: reward models from causal edits and neutral ties (arXiv 2506.16507)."""
+
+from align.methods.method import BASE_CHAIN, Method
+
+CROME = Method(
+    name="crome",
+    config_chain=(
+        ("align", "methods/crome/config.py", "CromeConfig"),
+        ("trl", "trainer/reward_config.py", "RewardConfig"),
+        *BASE_CHAIN,
+    ),
+    dataset="align.recipe.dataset:RowDatasetConfig",
+    rules="align.methods.crome.rules:RULES",
+    load="align.methods.crome.data:load",
+    check="align.methods.crome.data:check",
+    check_batch="align.methods.pairs.batch:check_batch",
+    footprint="align.methods.crome.memory:footprint",
+    build="align.methods.crome.build:build",
+    card="align.methods.crome.card:card",
+    report="align.methods.crome.report:REPORT",
+    sample_pairs="align.methods.crome.data:sample_pairs",
+    augment="align.methods.crome.augmentation.command:AUGMENT",
+    makes_reward_model=True,
+    console={"crome/tie_margin": "tie margin"},
+)

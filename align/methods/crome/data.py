@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
 
+from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.data.pairs.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
 from align.data.pairs.spans import diff_spans
-from align.methods.acre.data import check_counts, fingerprints
+from align.data.problems import DataReport
+from align.data.training_data import Rows, TrainingData, load_training_data
 from align.methods.crome.lengths import check_reward_lengths
+from align.methods.pairs.form import LONGER, check_form, length_ratio
 from align.methods.pairs.spans import spread
-from align.methods.rrpo.data import LONGER, LoadedPairs, check_form, length_ratio
 from align.recipe.dataset import RowDatasetConfig
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 
 SAMPLES = 4
 MANY_SOURCES = 20  # each of them gets curves of its own
@@ -22,37 +25,37 @@ FEWEST = 20  # pairs, below which a mean length or a share says little
 ONE_SIDED = 0.75  # of the edits
 
 
-def load_reward_data(recipe: Recipe) -> LoadedPairs[RewardPair]:
+def load(recipe: Recipe) -> TrainingData[RewardPair]:
     """Reads the pairs of a recipe.
 
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
     data = cast(RowDatasetConfig, recipe.dataset)
-    pairs, report = load_reward_pairs(
-        data.path, split=data.split, on_bad_rows=data.on_bad_rows, max_rows=data.max_rows, columns=data.columns
-    )
-    evaluation: list[RewardPair] = []
-    eval_report = None
-    if data.eval_path is not None:
-        evaluation, eval_report = load_reward_pairs(
-            data.eval_path, split=data.eval_split, on_bad_rows=data.on_bad_rows, columns=data.columns
+
+    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[RewardPair], DataReport]:
+        return load_reward_pairs(
+            path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, columns=data.columns
         )
-    rows, eval_rows = ([reward_pair_to_row(pair) for pair in read] for read in (pairs, evaluation))
-    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
+
+    return load_training_data(data, read, lambda pairs: [reward_pair_to_row(pair) for pair in pairs])
 
 
-def check_reward_pairs(recipe: Recipe, data: LoadedPairs[RewardPair]) -> list[Finding]:
+def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
+    """Makes rows of some pairs of every source."""
+    return sample_rows(data.items)
+
+
+def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
-    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report) + _check_sources(
-        recipe, data.pairs
-    )
-    if mixed := check_form(data.pairs):
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings += _check_sources(recipe, data.items)
+    if mixed := check_form(data.items):
         return findings + mixed
-    ordered = [pair for pair in data.pairs if not pair.tie]
-    ties = [pair for pair in data.pairs if pair.tie]
+    ordered = [pair for pair in data.items if not pair.tie]
+    ties = [pair for pair in data.items if pair.tie]
     findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
-    return findings + check_reward_lengths(recipe, data.pairs)
+    return findings + check_reward_lengths(recipe, data.items)
 
 
 def sample_rows(pairs: Sequence[RewardPair], limit: int = 40) -> list[dict[str, Any]]:

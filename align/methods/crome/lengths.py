@@ -11,9 +11,9 @@ from align.data.conversations import Message, write_response
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import RewardPair
 from align.methods.pairs.equal_tokens import find_equal, word_equal
+from align.methods.pairs.form import audited
 from align.methods.pairs.lengths import check_window, level_of_loss, name_rows, raise_limit
 from align.methods.pairs.tokens import check_template, render_pair
-from align.methods.rrpo.data import audited
 from align.recipe.recipe import Recipe
 
 

@@ -8,7 +8,7 @@ ACCURACY, MARGIN = "crome/accuracy_", "crome/margin_"
 _ALL = NUM_COLOURS - 1  # the grey one
 _ORDER = {name: place for place, name in enumerate((DEFAULT_SOURCE, *CAUSAL))}
 
-REWARD_MODEL_PANELS = (
+PANELS = (
     Panel(
         "Margin of ties",
         "Mean distance between two answers of which none is better, in reward. It should stay far below the margin "
@@ -32,7 +32,7 @@ REWARD_MODEL_PANELS = (
     ),
 )
 
-COMPARED_CROME = (
+COMPARED = (
     Panel(
         "Accuracy of the reward model",
         "In training, each run on its own pairs with an order. Edits are easier than preferences.",

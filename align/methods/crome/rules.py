@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from align.recipe.ranges import NOT_NEGATIVE
+from align.recipe.rules import Rules
+
 
 def check_crome(setting: Callable[[str], Any]) -> None:
     """Refuses settings that are out of range or have no meaning for the type of model.
@@ -20,3 +23,6 @@ def check_crome(setting: Callable[[str], Any]) -> None:
             "`center_rewards_coefficient` centres the rewards of single answers, and a pairwise model has none. "
             "Remove it, or set `model_type: scalar`."
         )
+
+
+RULES = Rules(choices={"model_type": ("scalar", "pairwise")}, ranges={"tie_coef": NOT_NEGATIVE}, together=check_crome)

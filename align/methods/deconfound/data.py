@@ -7,18 +7,20 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.lengths import context_window, load_tokenizer
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, ObservationReport, Observations, Roles, read_observations
 from align.data.tables.outcome_rows import Scale, confounder_prefix, outcome_rows
 from align.data.tables.reading import Table
+from align.data.training_data import TrainingData, fingerprints
 from align.errors import DataError
-from align.methods.acre.data import check_counts, fingerprints
 from align.methods.deconfound.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
 from align.methods.deconfound.correction.settings import CorrectionSettings
 from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
 
 NOTHING_LEFT = 1e-9  # share of the outcome's deviation
@@ -26,31 +28,21 @@ AUDITED = 2_000  # texts that are tokenised, the longest first
 SETTINGS = ("instrumented", "on_weak_instrument", "num_folds", "max_words", "seed")
 
 
-class LoadedObservations(NamedTuple):
-    """Observations, their correction, and the rows a trainer reads.
+class Corrected(NamedTuple):
+    """What was fitted to the rows for training.
 
     Attributes:
-        report: What was read for training.
-        rows: For training.
-        eval_rows: Corrected out of sample, by what was fitted to the training rows.
-        correction: The fitted one.
+        correction: The fitted one; rows for evaluation are corrected by it out of sample.
         scale: Of the labels.
         unknown_groups: Evaluation rows whose group was not fitted.
-        fingerprints: SHA-256 of each local file.
-        eval_report: What was read for evaluation, None without.
     """
 
-    report: ObservationReport
-    rows: list[dict[str, Any]]
-    eval_rows: list[dict[str, Any]]
     correction: Correction
     scale: Scale
     unknown_groups: int
-    fingerprints: dict[str, str]
-    eval_report: ObservationReport | None = None
 
 
-def load_observations(recipe: Recipe) -> LoadedObservations:
+def load(recipe: Recipe) -> TrainingData[Any]:
     """Reads the observations of a recipe and fits the correction to those for training.
 
     Raises:
@@ -80,8 +72,8 @@ def load_observations(recipe: Recipe) -> LoadedObservations:
         eval_rows = outcome_rows(
             held_out, out_of_sample, scale, prefixes=fixed, name=Path(data.eval_path).stem, **options
         )
-    found = fingerprints(data)
-    return LoadedObservations(report, rows, eval_rows, correction, scale, unknown, found, eval_report)
+    extra = Corrected(correction, scale, unknown)
+    return TrainingData([], report, rows, eval_rows, fingerprints(data), extra, eval_report)
 
 
 def roles_of(data: ObservationDatasetConfig) -> Roles:
@@ -94,11 +86,12 @@ def roles_of(data: ObservationDatasetConfig) -> Roles:
     return Roles(**found | lists)  # type: ignore[arg-type]
 
 
-def check_observations(recipe: Recipe, data: LoadedObservations) -> list[Finding]:
+def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts rows, words the correction and its warnings, and measures lengths."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    correction = data.correction
-    for report in (data.report, data.eval_report):
+    corrected: Corrected = data.extra
+    correction = corrected.correction
+    for report in (cast(ObservationReport, data.report), cast(ObservationReport | None, data.eval_report)):
         if report is not None and report.missing:
             counts = ", ".join(f"{name} ({count})" for name, count in report.missing.items())
             text = f"{report.file}: rows with missing values are left out: {counts}. Fill them in, or do without."
@@ -107,9 +100,9 @@ def check_observations(recipe: Recipe, data: LoadedObservations) -> list[Finding
         "coefficients": dict(zip(correction.confounders, correction.coefficients, strict=True)),
         "intervals": dict(zip(correction.confounders, correction.intervals, strict=True)),
     }
-    if data.scale.prefix:
+    if corrected.scale.prefix:
         text = (
-            f"The model reads the confounders before the text. Where it is used, {data.scale.prefix!r} has to go "
+            f"The model reads the confounders before the text. Where it is used, {corrected.scale.prefix!r} has to go "
             "before every prompt; `reward_scale.json` keeps it."
         )
         findings.append(Finding("warning", "correction", text))
@@ -117,10 +110,10 @@ def check_observations(recipe: Recipe, data: LoadedObservations) -> list[Finding
         text = f"{correction.estimator}: {correction.formula}, fitted to {correction.num_rows:,} rows."
         findings.append(Finding("ok", "correction", text, numbers))
     findings += [Finding("warning", "correction", warning) for warning in correction.warnings]
-    if data.unknown_groups:
+    if corrected.unknown_groups:
         text = (
-            f"{data.unknown_groups} of {len(data.eval_rows)} evaluation rows are of groups that were not in training, "
-            "so they are not corrected for them."
+            f"{corrected.unknown_groups} of {len(data.eval_rows)} evaluation rows are of groups that were not in "
+            "training, so they are not corrected for them."
         )
         findings.append(Finding("warning", "correction", text))
     return findings + _check_lengths(recipe, data.rows)

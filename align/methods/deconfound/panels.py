@@ -7,7 +7,7 @@ MSE, CORRECTED, OUTCOME = "deconfound/mse", "deconfound/correlation_corrected", 
 LEAN, TARGET = "deconfound/correlation_", "deconfound/target_"
 _MOST = 6
 
-DECONFOUND_PANELS = (
+PANELS = (
     Panel(
         "Squared error",
         "Of the corrected outcome in standard deviations: 1 is no better than its mean. Noise in the outcome keeps it "
@@ -20,7 +20,7 @@ DECONFOUND_PANELS = (
         {CORRECTED: "corrected", OUTCOME: "observed"},
     ),
 )
-COMPARED_DECONFOUND = (
+COMPARED = (
     Panel("Correlation with the corrected outcome", "In training, each run by its own correction.", {CORRECTED: ""}),
 )
 

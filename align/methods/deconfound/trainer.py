@@ -15,9 +15,9 @@ from transformers.utils import logging
 from trl.trainer.utils import disable_dropout_in_model
 
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
-from align.evaluation.reward_models.predictions import prediction_metrics
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOutcomes, prepare
+from align.methods.deconfound.predictions import prediction_metrics
 from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
 from rewards.correction import Correction

@@ -1,0 +1,21 @@
+"""GRPO: TRL's, on plain prompts, with guarded rewards."""
+
+from align.methods.method import BASE_CHAIN, Method
+
+GRPO = Method(
+    name="grpo",
+    config_chain=(
+        ("align", "methods/grpo/config.py", "GRPOConfig"),
+        ("trl", "trainer/grpo_config.py", "GRPOConfig"),
+        *BASE_CHAIN,
+    ),
+    dataset="align.recipe.dataset:PromptDatasetConfig",
+    load="align.methods.grpo.data:load",
+    check="align.methods.grpo.data:check",
+    check_batch="align.methods.rollouts.batch:check_batch",
+    footprint="align.methods.rollouts.memory:footprint",
+    build="align.methods.grpo.build:build",
+    card="align.methods.grpo.card:card",
+    report="align.methods.rollouts.report:REPORT",
+    has_rewards=True,
+)

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from align.checks.counts import name_rows
 from align.checks.finding import Finding, Level
 from align.checks.lengths import context_window
-from align.data.loading import Item
 from align.data.pairs.preferences import PreferencePair
 from align.methods.pairs.tokens import TokenPair
 from align.recipe.recipe import Recipe
-
-NAMED = 5  # rows named in a sentence
 
 
 class Cut(NamedTuple):
@@ -64,12 +62,6 @@ def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> st
     accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
     shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
     return f"{shorten} or raise `max_length` from {recipe.setting('max_length')}{accept}."
-
-
-def name_rows(pairs: Sequence[Item]) -> str:
-    """Lists the first rows with their ids."""
-    named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
-    return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")
 
 
 def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:

@@ -62,22 +62,14 @@ ROLLOUT_PANELS = (
     ),
 )
 
-_PHASES = {
-    "time/generate": "generate",
-    "time/second_pass": "second pass",
-    "time/rewards": "rewards",
-    "time/log_probs": "log-probs",
-    "time/update": "update",
-    "time/rest": "optimizer and rest",
-}
-_STEP_TIME = Panel(
+STEP_TIME = Panel(
     "Time of a step, seconds",
     "The second pass, where there is one, is part of the step.",
     {"step_time": "step", "acre/second_pass_seconds": "second pass"},
     beside="reward",
 )
 
-COMPARED_ACRE = (
+COMPARED = (
     Panel(
         "Right answers",
         "First answers in training, each run on its own questions.",
@@ -101,16 +93,6 @@ def reward_chart(metrics: Metrics) -> Chart | None:
         {key: label for label, key in named.items()},
     )
     return draw_panel(panel, metrics)
-
-
-def step_time_chart(metrics: Metrics) -> Chart | None:
-    """Draws where the time of a step goes; runs that did not log its phases show the whole."""
-    phases = {key: label for key, label in _PHASES.items() if key in metrics}
-    if not phases:
-        return draw_panel(_STEP_TIME, metrics)
-    note = "From the end of one step to the end of the next, by what was done."
-    colours = [place for place, key in enumerate(_PHASES) if key in phases]
-    return draw_panel(Panel("Time of a step, seconds", note, phases, stacked=True, colours=colours), metrics)
 
 
 def letter_chart(metrics: Metrics) -> Chart | None:

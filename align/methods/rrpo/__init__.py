@@ -1,0 +1,23 @@
+"""RRPO: preference on the spans that differ, token-wise KL on the chosen response (arXiv 2504.12083)."""
+
+from align.methods.method import BASE_CHAIN, Method
+
+RRPO = Method(
+    name="rrpo",
+    config_chain=(
+        ("align", "methods/rrpo/config.py", "RRPOConfig"),
+        ("trl", "trainer/dpo_config.py", "DPOConfig"),
+        *BASE_CHAIN,
+    ),
+    dataset="align.recipe.dataset:PreferenceDatasetConfig",
+    rules="align.methods.rrpo.rules:RULES",
+    load="align.methods.rrpo.data:load",
+    check="align.methods.rrpo.data:check",
+    check_batch="align.methods.pairs.batch:check_batch",
+    footprint="align.methods.rrpo.memory:footprint",
+    build="align.methods.rrpo.build:build",
+    card="align.methods.rrpo.card:card",
+    report="align.methods.rrpo.report:REPORT",
+    sample_pairs="align.methods.rrpo.data:sample_pairs",
+    augment="align.methods.rrpo.augmentation.command:AUGMENT",
+)

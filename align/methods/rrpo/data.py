@@ -1,81 +1,66 @@
-"""The recipe's preference pairs: read, validated row by row, and looked at for what they would teach."""
+"""Preference pairs: read, validated row by row, and looked at for what they would teach."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, cast
 
+from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
-from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair, load_preferences, pairs_to_rows
 from align.data.problems import DataReport
-from align.methods.acre.data import check_counts, fingerprints
+from align.data.training_data import Rows, TrainingData, load_training_data
 from align.methods.pairs.equal_tokens import word_equal
-from align.methods.pairs.lengths import check_max_length, name_rows
-from align.methods.pairs.spans import check_spans
+from align.methods.pairs.form import LONGER, audited, check_form, length_ratio
+from align.methods.pairs.lengths import check_max_length
+from align.methods.pairs.spans import check_spans, marked_rows
 from align.methods.pairs.tokens import Tokenised, marks_words, tokenize_here, usable_pairs
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
-
-AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
-LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
-
-AnyPair = TypeVar("AnyPair", bound=Pair)
+from align.recipe.reward_settings import Reward
 
 
-class LoadedPairs(NamedTuple, Generic[AnyPair]):
-    """Pairs and the rows a trainer reads."""
-
-    pairs: list[AnyPair]
-    report: DataReport
-    rows: list[dict[str, Any]]  # without those that training leaves out
-    eval_rows: list[dict[str, Any]]
-    fingerprints: dict[str, str]  # SHA-256 of each local file
-    eval_report: DataReport | None = None  # None without rows for evaluation
-
-
-def load_pairs(recipe: Recipe) -> LoadedPairs[PreferencePair]:
+def load(recipe: Recipe) -> TrainingData[PreferencePair]:
     """Reads the preference pairs of a recipe; those with nothing to mark make no rows unless the recipe keeps them.
 
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
     data = cast(PreferenceDatasetConfig, recipe.dataset)
-    pairs, report = load_preferences(
-        data.path,
-        adapter=data.adapter,
-        split=data.split,
-        on_bad_rows=data.on_bad_rows,
-        max_rows=data.max_rows,
-        media=data,
-        columns=data.columns,
-    )
-    evaluation: list[PreferencePair] = []
-    eval_report = None
-    if data.eval_path is not None:
-        evaluation, eval_report = load_preferences(
-            data.eval_path,
+
+    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[PreferencePair], DataReport]:
+        return load_preferences(
+            path,
             adapter=data.adapter,
-            split=data.eval_split,
+            split=split,
             on_bad_rows=data.on_bad_rows,
+            max_rows=max_rows,
             media=data,
             columns=data.columns,
         )
-    rows, eval_rows = (pairs_to_rows(usable_pairs(recipe, read)) for read in (pairs, evaluation))
-    return LoadedPairs(pairs, report, rows, eval_rows, fingerprints(data), eval_report)
+
+    def to_rows(pairs: list[PreferencePair]) -> Rows:
+        return pairs_to_rows(usable_pairs(recipe, pairs))
+
+    return load_training_data(data, read, to_rows)
 
 
-def check_pairs(recipe: Recipe, data: LoadedPairs[PreferencePair]) -> list[Finding]:
+def sample_pairs(recipe: Recipe, data: TrainingData[PreferencePair]) -> Rows:
+    """Makes rows of some pairs, with what is marked in them."""
+    return marked_rows(recipe, data.items)
+
+
+def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    pairs = usable_pairs(recipe, data.pairs)
-    if mixed := check_form(data.pairs):
+    pairs = usable_pairs(recipe, data.items)
+    if mixed := check_form(data.items):
         return findings + mixed
     images = check_images(recipe, data.rows)
     findings += images.findings
     tokens, problems = tokenize_here(recipe, audited(pairs))
     tokens = _with_images(tokens, data.rows, images.tokens)
-    findings += _check_missing(recipe, data.pairs, tokens)
-    findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.pairs))
+    findings += _check_missing(recipe, data.items, tokens)
+    findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.items))
     if pairs:
         findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
     if tokens:
@@ -92,29 +77,6 @@ def _with_images(
         (pair, token._replace(prompt=token.prompt + max(0, taken.get(pair.id, 0) - len(pair.images))))
         for pair, token in tokens
     ]
-
-
-def check_form(pairs: Sequence[Pair]) -> list[Finding]:
-    """Finds texts among messages."""
-    if len({isinstance(pair.prompt, str) for pair in pairs}) <= 1:
-        return []
-    text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
-    return [Finding("error", "data", text)]
-
-
-def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
-    """Picks the pairs that are tokenised: the first and the longest, in their order."""
-    longest = sorted(range(len(pairs)), key=lambda i: -len(str(pairs[i].prompt)) - _length(pairs[i]))
-    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest[:AUDITED]})]
-
-
-def length_ratio(pairs: Sequence[Pair]) -> float:
-    """Divides the mean length of chosen responses by that of rejected ones."""
-    return sum(len(pair.chosen) for pair in pairs) / sum(len(pair.rejected) for pair in pairs)
-
-
-def _length(pair: Pair) -> int:
-    return max(len(pair.chosen), len(pair.rejected))
 
 
 def _check_missing(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:

@@ -4,7 +4,7 @@ from align.report.charts.panel import Panel
 
 _MARGIN, _CHOSEN, _REJECTED, _SHARED = 0, 2, 1, 5  # the colours of chosen and rejected text on the page
 
-RRPO_PANELS = (
+PANELS = (
     Panel(
         "Preference accuracy",
         "Pairs whose chosen side gained more than the rejected one on the marked tokens. Not the share of right "
@@ -50,10 +50,12 @@ RRPO_PANELS = (
         {"loss": "loss"},
         beside="rewards/margins",
     ),
-    Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside="rewards/margins"),
+)
+STEP_TIME = Panel(
+    "Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside="rewards/margins"
 )
 
-COMPARED_RRPO = (
+COMPARED = (
     Panel(
         "Preference accuracy",
         "Each run on its own marks. A higher one need not write better answers.",

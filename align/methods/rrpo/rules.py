@@ -3,6 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+from align.recipe.ranges import NOT_NEGATIVE
+from align.recipe.rules import Rules
+
 # Settings of DPO that only plain DPO reads: the one value they keep in RRPO, and why.
 FIXED: dict[str, tuple[Any, str]] = {
     "loss_type": (["sigmoid"], "RRPO is defined for the sigmoid loss"),
@@ -45,3 +48,15 @@ def check_rrpo(setting: Callable[[str], Any]) -> None:
                 f"`{name}` must stay {value!r} in RRPO: {reason}. Got {setting(name)!r}. With `spans: whole` and "
                 f"`kl_coef: 0` all settings of DPO work."
             )
+
+
+RULES = Rules(
+    choices={
+        "kl_placement": ("loss", "margin"),
+        "spans": ("differing", "whole"),
+        "diff_unit": ("word", "token"),
+        "on_missing_spans": ("drop", "whole"),
+    },
+    ranges={"kl_coef": NOT_NEGATIVE},
+    together=check_rrpo,
+)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
 from align.errors import UserError
-from align.methods.rrpo.augmentation.perturbations import Prompt, prompt_text
 from align.models.samplers.input_images import InputImage
+from align.models.samplers.prompt import Prompt, prompt_text
 
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
 NO_IMAGE = "an image cannot be read"  # why a request has no answer

@@ -1,4 +1,4 @@
-"""The second pass of ACRE: which letter follows from a given trace, in one forward pass and no generation loop."""
+"""The second pass: which letter follows from a given trace, in one forward pass and no generation loop."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext

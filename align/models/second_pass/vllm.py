@@ -1,4 +1,4 @@
-"""The second pass of ACRE through TRL's vLLM engine: which letter follows from a given trace, in one call per row."""
+"""The second pass through TRL's vLLM engine: which letter follows from a given trace, in one call per row."""
 
 from __future__ import annotations
 

@@ -1,34 +1,20 @@
-"""What looks wrong in a run. What it logged decides what can be found, not the name of its method."""
+"""What looks wrong in a run."""
 
 from typing import Any
 
 import numpy as np
 
-from align.methods.crome.findings import find_reward_problems
-from align.methods.deconfound.findings import find_outcome_problems
-from align.methods.rollouts.completion_findings import find_completion_problems
-from align.methods.rollouts.findings import find_rollout_problems
-from align.methods.rollouts.reward_findings import find_reward_signals
-from align.methods.rrpo.findings import find_pair_problems
 from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
+from align.report.run.parts import parts_of
 
 
 def find_problems(run: RunFolder) -> list[Finding]:
     """Lists what looks wrong in a run, judged on the last quarter of its logged steps."""
     found = (_broken_lines(run), _not_finite(run.metrics))
-    is_audited = any(key.startswith("audit/total/") for key in run.metrics)  # then every step says what these rows do
-    return [
-        *(finding for finding in found if finding),
-        *find_rollout_problems(run.metrics, run.completions),
-        *([] if is_audited else find_completion_problems(run.completions)),
-        *find_reward_signals(run.metrics, run.recipe),
-        *find_pair_problems(run.metrics, whole=run.recipe.get("spans") == "whole"),
-        *find_reward_problems(run.metrics, pairwise=run.recipe.get("model_type") == "pairwise"),
-        *find_outcome_problems(run.metrics),
-        *(_found_before(check) for check in run.checks if check.get("level") == "warning"),
-    ]
+    before = [_found_before(check) for check in run.checks if check.get("level") == "warning"]
+    return [*(finding for finding in found if finding), *parts_of(run.recipe).findings(run), *before]
 
 
 def _found_before(check: dict[str, Any]) -> Finding:

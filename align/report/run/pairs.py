@@ -39,20 +39,6 @@ def pick_pairs(rows: Sequence[Mapping[str, Any]], limit: int = 40, thumbnails: T
     return [pair._replace(images=thumbnails.strip(row.get("images"))) for row, pair in pairs]
 
 
-def describe_marks(recipe: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
-    """Says what the marks on the page have to do with what was rewarded; nothing where whole responses are scored."""
-    if recipe.get("method") == "crome":
-        return ""
-    if recipe.get("spans") == "whole":
-        return "This run rewards whole responses (`spans: whole`), as DPO does."
-    if recipe.get("diff_unit") == "token" and any(row.get("marked_share") is None for row in rows):
-        return (
-            "Only marked text is rewarded. Marks from a diff are words here, while this run compared tokens "
-            "(`diff_unit: token`)."
-        )
-    return "Only marked text is rewarded."
-
-
 def _pair(row: Mapping[str, Any], number: int) -> Pair:
     texts = {side: str(row.get(side) or "") for side in ("chosen", "rejected")}
     spans = {side: row.get(f"{side}_spans") for side in texts}

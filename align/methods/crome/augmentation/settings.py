@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from align.data.pairs.reward_pair_rules import NEUTRAL
 from align.errors import UserError
 from align.methods.crome.augmentation.replies import NUM_ATTRIBUTES
-from align.methods.rrpo.augmentation.settings import SamplingSettings, check_choice
+from align.methods.pairs.augmentation.settings import SamplingSettings, check_choice
 
 NO_NEUTRALS = "none"
 TIES_OF = ("any", "original")

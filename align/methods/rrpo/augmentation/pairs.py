@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from align.data.pairs.preference_rules import check_pair
 from align.data.pairs.spans import diff_spans
 from align.data.problems import BadRow
-from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput, Prompt
+from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput
 from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import Check
 from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
 from align.models.samplers.asking import ask
 from align.models.samplers.cache import AnswerCache
+from align.models.samplers.prompt import Prompt
 from align.models.samplers.sampler import Answer, Failure, Request, Sampler
 
 

@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 from align.methods.rrpo.augmentation.drawing import draw_masked, shuffled, shuffled_in_windows
 from align.methods.rrpo.augmentation.image_perturbations import ImageStep, blur_images, mask_images
 from align.models.samplers.input_images import InputImage
+from align.models.samplers.prompt import Prompt, prompt_text
 
-Prompt = str | list[dict[str, Any]]
 TextStep = Callable[[str, random.Random], str]
 MASK = "____"
 SENTENCE_END = re.compile(r"(?:(?<=[.!?])\s+|(?<=[。！？])\s*|\s*\n\s*)(?=\S)")  # noqa: RUF001 - Chinese punctuation
@@ -77,11 +77,6 @@ class StepwisePerturbation:
         for step in self._images:
             images = step(images, rng)
         return tuple(images)
-
-
-def prompt_text(prompt: Prompt) -> str:
-    """Returns a prompt, or the content of its last message."""
-    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
 
 
 def split_question(text: str) -> tuple[str, str]:

@@ -1,40 +1,11 @@
-"""Settings of `align augment`: what decides the data, beside the rows and the model."""
+"""Settings of `align augment --method rrpo`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from align.errors import UserError
+from align.methods.pairs.augmentation.settings import SamplingSettings, check_at_least_one, check_choice
 from align.methods.rrpo.augmentation.perturbations import PERTURBATIONS
 from align.methods.rrpo.augmentation.wordings import WORDINGS
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamplingSettings:
-    """How a model is sampled.
-
-    Attributes:
-        temperature: Of the softmax; 0 takes the most likely token.
-        top_p: Probability of the most likely tokens that are drawn from.
-        max_new_tokens: Longest answer.
-        seed: Seed of everything that is drawn.
-
-    Raises:
-        UserError: If a value is out of range.
-    """
-
-    temperature: float
-    top_p: float = 1.0
-    max_new_tokens: int
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the values."""
-        check_at_least_one("max_new_tokens", self.max_new_tokens)
-        if self.temperature < 0:
-            raise UserError(f"`temperature` must be 0 or more, got {self.temperature}.")
-        if not 0 < self.top_p <= 1:
-            raise UserError(f"`top_p` must be above 0 and at most 1, got {self.top_p}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +37,3 @@ class PairSettings(SamplingSettings):
                 f"`temperature` 0 gives the same response {self.num_samples} times. Set `--num_samples 1`, or a "
                 "temperature above 0."
             )
-
-
-def check_at_least_one(name: str, number: int) -> None:
-    """Refuses a count below 1.
-
-    Raises:
-        UserError: If it is.
-    """
-    if number < 1:
-        raise UserError(f"`{name}` must be at least 1, got {number}.")
-
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Refuses a value that is not among those known.
-
-    Raises:
-        UserError: If it is not.
-    """
-    if value not in known:
-        near = get_close_matches(value, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.{hint}")

@@ -11,8 +11,9 @@ from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.data.texts import fold, is_blank
-from align.methods.rrpo.augmentation.perturbations import ModelInput, Prompt
+from align.methods.rrpo.augmentation.perturbations import ModelInput
 from align.models.samplers.input_images import InputImage
+from align.models.samplers.prompt import Prompt
 from align.recipe.dataset import MediaSettings
 
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from align.errors import UserError
-from align.methods.rrpo.augmentation.perturbations import Prompt
 from align.methods.rrpo.augmentation.sources import Source
+from align.models.samplers.prompt import Prompt
 from rewards.catalog import resolve_reward
 from rewards.contract import check_reward
 from rewards.protocol import is_async

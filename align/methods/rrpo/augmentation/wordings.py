@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
-from align.methods.rrpo.augmentation.perturbations import prompt_text
 from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import contains, normalised_words
+from align.models.samplers.prompt import prompt_text
 from align.models.samplers.sampler import Answer, Failure, Request
 
 WORDINGS = ("model", "swap", "reference")

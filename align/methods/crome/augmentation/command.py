@@ -13,9 +13,11 @@ from align.methods.crome.augmentation.plan import Cost, plan_cost
 from align.methods.crome.augmentation.rules_oracle import load_rules
 from align.methods.crome.augmentation.run import Tokens, augment_with_model, augment_with_rules
 from align.methods.crome.augmentation.settings import CromeSettings
+from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
 from align.models.samplers.cache import AnswerCache
 from align.models.samplers.sampler import Sampler
+from align.recipe.dataset import MediaSettings
 
 
 def run_model(
@@ -24,12 +26,16 @@ def run_model(
     *,
     make_sampler: Callable[[], Sampler],
     num_workers: int,
+    media: MediaSettings,
     settings: Mapping[str, Any],
     reading: Mapping[str, Any],
     cache: Path | None,
     dry_run: bool,
 ) -> int:
-    """Makes pairs with a language model and writes them to a folder; returns 1 if no answer was edited."""
+    """Makes pairs with a language model and writes them to a folder; returns 1 if no answer was edited.
+
+    Images are not read.
+    """
     chosen = CromeSettings(**settings)
     originals, report = load_originals(data, **reading)
     sampler = make_sampler()
@@ -127,3 +133,6 @@ def _print_card(card: Mapping[str, Any], out: Path) -> None:
         print(f"The pairs are in {out / PAIRS_FILE}, what could not be made in {LEFT_OUT_FILE} beside it.")
     else:
         print(f"No answer was edited. {out / LEFT_OUT_FILE} says why.")
+
+
+AUGMENT = Augmentation(("num_attributes", "neutrals", "ties_of", "oracle"), run_model, run_rules)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from align.cli.deconfound_words import facts_of, notes_of, print_left_out, print_result
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, Observations, Roles, join, read_observations
 from align.data.tables.reading import Table
@@ -32,7 +31,8 @@ from align.methods.deconfound.correction.output import (
 )
 from align.methods.deconfound.correction.pairs import sample_pairs
 from align.methods.deconfound.correction.settings import ESTIMATORS, CorrectionSettings
-from align.methods.rrpo.augmentation.settings import check_at_least_one, check_choice
+from align.methods.deconfound.words import facts_of, notes_of, print_left_out, print_result
+from align.methods.pairs.augmentation.settings import check_at_least_one, check_choice
 from rewards.correction import Correction
 from rewards.extras import missing
 

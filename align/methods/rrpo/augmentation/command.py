@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
+from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
 from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
 from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
@@ -25,13 +26,14 @@ def run(
     out: Path,
     *,
     make_sampler: Callable[[], Sampler],
+    num_workers: int,
     settings: Mapping[str, Any],
     reading: Mapping[str, Any],
     media: MediaSettings,
     cache: Path | None,
     dry_run: bool,
 ) -> int:
-    """Makes pairs and writes them to a folder; returns 1 if there are none."""
+    """Makes pairs and writes them to a folder; returns 1 if there are none. The sampler has workers of its own."""
     chosen = PairSettings(**settings)
     sources, report = load_sources(data, media=media, **reading)
     sampler = make_sampler()
@@ -117,3 +119,6 @@ def _print_card(card: dict[str, Any], out: Path) -> None:
         print(f"The pairs are in {out / PAIRS_FILE}, the other responses in {LEFT_OUT_FILE} beside it.")
     else:
         print(f"There is no pair. {out / LEFT_OUT_FILE} holds the responses and why each is of no use.")
+
+
+AUGMENT = Augmentation(("perturbation", "num_samples", "judge", "wording", *MediaSettings.model_fields), run)

@@ -74,7 +74,7 @@ def deconfound(
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
 ) -> None:
     """Turn observed outcomes into rewards without the effect of known confounders, with the evidence."""
-    from align.cli.deconfound import run
+    from align.methods.deconfound.command import run
 
     roles = {"outcome": outcome, "text": text or None, "groups": groups or None, "prompt": prompt or None}
     lists = {"confounders": words(confounders), "instruments": words(instruments)}

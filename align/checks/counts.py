@@ -1,0 +1,40 @@
+from collections.abc import Sequence
+
+from align.checks.finding import Finding
+from align.data.loading import Item
+from align.data.problems import DataReport
+from align.recipe.dataset import DatasetConfig
+
+NAMED = 5  # rows named in a sentence
+_SHOWN_REASONS = 3  # that a sentence about rows left out shows a row of
+
+
+def check_counts(
+    dataset: DatasetConfig, report: DataReport, num_eval_rows: int, eval_report: DataReport | None = None
+) -> list[Finding]:
+    """Counts the rows that were read, and those left out with their reasons, of both files."""
+    counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
+    findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
+    if report.problems:
+        findings.append(_left_out(report, "rows"))
+    if num_eval_rows:
+        findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
+    if eval_report is not None and eval_report.problems:
+        findings.append(_left_out(eval_report, "rows for evaluation"))
+    return findings
+
+
+def _left_out(report: DataReport, what: str) -> Finding:
+    """Counts rows left out by reason, and shows the first of the most frequent reasons with its remedy."""
+    reasons = "; ".join(f"{count} x {rule}" for rule, count in report.reasons.items())
+    firsts = {problem.rule: str(problem) for problem in reversed(report.problems)}
+    others = [firsts[rule] for rule in report.reasons if rule != report.problems[0].rule][: _SHOWN_REASONS - 1]
+    shown = " Then: ".join([str(report.problems[0]), *others])
+    text = f"{len(report.problems)} {what} are left out ({reasons}), of {report.num_read}. The first: {shown}"
+    return Finding("warning", "data", text, report.reasons)
+
+
+def name_rows(pairs: Sequence[Item]) -> str:
+    """Lists the first rows with their ids."""
+    named = ", ".join(f"row {pair.row} ({pair.id})" for pair in pairs[:NAMED])
+    return named + (f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else "")

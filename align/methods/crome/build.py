@@ -1,0 +1,19 @@
+from align.data.pairs.reward_pairs import RewardPair
+from align.data.training_data import TrainingData
+from align.methods.crome.trainer import CromeTrainer
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.settings import build_config
+
+
+def build(recipe: Recipe, data: TrainingData[RewardPair], rewards: list[Reward]) -> CromeTrainer:
+    """Builds Crome; TRL loads the model, with a new scalar head, and its tokenizer from the recipe's path."""
+    task_type = "CAUSAL_LM" if recipe.setting("model_type") == "pairwise" else "SEQ_CLS"
+    return CromeTrainer(
+        model=recipe.model.model_name_or_path,
+        args=build_config(recipe),
+        train_dataset=as_dataset(data.rows),
+        eval_dataset=eval_dataset(data.eval_rows),
+        peft_config=peft_config(recipe, task_type),
+    )

@@ -1,0 +1,27 @@
+from collections import Counter
+
+from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
+from align.recipe.recipe import Recipe
+from align.training.model_card import Card, Rows
+
+SETTINGS = (
+    "learning_rate", "model_type", "tie_coef", "center_rewards_coefficient", "max_length", "seed",
+)  # fmt: skip
+NOT_SHOWN = (
+    "that the model judges what its pairs are not about, and that a policy trained on its rewards gets better: it "
+    "finds what a reward model overlooks. Only differences between the rewards of answers to one prompt mean something"
+)
+BRADLEY_TERRY_TITLE = "Training language models to follow instructions with human feedback"
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says what a reward model was trained on; without edits and ties it is Bradley-Terry's, and says so."""
+    counts = Counter(f"{row['source']}{' (ties)' if row['tie'] else ''}" for row in rows)
+    facts = {"pairs": ", ".join(f"{count} {name}" for name, count in counts.items())}
+    model_type = recipe.setting("model_type")
+    learnt = [row for row in rows if not row["tie"] or recipe.setting("tie_coef")]
+    if any(row["tie"] or row["source"] != DEFAULT_SOURCE for row in learnt):
+        title = "Robust Reward Modeling via Causal Rubrics"
+        return Card("crome", "Crome", "2506.16507", title, SETTINGS, NOT_SHOWN, facts, model_type)
+    tag, name = "bradley-terry", "Bradley-Terry"
+    return Card(tag, name, "2203.02155", BRADLEY_TERRY_TITLE, SETTINGS, NOT_SHOWN, facts, model_type)

@@ -1,0 +1,25 @@
+from align.data.prompt_rows import PromptRow
+from align.data.training_data import TrainingData
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.models.vllm_engine import cpu_rollouts
+from align.recipe.recipe import Recipe
+from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.reward_build import Rewards, guard, reward_tokenizers
+from align.training.settings import build_config
+
+
+def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
+    """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
+    config = build_config(recipe)
+    trained, rules = guard(recipe, rewards)
+    with cpu_rollouts(config):
+        return GuardedGRPOTrainer(
+            model=recipe.model.model_name_or_path,
+            reward_funcs=trained,
+            reward_processing_classes=reward_tokenizers(trained, data.rows),
+            reward_rules=rules,
+            args=config,
+            train_dataset=as_dataset(data.rows),
+            eval_dataset=eval_dataset(data.eval_rows),
+            peft_config=peft_config(recipe),
+        )

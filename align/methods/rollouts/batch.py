@@ -1,0 +1,83 @@
+"""The batch arithmetic of methods that sample completions, in words."""
+
+import math
+
+from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.recipe.recipe import Recipe
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Finding]:
+    """Says what one step and one generation are, and whether their numbers divide."""
+    per_device, accumulation, generations = (
+        int(recipe.setting(name))
+        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_generations")
+    )
+    completions = per_device * launch.num_processes * accumulation
+    spelled = (
+        f"{per_device} per device x {launch.num_processes} process{'es' if launch.num_processes > 1 else ''} x "
+        f"{accumulation} accumulation = {completions} completions"
+    )
+    generated, problem = _generation_batch(recipe, per_device * launch.num_processes, completions)
+    if problem:
+        return [problem]
+    if generated % generations:
+        nearest = max(generations, round(completions / generations) * generations)
+        return [
+            Finding(
+                "error",
+                "batch",
+                f"One generation is {generated} completions, which `num_generations` = {generations} does not "
+                f"divide ({spelled}). Change `per_device_train_batch_size` or `gradient_accumulation_steps` so that "
+                f"the product is a multiple of {generations}, for example {nearest}.",
+            )
+        ]
+    prompts = generated // generations
+    per_generation = generated // (per_device * launch.num_processes)  # TRL's `steps_per_generation`
+    epoch_batches = num_questions // prompts * int(recipe.setting("num_iterations")) * per_generation
+    epoch_steps = max(1, math.ceil(epoch_batches / accumulation))
+    numbers = {"completions_per_step": completions, "prompts_per_generation": prompts, "steps_per_pass": epoch_steps}
+    findings = [
+        Finding(
+            "ok",
+            "batch",
+            f"One step: {spelled}; each generation asks {prompts} question{'s' if prompts > 1 else ''} {generations} "
+            f"times. One pass over {num_questions} questions takes {epoch_steps} "
+            f"step{'s' if epoch_steps > 1 else ''}.",
+            numbers,
+        )
+    ]
+    if num_questions < prompts:
+        findings.append(
+            Finding(
+                "error",
+                "batch",
+                f"A step asks {prompts} questions and the data has {num_questions}. TRL would make no step. "
+                f"Use a smaller batch or more data.",
+            )
+        )
+    return findings + _check_eval_batch(recipe, launch)
+
+
+def _check_eval_batch(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """TRL wants whole groups in an evaluation batch of all devices."""
+    generations = int(recipe.setting("num_generations_eval") or recipe.setting("num_generations"))
+    batch = int(recipe.setting("per_device_eval_batch_size")) * launch.num_processes
+    if recipe.setting("eval_strategy") == "no" or batch % generations == 0:
+        return []
+    text = (
+        f"An evaluation batch of all devices is {batch} completions, which {generations} generations do not divide. "
+        f"Change `per_device_eval_batch_size`, or set `num_generations_eval`."
+    )
+    return [Finding("error", "batch", text)]
+
+
+def _generation_batch(recipe: Recipe, global_batch: int, completions: int) -> tuple[int, Finding | None]:
+    steps, size = recipe.setting("steps_per_generation"), recipe.setting("generation_batch_size")
+    if steps and size:
+        text = "`steps_per_generation` and `generation_batch_size` say the same thing twice. Keep one."
+        return completions, Finding("error", "batch", text)
+    if size and size % global_batch:
+        text = f"`generation_batch_size` = {size} must be a multiple of the batch of all devices, {global_batch}."
+        return completions, Finding("error", "batch", text)
+    return (size or (steps * global_batch if steps else completions)), None

@@ -1,0 +1,35 @@
+"""The key `method` of a recipe."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from align.errors import RecipeError
+from align.methods import METHODS
+from align.recipe.problems import shown
+from align.recipe.rules import suggestion
+
+EXAMPLE = next(iter(METHODS))
+
+
+def method_of(content: Mapping[str, Any]) -> str:
+    """Reads the key `method` of a recipe.
+
+    Raises:
+        RecipeError: If there is none, or no such method.
+    """
+    method = content.get("method")
+    if isinstance(method, str) and method in METHODS:
+        return method
+    if method is None:
+        misspelt = next((key for key in content if key != "method" and suggestion(str(key), ["method"])), None)
+        found = f"`{misspelt}` looks like it." if misspelt is not None else "got None."
+        raise RecipeError(
+            f"`method` must be one of {', '.join(METHODS)}; {found} Add a line such as `method: {_like(content)}`."
+        )
+    hint = suggestion(method, METHODS) if isinstance(method, str) else f" Write one word, as in `method: {EXAMPLE}`."
+    raise RecipeError(f"`method` must be one of {', '.join(METHODS)}; got {shown(method)}.{hint}")
+
+
+def _like(content: Mapping[str, Any]) -> str:
+    """Finds the method that a misspelt key names."""
+    return next((value for value in content.values() if isinstance(value, str) and value in METHODS), EXAMPLE)

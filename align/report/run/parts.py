@@ -1,0 +1,38 @@
+"""What a method puts on the page of a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from align.methods import METHODS
+from align.report.charts.drawing import Chart
+from align.report.charts.panel import Metrics, Panel
+from align.report.run.finding import Finding
+from align.report.run.folder import RunFolder
+
+LENGTH = {"max_steps": "Steps asked for", "num_train_epochs": "Epochs asked for"}
+
+
+class ReportParts(NamedTuple):
+    """The words of a method on a page.
+
+    Attributes:
+        facts: Settings to list, by key, with the name to show.
+        charts: Draws the charts of one run, the most telling first; None for what it did not log.
+        findings: Lists what looks wrong in a run.
+        compared: Charts of several runs, one line for each.
+        unused: Settings among `facts` that a run with these settings does not use.
+        describe_marks: Says what the marks in its pairs mean.
+    """
+
+    facts: Mapping[str, str] = LENGTH
+    charts: Callable[[Metrics], Sequence[Chart | None]] = lambda metrics: []
+    findings: Callable[[RunFolder], Sequence[Finding]] = lambda run: []
+    compared: Sequence[Panel] = ()
+    unused: Callable[[Mapping[str, Any]], Sequence[str]] = lambda recipe: ()
+    describe_marks: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda recipe, rows: ""
+
+
+def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
+    """Returns the parts of a run's method; of one that is not known here, what all runs have."""
+    method = METHODS.get(str(recipe.get("method")))
+    return ReportParts() if method is None else method.part("report")
