@@ -1,0 +1,21 @@
+from align.checks.counts import check_counts
+from align.checks.memory import Footprint
+from align.data.pairs.preferences import load_preferences, pairs_to_rows
+from align.data.training_data import load_training_data
+from align.methods.pairs.form import check_form
+from align.methods.pairs.memory import pair_activations
+
+
+def load(recipe):
+    def read(path, split, max_rows):
+        return load_preferences(path, split=split, max_rows=max_rows, on_bad_rows=recipe.dataset.on_bad_rows)
+
+    return load_training_data(recipe.dataset, read, pairs_to_rows)
+
+
+def check(recipe, data, rewards):
+    return check_counts(recipe.dataset, data.report, len(data.eval_rows)) + check_form(data.items)
+
+
+def footprint(recipe):
+    return Footprint(pair_activations(recipe))  # no reference: that is what SimPO saves
