@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
+from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
-
-SOLVES_HEAD = ("sklearn",)  # of the extra `deconfound`; its estimators name their packages when the data is read
 
 
 def check_extras(recipe: Recipe, launch: Launch) -> list[Finding]:
@@ -24,5 +23,5 @@ def _needs(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, ...]]:
         yield "deepspeed", f"A launch file with `zero_stage: {launch.zero_stage}`"
     if (recipe.training.get("model_init_kwargs") or {}).get("gguf_file"):
         yield "gguf", "`model_init_kwargs: {gguf_file: ...}`"
-    if recipe.training.get("head") == "ridge":
-        yield "deconfound", "`head: ridge`", *SOLVES_HEAD
+    if of_method := METHODS[recipe.method].part("extras"):
+        yield from of_method(recipe)

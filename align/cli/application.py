@@ -23,9 +23,3 @@ def execute(command: Callable[[], int | None]) -> None:
         typer.secho(f"Error: {mask(str(error))}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
     raise typer.Exit(code or 0)
-
-
-def is_given(context: typer.Context, name: str) -> bool:
-    """Tells whether an option was written on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

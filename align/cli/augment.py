@@ -1,10 +1,11 @@
 """`align augment`: training data that a model or rules make."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from align.cli.media import check_media
+from align.cli.options import values
 from align.errors import UserError
 from align.methods import METHODS
 from align.methods.pairs.augmentation.command import Augmentation
@@ -23,12 +24,13 @@ def run(
     model: str | None,
     endpoint: dict[str, Any],
     batch_size: int,
-    settings: dict[str, Any],
+    own: Mapping[str, Any],
+    sampling: dict[str, Any],
     reading: dict[str, Any],
     media: dict[str, Any],
     cache: Path | None,
     dry_run: bool,
-    given: Sequence[str],
+    given: Set[str],
 ) -> int:
     """Makes pairs and writes them to a folder; returns 1 if there are none.
 
@@ -39,7 +41,8 @@ def run(
         model: Who is asked, unless rules take its place.
         endpoint: How a served model is reached.
         batch_size: Responses at once of a model in this process.
-        settings: Of any method; None stands for its default.
+        own: The options of each method, filled in.
+        sampling: How a model is sampled; None stands for the method's default.
         reading: How the data is read.
         media: How images and videos are read.
         cache: Folder of the answers.
@@ -53,12 +56,11 @@ def run(
     if reading["max_rows"] is not None:
         _check_positive(max_rows=reading["max_rows"])
     _check_given(method, made, given)
-    rules, chosen = settings.pop("oracle"), made[method]
-    settings["neutrals"] = [name.strip() for name in settings["neutrals"].split(",")]
+    chosen, settings = made[method], values(own[method])
+    rules = settings.pop(chosen.rules, None)
     _check_who(method, chosen, model, rules, given)
-    others = {name for each in made.values() for name in each.options} - set(chosen.options)
-    own = {name: value for name, value in settings.items() if value is not None and name not in others}
-    common: dict[str, Any] = {"settings": own, "reading": reading, "cache": cache, "dry_run": dry_run}
+    settings |= {name: value for name, value in sampling.items() if value is not None}
+    common: dict[str, Any] = {"settings": settings, "reading": reading, "cache": cache, "dry_run": dry_run}
     if rules is not None and chosen.with_rules is not None:
         return chosen.with_rules(data, out, rules=rules, **common)
 
@@ -76,7 +78,7 @@ def _check_positive(**numbers: float) -> None:
             raise UserError(f"`{name}` must be above 0, got {value}.")
 
 
-def _check_given(method: str, made: Mapping[str, Augmentation], given: Sequence[str]) -> None:
+def _check_given(method: str, made: Mapping[str, Augmentation], given: Set[str]) -> None:
     """Refuses options of another method, which would do nothing."""
     for other, augmentation in made.items():
         foreign = " and ".join(f"`--{name}`" for name in augmentation.options if name in given)
@@ -84,14 +86,16 @@ def _check_given(method: str, made: Mapping[str, Augmentation], given: Sequence[
             raise UserError(f"`--method {method}` does not read {foreign}: leave it out, or set `--method {other}`.")
 
 
-def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str | None, given: Sequence[str]) -> None:
+def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str | None, given: Set[str]) -> None:
     """Checks that exactly one makes the pairs: a model, or rules."""
     if rules is not None:
         unused = " and ".join(f"`--{name}`" for name in OF_A_MODEL if name in given)
         if unused:
-            raise UserError(f"`--oracle` takes the place of a model: leave {unused} out, or `--oracle`.")
+            raise UserError(
+                f"`--{chosen.rules}` takes the place of a model: leave {unused} out, or `--{chosen.rules}`."
+            )
     elif model is None:
-        instead = ", or rules with `--oracle`" if chosen.with_rules else ""
+        instead = f", or rules with `--{chosen.rules}`" if chosen.rules else ""
         raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
 
 

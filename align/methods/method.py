@@ -33,7 +33,9 @@ class Method:
         card: `(recipe, rows) -> Card`. What its model card says.
         report: A `ReportParts`: its charts, findings and settings on the page of a run.
         sample_pairs: `(recipe, data) -> rows` of some pairs for the run folder, where it learns from pairs.
+        extras: `(recipe)` to extra, what needs it, and modules of it. Says which of our extras its settings need.
         augment: An `Augmentation`: makes data for it, by `align augment`.
+        augment_options: The options of that command that are its own.
         arguments: Module that adds commands of its own to the command line.
         check_rewards: `(recipe, rewards) -> list[Finding]`. Says what it has against rewards, beside their own faults.
         reward_columns: Makes the columns that its trainer adds for rewards, for a trial of them.
@@ -54,7 +56,9 @@ class Method:
     report: str
     rules: str | None = None
     sample_pairs: str | None = None
+    extras: str | None = None
     augment: str | None = None
+    augment_options: str | None = None
     arguments: str | None = None
     check_rewards: str | None = None
     reward_columns: str | None = None

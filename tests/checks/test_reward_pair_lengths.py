@@ -112,5 +112,5 @@ def test_pairs_that_are_equal_in_tokens_are_named(recipe, tmp_path, model_type):
     rows[2] |= {"chosen": "It is A.", "rejected": "It is a."}
     found = recipe(rows, model_type=model_type)
     drop_case(tmp_path / "model")
-    (warning,) = [f for f in check_reward_pairs(found, load_reward_data(found)) if "same tokens" in f.text]
+    (warning,) = [f for f in check_data(found, load(found), []) if "same tokens" in f.text]
     assert (warning.level, warning.numbers) == ("warning", {"rows": [3]})

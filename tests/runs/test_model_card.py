@@ -88,7 +88,7 @@ def test_a_reward_model_that_saw_no_edit_and_learnt_no_tie_is_called_bradley_ter
 
 
 PARTS = ("dataset", "rules", "load", "check", "check_batch", "footprint", "build", "card", "report", "sample_pairs",
-         "augment", "check_rewards", "reward_columns")  # fmt: skip
+         "augment", "augment_options", "extras", "check_rewards", "reward_columns")  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

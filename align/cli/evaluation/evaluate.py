@@ -1,20 +1,21 @@
 """`align eval`: policies or reward models, by what the command line names."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from align.cli.evaluation.options import Measured, OfRewardModels, Prompts, Sampling
+from align.cli.options import Media
 from align.errors import UserError
 from align.secrets import mask_words
 
-PROMPT_OPTIONS = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
-DECODING_OPTIONS = ("temperature", "top_p", "num_samples")
-MEDIA_OPTIONS = ("media_dir", "num_frames", "fps", "max_pixels", "frames_dir")
-POLICY_OPTIONS = (
-    *PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, "suite", "recipe", "adapter", "backend", "num_shuffles",
-    "common_group", "counter_group", "judge", "verifier", "verifier_threshold",
-)  # fmt: skip
-REWARD_OPTIONS = ("probes", "probe_pairs", "best_of_n", "prompt_format", "max_length")
+PROMPT_OPTIONS = tuple(each.name for each in fields(Prompts) if each.name != "recipe")
+DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
+MEDIA_OPTIONS = tuple(each.name for each in fields(Media))
+MEASURED = tuple(each.name for each in fields(Measured))
+POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, "suite", "recipe", "adapter")
+REWARD_OPTIONS = tuple(each.name for each in fields(OfRewardModels))
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:

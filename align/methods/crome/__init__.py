@@ -20,6 +20,7 @@ CROME = Method(
     report="align.methods.crome.report:REPORT",
     sample_pairs="align.methods.crome.data:sample_pairs",
     augment="align.methods.crome.augmentation.command:AUGMENT",
+    augment_options="align.methods.crome.augmentation.options:EditOptions",
     makes_reward_model=True,
     console={"crome/tie_margin": "tie margin"},
 )

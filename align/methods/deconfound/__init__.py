@@ -17,6 +17,7 @@ DECONFOUND = Method(
     build="align.methods.deconfound.build:build",
     card="align.methods.deconfound.card:card",
     report="align.methods.deconfound.report:REPORT",
+    extras="align.methods.deconfound.extras:extras",
     makes_reward_model=True,
     arguments="align.methods.deconfound.arguments",
     console={"deconfound/mse": "error", "deconfound/correlation_corrected": "correlation"},

@@ -20,4 +20,5 @@ RRPO = Method(
     report="align.methods.rrpo.report:REPORT",
     sample_pairs="align.methods.rrpo.data:sample_pairs",
     augment="align.methods.rrpo.augmentation.command:AUGMENT",
+    augment_options="align.methods.rrpo.augmentation.options:PairOptions",
 )

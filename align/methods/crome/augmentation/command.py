@@ -1,12 +1,14 @@
 """`align augment --method crome`: causal and neutral pairs from preference pairs."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
 from align.methods.crome.augmentation.family import Family
 from align.methods.crome.augmentation.language_oracle import CUT_OFF
+from align.methods.crome.augmentation.options import EditOptions
 from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.output import build_card, describe_run, write_output
 from align.methods.crome.augmentation.plan import Cost, plan_cost
@@ -36,7 +38,7 @@ def run_model(
 
     Images are not read.
     """
-    chosen = CromeSettings(**settings)
+    chosen = _settings(settings)
     originals, report = load_originals(data, **reading)
     sampler = make_sampler()
     _check_instructable(sampler)
@@ -65,7 +67,7 @@ def run_rules(
     dry_run: bool,
 ) -> int:
     """Makes pairs with rules of the user's, without a call; returns 1 if no answer was edited."""
-    chosen = CromeSettings(**settings)
+    chosen = _settings(settings)
     if cache is not None:
         raise UserError("`--cache` keeps the answers of a model; with `--oracle` there are none. Leave it out.")
     oracle, file = load_rules(rules, chosen.neutrals)
@@ -91,6 +93,12 @@ def _check_instructable(sampler: Sampler) -> None:
             f"{sampler.name} has no chat template, and an oracle has to follow instructions. Set `--model` to one "
             "that was trained on them."
         )
+
+
+def _settings(given: Mapping[str, Any]) -> CromeSettings:
+    """Reads the kinds of ties, which the command line names with commas between."""
+    neutrals = [name.strip() for name in given["neutrals"].split(",")]
+    return CromeSettings(**dict(given) | {"neutrals": neutrals})
 
 
 def _print_cost(cost: Cost, settings: CromeSettings, num_originals: int, name: str) -> None:
@@ -135,4 +143,4 @@ def _print_card(card: Mapping[str, Any], out: Path) -> None:
         print(f"No answer was edited. {out / LEFT_OUT_FILE} says why.")
 
 
-AUGMENT = Augmentation(("num_attributes", "neutrals", "ties_of", "oracle"), run_model, run_rules)
+AUGMENT = Augmentation(tuple(each.name for each in fields(EditOptions)), run_model, run_rules, "oracle")

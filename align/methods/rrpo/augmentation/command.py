@@ -1,12 +1,14 @@
 """`align augment --method rrpo`: preference pairs from a model's own mistakes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
 from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
+from align.methods.rrpo.augmentation.options import PairOptions
 from align.methods.rrpo.augmentation.output import build_card, describe_run, write_output
 from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
 from align.methods.rrpo.augmentation.settings import PairSettings
@@ -121,4 +123,4 @@ def _print_card(card: dict[str, Any], out: Path) -> None:
         print(f"There is no pair. {out / LEFT_OUT_FILE} holds the responses and why each is of no use.")
 
 
-AUGMENT = Augmentation(("perturbation", "num_samples", "judge", "wording", *MediaSettings.model_fields), run)
+AUGMENT = Augmentation((*(each.name for each in fields(PairOptions)), *MediaSettings.model_fields), run)

@@ -1,0 +1,75 @@
+"""The options of `align eval`, by what they are about."""
+
+from dataclasses import dataclass
+
+from align.cli.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Who is evaluated, and on what."""
+
+    model: str | None = option(None, "Policy: folder or hub id of a model or an adapter.")
+    reward_model: str | None = option(None, "Reward model: scalar, pairwise or an adapter.")
+    baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
+    data: str | None = option(
+        None, "A file, a folder or a hub id: multiple-choice questions; pairs for a reward model."
+    )
+    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    suite: list[str] | None = option(
+        None,
+        "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
+        "images), best_of_n, lm-eval:TASK (a name or a YAML file).",
+    )
+    seed: int = option(0, "Of samples, shuffles and changes to traces.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """How questions become prompts and responses are read."""
+
+    recipe: str | None = option(
+        None, "Recipe whose prompt, tags and length are used; by default the `recipe.yaml` of the model's run."
+    )
+    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
+    system_prompt: str | None = option(None, "Message before every prompt.")
+    conversational: bool | None = option(None, "Whether prompts are messages; by default if there is a chat template.")
+    think_tag: str = option("think", "Tag around traces.")
+    answer_tag: str = option("answer", "Tag around answers.")
+    max_new_tokens: int = option(256, "Longest response in tokens.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How responses are decoded."""
+
+    temperature: float = option(0.0, "0 takes the likeliest token.")
+    top_p: float = option(1.0, "Probability mass that sampling keeps.")
+    num_samples: int = option(1, "Responses to each question.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What is measured of a policy, and who helps."""
+
+    num_shuffles: int = option(4, "Shuffles of each question's options.")
+    common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
+    counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
+    judge: str | None = option(None, "Model that reads from traces which option they state.")
+    verifier: str | None = option(None, "best_of_n: scalar reward model that chooses; else the shuffles survived.")
+    verifier_threshold: float = option(0.0, "Rewards above it are accepted.")
+    backend: str = option("transformers", "transformers or vllm.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfRewardModels:
+    """What is measured of a reward model."""
+
+    probes: bool = option(False, "Reward models: probes for shortcuts.")
+    probe_pairs: int = option(500, "Pairs to probe, drawn at random.")
+    best_of_n: str | None = option(None, "Reward models: prompts with candidate responses to choose from.")
+    prompt_format: str = option(
+        "auto",
+        "Reward models: auto (texts get the chat template if there is one), messages, or data (they stay).",
+    )
+    max_length: int | None = option(None, "Reward models: longest sequence; the model's own limit if not given.")

@@ -1,0 +1,19 @@
+"""The options of `align augment` that edits of one cause of quality have."""
+
+from dataclasses import dataclass
+
+from align.cli.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions:
+    """What is edited, and which ties are made."""
+
+    num_attributes: int = option(5, "Attributes edited for each question, 1 to 5.")
+    neutrals: str = option(
+        "irrelevant_query", "Ties, of irrelevant_query, paraphrase, causally_aligned (comma between), or none."
+    )
+    ties_of: str = option("any", "Whose answers irrelevant_query takes, of any pair or of the original.")
+    oracle: str | None = option(
+        None, "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model."
+    )

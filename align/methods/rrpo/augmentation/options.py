@@ -1,0 +1,21 @@
+"""The options of `align augment` that pairs from a model's own mistakes have."""
+
+from dataclasses import dataclass
+
+from align.cli.options import option
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """How responses are drawn and paired."""
+
+    perturbation: str = option(
+        "mask_local_shuffle",
+        "mask_local_shuffle, mask, global_shuffle, local_shuffle, blur or none. Of images if a row has some (patches "
+        "of one, frames of several), else of its text, which cannot be blurred.",
+    )
+    num_samples: int = option(4, "Responses sampled for each row.")
+    judge: str | None = option(
+        None, "Reward that is below 0.5 for wrong answers; else a right one contains the reference."
+    )
+    wording: str = option("model", "Words of the chosen answer: model (restates the rejected), swap or reference.")

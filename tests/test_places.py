@@ -1,0 +1,152 @@
+"""What may be done in which place only, one test each; a test names every place that breaks its rule."""
+
+import ast
+import sys
+from importlib.metadata import packages_distributions
+
+from installed import distributions
+from packaging.utils import canonicalize_name
+from tree import ALIGN, MODULES, REWARDS, ROOT, Module
+
+from align.methods import METHODS
+from rewards.extras import EXTRAS
+
+HEAVY = ("torch", "trl", "transformers", "accelerate", "datasets", "peft", "deepspeed", "vllm")
+LIGHT = ("align.recipe", "align.cli", "align.checks", "align.report")  # heavy packages inside functions only
+SHARED = ("rollouts", "pairs")
+OF_TRL = ("align.training", "align.models.vllm_engine", *(f"align.methods.{name}" for name in (*METHODS, *SHARED)))
+# The only modules that import what an extra brings, and never at their top: a base install reaches all others.
+PLACES_OF_EXTRAS = {
+    "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
+    "deepspeed": {"align.recipe.deepspeed_json"},
+    "oracle": {"align.models.samplers.connection", "align.models.samplers.endpoint"},
+    "vision": {
+        "align.data.media.frame_store",
+        "align.data.media.image_rules",
+        "align.data.media.images",
+        "align.data.media.video",
+        "align.evaluation.policies.changed_images",
+        "align.methods.rrpo.augmentation.image_perturbations",
+        "align.methods.rrpo.augmentation.kept_images",
+        "align.methods.rrpo.image_tokens",
+        "align.models.samplers.input_images",
+    },
+    "deconfound": {
+        "align.methods.deconfound.ridge_head",
+        "rewards.correction.cross_fitting",
+        "rewards.correction.fixed_effects",
+        "rewards.correction.least_squares",
+        "rewards.correction.two_stage",
+        "rewards.correction.within",
+    },
+    "lm-eval": {"align.evaluation.policies.lm_harness"},
+    "math": {"rewards.math_grading"},
+}
+BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
+
+
+def loaded(module: Module) -> set[str]:
+    """Lists what a module imports, by statements and by `library("...")` and `import_module("...")`."""
+    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call) and node.args]
+    named = {
+        str(node.args[0].value)
+        for node in calls
+        if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("library", "import_module")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    return {name.partition(".")[0] for name in module.all | named}
+
+
+def test_extras_are_imported_in_their_places_only_and_never_at_the_top():
+    found: dict[str, set[str]] = {}
+    for module in ALIGN + REWARDS:
+        for name in loaded(module) & set(BY_MODULE):
+            found.setdefault(BY_MODULE[name], set()).add(module.name)
+    at_top = [
+        (module.name, name) for module in ALIGN + REWARDS for name in module.top if name.partition(".")[0] in BY_MODULE
+    ]
+    assert at_top == []
+    assert found == PLACES_OF_EXTRAS
+
+
+def test_everything_else_that_is_imported_comes_with_a_base_install():
+    base, brought = distributions(()), packages_distributions()
+    ours = {*sys.stdlib_module_names, *BY_MODULE, "align", "rewards"}
+    wrong = [
+        (module.name, name)
+        for module in ALIGN + REWARDS
+        for name in loaded(module) - ours
+        if not base & {canonicalize_name(each) for each in brought.get(name, [name])}
+    ]
+    assert wrong == []
+
+
+def test_consoles_are_made_in_one_place():
+    """A console made elsewhere has 80 columns in a pipe, cuts what is longer, and masks no secret."""
+    made = [module.name for module in ALIGN if "rich.console.Console" in module.all]
+    assert sorted(made) == ["align.cli.pair_samples", "align.console"]  # the former is given one
+
+
+def test_weights_are_loaded_in_one_place():
+    """Elsewhere pickled weights could be read."""
+    light = {"AutoConfig", "AutoTokenizer", "AutoProcessor", "PeftConfig"}
+    wrong = [
+        (module.name, ast.unparse(node.value))
+        for module in ALIGN
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "from_pretrained"
+        and module.name != "align.models.pretrained"
+        and ast.unparse(node.value) not in light
+    ]
+    assert wrong == []
+
+
+def test_rewards_import_the_standard_library_and_numpy_only():
+    allowed = {*sys.stdlib_module_names, "numpy", "rewards"}
+    assert [(module.name, module.roots - allowed) for module in REWARDS if module.roots - allowed] == []
+
+
+def test_only_trainers_losses_and_builds_of_methods_are_heavy():
+    heavy = {
+        module.name: {name for name in module.top if name.partition(".")[0] in HEAVY}
+        for module in ALIGN
+        if module.name.startswith(LIGHT)
+    }
+    assert {name: found for name, found in heavy.items() if found} == {}
+
+
+def test_losses_import_torch_only():
+    losses = [module for module in ALIGN if module.name.endswith((".loss", ".token_terms"))]
+    assert len(losses) == 3
+    allowed = {*sys.stdlib_module_names, "torch"}
+    assert [(module.name, module.roots - allowed) for module in losses if module.roots - allowed - {"align"}] == []
+
+
+def test_private_names_of_trl_stay_in_the_trainers_and_the_engine():
+    wrong = []
+    for module in ALIGN + REWARDS:
+        if module.name.startswith(OF_TRL):
+            continue
+        inner = {name for name in module.all if name.startswith("trl.") and name.count(".") > 1}
+        inner |= {name for name in module.all if name.startswith("trl.") and "._" in name}
+        if module.name == "align.models.second_pass.vllm":  # names the type of TRL's engine wrapper
+            inner = {name for name in inner if "._" in name}
+        wrong += [f"{module.name} imports {name}" for name in sorted(inner)]
+    assert wrong == []
+
+
+def test_nothing_imports_tests_and_packages_import_no_scripts():
+    own = {path.stem for path in (ROOT / "tests").glob("*.py")} | {"tests"}
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")} | {"scripts"}
+    wrong = [(module.name, module.roots & own) for module in MODULES if module.roots & own]
+    wrong += [(module.name, module.roots & scripts) for module in ALIGN + REWARDS if module.roots & scripts]
+    assert wrong == []
+
+
+def test_imports_name_their_module_in_full():
+    assert [(module.name, name) for module in MODULES for name in module.all if name.startswith(".")] == []
+
+
+def test_no_file_is_named_after_nothing():
+    assert [module.name for module in MODULES if module.path.stem in ("utils", "helpers", "common", "misc")] == []
