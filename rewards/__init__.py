@@ -1,14 +1,7 @@
 """Rewards with TRL's call signature, and what they are made of; `trl.GRPOTrainer(reward_funcs=[rewards.accuracy])`."""
 
-from rewards.accuracy import Accuracy, accuracy
 from rewards.catalog import REWARDS, resolve_reward
-from rewards.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
-from rewards.contract import RewardProblem, check_reward
-from rewards.format import Format, format
-from rewards.length import Length
-from rewards.math_accuracy import MathAccuracy, math_accuracy
-from rewards.number_accuracy import NumberAccuracy, number_accuracy
-from rewards.options import (
+from rewards.reading.options import (
     LETTERS,
     anchored,
     can_shuffle,
@@ -19,19 +12,26 @@ from rewards.options import (
     to_content,
     to_shown,
 )
-from rewards.perturbation_consistency import (
+from rewards.reading.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.reading.traces import names_letter, quotes_answer, scrub_letters, stated_choice
+from rewards.running.contract import RewardProblem, check_reward
+from rewards.running.protocol import RewardFunction
+from rewards.scoring.accuracy import Accuracy, accuracy
+from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
+from rewards.scoring.format import Format, format
+from rewards.scoring.length import Length
+from rewards.scoring.math_accuracy import MathAccuracy, math_accuracy
+from rewards.scoring.number_accuracy import NumberAccuracy, number_accuracy
+from rewards.scoring.perturbation_consistency import (
     PerturbationConsistency,
     UnseenPerturbationConsistency,
     perturbation_consistency,
     unseen_perturbation_consistency,
 )
-from rewards.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
-from rewards.protocol import RewardFunction
-from rewards.reference_consistency import ReferenceConsistency, reference_consistency
-from rewards.repetition import Repetition, repetition
-from rewards.responses import Response, ResponseFormat, completion_text, parse_response
-from rewards.text_accuracy import TextAccuracy, text_accuracy
-from rewards.traces import names_letter, quotes_answer, scrub_letters, stated_choice
+from rewards.scoring.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
+from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
+from rewards.scoring.repetition import Repetition, repetition
+from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
 
 __all__ = [
     "FAMILIES",

@@ -6,24 +6,24 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rewards._entry_points import GROUP, load_shipped, shipped_rewards
-from rewards._loading import find_dotted, find_in_file
 from rewards.extras import missing
-from rewards.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
-from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.running.entry_points import GROUP, load_shipped, shipped_rewards
+from rewards.running.loading import find_dotted, find_in_file
+from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
 
 REWARDS = {
-    "accuracy": "rewards.accuracy.Accuracy",
-    "answer_consistency": "rewards.consistency.AnswerConsistency",
-    "format": "rewards.format.Format",
-    "length": "rewards.length.Length",
-    "math_accuracy": "rewards.math_accuracy.MathAccuracy",
-    "number_accuracy": "rewards.number_accuracy.NumberAccuracy",
-    "perturbation_consistency": "rewards.perturbation_consistency.PerturbationConsistency",
-    "reference_consistency": "rewards.reference_consistency.ReferenceConsistency",
-    "repetition": "rewards.repetition.Repetition",
-    "text_accuracy": "rewards.text_accuracy.TextAccuracy",
-    "unseen_perturbation_consistency": "rewards.perturbation_consistency.UnseenPerturbationConsistency",
+    "accuracy": "rewards.scoring.accuracy.Accuracy",
+    "answer_consistency": "rewards.scoring.consistency.AnswerConsistency",
+    "format": "rewards.scoring.format.Format",
+    "length": "rewards.scoring.length.Length",
+    "math_accuracy": "rewards.scoring.math_accuracy.MathAccuracy",
+    "number_accuracy": "rewards.scoring.number_accuracy.NumberAccuracy",
+    "perturbation_consistency": "rewards.scoring.perturbation_consistency.PerturbationConsistency",
+    "reference_consistency": "rewards.scoring.reference_consistency.ReferenceConsistency",
+    "repetition": "rewards.scoring.repetition.Repetition",
+    "text_accuracy": "rewards.scoring.text_accuracy.TextAccuracy",
+    "unseen_perturbation_consistency": "rewards.scoring.perturbation_consistency.UnseenPerturbationConsistency",
 }
 
 

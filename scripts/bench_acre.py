@@ -27,7 +27,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.versions import installed_versions
 from rewards import answer_consistency, render_options
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from align.versions import installed_versions
 from rewards.catalog import resolve_reward
-from rewards.guard import GuardedReward, GuardSettings
+from rewards.running.guard import GuardedReward, GuardSettings
 
 OVERHEAD_BAR = 2.0  # ms per 100 completions
 GAIN_BAR = 1.7  # times, on two cores

@@ -32,7 +32,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from rewards.options import LETTERS, render_options
+from rewards.reading.options import LETTERS, render_options
 
 DIGITS = "0123"
 LENGTH = 5

@@ -39,7 +39,7 @@ from vision_world import (
     with_note,
 )
 
-from rewards.options import LETTERS, render_options
+from rewards.reading.options import LETTERS, render_options
 
 NOTED_TRACES, RANDOM_TRACES, RANDOM_LETTERS, WRONG_ATTRIBUTES = 0.3, 0.15, 0.15, 0.4
 BATCH_SIZE = 64

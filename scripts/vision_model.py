@@ -19,7 +19,7 @@ from transformers import (
 )
 from vision_world import CAPTION, CAPTION_QUESTION, CELL, OPTIONS
 
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 MARKS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE = (

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from PIL import Image, ImageDraw
 from rrpo_world import Response, draw_wording, fill
 
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 CELL = 16
 COLOURS = {"red": (225, 45, 45), "green": (45, 185, 65), "blue": (60, 85, 235), "yellow": (235, 215, 45)}

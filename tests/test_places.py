@@ -40,7 +40,7 @@ PLACES_OF_EXTRAS = {
         "rewards.correction.within",
     },
     "lm-eval": {"align.evaluation.policies.lm_harness"},
-    "math": {"rewards.math_grading"},
+    "math": {"rewards.reading.math_grading"},
 }
 BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
 

@@ -6,8 +6,7 @@ from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
 from align.errors import UserError
-from rewards._worker_process import WorkerError
-from rewards.contract import (
+from rewards.running.contract import (
     Drain,
     Limits,
     Remote,
@@ -21,7 +20,8 @@ from rewards.contract import (
     check_elsewhere,
     try_reward,
 )
-from rewards.workers import WorkerPool
+from rewards.running.worker_process import WorkerError
+from rewards.running.workers import WorkerPool
 
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these

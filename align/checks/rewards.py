@@ -16,9 +16,9 @@ from align.recipe.fields import config_fields
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from rewards.catalog import resolve_reward
-from rewards.contract import Limits, RewardSpec, Settings
-from rewards.protocol import is_async, reward_name
-from rewards.responses import ResponseFormat
+from rewards.reading.responses import ResponseFormat
+from rewards.running.contract import Limits, RewardSpec, Settings
+from rewards.running.protocol import is_async, reward_name
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
 ROWS = 256  # whose prompts a reward model's files are compared with

@@ -24,7 +24,7 @@ from align.recipe.dataset import DEFAULT_TEMPLATE
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import parse_yaml
 from align.secrets import mask
-from rewards.contract import Limits, RewardSpec, Settings
+from rewards.running.contract import Limits, RewardSpec, Settings
 
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
 

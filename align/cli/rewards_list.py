@@ -7,9 +7,9 @@ from typing import Any
 from rich.text import Text
 
 from align.console import make_console, make_table
-from rewards._entry_points import package_of, shipped_rewards
-from rewards._loading import find_dotted
 from rewards.catalog import REWARDS
+from rewards.running.entry_points import package_of, shipped_rewards
+from rewards.running.loading import find_dotted
 
 
 def run() -> None:

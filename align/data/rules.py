@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from align.data.problems import BadRow
 from align.data.texts import fold, is_blank
-from rewards.options import LETTERS, parse_choice
+from rewards.reading.options import LETTERS, parse_choice
 
 
 class Checked(NamedTuple):

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from align.recipe.alarms import DEFAULT_ALARMS
 from align.recipe.rules import suggestion
-from rewards.composition import Composition
+from rewards.running.composition import Composition
 
 Reward = Callable[..., Any] | str  # a function, or the folder or hub id of a reward model
 

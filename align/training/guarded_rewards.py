@@ -30,9 +30,9 @@ from align.training.reward_records import (
     shown_text,
 )
 from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
-from rewards.composition import Composition
-from rewards.guard import GuardedReward
-from rewards.protocol import is_async
+from rewards.running.composition import Composition
+from rewards.running.guard import GuardedReward
+from rewards.running.protocol import is_async
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent

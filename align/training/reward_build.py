@@ -7,7 +7,7 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.guarded_rewards import RewardRules
 from align.training.reward_tokenizer import reward_tokenizer
-from rewards.guard import GuardSettings, guard_rewards
+from rewards.running.guard import GuardSettings, guard_rewards
 
 Rewards = list[Reward]
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rewards.responses import completion_text
-from rewards.scores import Score
+from rewards.reading.responses import completion_text
+from rewards.running.scores import Score
 
 NUM_ROWS = 3  # shown of each kind
 LONGEST_TEXT = 300  # characters of a prompt or completion in a record

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from align.checks.reward_trials import Handling, spread, trial_findings, try_rewards
-from rewards.contract import Limits, RewardSpec, Settings
+from rewards.running.contract import Limits, RewardSpec, Settings
 
 FOLDER = Path(__file__).resolve().parents[1] / "rewards" / "broken_rewards"
 # What is found in rewards that take their process with them, and in one that is only slow.

@@ -72,9 +72,9 @@ def test_a_dotted_name_of_the_users_file_is_answered_with_its_path(folder):
 def test_worker_processes_take_our_package_and_leave_the_path_as_it_was(folder):
     (folder / "path.py").write_text("import sys\ndef path(row): return sys.path\n", encoding="utf-8")
     code = (
-        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import rewards.workers; del sys.path[0]\n"
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); import rewards.running.workers; del sys.path[0]\n"
         "from path import path\n"
-        "print(rewards.workers.WorkerPool(path, workers=1).map([0])[0].value == sys.path)"
+        "print(rewards.running.workers.WorkerPool(path, workers=1).map([0])[0].value == sys.path)"
     )
     done = start("-c", code, cwd=folder)
     assert done.stdout == "True\n", done.stderr

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from align.evaluation.policies.trace_edits import corrupt_words, donors, replace_trace
-from rewards.responses import parse_response
+from rewards.reading.responses import parse_response
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.vision_policy import VisionPolicy, make_policy
 from align.models.policies.vision_prompts import VisionPrompts
 from align.models.second_pass.forward import SecondPassRow
-from rewards.options import permute
+from rewards.reading.options import permute
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -4,7 +4,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from align.models.second_pass.answer_place import answer_place, retokenised_place
-from rewards.responses import parse_response
+from rewards.reading.responses import parse_response
 
 
 def byte_level_tokenizer(extra_tokens=()):

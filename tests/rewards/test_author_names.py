@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.author_names import read_authors
+from rewards.reading.author_names import read_authors
 
 TWO = {("lovelace", "a"), ("turing", "a")}
 LISTS = {

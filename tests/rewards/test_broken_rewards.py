@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from rewards.catalog import resolve_reward
-from rewards.contract import LocalSubject, Settings, try_reward
+from rewards.running.contract import LocalSubject, Settings, try_reward
 
 FOLDER = Path(__file__).parent / "broken_rewards"
 SUMS = [{"id": str(i), "prompt": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(4, 12)]

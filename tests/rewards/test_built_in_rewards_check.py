@@ -3,7 +3,7 @@
 import pytest
 
 from rewards.catalog import REWARDS, resolve_reward
-from rewards.contract import LocalSubject, Settings, try_reward
+from rewards.running.contract import LocalSubject, Settings, try_reward
 
 SETTINGS = {"length": {"max_length": 1000, "margin": 100}, "math_accuracy": {"timeout": 5.0}}
 # Right answers that math-verify reads in several ways, or with effort.

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from rewards.catalog import REWARDS, resolve_reward
-from rewards.consistency import AnswerConsistency
-from rewards.responses import ResponseFormat
+from rewards.reading.responses import ResponseFormat
+from rewards.scoring.consistency import AnswerConsistency
 
 FILE = '''
 """Rewards of a user."""
@@ -74,7 +74,7 @@ def test_built_in_rewards_get_their_settings_and_the_recipes_tags():
 def test_a_dotted_path_is_imported():
     reward = resolve_reward("trl.rewards.think_format_reward")
     assert reward([[{"role": "assistant", "content": "<think>a</think>b"}]]) == [1.0]
-    assert resolve_reward("rewards.accuracy.accuracy")(["Answer: A"], [["x", "y"]], [0]) == [1.0]
+    assert resolve_reward("rewards.scoring.accuracy.accuracy")(["Answer: A"], [["x", "y"]], [0]) == [1.0]
     punishment = resolve_reward(
         "trl.rewards.get_soft_overlong_punishment", {"max_completion_len": 4, "soft_punish_cache": 0}
     )
@@ -134,9 +134,9 @@ def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder, n
     ("spec", "kwargs", "message"),
     [
         ("acuracy", {}, r"Unknown reward 'acuracy'.*accuracy, answer_consistency, format, length.*mean 'accuracy'"),
-        ("rewards.accuracy.acuracy", {}, r"has no 'acuracy'. Did you mean 'accuracy'"),
+        ("rewards.scoring.accuracy.acuracy", {}, r"has no 'acuracy'. Did you mean 'accuracy'"),
         ("no_such_package.reward", {}, r"importing 'no_such_package' failed with ModuleNotFoundError"),
-        ("rewards.consistency.OUTCOMES", {}, r"is a tuple, not a function"),
+        ("rewards.scoring.consistency.OUTCOMES", {}, r"is a tuple, not a function"),
         ("mine/absent.py:longer", {}, r"there is no such file. Tried .*absent.py"),
         ("mine/scores.py", {}, r"must be written `path/to/file.py:function`"),
         ("mine/scores:longer", {}, r"must be written `path/to/file.py:function`"),

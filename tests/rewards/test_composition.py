@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from rewards.composition import Composition
+from rewards.running.composition import Composition
 
 NAN = float("nan")
 

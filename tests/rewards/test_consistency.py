@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.accuracy import accuracy
-from rewards.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
-from rewards.responses import ResponseFormat
+from rewards.reading.responses import ResponseFormat
+from rewards.scoring.accuracy import accuracy
+from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
 
 CHOICES = st.one_of(st.none(), st.integers(0, 3))
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 import rewards
-from rewards.contract import check_reward
-from rewards.length import Length
+from rewards.running.contract import check_reward
+from rewards.scoring.length import Length
 
 ROWS = [
     {

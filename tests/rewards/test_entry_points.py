@@ -68,7 +68,7 @@ def test_a_package_ships_rewards_by_name(polite):
 
 
 def test_a_built_in_name_stays_what_it_is(polite):
-    assert type(resolve_reward("accuracy")).__module__ == "rewards.accuracy"
+    assert type(resolve_reward("accuracy")).__module__ == "rewards.scoring.accuracy"
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from started import ROOT
 from unruly_rewards import batch_rank, judge, logging_reward, patient, unruly
 
 import rewards
-from rewards.guard import AsyncGuardedReward, GuardedReward, GuardSettings, guard_rewards
-from rewards.protocol import is_async
+from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings, guard_rewards
+from rewards.running.protocol import is_async
 
 WORKERS = GuardSettings(workers=2, timeout=0.5, memory_gb=4)
 CALM = ["a", "bb", "ccc", "dddd"]
@@ -136,7 +136,7 @@ def test_only_the_rows_that_raise_are_lost_in_this_process():
 
 FORKED = """
 import os
-from rewards.guard import GuardedReward
+from rewards.running.guard import GuardedReward
 
 def forks(completions, **kwargs):
     os.fork()

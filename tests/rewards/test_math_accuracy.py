@@ -5,10 +5,10 @@ import pytest
 from trl.rewards import accuracy_reward
 
 import rewards
-from rewards.guard import GuardedReward, GuardSettings
-from rewards.math_accuracy import MathAccuracy
-from rewards.math_grading import MathGrader
-from rewards.math_reading import answered_formula, single_formula
+from rewards.reading.formulas import answered_formula, single_formula
+from rewards.reading.math_grading import MathGrader
+from rewards.running.guard import GuardedReward, GuardSettings
+from rewards.scoring.math_accuracy import MathAccuracy
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rewards
-from rewards.number_accuracy import NumberAccuracy
-from rewards.number_reading import read_number
+from rewards.reading.numbers import read_number
+from rewards.scoring.number_accuracy import NumberAccuracy
 
 READ = {
     "1234": (1234, ""),

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rewards import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, can_shuffle, perturbed_rows, render_options
-from rewards.perturbations import Version
+from rewards.scoring.perturbations import Version
 
 WORDS = ["iron", "gold", "zinc", "lead", "tin", "which metal", "that rusts", "is soft", "melts first", "conducts"]
 QUESTIONS = st.lists(st.sampled_from(WORDS), min_size=2, max_size=6).map(lambda words: f"{' '.join(words)}?")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rewards.options import (
+from rewards.reading.options import (
     anchored,
     can_shuffle,
     draw_permutation,

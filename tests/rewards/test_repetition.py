@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trl.rewards import get_repetition_penalty_reward
 
-from rewards.repetition import Repetition, repeated_share
+from rewards.scoring.repetition import Repetition, repeated_share
 
 
 @pytest.mark.parametrize(

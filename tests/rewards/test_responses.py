@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.responses import ResponseFormat, completion_text, parse_response
+from rewards.reading.responses import ResponseFormat, completion_text, parse_response
 
 # text, trace, answer, well_formed
 CASES = {

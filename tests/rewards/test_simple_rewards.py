@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from trl.rewards import get_soft_overlong_punishment
 
 import rewards
-from rewards.accuracy import Accuracy
-from rewards.format import Format
-from rewards.length import Length
-from rewards.responses import ResponseFormat
+from rewards.reading.responses import ResponseFormat
+from rewards.scoring.accuracy import Accuracy
+from rewards.scoring.format import Format
+from rewards.scoring.length import Length
 
 GOOD = "<think>Iron rusts.</think><answer>B</answer>"
 TEXTS = [GOOD, "<think>a</think><answer>A</answer>", "Answer: gold", "<answer>A</answer><answer>B</answer>", "D", ""]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rewards
-from rewards.text_accuracy import TextAccuracy, normalise_text
+from rewards.scoring.text_accuracy import TextAccuracy, normalise_text
 
 
 def answered(*texts):

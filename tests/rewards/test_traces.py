@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.traces import mask_answers, names_letter, quotes_answer, scrub_letters, stated_choice
+from rewards.reading.traces import mask_answers, names_letter, quotes_answer, scrub_letters, stated_choice
 
 OPTIONS = ["iron", "gold", "iron oxide", "3.5 kg"]
 

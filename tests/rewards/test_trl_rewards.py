@@ -3,7 +3,7 @@
 import pytest
 
 from rewards.catalog import resolve_reward
-from rewards.contract import LocalSubject, Settings, try_reward
+from rewards.running.contract import LocalSubject, Settings, try_reward
 
 # Settings, and what is found when it is not known whether prompts are texts or messages.
 REWARDS = {

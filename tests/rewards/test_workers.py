@@ -9,7 +9,7 @@ import pytest
 from started import ROOT, modules_after
 from unruly_rewards import act
 
-from rewards.workers import WorkerError, WorkerPool
+from rewards.running.workers import WorkerError, WorkerPool
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_works_off_the_main_thread(pool):
 
 
 def test_workers_load_what_their_function_needs_and_no_more():
-    assert "torch" not in modules_after("from rewards.workers import WorkerPool")
+    assert "torch" not in modules_after("from rewards.running.workers import WorkerPool")
     with WorkerPool(eval) as pool:
         loaded = pool.map(["sorted(__import__('sys').modules)"])[0].value
     assert not {"torch", "transformers", "trl"} & set(loaded)
@@ -143,7 +143,7 @@ def _refuse():
 
 OWNER = """
 import sys
-from rewards.workers import WorkerPool
+from rewards.running.workers import WorkerPool
 from unruly_rewards import act
 WorkerPool(act, workers=2).map([f"log_and_sleep {sys.argv[1]}", "backtrack"])
 """

@@ -9,9 +9,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.data.questions.multiple_choice import load_questions
-from rewards.options import LETTERS, can_shuffle, parse_choice, render_options
-from rewards.responses import parse_response
-from rewards.traces import stated_choice
+from rewards.reading.options import LETTERS, can_shuffle, parse_choice, render_options
+from rewards.reading.responses import parse_response
+from rewards.reading.traces import stated_choice
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/acre/assets/lab"

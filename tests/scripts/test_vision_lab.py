@@ -14,8 +14,8 @@ from align.data.media.images import open_image
 from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.data import load
 from align.recipe.recipe import load_recipe
-from rewards.options import LETTERS
-from rewards.responses import parse_response
+from rewards.reading.options import LETTERS
+from rewards.reading.responses import parse_response
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/acre/assets/vision"

@@ -14,8 +14,8 @@ from unruly_rewards import unruly
 from align import load_reward_model
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
-from rewards.composition import Composition
-from rewards.guard import GuardSettings, guard_rewards
+from rewards.running.composition import Composition
+from rewards.running.guard import GuardSettings, guard_rewards
 
 TOKENIZER = tiny_tokenizer()
 TEXTS = {0: ["a", "bb", "ccc", "dddd"], 1: ["nan", "sleep 99", "cc", "none"]}  # by rank

@@ -12,7 +12,7 @@ from trl import GRPOConfig, GRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}

@@ -14,7 +14,7 @@ from align.errors import DataError
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

@@ -11,8 +11,8 @@ from unruly_rewards import logging_reward, patient, unruly
 from align.errors import RewardError
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
-from rewards.composition import Composition
-from rewards.guard import GuardedReward, GuardSettings, guard_rewards
+from rewards.running.composition import Composition
+from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 
 TOKENIZER = tiny_tokenizer()
 

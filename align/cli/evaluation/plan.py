@@ -10,7 +10,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.recipe.dataset import DEFAULT_TEMPLATE
-from rewards.responses import ResponseFormat
+from rewards.reading.responses import ResponseFormat
 
 RECIPE_IN_FOLDER = "recipe.yaml"
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
@@ -103,7 +103,7 @@ def describe_questions(questions: Sequence[Question], fingerprint: str) -> dict[
     """Counts what the questions are, for `about`."""
     from collections import Counter
 
-    from rewards.options import LETTERS, can_shuffle
+    from rewards.reading.options import LETTERS, can_shuffle
 
     groups = Counter(question.group for question in questions if question.group is not None)
     letters = Counter(LETTERS[question.answer] for question in questions)

@@ -13,7 +13,7 @@ from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_row
 from align.recipe.dataset import MediaSettings
-from rewards.options import LETTERS, can_shuffle
+from rewards.reading.options import LETTERS, can_shuffle
 
 __all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
 

@@ -5,7 +5,7 @@ from typing import Any
 from align.data.media.images import add_images
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from rewards.options import can_shuffle, draw_permutation, permute, to_shown
+from rewards.reading.options import can_shuffle, draw_permutation, permute, to_shown
 
 
 def questions_to_rows(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from align.recipe.dataset import DEFAULT_TEMPLATE, check_system_prompt, check_template
-from rewards.options import render_options
+from rewards.reading.options import render_options
 
 Prompt = str | list[dict[str, Any]]
 PLACEHOLDER = re.compile(r"\{(question|options)\}")

@@ -8,8 +8,8 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.statistics.metrics import Choice
 from align.models.policies.asking import Answered, Decoding, LetterQuestion
-from rewards.options import anchored, can_shuffle, draw_permutation
-from rewards.traces import stated_choice
+from rewards.reading.options import anchored, can_shuffle, draw_permutation
+from rewards.reading.traces import stated_choice
 
 Order = tuple[int, ...]
 

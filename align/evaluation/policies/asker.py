@@ -7,7 +7,7 @@ from typing import Any
 from align.data.questions.multiple_choice import Question
 from align.models.policies.answer_cache import VERSION, AnswerCache, digest, question_key
 from align.models.policies.asking import Answered, Completion, Decoding, LetterQuestion, Policy, read
-from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 
 Progress = Callable[[str, int, int], None]  # what is asked, how many are done, of how many
 

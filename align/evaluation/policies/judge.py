@@ -8,7 +8,7 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.statistics.metrics import Choice
 from align.models.policies.asking import LetterQuestion
-from rewards.traces import stated_choice
+from rewards.reading.traces import stated_choice
 
 Judge = Callable[[Sequence[Question], Sequence[str | None]], list[Choice]]  # the option each trace states, or None
 NOTHING_STATED = "None of the options"

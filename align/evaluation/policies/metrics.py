@@ -29,7 +29,7 @@ from align.evaluation.statistics.metrics import (
     trace_answer_consistency,
     wr_ca,
 )
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 _RESAMPLES = 999
 _ROUNDING = 1e-9

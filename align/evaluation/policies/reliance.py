@@ -13,7 +13,7 @@ from align.evaluation.policies.trace_edits import CORRUPTED, corrupt_words, dono
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
 from align.models.policies.asking import Answered, LetterQuestion
-from rewards.traces import mask_answers, names_letter, quotes_answer
+from rewards.reading.traces import mask_answers, names_letter, quotes_answer
 
 CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for percent in CORRUPTED))
 _MOST_WORDS = 5000  # from which words are drawn; more would only cost time

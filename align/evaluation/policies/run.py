@@ -12,7 +12,7 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult, summarise
 from align.models.policies.asking import Decoding
 from align.models.policies.vision_policy import make_policy, reads_images
-from rewards.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 
 __all__ = ["ItemResult", "check_questions", "evaluate_policy", "summarise"]
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from align.data.questions.multiple_choice import Question
 from align.models.policies.asking import Completion, Decoding, LetterQuestion
-from rewards.options import LETTERS, permute
-from rewards.responses import parse_response
-from rewards.traces import LETTER_MENTION, stated_choice
+from rewards.reading.options import LETTERS, permute
+from rewards.reading.responses import parse_response
+from rewards.reading.traces import LETTER_MENTION, stated_choice
 
 
 class ScriptedPolicy(ABC):

@@ -4,7 +4,7 @@ import math
 import random
 from collections.abc import Sequence
 
-from rewards.responses import DEFAULT_FORMAT, Response, ResponseFormat
+from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat
 
 CORRUPTED = (25, 50, 100)  # percent of the words
 
@@ -13,7 +13,7 @@ def replace_trace(text: str, response: Response, trace: str, response_format: Re
     """Returns the beginning of a response up to its answer, with another trace in place of its own.
 
     Example:
-        >>> from rewards.responses import parse_response
+        >>> from rewards.reading.responses import parse_response
         >>> text = "<think>gold</think><answer>A</answer>"
         >>> replace_trace(text, parse_response(text), "iron")
         '<think>iron</think><answer>'

@@ -20,6 +20,6 @@ ACRE = Method(
     report="align.methods.rollouts.report:REPORT",
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
-    reward_columns="rewards.contract.synthetic:second_pass_columns",
+    reward_columns="rewards.running.contract.synthetic:second_pass_columns",
     console={"acre/consistency_rate": "consistent"},
 )

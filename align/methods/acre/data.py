@@ -16,7 +16,7 @@ from align.data.training_data import Rows, TrainingData, load_training_data
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from rewards.options import LETTERS
+from rewards.reading.options import LETTERS
 
 
 def load(recipe: Recipe) -> TrainingData[Question]:

@@ -3,9 +3,9 @@
 from collections import defaultdict
 from typing import Any, NamedTuple
 
-from rewards.consistency import OUTCOMES, outcome
-from rewards.options import LETTERS
-from rewards.traces import names_letter, quotes_answer
+from rewards.reading.options import LETTERS
+from rewards.reading.traces import names_letter, quotes_answer
+from rewards.scoring.consistency import OUTCOMES, outcome
 
 
 class AnsweredRow(NamedTuple):

@@ -22,9 +22,9 @@ from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
 from align.models.vllm_engine import cpu_rollouts
 from align.training.guarded_rewards import GuardedRewards, RewardRules
-from rewards.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
-from rewards.responses import Response, ResponseFormat, completion_text, parse_response
-from rewards.traces import scrub_letters
+from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
+from rewards.reading.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.reading.traces import scrub_letters
 
 Prompt = str | list[dict[str, Any]]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
-from rewards.options import parse_choice
-from rewards.responses import DEFAULT_FORMAT, Response, ResponseFormat, parse_response
+from rewards.reading.options import parse_choice
+from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat, parse_response
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from align.errors import UserError
 from align.models.policies.asking import LetterQuestion
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow
-from rewards.options import permute
+from rewards.reading.options import permute
 
 
 class TokenPrompts:

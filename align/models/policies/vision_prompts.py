@@ -11,7 +11,7 @@ from align.errors import UserError
 from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.token_policy import TokenPrompts
 from align.models.second_pass.forward import SecondPassRow
-from rewards.options import permute
+from rewards.reading.options import permute
 
 
 class VisionPrompts(TokenPrompts):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from rewards.options import LETTERS
-from rewards.responses import Response
+from rewards.reading.options import LETTERS
+from rewards.reading.responses import Response
 
 
 class AnswerPlace(NamedTuple):

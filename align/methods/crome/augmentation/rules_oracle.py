@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from align.errors import UserError
 from align.methods.crome.augmentation.oracle import Case, Profile
 from align.methods.crome.augmentation.replies import Attribute, Element, Rubric, Verdict
-from rewards._loading import find_in_file
+from rewards.running.loading import find_in_file
 
 NEEDED = (
     "rubric(question)",

@@ -12,8 +12,8 @@ from align.errors import UserError
 from align.methods.rrpo.augmentation.sources import Source
 from align.models.samplers.prompt import Prompt
 from rewards.catalog import resolve_reward
-from rewards.contract import check_reward
-from rewards.protocol import is_async
+from rewards.running.contract import check_reward
+from rewards.running.protocol import is_async
 
 # Words as \w+, but every Chinese, Japanese or Korean character by itself, because no space parts them.
 _WIDE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"

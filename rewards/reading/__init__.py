@@ -1,0 +1,1 @@
+"""What is read in responses: tags, options, numbers, formulas, names."""

@@ -1,0 +1,144 @@
+"""Multiple-choice options: show them, read a choice, shuffle them and map a choice back.
+
+A choice is an index in the order shown. Content space is the order of a row's own `options`; a permutation `perm`
+shows option `perm[j]` in place `j`.
+"""
+
+import random
+import re
+import string
+from collections.abc import Sequence
+from functools import lru_cache
+
+from rewards.reading.references import is_anchored, refers_to_letters
+
+LETTERS = string.ascii_uppercase
+BARE_LETTER = re.compile(r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[.):]?)")
+LETTER_AND_TEXT = re.compile(r"(?:\(\s*([A-Za-z])\s*\)[.:]?|([A-Za-z])\s*[.):])\s*(\S.*)", re.DOTALL)
+
+
+def render_options(options: Sequence[str]) -> str:
+    r"""Writes options one per line behind their letters.
+
+    Example:
+        >>> render_options(["iron", "gold"])
+        'A. iron\nB. gold'
+    """
+    _check_count(options)
+    return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
+
+
+def parse_choice(answer: str | None, options: Sequence[str]) -> int | None:
+    """Reads which option an answer means; None if it is not exactly one.
+
+    What counts, upper and lower case and runs of whitespace ignored:
+
+    - A letter alone, as `B`, `(B)`, `B.`, `B)` or `B:`. It is always the letter shown beside an option, also where
+      some option's text is that letter (nucleotides A, C, G, T); a letter beyond the options is no answer.
+    - A letter and the text of its own option, as `B) gold` or `(B) gold`. With another option's text it is no answer.
+    - The text of exactly one option, also if that text looks like a letter with something behind it (`B. subtilis`).
+
+    Everything else is no answer: two letters, a letter in a sentence, a part of an option's text.
+
+    Example:
+        >>> [parse_choice(a, ["iron", "gold"]) for a in ("B", "(b)", "b. Gold", "gold", "B) iron", "A or B", "C")]
+        [1, 1, 1, 1, None, None, None]
+    """
+    answer = (answer or "").strip()
+    if letter := BARE_LETTER.fullmatch(answer):
+        return _index(letter[1] or letter[2], options)
+    texts = [_normalise(option) for option in options]
+    if written := LETTER_AND_TEXT.fullmatch(answer):
+        choice = _index(written[1] or written[2], options)
+        if choice is not None and texts[choice] == _normalise(written[3]):
+            return choice
+    wanted = _normalise(answer)
+    matches = [i for i, text in enumerate(texts) if text == wanted]
+    return matches[0] if len(matches) == 1 else None
+
+
+def anchored(options: Sequence[str]) -> list[bool]:
+    """Marks the options that speak of the others as a whole ("none of the above") and keep their place.
+
+    Example:
+        >>> anchored(["iron", "gold", "All of the above"])
+        [False, False, True]
+    """
+    return [is_anchored(option) for option in options]
+
+
+def can_shuffle(options: Sequence[str]) -> bool:
+    """Tells whether the options can be shown in another order without changing what one of them means.
+
+    They cannot if one of them names letters or places ("both A and C", "options 1 and 2", "the first two"), if one
+    says "above" or "below" and stands among the options it may speak of, or if fewer than two are free to move.
+
+    Example:
+        >>> can_shuffle(["iron", "gold", "None of these"]), can_shuffle(["iron", "gold", "Both A and B"])
+        (True, False)
+    """
+    return _can_shuffle(tuple(options))
+
+
+def draw_permutation(options: Sequence[str], rng: random.Random, *, exclude_identity: bool = False) -> tuple[int, ...]:
+    """Draws an order for the options, uniformly over the orders that keep anchored options in place.
+
+    Args:
+        options: The row's own options, K of them.
+        rng: Source of randomness.
+        exclude_identity: Whether to redraw the order that changes nothing.
+
+    Returns:
+        K indices: option `perm[j]` is shown in place `j`. The identity if the options cannot be shuffled.
+    """
+    identity = tuple(range(len(options)))
+    if not can_shuffle(options):
+        return identity
+    movable = [i for i, fixed in enumerate(anchored(options)) if not fixed]
+    while True:
+        order = list(identity)
+        for place, source in zip(movable, rng.sample(movable, len(movable)), strict=True):
+            order[place] = source
+        if not exclude_identity or tuple(order) != identity:
+            return tuple(order)
+
+
+def permute(options: Sequence[str], perm: Sequence[int]) -> list[str]:
+    """Puts options in the order of a permutation.
+
+    Example:
+        >>> permute(["iron", "gold", "zinc"], (2, 0, 1))
+        ['zinc', 'iron', 'gold']
+    """
+    if sorted(perm) != list(range(len(options))):
+        raise ValueError(f"`perm` must hold each of 0..{len(options) - 1} once, got {tuple(perm)}.")
+    return [options[i] for i in perm]
+
+
+def to_content(choice: int | None, perm: Sequence[int]) -> int | None:
+    """Maps a choice among permuted options back to the row's own options; no answer stays None."""
+    return None if choice is None else perm[choice]
+
+
+def to_shown(content: int, perm: Sequence[int]) -> int:
+    """Maps an option of the row to the place where a permutation shows it."""
+    return list(perm).index(content)
+
+
+@lru_cache(maxsize=4096)  # asked again for every shuffle of the same options
+def _can_shuffle(options: tuple[str, ...]) -> bool:
+    return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
+
+
+def _check_count(options: Sequence[str]) -> None:
+    if len(options) > len(LETTERS):
+        raise ValueError(f"`options` must hold at most {len(LETTERS)}, one per letter; got {len(options)}.")
+
+
+def _index(letter: str, options: Sequence[str]) -> int | None:
+    index = LETTERS.index(letter.upper())
+    return index if index < len(options) else None
+
+
+def _normalise(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -1,0 +1,135 @@
+"""What a reasoning trace gives away, without a judge model: the option it states, letters it names, text it quotes."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from rewards.reading.options import LETTERS
+
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[;\n]")
+NEGATED = re.compile(
+    r"(?:\bnot|n't|\brather than|\binstead of|\bexcept|\bunlike|\bnor)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE
+)
+LETTER_MENTION = re.compile(
+    r"\b(?i:options?|choices?|answers?|alternatives?|letters?)"
+    r"(?i:\s+(?:is|was|are|would\s+be|must\s+be|should\s+be)|\s*[:=])?(?i:\s+(?:option|choice|letter))?\s*:?\s*"
+    r"(?P<named>\(\s*[A-Z]\s*\)|\*\*[A-Z]\*\*|[A-Z](?!\w|'))"
+    r"|(?P<bracketed>(?<!\w)\([A-Z]\))"
+    r"|(?:^|(?<=\n))[ \t]*(?P<listed>[A-Z][.):])(?=\s)"
+    r"|\b(?i:so|thus|hence|therefore|it\s+is|it's|choose|pick|select)\W{1,3}(?P<concluded>[A-Z])(?=[.!,;]?(?:\s|$))"
+)
+ARTICLE_OR_PRONOUN = re.compile(r"[AI]\s+[a-z]")
+
+
+class _Mention(NamedTuple):
+    start: int
+    end: int
+    option: int
+
+
+def stated_choice(trace: str | None, options: Sequence[str]) -> int | None:
+    """Finds the option whose text the trace states last.
+
+    Texts are matched as whole words, upper and lower case ignored; inside a longer option's text a shorter one does
+    not count ("iron" in "iron oxide"), and neither does one right behind "not", "rather than" and the like. The last
+    sentence that states an option decides. None if it states several, or no sentence states one, or if two options
+    have the same text. Letters are ignored: this asks what the content of the trace supports.
+
+    Example:
+        >>> stated_choice("Iron rusts. Gold does not, so gold.", ["iron", "gold"])
+        1
+        >>> stated_choice("Either iron or gold.", ["iron", "gold"]) is None
+        True
+    """
+    if not trace:
+        return None
+    mentions = [mention for mention in _mentions(trace, options) if not NEGATED.search(trace, 0, mention.start)]
+    if not mentions:
+        return None
+    ends = [match.end() for match in SENTENCE_END.finditer(trace)]
+    sentences = [bisect_right(ends, mention.start) for mention in mentions]
+    last_sentence = max(sentences)
+    last = {mention.option for mention, i in zip(mentions, sentences, strict=True) if i == last_sentence}
+    return last.pop() if len(last) == 1 else None
+
+
+def names_letter(trace: str | None, num_options: int) -> bool:
+    """Tells whether the trace names the letter of an option ("the answer is B", "(C)", "option D", "so B").
+
+    Example:
+        >>> names_letter("So the answer is B.", 4), names_letter("Vitamin C is an acid.", 4)
+        (True, False)
+    """
+    return any(True for _ in _letter_mentions(trace or "", num_options))
+
+
+def quotes_answer(trace: str | None, options: Sequence[str], answer: int) -> bool:
+    """Tells whether the trace contains the text of the right option, as whole words.
+
+    Example:
+        >>> quotes_answer("It must be gold.", ["iron", "gold"], answer=1)
+        True
+    """
+    return any(mention.option == answer for mention in _mentions(trace or "", options, overlapping=True))
+
+
+def scrub_letters(trace: str, options: Sequence[str]) -> str:
+    """Replaces option letters that the trace names by the texts of the options.
+
+    Example:
+        >>> scrub_letters("So the answer is B. Option (A) rusts.", ["iron", "gold"])
+        'So the answer is gold. Option iron rusts.'
+        >>> scrub_letters("The answer is (B) gold.", ["iron", "gold"])
+        'The answer is gold.'
+    """
+    pieces, position = [], 0
+    for mention in _letter_mentions(trace, len(options)):
+        text = options[mention.option]
+        pieces += [trace[position : mention.start], text]
+        repeated = re.compile(rf"[.):]?\s*{re.escape(text)}(?!\w)", re.IGNORECASE).match(trace, mention.end)
+        position = repeated.end() if repeated else mention.end
+    return "".join([*pieces, trace[position:]])
+
+
+def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
+    """Replaces every text of an option and every letter of one that the trace names, right ones and wrong ones alike.
+
+    Example:
+        >>> mask_answers("Iron rusts, so the answer is B, gold.", ["iron", "gold"])
+        '... rusts, so the answer is ..., ....'
+    """
+    found = [*_letter_mentions(trace, len(options)), *_mentions(trace, options, overlapping=True)]
+    pieces, position = [], 0
+    for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
+        if mention.start >= position:
+            pieces += [trace[position : mention.start], mask]
+        position = max(position, mention.end)
+    return "".join([*pieces, trace[position:]])
+
+
+def _letter_mentions(trace: str, num_options: int) -> Iterator[_Mention]:
+    for match in LETTER_MENTION.finditer(trace):
+        group = match.lastgroup or ""
+        start, end = match.span(group)
+        letter = next(character for character in match[group] if character.isalpha())
+        spoken = group in ("named", "concluded") and ARTICLE_OR_PRONOUN.match(trace, start)
+        if LETTERS.index(letter) < num_options and not spoken:
+            yield _Mention(start, end, LETTERS.index(letter))
+
+
+def _mentions(trace: str, options: Sequence[str], *, overlapping: bool = False) -> list[_Mention]:
+    """Lists where options' texts occur; without `overlapping`, only those not inside a longer one."""
+    found = []
+    for i, option in enumerate(options):
+        words = r"\s+".join(re.escape(word) for word in option.split())
+        if words:
+            pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
+            found += [_Mention(*match.span(), i) for match in pattern.finditer(trace)]
+    if overlapping:
+        return found
+    return [
+        a
+        for a in found
+        if not any(b.start <= a.start and a.end <= b.end and a.end - a.start < b.end - b.start for b in found)
+    ]

@@ -1,0 +1,134 @@
+"""Whether right answers are worth more than wrong ones, than none, and than all of them at once."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rewards.running.contract.completions import Form, first_difference, write_value
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.samples import (
+    Sample,
+    answer_samples,
+    gold_column,
+    gold_text,
+    greedy_samples,
+    is_choice,
+    other_gold,
+)
+from rewards.running.contract.speed import LEAST_SAMPLES, Speed
+from rewards.running.contract.trial import Trial
+
+ROWS_WITH_ANSWERS = 16
+SHARE_OF_TIME = 0.3
+SMALL_SHARE = 0.1  # of the largest gain from being right; less comes from the answers' lengths, not their truth
+Values = Sequence[float | None]
+
+
+def check_answers(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
+    """Looks at what a reward pays, if the data has right answers and the reward reads them."""
+    column = gold_column(trial.rows)
+    count = int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9) / 24)
+    rows = trial.rows[: min(ROWS_WITH_ANSWERS, count)]
+    if column is None or len(rows) < 1:
+        return
+    samples = answer_samples(rows, trial.settings.response_format)
+    called = trial.call(samples, form)
+    if called.problem is not None:
+        yield called.problem
+        return
+    if not _reads(trial, samples, form, called.values, rows, column):
+        if column in trial.description.parameters.columns:
+            text = f"reads `{column}`, but gives right and wrong answers the same in every form that was tried"
+            yield trial.problem("ignores_answer", text, f"Forms: {_forms_tried(samples)}. Check what it compares.")
+        return
+    pairs = _pairs(samples, called.values)
+    gain = max((right - wrong for right, wrong, _ in pairs), default=0.0)
+    right, wrong, sample = max(pairs, key=lambda pair: pair[1] - pair[0], default=(0.0, 0.0, samples[0]))
+    if wrong - right > gain and first_difference([right], [wrong]) is not None:
+        text = (
+            f"gives {sample.name} {write_value(wrong)} and the right one in the same form {write_value(right)} "
+            f"(row {sample.place[0] + 1}, `{column}` {_gold(rows[sample.place[0]], column)})"
+        )
+        yield trial.problem("wrong_above_right", text, "Check the sign, and which column and form it compares.")
+        return
+    paid: dict[int, float] = {}  # of the rows whose right answer is told from a wrong one, in some form
+    for right, wrong, sample in pairs:
+        if right - wrong > SMALL_SHARE * gain:
+            paid[sample.place[0]] = max(right, paid.get(sample.place[0], right))
+    yield from _check_unpaid(trial, samples, rows, column, pairs, paid)
+    yield from _check_greedy(trial, form, rows, paid)
+
+
+def _reads(
+    trial: Trial, samples: Sequence[Sample], form: Form, values: Values, rows: Sequence[Mapping[str, Any]], column: str
+) -> bool:
+    """Tells whether values change when the right answer of every row is another one."""
+    others = [{**row, column: other_gold(rows, index, column)} for index, row in enumerate(rows)]
+    called = trial.call([sample._replace(row=others[sample.place[0]]) for sample in samples], form)
+    return called.problem is not None or first_difference(values, called.values) is not None
+
+
+def _pairs(samples: Sequence[Sample], values: Values) -> list[tuple[float, float, Sample]]:
+    """Pairs the values of the right and the wrong answer of a place, with the wrong sample; None has no pair."""
+    right = {sample.place: value for sample, value in zip(samples, values, strict=True) if sample.role == "right"}
+    return [
+        (good, value, sample)
+        for sample, value in zip(samples, values, strict=True)
+        if sample.role == "wrong" and value is not None and (good := right[sample.place]) is not None
+    ]
+
+
+def _check_unpaid(
+    trial: Trial,
+    samples: Sequence[Sample],
+    rows: Sequence[Mapping[str, Any]],
+    column: str,
+    pairs: Sequence[tuple[float, float, Sample]],
+    paid: Mapping[int, float],
+) -> Iterator[RewardProblem]:
+    scored = {sample.place[0]: right for right, _, sample in pairs}
+    unpaid = [index for index in scored if index not in paid]
+    if not unpaid:
+        return
+    first = unpaid[0]
+    text = (
+        f"gives the right answer less than the maximum in {len(unpaid)} of {len(scored)} rows: row {first + 1}, "
+        f"`{column}` {_gold(rows[first], column)}, gets {write_value(scored[first])} like a wrong one"
+    )
+    remedy = f"It may not be able to read this answer. Forms tried: {_forms_tried(samples)}."
+    yield trial.problem("right_below_maximum", text, remedy)
+
+
+def _check_greedy(
+    trial: Trial, form: Form, rows: Sequence[Mapping[str, Any]], paid: Mapping[int, float]
+) -> Iterator[RewardProblem]:
+    """Compares with a response that says nothing, or everything."""
+    greedy = greedy_samples(rows[:LEAST_SAMPLES], trial.settings.response_format)
+    called = trial.call(greedy, form)
+    if called.problem is not None:
+        return  # said of the odd responses
+    found: dict[str, tuple[Sample, float]] = {}
+    for sample, value in zip(greedy, called.values, strict=True):
+        if value is not None and value >= paid.get(sample.place[0], math.inf):
+            found.setdefault(sample.role, (sample, value))
+    if "nothing" in found:
+        sample, value = found["nothing"]
+        text = f"gives {sample.name} {write_value(value)}, as much as the right answer"
+        yield trial.problem("pays_nothing", text, "Give an empty or missing answer nothing before comparing.")
+    elif "every_answer" in found:
+        sample, value = found["every_answer"]
+        last_line = sample.text.strip().splitlines()[-1]
+        text = f"gives {sample.name} ({last_line!r:.60}) {write_value(value)}, as much as the right one"
+        remedy = "Read exactly one answer and compare it as a whole; a policy learns to list them."
+        yield trial.problem("pays_every_answer", text, remedy)
+
+
+def _gold(row: Mapping[str, Any], column: str) -> str:
+    if is_choice(row):
+        return f"{row['answer']}, {row['options'][row['answer']]!r:.40}"
+    return f"{gold_text(row, column)!r:.60}"
+
+
+def _forms_tried(samples: Sequence[Sample]) -> str:
+    names = [sample.name.removeprefix("the right answer ") for sample in samples if sample.role == "right"]
+    return ", ".join(dict.fromkeys(names))

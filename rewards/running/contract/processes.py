@@ -1,0 +1,78 @@
+"""Threads and processes that a reward leaves behind, and copies of its own process that come back from a call."""
+
+import os
+import select
+import sys
+import threading
+import time
+
+from rewards.running.worker import end_if_copied
+from rewards.running.worker_process import FAMILY, family_members
+
+SECONDS_FOR_THREADS = 0.5  # those that are about to end may do so
+SECONDS_FOR_COPIES = 0.2
+LIBRARY_POOLS = ("concurrent.futures.thread", "concurrent.futures.process")  # they end their threads with Python
+
+
+_news: list[int] = []  # a pipe from copies of this process to itself
+
+
+def end_copy(owner: int) -> None:
+    """Ends this process if it is a forked copy of the process `owner`, to which it says so."""
+    if os.getpid() != owner:
+        try:
+            if _news:
+                os.write(_news[1], b".")
+        finally:
+            end_if_copied(owner)
+
+
+def copies_came_back() -> bool:
+    """Tells whether a copy was ended since this was asked before; those on their way are waited for."""
+    if not _news:
+        _news[:] = os.pipe()
+    found = bool(select.select(_news[:1], [], [], SECONDS_FOR_COPIES if children() else 0.0)[0])
+    if found:
+        os.read(_news[0], 1 << 16)
+    return found
+
+
+def children() -> list[int]:
+    """Lists the child processes of this one; none where the system does not say."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except OSError:  # no such file, or the thread has ended
+        pass
+    return found
+
+
+def strays() -> set[int]:
+    """Lists the processes that descend from this worker and are no longer its children; none outside of workers."""
+    family = os.environ.get(FAMILY)
+    return set(family_members(f"{FAMILY}={family}")) - {os.getpid(), *children()} if family else set()
+
+
+def lasting_threads(before: set[threading.Thread]) -> list[str]:
+    """Names the new threads for which Python would wait at its end, once the others had time to end."""
+    deadline = time.monotonic() + SECONDS_FOR_THREADS
+    found = []
+    for thread in lasting() - before:
+        thread.join(max(0.0, deadline - time.monotonic()))
+        found += [thread.name] if thread.is_alive() else []
+    return sorted(found)
+
+
+def lasting() -> set[threading.Thread]:
+    """Lists the threads for which Python waits at its end."""
+    pools = [sys.modules[name] for name in LIBRARY_POOLS if name in sys.modules]
+    ended_by_python = {
+        thread
+        for pool in pools
+        for name in ("_threads_queues", "_threads_wakeups")
+        for thread in vars(pool).get(name, ())
+    }
+    own = {threading.main_thread(), threading.current_thread()}
+    return {each for each in threading.enumerate() if not each.daemon} - own - ended_by_python

@@ -1,0 +1,79 @@
+"""Whether TRL's keyword arguments fit the parameters of a reward."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple
+
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, reward_name
+
+# Names that people write for TRL's, too far from them for `difflib`.
+ALSO_MEANT = {"prompt": "prompts", "completion": "completions", "response": "completions", "responses": "completions"}
+
+
+class Parameters(NamedTuple):
+    """The parameters of a reward that TRL can fill.
+
+    Attributes:
+        required: Names without a default.
+        optional: Names with one.
+        takes_more: Whether it has `**kwargs`.
+        positional_only: Names before a `/`, without a default.
+    """
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    takes_more: bool
+    positional_only: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the data it names."""
+        return [name for name in self.required + self.optional if name not in (*CALL_ARGUMENTS, *TRAINER_ARGUMENTS)]
+
+
+def read_parameters(func: Callable[..., Any]) -> Parameters:
+    """Reads the parameters of a reward."""
+    parameters = list(inspect.signature(func).parameters.values())
+    keywords = [each for each in parameters if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)]
+    return Parameters(
+        required=tuple(each.name for each in keywords if each.default is each.empty),
+        optional=tuple(each.name for each in keywords if each.default is not each.empty),
+        takes_more=any(each.kind is each.VAR_KEYWORD for each in parameters),
+        positional_only=tuple(
+            each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
+        ),
+    )
+
+
+def check_signature(name: str, parameters: Parameters, arguments: Sequence[str]) -> list[RewardProblem]:
+    """Says which arguments a reward does not take, and which of its parameters nothing fills."""
+    problems = []
+    known = {*parameters.required, *parameters.optional}
+    unexpected = [key for key in arguments if key not in known]
+    if unexpected and not parameters.takes_more:
+        remedy = "TRL passes every column and more by keyword: add `**kwargs` to its signature."
+        quoted = ", ".join(f"`{key}`" for key in unexpected)
+        problems.append(RewardProblem(name, "signature", f"does not take the keyword {quoted}", remedy))
+    problems += [missing_column(name, key, arguments) for key in parameters.required if key not in arguments]
+    if parameters.positional_only:
+        remedy = "TRL calls by keyword: remove the `/`."
+        problems.append(RewardProblem(name, "signature", "takes positional-only arguments", remedy))
+    return problems
+
+
+def missing_column(reward: str, column: str, arguments: Sequence[str]) -> RewardProblem:
+    """Words the problem of a column that the data lacks, with the name that may be meant."""
+    meant = ALSO_MEANT.get(column)
+    own = [name for name in arguments if name not in (*CALL_ARGUMENTS, *TRAINER_ARGUMENTS)]
+    near = [meant] if meant in arguments else get_close_matches(column, own, n=1)
+    near = near or get_close_matches(column, list(arguments), n=1, cutoff=0.8)
+    hint = f"Did you mean `{near[0]}`? " if near else ""
+    remedy = f"{hint}It is called with: {', '.join(arguments)}."
+    return RewardProblem(reward, "missing_column", f"needs a column `{column}` that the data lacks", remedy)
+
+
+def parameters_of(func: Callable[..., Any]) -> tuple[str, Parameters]:
+    """Reads the name and the parameters of a reward."""
+    return reward_name(func), read_parameters(func)

@@ -1,0 +1,260 @@
+"""The reward under test, named so that another process can find it, and how it is called there or here."""
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rewards.catalog import resolve_reward
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.running import worker
+from rewards.running.contract.effects import loaded_settings, process_state
+from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.signature import Parameters, read_parameters
+from rewards.running.contract.watched import Call, Called, call_watched, seeds_of
+from rewards.running.protocol import reads_whole_batch, reward_name
+from rewards.running.workers import Outcome, WorkerPool
+
+SECONDS_FOR_LEFTOVERS = 10.0
+SLOWER_THAN_BEFORE = 4  # times, which is not yet a hang
+NOT_PICKLED = (
+    "Worker processes cannot be given it: define it at the top level of a module or file, or as a class with "
+    "`__call__` and `__name__`, without locks, open files and clients in its attributes."
+)
+HANG_REMEDY = (
+    "Give what waits (HTTP, a solver, a regular expression) a time limit of its own, shorter than this one. If it may "
+    "take longer, say so: `reward_timeout` in the recipe, `--time_limit` for the check."
+)
+SENDING_REMEDY = "Rows and responses are sent to it by pickle; the values of every column must allow that."
+BREAKING_REMEDY = "It breaks what runs beside it in its process: look at what it replaces or closes."
+DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
+
+
+@dataclass(frozen=True)
+class RewardSpec:
+    """A reward as `resolve_reward` finds it."""
+
+    spec: str
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    base_dir: Path | str | None = None
+    response_format: ResponseFormat = DEFAULT_FORMAT
+
+    def resolve(self) -> Callable[..., Any]:
+        """Finds and builds the reward."""
+        return resolve_reward(self.spec, self.kwargs, base_dir=self.base_dir, response_format=self.response_format)
+
+
+class Description(NamedTuple):
+    """What is known of a reward without calling it.
+
+    Attributes:
+        name: As TRL logs it.
+        parameters: What it takes.
+        whole_batch: Whether it says that it compares the completions of a batch.
+        not_picklable: Why it cannot be pickled; empty if it can.
+        remarks: What loading it did to the process.
+    """
+
+    name: str
+    parameters: Parameters
+    whole_batch: bool
+    not_picklable: str
+    remarks: tuple[RewardProblem, ...] = ()
+
+
+class Subject(Protocol):
+    """A reward that can be described and called, somewhere.
+
+    Each raises `Stopped` if the reward hangs or ends its process.
+    """
+
+    def describe(self) -> Description:
+        """Describes the reward."""
+
+    def call(self, call: Call) -> Called:
+        """Calls it."""
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets."""
+
+    def leftovers(self) -> list[RewardProblem]:
+        """Says what is left of it in its process after all calls."""
+
+
+class Stopped(Exception):
+    """A reward that cannot be tried further; the problem says why."""
+
+    def __init__(self, problem: RewardProblem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class LocalSubject:
+    """A reward called in this process: quick, and helpless against a hang."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+        self.baseline = take_baseline()
+
+    def describe(self) -> Description:
+        """Describes the reward."""
+        return _describe(self.func)
+
+    def call(self, call: Call) -> Called:
+        """Calls it."""
+        return call_watched(self.func, call)
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets."""
+        return seeds_of(self.func, call)
+
+    def leftovers(self) -> list[RewardProblem]:
+        """Says what is left of it after all calls."""
+        return leftovers(reward_name(self.func), self.baseline)
+
+
+class Limits(NamedTuple):
+    """How long a reward may take, in seconds.
+
+    Attributes:
+        call: One call, and loading it. The first call has twice as long.
+        completion: More for each completion of a call.
+        to_load: Loading it and the first call, as long as they go on reading files.
+    """
+
+    call: float = 5.0
+    completion: float = 0.0
+    to_load: float = 120.0
+
+    def of_call(self, completions: int, seconds_each: float = 0.0) -> float:
+        """Returns the limit of a call, with room for a reward that took some seconds for each completion before."""
+        return max(self.call + self.completion * completions, SLOWER_THAN_BEFORE * seconds_each * completions)
+
+
+class RemoteSubject:
+    """A reward called in a worker process, with a time limit.
+
+    Args:
+        pool: One worker around `Remote`.
+        index: Which of its rewards.
+        spec: Its spec, for problems before its name is known.
+        limits: How long it may take.
+    """
+
+    def __init__(self, pool: WorkerPool, index: int, spec: str, limits: Limits) -> None:
+        self.pool = pool
+        self.index = index
+        self.name = spec
+        self.limits = limits
+        self.is_warm = False
+        self.seconds_each = self.seconds_to_load = 0.0
+
+    def describe(self) -> Description:
+        """Loads and describes the reward.
+
+        Raises:
+            Stopped: If there is none, or loading it hangs or ends the process.
+        """
+        limit = 2 * self.limits.of_call(0)
+        outcome = self._ask("describe", None, limit)
+        if outcome.failure == "timeout":
+            text = f"could not be loaded within {max(limit, outcome.seconds):.0f} s"
+            self._stop("hangs", text, "Look at what its module does when it is imported.")
+        if outcome.failure == "died":
+            self._stop("dies", f"cannot be loaded: {outcome.message}", "Look at what its module does.")
+        if isinstance(outcome.value, str):
+            raise Stopped(RewardProblem(self.name, "not_found", "cannot be used", outcome.value))
+        self.name = outcome.value.name
+        self.seconds_to_load = outcome.seconds
+        return outcome.value  # type: ignore[no-any-return]
+
+    def call(self, call: Call) -> Called:
+        """Calls it.
+
+        Raises:
+            Stopped: If the call hangs or ends the process.
+        """
+        limit = self.limits.of_call(len(call.rows), self.seconds_each) * (1 if self.is_warm else 2)
+        called = self._ask("call", call, limit)
+        self._look(called, call, limit)
+        self.seconds_to_load += 0.0 if self.is_warm else called.seconds
+        self.is_warm = True
+        self.seconds_each = max(self.seconds_each, called.seconds / len(call.rows))
+        return called.value  # type: ignore[no-any-return]
+
+    def seeds(self, call: Call) -> list[RewardProblem]:
+        """Says which global seeds it sets.
+
+        Raises:
+            Stopped: If a call hangs or ends the process.
+        """
+        limit = 2 * self.limits.of_call(len(call.rows), self.seconds_each)
+        called = self._ask("seeds", call, limit)
+        self._look(called, call, limit)
+        return called.value  # type: ignore[no-any-return]
+
+    def leftovers(self) -> list[RewardProblem]:
+        """Says what is left of it in its process after all calls."""
+        outcome = self._ask("leftovers", None, SECONDS_FOR_LEFTOVERS)
+        return outcome.value if outcome.failure is None else []
+
+    def _ask(self, what: str, call: Call | None, seconds: float) -> Outcome:
+        to_load = None if self.is_warm else self.limits.to_load
+        (outcome,) = self.pool.map([(self.index, what, call)], timeout=seconds, to_load=to_load)
+        if outcome.failure == "error":
+            remedy = SENDING_REMEDY if "sent" in outcome.message else BREAKING_REMEDY
+            raise Stopped(RewardProblem(self.name, "raises", f"could not be called: {outcome.message}", remedy))
+        return outcome
+
+    def _look(self, outcome: Outcome, call: Call, limit: float) -> None:
+        count = len(call.rows)
+        on = f"{call.names[-1]}" if count <= 2 and call.names else f"{count} completions"
+        if outcome.failure == "timeout":
+            self._stop("hangs", f"did not return within {max(limit, outcome.seconds):.0f} s on {on}", HANG_REMEDY)
+        if outcome.failure == "died":
+            self._stop("dies", f"ends its process on {on}: {outcome.message}", DEATH_REMEDY)
+
+    def _stop(self, kind: str, problem: str, remedy: str) -> None:
+        raise Stopped(RewardProblem(self.name, kind, problem, remedy))
+
+
+class Remote:
+    """The worker's side: finds each reward when it is first asked for, and answers."""
+
+    def __init__(self, specs: Sequence[RewardSpec]) -> None:
+        self.specs = specs
+        self.found: dict[int, tuple[Callable[..., Any], Baseline]] = {}
+
+    def __call__(self, question: tuple[int, str, Call | None]) -> Any:
+        """Answers one question."""
+        index, what, call = question
+        remarks: list[tuple[str, str, str]] = []
+        if index not in self.found:
+            baseline, before = take_baseline(), process_state()
+            try:
+                func = self.specs[index].resolve()
+            except (ValueError, TypeError) as error:
+                return str(error)
+            remarks = loaded_settings(before, process_state())
+            self.found[index] = func, take_baseline(baseline)
+        func, baseline = self.found[index]
+        if what == "leftovers":
+            return leftovers(reward_name(func), baseline)
+        if call is None:
+            return _describe(func)._replace(remarks=tuple(RewardProblem(reward_name(func), *each) for each in remarks))
+        if what == "seeds":
+            return seeds_of(func, call)
+        called = call_watched(func, call)
+        worker.is_last_answer |= called.problem is not None and "MemoryError" in called.problem.problem
+        return called
+
+
+def _describe(func: Callable[..., Any]) -> Description:
+    try:
+        pickle.loads(pickle.dumps(func))
+        reason = ""
+    except Exception as error:
+        reason = f"cannot be pickled: {error}"
+    return Description(reward_name(func), read_parameters(func), reads_whole_batch(func), reason)

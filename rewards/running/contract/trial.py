@@ -1,0 +1,106 @@
+"""A reward under test: what is known of it and of the data, and every call of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
+from rewards.running.contract.completions import Form, as_completion, row_in_form
+from rewards.running.contract.problem import LEVELS, RewardProblem
+from rewards.running.contract.samples import Row, Sample
+from rewards.running.contract.subject import Description, Stopped, Subject
+from rewards.running.contract.synthetic import SECOND_PASS, second_pass_columns, synthetic_rows
+from rewards.running.contract.watched import Call, Called
+
+
+class Settings(NamedTuple):
+    """What a trial knows beside the reward.
+
+    Attributes:
+        rows: Rows of the data; without any, rows are made up.
+        form: How the data's completions come: `text` or `messages`; None tries both.
+        response_format: Tags of the right answers that are tried.
+        completions_per_step: How many completions a process rewards per step, for the time of a step.
+        add_columns: Columns that a trainer adds for a response, such as the choices that ACRE reads.
+        max_seconds: Time for all calls together, about; slow rewards are tried on fewer responses.
+    """
+
+    rows: Sequence[Row] = ()
+    form: Form | None = None
+    response_format: ResponseFormat = DEFAULT_FORMAT
+    completions_per_step: int = 64
+    add_columns: Callable[[Sample], Mapping[str, Any]] | None = None
+    max_seconds: float = 20.0
+
+
+class Steady(NamedTuple):
+    """A call, and the values that it gave more than once."""
+
+    call: Call
+    values: list[float | None]
+
+
+class Trial:
+    """One reward under test: its calls, counted, and its values.
+
+    Attributes:
+        description: What is known of it without a call.
+        rows: Rows of the data, or made-up ones.
+        is_synthetic: Whether they are made up.
+        seen: Every value it has given.
+        remarks: What was seen beside the values, the first of each kind.
+        processes: How many child processes there were after each call.
+        steady: A call to repeat elsewhere; None if the reward does not give the same in one process.
+    """
+
+    def __init__(self, subject: Subject, settings: Settings) -> None:
+        self.subject = subject
+        self.settings = settings
+        self.num_calls = self.num_completions = 0
+        self.seen: list[float | None] = []
+        self.remarks: dict[str, RewardProblem] = {}
+        self.processes: list[int] = []
+        self.steady: Steady | None = None
+        self.description: Description = subject.describe()
+        self.remarks |= {remark.kind: remark for remark in self.description.remarks}
+        self.is_synthetic = not settings.rows
+        self.rows = list(settings.rows) or synthetic_rows(self.description.parameters)
+
+    @property
+    def name(self) -> str:
+        """Name of the reward."""
+        return self.description.name
+
+    def problem(self, kind: str, text: str, remedy: str) -> RewardProblem:
+        """Words a problem of this reward."""
+        return RewardProblem(self.name, kind, text, remedy)
+
+    def make_call(self, samples: Sequence[Sample], form: Form, *, in_thread: bool = False) -> Call:
+        """Makes a call on samples in a form, with the columns a trainer would add."""
+        rows = [{**sample.row, **self._added(sample)} for sample in samples]
+        completions = [as_completion(sample.text, form) for sample in samples]
+        return Call([row_in_form(row, form) for row in rows], completions, [s.name for s in samples], in_thread)
+
+    def call(self, samples: Sequence[Sample], form: Form, *, in_thread: bool = False) -> Called:
+        """Calls the reward on samples."""
+        try:
+            called = self.subject.call(self.make_call(samples, form, in_thread=in_thread))
+        except Stopped as stopped:
+            raise Stopped(self._once_or_always(stopped.problem)) from stopped
+        self.num_calls += 1
+        self.num_completions += len(samples)
+        self.seen += called.values
+        self.processes.append(called.processes)
+        for remark in called.remarks:
+            self.remarks.setdefault(remark.kind, remark)
+        return called
+
+    def _once_or_always(self, problem: RewardProblem) -> RewardProblem:
+        """Tells a reward that hangs or dies at once from one that does on some completions only."""
+        sometimes = f"{problem.kind}_sometimes"
+        return problem._replace(kind=sometimes) if self.seen and sometimes in LEVELS else problem
+
+    def _added(self, sample: Sample) -> Mapping[str, Any]:
+        if self.settings.add_columns is not None:
+            return self.settings.add_columns(sample)
+        made_up = self.is_synthetic and set(SECOND_PASS) & set(self.description.parameters.columns)
+        return second_pass_columns(sample, self.settings.response_format) if made_up else {}

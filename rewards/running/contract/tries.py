@@ -1,0 +1,173 @@
+"""Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from rewards.running.contract.answers import check_answers
+from rewards.running.contract.calls import call_arguments
+from rewards.running.contract.completions import Form
+from rewards.running.contract.forms import check_forms, usable_forms
+from rewards.running.contract.odd import check_odd
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.repeats import check_repeats, check_values_alone
+from rewards.running.contract.samples import answer_samples
+from rewards.running.contract.signature import check_signature
+from rewards.running.contract.speed import Speed, affordable, check_speed, measure
+from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
+from rewards.running.contract.trial import Settings, Steady, Trial
+
+ROWS_IN_BATCH = 4
+CALLS_THAT_LEAVE_PROCESSES = 5
+ROWS_FOR_NONE = 256  # asked before it is said that a reward never has anything to say
+
+
+class Tried(NamedTuple):
+    """What came of a trial.
+
+    Attributes:
+        name: Of the reward, as TRL logs it.
+        problems: What is wrong, in the order in which it was found.
+        num_calls: How often the reward was called.
+        num_completions: How many completions it scored in all.
+        seconds_per_step: Time per step that was measured and projected; None if it was never called.
+        steady: A call to repeat in another process; None if that would tell nothing new.
+    """
+
+    name: str
+    problems: list[RewardProblem]
+    num_calls: int = 0
+    num_completions: int = 0
+    seconds_per_step: float | None = None
+    steady: Steady | None = None
+
+
+def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
+    """Tries a reward and lists what is wrong, each fault once.
+
+    A fault hides what follows from it: a reward that raises is not asked whether it is deterministic, one that draws
+    numbers is not blamed for depending on the order of the batch.
+
+    Args:
+        subject: The reward, in this process (`LocalSubject`) or in another one (`RemoteSubject`).
+        settings: What the trial knows of the data and the run.
+
+    Example:
+        >>> import rewards
+        >>> from rewards.running.contract import LocalSubject
+        >>> try_reward(LocalSubject(rewards.Format())).problems
+        []
+        >>> [problem.kind for problem in try_reward(LocalSubject(len)).problems]
+        ['signature', 'signature']
+    """
+    problems: list[RewardProblem] = []
+    speeds: list[Speed] = []
+    name, trial = getattr(subject, "name", ""), None
+    try:
+        trial = Trial(subject, settings or Settings())
+        name = trial.name
+        for problem in _steps(trial, speeds):  # one by one: those found before it stops are kept
+            problems.append(problem)
+        left = subject.leftovers()
+        problems += left
+        problems += _processes_left(trial) if all(problem.kind != "forks" for problem in left) else []
+    except Stopped as stopped:
+        problems.append(stopped.problem)
+    if trial is None:
+        return Tried(name, problems)
+    problems += trial.remarks.values()
+    seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
+    return Tried(name, problems, trial.num_calls, trial.num_completions, seconds, trial.steady)
+
+
+def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
+    """Asks one question after the other."""
+    if trial.description.not_picklable:
+        yield trial.problem("not_picklable", trial.description.not_picklable, NOT_PICKLED)
+    refusals = list(_check_arguments(trial))
+    yield from refusals
+    if refusals:
+        return
+    samples = answer_samples(trial.rows[:ROWS_IN_BATCH], trial.settings.response_format)
+    forms, problems = usable_forms(trial, samples)
+    yield from (_of_made_up_rows(trial, problem) for problem in problems)
+    if not forms:
+        return
+    form = forms[0]
+    speed = measure(trial, samples, form)
+    samples, budget = affordable(trial, speed, samples)
+    if budget is not None:
+        yield budget
+    called = trial.call(samples, form)
+    if called.problem is not None:
+        yield called.problem
+        return
+    if all(value is None for value in called.values):
+        yield from _check_none(trial, form)
+        return
+    speeds.append(Speed(len(samples), called.seconds, called.seconds))
+    is_steady = "changes_inputs" not in trial.remarks
+    for problem in check_repeats(trial, samples, form, called.values) if is_steady else ():
+        is_steady = is_steady and problem.kind in ("seeds", "differs_in_thread")
+        yield problem
+    if is_steady:
+        trial.steady = Steady(trial.make_call(samples, form), called.values)
+        yield from check_values_alone(trial, samples, form, called.values, speeds)
+        yield from check_forms(trial, samples, forms, called.values)
+    yield from check_odd(trial, samples, forms, speed)
+    if is_steady:
+        yield from _check_what_is_paid(trial, form, speed)
+    yield from check_speed(trial, speeds[0])
+
+
+def _processes_left(trial: Trial) -> list[RewardProblem]:
+    """Tells processes that pile up from those of a pool that is started once."""
+    growing = sum(after > before for before, after in pairwise([0, *trial.processes]))
+    if growing < CALLS_THAT_LEAVE_PROCESSES:
+        return []
+    text = f"leaves processes behind: {trial.processes[-1]} after {len(trial.processes)} calls"
+    remedy = "Wait for each (`subprocess.run` does), or end it before you return: they fill the machine."
+    return [trial.problem("leaves_processes", text, remedy)]
+
+
+def _check_arguments(trial: Trial) -> Iterator[RewardProblem]:
+    parameters = trial.description.parameters
+    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
+    arguments = list(call_arguments(call.rows, call.completions))
+    for problem in check_signature(trial.name, parameters, arguments):
+        yield _of_made_up_rows(trial, problem)
+
+
+def _of_made_up_rows(trial: Trial, problem: RewardProblem) -> RewardProblem:
+    """Turns a column that is missing from made-up rows into a wish for data, unless its name is only misspelt."""
+    if not trial.is_synthetic or problem.kind != "missing_column" or "Did you mean" in problem.remedy:
+        return problem
+    column = problem.problem.split("`")[1]
+    text = f"reads the column `{column}`, which cannot be made up"
+    return trial.problem("needs_data", text, "Give data that has it: `--data FILE`, or name a recipe.")
+
+
+def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
+    rows = trial.rows[:ROWS_FOR_NONE]
+    samples = [sample for sample in answer_samples(rows, trial.settings.response_format) if sample.place[1] == 0]
+    called = trial.call(samples, form)
+    if called.problem is not None:
+        yield called.problem
+    elif all(value is None for value in called.values):
+        text = f"returned None for every one of {len(samples)} responses to {len(rows)} rows"
+        yield trial.problem("always_none", text, "It teaches nothing: look at the condition under which it answers.")
+    else:
+        share = sum(value is None for value in called.values) / len(called.values)
+        text = f"returned None for {share:.0%} of {len(samples)} responses"
+        yield trial.problem("often_none", text, "TRL leaves such rows out. Check that this is meant.")
+
+
+def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
+    values = {value for value in trial.seen if value is not None}
+    if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
+        (value,) = values
+        text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"
+        remedy = "A constant teaches nothing: look at what it reads, and in which form."
+        yield trial.problem("constant", text, remedy)
+        return
+    yield from check_answers(trial, form, speed)

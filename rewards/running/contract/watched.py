@@ -1,0 +1,190 @@
+"""One call of a reward with everything about it that can be seen from outside."""
+
+import contextlib
+import io
+import os
+import sysconfig
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rewards.reading.responses import Completion
+from rewards.running import worker
+from rewards.running.contract.calls import Log, call_arguments, call_reward, copied
+from rewards.running.contract.effects import State, left_behind, move_generators, process_state, random_states, seeded
+from rewards.running.contract.printed import MOST_OF_A_CALL, Flood, Printed
+from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.processes import children
+from rewards.running.contract.signature import missing_column
+from rewards.running.contract.values import read_values, shorten
+from rewards.running.protocol import TRAINER_ARGUMENTS, reward_name
+from rewards.running.worker import name_error
+
+SHOWN = 60  # characters of what is printed
+OWN_FOLDER = os.path.dirname(__file__)
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
+PRINT_REMEDY = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."
+COPY_REMEDY = "Copy before you change: the next reward and the log read the same objects."
+LOG_REMEDY = "`log_extra(column, values)` takes one value per completion; TRL cannot write its table otherwise."
+
+
+class Call(NamedTuple):
+    """What a reward is called with.
+
+    Attributes:
+        rows: Columns per completion, with `prompt`.
+        completions: One completion per row.
+        names: What each completion is, in words.
+        in_thread: Whether to call it outside the main thread.
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    completions: Sequence[Completion]
+    names: Sequence[str] = ()
+    in_thread: bool = False
+
+
+class Called(NamedTuple):
+    """What came of a call.
+
+    Attributes:
+        values: Numbers and None, one per completion; empty after a problem.
+        problem: Why there are no values.
+        seconds: How long it took.
+        remarks: What else was seen.
+        processes: How many child processes there are after it.
+    """
+
+    values: list[float | None]
+    problem: RewardProblem | None
+    seconds: float
+    remarks: list[RewardProblem]
+    processes: int = 0
+
+
+def call_watched(func: Callable[..., Any], call: Call) -> Called:
+    """Calls a reward once and watches its arguments, its output, its logs and the process."""
+    name, log = reward_name(func), Log()
+    rows, completions = copied((call.rows, call.completions))
+    arguments = call_arguments(rows, completions, log)
+    inputs = {key: arguments[key] for key in arguments if key not in TRAINER_ARGUMENTS}
+    original = call_arguments(call.rows, call.completions)
+    with contextlib.redirect_stdout(Printed()) as printed:
+        before, started = process_state(), time.perf_counter()
+        try:
+            returned = _in_thread(func, arguments) if call.in_thread else call_reward(func, arguments)
+            values = read_values(name, returned, len(call.rows), _describe(call))
+        except BaseException as error:  # `sys.exit()` in a reward is a finding, too
+            if isinstance(error, KeyboardInterrupt) and not worker.in_worker:
+                raise
+            values = _raised(name, error, call, list(arguments), printed)
+        seconds = time.perf_counter() - started
+        effects = _effects(before)
+    if isinstance(values, RewardProblem):
+        return Called([], values, seconds, [])
+    remarks = [RewardProblem(name, *each) for each in effects]
+    remarks += _changed(name, original, inputs) + _printed(name, printed.getvalue())
+    return Called(values, None, seconds, remarks + _logged(name, log, len(call.rows)), len(children()))
+
+
+def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
+    """Calls a reward from two random states and says which seeds it sets."""
+    ends: list[dict[str, bytes]] = []
+    for _ in range(2):
+        move_generators()
+        before = process_state()
+        with contextlib.redirect_stdout(Printed()):
+            call_reward(func, call_arguments(*copied((call.rows, call.completions))))
+        _effects(before)
+        ends.append(random_states())
+    return [RewardProblem(reward_name(func), *each) for each in seeded(*ends)]
+
+
+def _in_thread(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    outcome: dict[str, Any] = {}
+
+    def target() -> None:
+        try:
+            returned = call_reward(func, arguments)
+            outcome["value"] = returned if isinstance(returned, list) else list(returned)
+        except BaseException as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=target, daemon=True)
+    thread.start()
+    thread.join()
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["value"]
+
+
+def _describe(call: Call) -> Callable[[int], str]:
+    def describe(index: int) -> str:
+        return f"row {index + 1}" + (f", {call.names[index]}" if call.names else "")
+
+    return describe
+
+
+def _raised(name: str, error: BaseException, call: Call, arguments: list[str], printed: io.StringIO) -> RewardProblem:
+    if isinstance(error, Flood):
+        begin = f"beginning {shorten(printed.getvalue()[:SHOWN])}"
+        text = f"prints more than {MOST_OF_A_CALL:,} characters in a call with {len(call.rows)} completions, {begin}"
+        return RewardProblem(name, "floods", text, PRINT_REMEDY)
+    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
+        line = traceback.extract_tb(error.__traceback__)[-1].line or ""
+        if "kwargs" in line and error.args[0] not in arguments:
+            return missing_column(name, error.args[0], arguments)
+    return RewardProblem(name, "raises", f"raised {name_error(error)}{_place(error)}", MEND)
+
+
+def _place(error: BaseException) -> str:
+    """Names the last line that is neither ours nor Python's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [each for each in frames if not each.filename.startswith((OWN_FOLDER, "<")) and not _is_standard(each)]
+    return f" (line {theirs[-1].lineno} of {theirs[-1].filename})" if theirs else ""
+
+
+def _is_standard(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(STANDARD_LIBRARY) and "site-packages" not in frame.filename
+
+
+def _effects(before: State) -> list[tuple[str, str, str]]:
+    after = process_state()
+    if after.folder != before.folder:
+        with contextlib.suppress(OSError):  # it may have been deleted
+            os.chdir(before.folder)
+    return left_behind(before, after)
+
+
+def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) -> list[RewardProblem]:
+    changed = [key for key in inputs if not _same(original[key], inputs[key])]
+    if not changed:
+        return []
+    quoted = ", ".join(f"`{key}`" for key in changed)
+    return [RewardProblem(name, "changes_inputs", f"changes its inputs: {quoted}", COPY_REMEDY)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    try:
+        return bool(one == other)
+    except Exception:  # arrays and images compare in ways of their own
+        return repr(one) == repr(other)
+
+
+def _printed(name: str, text: str) -> list[RewardProblem]:
+    if not text.strip():
+        return []
+    first = shorten(text.strip().splitlines()[0])
+    return [RewardProblem(name, "prints", f"prints to standard output: {first}", PRINT_REMEDY)]
+
+
+def _logged(name: str, log: Log, expected: int) -> list[RewardProblem]:
+    wrong = [(column, len(values)) for column, values in log.columns.items() if len(values) != expected]
+    if not wrong:
+        return []
+    column, count = wrong[0]
+    text = f"logs {count} values in the column `{column}` for {expected} completions"
+    return [RewardProblem(name, "logs_wrong_length", text, LOG_REMEDY)]

@@ -1,0 +1,213 @@
+"""Rewards that cannot stop training: a hang, a crash or a wrong value is one row without a reward, and is counted."""
+
+import asyncio
+import inspect
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rewards.running.guarded_call import (
+    Call,
+    GuardedCalls,
+    Logs,
+    Sent,
+    batch_call,
+    join_outcomes,
+    sent_batch,
+    sent_rows,
+)
+from rewards.running.protocol import is_async, reads_whole_batch, reward_name
+from rewards.running.scores import Score, read_scores
+from rewards.running.training_state import training_as_it_was
+from rewards.running.worker import describe_error, end_if_copied
+from rewards.running.worker_process import WorkerError
+from rewards.running.workers import Outcome, WorkerPool
+
+ON_INVALID = ("raise", "skip", "zero")
+ASYNC_CALLS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """How rewards are called.
+
+    Attributes:
+        workers: Processes that share the rows of a batch; with 0 rewards are called in this process, where a plain
+            function that hangs cannot be stopped.
+        timeout: Seconds for one completion, from the moment its call starts; None sets no limit.
+        memory_gb: Limit of a worker's address space in GiB.
+        on_invalid: What an invalid value becomes: with `skip` and `raise` None, with `zero` 0.0. It is the trainer
+            that raises, once every rank has its rewards; a rank that raised alone would leave the others waiting.
+    """
+
+    workers: int = 0
+    timeout: float | None = None
+    memory_gb: float | None = None
+    on_invalid: str = "skip"
+
+    def __post_init__(self) -> None:
+        """Checks the values.
+
+        Raises:
+            ValueError: If one is outside its range.
+        """
+        if self.on_invalid not in ON_INVALID:
+            raise ValueError(f"`on_invalid` must be one of {', '.join(ON_INVALID)}; got {self.on_invalid!r}.")
+        if self.workers < 0:
+            raise ValueError(f"`workers` must be at least 0, got {self.workers}.")
+
+
+class GuardedReward:
+    """A reward that answers every row, with a number or None, and never raises.
+
+    It is called as TRL calls rewards. In this process the reward gets the whole batch, as without a guard; if that
+    call raises, it is repeated row by row to find the rows that are to blame. In workers it gets one row at a time,
+    each with its own time limit, unless it says `whole_batch = True`: then one worker gets the batch, and the limit is
+    that of all its rows. A coroutine function is awaited in this process, one row at a time if there is a limit.
+
+    Args:
+        func: The reward.
+        settings: How it is called.
+        pool: The workers, shared with other rewards; by default its own.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], settings: GuardSettings | None = None, pool: "SharedPool | None" = None
+    ) -> None:
+        self.__name__ = reward_name(func)
+        self.__signature__ = inspect.signature(func)
+        self.settings = settings or GuardSettings()
+        self._func = func
+        self._pool = pool or SharedPool([func], self.settings)
+        self._scores: list[Score] = []
+
+    def __call__(self, **given: Any) -> Any:
+        """Scores completions; what went wrong is in `take_scores`."""
+        size = len(given["completions"])
+        if self.settings.workers == 0:
+            return self._finish(given, *self._call_here(given, size))
+        index = self._pool.index(self._func)
+        if reads_whole_batch(self._func):
+            outcomes, sizes = self._pool.map([sent_batch(index, given)], self._batch_limit(size)), [size]
+        else:
+            outcomes, sizes = self._pool.map(sent_rows(index, given)), [1] * size
+        return self._finish(given, *join_outcomes(outcomes, sizes))
+
+    def __getattr__(self, name: str) -> Any:
+        """Looks up what the guard lacks on the reward itself, such as `needs_second_answer`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._func, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as the reward and its settings; a copy has workers of its own."""
+        return type(self), (self._func, self.settings)
+
+    def take_scores(self) -> list[Score]:
+        """Returns the rows scored since the last call of this, with failures and seconds, and forgets them."""
+        scores, self._scores = self._scores, []
+        return scores
+
+    def close(self) -> None:
+        """Ends the workers; the next call would start new ones."""
+        self._pool.close()
+
+    def _call_here(self, given: Mapping[str, Any], size: int) -> tuple[list[Score], Logs]:
+        outcome = _outcome_here(self._func, batch_call(given))
+        if outcome.failure is None or reads_whole_batch(self._func):
+            return join_outcomes([outcome], [size])
+        rows = [_outcome_here(self._func, batch_call(given, row)) for row in range(size)]
+        return join_outcomes(rows, [1] * size)
+
+    def _batch_limit(self, size: int) -> float | None:
+        return self.settings.timeout and self.settings.timeout * max(size, 1)
+
+    def _finish(self, given: Mapping[str, Any], scores: list[Score], logs: Logs) -> list[float | None]:
+        logs.hand_on(given.get("log_extra"), given.get("log_metric"))
+        self._scores += scores
+        instead = 0.0 if self.settings.on_invalid == "zero" else None
+        return [score.value if score.failure is None else instead for score in scores]
+
+
+class AsyncGuardedReward(GuardedReward):
+    """A `GuardedReward` around a coroutine function; TRL awaits it."""
+
+    async def __call__(self, **given: Any) -> Any:
+        """Awaits the scores of completions; what went wrong is in `take_scores`."""
+        size, whole = len(given["completions"]), reads_whole_batch(self._func)
+        if whole or self.settings.timeout is None:
+            outcome = await _awaited_outcome(self._func, batch_call(given), self._batch_limit(size))
+            if whole or outcome.failure is None:
+                return self._finish(given, *join_outcomes([outcome], [size]))
+        turns = asyncio.Semaphore(ASYNC_CALLS_AT_ONCE)
+
+        async def in_turn(row: int) -> Outcome:
+            async with turns:
+                return await _awaited_outcome(self._func, batch_call(given, row), self.settings.timeout)
+
+        outcomes = await asyncio.gather(*(in_turn(row) for row in range(size)))
+        return self._finish(given, *join_outcomes(outcomes, [1] * size))
+
+
+def guard_rewards(funcs: Sequence[Callable[..., Any]], settings: GuardSettings) -> list[GuardedReward]:
+    """Guards rewards; they share one pool of workers, which starts with their first call."""
+    pool = SharedPool([func for func in funcs if not is_async(func)], settings)
+    return [(AsyncGuardedReward if is_async(func) else GuardedReward)(func, settings, pool) for func in funcs]
+
+
+class SharedPool:
+    """The workers of several rewards, started by the first call of any."""
+
+    def __init__(self, funcs: Sequence[Callable[..., Any]], settings: GuardSettings) -> None:
+        self.funcs = list(funcs)
+        self.settings = settings
+        self._pool: WorkerPool | None = None
+
+    def index(self, func: Callable[..., Any]) -> int:
+        """Returns the place of a reward."""
+        return next(place for place, other in enumerate(self.funcs) if other is func)
+
+    def map(self, calls: Sequence[Sent], timeout: float | None = None) -> list[Outcome]:
+        """Calls rewards in the workers; workers that cannot be started are an error of every row."""
+        try:
+            if self._pool is None:
+                workers, limit, memory_gb = self.settings.workers, self.settings.timeout, self.settings.memory_gb
+                calling = GuardedCalls(self.funcs)
+                self._pool = WorkerPool(calling, workers=workers, timeout=limit, memory_gb=memory_gb)
+            return self._pool.map(calls, timeout=timeout)
+        except WorkerError as error:
+            self.close()
+            return [Outcome(None, "error", str(error))] * len(calls)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._pool is not None:
+            self._pool.close()
+        self._pool = None
+
+
+def _outcome_here(func: Callable[..., Any], call: Call) -> Outcome:
+    owner, started, logs = os.getpid(), time.perf_counter(), Logs(call.size)
+    try:
+        with training_as_it_was(reward_name(func)):
+            scores = read_scores(func(**call.arguments(logs)), call.size, 0.0)
+    except (Exception, SystemExit, GeneratorExit) as error:
+        end_if_copied(owner)
+        return Outcome(None, "error", describe_error(error), time.perf_counter() - started)
+    end_if_copied(owner)  # else two processes would train
+    return Outcome((scores, logs.columns, logs.metrics), seconds=time.perf_counter() - started)
+
+
+async def _awaited_outcome(func: Callable[..., Any], call: Call, timeout: float | None) -> Outcome:
+    started, logs = time.perf_counter(), Logs(call.size)
+    try:
+        async with asyncio.timeout(timeout) as limit:
+            scores = read_scores(await func(**call.arguments(logs)), call.size, 0.0)
+    except Exception as error:
+        seconds = time.perf_counter() - started
+        if isinstance(error, TimeoutError) and limit.expired():
+            return Outcome(None, "timeout", f"no result after {timeout:g} s", seconds)
+        return Outcome(None, "error", describe_error(error), seconds)
+    return Outcome((scores, logs.columns, logs.metrics), seconds=time.perf_counter() - started)

@@ -1,0 +1,156 @@
+"""The worker's side of `WorkerPool`: reads calls from one pipe, runs them in turn, writes each result to another."""
+
+import fcntl
+import os
+import pickle
+import select
+import struct
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+LENGTH = struct.Struct("<Q")  # before every message, in both directions
+START = (  # its first folder is where this package is: a `rewards.py` of the user's may stand before it
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from rewards.running.worker import serve; "
+    "del sys.path[0]; serve(sys.argv[2:])"
+)
+
+RETURNED_COPY = 86  # exit code of a forked copy of a worker that came back from a call
+TEXT_OF_ERROR = 1000  # characters
+FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
+
+in_worker = False  # a reward with processes of its own needs none here
+is_last_answer = False  # whether the worker ends after the call it is at, as one without memory does
+
+
+def serve(arguments: list[str]) -> None:
+    """Serves calls until the pool closes its pipe; the interpreter that `START` runs calls it.
+
+    The first message is the function. Every later one is a list of calls; each result goes out as soon as it is
+    there, so that the pool's clock starts when a call starts, and a killed worker loses one call. A worker that ran
+    out of memory says so with its result and ends: it would fail on every later call.
+    """
+    global in_worker
+    in_worker = True
+    jobs, results, lifeline, memory_bytes = map(int, arguments)
+    _die_with_parent(lifeline)
+    if memory_bytes:
+        _limit_memory(memory_bytes)
+    try:
+        func: Callable[[Any], Any] = pickle.loads(_read(jobs))
+    except BaseException as error:
+        _write(results, describe_error(error))
+        return
+    _write(results, None)
+    while message := _read(jobs):
+        try:
+            calls = pickle.loads(message)
+        except BaseException as error:
+            _write(results, ("unread", describe_error(error)))
+            continue
+        _write(results, ("started", None))
+        for call in calls:
+            _answer(results, func, call, memory_bytes)
+
+
+def describe_error(error: BaseException) -> str:
+    """Says what was raised and where."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    place = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
+    return f"{name_error(error)}{place}"
+
+
+def name_error(error: BaseException) -> str:
+    """Writes an error as its type and the beginning of its text, also one whose own text raises."""
+    try:
+        text = str(error)
+        more = "" if len(text) <= TEXT_OF_ERROR else f"... ({len(text):,} characters)"
+        return f"{type(error).__name__}{': ' if text else ''}{text[:TEXT_OF_ERROR]}{more}"
+    except BaseException as other:
+        return f"{type(error).__name__}, whose text cannot be read: its `__str__` raised {type(other).__name__}"
+
+
+def end_if_copied(owner: int) -> None:
+    """Ends a forked copy of the process `owner` that came back from a call: two would go on with one program."""
+    if os.getpid() != owner:
+        os._exit(RETURNED_COPY)
+
+
+def _answer(results: int, func: Callable[[Any], Any], call: Any, memory_bytes: int) -> None:
+    global is_last_answer
+    owner, started = os.getpid(), time.perf_counter()
+    try:
+        outcome: tuple[str | None, Any] = None, func(call)
+    except BaseException as error:  # `sys.exit()` in a reward is that call's error, not the worker's end
+        end_if_copied(owner)
+        outcome = "error", describe_error(error)
+        is_last_answer = isinstance(error, MemoryError) or _is_full(memory_bytes)
+    end_if_copied(owner)
+    seconds = time.perf_counter() - started
+    try:
+        message = pickle.dumps((*outcome, seconds, is_last_answer), protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:  # whatever pickling the user's value raises
+        text = f"The result cannot be sent back: {name_error(error)}"
+        message = pickle.dumps(("error", text, seconds, is_last_answer))
+    write_message(results, message)
+    if is_last_answer:
+        os._exit(0)
+
+
+def _is_full(memory_bytes: int) -> bool:
+    """Tells whether the address space is nearly used up; native code says so with errors of its own."""
+    if not memory_bytes or not os.path.exists("/proc/self/statm"):
+        return False
+    with open("/proc/self/statm", "rb") as file:
+        pages = int(file.read().split()[0])
+    return pages * os.sysconf("SC_PAGE_SIZE") > FULL_SHARE * memory_bytes
+
+
+def _die_with_parent(lifeline: int) -> None:
+    """Lets the kernel end this process and its children when the pool's process is gone, however it ended.
+
+    The pool holds the only other end of `lifeline`. A thread that watches it would not run while a regular expression
+    holds the interpreter, and the death signal of Linux follows the thread that started the process.
+    """
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO ends a process
+    if select.select([lifeline], [], [], 0)[0]:  # the pool went before the line above
+        os._exit(1)
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+
+
+def _read(pipe: int) -> bytes:
+    """Reads one message; an empty one is the end."""
+    header = _read_exactly(pipe, LENGTH.size)
+    return _read_exactly(pipe, LENGTH.unpack(header)[0]) if header else b""
+
+
+def _read_exactly(pipe: int, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = os.read(pipe, min(size - len(parts), 1 << 20))
+        if not part:
+            return b""
+        parts += part
+    return bytes(parts)
+
+
+def _write(pipe: int, content: Any) -> None:
+    write_message(pipe, pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+def write_message(pipe: int, message: bytes) -> None:
+    """Writes a message with its length in front.
+
+    Raises:
+        BrokenPipeError: If nobody reads any more.
+    """
+    rest = memoryview(LENGTH.pack(len(message)) + message)
+    while rest:
+        rest = rest[os.write(pipe, rest) :]

@@ -1,0 +1,135 @@
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rewards.reading.formulas import answered_formula, single_formula
+from rewards.reading.math_grading import InWorker, MathGrader, check_installed
+from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text
+from rewards.running import worker
+from rewards.running.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+
+class MathAccuracy:
+    r"""Rewards an answer that is mathematically equal to the reference with 1.0 and every other with 0.0.
+
+    math-verify compares the two in worker processes that are killed at the time limit; its own limit works on the main
+    thread only, and a comparison that is cut off must not look like a wrong answer. A row that takes too long, or
+    breaks the comparison, is None, and the shares are logged as `math_accuracy/timeout_rate` and
+    `math_accuracy/error_rate`.
+
+    The answer is one formula, in the answer tags or in a `\boxed{}` (`answered_formula`). Several different boxes,
+    several formulas (`$5$ or $6$`), text around a formula in the tags, more than 1000 characters and no answer earn 0.
+
+    Ambiguities, all of them math-verify's reading: `50\%` equals both 0.5 and 50; units are dropped (`5 cm` is 5, and
+    so is `5 kg`); decimals are compared to 6 places, so 0.333333 is 1/3; `x = 5` equals a reference of 5, and of a
+    chain `a = b = 5` the last side counts; `5, 6` and `5 or 6` are the set {5, 6}; `(1, 2)` is an open interval and
+    differs from `[1, 2]` and `(2, 1)`. An expression that is not worked out counts as its value: `1 + 1` is 2, and a
+    question that is itself a formula would be its own answer.
+
+    Args:
+        timeout: Seconds for one comparison, from when it starts; most take 0.02.
+        workers: Number of worker processes, each with about 100 MB.
+        memory_gb: Memory a worker may use; a comparison that needs more is an error.
+        response_format: Tags of the response.
+
+    Raises:
+        ValueError: If a setting is not above 0.
+    """
+
+    __name__ = "math_accuracy"
+    extra = "math"  # of `rewards.extras`
+
+    def __init__(
+        self,
+        timeout: float = 10.0,
+        workers: int = 1,
+        memory_gb: float = 2.0,
+        response_format: ResponseFormat = DEFAULT_FORMAT,
+    ) -> None:
+        for name, value in (("timeout", timeout), ("workers", workers), ("memory_gb", memory_gb)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
+        if not isinstance(workers, int):
+            raise ValueError(f"`workers` must be a whole number, got {workers!r}.")
+        self.timeout = timeout
+        self.workers = workers
+        self.memory_gb = memory_gb
+        self.response_format = response_format
+        self._pool: WorkerPool | None = None
+        self._grader: MathGrader | None = None
+
+    def __call__(
+        self,
+        completions: Sequence[Completion],
+        answer: Sequence[str | float | None],
+        log_metric: Callable[[str, float], None] | None = None,
+        **kwargs: Any,
+    ) -> list[float | None]:
+        r"""Scores completions; a row whose `answer` is None or no formula is skipped.
+
+        Args:
+            completions: The responses, plain or conversational.
+            answer: The right answer per row: a number, LaTeX with or without `$`, or a text with one `\boxed{}`. If
+                math-verify cannot read it, the same text earns 1.0 and every other None.
+            log_metric: TRL's; gets the shares of comparisons that ended without a verdict.
+            **kwargs: Other columns, not used.
+
+        Raises:
+            ImportError: If math-verify is not installed.
+            TypeError: If an answer is neither a number nor a text.
+        """
+        golds = [_read_gold(gold) for gold in answer]
+        formulas = [answered_formula(completion_text(text), self.response_format) for text in completions]
+        pairs = [(gold, formula) for gold, formula in zip(golds, formulas, strict=True) if gold and formula]
+        verdicts = iter(self._grade(pairs, log_metric))
+        right = [
+            None if gold is None else False if formula is None else next(verdicts)
+            for gold, formula in zip(golds, formulas, strict=True)
+        ]
+        return [None if verdict is None else float(verdict) for verdict in right]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the processes behind; a copy starts its own."""
+        return self.__dict__ | {"_pool": None, "_grader": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Loads math-verify at once in a worker process, before the clock of a call starts."""
+        self.__dict__.update(state)
+        if worker.in_worker:
+            self._grader = MathGrader()
+
+    def _grade(
+        self, pairs: list[tuple[str, str]], log_metric: Callable[[str, float], None] | None
+    ) -> list[bool | None]:
+        if self._grader is not None:  # whoever started this worker limits the time, and counts what goes wrong
+            return [self._grader(pair) for pair in pairs]
+        if self._pool is None:
+            check_installed()
+            self._pool = WorkerPool(InWorker(), workers=self.workers, timeout=self.timeout, memory_gb=self.memory_gb)
+        outcomes = self._pool.map(pairs)
+        timeouts = sum(outcome.failure == "timeout" for outcome in outcomes)
+        errors = sum(outcome.failure is not None for outcome in outcomes) - timeouts
+        if log_metric is not None:
+            log_metric("math_accuracy/timeout_rate", timeouts / max(len(pairs), 1))
+            log_metric("math_accuracy/error_rate", errors / max(len(pairs), 1))
+        for (gold, formula), outcome in zip(pairs, outcomes, strict=True):
+            if outcome.failure is not None:
+                logger.warning(
+                    "`math_accuracy` could not compare %.100r with the reference %.100r: %s. The row gets no reward.",
+                    formula, gold, outcome.message,
+                )  # fmt: skip
+        return [outcome.value for outcome in outcomes]
+
+
+def _read_gold(gold: str | float | None) -> str | None:
+    if gold is None or (isinstance(gold, float) and not math.isfinite(gold)):
+        return None
+    if isinstance(gold, bool) or not isinstance(gold, str | int | float):
+        raise TypeError(f"Column `answer` must hold a number or LaTeX, got {gold!r:.120}.")
+    return single_formula(str(gold))
+
+
+math_accuracy = MathAccuracy()

@@ -1,0 +1,204 @@
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from rewards.reading.options import parse_choice, to_content
+from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
+from rewards.scoring.perturbations import ORIGINAL, SEEN_FAMILIES, UNSEEN_FAMILIES, check_families
+from rewards.scoring.text_accuracy import normalise_text
+
+Key = Hashable | None  # an option in the original's order, or a normalised text; None for no answer
+
+
+class PerturbationConsistency:
+    """Rewards a right answer by how rarely it flips when the question is perturbed: `1 - flip rate`.
+
+    An answer to a question and one to a perturbed version of it are a flip if they differ, by content and not by
+    letter; no answer differs from everything. A response to the original is held against all responses to its versions
+    in the same call, each family counting alike; a response to a version against all responses to the original. A
+    wrong answer earns 0 however stable it is. None if the call has nothing to hold a response against.
+
+    Two ways to use it in plain TRL:
+
+    - Rows that `rewards.perturbed_rows` made, in their order: `shuffle_dataset: false`, and per device and generation
+      a multiple of (families + 1) * `num_generations` responses, so that rows of one origin meet in one call. All
+      right responses to one prompt then have the same reward, which `scale_rewards: group` divides out again: use
+      `batch` or `none`, with which a prompt whose right answers do not survive a new wording pulls less.
+    - A column `answers_under_perturbation`: the answers that the policy gives to perturbed versions behind the trace
+      of this very response, from a `rollout_func` or a trainer with a second pass. Only this tells two right responses
+      to one prompt apart. For another order of options it is what `answer_consistency` rewards with `both: 1,
+      first_only: 0, second_only: 0`, and `method: acre` makes the second pass.
+
+    Limits: at a temperature above 0 two samples of one prompt differ too; `flip_rate/original` is that rate. A family
+    is unseen only as long as none of its rows are in the training data, whatever reward reads them.
+
+    Args:
+        families: Families that count, of `rewards.FAMILIES`; rows of others are None.
+        only_correct: Whether wrong answers earn 0. If not, no `answer` is needed, and a policy that always says the
+            same earns 1.
+        response_format: Tags of the response.
+
+    Raises:
+        ValueError: If a family is unknown.
+    """
+
+    __name__ = "perturbation_consistency"
+    whole_batch = True  # a response is held against the others
+
+    def __init__(
+        self,
+        families: Sequence[str] = SEEN_FAMILIES,
+        only_correct: bool = True,
+        response_format: ResponseFormat = DEFAULT_FORMAT,
+    ) -> None:
+        check_families(families)
+        self.families = tuple(families)
+        self.only_correct = only_correct
+        self.response_format = response_format
+
+    def __call__(
+        self,
+        completions: Sequence[Completion],
+        origin: Sequence[Hashable] | None = None,
+        family: Sequence[str] | None = None,
+        answer: Sequence[Any] | None = None,
+        options: Sequence[Sequence[str] | None] | None = None,
+        permutation: Sequence[Sequence[int] | None] | None = None,
+        answers_under_perturbation: Sequence[Sequence[Any] | None] | None = None,
+        log_metric: Callable[[str, float], None] | None = None,
+        **kwargs: Any,
+    ) -> list[float | None]:
+        """Scores completions; a row whose `answer` is None is skipped.
+
+        Args:
+            completions: The responses, plain or conversational.
+            origin: Names the question that a row is, or is a version of.
+            family: `original`, or the family of the version.
+            answer: Index of the right option, or the right text, per row.
+            options: Options per row, in the order of the prompt; without them answers are compared as texts.
+            permutation: The place each shown option has in the original; None for the same order.
+            answers_under_perturbation: Per row the answers under perturbation, as indices into the original's options
+                or as texts, None for no answer. Used instead of other rows' answers.
+            log_metric: TRL's; gets the flip rate of each family that is in the call.
+            **kwargs: Other columns, not used.
+
+        Raises:
+            ValueError: If the columns it needs are missing.
+
+        Example:
+            >>> texts = ["Answer: A", "Answer: B", "Answer: B", "Answer: B"]
+            >>> names = {"origin": ["q"] * 4, "family": ["original"] * 2 + ["option_order"] * 2}
+            >>> shown = {"options": [["iron", "gold"]] * 2 + [["gold", "iron"]] * 2}
+            >>> order = {"permutation": [[0, 1]] * 2 + [[1, 0]] * 2}
+            >>> perturbation_consistency(texts, answer=[0, 0, 1, 1], **names, **shown, **order)
+            [1.0, 0.0, 0.5, 0.5]
+        """
+        if self.only_correct and answer is None:
+            raise ValueError(f"`{self.__name__}` needs the column `answer`, or the setting `only_correct: false`.")
+        if answers_under_perturbation is None and (origin is None or family is None):
+            raise ValueError(
+                f"`{self.__name__}` needs the columns `origin` and `family`, which `rewards.perturbed_rows` makes, or "
+                "`answers_under_perturbation`. A recipe keeps them with `method: grpo`; rows read as multiple choice, "
+                "as with `method: acre`, lose them."
+            )
+        orders = permutation or [None] * len(completions)
+        shown = options or [None] * len(completions)
+        keys = [
+            _read(parse_response(completion_text(completion), self.response_format).answer, row, order)
+            for completion, row, order in zip(completions, shown, orders, strict=True)
+        ]
+        if answers_under_perturbation is not None:
+            values = [
+                _agreement(key, [_as_key(other) for other in others or ()])
+                for key, others in zip(keys, answers_under_perturbation, strict=True)
+            ]
+        else:
+            values = self._compare(keys, list(zip(origin or (), family or (), strict=True)), log_metric)
+        if not self.only_correct:
+            return values
+        golds = [_gold(gold, order) for gold, order in zip(answer or (), orders, strict=True)]
+        return [
+            None if value is None or gold is None else value if key == gold else 0.0
+            for value, key, gold in zip(values, keys, golds, strict=True)
+        ]
+
+    def _compare(
+        self,
+        keys: list[Key],
+        names: list[tuple[Hashable, str]],
+        log_metric: Callable[[str, float], None] | None,
+    ) -> list[float | None]:
+        """Holds originals against versions and versions against originals."""
+        answers: dict[Hashable, dict[str, list[Key]]] = defaultdict(lambda: defaultdict(list))
+        for key, (origin, family) in zip(keys, names, strict=True):
+            answers[origin][family].append(key)
+        if log_metric is not None:
+            for family in (ORIGINAL, *self.families):
+                rate = _flip_rate(list(answers.values()), family)
+                if rate is not None:
+                    log_metric(f"{self.__name__}/flip_rate/{family}", rate)
+        values = []
+        for key, (origin, family) in zip(keys, names, strict=True):
+            against = self.families if family == ORIGINAL else (ORIGINAL,) if family in self.families else ()
+            shares = [_agreement(key, answers[origin].get(other, [])) for other in against]
+            values.append(_mean([share for share in shares if share is not None]))
+        return values
+
+
+class UnseenPerturbationConsistency(PerturbationConsistency):
+    """`PerturbationConsistency` over the families that are not trained on, to be logged as an audit."""
+
+    __name__ = "unseen_perturbation_consistency"
+
+    def __init__(
+        self,
+        families: Sequence[str] = UNSEEN_FAMILIES,
+        only_correct: bool = True,
+        response_format: ResponseFormat = DEFAULT_FORMAT,
+    ) -> None:
+        super().__init__(families, only_correct, response_format)
+
+
+def _read(answer: str | None, options: Sequence[str] | None, order: Sequence[int] | None) -> Key:
+    if options is None:
+        return None if answer is None else normalise_text(answer)
+    choice = parse_choice(answer, options)
+    return choice if order is None else to_content(choice, order)
+
+
+def _gold(gold: Any, order: Sequence[int] | None) -> Key:
+    return order[gold] if order is not None and gold is not None else _as_key(gold)
+
+
+def _as_key(answer: Any) -> Key:
+    return normalise_text(answer) if isinstance(answer, str) else answer
+
+
+def _agreement(key: Key, others: Sequence[Key]) -> float | None:
+    """Returns the share of answers that equal one; None if there are none to compare with."""
+    if not others:
+        return None
+    return 0.0 if key is None else others.count(key) / len(others)
+
+
+def _flip_rate(origins: Sequence[dict[str, list[Key]]], family: str) -> float | None:
+    """Returns the mean over origins of the share of pairs (answer to the original, to a version) that differ."""
+    rates = []
+    for answers in origins:
+        originals, versions = answers.get(ORIGINAL, []), answers.get(family, [])
+        if family == ORIGINAL:
+            shares = [_agreement(key, originals[:i] + originals[i + 1 :]) for i, key in enumerate(originals)]
+        else:
+            shares = [_agreement(key, versions) for key in originals]
+        agreement = _mean([share for share in shares if share is not None])
+        if agreement is not None:
+            rates.append(1 - agreement)
+    return _mean(rates)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+perturbation_consistency = PerturbationConsistency()
+unseen_perturbation_consistency = UnseenPerturbationConsistency()
