@@ -1,4 +1,4 @@
-"""Every shipped recipe parses, says what it is for, and names files that exist; so do the README's commands."""
+"""Every shipped recipe parses, says what it is for, and names files that exist; so do the commands of the pages."""
 
 import re
 import shlex
@@ -11,6 +11,9 @@ from align.checks.batch import check_batch
 from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.checks.rewards import resolve_rewards
+from align.evaluation.statistics.glossary import as_markdown
+from align.methods import METHODS
+from align.recipe.fields import chain_fields
 from align.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -66,9 +69,11 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
     assert [f.text for f in findings if f.level == "error" and f.check not in elsewhere] == []
 
 
-DOCUMENTS = sorted(
-    [ROOT / "README.md", *asset_dir("recipes").rglob("*.md"), *asset_dir("ds_configs").glob("*.yaml"), *RECIPES]
-)
+PAGES = [ROOT / "README.md"]
+PAGES += [
+    page for place in ("align", "recipes", "rewards", "scripts", "tests") for page in (ROOT / place).rglob("*.md")
+]
+DOCUMENTS = sorted([*PAGES, *asset_dir("ds_configs").glob("*.yaml"), *RECIPES])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -77,16 +82,15 @@ def test_the_files_that_a_document_names_exist(document):
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
-def readme_commands():
-    blocks = re.findall(
-        r"```(?:bash|sh|console)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
-    )
+def page_commands():
+    texts = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", texts, re.DOTALL)
     lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
     return [line for line in lines if re.search(r"\balign (train|check)\b", line)]
 
 
-@pytest.mark.parametrize("command", readme_commands())
-def test_the_recipes_of_the_readme_commands_parse_with_their_overrides(command):
+@pytest.mark.parametrize("command", page_commands())
+def test_the_recipes_that_commands_of_a_page_name_parse_with_their_overrides(command):
     words = shlex.split(command, comments=True)
     rest = words[next(i for i, word in enumerate(words) if word in ("train", "check")) + 1 :]
     recipe, overrides = ROOT / rest[0], rest[1:]
@@ -96,3 +100,30 @@ def test_the_recipes_of_the_readme_commands_parse_with_their_overrides(command):
             del overrides[at : at + 2]
     if recipe.is_file():
         load_recipe(recipe, [word for word in overrides if word != "--json"])
+
+
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_links_of_a_page_lead_somewhere(page):
+    assert [link for link in LINK.findall(page.read_text(encoding="utf-8")) if not (page.parent / link).exists()] == []
+
+
+def test_the_first_page_is_short():
+    assert len((ROOT / "README.md").read_bytes()) <= 8_000
+
+
+def test_the_page_about_evaluation_explains_every_metric():
+    assert as_markdown() in (ROOT / "align" / "evaluation" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_page_that_names_its_own_keys(method):
+    page = ROOT / "recipes" / method / "README.md"
+    if method == "grpo":  # TRL's, in the table of the first page
+        return
+    text = page.read_text(encoding="utf-8")
+    _, file, name = METHODS[method].config_chain[0]
+    own = chain_fields((("align", file, name),))
+    assert [key for key in own if f"`{key}`" not in text and f"`{key}:" not in text] == []

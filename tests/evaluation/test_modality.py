@@ -7,12 +7,12 @@ from looking import NAMES, Collector, Looker, Reader, colour_question, colours_s
 from scenes import square
 from scripted_run import evaluate, make_questions, values
 
-from align.evaluation.glossary import explain
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.changed_images import with_shuffled_frames
 from align.evaluation.policies.modality import CHANGES, count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.evaluation.statistics.glossary import explain
 from align.models.policies.answer_cache import AnswerCache, question_key
 from align.models.policies.asking import Decoding
 

@@ -6,10 +6,10 @@ import pytest
 from scripted_run import evaluate, make_questions
 
 from align.errors import UserError
-from align.evaluation.glossary import GLOSSARY, explain
 from align.evaluation.policies.record import item_rows, plain, policy_record, save_policy_evaluation
 from align.evaluation.policies.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver
 from align.evaluation.policies.suite import SUITES, SuiteSettings
+from align.evaluation.statistics.glossary import GLOSSARY, explain
 from align.models.policies.asking import Decoding
 
 QUESTIONS = make_questions(12)

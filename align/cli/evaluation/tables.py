@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from align.console import make_console, make_table
-from align.evaluation.glossary import explain
+from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 
 _LISTED = 8  # wins and losses that are printed by id

@@ -10,11 +10,11 @@ from typing import Any
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
-from align.evaluation.glossary import GLOSSARY, explain
 from align.evaluation.policies.metrics import correct, per_question
 from align.evaluation.policies.suite import PolicyResult, SuiteSettings
 from align.evaluation.policies.warnings import warn
 from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.glossary import GLOSSARY, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.secrets import mask
 

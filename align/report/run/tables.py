@@ -4,22 +4,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 
-_METRICS = {
-    "accuracy": ("Accuracy", "answers that are the right option; no answer is wrong"),
-    "option_shuffle_consistency": (
-        "Option-shuffle consistency",
-        "answers that stay when only the options are reordered",
-    ),
-    "option_shuffle_consistency_all": ("... in every shuffle", "answers that stay in each of the shuffles"),
-    "share_A": ("Share of A", "answers that are the first option shown"),
-    "trace_answer_consistency": ("Trace-answer consistency", "answers that are the option the trace states"),
-    "cr_wa": ("Right trace, wrong answer", "CR-WA, of the traces that state an option"),
-    "wr_ca": ("Wrong trace, right answer", "WR-CA, of the traces that state an option"),
-    "trace_stated": ("Traces that state an option", "the part the three rows above speak about"),
-    "answered": ("Answered", "completions with one valid answer"),
-}
+# Of several runs side by side, in this order.
+_METRICS = (
+    "accuracy",
+    "option_shuffle_consistency",
+    "option_shuffle_consistency_all",
+    "share_A",
+    "trace_answer_consistency",
+    "cr_wa",
+    "wr_ca",
+    "trace_stated",
+    "answered",
+)
 
 
 class Row(NamedTuple):
@@ -73,7 +72,8 @@ def _table(columns: Mapping[str, Mapping[str, Sequence[float]]], signed_from: in
     ordered = [metric for metric in _METRICS if metric in present] + sorted(present - set(_METRICS))
     rows = []
     for metric in ordered:
-        label, meaning = _METRICS.get(metric, (metric, ""))
+        found = explain(metric)
+        label, meaning = (found.label, found.meaning) if found else (metric, "")
         cells = [_estimate(name, metric, cells.get(metric)) for name, cells in columns.items()]
         rows.append(Row(label, meaning, cells))
     return Table(list(columns), rows, signed_from)

@@ -44,6 +44,7 @@ GLOSSARY = {
     "letter_bias": Meaning(
         "Letter bias", "answers that would have to move for the letters answered to match those of the gold", _LOW
     ),
+    "share_A": Meaning("Share of A", "answers that are the first option shown", None),
     "letter_share/": Meaning("Share of a letter", "of the valid answers", None),
     "rotation_robust_accuracy": Meaning(
         "Rotation-robust accuracy", "right as written and after every rotation of the options, same trace", _HIGH
@@ -95,3 +96,10 @@ def explain(metric: str) -> Meaning | None:
         return GLOSSARY[metric]
     begins = [name for name in GLOSSARY if name[-1] in "/_" and metric.startswith(name)]
     return GLOSSARY[max(begins, key=len)] if begins else None
+
+
+def as_markdown() -> str:
+    """Writes the metrics as the table of the page beside this file."""
+    names = {name: f"{name}X" if name[-1] in "/_" else name for name in GLOSSARY}
+    rows = (f"| `{names[name]}` | {each.label}: {each.meaning} |" for name, each in GLOSSARY.items())
+    return "\n".join(["| metric | meaning |", "|---|---|", *rows]) + "\n"
