@@ -4,8 +4,8 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the processors
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing by more, which add in another order
+os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # vLLM would look for the way to 8.8.8.8
 
 import json
 import random
@@ -25,22 +25,31 @@ def variety(completions, **kwargs):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--all", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--all", action="store_true", help="run the tests marked slow too, but not those marked nightly")
+    parser.addoption("--nightly", action="store_true", help="run every test")
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Shares out the fast tests of the whole suite; slow ones start processes of their own, which meet at one port."""
+    """Shares out the whole suite; two slow tests at a time fill two processors, since most start two processes."""
     whole_suite = config.args_source is config.ArgsSource.TESTPATHS
-    return min(os.cpu_count() or 1, 4) if whole_suite and not config.getoption("--all") else 0
+    most = 2 if config.getoption("--all") or config.getoption("--nightly") else 4
+    return min(os.cpu_count() or 1, most) if whole_suite else 0
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--all"):
-        return
-    skip = pytest.mark.skip(reason="slow: run with --all")
+    nightly = config.getoption("--nightly")
+    skipped = {"slow": nightly or config.getoption("--all"), "nightly": nightly}
+    words = {"slow": "slow: run with --all", "nightly": "nightly: run with --nightly"}
     for item in items:
-        if "slow" in item.keywords:
-            item.add_marker(skip)
+        for mark, wanted in skipped.items():
+            if mark in item.keywords and not wanted:
+                item.add_marker(pytest.mark.skip(reason=words[mark]))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says how to run this order again, which pytest-randomly says in a header that `-q` leaves out."""
+    if (seed := getattr(config.option, "randomly_seed", None)) is not None:
+        terminalreporter.write_line(f"Random order: --randomly-seed={seed}")
 
 
 @pytest.fixture(scope="session")

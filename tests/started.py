@@ -12,15 +12,30 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def start(*words: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(
+    *words: str, cwd: Path = ROOT, timeout: float | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS` to its end, with wide output."""
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"} | variables
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=cwd, env=environment)
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=timeout)
 
 
 def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs an `align` command to its end."""
     return start("-m", "align", *map(str, words), cwd=cwd)
+
+
+def launch(config: str, *words: object, timeout: float = 560) -> subprocess.CompletedProcess[str]:
+    """Runs a script, or `-m MODULE`, in the processes of a file of `ds_configs/`; each launch has its own port."""
+    launcher = ("-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", ROOT / "ds_configs" / config)
+    return with_tests(*launcher, *words, timeout=timeout)
+
+
+def with_tests(*words: object, timeout: float = 560) -> subprocess.CompletedProcess[str]:
+    """Runs `python WORDS`, which can import what lies in `tests/`."""
+    path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    return start(*map(str, words), timeout=timeout, PYTHONPATH=path)
 
 
 def modules_after(code: str) -> set[str]:

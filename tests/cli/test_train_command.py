@@ -64,8 +64,7 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
 def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recipe, tmp_path):
     steps = 8
     path = answering_recipe(max_steps=steps, save_steps=1, gradient_accumulation_steps=2)
-    whole = align("train", path, "--output_dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     reached = train_and_kill(path, tmp_path / "run")
     assert reached < steps, "the run ended before it was killed"
     resumed = align("train", path, "--resume", "auto")
@@ -88,7 +87,7 @@ def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recip
 @pytest.mark.slow
 def test_resuming_under_another_recipe_is_refused(answering_recipe, tmp_path):
     path = answering_recipe(max_steps=1, save_steps=1)
-    assert align("train", path).returncode == 0
+    assert run(str(path), [], None) == 0
     result = align("train", path, "--resume", "auto", "--beta", "0.1")
     assert result.returncode == 1
     assert "`beta: None`, now it is `0.1`" in result.stderr

@@ -50,11 +50,12 @@ def test_a_solved_head_that_reads_confounders_leaves_a_page_and_a_card_that_says
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, id="full"), pytest.param(LORA, id="lora", marks=pytest.mark.nightly)]
+)
 def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(tmp_path, tiny_model_folder, settings):
     path = write_outcome_recipe(tmp_path, tiny_model_folder, max_steps=16, save_steps=1, **settings)
-    whole = align("train", path, "--output_dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     assert train_and_kill(path, tmp_path / "run") < 16, "the run ended before it was killed"
     resumed = align("train", path, "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr

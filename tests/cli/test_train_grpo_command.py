@@ -1,20 +1,15 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
-from started import metrics_of
+from started import launch, metrics_of
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.train import run
 
-ROOT = Path(__file__).parents[2]
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
 
 
@@ -73,11 +68,6 @@ def test_a_policy_is_trained_on_a_reward_model_and_a_function(recipe, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 def test_a_reward_model_rewards_a_sharded_policy(recipe, tmp_path):
-    launcher = ["-m", "accelerate.commands.accelerate_cli", "launch", "--config_file"]
-    command = [sys.executable, *launcher, ROOT / "ds_configs/zero3_cpu.yaml", "-m", "align", "train", recipe()]
-    done = subprocess.run(
-        list(map(str, command)), cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-        timeout=420, check=False,
-    )  # fmt: skip
+    done = launch("zero3_cpu.yaml", "-m", "align", "train", recipe())
     assert done.returncode == 0, done.stderr[-4000:]
     assert_rewarded(tmp_path / "run")

@@ -69,14 +69,18 @@ def test_a_run_of_a_reward_model_leaves_a_model_that_its_card_can_load(
     assert names["reward"].item() == pytest.approx(names["score"][0], abs=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+RRPO = (write_pair_recipe, ("loss", "rewards/margins", "rrpo/kl_chosen", "learning_rate"))
+CROME = (write_reward_recipe, ("loss", "margin", "mean_reward", "learning_rate"))
+
+
 @pytest.mark.parametrize(
-    ("write", "keys"),
+    ("write", "keys", "settings"),
     [
-        (write_pair_recipe, ("loss", "rewards/margins", "rrpo/kl_chosen", "learning_rate")),
-        (write_reward_recipe, ("loss", "margin", "mean_reward", "learning_rate")),
+        pytest.param(*RRPO, {}, id="rrpo-full"),  # the reference is the model of the recipe, not the checkpoint
+        pytest.param(*CROME, LORA, id="crome-lora"),  # the score head is saved beside the adapter
+        pytest.param(*RRPO, LORA, id="rrpo-lora", marks=pytest.mark.nightly),
+        pytest.param(*CROME, {}, id="crome-full", marks=pytest.mark.nightly),
     ],
-    ids=["rrpo", "crome"],
 )
 @pytest.mark.slow
 def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(
@@ -84,8 +88,7 @@ def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(
 ):
     steps = 16
     path = write(tmp_path, tiny_model_folder, sourced_pairs(16), max_steps=steps, save_steps=1, **settings)
-    whole = align("train", path, "--output_dir", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     assert train_and_kill(path, tmp_path / "run") < steps, "the run ended before it was killed"
     resumed = align("train", path, "--resume", "auto")
     assert resumed.returncode == 0, resumed.stderr

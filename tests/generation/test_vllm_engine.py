@@ -99,6 +99,8 @@ def test_two_colocated_steps_move_the_weights_and_sample_from_the_policy(rollout
 
 @pytest.mark.slow
 def test_a_sync_brings_the_engine_to_the_weights_of_the_last_optimizer_step(rollout_trainer):
+    rollout_trainer.train()  # of whatever a test before this one has synced
+    rollout_trainer.model.eval()
     before = disagreement(rollout_trainer)  # the engine sampled the second step and has not seen its update
     rollout_trainer.vllm_generation.sync_weights()
     assert before > 100 * TOLERANCE

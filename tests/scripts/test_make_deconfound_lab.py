@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
-from started import align
 from transformers import AutoTokenizer
 
+from align.cli.train import run
 from align.evaluation.reward_models.reward_model import RewardModel
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +46,8 @@ def test_the_quickstart_learns_what_headlines_are_worth_and_the_baselines_less(t
     found = {}
     for estimator in ("iv", "ols", "none"):
         folder = tmp_path / estimator
-        result = align("train", "deconfound/quickstart", "--output_dir", folder, "--dataset.estimator", estimator)
-        assert result.returncode == 0, result.stderr
+        words = ["--output_dir", str(folder), "--dataset.estimator", estimator]
+        assert run("deconfound/quickstart", words, None) == 0
         scores = RewardModel.load(folder).score(["Headline:\n"] * len(known), [row["headline"] for row in known])
         found[estimator] = spearmanr(scores, worth).statistic
     assert found["iv"] > 0.9

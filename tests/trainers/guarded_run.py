@@ -51,7 +51,7 @@ def failing(completions, **kwargs):
     return [1.0 if rank() == 0 else 1 / 0 for _ in completions]
 
 
-def main(policy: str, reward_model: str, folder: str, what: str) -> None:
+def train(policy: str, reward_model: str, folder: str, what: str) -> None:
     """Trains two steps, and writes what the test reads."""
     rewards = guard_rewards([failing] if what == "fail" else [uneven, judged], GuardSettings())
     audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=1.0))
@@ -77,6 +77,12 @@ def main(policy: str, reward_model: str, folder: str, what: str) -> None:
         found = model(reward_model).score(["q0?"], ["a"]).tolist()
         facts = {"history": trainer.state.log_history, "score": found, "processes": trainer.accelerator.num_processes}
         (Path(folder) / "facts.json").write_text(json.dumps(facts))
+
+
+def main(policy: str, reward_model: str, folder: str, *runs: str) -> None:
+    """Trains one run after the other; one that fails ends the processes."""
+    for what in runs:
+        train(policy, reward_model, f"{folder}/{what}", what)
     PartialState().destroy_process_group()
 
 

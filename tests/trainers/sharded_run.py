@@ -1,4 +1,4 @@
-"""Trains two steps under whatever launcher started it; run by test_distributed.py in two processes."""
+"""Trains cases one after the other under whatever launcher started it; run by test_distributed.py."""
 
 import json
 import random
@@ -9,14 +9,13 @@ from pathlib import Path
 
 import torch
 from accelerate import PartialState
+from accelerate.state import AcceleratorState
 from datasets import Dataset
 from pair_recipe import as_messages
-from peft import AutoPeftModelForSequenceClassification, LoraConfig
+from peft import LoraConfig
 from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
-from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
 
-from align.data.pairs.pairwise import label_ids
 from align.data.tables.outcome_rows import Scale
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
@@ -169,14 +168,21 @@ METHODS = {
 }
 
 
-def main(method: str, model: str, folder: str, weights: str, batch_size: str = "4") -> None:
-    """Trains, saves, and writes what the test compares."""
-    SETTINGS["per_device_train_batch_size"] = int(batch_size)
+def train(case: str, folder: Path) -> None:
+    """Trains two steps, saves, and writes what the test compares.
+
+    Args:
+        case: `METHOD-WEIGHTS-MODEL`; the model is `folder/MODEL`, and the run becomes `folder/CASE`.
+        folder: Where models are and runs go.
+    """
+    AcceleratorState._reset_state()  # DeepSpeed's "auto" keys were filled in for the trainer before
+    method, weights, model = case.split("-")
+    out = folder / case
     task = "SEQ_CLS" if method in REWARD_MODELS else "CAUSAL_LM"
     lora = LoraConfig(r=4, target_modules="all-linear", task_type=task) if weights == "lora" else None
-    trainer = METHODS[method](model, folder, lora)
+    trainer = METHODS[method](str(folder / model), str(out), lora)
     trainer.train()
-    trainer.save_model(folder)
+    trainer.save_model(str(out))
     trained = trainer.accelerator.unwrap_model(trainer.model)
     trained.eval()
     with torch.no_grad():
@@ -184,30 +190,21 @@ def main(method: str, model: str, folder: str, weights: str, batch_size: str = "
             input_ids=PROBE, attention_mask=torch.ones_like(PROBE)
         ).logits  # every rank takes part: under ZeRO-3 each holds a part
     if trainer.accelerator.is_main_process:
-        torch.save(logits, Path(folder) / "logits.pt")
+        torch.save(logits, out / "logits.pt")
         facts = {"history": trainer.state.log_history, "processes": trainer.accelerator.num_processes}
-        facts["backend"] = str(trainer.accelerator.distributed_type)
+        facts["backend"] = torch.distributed.get_backend() if torch.distributed.is_initialized() else None
         plugin = trainer.accelerator.state.deepspeed_plugin
         facts["zero_stage"] = plugin.zero_stage if plugin else 0
-        (Path(folder) / "facts.json").write_text(json.dumps(facts))
+        (out / "facts.json").write_text(json.dumps(facts))
+
+
+def main(folder: str, batch_size: str, *cases: str) -> None:
+    """Trains every case in these processes, which import torch and TRL once."""
+    SETTINGS["per_device_train_batch_size"] = int(batch_size)
+    for case in cases:
+        train(case, Path(folder))
     PartialState().destroy_process_group()  # as `align train` does
 
 
-def reload(method: str, folder: str) -> None:
-    """Prints the largest difference to the logits of the process that trained."""
-    classes = (AutoModelForImageTextToText if method.endswith("_images") else AutoModelForCausalLM,) * 2
-    if method in REWARD_MODELS:  # transformers 5.17 loses the score head of an adapter
-        classes = AutoModelForSequenceClassification, AutoPeftModelForSequenceClassification
-    model_class = classes[(Path(folder) / "adapter_config.json").exists()]
-    extra = {"num_labels": 1} if method in REWARD_MODELS else {}
-    model = model_class.from_pretrained(folder, dtype=torch.float32, **extra).eval()
-    with torch.no_grad():
-        logits = model(input_ids=PROBE).logits
-    if method == "crome_pairwise":
-        first, second = label_ids(tiny_tokenizer())
-        logits = logits[:, -1, first, None] - logits[:, -1, second, None]
-    print(f"difference {(logits - torch.load(Path(folder) / 'logits.pt')).abs().max():.2e}")
-
-
 if __name__ == "__main__":
-    reload(*sys.argv[2:]) if sys.argv[1] == "reload" else main(*sys.argv[1:])
+    main(*sys.argv[1:])
