@@ -46,10 +46,12 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason=words[mark]))
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    """Says how to run this order again, which pytest-randomly says in a header that `-q` leaves out."""
-    if (seed := getattr(config.option, "randomly_seed", None)) is not None:
-        terminalreporter.write_line(f"Random order: --randomly-seed={seed}")
+def pytest_sessionstart(session):
+    """Says how to run this order again; pytest-randomly says it in a header that `-q` leaves out."""
+    seed = getattr(session.config.option, "randomly_seed", None)
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")  # the workers of xdist have none
+    if seed is not None and reporter:
+        reporter.write_line(f"Random order: --randomly-seed={seed}")
 
 
 @pytest.fixture(scope="session")
