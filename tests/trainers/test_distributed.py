@@ -8,12 +8,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from align.data.pairwise import label_ids
 from peft import AutoPeftModelForSequenceClassification
 from sharded_run import PROBE, REWARD_MODELS
 from started import launch, with_tests
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer, tiny_vl_model_and_processor
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
+
+from align.data.pairs.pairwise import label_ids
 
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("sharded_run.py")
