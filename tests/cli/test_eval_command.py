@@ -166,3 +166,15 @@ def test_what_cannot_be_done_is_one_sentence(models, data, tmp_path, capsys, wor
     assert error.startswith("Error: ")
     assert message in error
     assert not (tmp_path / "o" / "evaluation.json").exists()
+
+
+def test_an_evaluation_does_not_write_over_the_report_of_a_run(models, data, tmp_path, capsys):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+    (out / "report.html").write_text("of the run")
+    assert run("--model", models / "untrained", "--data", data, "--out", out, "--suite", "accuracy", *PROMPT) == 0
+    assert (out / "report.html").read_text() == "of the run"
+    assert (out / "evaluation" / "report.html").is_file()
+    assert not (out / "evaluation.json").exists()
+    assert f"the evaluation goes to {out / 'evaluation'}" in "".join(capsys.readouterr()).replace("\n", "")

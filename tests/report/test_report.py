@@ -142,3 +142,12 @@ def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path
         "generate", "second pass", "rewards", "log-probs", "update", "optimizer and rest",
     ]  # fmt: skip
     assert "The second pass is part of the step." not in page
+
+
+def test_an_evaluation_that_was_written_into_the_folder_of_a_run_does_not_stop_its_report(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    about = {"about": {"models": []}, "pairs": [1], "version": 2}
+    (run / "evaluation.json").write_text(json.dumps(EVALUATION | about))
+    assert "Option-shuffle consistency" in build_report(run).read_text()
+    (run / "evaluation.json").write_text(json.dumps(about))
+    assert "Option-shuffle consistency" not in build_report(run).read_text().partition("<h2>")[0]

@@ -7,6 +7,7 @@ from typing import Any
 
 from align.cli.evaluation.options import Measured, OfRewardModels, Prompts, Sampling
 from align.cli.options import Media
+from align.console import say
 from align.errors import UserError
 from align.secrets import mask_words
 
@@ -15,6 +16,8 @@ DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
 MEDIA_OPTIONS = tuple(each.name for each in fields(Media))
 MEASURED = tuple(each.name for each in fields(Measured))
 POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, "suite", "recipe", "adapter")
+BELOW = "evaluation"  # in the folder of a run
+LOG = "metrics.jsonl"  # which every run has
 REWARD_OPTIONS = tuple(each.name for each in fields(OfRewardModels))
 
 
@@ -32,10 +35,19 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
     kind, foreign = ("--model", REWARD_OPTIONS) if options["model"] is not None else ("--reward_model", POLICY_OPTIONS)
     if wrong := sorted(given & set(foreign)):
         raise UserError(f"`--{wrong[0]}` does not go with `{kind}`. Leave it out.")
+    options = dict(options) | {"out": _place(Path(options["out"]))}
     if options["model"] is not None:
         _run_policies(options, given)
     else:
         _run_rewards(options)
+
+
+def _place(out: Path) -> Path:
+    """Puts an evaluation below a run folder and not over it: both have a `report.html`."""
+    if not (out / LOG).is_file():
+        return out
+    say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
+    return out / BELOW
 
 
 def _run_rewards(options: Mapping[str, Any]) -> None:

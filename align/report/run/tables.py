@@ -53,7 +53,7 @@ class Table(NamedTuple):
 
 def headline(evaluation: Mapping[str, Any]) -> Table | None:
     """Arranges the summaries of an evaluation as a table, known metrics first."""
-    summaries = {name: entry.get("summary", {}) for name, entry in evaluation.items()}
+    summaries = {name: entry.get("summary", {}) for name, entry in _entries(evaluation)}
     return _table(summaries, signed_from=len(summaries)) if any(summaries.values()) else None
 
 
@@ -61,10 +61,15 @@ def differences(evaluation: Mapping[str, Any]) -> Table | None:
     """Arranges the paired differences of an evaluation as a table with a column `A - B` per pair."""
     pairs = {
         f"{name} - {other}": metrics
-        for name, entry in evaluation.items()
+        for name, entry in _entries(evaluation)
         for other, metrics in entry.get("difference_to", {}).items()
     }
     return _table(pairs, signed_from=0) if pairs else None
+
+
+def _entries(evaluation: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Lists what was measured of each; what an evaluation says about itself stands beside them."""
+    return [(name, entry) for name, entry in evaluation.items() if isinstance(entry, Mapping) and "summary" in entry]
 
 
 def _table(columns: Mapping[str, Mapping[str, Sequence[float]]], signed_from: int) -> Table:
