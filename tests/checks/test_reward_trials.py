@@ -77,7 +77,7 @@ def test_what_a_reward_does_to_the_process_it_shares_is_found():
         assert re.search(*messages.values(), str(tried.problems[0])), tried.problems
 
 
-CLEAN = ("starts_helpers_once", "runs_a_program", "puts_everything_back", "awaited", "logs_what_it_read")
+CLEAN = ("starts_helpers_once", "runs_a_program", "looks_after_a_program_later", "puts_everything_back", "awaited", "logs_what_it_read")
 
 
 def test_nothing_is_found_in_clean_rewards_in_two_processes():
@@ -94,6 +94,25 @@ def test_what_loading_a_reward_does_is_found(tmp_path):
     assert sorted(problem.kind for problem in tried.problems) == ["interpreter", "patches"]
     assert "(1000 to 9000)" in str(tried.problems)
     assert "`json.dumps`" in str(tried.problems)
+
+
+def test_what_packages_replace_as_they_are_imported_is_not_the_rewards(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import typing, typing_extensions\n"
+        "assert typing._collect_parameters is typing_extensions._collect_parameters, 'it replaces something'\n"
+        "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
+    )
+    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
+    assert tried.problems == []
+
+
+def test_a_module_that_forks_as_it_is_loaded_is_found(tmp_path):
+    (tmp_path / "own.py").write_text(
+        "import os\nos.fork()\n"
+        "def reward(completions, **kwargs):\n    return [float(len(text)) for text in completions]\n"
+    )
+    (tried,) = try_rewards([RewardSpec("own.py:reward", base_dir=tmp_path)], Settings(form="text"))
+    assert [problem.kind for problem in tried.problems] == ["forks"]
 
 
 def test_a_failure_that_the_guard_survives_is_a_warning(tmp_path):

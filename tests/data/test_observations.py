@@ -61,6 +61,13 @@ def test_a_value_that_cannot_be_used_is_named_with_its_place(tmp_path, case):
     assert (found.num_rows, len(report.problems)) == (5, 1)
 
 
+def test_all_values_that_cannot_be_used_are_counted(tmp_path):
+    rows = [row | {"popularity": "31.01.2024"} for row in observed_rows(20)]
+    with pytest.raises(DataError, match=r"(?s)^20 of 20 rows .* a date as 2024-01-31.*In all:\n  20 x ") as error:
+        read(tmp_path / "t.csv", rows)
+    assert str(error.value).count("t.csv, row ") == 5
+
+
 def test_a_column_of_numbers_is_no_text(tmp_path):
     rows = [row | {"headline": 5} for row in observed_rows(3)]
     with pytest.raises(DataError, match=r"row 1, column `headline`: the text is not a text \(value: 5\)"):

@@ -83,6 +83,7 @@ CASES = {
     "broken_behaviour.py:alarm_around_each_row": Case("differs_in_thread", r"and 0 outside of it.*`signal.alarm`"),
     "broken_globals.py:turns_gradients_off": Case("torch", r"changes settings of torch: gradients \(now off\)\."),
     "broken_globals.py:computes_in_double_precision": Case("torch", r"torch.float64\), .*\(highest to medium\)"),
+    "broken_globals.py:computes_in_half_precision": Case("torch", r"of torch: autocast\. Put it back"),
     "broken_globals.py:recurses_deeper": Case("interpreter", r"Python: the recursion limit \(\d+ to 5000\)\. Put it"),
     "broken_globals.py:collects_no_garbage": Case("interpreter", r"Python: garbage collection \(now off\)\."),
     "broken_globals.py:writes_elsewhere": Case("interpreter", r"Python: `sys.stdout`\."),

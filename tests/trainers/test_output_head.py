@@ -140,6 +140,14 @@ def test_logits_that_are_something_else_are_refused_by_name(change, words):
     assert words in str(refusal.value)
 
 
+def test_a_body_of_another_name_is_said():
+    settings = SIZES | {"head_dim": 8, "intermediate_size_mlp": 64, "num_local_experts": 2}
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama4_text", **settings))
+    with pytest.raises(UserError, match=r"of Llama4ForCausalLM .* \(ValueError: it has no body named `language_model`\)"):
+        read_output_head(model)
+
+
 def test_asking_changes_nothing():
     model = make_model("modernbert-decoder").train()
     before, state = dict(model.named_modules()), torch.get_rng_state()

@@ -218,10 +218,7 @@ class ObservationReader:
     def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> None:
         """Notes what is left out of a batch, and refuses it if that was not allowed."""
         first = self.report.num_read
-        problems = [
-            RowProblem(self.table.path, self.table.place(first + bad.row), *bad[1:])
-            for bad in unusable[: None if self.on_bad_rows == "skip" else 5]
-        ]
+        problems = [RowProblem(self.table.path, self.table.place(first + bad.row), *bad[1:]) for bad in unusable]
         if problems and self.on_bad_rows == "raise":
             raise bad_rows_error(self.table.path, problems, first + len(batch))
         self.report.problems += problems

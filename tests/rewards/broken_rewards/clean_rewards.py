@@ -14,6 +14,7 @@ import numpy as np
 from rewards import completion_text, parse_choice, parse_response
 
 HELPERS = []
+PROGRAMS = []
 
 
 def _texts(completions):
@@ -101,6 +102,14 @@ def starts_helpers_once(completions, **kwargs):
 
 def runs_a_program(completions, **kwargs):
     subprocess.run(["true"], check=True)
+    return [float(len(text)) for text in _texts(completions)]
+
+
+def looks_after_a_program_later(completions, **kwargs):
+    if PROGRAMS:
+        PROGRAMS.pop().wait()
+    else:
+        PROGRAMS.append(subprocess.Popen(["true"]))
     return [float(len(text)) for text in _texts(completions)]
 
 
