@@ -149,6 +149,8 @@ def _probe(model: PreTrainedModel, head: Any) -> tuple[Tensor, float, str | None
     """Returns what the head answered, the factor and the module in front of it, and the logits made of the answer."""
     if head is None:
         raise ValueError("it has no output head")
+    if model.base_model is model:  # as of Llama4ForCausalLM, whose body has another name
+        raise ValueError(f"it has no body named `{model.base_model_prefix}`")
     size, width = int(head.out_features), int(head.in_features)  # the shape of a sharded weight does not tell
     hidden: Any = (
         torch.arange(_PLACES * width).reshape(1, _PLACES, width) % 13 + 1

@@ -144,7 +144,7 @@ def test_a_body_of_another_name_is_said():
     settings = SIZES | {"head_dim": 8, "intermediate_size_mlp": 64, "num_local_experts": 2}
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama4_text", **settings))
-    with pytest.raises(UserError, match=r"of Llama4ForCausalLM .* \(ValueError: it has no body named `language_model`\)"):
+    with pytest.raises(UserError, match=r"Llama4ForCausalLM .* \(ValueError: it has no body named `language_model`\)"):
         read_output_head(model)
 
 
