@@ -1,6 +1,7 @@
 """Finds the reward a recipe names: a built-in or shipped name, a dotted path, or a function in a file."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,6 +12,7 @@ from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running.entry_points import GROUP, load_shipped, shipped_rewards
 from rewards.running.loading import find_dotted, find_in_file
 from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async, reward_name
+from rewards.running.worker import end_if_copied
 
 REWARDS = {
     "accuracy": "rewards.scoring.accuracy.Accuracy",
@@ -54,7 +56,16 @@ def resolve_reward(
         >>> resolve_reward("length", {"max_length": 100, "margin": 20}).__name__
         'length'
     """
-    settings = dict(kwargs or {})
+    owner = os.getpid()
+    try:
+        return _resolve(spec, dict(kwargs or {}), base_dir, response_format)
+    finally:
+        end_if_copied(owner)  # a module that forks as it is loaded would go on twice
+
+
+def _resolve(
+    spec: str, settings: dict[str, Any], base_dir: Path | str | None, response_format: ResponseFormat
+) -> Callable[..., Any]:
     if spec in REWARDS:
         factory = find_dotted(REWARDS[spec])
         extra = getattr(factory, "extra", None)

@@ -77,7 +77,14 @@ def test_what_a_reward_does_to_the_process_it_shares_is_found():
         assert re.search(*messages.values(), str(tried.problems[0])), tried.problems
 
 
-CLEAN = ("starts_helpers_once", "runs_a_program", "looks_after_a_program_later", "puts_everything_back", "awaited", "logs_what_it_read")
+CLEAN = (
+    "starts_helpers_once",
+    "runs_a_program",
+    "looks_after_a_program_later",
+    "puts_everything_back",
+    "awaited",
+    "logs_what_it_read",
+)
 
 
 def test_nothing_is_found_in_clean_rewards_in_two_processes():

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from rewards.reading.responses import Completion, completion_text
-from rewards.running.contract.processes import end_copy
 from rewards.running.protocol import is_async
+from rewards.running.worker import end_if_copied
 
 # TRL takes these out of the columns before it calls a reward.
 NOT_COLUMNS = ("prompt", "completion", "completion_ids")
@@ -66,7 +66,7 @@ def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
     try:
         return _call(func, arguments)
     finally:
-        end_copy(owner)
+        end_if_copied(owner)
 
 
 def _call(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:

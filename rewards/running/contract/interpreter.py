@@ -131,6 +131,7 @@ def put_back(before: Settings, after: Settings) -> None:
 FRESH_TORCH: Settings = {
     "gradients": True,
     "inference mode": False,
+    "autocast": {"cpu": False, "cuda": False},
     "the default dtype": "torch.float32",
     "deterministic algorithms": False,
     "the search for anomalies": False,
@@ -147,6 +148,10 @@ def _torch(torch: Any) -> dict[str, Setting]:
     return {
         "gradients": Setting(torch.is_grad_enabled, torch.set_grad_enabled),
         "inference mode": Setting(torch.is_inference_mode_enabled, lambda value: None),
+        "autocast": Setting(
+            lambda: {device: torch.is_autocast_enabled(device) for device in ("cpu", "cuda")},
+            lambda value: [torch.set_autocast_enabled(device, on) for device, on in value.items()],
+        ),
         "the default dtype": Setting(
             lambda: str(torch.get_default_dtype()),
             lambda value: torch.set_default_dtype(getattr(torch, value.removeprefix("torch."))),

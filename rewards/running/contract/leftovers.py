@@ -3,7 +3,7 @@
 import threading
 from typing import NamedTuple
 
-from rewards.running.contract.patches import Functions, module_functions, patched
+from rewards.running.contract.patches import ModuleFunctions, module_functions, patched
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.processes import copies_came_back, lasting, lasting_threads, strays
 
@@ -20,7 +20,7 @@ MOST_STRAYS = 20  # a server that a reward starts once has some
 class Baseline(NamedTuple):
     """What there was before a reward was loaded, and with what it loaded."""
 
-    functions: Functions
+    functions: ModuleFunctions
     threads: set[threading.Thread]
     strays: set[int]
 

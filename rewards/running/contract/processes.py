@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 
-from rewards.running.worker import end_if_copied
+from rewards.running.worker import news_of_copies
 from rewards.running.worker_process import FAMILY, family_members
 
 SECONDS_FOR_THREADS = 0.5  # those that are about to end may do so
@@ -14,26 +14,13 @@ SECONDS_FOR_COPIES = 0.2
 LIBRARY_POOLS = ("concurrent.futures.thread", "concurrent.futures.process")  # they end their threads with Python
 
 
-_news: list[int] = []  # a pipe from copies of this process to itself
-
-
-def end_copy(owner: int) -> None:
-    """Ends this process if it is a forked copy of the process `owner`, to which it says so."""
-    if os.getpid() != owner:
-        try:
-            if _news:
-                os.write(_news[1], b".")
-        finally:
-            end_if_copied(owner)
-
-
 def copies_came_back() -> bool:
     """Tells whether a copy was ended since this was asked before; those on their way are waited for."""
-    if not _news:
-        _news[:] = os.pipe()
-    found = bool(select.select(_news[:1], [], [], SECONDS_FOR_COPIES if children() else 0.0)[0])
+    if not news_of_copies:
+        news_of_copies[:] = os.pipe()
+    found = bool(select.select(news_of_copies[:1], [], [], SECONDS_FOR_COPIES if children() else 0.0)[0])
     if found:
-        os.read(_news[0], 1 << 16)
+        os.read(news_of_copies[0], 1 << 16)
     return found
 
 

@@ -1,7 +1,7 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from rewards.running.contract.answers import check_answers
@@ -122,7 +122,7 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
 
 def _processes_left(trial: Trial) -> list[RewardProblem]:
     """Tells processes that pile up from those of a pool that is started once."""
-    growing = sum(after > before for before, after in pairwise([0, *trial.processes]))
+    growing = sum(after > before for before, after in pairwise(accumulate([0, *trial.processes], max)))
     if growing < CALLS_THAT_LEAVE_PROCESSES:
         return []
     text = f"leaves processes behind: {trial.processes[-1]} after {len(trial.processes)} calls"
