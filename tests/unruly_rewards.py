@@ -25,6 +25,14 @@ def _backtrack(_):
     return re.match(r"(a+)+$", "a" * 60 + "b")  # holds the interpreter: no thread of the process runs meanwhile
 
 
+def _poll(_):
+    """Waits for a file to change, as one that looks up an address again and again does."""
+    while True:
+        with open(__file__, "rb") as file:
+            file.read(1000)
+        time.sleep(0.05)
+
+
 def _fork(_):
     os.fork()  # and both go on
     return "forked"
@@ -43,7 +51,15 @@ def _fill_natively(gigabytes):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory") from None
 
 
-class NoText(Exception):
+class NoName(type):
+    """A kind of class whose name raises."""
+
+    @property
+    def __name__(cls):
+        raise ValueError("no name")
+
+
+class NoText(Exception, metaclass=NoName):
     """An error whose text raises."""
 
     def __str__(self):
@@ -95,6 +111,7 @@ ACTS = {
     "pid": lambda _: os.getpid(),
     "log_and_sleep": _log_and_sleep,
     "lambda": lambda _: lambda: 0,
+    "poll": _poll,
     "fork": _fork,
     "fill": _fill,
     "fill_natively": _fill_natively,

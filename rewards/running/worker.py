@@ -18,6 +18,7 @@ START = (  # its first folder is where this package is: a `rewards.py` of the us
 
 RETURNED_COPY = 86  # exit code of a forked copy of a worker that came back from a call
 TEXT_OF_ERROR = 1000  # characters
+name_of_class = type.__dict__["__name__"].__get__  # also of a class whose own `__name__` raises
 FULL_SHARE = 0.8  # of a worker's address space; what is left is too little for the calls to come
 
 in_worker = False  # a reward with processes of its own needs none here
@@ -30,7 +31,8 @@ def serve(arguments: list[str]) -> None:
 
     The first message is the function. Every later one is a list of calls; each result goes out as soon as it is
     there, so that the pool's clock starts when a call starts, and a killed worker loses one call. A worker that ran
-    out of memory says so with its result and ends: it would fail on every later call.
+    out of memory says so with its result and ends: it would fail on every later call. So does, without a word, one
+    whose function closed its pipes.
     """
     global in_worker
     in_worker = True
@@ -38,6 +40,13 @@ def serve(arguments: list[str]) -> None:
     _die_with_parent(lifeline)
     if memory_bytes:
         _limit_memory(memory_bytes)
+    try:
+        _serve(jobs, results, memory_bytes)
+    except OSError:
+        os._exit(1)
+
+
+def _serve(jobs: int, results: int, memory_bytes: int) -> None:
     try:
         func: Callable[[Any], Any] = pickle.loads(_read(jobs))
     except BaseException as error:
@@ -64,12 +73,13 @@ def describe_error(error: BaseException) -> str:
 
 def name_error(error: BaseException) -> str:
     """Writes an error as its type and the beginning of its text, also one whose own text raises."""
+    kind = name_of_class(type(error))
     try:
         text = str(error)
         more = "" if len(text) <= TEXT_OF_ERROR else f"... ({len(text):,} characters)"
-        return f"{type(error).__name__}{': ' if text else ''}{text[:TEXT_OF_ERROR]}{more}"
+        return f"{kind}{': ' if text else ''}{text[:TEXT_OF_ERROR]}{more}"
     except BaseException as other:
-        return f"{type(error).__name__}, whose text cannot be read: its `__str__` raised {type(other).__name__}"
+        return f"{kind}, whose text cannot be read: its `__str__` raised {name_of_class(type(other))}"
 
 
 def end_if_copied(owner: int) -> None:

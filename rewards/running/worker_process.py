@@ -18,6 +18,7 @@ from rewards.running.worker import LENGTH, START, write_message
 
 HOME = str(Path(__file__).resolve().parents[2])
 PIPE_BYTES = 1 << 20
+BYTES_OF_LOADING = 1 << 20  # one that reads less within its limit waits: it looks up an address again and again
 SECONDS_TO_END = 0.5  # for a process that has closed its pipe
 # A worker is no rank: a library that found these would wait for the other ranks.
 NOT_INHERITED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -84,10 +85,10 @@ class WorkerProcess:
         return self.has_ended or self.process.poll() is not None
 
     def seconds_idle(self) -> float:
-        """Returns how long the call has run and read nothing from a file, as one that loads a model does."""
+        """Returns how long the call has run and read next to nothing, unlike one that loads a model from files."""
         with contextlib.suppress(OSError), open(f"/proc/{self.process.pid}/io") as file:
             count = int(file.readline().split()[1])
-            if count != self.bytes_read:
+            if count - self.bytes_read >= BYTES_OF_LOADING:
                 self.bytes_read, self.since_read = count, time.monotonic()
         return time.monotonic() - max(self.since, self.since_read)
 

@@ -101,6 +101,18 @@ def test_what_cannot_be_sent_is_the_calls_error(pool):
     assert "cannot be sent to a worker" in outcomes[1].message
 
 
+def test_one_that_waits_is_not_taken_for_one_that_loads(pool):
+    (outcome,) = pool.map(["poll"], timeout=0.5, to_load=60.0)
+    assert outcome.failure == "timeout"
+    assert outcome.seconds < 5
+
+
+def test_a_function_that_closes_the_pipes_leaves_no_traceback_of_ours(tmp_path):
+    with open(tmp_path / "output", "w") as file, WorkerPool(act, output=file.fileno()) as pool:
+        assert [outcome.failure for outcome in pool.map(["close_pipes", "echo a"])] == ["died", None]
+    assert (tmp_path / "output").read_text() == ""
+
+
 def test_works_off_the_main_thread(pool):
     found = []
     thread = threading.Thread(target=lambda: found.extend(pool.map(["echo a", "sleep 3600"])))
