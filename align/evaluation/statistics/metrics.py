@@ -20,6 +20,8 @@ Values = NDArray[np.float64]
 
 LEVEL = 0.95
 _RESAMPLES = 4999
+_MOST_DECIMALS = 6
+_ROUNDING = 1e-9  # an end that should be 0
 
 
 class Estimate(NamedTuple):
@@ -41,16 +43,28 @@ class Estimate(NamedTuple):
     unit: str = "items"
 
     def __str__(self) -> str:
-        """Returns the value and its interval with two decimals, or three where two would hide its width or sign."""
+        """Returns the value and its interval with two decimals, or more where two would hide its width or sign."""
         if math.isnan(self.value):
             return "no data"
         if math.isnan(self.low):
             why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
             return f"{self.value:z.2f} ({why}: no interval)"
-        low, high = round(self.low, 2), round(self.high, 2)
-        hidden = low == high or (low == 0 != self.low) or (high == 0 != self.high)
-        digits = 3 if hidden else 2
+        digits = num_decimals(self.low, self.high, 2)
         return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
+
+
+def num_decimals(low: float, high: float, least: int) -> int:
+    """Returns with how many decimals, at least `least`, an interval shows its width and on which side of 0 it is.
+
+    Example:
+        >>> num_decimals(0.0003, 0.002, 2), num_decimals(0.1, 0.2, 2), num_decimals(-1e-17, 0.2, 2)
+        (4, 2, 2)
+    """
+    for digits in range(least, _MOST_DECIMALS):
+        near, far = round(low, digits), round(high, digits)
+        if near != far and all(end != 0 or abs(exact) < _ROUNDING for end, exact in ((near, low), (far, high))):
+            return digits
+    return _MOST_DECIMALS
 
 
 def wilson(successes: int, n: int) -> Estimate:

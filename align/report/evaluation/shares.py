@@ -1,6 +1,6 @@
 """Shares and their differences in words."""
 
-from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.metrics import Estimate, num_decimals
 
 
 def in_percent(estimate: Estimate) -> str:
@@ -21,12 +21,16 @@ def in_points(difference: Estimate) -> str:
         '18.0 points more [+14.0, +22.0]'
         >>> in_points(Estimate(0.01, -0.02, 0.04, 1000))
         'no difference can be told (+1.0 points [-2.0, +4.0])'
+        >>> in_points(Estimate(0.0013, 0.0003, 0.0022, 20_000))
+        '0.13 points more [+0.03, +0.22]'
     """
     if difference.low != difference.low:
         return (
             f"{100 * difference.value:+.1f} points, the same on all items that were compared, so without an interval"
         )
-    ends = f"[{100 * difference.low:+.1f}, {100 * difference.high:+.1f}]"
-    if difference.low > 0 or difference.high < 0:
-        return f"{abs(100 * difference.value):.1f} points {'more' if difference.low > 0 else 'less'} {ends}"
-    return f"no difference can be told ({100 * difference.value:+.1f} points {ends})"
+    value, low, high = (100 * number for number in difference[:3])
+    digits = num_decimals(low, high, 1)
+    ends = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    if low > 0 or high < 0:
+        return f"{abs(value):.{digits}f} points {'more' if low > 0 else 'less'} {ends}"
+    return f"no difference can be told ({value:+.{digits}f} points {ends})"
