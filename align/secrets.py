@@ -218,7 +218,9 @@ def _secret_texts(value: Any, is_secret: bool = False) -> Iterator[str]:
 
 
 def _from_environment() -> list[str]:
-    return [text for name, text in os.environ.items() if is_secret_name(name) and _is_findable(text)]
+    """Lists the values of secret variables; `PWD` of every shell is the folder it is in, and no password."""
+    found = [text for name, text in os.environ.items() if name != "PWD" and is_secret_name(name)]
+    return [text for text in found if _is_findable(text) and not os.path.exists(text)]
 
 
 def _is_findable(text: str) -> bool:

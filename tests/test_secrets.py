@@ -123,6 +123,14 @@ def test_a_remembered_value_and_one_of_the_environment_are_found_in_any_text(mon
     assert mask("401 for Zq7-planted-in-env, Zq8-planted-here: correct") == "401 for ***, ***: correct"
 
 
+def test_the_folder_of_a_shell_and_other_paths_of_the_environment_are_no_secrets(monkeypatch, tmp_path):
+    # A shell says in PWD where it is: masked, it would take the beginning of every path from a run's recipe.
+    monkeypatch.setenv("PWD", "/data/team-7/project")
+    monkeypatch.setenv("GCP_CREDENTIALS", str(tmp_path))
+    assert mask(f"/data/team-7/project/outputs, {tmp_path}/x") == f"/data/team-7/project/outputs, {tmp_path}/x"
+    assert mask({"pwd": "Zq9-planted-short"}) == {"pwd": "***"}
+
+
 def test_masked_keys_are_found_again():
     recipe = {"hub_token": "abc", "dataset": {"path": "https://u:p@h/x"}, "reward_kwargs": {"j": {"key_list": [1]}}}
     assert masked_keys(recipe) == []
