@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from align.checks.finding import Finding
-from align.models.pretrained import pickled_weights
+from align.models.pretrained import ADAPTER_CONFIG, pickled_weights
 from align.recipe.recipe import Recipe
 
 
@@ -16,9 +16,18 @@ def check_model(recipe: Recipe) -> list[Finding]:
         return [Finding("error", "model", text)]
     if problem := pickled_weights(model):
         return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
-    if is_hub_id(model) or Path(model).is_dir():
+    if Path(model).is_dir():
+        return _check_folder(model) if "gguf_file" not in given else []
+    if is_hub_id(model):
         return []
     text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."
+    return [Finding("error", "model", text)]
+
+
+def _check_folder(model: str) -> list[Finding]:
+    if any((Path(model) / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
+        return []
+    text = f"The folder {model} holds no model: it has no config.json. Check `model_name_or_path`."
     return [Finding("error", "model", text)]
 
 

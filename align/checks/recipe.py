@@ -11,6 +11,7 @@ from align.checks.memory import check_memory
 from align.checks.model import check_model
 from align.checks.model_kwargs import check_model_kwargs
 from align.checks.needs import check_needs
+from align.checks.processes import check_processes
 from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.secrets import check_secrets
 from align.checks.versions import check_versions
@@ -62,7 +63,8 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = METHODS[recipe.method]
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
-    findings += check_secrets(recipe) + check_model(recipe) + check_model_kwargs(recipe)
+    findings += check_processes(recipe, launch) + check_secrets(recipe) + check_model(recipe)
+    findings += check_model_kwargs(recipe)
     rewards: Rewards = []
     data = None
     try:

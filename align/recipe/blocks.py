@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from align.recipe.problems import first_problem, shown
-from align.recipe.rules import check_range, rules_of, suggestion
+from align.recipe.rules import check_range, suggestion
 from align.recipe.signatures import (
     Parameter,
     Source,
@@ -94,11 +94,24 @@ def _check_block(method: str, block: str, values: Mapping[str, Any], known: Know
             hint = suggestion(str(name), known) or few
             raise ValueError(f"Unknown key `{block}.{name}` for {taker}.{hint}")
         _check_type(f"{block}.{name}", known[name].type, value)
-        if block == "generation_kwargs" and name in rules_of(method).ranges:
-            check_range(method, name, value, block)
+        if block == "generation_kwargs":
+            _check_generation(method, name, value)
     missing = [name for name, parameter in known.items() if parameter.needed and name not in values]
     if missing:
         raise ValueError(f"`{block}.{missing[0]}` is missing: {taker} needs it.")
+
+
+def _check_generation(method: str, name: str, value: Any) -> None:
+    label = f"generation_kwargs.{name}"
+    if name == "stop_strings" and value is not None:
+        raise ValueError(
+            f"`{label}` needs the tokenizer, which TRL does not hand on. Set `eos_token_id` in the block."
+        )
+    if name not in RANGES[method]:
+        return
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise ValueError(f"`{label}` must be a number; got {shown(value)}.")
+    check_range(method, name, value, "generation_kwargs")
 
 
 def _check_type(name: str, kind: Any, value: Any) -> None:

@@ -21,6 +21,7 @@ class RewardSettings(BaseModel):
     reward_workers: int = Field(
         default=0,
         ge=0,
+        le=1_024,
         description="Processes, beside each training process, that call the rewards one completion at a time; with 0 "
         "they are called in the training process, whole batches at a time.",
     )

@@ -142,6 +142,10 @@ def _check_grpo(setting: Setting) -> None:
             "`auto_find_batch_size: true` would break the groups of `num_generations` apart. Remove it, and lower "
             "`per_device_train_batch_size`."
         )
+    if setting("remove_unused_columns"):
+        raise ValueError(
+            "`remove_unused_columns: true` would take the columns away that rewards read, such as `answer`. Remove it."
+        )
     if setting("log_completions_hub_repo") is not None and setting("log_completions") is False:
         raise ValueError("`log_completions_hub_repo` needs `log_completions: true`. Set it, or remove the repository.")
     low, high = setting("vllm_importance_sampling_clip_min"), setting("vllm_importance_sampling_clip_max")

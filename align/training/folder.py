@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from align.configs.problems import shown
 from align.errors import RunFolderError
 from align.secrets import mask, mask_words
 from align.versions import installed_versions
@@ -40,7 +41,14 @@ def find_checkpoint(folder: Path, resume: str | None) -> Path | None:
         RunFolderError: If the folder holds another run and `resume` is None, the checkpoint does not exist, or
             `resume` is `auto` and the folder holds a finished run of which no checkpoint is left.
     """
-    if folder.exists() and not folder.is_dir():
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:  # a name that no file can have, or a folder that nobody may look into
+        raise RunFolderError(
+            f"`output_dir` {shown(str(folder))} cannot be used: {error.strerror}. Choose another with `--output_dir`. "
+            "Nothing was written."
+        ) from error
+    if is_file:
         raise RunFolderError(f"{folder} is a file. Choose a folder with `--output_dir`. Nothing was written.")
     complete = _complete_checkpoints(folder)
     if resume is None:

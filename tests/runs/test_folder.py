@@ -44,6 +44,12 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     assert (tmp_path / "run").read_text() == "mine"
 
 
+@pytest.mark.parametrize("resume", [None, "auto"])
+def test_a_name_that_no_folder_can_have_is_refused(tmp_path, resume):
+    with pytest.raises(RunFolderError, match=r"`output_dir` .* cannot be used: File name too long"):
+        find_checkpoint(tmp_path / ("a" * 3_000), resume)
+
+
 def test_resume_auto_takes_the_last_complete_checkpoint(tmp_path):
     add_checkpoint(tmp_path, "checkpoint-5")
     last = add_checkpoint(tmp_path, "checkpoint-10")

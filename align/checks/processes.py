@@ -1,0 +1,19 @@
+"""Settings that only a run of several processes can have."""
+
+from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.configs.recipe import Recipe
+
+
+def check_processes(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """Finds settings with which a run of one process would end when its trainer is built."""
+    if launch.num_processes > 1:
+        return []
+    alone = [name for name in ("fsdp", "ddp_backend") if recipe.setting(name)]
+    start = "start it with `accelerate launch`, and check it with `align check --accelerate_config FILE`"
+    text = "`{}: {}` is for several processes, and this run has one. Remove it, or {}."
+    return [Finding("error", "launch", text.format(name, _written(recipe.setting(name)), start)) for name in alone]
+
+
+def _written(value: object) -> str:
+    return "true" if value is True else str(value)

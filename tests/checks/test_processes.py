@@ -1,0 +1,22 @@
+import pytest
+
+from align.checks.launch import Launch
+from align.checks.recipe import check_recipe
+from align.configs.recipe import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [({"fsdp": True}, "`fsdp: true` is for"), ({"ddp_backend": "gloo"}, "`ddp_backend: gloo` is for"), ({}, None)],
+)
+def test_settings_of_several_processes_are_told_where_there_is_one(tiny_recipe, keys, words):
+    recipe = load_recipe(tiny_recipe(**keys))
+    errors = check_recipe(recipe, Launch()).errors
+    assert [error.text.startswith(words) for error in errors] == ([True] if words else [])
+    assert check_recipe(recipe, Launch(num_processes=2)).errors == []
+
+
+def test_a_folder_without_a_model_is_told_before_training(tiny_recipe, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (error,) = check_recipe(load_recipe(tiny_recipe(model_name_or_path="./empty")), Launch()).errors
+    assert "holds no model: it has no config.json" in error.text
