@@ -113,8 +113,25 @@ class Lacking:
         shown = ", ".join(f"`{printable(name)}`" for name in names[:SHOWN_NAMES]) or "none"
         more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
         absent = " or ".join(f"`{printable(name)}`" for name in missing)
-        remedy = _word_remedy(guess_columns(missing, names, self._needs), missing[0], adapter, columns, fits)
+        guessed = guess_columns(missing, names, self._needs)
+        remedy = _word_entry(guessed, missing[0], columns or {}, names) if adapter is None else ""
+        remedy = remedy or _word_remedy(guessed, missing[0], adapter, columns, fits)
         return f"{self._file} has no column {absent}{rows}{need}. It has: {shown}{more}. {remedy}"
+
+
+def _word_entry(guessed: Columns, missing: str, columns: Columns, names: Sequence[str]) -> str:
+    """Words what to do with an entry of `columns` that names a column which is not there; empty if it is guessed."""
+    ours = next(
+        (ours for ours, named in columns.items() if missing in ([named] if isinstance(named, str) else named)), None
+    )
+    if ours is None or missing in guessed:
+        return ""
+    taken = f"`columns` takes `{ours}` from it"
+    if ours in names:
+        return (
+            f"{taken}, and these rows have `{ours}` itself: remove the entry, or name the columns alike in every file."
+        )
+    return f"{taken}: name a column that is there."
 
 
 def _word_remedy(

@@ -53,6 +53,15 @@ MISSING = {
         "no column `Questoin`. It has: `question`, `options`, `answer`, `Question`. Did you mean `Question` for "
         "`Questoin`? Say so with `columns: {question: Question}`",
     ),
+    "a mapping of what has our name": (
+        load_questions, GOOD, {"columns": {"options": "choices"}},
+        "no column `choices`. It has: `question`, `options`, `answer`. `columns` takes `options` from it, and these "
+        "rows have `options` itself: remove the entry, or name the columns alike in every file.",
+    ),
+    "a mapping of what is not there": (
+        load_questions, {"question": "Q?", "answer": 0, "x": 1}, {"columns": {"options": ["m", "n"]}},
+        "no column `m`. It has: `question`, `answer`, `x`. `columns` takes `options` from it: name a column that is",
+    ),
     "pairs": (load_preferences, {"question": "Q?", "preferred": "x", "dispreferred": "y"}, OFFERED,
               "{prompt: question, chosen: preferred, rejected: dispreferred}"),
     "reward pairs": (load_reward_pairs, {"prompt": "Q?", "Chosen": "x", "rejected": "y"}, {}, "Did you mean `Chosen` "
