@@ -2,7 +2,7 @@
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.configs.recipe import Recipe
+from align.recipe.recipe import Recipe
 
 
 def check_processes(recipe: Recipe, launch: Launch) -> list[Finding]:

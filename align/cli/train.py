@@ -106,7 +106,7 @@ def _say_before(stage: Stage, resume: str | None, checked: Checked) -> None:
 def _quiet_warnings() -> None:
     """Hides deprecations of transformers >= 5.20 that TRL 1.16 causes and no user can mend; drop with TRL 1.17."""
     for name in ("gradient_checkpointing", "is_gradient_checkpointing", "past_key_values"):
-        warnings.filterwarnings("ignore", message=f"`{name}` is deprecated", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=rf"`{name}\w*` is deprecated", category=FutureWarning)
 
 
 def _quiet_environment(uses_vllm: bool) -> None:

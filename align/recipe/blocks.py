@@ -107,7 +107,7 @@ def _check_generation(method: str, name: str, value: Any) -> None:
         raise ValueError(
             f"`{label}` needs the tokenizer, which TRL does not hand on. Set `eos_token_id` in the block."
         )
-    if name not in RANGES[method]:
+    if name not in rules_of(method).ranges:
         return
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
         raise ValueError(f"`{label}` must be a number; got {shown(value)}.")

@@ -2,7 +2,7 @@ import pytest
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.configs.recipe import load_recipe
+from align.recipe.recipe import load_recipe
 
 
 @pytest.mark.parametrize(

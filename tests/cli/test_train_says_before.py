@@ -1,13 +1,14 @@
 """What `align train` says before it trains: warnings, rows left out, where it starts, and why it cannot."""
 
 import json
+import warnings
 
 import pytest
 
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
 from align.cli.build_error import build_error, named_keys
-from align.cli.train import run
+from align.cli.train import _quiet_warnings, run
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.report import build_report
@@ -129,6 +130,16 @@ def test_the_key_is_named_where_the_message_does(tiny_recipe, error, words):
     recipe = load_recipe(tiny_recipe(model_init_kwargs={"foo": 1}, adam_beta1=0.5))
     built = build_error(recipe, failing(error))
     assert words in str(built)
+
+
+def test_deprecations_that_no_user_can_mend_are_not_shown():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.resetwarnings()
+        _quiet_warnings()
+        for name in ("gradient_checkpointing", "gradient_checkpointing_enable", "gradient_checkpointing_disable"):
+            warnings.warn(f"`{name}` is deprecated and will be removed in v6.", FutureWarning, stacklevel=1)
+        warnings.warn("`my_setting` is deprecated", FutureWarning, stacklevel=1)
+    assert [str(each.message) for each in caught] == ["`my_setting` is deprecated"]
 
 
 def test_words_of_a_sentence_are_no_keys():
