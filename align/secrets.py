@@ -57,11 +57,14 @@ _SHAPES = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Of a URL that became a path, which has one slash, only what has a colon.
+_LOGIN_OF_PATH = re.compile(r"""((?<=[A-Za-z0-9]):/)[^\s/:?#'"<>@]+:[^\s/?#'"<>]*(?=@)""")
 _LOGIN = re.compile(r"""(://)[^\s/?#'"<>@]*(?:@[^\s/?#'"<>@]*)*(?=@)""")  # user:password of a URL
 _HEADER = re.compile(r"([Aa]uthorization[\"']?\s*[:=]\s*[\"']?(?:(?i:basic|bearer|token|digest)\s+)?)([^\s\"',}]+)")
 _ASSIGNED = re.compile(r"(?:([?&;])|(?<![\w.\[\]]))([A-Za-z][\w.\[\]-]{0,99})=([^\s&;\"'`,)}\]]+)")
 _QUOTED = re.compile(r"""(["'])([A-Za-z][\w.-]*)\1(\s*:\s*)(["'])((?:(?!\4)[^\\\n]|\\.)+)\4""")
 _LINE = re.compile(r"^(\s*(?:- )?)([A-Za-z][\w-]*)(:[ \t]+)(\S.*)$", re.MULTILINE)  # of YAML that has an error
+_FLOW = re.compile(r"([{,]\s{0,9})([A-Za-z][\w-]*)(:[ \t]+)([^\s,\"'{}\[\]][^\s,{}\]]*)")  # of YAML between braces
 _OPTION = re.compile(r"(--[A-Za-z][\w.-]{0,99})(\s+)(?!--)([\"']?)([^\s\"']+)\3")
 _SHORTEST = 8  # characters of a value that is looked for in texts; shorter ones are words
 _known: set[str] = set()
@@ -108,6 +111,14 @@ def mask_words(words: Iterable[str]) -> list[str]:
 def remember_secrets(value: Any) -> None:
     """Notes the values of secret keys, so that `mask` finds them in any text of this process."""
     _known.update(text for text in _secret_texts(value) if _is_findable(text))
+
+
+def remember_lines(text: str) -> None:
+    """Notes the values of secret keys in a text that may be no YAML, which an error would quote."""
+    for _, name, _, value in _LINE.findall(text):
+        if is_secret_name(name):
+            words = (value, *value.split()[:1])  # behind a tag or an anchor there may be another word
+            remember_secrets({name: [word.strip(" \t\r!&*'\"[]{}") for word in words]})
 
 
 def masked_keys(value: Any, prefix: str = "") -> list[str]:
@@ -168,8 +179,8 @@ def _mask_text(text: str) -> str:
         text = text.replace(secret, MASK)
     if any(start in text for start in _STARTS):
         text = _SHAPES.sub(MASK, text)
-    if "://" in text:
-        text = _LOGIN.sub(rf"\1{MASK}", text)
+    if ":/" in text and "@" in text:
+        text = _LOGIN_OF_PATH.sub(rf"\1{MASK}", _LOGIN.sub(rf"\1{MASK}", text))
     if "uthorization" in text:
         text = _HEADER.sub(rf"\1{MASK}", text)
     if "=" in text:
@@ -177,7 +188,7 @@ def _mask_text(text: str) -> str:
     if '":' in text or "':" in text:
         text = _QUOTED.sub(_mask_quoted, text)
     if ": " in text:
-        text = _LINE.sub(_mask_line, text)
+        text = _FLOW.sub(_mask_line, _LINE.sub(_mask_line, text))
     return _OPTION.sub(_mask_option, text) if "--" in text else text
 
 

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from align.secrets import is_secret_name, mask, mask_words, masked_keys, remember_secrets
+from align.secrets import is_secret_name, mask, mask_words, masked_keys, remember_lines, remember_secrets
 
 SECRET_NAMES = (
     "token", "hub_token", "HF_TOKEN", "hf_token", "apiToken", "access_token", "auth_tokens", "api_key", "apiKey",
@@ -129,6 +129,28 @@ def test_the_folder_of_a_shell_and_other_paths_of_the_environment_are_no_secrets
     monkeypatch.setenv("GCP_CREDENTIALS", str(tmp_path))
     assert mask(f"/data/team-7/project/outputs, {tmp_path}/x") == f"/data/team-7/project/outputs, {tmp_path}/x"
     assert mask({"pwd": "Zq9-planted-short"}) == {"pwd": "***"}
+
+
+def test_values_of_secret_keys_are_found_in_a_text_that_is_no_yaml():
+    remember_lines(
+        "method: acre\nhub_token: !Zq10-planted x\n  api_key: *Zq11-planted\npassword: [Zq12-planted\nseed: Zq13-not\n"
+    )
+    words = "tag `!Zq10-planted`, undefined alias 'Zq11-planted', got [Zq12-planted, Zq13-not"
+    assert mask(words) == "tag `!***`, undefined alias '***', got [***, Zq13-not"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("There is no file https:/me:pw1@h/x.jsonl.", "There is no file https:/***@h/x.jsonl."),  # a URL as a path
+        ("s3:/key:pw@bucket", "s3:/***@bucket"),
+        ("C:/Users/a@b and /data/x:y@z", "C:/Users/a@b and /data/x:y@z"),
+        ("got '{judge: {api_key: abc, url: x'", "got '{judge: {api_key: ***, url: x'"),
+        ("{a: b, hub_token: abc, max_tokens: 3}", "{a: b, hub_token: ***, max_tokens: 3}"),
+    ],
+)
+def test_secrets_that_an_error_quotes_are_masked(text, masked):
+    assert mask(text) == masked
 
 
 def test_masked_keys_are_found_again():

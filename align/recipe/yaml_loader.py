@@ -8,6 +8,7 @@ import yaml
 
 from align.errors import RecipeError
 from align.recipe.yaml_limits import MAX_BYTES, BoundedLoader
+from align.secrets import remember_lines
 
 TAGS = ("null", "bool", "int", "float", "str", "seq", "map", "merge")  # YAML 1.2, core schema
 LARGEST = 2**63 - 1  # of a number without a fraction, in torch
@@ -78,6 +79,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         RecipeError: If the file is missing, is not YAML, or holds something else.
     """
     text = _read(path)
+    remember_lines(text)
     try:
         content = parse_yaml(text)
     except yaml.YAMLError as error:

@@ -206,3 +206,9 @@ def test_import_and_jsonl_load_nothing_heavy(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", ["https://me:pw@host/rows.jsonl", "s3://bucket/rows.parquet", "hf://datasets/a/b"])
+def test_a_url_is_no_file(path):
+    with pytest.raises(DataError, match="is a URL, and rows are read from files and hub ids"):
+        list(read_rows(path))
