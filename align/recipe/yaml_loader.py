@@ -63,9 +63,15 @@ def _shown(node: yaml.Node) -> str:
 
 # No key of a recipe is a date: `run_name: 2026-02-30` is a name. `=` is YAML 1.1's default value, and here a text.
 RecipeLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":timestamp", ":value", ":int"))]
     for first, resolvers in BoundedLoader.yaml_implicit_resolvers.items()
 }
+# YAML 1.1 reads 1:30 as 90 and 010 as 8; here the first is text, and so is the second, which a setting reads as 10.
+RecipeLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
 # YAML 1.1 wants a dot in the mantissa, so PyYAML reads 1e-6 as a string.
 RecipeLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")

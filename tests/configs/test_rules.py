@@ -104,6 +104,7 @@ REFUSED = [
     ("generation_kwargs: {temperature: hot}", "`generation_kwargs.temperature` must be a number; got 'hot'"),
     ("generation_kwargs: {stop_strings: [x]}", "`generation_kwargs.stop_strings` needs the tokenizer"),
     ("remove_unused_columns: true", "`remove_unused_columns: true` would take the columns away that rewards read"),
+    ("max_steps: 1:30", "`max_steps`: .*valid integer.*got '1:30'"),
     ("reward_workers: 5000", "`reward_workers`: .*less than or equal to 1024"),
     ("gradient_checkpointing_kwargs: {a: 1}", "`gradient_checkpointing_kwargs.a` for torch's `checkpoint`. It takes"),
     ("gradient_checkpointing_kwargs: {use_reentrant: 3}", "use_reentrant`: .*valid boolean"),
