@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from align.recipe.problems import first_problem, shown
-from align.recipe.rules import check_range, suggestion
+from align.recipe.rules import check_range, rules_of, suggestion
 from align.recipe.signatures import (
     Parameter,
     Source,
