@@ -22,7 +22,9 @@ class RecipeLoader(BoundedLoader):
         line = node.start_mark.line + 1
         kind = node.tag.removeprefix("tag:yaml.org,2002:")
         if kind not in TAGS:
-            raise RecipeError(f"Line {line}: the tag `{kind}` is not valid YAML here. Write the value without it.")
+            raise RecipeError(
+                f"Line {line}: the tag `{_escaped(kind)}` is not valid YAML here. Write the value without it."
+            )
         try:
             value = super().construct_object(node, deep)
         except (ValueError, OverflowError, KeyError, IndexError) as error:  # `!!int x`, or a number that overflows
@@ -51,6 +53,8 @@ class RecipeLoader(BoundedLoader):
         key = self.construct_object(key_node, deep=True)
         if not isinstance(key, str | int) or isinstance(key, bool):
             raise RecipeError(f"Line {line}: the key {_shown(key_node)} is read as {key!r}. Put a word in quotes.")
+        if isinstance(key, str) and not key.isprintable():
+            raise RecipeError(f"Line {line}: the key {key!r} holds a character that cannot be seen. Remove it.")
         if key in seen:
             raise RecipeError(f"Line {line}: the key `{key}` is written twice. Keep one.")
         seen.add(key)
@@ -58,7 +62,14 @@ class RecipeLoader(BoundedLoader):
 
 def _shown(node: yaml.Node) -> str:
     text = str(node.value)
-    return f"`{text}`" if len(text) <= 60 else f"`{text[:40]}` and {len(text) - 40:,} more characters"
+    return (
+        f"`{_escaped(text)}`" if len(text) <= 60 else f"`{_escaped(text[:40])}` and {len(text) - 40:,} more characters"
+    )
+
+
+def _escaped(text: str) -> str:
+    """Writes what would move the cursor of a terminal, or hide, as Python does."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 # No key of a recipe is a date: `run_name: 2026-02-30` is a name. `=` is YAML 1.1's default value, and here a text.
@@ -72,10 +83,23 @@ RecipeLoader.add_implicit_resolver(
     re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0b[01_]+|0x[0-9a-fA-F_]+)$"),
     list("-+0123456789"),
 )
-# YAML 1.1 wants a dot in the mantissa, so PyYAML reads 1e-6 as a string.
-RecipeLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+
+
+class RecipeDumper(yaml.SafeDumper):
+    """A dumper that quotes the texts which PyYAML writes plainly and `RecipeLoader` reads as something else."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Escapes the ends of lines that are folded into a space when they are read."""
+        style = '"' if re.search("[\x85\u2028\u2029]", data) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+RecipeDumper.add_representer(str, RecipeDumper.represent_str)
+# YAML 1.1 wants a dot in the mantissa, so PyYAML reads 1e-6 as a string, and writes such a string without quotes.
+for each in (RecipeLoader, RecipeDumper):
+    each.add_implicit_resolver(  # type: ignore[no-untyped-call]
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(?:\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+    )
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -146,3 +170,14 @@ def parse_word(text: str) -> Any:
         return parse_yaml(text)
     except yaml.YAMLError:
         return text
+
+
+def dump_yaml(value: Any) -> str:
+    """Writes plain values so that `parse_yaml` reads the same ones.
+
+    Example:
+        >>> print(dump_yaml({"lr": 1e-6, "run_name": "1e-6"}), end="")
+        lr: 1.0e-06
+        run_name: '1e-6'
+    """
+    return str(yaml.dump(value, Dumper=RecipeDumper, sort_keys=False, allow_unicode=True))

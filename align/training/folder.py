@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from align.configs.problems import shown
+from align.recipe.problems import shown
+from align.recipe.yaml_loader import dump_yaml
 from align.errors import RunFolderError
 from align.secrets import mask, mask_words
 from align.versions import installed_versions
@@ -120,9 +121,7 @@ def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, An
     """Writes the resolved recipe and the versions, without secrets; `facts` are further entries."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
-    (folder / RECIPE_FILE).write_text(
-        yaml.safe_dump(mask(resolved), sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    (folder / RECIPE_FILE).write_text(dump_yaml(mask(resolved)), encoding="utf-8")
     command = shlex.join(mask_words([Path(sys.argv[0]).name, *sys.argv[1:]]))
     record = {"command": command, **installed_versions(), **mask(facts)}
     (folder / VERSIONS_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -3,11 +3,12 @@
 import time
 
 import pytest
+import yaml
 
 from align.errors import RecipeError
 from align.recipe.overrides import parse_overrides
 from align.recipe.yaml_limits import MAX_BYTES
-from align.recipe.yaml_loader import load_yaml
+from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
 
 
 def bomb(line):
@@ -48,6 +49,10 @@ REFUSED = {
     "switch as key": ("a: {on: 1}", "Line 1: the key `on` is read as True"),
     "number as key": ("1.5: 1", "Line 1: the key `1.5` is read as 1.5"),
     "list as key": ("[a]: 1", "Line 1: a key must be a word"),
+    "hidden in a key": ('"see\ufeffd": 1', r"Line 1: the key 'see\\ufeffd' holds a character that cannot be seen"),
+    "escape in a key": ('a: {"\\e[2J": 1}', r"Line 1: the key '\\x1b\[2J' holds a character that cannot be seen"),
+    "escape in a number": ('a: !!int "\\e[2J"', r"Line 1: `\\x1b\[2J` is not a valid int"),
+    "escape in a tag": ("a: !%1B[2J 1", r"Line 1: the tag `!\\x1b\[2J` is not valid YAML here"),
     "twice": ("a: 1\nb: {c: 1, c: 2}", "Line 2: the key `c` is written twice"),
     "empty": ("", "must hold `key: value` lines, got NoneType"),
     "large": ("a: " + "x" * MAX_BYTES, "larger than 1,000,000 bytes"),
@@ -66,6 +71,30 @@ def test_a_file_that_cannot_be_a_recipe_is_one_sentence(tmp_path, case):
     assert "recipe.yaml" in str(error.value)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 400 + len(str(path))
+
+
+TEXTS = [
+    "1e-6",
+    "1e5",
+    "+1e3",
+    "\x85",
+    "a\u2028b",
+    "\u2029",
+    "2026-02-30",
+    "2026-02-03",
+    "=",
+    "1:30",
+    "0x10",
+    "yes",
+    "null",
+]
+TEXTS += ["a\r\nb", "\ufeff", "<<", " x ", "a\n\nb\n", ".nan", "\t", "*a", "!!int 1", "# x", "😀", ""]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_that_is_written_is_read_as_the_same_text(text):
+    written = dump_yaml({"a": text, "b": [text, 1e-6, None, True]})
+    assert parse_yaml(written) == yaml.safe_load(written) == {"a": text, "b": [text, 1e-6, None, True]}
 
 
 @pytest.mark.parametrize("content", ["a: 1".encode("utf-16"), b"a: 1\nb: \xe9", bytes(range(256))])

@@ -4,6 +4,7 @@ import os
 import pytest
 import yaml
 
+from align.configs.yaml_loader import load_yaml
 from align.errors import RunFolderError
 from align.training.folder import MAY_CHANGE, check_same_run, find_checkpoint, record_run
 from align.versions import PACKAGES, installed_version
@@ -121,3 +122,10 @@ def test_the_recipe_and_the_versions_are_recorded(tmp_path):
     assert versions["data"] == {"a.jsonl": "digest"}
     assert versions["cpus"] == os.cpu_count()
     assert {"command", "python", "machine"} <= set(versions)
+
+
+def test_the_recipe_of_a_run_is_read_as_it_was_run(tmp_path):
+    resolved = RESOLVED | {"run_name": "1e5", "audit_funcs": ["\x85"], "dataset": {"path": "a\u2028b.jsonl"}}
+    record_run(tmp_path, resolved, {})
+    check_same_run(tmp_path, resolved)
+    assert load_yaml(tmp_path / "recipe.yaml") == resolved

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from align.configs.yaml_loader import dump_yaml
 from align.errors import RunFolderError
 from align.secrets import mask
 
@@ -66,7 +67,7 @@ def read_run_folder(path: Path) -> RunFolder:
     recipe = _parse_recipe(path / "recipe.yaml", recipe_text)
     return RunFolder(
         path=path,
-        recipe_text=recipe_text if mask(recipe) == recipe else _written(mask(recipe)),
+        recipe_text=recipe_text if mask(recipe) == recipe else dump_yaml(mask(recipe)),
         recipe=mask(recipe),
         versions=read_object(path / "versions.json"),
         metrics=metrics,
@@ -170,12 +171,6 @@ def _parse_recipe(path: Path, text: str) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise RunFolderError(f"{path} must hold `key: value` lines, got a {type(recipe).__name__}.")
     return recipe
-
-
-def _written(recipe: Mapping[str, Any]) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
 
 
 def read_object(path: Path) -> dict[str, Any]:
