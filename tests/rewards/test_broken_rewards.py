@@ -56,7 +56,7 @@ CASES = {
     "broken_values.py:hostile_floats": Case("not_a_number", r"<HostileFloat whose `repr` raises RuntimeError>"),
     "broken_values.py:integers_of_many_digits": Case("not_finite", r"<int whose `repr` raises.*of its group NaN"),
     "broken_values.py:decimal_nan": Case("not_finite", r"returned Decimal\('NaN'\).*TRL skips NaN silently"),
-    "broken_values.py:generator_that_raises": Case("raises", r"raised RuntimeError: \\x1b\[31mred\\x07 \(line \d+ of"),
+    "broken_values.py:generator_that_raises": Case("raises", r"RuntimeError: \\x1b\[31mred\\x07\\u200b \(line \d+ of"),
     "broken_values.py:tag_that_no_row_has": Case("always_none", r"returned None for every one of 8 responses"),
     "broken_values.py:silent_mostly": Case(
         "often_none", r"returned None for 88% of 16", (*SUMS[:7], SUMS[7] | {"answer": "first"})

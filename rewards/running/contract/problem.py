@@ -1,11 +1,7 @@
 """What can be wrong with a reward, by name, and which of it stops a run."""
 
-import re
 from typing import Literal, NamedTuple
 
-CONTROL = re.compile(
-    r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)  # all but the end of a line
 Level = Literal["error", "warning"]
 
 # An error would stop training or spoil what is learnt; a warning may be meant.
@@ -81,4 +77,4 @@ class RewardProblem(NamedTuple):
 
     def __str__(self) -> str:
         text = f"Reward `{self.reward}` {self.problem}. {self.remedy}"
-        return CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
+        return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)  # what hides or moves

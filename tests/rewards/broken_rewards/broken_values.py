@@ -130,4 +130,4 @@ def decimal_nan(completions, **kwargs):
 
 def generator_that_raises(completions, **kwargs):
     yield 1.0
-    raise RuntimeError("\x1b[31mred\x07")
+    raise RuntimeError("\x1b[31mred\x07\u200b")
