@@ -1,0 +1,54 @@
+"""Rewards that break the contract in odd ways: every one gets its findings, and no other reward pays for it."""
+
+import pytest
+from campaign import check_refusal, is_whole_campaign, require, run_cases
+from drawn_rewards import PRELUDE, draw_reward
+
+from align.checks.reward_trials import Handling, try_rewards
+from rewards.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
+
+pytestmark = pytest.mark.slow
+LOCAL, BATCHES, IN_BATCH = 160, 8, 5
+# What a reward may be told that keeps the contract and pays the wrong answers.
+OF_TASTE = {"wrong_above_right", "pays_nothing", "constant"}
+SETTINGS = Settings(max_seconds=1.0)
+
+
+def check_problems(drawn, tried):
+    """Every finding can be shown; a reward that always breaks the contract has one, a sound one has none."""
+    for problem in tried.problems:
+        check_refusal(str(problem))
+    errors = [
+        problem for problem in tried.problems if LEVELS[problem.kind] == "error" and problem.kind not in OF_TASTE
+    ]
+    told = errors or [problem for problem in tried.problems if problem.kind == "needs_data"]
+    require(not drawn.is_broken or told, f"nothing is found in {drawn.source}")
+    require(not drawn.is_sound or not errors, f"{errors} in {drawn.source}")
+    return "with errors" if errors else "without errors"
+
+
+def test_fuzz_local(tmp_path):
+    def case(rng):
+        drawn = draw_reward(rng, "drawn")
+        path = tmp_path / "own.py"
+        path.write_text(PRELUDE + drawn.source, encoding="utf-8", errors="surrogatepass")
+        scope = {}
+        exec(compile(PRELUDE + drawn.source, str(path), "exec"), scope)
+        return check_problems(drawn, try_reward(LocalSubject(scope["drawn"]), SETTINGS))
+
+    ends = run_cases("local", LOCAL, case)
+    assert not is_whole_campaign() or min(ends.values()) > LOCAL / 10
+
+
+def test_fuzz_processes(tmp_path):
+    """A batch is a few wild rewards and a sound one behind them in the same process."""
+
+    def case(rng):
+        drawn = [draw_reward(rng, f"r{i}", wild=i < IN_BATCH - 1) for i in range(IN_BATCH)]
+        path = tmp_path / "own.py"
+        path.write_text(PRELUDE + "".join(each.source for each in drawn), encoding="utf-8")
+        specs = [RewardSpec(f"{path}:r{i}") for i in range(IN_BATCH)]
+        found = try_rewards(specs, SETTINGS, Handling(Limits(call=0.5), memory_gb=2))
+        return ", ".join(sorted({check_problems(*each) for each in zip(drawn, found, strict=True)}))
+
+    run_cases("processes", BATCHES, case, seconds=60)
