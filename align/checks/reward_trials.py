@@ -89,6 +89,10 @@ def _try_in_turn(specs: Sequence[RewardSpec], settings: Settings, handling: Hand
             drain.start()
             subject = RemoteSubject(pool, index, spec.spec, handling.limits)
             tried = try_reward(subject, settings)
+            if index and any(problem.kind == "not_found" for problem in tried.problems):
+                # One before it may have broken the imports of the process that they share.
+                found += _try_in_turn([spec], settings, handling)[0]
+                continue
             flood = drain.problems(tried.name)
             own = [problem for problem in tried.problems if not flood or problem.kind not in SLOW]
             found.append(tried._replace(problems=own + flood))

@@ -122,6 +122,17 @@ def test_a_module_that_forks_as_it_is_loaded_is_found(tmp_path):
     assert [problem.kind for problem in tried.problems] == ["forks"]
 
 
+def test_a_reward_that_breaks_imports_is_not_paid_for_by_the_next(tmp_path):
+    scores = "    return [float(len(text)) for text in completions]\n"
+    start = "def reward(completions, **kwargs):\n"
+    (tmp_path / "breaks.py").write_text(f"import sys\n{start}    sys.modules.clear()\n{scores}")
+    (tmp_path / "imports.py").write_text(f"import tempfile\n{start}{scores}")
+    specs = [RewardSpec(f"{name}.py:reward", base_dir=tmp_path) for name in ("breaks", "imports")]
+    _, tried = try_rewards(specs, Settings(form="text"))
+    assert "cannot be used" not in str(tried.problems)
+    assert tried.num_calls > 20
+
+
 def test_a_failure_that_the_guard_survives_is_a_warning(tmp_path):
     (tmp_path / "own.py").write_text(
         "def reward(completions, **kwargs):\n    return [1 / len(text) for text in completions]\n"
