@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from align.errors import RunFolderError
 from align.recipe.problems import shown
 from align.recipe.yaml_loader import dump_yaml
-from align.errors import RunFolderError
 from align.secrets import mask, mask_words
 from align.versions import installed_versions
 

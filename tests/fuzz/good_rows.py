@@ -4,16 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from align.augmentation.crome.originals import load_originals
-from align.augmentation.sources import load_sources
 from align.data import load_preferences, load_questions, load_reward_pairs
-from align.data.candidates import load_candidates
-from align.data.observation_adapters import OBSERVATION_ADAPTERS
-from align.data.observations import ObservationReader, Roles, read_observations
+from align.data.pairs.candidates import load_candidates
+from align.data.pairs.reward_bench import load_reward_bench
 from align.data.problems import DataReport
 from align.data.prompt_rows import load_prompts
-from align.data.reward_bench import load_reward_bench
-from align.data.tables import Table
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
+from align.data.tables.observations import ObservationReader, Roles, read_observations
+from align.data.tables.reading import Table
+from align.methods.crome.augmentation.originals import load_originals
+from align.methods.rrpo.augmentation.sources import load_sources
 
 Loader = Callable[..., tuple[list[Any], DataReport]]
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import yaml
 from odd_values import ATOMS, nested, odd_value
 
-from align.configs.fields import config_fields
-from align.configs.methods import METHODS
-from align.configs.model import ModelSettings
-from align.configs.recipe import REWARD_KEYS
-from align.configs.rules import CHOICES
+from align.methods import METHODS
+from align.recipe.fields import config_fields
+from align.recipe.model import ModelSettings
+from align.recipe.recipe import REWARD_KEYS
+from align.recipe.rules import CHOICES
 
 SECRETS = ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "correct-Horse-7-battery", "sk-proj-abcdefghijklmnop1234")
 SECRET_KEYS = ("hub_token", "api_key", "password", "client_secret", "Authorization")

@@ -7,9 +7,9 @@ from recipe_mutations import draw_fitting_recipe, draw_recipe, write_bases
 from align import secrets
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.configs.recipe import Recipe, load_recipe
-from align.configs.yaml_loader import dump_yaml
 from align.errors import UserError
+from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from campaign import check_refusal, is_whole_campaign, require, run_cases
 from drawn_rewards import PRELUDE, draw_reward
 
 from align.checks.reward_trials import Handling, try_rewards
-from rewards.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
+from rewards.running.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
 
 pytestmark = pytest.mark.slow
 LOCAL, BATCHES, IN_BATCH = 160, 8, 5

@@ -4,8 +4,8 @@ import os
 import pytest
 import yaml
 
-from align.configs.yaml_loader import load_yaml
 from align.errors import RunFolderError
+from align.recipe.yaml_loader import load_yaml
 from align.training.folder import MAY_CHANGE, check_same_run, find_checkpoint, record_run
 from align.versions import PACKAGES, installed_version
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from align.configs.yaml_loader import dump_yaml
 from align.errors import RunFolderError
+from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
 _FEWEST = 8  # logged steps, below which a quarter of the run is one batch
