@@ -7,13 +7,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing by more, which add in another order
 os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # vLLM would look for the way to 8.8.8.8
 
-import json
 import random
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from written_questions import write_questions
 
 REWARD_FILE = '''\
 """A reward that differs between any two completions, so that every step changes the weights."""
@@ -88,22 +88,6 @@ def answering_model_folder(tiny_model_folder, tmp_path_factory) -> Path:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def write_questions(path: Path, count: int = 40, gold: str | None = None) -> Path:
-    """Writes questions with four numbers as options; the right one is drawn unless `gold` is given."""
-    rng = random.Random(0)
-    rows = (
-        {
-            "id": f"q{i}",
-            "question": f"q{i}?",
-            "options": [str(number) for number in rng.sample(range(100), 4)],
-            "answer": gold or "ABCD"[i % 4],
-        }
-        for i in range(count)
-    )
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -1,9 +1,9 @@
 import json
 
 import pytest
-from conftest import write_questions
 from started import align, modules_after
 from typer.testing import CliRunner
+from written_questions import write_questions
 
 from align.cli.app import app
 

@@ -3,8 +3,8 @@ import shutil
 
 import pandas as pd
 import pytest
-from conftest import write_questions
 from started import ROOT
+from written_questions import write_questions
 
 from align.cli.app import app
 

@@ -2,7 +2,7 @@ import hashlib
 import json
 
 import pytest
-from conftest import write_questions
+from written_questions import write_questions
 
 from align.errors import DataError
 from align.methods.acre.data import check_questions, load
