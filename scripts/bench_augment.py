@@ -32,7 +32,7 @@ from rich.table import Table
 from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 from align.versions import installed_versions
 
@@ -109,7 +109,7 @@ def measure_round(arguments: argparse.Namespace) -> Round:
         folder = Path(name)
         originals, _ = load_originals(str(write_pairs(folder, arguments.pairs)))
         sampler = EndpointSampler(server.url, "tiny", concurrency=arguments.concurrency)
-        with AnswerCache(folder / "cache") as cache:
+        with SampledAnswers(folder / "cache") as cache:
             start, cpu = time.perf_counter(), time.process_time()
             augment_with_model(originals, sampler, cache, CromeSettings(), arguments.concurrency)
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -29,8 +29,8 @@ from align.data.questions.templates import PromptTemplate
 from align.evaluation.policies.answering import answer_questions
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
+from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import find_checkpoint, load_model
-from align.models.policies.answer_cache import AnswerCache
 from align.models.policies.asking import Decoding
 from align.models.policies.model_policy import ModelPolicy
 from align.recipe.recipe import load_recipe

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
-from align.models.policies.answer_cache import digest
+from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
 from rewards.extras import remedy
 

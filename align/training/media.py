@@ -1,9 +1,10 @@
 """Small copies of the images that a run's report shows, kept in the run folder: the data may move."""
 
 import hashlib
-import os
 import warnings
 from pathlib import Path
+
+from align.whole_files import write_whole
 
 MEDIA_FOLDER = "media"
 _MOST_FILES = 20_000  # about 100 MB
@@ -36,9 +37,6 @@ class MediaFolder:
                     stacklevel=2,
                 )
                 return None
-            self.folder.mkdir(parents=True, exist_ok=True)
-            unfinished = self.folder / f"{name}.unfinished"
-            unfinished.write_bytes(content)
-            os.replace(unfinished, self.folder / name)
+            write_whole(self.folder / name, content)
             self._known.add(name)
         return f"{MEDIA_FOLDER}/{name}"

@@ -1,6 +1,5 @@
 """A sample of the pairs of a run, kept for its report."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from align.data.media.thumbnails import thumbnails
 from align.training.media import MediaFolder
+from align.whole_files import whole_file
 
 PAIRS_FILE = "pairs.parquet"
 
@@ -48,10 +48,8 @@ def write_pairs(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int = 40
     media = MediaFolder(folder)
     kept = [_plain(rows[index]) | {"images": _images(rows[index].get("images"), media)} for index in picked]
     table = pa.Table.from_pylist(kept, schema=schema)
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f"{PAIRS_FILE}.unfinished"
-    parquet.write_table(table, unfinished)
-    os.replace(unfinished, folder / PAIRS_FILE)  # a killed run leaves the old table or none, never half a one
+    with whole_file(folder / PAIRS_FILE) as draft:
+        parquet.write_table(table, draft)
 
 
 def _plain(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from align.errors import UserError
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.scripted_policies import AlwaysA, TraceUser
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
-from align.models.policies.answer_cache import AnswerCache
+from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Decoding
 
 QUESTIONS = make_questions(20)

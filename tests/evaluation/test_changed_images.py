@@ -11,7 +11,7 @@ from align.evaluation.policies.changed_images import (
     with_shuffled_frames,
     without_images,
 )
-from align.models.policies.answer_cache import image_names
+from align.models.policies.answer_keys import image_names
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 TEXT = colour_question(0, images=())

@@ -13,7 +13,8 @@ from align.evaluation.policies.modality import CHANGES, count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.evaluation.statistics.glossary import explain
-from align.models.policies.answer_cache import AnswerCache, question_key
+from align.models.answer_cache import AnswerCache
+from align.models.policies.answer_keys import question_key
 from align.models.policies.asking import Decoding
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")

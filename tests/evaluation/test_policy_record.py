@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pandas as pd
@@ -70,7 +71,7 @@ def test_every_answer_is_on_disk(tmp_path):
 def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):
     record, results = record_of(Solver(), suites=("accuracy",))
     rows = item_rows("solver", results["Solver"], QUESTIONS, ["prompt"] * 12, 1)
-    (tmp_path / ".evaluation.json.unfinished").mkdir()
+    (tmp_path / f".evaluation.json.{os.getpid()}").mkdir()
     (tmp_path / "evaluation.json").write_text("before")
     with pytest.raises(UserError, match=r"cannot be written to .* Free space there and give the same command again"):
         save_policy_evaluation(tmp_path, record, rows)

@@ -5,7 +5,7 @@ from chat_server import ChatServer
 
 from align.errors import UserError
 from align.models.samplers.asking import ask, plan_requests
-from align.models.samplers.cache import AnswerCache, answer_key
+from align.models.samplers.cache import SampledAnswers, answer_key
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
@@ -20,9 +20,9 @@ def echo(body, before):
 def test_what_was_answered_is_not_asked_again(tmp_path):
     with ChatServer(echo) as server:
         sampler = EndpointSampler(server.url, "tiny")
-        with AnswerCache(tmp_path) as cache:
+        with SampledAnswers(tmp_path) as cache:
             first = ask(sampler, REQUESTS[:5], cache, "")
-        with AnswerCache(tmp_path) as cache:
+        with SampledAnswers(tmp_path) as cache:
             plan = plan_requests(sampler, REQUESTS, cache)
             second = ask(sampler, REQUESTS, cache, "")
     assert (plan.num_unknown, plan.num_known, plan.max_completion_tokens) == (3, 5, 27)
@@ -32,14 +32,14 @@ def test_what_was_answered_is_not_asked_again(tmp_path):
 
 
 def test_equal_requests_are_asked_once_and_answered_each(tmp_path):
-    with ChatServer(echo) as server, AnswerCache(tmp_path) as cache:
+    with ChatServer(echo) as server, SampledAnswers(tmp_path) as cache:
         answers = ask(EndpointSampler(server.url, "tiny"), [*REQUESTS, *reversed(REQUESTS)], cache, "")
     assert answers == [*answers[:8], *reversed(answers[:8])]
     assert len(server.bodies) == 8
 
 
 def test_a_failure_is_asked_again_by_the_next_run(tmp_path):
-    with ChatServer(lambda body, before: 400 if before == 0 else "yes") as server, AnswerCache(tmp_path) as cache:
+    with ChatServer(lambda body, before: 400 if before == 0 else "yes") as server, SampledAnswers(tmp_path) as cache:
         sampler = EndpointSampler(server.url, "tiny")
         assert all(isinstance(result, Failure) for result in ask(sampler, REQUESTS, cache, ""))
         assert all(isinstance(result, Answer) for result in ask(sampler, REQUESTS, cache, ""))
@@ -48,9 +48,9 @@ def test_a_failure_is_asked_again_by_the_next_run(tmp_path):
 def test_what_was_answered_before_the_end_is_kept(tmp_path):
     with ChatServer(lambda body, before: "yes" if "q0" in str(body) or before else 401) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1)
-        with AnswerCache(tmp_path) as cache, pytest.raises(SamplerError):
+        with SampledAnswers(tmp_path) as cache, pytest.raises(SamplerError):
             ask(sampler, REQUESTS, cache, "")
-        with AnswerCache(tmp_path) as cache:
+        with SampledAnswers(tmp_path) as cache:
             assert plan_requests(sampler, REQUESTS, cache).num_known == 1
 
 
@@ -64,11 +64,11 @@ def test_everything_that_decides_an_answer_is_in_its_key(field):
 
 
 def test_no_answer_is_evicted(tmp_path):
-    with AnswerCache(tmp_path) as cache:
+    with SampledAnswers(tmp_path) as cache:
         assert cache._cache.eviction_policy == "none"
 
 
 def test_a_cache_that_cannot_be_opened_is_named(tmp_path):
     (tmp_path / "cache.db").write_text("not a database, and longer than a header of one would be" * 4)
     with pytest.raises(UserError, match="cannot be kept in"):
-        AnswerCache(tmp_path)
+        SampledAnswers(tmp_path)

@@ -20,8 +20,9 @@ from align.evaluation.policies.judge import Judge, PolicyJudge
 from align.evaluation.policies.modality import count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
+from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint
-from align.models.policies.answer_cache import AnswerCache, digest, question_key
+from align.models.policies.answer_keys import digest, question_key
 
 JUDGE = "(judge)"  # beside the names of the models, none of which is a folder of that name
 

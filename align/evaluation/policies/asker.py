@@ -5,7 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from align.data.questions.multiple_choice import Question
-from align.models.policies.answer_cache import VERSION, AnswerCache, digest, question_key
+from align.models.answer_cache import AnswerCache
+from align.models.policies.answer_keys import VERSION, digest, question_key
 from align.models.policies.asking import Answered, Completion, Decoding, LetterQuestion, Policy, read
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 

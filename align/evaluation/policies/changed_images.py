@@ -9,7 +9,7 @@ from typing import Any
 
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
-from align.models.policies.answer_cache import image_names
+from align.models.policies.answer_keys import image_names
 
 _GREY = (128, 128, 128)
 

@@ -17,6 +17,7 @@ from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.glossary import GLOSSARY, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.secrets import mask
+from align.whole_files import whole_file
 
 EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 
@@ -106,10 +107,9 @@ def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequen
     text = json.dumps(mask(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     items, evaluation = folder / ITEMS_FILE, folder / EVALUATION_FILE
     try:
-        pq.write_table(table, _unfinished(items))
-        _unfinished(evaluation).write_text(text, encoding="utf-8")
-        for path in (items, evaluation):
-            os.replace(_unfinished(path), path)
+        with whole_file(items) as table_draft, whole_file(evaluation) as draft:
+            pq.write_table(table, table_draft)
+            draft.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
@@ -162,10 +162,6 @@ def _glossary(metrics: set[str], audited: bool) -> dict[str, Any]:
 
 def _verifier_name(about: Mapping[str, Any]) -> str:
     return str(about["verifier"]["path"]) if about.get("verifier") else "shuffle_consistency"
-
-
-def _unfinished(path: Path) -> Path:
-    return path.with_name(f".{path.name}.unfinished")
 
 
 def _type(name: str) -> Any:

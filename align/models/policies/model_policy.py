@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.models.policies.answer_cache import digest
+from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion
 from align.models.policies.token_policy import TokenPrompts, end_tokens
 from align.models.second_pass.forward import SecondPassRow, score_letters

@@ -8,7 +8,7 @@ from transformers import ProcessorMixin
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.models.policies.answer_cache import digest
+from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion
 from align.models.policies.model_policy import ModelPolicy
 from align.models.policies.vision_prompts import VisionPrompts

@@ -11,7 +11,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
-from align.models.policies.answer_cache import digest
+from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion
 from align.models.policies.token_policy import TokenPrompts
 from align.models.pretrained import refuse_pickled_weights

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from align.models.samplers.cache import AnswerCache, answer_key
+from align.models.samplers.cache import SampledAnswers, answer_key
 from align.models.samplers.progress import Bar
 from align.models.samplers.sampler import Answer, Failure, OpenConnection, Request, Sampler
 
@@ -18,7 +18,7 @@ class Asker:
     """
 
     def __init__(
-        self, sampler: Sampler, connection: OpenConnection, cache: AnswerCache | None, bar: Bar | None = None
+        self, sampler: Sampler, connection: OpenConnection, cache: SampledAnswers | None, bar: Bar | None = None
     ) -> None:
         self._identity, self._connection, self._cache, self._bar = sampler.identity, connection, cache, bar
         self._asked: dict[str, asyncio.Task[Answer | Failure]] = {}
@@ -48,13 +48,13 @@ class Asker:
         return result
 
     async def _find(self, key: str, request: Request) -> Answer | Failure:
-        known = None if self._cache is None else self._cache.get(key)
+        known = None if self._cache is None else self._cache.find(key)
         if known is not None:
             return known
         result = await self._connection.answer(request)
         if isinstance(result, Answer):
             if self._cache is not None:
-                self._cache.put(key, result)
+                self._cache.keep(key, result)
             if self._bar is not None:
                 self._bar.count(result)
         return result

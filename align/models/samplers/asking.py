@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from align.models.samplers.cache import AnswerCache, answer_key
+from align.models.samplers.cache import SampledAnswers, answer_key
 from align.models.samplers.progress import show_progress
 from align.models.samplers.sampler import Answer, Failure, Request, Sampler
 
@@ -18,10 +18,10 @@ class Plan(NamedTuple):
     num_images: int  # that the calls would send; what they cost in tokens is the model's own affair
 
 
-def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: AnswerCache | None) -> Plan:
+def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: SampledAnswers | None) -> Plan:
     """Counts what would be sent and about how many tokens that is; without a cache nothing is known."""
     asked = _by_key(sampler, requests)
-    unknown = [each for key, each in asked.items() if cache is None or cache.get(key) is None]
+    unknown = [each for key, each in asked.items() if cache is None or cache.find(key) is None]
     return Plan(
         num_unknown=len(unknown),
         num_known=len(asked) - len(unknown),
@@ -31,7 +31,9 @@ def plan_requests(sampler: Sampler, requests: Sequence[Request], cache: AnswerCa
     )
 
 
-def ask(sampler: Sampler, requests: Sequence[Request], cache: AnswerCache, description: str) -> list[Answer | Failure]:
+def ask(
+    sampler: Sampler, requests: Sequence[Request], cache: SampledAnswers, description: str
+) -> list[Answer | Failure]:
     """Answers requests from the cache where it can and from the sampler otherwise; equal ones are asked once.
 
     Args:
@@ -49,7 +51,7 @@ def ask(sampler: Sampler, requests: Sequence[Request], cache: AnswerCache, descr
     found: dict[str, Answer | Failure] = {}
     unknown: dict[str, Request] = {}
     for key, request in _by_key(sampler, requests).items():
-        answer = cache.get(key)
+        answer = cache.find(key)
         if answer is None:
             unknown[key] = request
         else:
@@ -60,7 +62,7 @@ def ask(sampler: Sampler, requests: Sequence[Request], cache: AnswerCache, descr
 
             def keep(i: int, result: Answer | Failure) -> None:
                 if isinstance(result, Answer):
-                    cache.put(keys[i], result)
+                    cache.keep(keys[i], result)
                     bar.count(result)
                 found[keys[i]] = result
                 bar.advance()

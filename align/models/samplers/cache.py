@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from align.errors import UserError
+from align.models.answer_cache import AnswerCache
 from align.models.samplers.sampler import Answer, Request
 
 VERSION = 1  # of what an entry holds
@@ -19,36 +18,23 @@ def answer_key(identity: Mapping[str, Any], request: Request) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-class AnswerCache:
-    """Answers by key; an answer that was put in survives the end of the process, however it ends.
-
-    Args:
-        folder: Where it is kept. Several processes may use it at once.
-
-    Raises:
-        UserError: If the folder cannot be used.
-    """
+class SampledAnswers(AnswerCache):
+    """Answers of a sampler by key; only their form differs from `AnswerCache`."""
 
     def __init__(self, folder: Path) -> None:
-        from diskcache import Cache, JSONDisk
+        super().__init__(folder, option="--cache")
 
-        try:
-            # An answer that was paid for is never evicted.
-            self._cache = Cache(str(folder), disk=JSONDisk, eviction_policy="none")
-        except (OSError, sqlite3.Error) as error:
-            raise UserError(f"The answers cannot be kept in {folder}: {error}. Choose another `--cache`.") from error
-
-    def get(self, key: str) -> Answer | None:
+    def find(self, key: str) -> Answer | None:
         """Returns the answer, or None."""
-        entry = self._cache.get(key)
+        entry = self.get(key)
         return None if entry is None else Answer(*entry)
 
-    def put(self, key: str, answer: Answer) -> None:
+    def keep(self, key: str, answer: Answer) -> None:
         """Keeps an answer."""
-        self._cache[key] = list(answer)
+        self.put({key: list(answer)})
 
-    def __enter__(self) -> "AnswerCache":
+    def __enter__(self) -> "SampledAnswers":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._cache.close()
+        self.close()

@@ -11,7 +11,7 @@ from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.plan import plan_cost
 from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 CALLS_PER_PAIR = 1 + 5 + 10 + 10  # rubric, elements, edits, verifications
@@ -24,7 +24,7 @@ def originals(tmp_path):
 
 def augment(originals, tmp_path, reply, *, concurrency=4, max_retries=5, timeout=20.0, **settings):
     """Runs the pipeline against a server and returns its families, tokens and the server."""
-    with ChatServer(reply) as server, AnswerCache(tmp_path / "cache") as cache:
+    with ChatServer(reply) as server, SampledAnswers(tmp_path / "cache") as cache:
         limits = {"concurrency": concurrency, "max_retries": max_retries, "timeout": timeout}
         # One name for the model whatever the port, so that runs share a cache.
         sampler = EndpointSampler(server.url, "tiny", **limits)
@@ -181,7 +181,7 @@ def test_what_failed_is_asked_again_by_the_next_run_and_nothing_else_is(original
     def fail_once(body, before):
         return 400 if before == 0 and step_of(body) == "edit" else oracle_reply(body)
 
-    with ChatServer(fail_once) as server, AnswerCache(tmp_path) as cache:
+    with ChatServer(fail_once) as server, SampledAnswers(tmp_path) as cache:
         sampler = EndpointSampler(server.url, "tiny", concurrency=4)
         first, _ = augment_with_model(originals, sampler, cache, CromeSettings(), 4)
         second, tokens = augment_with_model(originals, sampler, cache, CromeSettings(), 4)
@@ -203,7 +203,7 @@ def test_equal_pairs_are_asked_about_once(originals, tmp_path):
 @pytest.mark.parametrize("neutrals", [["none"], list(NEUTRAL)])
 def test_a_plan_counts_the_calls_of_a_run_in_which_all_goes_well(originals, tmp_path, neutrals):
     settings = CromeSettings(neutrals=neutrals, max_new_tokens=100)
-    with ChatServer(oracle_reply) as server, AnswerCache(tmp_path) as cache:
+    with ChatServer(oracle_reply) as server, SampledAnswers(tmp_path) as cache:
         sampler = EndpointSampler(server.url, "tiny", concurrency=4)
         cost = plan_cost(originals, sampler, None, settings)
         augment_with_model(originals[:2], sampler, cache, settings, 4)

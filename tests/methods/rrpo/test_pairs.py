@@ -13,7 +13,7 @@ from align.methods.rrpo.augmentation.perturbations import MASK
 from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 PROMPT = "The Seine runs through the largest city of this old country. What is the capital of France?"
@@ -30,7 +30,7 @@ def reply(body, before):
 def run(tmp_path, rows, reply=reply, **settings):
     chosen = PairSettings(**{"num_samples": 3, "max_new_tokens": 16} | settings)
     samples = draw_samples([check_source(row, i, f"row-{i}") for i, row in enumerate(rows)], chosen)
-    with ChatServer(reply) as server, AnswerCache(tmp_path / "cache") as cache:
+    with ChatServer(reply) as server, SampledAnswers(tmp_path / "cache") as cache:
         sampler = EndpointSampler(server.url, "tiny", max_retries=0)
         outcome = make_pairs(samples, sampler, ContainsReference(), cache, chosen)
     report = DataReport("data", num_read=len(rows), num_kept=len(rows))

@@ -17,7 +17,7 @@ from align.methods.crome.augmentation.run import Tokens, augment_with_model, aug
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 
@@ -48,7 +48,7 @@ def run_model(
     if dry_run and not cache.is_dir():
         _print_cost(plan_cost(originals, sampler, None, chosen), chosen, len(originals), sampler.name)
         return 0
-    with AnswerCache(cache) as answers:
+    with SampledAnswers(cache) as answers:
         _print_cost(plan_cost(originals, sampler, answers, chosen), chosen, len(originals), sampler.name)
         if dry_run:
             return 0

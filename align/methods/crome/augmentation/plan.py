@@ -21,7 +21,7 @@ from align.methods.crome.augmentation.replies import (
 )
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asker import Asker
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.concurrency import map_concurrently
 from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure, Request, Sampler
 
@@ -72,7 +72,7 @@ class Cost:
 
 
 def plan_cost(
-    originals: Sequence[RewardPair], sampler: Sampler, cache: AnswerCache | None, settings: CromeSettings
+    originals: Sequence[RewardPair], sampler: Sampler, cache: SampledAnswers | None, settings: CromeSettings
 ) -> Cost:
     """Counts what a run would ask, and what it knows already.
 

@@ -12,7 +12,7 @@ from align.methods.crome.augmentation.oracle import Oracle
 from align.methods.crome.augmentation.pairs import make_family
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asker import Asker
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.concurrency import map_concurrently
 from align.models.samplers.progress import Bar, show_progress
 from align.models.samplers.sampler import Sampler
@@ -34,7 +34,7 @@ class Tokens:
 
 
 def augment_with_model(
-    originals: Sequence[RewardPair], sampler: Sampler, cache: AnswerCache, settings: CromeSettings, num_workers: int
+    originals: Sequence[RewardPair], sampler: Sampler, cache: SampledAnswers, settings: CromeSettings, num_workers: int
 ) -> tuple[list[Family], Tokens]:
     """Lets a language model make the pairs.
 

@@ -1,7 +1,6 @@
 """The folder of a correction: written whole, file by file, and never over something else."""
 
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from align.data.tables.observations import ObservationReader, Observations
 from align.errors import DataError, RunFolderError
 from align.methods.deconfound.correction.fitting import apply
 from align.secrets import mask
+from align.whole_files import whole_file, write_whole
 from rewards.correction import Correction
 
 if TYPE_CHECKING:
@@ -45,30 +45,30 @@ def write_corrected(folder: Path, reader: ObservationReader, correction: Correct
 
     if REWARD in reader.table.names:
         raise DataError(f"{reader.table.path} has a column {REWARD!r} already, which is to be written. Rename it.")
-    folder.mkdir(parents=True, exist_ok=True)
-    draft, writer, num_rows = folder / f".{TABLE_FILE}.partial", None, 0
-    try:
-        for batch, rows in reader.read_with_batches():
-            whole = _with_reward(batch, rows, reader.roles.outcome, correction)
-            writer = writer or parquet.ParquetWriter(draft, whole.schema)
-            writer.write_batch(whole)
-            num_rows += len(whole)
-    finally:
-        if writer is not None:
-            writer.close()
-    os.replace(draft, folder / TABLE_FILE)
+    writer, num_rows = None, 0
+    with whole_file(folder / TABLE_FILE) as draft:
+        try:
+            for batch, rows in reader.read_with_batches():
+                whole = _with_reward(batch, rows, reader.roles.outcome, correction)
+                writer = writer or parquet.ParquetWriter(draft, whole.schema)
+                writer.write_batch(whole)
+                num_rows += len(whole)
+        finally:
+            if writer is not None:
+                writer.close()
     return num_rows
 
 
 def write_json(file: Path, content: Any) -> None:
     """Writes a JSON file."""
-    _write(file, json.dumps(mask(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(mask(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(file, text, errors="replace")
 
 
 def write_lines(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Writes one JSON object per line."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    write_whole(file, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), errors="replace")
 
 
 def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], notes: Sequence[str]) -> None:
@@ -84,7 +84,7 @@ def write_card(folder: Path, correction: Correction, facts: Mapping[str, str], n
         facts=mask(facts),
         warnings=mask([*correction.warnings, *notes]),
     )
-    _write(folder / CARD_FILE, page + "\n")
+    write_whole(folder / CARD_FILE, page + "\n", errors="replace")
 
 
 def _with_reward(
@@ -98,9 +98,3 @@ def _with_reward(
         if pa.types.is_string(column.type) and name in numbers and name not in rows.units:
             columns[name] = pa.array(numbers[name])
     return pa.RecordBatch.from_pydict(columns | {REWARD: pa.array(apply(correction, rows))})
-
-
-def _write(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.partial")
-    draft.write_text(text, encoding="utf-8", errors="replace")
-    os.replace(draft, file)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 
 from align.errors import RunFolderError
 from align.secrets import mask
+from align.whole_files import write_whole
 
 PAIRS_FILE, LEFT_OUT_FILE, CARD_FILE, SETTINGS_FILE = "pairs.jsonl", "left_out.jsonl", "card.json", "settings.json"
 Row = Mapping[str, Any]
@@ -58,7 +58,7 @@ def claim_folder(folder: Path, run: Row) -> None:
         RunFolderError: If the folder holds something else; nothing is written over then.
     """
     check_folder(folder, run)
-    _write(folder / SETTINGS_FILE, json.dumps(mask(run), indent=2) + "\n")
+    write_whole(folder / SETTINGS_FILE, json.dumps(mask(run), indent=2) + "\n")
 
 
 def write_folder(
@@ -80,10 +80,10 @@ def write_folder(
     card = mask(card)
     named = {"name": folder.resolve().name, "digest": _digest(lines.encode())}
     for name, rows in others.items():
-        _write(folder / name, _lines(rows))
-    _write(folder / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
-    _write(folder / "README.md", environment.get_template(page).render(card, **named) + "\n")
-    _write(folder / PAIRS_FILE, lines)
+        write_whole(folder / name, _lines(rows))
+    write_whole(folder / CARD_FILE, json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / "README.md", environment.get_template(page).render(card, **named) + "\n")
+    write_whole(folder / PAIRS_FILE, lines)
 
 
 def _digest(content: bytes) -> str:
@@ -92,11 +92,3 @@ def _digest(content: bytes) -> str:
 
 def _lines(rows: Sequence[Row]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file beside its place and moves it there, so that no reader meets half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)

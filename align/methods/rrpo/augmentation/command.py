@@ -16,7 +16,7 @@ from align.methods.rrpo.augmentation.sources import Source, load_sources
 from align.methods.rrpo.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
 from align.methods.rrpo.augmentation.wordings import ROOM, reword_request
 from align.models.samplers.asking import Plan, plan_requests
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 
@@ -52,7 +52,7 @@ def run(
     if dry_run and not cache.is_dir():
         _print_plan(plan_requests(sampler, requests, None), chosen, sources, sampler)
         return 0
-    with AnswerCache(cache) as answers:
+    with SampledAnswers(cache) as answers:
         _print_plan(plan_requests(sampler, requests, answers), chosen, sources, sampler)
         if dry_run:
             return 0

@@ -1,11 +1,11 @@
 """Paths that pairs name their images by: an image from a file keeps its path, any other is written into a folder."""
 
-import os
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
 from align.data.media.images import ImageLike, image_digest, open_image
+from align.whole_files import write_whole
 
 
 def keep_image(image: ImageLike, folder: Path) -> str:
@@ -22,10 +22,7 @@ def keep_image(image: ImageLike, folder: Path) -> str:
     content, suffix = _encode(image)
     path = folder.absolute() / f"{image_digest(image)}{suffix}"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.write_bytes(content)
-        draft.replace(path)  # a killed run leaves no half of an image
+        write_whole(path, content)
     return str(path)
 
 

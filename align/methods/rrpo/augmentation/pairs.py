@@ -19,7 +19,7 @@ from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import Check
 from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
 from align.models.samplers.asking import ask
-from align.models.samplers.cache import AnswerCache
+from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.prompt import Prompt
 from align.models.samplers.sampler import Answer, Failure, Request, Sampler
 
@@ -83,7 +83,7 @@ def draw_samples(sources: Sequence[Source], settings: PairSettings) -> list[Samp
 
 
 def make_pairs(
-    samples: Sequence[Sample], sampler: Sampler, check: Check, cache: AnswerCache, settings: PairSettings
+    samples: Sequence[Sample], sampler: Sampler, check: Check, cache: SampledAnswers, settings: PairSettings
 ) -> Outcome:
     """Samples the model and makes the pairs.
 
@@ -149,7 +149,7 @@ def _word(
     rejected: Sequence[str],
     sampler: Sampler,
     check: Check,
-    cache: AnswerCache,
+    cache: SampledAnswers,
     settings: PairSettings,
 ) -> tuple[list[Wording], list[Answer | Failure]]:
     """Words the chosen answer of each wrong one; also returns what the model answered for it."""

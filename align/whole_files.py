@@ -1,0 +1,38 @@
+"""Files that are there whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a place to write to, and moves what was written to its own at the end.
+
+    A process that is killed, and one that fails, leave the old file or none, and no reader meets half of one.
+
+    Args:
+        path: Where the file goes; its folder is made.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield draft
+        os.replace(draft, path)
+    finally:
+        if draft.is_file():
+            draft.unlink()
+
+
+def write_whole(path: Path, content: str | bytes, *, errors: str = "strict") -> None:
+    """Writes a file at once; `errors` as of `str.encode`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    with whole_file(path) as draft:
+        draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", errors))
