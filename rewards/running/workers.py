@@ -145,6 +145,7 @@ class _Round:
         self.timeout = timeout
         self.to_load = to_load
         self.least_size = int(SECONDS_PER_MESSAGE / max(mean_seconds, 1e-6))
+        self.most = max(1, len(calls))  # calls in a message
         self.waiting = deque(range(len(calls)))
         self.outcomes: dict[int, Outcome] = {}
         self.selector = selectors.DefaultSelector()
@@ -164,14 +165,15 @@ class _Round:
 
     def _send(self, worker: WorkerProcess) -> None:
         """Sends a part of what is left: large parts first, which saves messages, then small ones, which share out."""
-        size = min(len(self.waiting), max(1, self.least_size, len(self.waiting) // (2 * len(self.workers))))
+        part = max(1, self.least_size, len(self.waiting) // (2 * len(self.workers)))
+        size = min(len(self.waiting), self.most, part)
         indices = [self.waiting.popleft() for _ in range(size)]
         try:
             message = pickle.dumps([self.calls[i] for i in indices], protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # whatever a column's own pickling raises
             if size > 1:
-                self.waiting.extendleft(reversed(indices[1:]))
-                self.waiting.append(indices[0])
+                self.waiting.extendleft(reversed(indices))
+                self.most = size // 2  # until the one that cannot be sent stands alone
                 return
             self.outcomes[indices[0]] = Outcome(None, "error", f"The call cannot be sent to a worker: {error}")
             return

@@ -96,6 +96,7 @@ def test_a_limit_can_be_set_for_one_round(pool):
 
 
 def test_what_cannot_be_sent_is_the_calls_error(pool):
+    pool.map(["echo a"] * 50)  # from now on the pool sends many calls in one message
     outcomes = pool.map(["echo a", lambda: 0, "echo b"])
     assert [outcome.value for outcome in outcomes] == ["a", None, "b"]
     assert "cannot be sent to a worker" in outcomes[1].message
