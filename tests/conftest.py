@@ -15,6 +15,8 @@ import pytest
 import yaml
 from written_questions import write_questions
 
+collect_ignore = ["unruly_rewards.py"]  # doctest asks every object for its name, and one there refuses
+
 REWARD_FILE = '''\
 """A reward that differs between any two completions, so that every step changes the weights."""
 

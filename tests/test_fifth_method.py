@@ -7,6 +7,8 @@ import pytest
 from pair_recipe import write_pair_recipe
 from started import ROOT, start
 
+pytestmark = pytest.mark.slow
+
 ADD = "import simpo; from align.methods import METHODS; METHODS['simpo'] = simpo.SIMPO; "
 
 

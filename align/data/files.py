@@ -28,7 +28,7 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     Raises:
         DataError: If the file is missing or is not what its name says.
     """
-    if "://" in path:
+    if "://" in str(path):
         raise DataError(f"{path} is a URL, and rows are read from files and hub ids. Download it, and name the file.")
     file = Path(path).expanduser()
     reader = READERS.get(file.suffix.lower())

@@ -21,6 +21,8 @@ HUB, JUDGE, LOGIN, QUERY, SHAPE, VARIABLE, MODEL = SECRETS = (
 REWARD = f'''
 import os
 
+pytestmark = pytest.mark.slow
+
 def judge(completions, api_key, endpoint, trainer_state, log_extra=None, **kwargs):
     assert (api_key, endpoint) == ("{JUDGE}", "https://me:{LOGIN}@judge.example/v1?api_key={QUERY}"), "masked"
     assert os.environ["JUDGE_API_KEY"] == "{VARIABLE}"

@@ -12,7 +12,7 @@ from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import REWARD_KEYS
-from align.recipe.rules import CHOICES
+from align.recipe.rules import rules_of
 
 SECRETS = ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "correct-Horse-7-battery", "sk-proj-abcdefghijklmnop1234")
 SECRET_KEYS = ("hub_token", "api_key", "password", "client_secret", "Authorization")
@@ -129,8 +129,8 @@ def _change(rng: random.Random, method: str, content: dict[str, Any], key: str) 
 
 def _fitting_value(rng: random.Random, method: str, key: str) -> Any:
     """Draws a value of the right type, so that what comes behind the types is reached."""
-    if key in CHOICES[method]:
-        return rng.choice(CHOICES[method][key])
+    if key in rules_of(method).choices:
+        return rng.choice(rules_of(method).choices[key])
     kind = str(config_fields(method)[key].type) if key in config_fields(method) else ""
     fitting = [value for word, values in EXAMPLES.items() if word in kind for value in values]
     return rng.choice(fitting) if fitting else odd_value(rng)

@@ -29,16 +29,7 @@ EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOI
 
 
 def config_class(method):
-    from align.methods.acre.config import ACREConfig
-    from align.methods.crome.config import CromeConfig
-    from align.methods.deconfound.config import DeconfoundConfig
-    from align.methods.rrpo.config import RRPOConfig
-
-    if method == "grpo":
-        from trl import GRPOConfig
-
-        return GRPOConfig
-    return {"acre": ACREConfig, "rrpo": RRPOConfig, "crome": CromeConfig, "deconfound": DeconfoundConfig}[method]
+    return METHODS[method].config_class()
 
 
 @pytest.fixture(params=sorted(METHODS))

@@ -165,10 +165,10 @@ def test_a_setting_that_works_passes(parse, lines):
 
 
 METHOD_KEYS = [
-    ("method: [acre]", r"`method` must be one of grpo, acre, .*got \['acre'\]. Write one word, as in `method: acre`"),
+    ("method: [acre]", r"`method` must be one of grpo, acre, .*got \['acre'\]. Write one word, as in `method: grpo`"),
     ("method: {a: 1}", "`method` must be one of .*Write one word"),
     ("method: 3", "`method` must be one of .*got 3"),
-    ("method:", "`method` must be one of .*got None. Add a line such as `method: acre`"),
+    ("method:", "`method` must be one of .*got None. Add a line such as `method: grpo`"),
     ("method: ACRE", "got 'ACRE'. Did you mean 'acre'"),
     ("method: arce", "got 'arce'. Did you mean 'acre'"),
     ("methd: rrpo", "`methd` looks like it. Add a line such as `method: rrpo`"),

@@ -1,8 +1,8 @@
 import torch
 from trl import DPOTrainer
 
-from align.training.build import as_dataset, config_settings, eval_dataset, peft_config
-from simpo.config import SimPOConfig
+from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.settings import build_config
 
 
 class SimPOTrainer(DPOTrainer):
@@ -22,7 +22,7 @@ class SimPOTrainer(DPOTrainer):
 def build(recipe, data, rewards):
     return SimPOTrainer(
         model=recipe.model.model_name_or_path,
-        args=SimPOConfig(**config_settings(recipe)),
+        args=build_config(recipe),
         train_dataset=as_dataset(data.rows),
         eval_dataset=eval_dataset(data.eval_rows),
         peft_config=peft_config(recipe),

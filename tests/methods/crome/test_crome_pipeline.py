@@ -252,7 +252,8 @@ def test_conversations_stay_conversations(tmp_path):
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     families, _, server = augment(load_originals(str(path))[0], tmp_path, oracle_reply, num_attributes=1)
-    assert "user: Hi.\n\nassistant: Yes?\n\nuser: Who 0?" in text_of(server.bodies[0])
+    texts = [text_of(body) for body in server.bodies]  # in any order: several ask at once
+    assert any("user: Hi.\n\nassistant: Yes?\n\nuser: Who 0?" in text for text in texts)
     upgrade = next(row for row in rows_of(families) if row["source"] == "upgrade")
     assert upgrade["prompt"] == rows[0]["prompt"]
     assert upgrade["chosen"] == answer("B [more point 0: It counts.]")
