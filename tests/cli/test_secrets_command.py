@@ -14,14 +14,14 @@ from align.cli.report import run as report
 from align.cli.train import run
 from align.errors import RecipeError
 
+pytestmark = pytest.mark.slow
+
 HUB, JUDGE, LOGIN, QUERY, SHAPE, VARIABLE, MODEL = SECRETS = (
     "Zq1-planted-hub", "Zq2-planted-judge", "Zq3-planted-login", "Zq4-planted-query",
     "sk-proj-Zq5planted0123456789", "Zq6-planted-variable", "Zq7-planted-model",
 )  # fmt: skip
 REWARD = f'''
 import os
-
-pytestmark = pytest.mark.slow
 
 def judge(completions, api_key, endpoint, trainer_state, log_extra=None, **kwargs):
     assert (api_key, endpoint) == ("{JUDGE}", "https://me:{LOGIN}@judge.example/v1?api_key={QUERY}"), "masked"
