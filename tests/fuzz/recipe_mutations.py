@@ -114,7 +114,7 @@ def draw_recipe(rng: random.Random, bases: dict[str, dict[str, Any]]) -> Drawn:
 def _change(rng: random.Random, method: str, content: dict[str, Any], key: str) -> None:
     kind = rng.random()
     if key == "dataset" and kind < 0.85:
-        content["dataset"][rng.choice(sorted(METHODS[method].dataset.model_fields))] = odd_value(rng)
+        content["dataset"][rng.choice(sorted(METHODS[method].part("dataset").model_fields))] = odd_value(rng)
     elif key == "then" and kind < 0.7:
         content["then"] = {"method": rng.choice(sorted(METHODS)), "reward_funcs": ["trained"], "seed": odd_value(rng)}
     elif kind < 0.05:

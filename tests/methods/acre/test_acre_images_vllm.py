@@ -61,7 +61,9 @@ def engine_and_policy(trainer, image):
     """Returns the log-probabilities of one sampled completion, as the engine and as the policy tell them."""
     parts = [{"type": "image", "image": image}, {"type": "text", "text": "q?"}]
     prompt_ids, images, fields = trainer._tokenize_prompts([[{"role": "user", "content": parts}]])
-    completions, log_probs = ACRETrainer._generate_single_turn(trainer, prompt_ids, images, fields, 1)
+    completions = [[trainer.model.config.image_token_id]]
+    while trainer.model.config.image_token_id in completions[0]:  # random weights may write one, which has no image
+        completions, log_probs = ACRETrainer._generate_single_turn(trainer, prompt_ids, images, fields, 1)
     ids = torch.tensor([list(prompt_ids[0]) + list(completions[0])])
     fields = {name: torch.as_tensor(value) for name, value in fields.items()}
     if "mm_token_type_ids" in fields:
