@@ -6,6 +6,7 @@ from datasets import Dataset, IterableDataset
 from peft import LoraConfig
 from started import start
 from tiny import tiny_model, tiny_tokenizer
+from trained import logged, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Gemma2Config, Gemma2ForCausalLM
 from trl import RewardConfig, RewardTrainer
 
@@ -63,14 +64,6 @@ def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_confi
         processing_class=TOKENIZER,
         peft_config=peft_config,
     )
-
-
-def logged(trainer, key="loss"):
-    return [record[key] for record in trainer.state.log_history if key in record]
-
-
-def weights(trainer):
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
 
 
 @pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])

@@ -9,6 +9,7 @@ from peft import LoraConfig
 from sklearn.linear_model import Ridge
 from started import start
 from tiny import tiny_reward_model, tiny_tokenizer
+from trained import logged
 
 from align.checks.reward_models import check_reward_model
 from align.evaluation.reward_models.reward_model import RewardModel
@@ -28,10 +29,6 @@ def build(tmp_path, model, **changes):
     recipe = load_recipe(write_outcome_recipe(tmp_path, model, save_strategy="no", **changes))
     data = load(recipe)
     return build_trainer(recipe, data, []), data
-
-
-def logged(trainer, key="loss"):
-    return [record[key] for record in trainer.state.log_history if key in record]
 
 
 def test_the_loss_is_the_squared_error_of_the_corrected_outcome_as_transformers_computes_it(

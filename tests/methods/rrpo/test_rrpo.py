@@ -5,6 +5,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer, tiny_vl_model_and_processor
+from trained import logged, weights
 from transformers import (
     CohereConfig,
     CohereForCausalLM,
@@ -95,14 +96,6 @@ def make_trainer(
         processing_class=processing_class,
         peft_config=peft_config,
     )
-
-
-def logged(trainer, key="loss"):
-    return [record[key] for record in trainer.state.log_history if key in record]
-
-
-def weights(trainer):
-    return torch.cat([parameter.detach().flatten() for parameter in trainer.model.parameters()])
 
 
 @pytest.mark.parametrize(

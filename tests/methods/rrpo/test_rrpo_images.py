@@ -5,6 +5,7 @@ from pair_recipe import as_messages
 from peft import LoraConfig
 from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
+from trained import logged
 from trl import DPOConfig, DPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
@@ -59,10 +60,6 @@ def make_trainer(tmp_path, family, rows=None, *, trainer=RRPOTrainer, peft_confi
         processing_class=processor,
         peft_config=peft_config,
     )
-
-
-def logged(trainer, key="loss"):
-    return [record[key] for record in trainer.state.log_history if key in record]
 
 
 def first_batch(trainer):
