@@ -20,13 +20,14 @@ class Cut(NamedTuple):
 
 GONE = Cut(True, "are cut off whole, because the prompt alone fills `max_length`, and TRL drops them")
 UNMARKED = Cut(True, "have all their marked tokens cut off, so that no preference is left to learn")
+UNMARKED_KEPT = Cut(False, "have all their marked tokens cut off, and are kept as plain DPO")
 PARTLY_MARKED = Cut(False, "have some of their marked tokens cut off")
 SHORTENED = Cut(False, "have an end without marks cut off")
 
 
 def check_max_length(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
     """Compares pairs with the model's window and with `max_length`, which cuts them."""
-    lengths = [token.prompt + max(len(token.chosen), len(token.rejected)) for token in tokens]
+    lengths = [token.prompt + max(len(token.marks.chosen), len(token.marks.rejected)) for token in tokens]
     return check_window(recipe, lengths) + _check_cuts(recipe, pairs, tokens)
 
 
@@ -69,12 +70,13 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
     if limit is None:
         return []
     from_start = recipe.setting("truncation_mode") == "keep_start"
-    drops = recipe.setting("on_missing_spans") == "drop"
-    found: dict[Cut, list[PreferencePair]] = {GONE: [], UNMARKED: [], PARTLY_MARKED: [], SHORTENED: []}
+    found: dict[Cut, list[PreferencePair]] = {
+        cut: [] for cut in (GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED)
+    }
     for pair, token in zip(pairs, tokens, strict=True):
         cut = _find_cut(token, limit, from_start)
         if cut is not None:
-            found[PARTLY_MARKED if cut is UNMARKED and not drops else cut].append(pair)
+            found[cut].append(pair)
     findings = []
     for cut, those in found.items():
         if not those:
@@ -89,11 +91,13 @@ def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequenc
 def _find_cut(token: TokenPair, limit: int, from_start: bool) -> Cut | None:
     """Compares the marks of both responses with those that TRL's collator keeps."""
     room = max(0, limit - token.prompt)
-    whole = (token.chosen, token.rejected)
+    whole = (token.marks.chosen, token.marks.rejected)
     kept = [marks[:room] if from_start else marks[-limit:] for marks in whole]
     before, after = (sum(map(sum, sides)) for sides in (whole, kept))
     if not all(kept):
         return GONE
+    if token.marks.lost == "cut":
+        return UNMARKED_KEPT if token.marks.is_read else UNMARKED
     if after < before:
-        return PARTLY_MARKED if after else UNMARKED
+        return PARTLY_MARKED
     return SHORTENED if sum(map(len, kept)) < sum(map(len, whole)) else None

@@ -24,11 +24,11 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
         pairs: Pairs that training reads.
         tokens: Those of them that were tokenised; without any, shares are of characters.
     """
-    marked = [(pair, token) for pair, token in tokens if any(token.chosen) or any(token.rejected)]
+    marked = [(pair, token) for pair, token in tokens if any(token.marks.chosen) or any(token.marks.rejected)]
     shown = [(pair, token.chosen_spans, token.rejected_spans) for pair, token in marked]
     if marked:
-        unit, first = "tokens", [token for _, token in marked[:MEASURED]]
-        chosen, rejected = _share([t.chosen for t in first]), _share([t.rejected for t in first])
+        unit, first = "tokens", [token.marks for _, token in marked[:MEASURED]]
+        chosen, rejected = _share([m.chosen for m in first]), _share([m.rejected for m in first])
     else:
         unit, shown = "characters", [(pair, *_marked_characters(recipe, pair)) for pair in pairs]
         chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in shown[:MEASURED]])
@@ -52,7 +52,7 @@ def marked_rows(recipe: Recipe, pairs: Sequence[PreferencePair], limit: int = 40
         return [_sample(pair, *_marked_characters(recipe, pair)) for pair in sample]
     return [
         _sample(pair, token.chosen_spans, token.rejected_spans)
-        | {"marked_share": _share([token.chosen, token.rejected])}
+        | {"marked_share": _share([token.marks.chosen, token.marks.rejected])}
         for pair, token in tokens
     ]
 

@@ -1,6 +1,6 @@
 """What a tokenizer makes of preference pairs: their lengths, and which tokens are marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -9,10 +9,10 @@ from align.checks.finding import Finding, Level
 from align.checks.lengths import PromptTokenizer, load_tokenizer, place_images
 from align.checks.model import model_folder
 from align.data.conversations import Message
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair
-from align.data.pairs.span_tokens import mark_tokens, place_response
-from align.data.pairs.spans import Span, diff_tokens
+from align.data.pairs.spans import Span
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -29,27 +29,26 @@ NO_FAST_TOKENIZER = (
 class TokenPair(NamedTuple):
     """A pair as tokens, before `max_length` cuts it."""
 
-    prompt: int  # tokens before the responses
-    chosen: list[int]  # 1 for each marked token of the response, 0 for the others
-    rejected: list[int]
+    prompt: int  # tokens before the responses, those of images included
+    marks: Marks  # those of training
     chosen_spans: Spans  # the characters that are marked
     rejected_spans: Spans
-    is_missing: bool  # nothing was found to mark; the marks are then those that `on_missing_spans` asks for
     is_equal: bool  # both responses have the same tokens
-
-
-class _Response(NamedTuple):
-    """The tokens of a response, with what ends a turn or a text."""
-
-    ids: list[int]
-    offsets: list[tuple[int, int]]  # into what the model reads
 
 
 Tokenised = list[tuple[PreferencePair, TokenPair]]
 
 
-def tokenize_here(recipe: Recipe, pairs: Sequence[PreferencePair]) -> tuple[Tokenised, list[Finding]]:
-    """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all."""
+def tokenize_here(
+    recipe: Recipe, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int] | None = None
+) -> tuple[Tokenised, list[Finding]]:
+    """Tokenises pairs that are all texts or all messages, or says why it cannot be done here or at all.
+
+    Args:
+        recipe: A recipe of RRPO.
+        pairs: Pairs that training reads.
+        image_tokens: Tokens that the images of a pair take, by its id.
+    """
     model, tokenizer = recipe.model.model_name_or_path, load_tokenizer(recipe)
     if tokenizer is None and model_folder(model) is None:
         text = f"The tokenizer of {model!r} is not on this machine; lengths are unknown and shares are of characters."
@@ -60,7 +59,7 @@ def tokenize_here(recipe: Recipe, pairs: Sequence[PreferencePair]) -> tuple[Toke
     if problems := check_template(recipe, tokenizer, pairs):
         return [], problems
     try:
-        return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs), strict=True)), []
+        return list(zip(pairs, tokenize_pairs(recipe, tokenizer, pairs, image_tokens or {}), strict=True)), []
     except TemplateError as error:
         return [], [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     except ValueError as error:
@@ -76,13 +75,16 @@ def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[P
     return [Finding("error", "lengths", text)]
 
 
-def tokenize_pairs(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair]) -> list[TokenPair]:
-    """Tokenises pairs as TRL's DPO does and marks their tokens as the recipe asks.
+def tokenize_pairs(
+    recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[PreferencePair], image_tokens: Mapping[str, int]
+) -> list[TokenPair]:
+    """Tokenises pairs as TRL's DPO does and marks their tokens as training does.
 
     Args:
         recipe: A recipe of RRPO.
         tokenizer: Its tokenizer.
         pairs: Pairs that are all texts or all messages.
+        image_tokens: Tokens that the images of a pair take, by its id.
 
     Raises:
         ValueError: If the chat template changes a response, with the row.
@@ -91,23 +93,20 @@ def tokenize_pairs(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[P
     texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
     is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
     encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)
-    return [
-        _mark(recipe, pair, texts[i], encodings[3 * i : 3 * i + 3])
-        for i, pair in enumerate(pairs)
-    ]  # fmt: skip
-
-
-def marks_words(recipe: Recipe, pair: PreferencePair) -> bool:
-    """Says whether the pair's own spans are marked, rather than all tokens or those of a token-level diff."""
-    by_token = recipe.setting("diff_unit") == "token" and pair.spans_from == "diff"
-    return recipe.setting("spans") == "differing" and not by_token
+    rule, found = MarkRule.read(recipe.setting), []
+    for i, pair in enumerate(pairs):
+        taken = max(0, image_tokens.get(pair.id, 0) - len(pair.images))  # each image has one token in the text
+        try:
+            found.append(_mark(rule, pair, texts[i], encodings[3 * i : 3 * i + 3], taken))
+        except ValueError as error:
+            raise ValueError(f"Row {pair.row} ({pair.id}): {error}") from error
+    return found
 
 
 def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
-    """Leaves out the pairs with nothing to mark, unless they are kept whole; a diff of tokens is made later."""
-    if recipe.setting("on_missing_spans") == "whole":
-        return list(pairs)
-    return [pair for pair in pairs if pair.chosen_spans or pair.rejected_spans or not marks_words(recipe, pair)]
+    """Leaves out the pairs with nothing to mark, unless they are kept whole; those that only tokens can tell stay."""
+    rule = MarkRule.read(recipe.setting)
+    return [pair for pair in pairs if rule.keeps_whole or rule.can_mark(pair)]
 
 
 def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
@@ -134,55 +133,38 @@ def _messages(pair: Pair, *response: Message) -> Any:
 
 
 def _mark(
-    recipe: Recipe, pair: PreferencePair, texts: tuple[str, str, str], encodings: "Sequence[Encoding]"
+    rule: MarkRule,
+    pair: PreferencePair,
+    texts: tuple[str, str, str],
+    encodings: "Sequence[Encoding]",
+    image_tokens: int,
 ) -> TokenPair:
-    prompt = encodings[0].ids
-    shared = min(_num_shared(prompt, encoding.ids) for encoding in encodings[1:])  # TRL starts both responses here
-    chosen, rejected = (_Response(e.ids[shared:], e.offsets[shared:]) for e in encodings[1:])
-    whole = TokenPair(
-        shared,
-        [1] * len(chosen.ids),
-        [1] * len(rejected.ids),
-        (Span(0, len(pair.chosen)),),
-        (Span(0, len(pair.rejected)),),
-        is_missing=False,
-        is_equal=chosen.ids == rejected.ids,
+    prompt, *full = texts
+    prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
+    shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
+    alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
+    parts = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
+    chosen, rejected = (
+        TokenizedResponse(encoding.ids[alone:], spans, encoding.offsets[alone:], text, prompt, response)
+        for encoding, text, (response, spans) in zip(encodings[1:], full, parts, strict=True)
     )
-    if recipe.setting("spans") == "whole":
-        return whole
-    starts = _start(pair, pair.chosen, texts[0], texts[1]), _start(pair, pair.rejected, texts[0], texts[2])
-    if marks_words(recipe, pair):
-        chosen_spans, rejected_spans = pair.chosen_spans, pair.rejected_spans
-        chosen_marks = mark_tokens(chosen.offsets, chosen_spans, starts[0])
-        rejected_marks = mark_tokens(rejected.offsets, rejected_spans, starts[1])
+    before, skip = shared + image_tokens, shared - alone
+    marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
+    if marks.unit == "whole":
+        spans: tuple[Spans, Spans] = (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
+    elif marks.unit == "word":
+        spans = pair.chosen_spans, pair.rejected_spans
     else:
-        chosen_marks, rejected_marks = diff_tokens(chosen.ids, rejected.ids)
-        chosen_spans = _marked_characters(chosen, chosen_marks, starts[0], pair.chosen)
-        rejected_spans = _marked_characters(rejected, rejected_marks, starts[1], pair.rejected)
-    is_missing = not any(chosen_marks) and not any(rejected_marks)
-    if is_missing and recipe.setting("on_missing_spans") == "whole":
-        return whole._replace(is_missing=True)
-    return TokenPair(shared, chosen_marks, rejected_marks, chosen_spans, rejected_spans, is_missing, whole.is_equal)
+        spans = _marked_characters(chosen, marks.chosen, skip), _marked_characters(rejected, marks.rejected, skip)
+    return TokenPair(before, marks, *spans, is_equal=chosen_ids[shared:] == rejected_ids[shared:])
 
 
-def _num_shared(prompt: Sequence[int], ids: Sequence[int]) -> int:
-    return next((i for i, (a, b) in enumerate(zip(prompt, ids, strict=False)) if a != b), min(len(prompt), len(ids)))
-
-
-def _start(pair: PreferencePair, response: str, prompt: str, full: str) -> int:
-    if isinstance(pair.prompt, str):
-        return len(prompt)
-    try:
-        return place_response(full, prompt, response)
-    except ValueError as error:
-        raise ValueError(f"Row {pair.row} ({pair.id}): {error}") from error
-
-
-def _marked_characters(response: _Response, marks: Sequence[int], response_start: int, text: str) -> Spans:
+def _marked_characters(response: TokenizedResponse, marks: Sequence[int], skip: int) -> Spans:
     """Finds the characters of marked tokens; tokens in a row make one span."""
     spans: list[Span] = []
-    for (first, last), marked in zip(response.offsets, marks, strict=True):
-        start, end = max(0, first - response_start), min(last - response_start, len(text))
+    start_of_response, length = response.place(), len(response.response)
+    for (first, last), marked in zip(response.offsets[skip:], marks, strict=True):
+        start, end = max(0, first - start_of_response), min(last - start_of_response, length)
         if not marked or start >= end:
             continue
         if spans and spans[-1].end >= start:

@@ -1,11 +1,12 @@
 """Preference pairs: read, validated row by row, and looked at for what they would teach."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import cast
 
 from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
+from align.data.pairs.marks import MarkRule
 from align.data.pairs.preferences import PreferencePair, load_preferences, pairs_to_rows
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_training_data
@@ -13,7 +14,7 @@ from align.methods.pairs.equal_tokens import word_equal
 from align.methods.pairs.form import LONGER, audited, check_form, length_ratio
 from align.methods.pairs.lengths import check_max_length
 from align.methods.pairs.spans import check_spans, marked_rows
-from align.methods.pairs.tokens import Tokenised, marks_words, tokenize_here, usable_pairs
+from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -57,8 +58,8 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
         return findings + mixed
     images = check_images(recipe, data.rows)
     findings += images.findings
-    tokens, problems = tokenize_here(recipe, audited(pairs))
-    tokens = _with_images(tokens, data.rows, images.tokens)
+    taken = {row["id"]: found or 0 for row, found in zip(data.rows, images.tokens or (), strict=False)}
+    tokens, problems = tokenize_here(recipe, audited(pairs), taken)
     findings += _check_missing(recipe, data.items, tokens)
     findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.items))
     if pairs:
@@ -68,27 +69,16 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     return findings + problems
 
 
-def _with_images(
-    tokens: Tokenised, rows: Sequence[Mapping[str, Any]], image_tokens: Sequence[int | None] | None
-) -> Tokenised:
-    """Adds what images take to the prompts of pairs; each of them has one token there already."""
-    taken = {row["id"]: found or 0 for row, found in zip(rows, image_tokens or (), strict=False)}
-    return [
-        (pair, token._replace(prompt=token.prompt + max(0, taken.get(pair.id, 0) - len(pair.images))))
-        for pair, token in tokens
-    ]
-
-
 def _check_missing(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:
     """Counts the pairs in which nothing is marked."""
-    missing = [pair for pair in pairs if marks_words(recipe, pair) and not (pair.chosen_spans or pair.rejected_spans)]
-    missing += [pair for pair, token in tokens if token.is_missing and not marks_words(recipe, pair)]
+    rule = MarkRule.read(recipe.setting)
+    missing = [pair for pair in pairs if not rule.can_mark(pair)]
+    missing += [pair for pair, token in tokens if token.marks.lost == "missing" and rule.can_mark(pair)]
     if not missing:
         return []
-    keeps = recipe.setting("on_missing_spans") == "whole"
-    fate = "kept as plain DPO." if keeps else "left out; `on_missing_spans: whole` keeps them as plain DPO."
+    fate = "kept as plain DPO." if rule.keeps_whole else "left out; `on_missing_spans: whole` keeps them as plain DPO."
     text = f"{len(missing)} of {len(pairs)} pairs have nothing to mark: {name_rows(missing)}. They are {fate}"
-    level: Level = "error" if len(missing) == len(pairs) and not keeps else "warning"
+    level: Level = "error" if len(missing) == len(pairs) and not rule.keeps_whole else "warning"
     return [Finding(level, "spans", text, {"missing": len(missing), "rows": [pair.row for pair in missing]})]
 
 

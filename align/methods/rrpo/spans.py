@@ -1,6 +1,6 @@
 """Marks of preference pairs: from character spans in the raw rows to a 0/1 per response token."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +11,9 @@ from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks
 from align.data.pairs.preference_rules import CheckedPair, check_pair
 from align.data.pairs.preferences import pair_to_row
-from align.data.pairs.span_tokens import mark_tokens, place_response
-from align.data.pairs.spans import diff_tokens
 from align.data.problems import BadRow, RowProblem
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
@@ -25,16 +24,18 @@ SIDES = ("chosen", "rejected")
 
 @dataclass(frozen=True)
 class Marker:
-    """Adds to a raw row `chosen_marks` and `rejected_marks`: 0/1 per token of prompt and response.
+    """Adds to a raw row `chosen_span_mask` and `rejected_span_mask`: 0/1 per response token.
+
+    Also adds `is_marked`, whether a marked token is read, and `num_prompt`, the tokens in front of the responses.
 
     Args:
         processing_class: The fast tokenizer of the model, or a processor with one.
-        diff_unit: `word` or `token`, for rows without spans of their own.
+        rule: What is to be marked.
         dataset_name: Named in errors.
     """
 
     processing_class: PreTrainedTokenizerBase | ProcessorMixin
-    diff_unit: str
+    rule: MarkRule
     dataset_name: str
 
     def __call__(self, row: Row, index: int) -> dict[str, Any]:
@@ -54,35 +55,36 @@ class Marker:
             raise DataError(f"{file}, row {index + 1}: {error}") from error
 
     def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
-        """Marks the tokens of both texts; the tokens are those TRL will make of them."""
-        texts = [self._render(columns["prompt"], columns[side], settings) for side in SIDES]
-        conversational = not isinstance(pair.prompt, str)
-        encodings = [
-            self.tokenizer(text, add_special_tokens=not conversational, return_offsets_mapping=True) for text in texts
-        ]
+        """Marks the responses by the tokens that TRL will make of both texts."""
+        special = isinstance(pair.prompt, str)
         prompt = self._render_prompt(columns["prompt"], settings)
-        marks = self._mark_encodings(pair, encodings, texts, prompt)
-        return {f"{side}_marks": list(mark) for side, mark in zip(SIDES, marks, strict=True)}
+        full = [self._render(columns["prompt"], columns[side], settings) for side in SIDES]
+        responses = self._tokenize_responses(pair, prompt, full, add_special_tokens=special)
+        prompt_ids = self.tokenizer(prompt, add_special_tokens=special)["input_ids"]
+        shared = count_shared(prompt_ids, *(response.ids for response in responses))
+        marks = decide_marks(self.rule, pair.spans_from, *responses, prompt=shared, skip=shared)
+        return mask_columns(marks) | {"num_prompt": shared}
 
-    def _mark_encodings(
-        self, pair: CheckedPair, encodings: Sequence[Any], texts: Sequence[str], prompt: str, begin: int = 0
-    ) -> Iterable[list[int]]:
-        """Marks tokens by the spans of the pair, or by a diff of the tokens.
+    def _tokenize_responses(
+        self, pair: CheckedPair, prompt: str, full: Sequence[str], *, add_special_tokens: bool, begin: int = 0
+    ) -> tuple[TokenizedResponse, TokenizedResponse]:
+        """Tokenises both texts of a pair.
 
         Args:
             pair: The pair.
-            encodings: Tokens of both texts with their offsets.
-            texts: Prompt and response, as rendered.
             prompt: The prompt, as rendered.
-            begin: Where in the texts the tokens begin.
+            full: Prompt and response, as rendered.
+            add_special_tokens: Whether the tokenizer adds what begins or ends a text.
+            begin: Where in `full` that begins which is tokenised.
         """
-        if pair.spans_from == "diff" and self.diff_unit == "token":
-            return diff_tokens(*(encoding["input_ids"] for encoding in encodings))
-        responses = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
-        return [
-            mark_tokens(encoding["offset_mapping"], spans, place_response(text, prompt, response) - begin)
-            for text, encoding, (response, spans) in zip(texts, encodings, responses, strict=True)
-        ]
+        settings = {"add_special_tokens": add_special_tokens, "return_offsets_mapping": True}
+        found = [self.tokenizer(text[begin:], **settings) for text in full]
+        parts = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
+        chosen, rejected = (
+            TokenizedResponse(each["input_ids"], spans, each["offset_mapping"], text, prompt, response, begin)
+            for each, text, (response, spans) in zip(found, full, parts, strict=True)
+        )
+        return chosen, rejected
 
     @property
     def tokenizer(self) -> Any:
@@ -108,60 +110,47 @@ class Marker:
 
 @dataclass(frozen=True)
 class Fitter:
-    """Decides which marks of a pair count, and whether any of them is read.
+    """Fits marks to the tokens of a row in TRL: compares their numbers, or marks all of them if the rule says so."""
 
-    Args:
-        whole: Whether every response token is marked.
-        whole_if_missing: Whether it is where nothing else is.
-        max_length: Longest sequence that the model reads; marks beyond it do not count.
-    """
-
-    whole: bool
-    whole_if_missing: bool
-    max_length: int | None
+    rule: MarkRule
 
     def __call__(self, row: Row) -> dict[str, Any]:
-        """Fits the marks of a row that TRL has tokenised; they begin with the prompt."""
-        start = len(row["prompt_ids"])
-        marks = {side: [1] * len(row[f"{side}_ids"]) for side in SIDES}
-        if not self.whole:
-            marks = {side: row[f"{side}_marks"][start:] for side in SIDES}
-        for side in SIDES:
-            check_same_length(side, len(row[f"{side}_ids"]), len(marks[side]))
-        return self.fit(marks, start)
+        """Returns the columns that `Marker` adds.
 
-    def fit(self, marks: Mapping[str, list[int]], start: int) -> dict[str, Any]:
-        """Returns `chosen_span_mask`, `rejected_span_mask`, and in `is_marked` whether a marked token is read.
-
-        Args:
-            marks: 0/1 per token of each response.
-            start: Tokens in front of the responses.
+        Raises:
+            DataError: If TRL has other tokens.
         """
-        read = None if self.max_length is None else max(0, self.max_length - start)
-        whole = {side: [1] * len(mark) for side, mark in marks.items()}
-        is_marked = any(any(mark[:read]) for mark in marks.values())
-        if self.whole or (self.whole_if_missing and not is_marked):
-            marks, is_marked = whole, read != 0
-        return {f"{side}_span_mask": mark for side, mark in marks.items()} | {"is_marked": is_marked}
+        prompt = len(row["prompt_ids"])
+        if self.rule.spans == "whole":
+            chosen, rejected = (TokenizedResponse(row[f"{side}_ids"]) for side in SIDES)
+            return mask_columns(decide_marks(self.rule, "", chosen, rejected, prompt=prompt))
+        check_same_length("prompt", prompt, row["num_prompt"])
+        for side in SIDES:
+            check_same_length(f"{side} response", len(row[f"{side}_ids"]), len(row[f"{side}_span_mask"]))
+        return {}
 
 
-def check_same_length(side: str, in_trl: int, here: int) -> None:
-    """Checks that a response has as many tokens in TRL as where its spans were looked for.
+def mask_columns(marks: Marks) -> dict[str, Any]:
+    """Writes marks as the columns of a row."""
+    return {"chosen_span_mask": marks.chosen, "rejected_span_mask": marks.rejected, "is_marked": marks.is_read}
+
+
+def check_same_length(part: str, in_trl: int, here: int) -> None:
+    """Checks that a part of a row has as many tokens in TRL as where its spans were looked for.
 
     Raises:
         DataError: If it has not.
     """
     if in_trl != here:
         raise DataError(
-            f"The {side} response takes {in_trl} tokens in TRL and {here} when its spans are looked for. This "
+            f"The {part} takes {in_trl} tokens in TRL and {here} when its spans are looked for. This "
             f"tokenizer or chat template renders text in two ways."
         )
 
 
-def make_fitter(args: RRPOConfig) -> Fitter:
-    """Reads the settings that decide which marks count."""
-    max_length = args.max_length if args.truncation_mode == "keep_start" else None
-    return Fitter(args.spans == "whole", args.on_missing_spans == "whole", max_length)
+def make_rule(args: RRPOConfig) -> MarkRule:
+    """Reads the settings that say what is marked."""
+    return MarkRule.read(lambda name: getattr(args, name))
 
 
 def mark_dataset(dataset: Dataset, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Dataset:
@@ -177,7 +166,7 @@ def mark_dataset(dataset: Dataset, processing_class: Any, args: RRPOConfig, data
         )
     if args.spans == "whole":
         return dataset
-    marker = Marker(processing_class, args.diff_unit, dataset_name)
+    marker = Marker(processing_class, make_rule(args), dataset_name)
     return map_rows(dataset, marker, num_proc=args.dataset_num_proc)
 
 
@@ -198,7 +187,7 @@ def map_rows(dataset: Dataset, marker: Marker, **map_kwargs: Any) -> Dataset:
 def fit_dataset(dataset: Dataset, args: RRPOConfig, dataset_name: str) -> Dataset:
     """Fits the marks to what TRL has tokenised, and leaves out rows without a marked token that is read."""
     progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
-    return dataset.map(make_fitter(args), **progress).filter(bool, input_columns="is_marked", **progress)
+    return dataset.map(Fitter(make_rule(args)), **progress).filter(bool, input_columns="is_marked", **progress)
 
 
 @dataclass

@@ -10,12 +10,22 @@ from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
 from align.data.media.rows import check_shown_prompt, listed_images
+from align.data.pairs.marks import decide_marks
 from align.data.pairs.preference_rules import CheckedPair
 from align.data.problems import BadRow
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.image_tokens import ImageTokens
-from align.methods.rrpo.spans import SIDES, Fitter, Marker, Row, check_same_length, make_fitter, map_rows, place_marks
+from align.methods.rrpo.spans import (
+    SIDES,
+    Marker,
+    Row,
+    check_same_length,
+    make_rule,
+    map_rows,
+    mask_columns,
+    place_marks,
+)
 
 TEXTS = ("prompt", *SIDES)
 
@@ -28,14 +38,12 @@ class VisionMarker(Marker):
 
     Args:
         processing_class: The processor of the model, with a fast tokenizer.
-        diff_unit: `word` or `token`, for rows without spans of their own.
+        rule: What is to be marked.
         dataset_name: Named in errors.
-        fitter: Decides which marks count.
         image_tokens: Counts the tokens of images, where `max_length` asks for it.
     """
 
     processing_class: ProcessorMixin
-    fitter: Fitter
     image_tokens: ImageTokens
 
     def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
@@ -43,10 +51,12 @@ class VisionMarker(Marker):
         messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
         messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
         texts = apply_chat_template(messages, self.processing_class, **settings)
-        whole = [[1] * len(self._tokenize(texts[side])["input_ids"]) for side in SIDES]
-        marks = whole if self.fitter.whole else self._mark_responses(pair, texts)
-        start = 0 if self.fitter.max_length is None else self._count_prompt(pair, texts["prompt"])
-        return self.fitter.fit(dict(zip(SIDES, marks, strict=True)), start) | {"num_images": len(pair.images)}
+        prompt = texts["prompt"]
+        full = [prompt + texts[side] for side in SIDES]
+        responses = self._tokenize_responses(pair, prompt, full, add_special_tokens=False, begin=len(prompt))
+        num_prompt = 0 if self.rule.max_length is None else self._count_prompt(pair, prompt)
+        marks = decide_marks(self.rule, pair.spans_from, *responses, prompt=num_prompt)
+        return mask_columns(marks) | {"num_images": len(pair.images)}
 
     def _check_texts(self, pair: CheckedPair) -> None:
         """Checks that images have a place in the prompt, and none in the responses."""
@@ -57,17 +67,8 @@ class VisionMarker(Marker):
                 rule = f"the response has {token}, which is an image to this model"
                 raise BadRow(side, text, rule, "Take it out: only the prompt has images.")
 
-    def _mark_responses(self, pair: CheckedPair, texts: Mapping[str, str]) -> list[list[int]]:
-        prompt = texts["prompt"]
-        encodings = [self._tokenize(texts[side], return_offsets_mapping=True) for side in SIDES]
-        marks = self._mark_encodings(pair, encodings, [prompt + texts[side] for side in SIDES], prompt, len(prompt))
-        return [list(mark) for mark in marks]
-
-    def _tokenize(self, text: str, **settings: Any) -> Any:
-        return self.tokenizer(text, add_special_tokens=False, **settings)
-
     def _count_prompt(self, pair: CheckedPair, text: str) -> int:
-        length = len(self._tokenize(text)["input_ids"])
+        length = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         for image in pair.images:
             try:
                 length += self.image_tokens.count(image)
@@ -87,7 +88,7 @@ def mark_vision_dataset(dataset: Dataset, processor: Any, args: RRPOConfig, data
     raw = dataset
     for name in columns:
         raw = raw.cast_column(name, _undecoded(dataset.features[name]))
-    marker = VisionMarker(processor, args.diff_unit, dataset_name, make_fitter(args), ImageTokens(processor))
+    marker = VisionMarker(processor, make_rule(args), dataset_name, ImageTokens(processor))
     texts = map_rows(raw, marker, num_proc=args.dataset_num_proc, remove_columns=columns)
     kept = [index for index, is_marked in enumerate(texts["is_marked"]) if is_marked]
     parts = [texts, dataset.select_columns(columns)] if columns else [texts]
@@ -132,6 +133,6 @@ class VisionSpanCollator(DataCollatorForVisionPreference):
         lengths = zip(batch["attention_mask"].sum(-1).tolist(), batch["completion_mask"].sum(-1).tolist(), strict=True)
         for (side, mark), (length, responded) in zip(marks, lengths, strict=True):
             if length != self.max_length or responded > len(mark):  # else its end may be cut off
-                check_same_length(side, responded, len(mark))
+                check_same_length(f"{side} response", responded, len(mark))
         batch["span_mask"] = place_marks(batch["completion_mask"], [mark for _, mark in marks])
         return batch

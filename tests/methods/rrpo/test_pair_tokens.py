@@ -45,10 +45,10 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
     kept = {row["id"] for row in checked.data.rows}
     tokens, problems = tokenize_here(recipe, [pair for pair in checked.data.items if pair.id in kept])
     assert problems == []
-    ours = [token for _, token in tokens if any(token.chosen) or any(token.rejected)]
+    ours = [token for _, token in tokens if any(token.marks.chosen) or any(token.marks.rejected)]
     assert [token.prompt for token in ours] == [len(row["prompt_ids"]) for row in trainer.train_dataset]
     for side in ("chosen", "rejected"):
-        assert [getattr(token, side) for token in ours] == list(trainer.train_dataset[f"{side}_span_mask"])
+        assert [getattr(token.marks, side) for token in ours] == list(trainer.train_dataset[f"{side}_span_mask"])
     (missing,) = [f for f in checked.findings if "nothing to mark" in f.text] or [None]
     if case in ("words", "tokens"):
         assert missing.numbers["missing"] == len(ROWS) - len(trainer.train_dataset)
