@@ -10,9 +10,9 @@ import yaml
 SOURCES = ("preference", "upgrade", "degrade", "irrelevant_query")
 
 
-def fact_pairs(count: int = 12, *, messages: bool = False) -> list[dict]:
+def fact_pairs(count: int = 12, *, messages: bool = False, seed: int = 0) -> list[dict]:
     """Makes pairs that differ in one number; nothing says where."""
-    rng = random.Random(0)
+    rng = random.Random(seed)
     rows = []
     for i in range(count):
         right, wrong = rng.sample(range(10, 99), 2)

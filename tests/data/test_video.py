@@ -1,8 +1,5 @@
 import json
-import multiprocessing
-import os
 import shutil
-import time
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +9,6 @@ from clips import shown_numbers, trim_start, write_clip
 from scenes import square
 
 from align.data import DataError, load_questions
-from align.data.media.frame_store import FrameStore, default_folder
 from align.data.media.rows import MediaReader
 from align.data.media.video import BrokenVideoError, _read_times, frame_files, write_frames
 from align.data.problems import BadRow
@@ -180,67 +176,11 @@ def test_frames_that_were_deleted_are_taken_again(clip, tmp_path):
     assert shown_numbers(again) == [4, 12, 20, 28]
 
 
-def die_in_the_middle(folder):
-    def make(unfinished):
-        (unfinished / "0000.jpg").write_bytes(b"half")
-        os._exit(9)
-
-    FrameStore(folder).get("key", make)
-
-
-def write_slowly(folder, log):
-    def make(unfinished):
-        with log.open("a") as lines:
-            lines.write("made\n")
-        for name in ("0", "1"):
-            (unfinished / name).write_text(name)
-        return ["0", "1", "0"]
-
-    found = FrameStore(folder).get("key", make)
-    assert [Path(path).read_text() for path in found] == ["0", "1", "0"]
-
-
-def test_a_killed_process_leaves_no_half_of_it_and_two_at_once_make_it_once(tmp_path):
-    context = multiprocessing.get_context("fork")
-    killed = context.Process(target=die_in_the_middle, args=(tmp_path / "frames",))
-    killed.start()
-    killed.join()
-    assert killed.exitcode == 9
-    both = [context.Process(target=write_slowly, args=(tmp_path / "frames", tmp_path / "log")) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
-    assert (tmp_path / "log").read_text() == "made\n"
-
-
-def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path):
-    left = [tmp_path / "unfinished" / name for name in ("old", "new")]
-    for folder in left:
-        folder.mkdir(parents=True)
-        (folder / "0000.jpg").write_bytes(b"half")
-    yesterday = time.time() - 25 * 60 * 60
-    os.utime(left[0], (yesterday, yesterday))
-
-    def make(folder):
-        (folder / "0").touch()
-        return ["0"]
-
-    FrameStore(tmp_path).get("key", make)
-    assert [folder.exists() for folder in left] == [False, True]
-
-
 def test_a_store_that_cannot_be_written_to_is_named_with_the_remedy(clip, tmp_path):
     (tmp_path / "frames").write_text("a file is in the way")
     for video in (str(clip), {"bytes": clip.read_bytes()}):
         with pytest.raises(DataError, match=r"cannot be kept in .*frames: .*Set `dataset.frames_dir`"):
             reader(tmp_path).read({"video": video})
-
-
-def test_the_store_is_in_the_cache_of_the_user(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_folder() == FrameStore().folder == tmp_path / "truealign" / "frames"
 
 
 def test_videos_are_counted_while_they_are_decoded_and_by_one_process(clip, tmp_path, capsys, monkeypatch):
