@@ -41,8 +41,10 @@ class WorkerPool:
     end with this process, also when it is killed, and take the processes they started with them. `hash` gives the same
     in all of them. A worker that ran out of memory is replaced. May be used from any thread; `map` runs one at a time.
 
-    The pools of the standard library and of joblib lose every pending call when a worker dies, and limit no single
-    call; pebble's has neither fault, and takes 10.5 ms for 100 calls that take 1.5 ms here.
+    Compared on 100 short calls with a limit each, with 1 and 4 workers: pebble 5.2.3 loses one call as well, but takes
+    4 to 6 times as long (in chunks 1.2 to 2 times, and a failure then costs a chunk), limits no memory, and leaves
+    running what a killed call had started. mpire 2.10.2 (8 to 13 times) ends the batch at a hung or dead call. loky
+    3.7.0 (7 to 10 times), like the standard library, ends no hung call and loses all pending ones when a worker dies.
 
     Args:
         func: A function of one argument that can be pickled and found by a fresh interpreter.
