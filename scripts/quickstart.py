@@ -7,11 +7,9 @@ not. Run folders, `evaluation.json` and `report.html` go to `--out`.
 """
 
 import argparse
-import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
@@ -24,8 +22,10 @@ from align.assets import find_recipe
 from align.cli.train import run as train
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.policies.items import ItemResult, evaluation_record, summarise
+from align.evaluation.policies.items import ItemResult, evaluation_record
 from align.evaluation.policies.run import evaluate_policy
+from align.evaluation.record import EVALUATION_FILE, write_record
+from align.evaluation.record.models import ModelsRecord
 from align.recipe.recipe import Recipe, load_recipe
 from align.report import build_comparison
 
@@ -57,17 +57,16 @@ def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None) -> list[It
     )
 
 
-def show(policies: dict[str, list[ItemResult]], record: dict[str, Any]) -> None:
+def show(policies: dict[str, list[ItemResult]], record: ModelsRecord) -> None:
     """Prints the table; intervals are over the evaluation questions of this one run."""
     table = Table(box=None, pad_edge=False)
     table.add_column("on unbiased questions")
     for name in policies:
         table.add_column(name, justify="right")
     table.add_column("ACRE - GRPO", justify="right")
-    summaries = {name: summarise(items) for name, items in policies.items()}
     for metric, label in SHOWN.items():
-        difference = record["ACRE"]["difference_to"]["GRPO"].get(metric)
-        cells = [str(summaries[name][metric]) for name in policies]
+        difference = record.models["ACRE"].difference_to["GRPO"].get(metric)
+        cells = [str(record.models[name].summary[metric]) for name in policies]
         table.add_row(label, *cells, str(difference) if difference else "")
     Console(width=110).print(table)
 
@@ -93,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
         train(RECIPE, [*overrides, *steps, "--output_dir", str(folders[arm])], None)
         policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval)
     record = evaluation_record(policies, baseline="GRPO")
-    (arguments.out / "evaluation.json").write_text(json.dumps(record, indent=2) + "\n")
+    write_record(arguments.out / EVALUATION_FILE, record)
     report = arguments.out / "report.html"
     build_comparison(folders, record, report)
     print(f"\nOne run of each, {len(policies['ACRE'])} evaluation questions, greedy decoding, 95 % intervals:")

@@ -20,6 +20,7 @@ LAYERS = (
     ("align.data", "align.assets"),
     ("align.models",),
     ("align.evaluation.statistics",),
+    ("align.evaluation.record",),
     ("align.evaluation", "align.checks", "align.report", "align.training"),
     ("align.methods.<name>",),
     ("align.cli",),
@@ -136,10 +137,19 @@ def test_imports_and_help_take_half_a_second(command):
 
 
 @pytest.mark.parametrize(
-    "module", ["align", "rewards", "rewards.catalog", "align.cli", "align.recipe.recipe", "align.methods"]
+    "module",
+    [
+        "align",
+        "rewards",
+        "rewards.catalog",
+        "align.cli",
+        "align.recipe.recipe",
+        "align.methods",
+        "align.evaluation.record",
+    ],
 )
 def test_light_modules_do_not_load_torch(module):
-    assert modules_after(f"import {module}") & {"torch", "trl", "transformers"} == set()
+    assert modules_after(f"import {module}") & {"torch", "trl", "transformers", "scipy", "matplotlib"} == set()
 
 
 def test_public_names_are_those_of_their_modules():

@@ -84,12 +84,12 @@ def write_evaluation(
     suites: dict[str, dict[str, object]] = {}
     for name, metrics in measured.items():
         for suite, cells in metrics.items():
-            suites.setdefault(suite, {})[name] = {metric: _cell(share(values)) for metric, values in cells.items()}
+            suites.setdefault(suite, {})[name] = {metric: cell(share(values)) for metric, values in cells.items()}
     first, *others = measured
     record = {
         "kind": "policy",
         "format": 1,
-        "about": _about(list(measured), questions, text),
+        "about": about(list(measured), questions, text),
         "suites": suites,
         "comparisons": [row for other in others for row in _comparisons(measured, first, other)],
         "paired": [_paired(first, other, named) for other in others],
@@ -109,7 +109,7 @@ def _comparisons(measured: dict[str, dict[str, dict[str, list[float]]]], first: 
             "baseline": other,
             "suite": suite,
             "metric": metric,
-            "difference": _cell(paired_difference(values, measured[other][suite][metric])),
+            "difference": cell(paired_difference(values, measured[other][suite][metric])),
         }
         for suite, cells in measured[first].items()
         for metric, values in cells.items()
@@ -143,7 +143,8 @@ def _measure(rows: list[dict[str, object]]) -> dict[str, dict[str, list[float]]]
     }  # fmt: skip
 
 
-def _cell(estimate: Estimate) -> dict[str, float | int | None]:
+def cell(estimate: Estimate) -> dict[str, float | int | None]:
+    """Writes an estimate as the file of policies has it."""
     ends = (estimate.value, estimate.low, estimate.high)
     value, low, high = (None if np.isnan(end) else float(end) for end in ends)
     return {"value": value, "low": low, "high": high, "n": estimate.n}
@@ -194,7 +195,8 @@ def _audit(name: str, text: str | None) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _about(names: list[str], questions: int, text: str | None) -> dict[str, object]:
+def about(names: list[str], questions: int, text: str | None = None) -> dict[str, object]:
+    """Says what was run, as a file has it."""
     models = [
         {
             "name": name, "path": text or f"outputs/{name}", "role": "baseline" if place else "model", "kind": "model",

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record.models import ModelsRecord
 from align.report.evaluation import build_evaluation_report
-from align.report.evaluation.folder import EVALUATION_FILE, read_evaluation_folder
 from align.report.page import build_comparison, build_report
 
 _LOG = "metrics.jsonl"
@@ -23,6 +24,7 @@ def build_any_report(folder: Path) -> Path:
     runs = sorted(path.parent for path in folder.glob(f"*/{_LOG}"))
     if not runs:
         return build_evaluation_report(folder)
-    record = read_evaluation_folder(folder).record
-    names = {name.lower(): name for name in record}
-    return build_comparison({names.get(run.name, run.name): run for run in runs}, record, folder / "report.html")
+    record = read_record(folder / EVALUATION_FILE)
+    short = record if isinstance(record, ModelsRecord) else None
+    names = {name.lower(): name for name in short.models} if short else {}
+    return build_comparison({names.get(run.name, run.name): run for run in runs}, short, folder / "report.html")

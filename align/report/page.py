@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.evaluation.record.models import ModelsRecord
 from align.report.charts.drawing import Chart
 from align.report.run.facts import flat, run_facts
 from align.report.run.finding import Finding
@@ -53,19 +54,18 @@ def build_report(run_dir: Path, out: Path | None = None) -> Path:
     return _write(
         out or run_dir / "report.html",
         title,
-        run.evaluation or {},
+        run.evaluation,
         run_charts(parts_of(run.recipe), run.metrics),
         [view],
     )
 
 
-def build_comparison(run_dirs: Mapping[str, Path], evaluation: Mapping[str, Any], out: Path) -> Path:
+def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, out: Path) -> Path:
     """Writes one page that shows several runs side by side.
 
     Args:
         run_dirs: Run folders by the name to show.
-        evaluation: As in `evaluation.json`: `{name: {"summary": {metric: [value, low, high, n]}}}`, and where pairs of
-            policies answered the same items `{name: {"difference_to": {other: {metric: [value, low, high, n]}}}}`.
+        evaluation: What was measured of them, by the same names; `None` if nothing was.
         out: The HTML file.
     """
     if not run_dirs:
@@ -91,13 +91,13 @@ def _view(name: str, run: RunFolder, num_runs: int = 1) -> RunView:
     )
 
 
-def _write(out: Path, title: str, evaluation: Mapping[str, Any], charts: list[Chart], runs: list[RunView]) -> Path:
+def _write(out: Path, title: str, evaluation: ModelsRecord | None, charts: list[Chart], runs: list[RunView]) -> Path:
     return write_page(
         "report.html.j2",
         out,
         title=title,
-        headline=headline(evaluation),
-        differences=differences(evaluation),
+        headline=headline(evaluation) if evaluation else None,
+        differences=differences(evaluation) if evaluation else None,
         charts=charts,
         runs=runs,
     )

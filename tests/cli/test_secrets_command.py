@@ -9,6 +9,7 @@ import pytest
 import torch
 import yaml
 from started import align
+from written_evaluation import write_evaluation
 
 from align.cli.report import run as report
 from align.cli.train import run
@@ -130,6 +131,7 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 def test_other_folders_hold_no_secret_either(tmp_path):
     from align.cli.evaluation.evaluate import _command
     from align.evaluation.policies.record import save_policy_evaluation
+    from align.evaluation.record import read_record
     from align.methods.deconfound.correction.output import write_json
     from align.methods.pairs.augmentation.folder import check_folder, claim_folder
 
@@ -138,8 +140,10 @@ def test_other_folders_hold_no_secret_either(tmp_path):
     claim_folder(tmp_path / "augment", run)
     check_folder(tmp_path / "augment", run)  # the same run goes on
     write_json(tmp_path / "diagnostics.json", {"facts": {"Data": place, "password": HUB}})
-    about = {"data": {"path": place}, "command": list(_command({"data": place, "model": "m"}, {"data", "model"}))}
+    record = read_record(write_evaluation(tmp_path / "plain", questions=20) / "evaluation.json")
+    record.about.data.path = place
+    record.about.command = list(_command({"data": place, "model": "m"}, {"data", "model"}))
     (tmp_path / "eval").mkdir()
-    save_policy_evaluation(tmp_path / "eval", {"about": about}, [{"id": "a"}])
+    save_policy_evaluation(tmp_path / "eval", record, [{"id": "a"}])
     assert "***" in (tmp_path / "eval" / "evaluation.json").read_text()
     assert leaks(tmp_path) == []

@@ -11,6 +11,7 @@ from align.evaluation.policies.items import (
     save_items,
     summarise,
 )
+from align.evaluation.record import as_json
 from align.evaluation.statistics.metrics import wilson
 
 
@@ -75,7 +76,7 @@ def test_different_questions_are_not_compared():
 
 
 def test_a_record_holds_summaries_and_differences_as_plain_json():
-    record = json.loads(json.dumps(evaluation_record({"GRPO": ITEMS, "ACRE": ITEMS}, baseline="GRPO")))
+    record = json.loads(json.dumps(as_json(evaluation_record({"GRPO": ITEMS, "ACRE": ITEMS}, baseline="GRPO"))))
     assert record["ACRE"]["summary"]["accuracy"][:1] == [0.6]
     assert record["ACRE"]["difference_to"]["GRPO"]["accuracy"][0] == 0
     assert "difference_to" not in record["GRPO"]

@@ -6,18 +6,21 @@ import pytest
 from looking import NAMES, Collector, Looker, Reader, colour_question, colours_seen, order_question
 from scenes import square
 from scripted_run import evaluate, make_questions, values
+from written_evaluation import about
 
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.changed_images import with_shuffled_frames
 from align.evaluation.policies.modality import CHANGES, count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
+from align.evaluation.record.policies import About
 from align.evaluation.statistics.glossary import explain
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import question_key
 from align.models.policies.asking import Decoding
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
+WHAT = About.model_validate(about(["a"], 40))
 COLOUR = [colour_question(i) for i in range(40)]
 ORDER = [order_question(i) for i in range(48)]
 HINTED = [colour_question(i, text=f"Which colour? It is {NAMES[i % 4]}.") for i in range(40)]
@@ -140,11 +143,11 @@ def test_keys_of_text_questions_are_those_of_earlier_versions():
 
 
 def warnings_of(result, questions):
-    record = policy_record({"models": []}, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
-    metrics = record["suites"]["modality"]["a"]
+    record = policy_record(WHAT, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
+    metrics = record.suites["modality"]["a"]
     assert [metric for metric in metrics if explain(metric) is None] == []
-    assert {"modality_reliance/", "accuracy_with/", "same_answer_with/"} <= set(record["glossary"])
-    return [warning["text"] for warning in record["warnings"]]
+    assert {"modality_reliance/", "accuracy_with/", "same_answer_with/"} <= set(record.glossary)
+    return [warning.text for warning in record.warnings]
 
 
 def test_a_change_that_costs_nothing_is_said_with_its_interval():
@@ -179,7 +182,7 @@ def test_items_hold_the_answers_of_every_change_and_paths_of_images(tmp_path):
     square("red").save(tmp_path / "red.png")
     questions = [colour_question(0, [str(tmp_path / "red.png"), square("blue")]), *ORDER[1:4]]
     result, _ = probe(Looker(), questions)
-    record = policy_record({"models": []}, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
+    record = policy_record(WHAT, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
     save_policy_evaluation(tmp_path, record, item_rows("a", result, questions, [""] * 4, 1))
     items = pd.read_parquet(tmp_path / "items.parquet")
     assert [list(paths) for paths in items.images] == [

@@ -1,15 +1,17 @@
 import json
 import os
 
-import numpy as np
 import pandas as pd
 import pytest
 from scripted_run import evaluate, make_questions
+from written_evaluation import about
 
 from align.errors import UserError
-from align.evaluation.policies.record import item_rows, plain, policy_record, save_policy_evaluation
+from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver
 from align.evaluation.policies.suite import SUITES, SuiteSettings
+from align.evaluation.record import as_json
+from align.evaluation.record.policies import About
 from align.evaluation.statistics.glossary import GLOSSARY, explain
 from align.models.policies.asking import Decoding
 
@@ -19,11 +21,12 @@ QUESTIONS = make_questions(12)
 def record_of(*policies, num_samples=1, **settings):
     results = {type(each).__name__: evaluate(each, QUESTIONS, num_samples, **settings) for each in policies}
     decoding = Decoding(num_samples=num_samples, temperature=float(num_samples > 1))
-    return policy_record({"models": []}, results, QUESTIONS, SuiteSettings(decoding=decoding, **settings)), results
+    what = About.model_validate(about(list(results), len(QUESTIONS)))
+    return policy_record(what, results, QUESTIONS, SuiteSettings(decoding=decoding, **settings)), results
 
 
 def test_a_record_is_json_without_nan_and_explains_every_metric():
-    record, _ = record_of(Copier(), AlwaysA(), num_samples=2, suites=SUITES)
+    record = as_json(record_of(Copier(), AlwaysA(), num_samples=2, suites=SUITES)[0])
     assert json.loads(json.dumps(record, allow_nan=False)) == record
     metrics = {metric for suite in record["suites"].values() for model in suite.values() for metric in model}
     assert [metric for metric in metrics if explain(metric) is None] == []
@@ -34,22 +37,20 @@ def test_a_record_is_json_without_nan_and_explains_every_metric():
 
 def test_wins_and_losses_are_against_each_baseline():
     record, _ = record_of(Solver(), AlwaysA(), ConstantLiar())
-    always, liar = record["paired"]
-    assert (always["model"], always["baseline"], liar["baseline"]) == ("Solver", "AlwaysA", "ConstantLiar")
-    assert always["wins"] == [question.id for question in QUESTIONS if question.answer != 0]
-    assert (liar["losses"], liar["num_both"], len(liar["wins"])) == ([], 0, 12)
-    assert liar["mcnemar_p"] == pytest.approx(2 / 2**12)
+    always, liar = record.paired
+    assert (always.model, always.baseline, liar.baseline) == ("Solver", "AlwaysA", "ConstantLiar")
+    assert always.wins == [question.id for question in QUESTIONS if question.answer != 0]
+    assert (liar.losses, liar.num_both, len(liar.wins)) == ([], 0, 12)
+    assert liar.mcnemar_p == pytest.approx(2 / 2**12)
     difference = next(
-        each["difference"]
-        for each in record["comparisons"]
-        if (each["baseline"], each["metric"]) == ("AlwaysA", "accuracy")
+        each.difference for each in record.comparisons if (each.baseline, each.metric) == ("AlwaysA", "accuracy")
     )
-    assert difference["value"] == pytest.approx(0.75)
+    assert difference.value == pytest.approx(0.75)
 
 
 def test_what_limits_the_numbers_is_said_with_its_number():
     record, _ = record_of(Copier())
-    texts = [warning["text"] for warning in record["warnings"]]
+    texts = [warning.text for warning in record.warnings]
     assert any(text.startswith("12 of 12 traces (100%) name an option's letter") for text in texts)
     assert any("Only 0 of 12 traces state one option" in text for text in texts)
     assert any("fewer than 30 questions: common, counter" in text for text in texts)
@@ -65,7 +66,7 @@ def test_every_answer_is_on_disk(tmp_path):
     assert (items.consistent == 1).all()
     assert not items.correct.any()
     assert items.options.iloc[0].tolist() == list(QUESTIONS[0].options)
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == record
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == as_json(record)
 
 
 def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):
@@ -76,8 +77,3 @@ def test_a_folder_that_cannot_be_written_leaves_what_was_there(tmp_path):
     with pytest.raises(UserError, match=r"cannot be written to .* Free space there and give the same command again"):
         save_policy_evaluation(tmp_path, record, rows)
     assert (tmp_path / "evaluation.json").read_text() == "before"
-
-
-def test_numbers_that_are_not_become_none():
-    assert plain({"a": [float("nan"), 1.0, (float("inf"),)]}) == {"a": [None, 1.0, [None]]}
-    assert plain(np.float64("nan")) is None

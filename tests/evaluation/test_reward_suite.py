@@ -9,6 +9,7 @@ from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
+from align.evaluation.record import as_json
 from align.evaluation.reward_models.insertion import PHRASES
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.suite import as_messages, evaluate_reward_model, reward_record
@@ -79,7 +80,7 @@ def test_differences_to_a_baseline_are_paired():
     assert differences["accuracy_drop/comment_bad_good"].value == -1
     assert differences["insertion/flattery"].value == pytest.approx(-2)
     assert "length_correlation" not in differences
-    record = reward_record({"new": ours, "old": theirs}, ["old"])
+    record = as_json(reward_record({"new": ours, "old": theirs}, ["old"]))
     assert set(record["new"]["difference_to"]) == {"old"}
     assert "difference_to" not in record["old"]
     assert json.loads(json.dumps(record))["new"]["summary"]["accuracy"][:1] == [1.0]

@@ -34,7 +34,7 @@ def test_ends_of_the_curve_by_hand():
     assert found["best_of_4"] == pytest.approx((1 / 3 + 0 + 0) / 3)  # three tie, one of them right; none; a wrong one
     assert found["best_of_4/proxy"] == pytest.approx((0.9 + 0.1 + 0.8) / 3)
     assert found["best_of_4/oracle"] == pytest.approx(2 / 3)
-    assert [point["n"] for point in curve(best_of_n_metrics(pool()), 4)] == [1, 2, 4]
+    assert [point.n for point in curve(best_of_n_metrics(pool()), 4)] == [1, 2, 4]
 
 
 def test_all_ties_choose_at_random():
@@ -44,19 +44,19 @@ def test_all_ties_choose_at_random():
 
 def test_the_audit_by_hand():
     found = audit(pool())
-    assert found["true_positive_rate"].value == pytest.approx(2 / 5)
-    assert found["false_positive_rate"].value == pytest.approx(3 / 7)
-    assert found["prior"].value == pytest.approx(5 / 12)
+    assert found.true_positive_rate.value == pytest.approx(2 / 5)
+    assert found.false_positive_rate.value == pytest.approx(3 / 7)
+    assert found.prior.value == pytest.approx(5 / 12)
     posterior = [p * 0.4 / (p * 0.4 + (1 - p) * 3 / 7) for p in (0.5, 0.0, 0.75)]
-    assert found["ceiling"].value == pytest.approx(np.mean(posterior))
-    assert [each["cost"] for each in found["optimal_attempts"]] == [0.0, 0.5, 1.0, 2.0, 4.0]
+    assert found.ceiling.value == pytest.approx(np.mean(posterior))
+    assert [each.cost for each in found.optimal_attempts] == [0.0, 0.5, 1.0, 2.0, 4.0]
 
 
 def test_an_audit_without_a_wrong_answer_says_so():
     found = audit(pool(correct=np.ones((3, 4))))
-    assert math.isnan(found["false_positive_rate"].value)
-    assert math.isnan(found["ceiling"].value)
-    assert found["optimal_attempts"] == []
+    assert math.isnan(found.false_positive_rate.value)
+    assert math.isnan(found.ceiling.value)
+    assert found.optimal_attempts == []
 
 
 def test_the_ratios_interval_covers_it_with_dependent_samples():
@@ -74,9 +74,9 @@ def test_scripted_policies_have_the_curves_known_in_advance():
     questions = make_questions(12)
     settings = {"suites": ("best_of_n",), "num_samples": 4}
     solver = evaluate(Solver(), questions, **settings)
-    assert [point["gold"].value for point in solver.curve] == [1, 1, 1]
-    assert solver.audit["true_positive_rate"].value == 1
+    assert [point.gold.value for point in solver.curve] == [1, 1, 1]
+    assert solver.audit.true_positive_rate.value == 1
     assert solver.columns["accepted"] == [True] * 48
     always = evaluate(AlwaysA(), questions, **settings)
-    assert [point["gold"].value for point in always.curve] == [0.25] * 3  # its samples are all the same
-    assert evaluate(TraceUser(), questions, **settings).curve[-1]["proxy"].value == 1
+    assert [point.gold.value for point in always.curve] == [0.25] * 3  # its samples are all the same
+    assert evaluate(TraceUser(), questions, **settings).curve[-1].proxy.value == 1

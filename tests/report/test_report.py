@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 from browser import HOSTILE
 from markupsafe import escape
+from written_evaluation import write_evaluation
 from written_run import EVALUATION, completion_rows, write_run
 
 from align.errors import RunFolderError
+from align.evaluation.record.models import ModelsRecord
 from align.report import build_comparison, build_report
 
 
@@ -32,7 +34,8 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
 
 def test_a_comparison_draws_one_line_per_run(tmp_path):
     runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("GRPO", "ACRE"))}
-    page = build_comparison(runs, EVALUATION, tmp_path / "new" / "comparison.html").read_text()
+    record = ModelsRecord.model_validate({"models": EVALUATION})
+    page = build_comparison(runs, record, tmp_path / "new" / "comparison.html").read_text()
     legends = re.findall(r'class="legend">(.*?)</div>', page)
     assert len(legends) == 6
     assert all("GRPO <b>" in legend and "ACRE <b>" in legend for legend in legends)
@@ -122,8 +125,9 @@ def test_a_metrics_line_that_is_no_step_is_named(tmp_path, line):
 def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
     (run / "evaluation.json").write_text('{"ACRE": {"summary": {"accuracy": 0.5}}}')
-    with pytest.raises(ValueError, match=r"`accuracy` of 'ACRE' .* got 0\.5"):
+    with pytest.raises(RunFolderError, match=r"evaluation\.json: `ACRE\.summary\.accuracy` must have .* got 0\.5"):
         build_report(run)
+    (run / "evaluation.json").unlink()
     (run / "completions" / "completions_00001.parquet").write_bytes(b"")
     with pytest.raises(RunFolderError, match=r"completions_00001\.parquet"):
         build_report(run)
@@ -131,7 +135,7 @@ def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
 
 def test_a_comparison_of_nothing_is_refused(tmp_path):
     with pytest.raises(ValueError, match="at least one run folder"):
-        build_comparison({}, {}, tmp_path / "out.html")
+        build_comparison({}, None, tmp_path / "out.html")
 
 
 def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path):
@@ -146,8 +150,8 @@ def test_the_time_of_a_step_is_drawn_by_phase_where_a_run_logged_phases(tmp_path
 
 def test_an_evaluation_that_was_written_into_the_folder_of_a_run_does_not_stop_its_report(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
-    about = {"about": {"models": []}, "pairs": [1], "version": 2}
-    (run / "evaluation.json").write_text(json.dumps(EVALUATION | about))
-    assert "Option-shuffle consistency" in build_report(run).read_text()
-    (run / "evaluation.json").write_text(json.dumps(about))
-    assert "Option-shuffle consistency" not in build_report(run).read_text().partition("<h2>")[0]
+    shutil.copy(write_evaluation(tmp_path / "evaluation", questions=20) / "evaluation.json", run)
+    assert "<h2>Evaluation</h2>" not in build_report(run).read_text()
+    (run / "evaluation.json").write_text('{"about": {"models": []}, "pairs": [1]}')
+    with pytest.raises(RunFolderError, match=r"`about\.summary` is missing\. .* leave this file out"):
+        build_report(run)

@@ -136,7 +136,7 @@ def test_a_page_holds_no_more_images_than_it_may_and_says_how_many_it_left_out(t
 def test_the_runs_of_a_comparison_share_what_a_page_may_hold(tmp_path, monkeypatch):
     runs = {name: give_images_to_run(write_run(tmp_path / name, steps=5)) for name in ("GRPO", "ACRE")}
     monkeypatch.setattr("align.report.page.PAGE_BYTES", 60_000)
-    page = build_comparison(runs, {}, tmp_path / "comparison.html").read_text()
+    page = build_comparison(runs, None, tmp_path / "comparison.html").read_text()
     assert 40_000 < sum(len(data) for data, _ in SOURCES.findall(page)) <= 60_000
     assert "a page holds at most 0.03 MB of images" in page
 

@@ -58,7 +58,7 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
     assert script.main([*map(str, words)]) == 0
     record = json.loads((out / "evaluation.json").read_text())
-    assert set(record) == {"a", "b"}
+    assert list(record) == ["a", "b", "format"]
     summary = record["a"]["summary"]
     assert set(summary) == {"accuracy", "reward_bench", *(f"accuracy/{section}" for section in SECTION.values())}
     assert summary["accuracy"][3] == 24
@@ -73,12 +73,13 @@ def test_accuracy_by_section_with_a_baseline(script, models, data, tmp_path, cap
 
 
 def test_the_report_can_show_what_was_written(script, models, data, tmp_path):
+    from align.evaluation.record import read_record
     from align.report.run.tables import differences, headline
 
     out = tmp_path / "out"
     words = ["--reward_model", models / "a", "--baseline", models / "b", "--data", data, "--out", out]
     script.main([*map(str, words)])
-    record = json.loads((out / "evaluation.json").read_text())
+    record = read_record(out / "evaluation.json")
     assert headline(record).columns == ["a", "b"]
     assert differences(record).columns == ["a - b"]
 

@@ -9,6 +9,8 @@ from typing import Any
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record.policies import Data
 from align.recipe.dataset import DEFAULT_TEMPLATE
 from rewards.reading.responses import ResponseFormat
 
@@ -99,23 +101,29 @@ def _from_recipe(path: Path) -> Prompting:
     )
 
 
-def describe_questions(questions: Sequence[Question], fingerprint: str) -> dict[str, Any]:
-    """Counts what the questions are, for `about`."""
+def describe_questions(
+    questions: Sequence[Question], fingerprint: str, *, path: str | None, split: str | None, left_out: dict[str, int]
+) -> Data:
+    """Counts what the questions are, and says where they come from."""
     from collections import Counter
 
     from rewards.reading.options import LETTERS, can_shuffle
 
     groups = Counter(question.group for question in questions if question.group is not None)
     letters = Counter(LETTERS[question.answer] for question in questions)
-    with_images = sum(bool(question.images) for question in questions)
-    return {
-        "fingerprint": fingerprint,
-        "questions": len(questions),
-        **({"with_images": with_images} if with_images else {}),
-        "unshufflable": sum(not can_shuffle(question.options) for question in questions),
-        "groups": dict(sorted(groups.items())),
-        "gold_letters": dict(sorted(letters.items())),
-    }
+    found = Data(
+        path=path,
+        split=split,
+        left_out=left_out,
+        fingerprint=fingerprint,
+        questions=len(questions),
+        unshufflable=sum(not can_shuffle(question.options) for question in questions),
+        groups=dict(sorted(groups.items())),
+        gold_letters=dict(sorted(letters.items())),
+    )
+    if with_images := sum(bool(question.images) for question in questions):
+        found.with_images = with_images
+    return found
 
 
 def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
@@ -132,7 +140,7 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
         UserError: If the folder cannot be used.
     """
     cache, plan = out / "cache", out / "cache" / PLAN_FILE
-    if (out / "evaluation.json").is_file() and not plan.is_file():
+    if (out / EVALUATION_FILE).is_file() and not plan.is_file():
         raise UserError(f"`--out` {out} holds another evaluation. Choose a new folder. Nothing was written.")
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,8 @@ from align.evaluation.policies.judge import Judge, PolicyJudge
 from align.evaluation.policies.modality import count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
+from align.evaluation.record.policies import About, AskedModel, Profile, Source
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint
 from align.models.policies.answer_keys import digest, question_key
@@ -43,7 +45,7 @@ def run(words: PolicyWords) -> None:
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     results: dict[str, PolicyResult] = {}
     rows: list[dict[str, Any]] = []
-    models: list[dict[str, Any]] = []
+    models: list[AskedModel] = []
     with closing(AnswerCache(folder)) as cache, show_stages() as stages, _judge(words, extra, cache, stages) as judge:
         verifier = _verifier(words)
         for name, checkpoint in checkpoints.items():
@@ -60,13 +62,13 @@ def run(words: PolicyWords) -> None:
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
             about_model = _about_model(words, name, role, checkpoint, asker, seconds)
             if MODALITY in result.suites:
-                about_model["extra_generations"] = count_generations(result.columns, words.settings.decoding)
+                about_model.extra_generations = count_generations(result.columns, words.settings.decoding)
             models.append(about_model)
-    about = _about(words, questions, models, left_out, extra) | {"seconds": time.perf_counter() - started}
+    about = _about(words, questions, models, left_out, extra, time.perf_counter() - started)
     record = policy_record(about, results, questions, words.settings)
     save_policy_evaluation(words.out, record, rows)
     show_evaluation(record)
-    print(f"\nAll numbers are in {words.out / 'evaluation.json'}, all answers in {words.out / 'items.parquet'}.")
+    print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, all answers in {words.out / ITEMS_FILE}.")
     _report(words.out)
 
 
@@ -146,55 +148,57 @@ def _harness(words: PolicyWords, checkpoint: Checkpoint, model: Any, cache: Answ
 
 def _about_model(
     words: PolicyWords, name: str, role: str, checkpoint: Checkpoint, asker: Asker, seconds: float
-) -> dict[str, Any]:
-    return {
-        "name": name,
-        "path": checkpoint.path,
-        "role": role,
-        "kind": checkpoint.kind,
-        "base": checkpoint.base,
-        "fingerprint": checkpoint.fingerprint,
-        "dtype": words.dtype,
-        "backend": words.backend,
-        "seconds": seconds,
-        "cached_items": asker.num_cached,
-    }
+) -> AskedModel:
+    return AskedModel(
+        name=name,
+        path=checkpoint.path,
+        role=role,
+        kind=checkpoint.kind,
+        base=checkpoint.base,
+        fingerprint=checkpoint.fingerprint,
+        dtype=words.dtype,
+        backend=words.backend,
+        seconds=seconds,
+        cached_items=asker.num_cached,
+    )
 
 
 def _about(
     words: PolicyWords,
     questions: Sequence[Question],
-    models: list[dict[str, Any]],
+    models: list[AskedModel],
     left_out: dict[str, int],
     extra: dict[str, Checkpoint],
-) -> dict[str, Any]:
+    seconds: float,
+) -> About:
     from align.versions import installed_versions
 
     content = digest([[*question_key(each), each.answer, each.group] for each in questions])
     common, counter = words.settings.pair or (None, None)
     judge = extra.get(JUDGE)
-    verifier: dict[str, Any] | None = None
+    verifier: Source | None = None
     if words.verifier is not None:
-        verifier = {"path": words.verifier, "fingerprint": fingerprint(words.verifier)}
-        verifier |= {"threshold": words.verifier_threshold}
-    profile = asdict(words.settings.decoding) | asdict(words.prompting)
+        verifier = Source(path=words.verifier, fingerprint=fingerprint(words.verifier))
+        verifier.threshold = words.verifier_threshold
+    prompts = asdict(words.settings.decoding) | asdict(words.prompting)
+    profile = Profile(**prompts, num_shuffles=words.settings.num_shuffles)
     if any(question.images for question in questions):
-        profile["media"] = words.media.model_dump()
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": list(words.command),
-        "suites": list(words.settings.suites),
-        "models": models,
-        "data": {"path": words.data, "split": words.split, "left_out": left_out}
-        | describe_questions(questions, content),
-        "profile": profile | {"num_shuffles": words.settings.num_shuffles},
-        "recipe": None if words.recipe is None else str(words.recipe),
-        "judge": None if judge is None else {"path": judge.path, "fingerprint": judge.fingerprint},
-        "verifier": verifier,
-        "common_group": common,
-        "counter_group": counter,
-        "versions": installed_versions(),
-    }
+        profile.media = words.media.model_dump()
+    return About(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=list(words.command),
+        suites=list(words.settings.suites),
+        models=models,
+        data=describe_questions(questions, content, path=words.data, split=words.split, left_out=left_out),
+        profile=profile,
+        recipe=None if words.recipe is None else str(words.recipe),
+        judge=None if judge is None else Source(path=judge.path, fingerprint=judge.fingerprint),
+        verifier=verifier,
+        common_group=common,
+        counter_group=counter,
+        versions=installed_versions(),
+        seconds=seconds,
+    )
 
 
 def _report(folder: Path) -> None:

@@ -13,11 +13,12 @@ from align.console import make_console, make_table
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.errors import UserError
+from align.evaluation.record import EVALUATION_FILE, write_record
+from align.evaluation.record.models import ModelsRecord, Scored
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
 from align.evaluation.statistics.metrics import Estimate
 from align.report.evaluation import build_evaluation_report
-from align.secrets import mask
 
 TITLES = {
     "accuracy/": "accuracy, by category",
@@ -66,19 +67,17 @@ def run(words: RewardWords) -> None:
     names = name_models(paths := [words.reward_model, *words.baseline])
     measured = {name: measure(path, pairs, candidates, words) for name, path in zip(names, paths, strict=True)}
     results = {name: result for name, (result, _) in measured.items()}
-    record = reward_record(results, names[1:])
-    for name, (_, how) in measured.items():
-        record[name]["scored"] = how
+    record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
     write_rows(words.out, results, pairs, candidates)
     show(record, results)
-    path = words.out / "evaluation.json"
-    path.write_text(json.dumps(mask(record), indent=2) + "\n", encoding="utf-8")
+    path = words.out / EVALUATION_FILE
+    write_record(path, record)
     print(f"\nAll numbers are in {path}, the report is {build_evaluation_report(words.out)}.")
 
 
 def measure(
     path: str, pairs: Sequence[BenchPair], candidates: Sequence[Candidates], words: RewardWords
-) -> tuple[RewardResult, dict[str, Any]]:
+) -> tuple[RewardResult, Scored]:
     """Loads one model, measures it, and says how it was scored."""
     print(f"Scoring with {path}", file=sys.stderr)
     model = RewardModel.load(
@@ -101,15 +100,15 @@ def measure(
         seed=words.seed,
     )
     prompts = [*(pair.prompt for pair in pairs), *(row.prompt for row in candidates)]
-    return result, {
-        "path": path,
-        "model_type": "pairwise" if model.pairwise else "scalar",
-        "data": words.data,
-        "best_of_n": words.best_of_n,
-        "seed": words.seed,
-        "texts_in_template": in_template and any(isinstance(prompt, str) for prompt in prompts),
-        "pairs_too_long": 0 if result.margins is None else int(np.isnan(result.margins).sum()),
-    }
+    return result, Scored(
+        path=path,
+        model_type="pairwise" if model.pairwise else "scalar",
+        data=words.data,
+        best_of_n=words.best_of_n,
+        seed=words.seed,
+        texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
+        pairs_too_long=0 if result.margins is None else int(np.isnan(result.margins).sum()),
+    )
 
 
 def name_models(paths: Sequence[str]) -> list[str]:
@@ -147,33 +146,34 @@ def write_rows(
         _write_lines(out / "best_of_n.jsonl", rows)
 
 
-def show(record: Mapping[str, Any], results: Mapping[str, RewardResult]) -> None:
+def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:
     """Prints what was measured, with 95 % intervals."""
-    first, *others = record
+    models = record.models
+    first, *others = models
     table = make_table("95 % intervals over items")
-    for name in [*record, *(f"{first} - {other}" for other in others)]:
+    for name in [*models, *(f"{first} - {other}" for other in others)]:
         table.add_column(name, justify="right", overflow="fold")
     table.add_column("items", justify="right")
     titled: set[str] = set()
-    for metric, estimate in record[first]["summary"].items():
+    for metric, estimate in models[first].summary.items():
         prefix = next((prefix for prefix in TITLES if metric.startswith(prefix)), None)
         if prefix is not None and prefix not in titled:
             titled.add(prefix)
             table.add_row(f"[dim]{TITLES[prefix]}[/dim]")
         label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
-        cells: list[Estimate | None] = [record[name]["summary"].get(metric) for name in record]
-        cells += [record[first]["difference_to"][other].get(metric) for other in others]
+        cells: list[Estimate | None] = [model.summary.get(metric) for model in models.values()]
+        cells += [models[first].difference_to[other].get(metric) for other in others]
         table.add_row(label, *("" if cell is None else str(cell) for cell in cells), f"{estimate.n:,}")
-    console = make_console(least=max(110, 30 + 26 * (2 * len(record))))
+    console = make_console(least=max(110, 30 + 26 * (2 * len(models))))
     console.print(table)
     for name, result in results.items():
         if result.insertion is not None:
             kinds = ", ".join(f"{kind.kind} {kind.adjusted_p_value:.3f}" for kind in result.insertion.kinds)
             console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
-    for name, entry in record.items():
-        if entry["scored"]["pairs_too_long"]:
-            console.print(f"{name}: {entry['scored']['pairs_too_long']:,} pairs are too long and were left out")
-        if entry["scored"]["texts_in_template"]:
+    for name, model in models.items():
+        if model.scored is not None and model.scored.pairs_too_long:
+            console.print(f"{name}: {model.scored.pairs_too_long:,} pairs are too long and were left out")
+        if model.scored is not None and model.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
 
 

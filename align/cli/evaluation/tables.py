@@ -1,41 +1,39 @@
 """The tables that an evaluation of policies prints."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
 
 from align.console import make_console, make_table
+from align.evaluation.record.policies import ModelAudit, PairedAnswers, PolicyRecord
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 
 _LISTED = 8  # wins and losses that are printed by id
 
 
-def show_evaluation(record: Mapping[str, Any]) -> None:
+def show_evaluation(record: PolicyRecord) -> None:
     """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
-    names = [model["name"] for model in record["about"]["models"]]
+    names = [model.name for model in record.about.models]
     console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
-    differences = {
-        (each["suite"], each["metric"], each["baseline"]): each["difference"] for each in record["comparisons"]
-    }
-    for suite, summaries in record["suites"].items():
+    differences = {(each.suite, each.metric, each.baseline): each.difference for each in record.comparisons}
+    for suite, summaries in record.suites.items():
         console.print(_table(suite, names, summaries, differences))
         console.print()
-    for paired in record["paired"]:
+    for paired in record.paired:
         console.print(_sentence(paired), soft_wrap=True)
-    for each in record["audits"]:
-        console.print(_audit(each), soft_wrap=True)
-    for warning in record["warnings"]:
-        console.print(f"[yellow]{escape(str(warning['model']))}: {escape(warning['text'])}[/yellow]", soft_wrap=True)
+    for audit in record.audits:
+        console.print(_audit(audit), soft_wrap=True)
+    for warning in record.warnings:
+        console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
 
 
 def _table(
     suite: str,
     names: list[str],
-    summaries: Mapping[str, Any],
-    differences: Mapping[tuple[str, str, str], Any],
+    summaries: Mapping[str, Mapping[str, Estimate]],
+    differences: Mapping[tuple[str, str, str], Estimate],
 ) -> Table:
     table = make_table()
     table.add_column(escape(suite), style="bold", overflow="fold")
@@ -47,15 +45,12 @@ def _table(
     for metric, first in summaries[names[0]].items():
         cells = [summaries[name].get(metric) for name in names]
         cells += [differences.get((suite, metric, baseline)) for baseline in names[1:]]
-        table.add_row(escape(metric), *map(_cell, cells), f"{first['n']:,}", style=_style(metric))
+        table.add_row(escape(metric), *map(_cell, cells), f"{first.n:,}", style=_style(metric))
     return table
 
 
-def _cell(cell: Mapping[str, Any] | None) -> str:
-    if cell is None:
-        return ""
-    value, low, high = (float("nan") if cell[name] is None else cell[name] for name in ("value", "low", "high"))
-    return escape(str(Estimate(value, low, high, cell["n"])))
+def _cell(cell: Estimate | None) -> str:
+    return "" if cell is None else escape(str(cell))
 
 
 def _style(metric: str) -> str | None:
@@ -63,12 +58,12 @@ def _style(metric: str) -> str | None:
     return "dim" if meaning is not None and meaning.better is None else None
 
 
-def _sentence(paired: Mapping[str, Any]) -> str:
-    wins, losses = paired["wins"], paired["losses"]
-    p_value = "" if paired["mcnemar_p"] is None else f", McNemar p = {paired['mcnemar_p']:.2g}"
+def _sentence(paired: PairedAnswers) -> str:
+    wins, losses = paired.wins, paired.losses
+    p_value = "" if paired.mcnemar_p is None else f", McNemar p = {paired.mcnemar_p:.2g}"
     lines = [
-        f"{paired['model']} against {paired['baseline']}: {len(wins):,} wins, {len(losses):,} losses, "
-        f"{paired['num_both']:,} both right, {paired['num_neither']:,} neither{p_value}."
+        f"{paired.model} against {paired.baseline}: {len(wins):,} wins, {len(losses):,} losses, "
+        f"{paired.num_both:,} both right, {paired.num_neither:,} neither{p_value}."
     ]
     for word, ids in (("Wins", wins), ("Losses", losses)):
         if ids:
@@ -77,15 +72,15 @@ def _sentence(paired: Mapping[str, Any]) -> str:
     return escape("\n".join(lines))
 
 
-def _audit(audit: Mapping[str, Any]) -> str:
-    lines = [f"{audit['model']}: verifier {audit['verifier']}"]
-    for name in ("true_positive_rate", "false_positive_rate", "prior", "ceiling"):
-        lines.append(f"  {name.replace('_', ' ')} {_unescaped(audit[name])}")
-    for each in audit["optimal_attempts"]:
-        attempts = "without end" if each["attempts"] is None else f"{each['attempts']:,}"
-        lines.append(f"  cost {each['cost']:g} of a wrong one: best number of attempts {attempts}")
+def _audit(audit: ModelAudit) -> str:
+    lines = [
+        f"{audit.model}: verifier {audit.verifier}",
+        f"  true positive rate {audit.true_positive_rate}",
+        f"  false positive rate {audit.false_positive_rate}",
+        f"  prior {audit.prior}",
+        f"  ceiling {audit.ceiling}",
+    ]
+    for each in audit.optimal_attempts:
+        attempts = "without end" if each.attempts is None else f"{each.attempts:,}"
+        lines.append(f"  cost {each.cost:g} of a wrong one: best number of attempts {attempts}")
     return escape("\n".join(lines))
-
-
-def _unescaped(cell: Mapping[str, Any]) -> str:
-    return _cell(cell).replace("\\[", "[")

@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from align.evaluation.record.models import Measured, ModelsRecord
 from align.evaluation.statistics.metrics import (
     Choice,
     Estimate,
@@ -78,8 +78,8 @@ def summarise(items: Sequence[ItemResult]) -> dict[str, Estimate]:
     return {name: share(values) for name, values in item_values(items).items()}
 
 
-def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: str | None = None) -> dict[str, Any]:
-    """Builds the content of `evaluation.json`: a summary per policy and its paired differences to a baseline.
+def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: str | None = None) -> ModelsRecord:
+    """Arranges what is kept of policies: a summary of each and its paired differences to a baseline.
 
     Args:
         policies: The items of each policy, by its name.
@@ -88,14 +88,13 @@ def evaluation_record(policies: Mapping[str, Sequence[ItemResult]], baseline: st
     Raises:
         ValueError: If the policies did not answer the same questions, or there is no such baseline.
     """
-    record: dict[str, Any] = {name: {"summary": summarise(items)} for name, items in policies.items()}
-    if baseline is None:
-        return record
-    if baseline not in policies:
+    models = {name: Measured(summary=summarise(items)) for name, items in policies.items()}
+    if baseline is not None and baseline not in policies:
         raise ValueError(f"`baseline` must be one of the policies ({', '.join(policies)}), got {baseline!r}.")
-    for name in (name for name in policies if name != baseline):
-        record[name]["difference_to"] = {baseline: item_differences(policies[name], policies[baseline])}
-    return record
+    if baseline is not None:
+        for name in (name for name in policies if name != baseline):
+            models[name].difference_to = {baseline: item_differences(policies[name], policies[baseline])}
+    return ModelsRecord(models=models)
 
 
 def item_differences(items: Sequence[ItemResult], baseline: Sequence[ItemResult]) -> dict[str, Estimate]:

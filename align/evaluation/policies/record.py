@@ -1,7 +1,5 @@
 """What an evaluation of policies leaves: `evaluation.json` and `items.parquet`."""
 
-import json
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,22 +11,28 @@ from align.errors import UserError
 from align.evaluation.policies.metrics import correct, per_question
 from align.evaluation.policies.suite import PolicyResult, SuiteSettings
 from align.evaluation.policies.warnings import warn
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
+from align.evaluation.record.policies import (
+    About,
+    BestOfN,
+    Comparison,
+    ModelAudit,
+    PairedAnswers,
+    PolicyRecord,
+    Warned,
+)
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.evaluation.statistics.glossary import GLOSSARY, explain
-from align.evaluation.statistics.metrics import Estimate
-from align.secrets import mask
+from align.evaluation.statistics.glossary import GLOSSARY, Meaning, explain
 from align.whole_files import whole_file
-
-EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 
 
 def policy_record(
-    about: Mapping[str, Any],
+    about: About,
     results: Mapping[str, PolicyResult],
     questions: Sequence[Question],
     settings: SuiteSettings,
-) -> dict[str, Any]:
-    """Builds the content of `evaluation.json`.
+) -> PolicyRecord:
+    """Arranges what was measured as it is kept.
 
     Args:
         about: What was run: models, data, profile, versions.
@@ -40,31 +44,29 @@ def policy_record(
         suite: {name: result.suites[suite].summary() for name, result in results.items()} for suite in settings.suites
     }
     metrics = {metric for models in summaries.values() for summary in models.values() for metric in summary}
-    record = {
-        "kind": "policy",
-        "format": 1,
-        "about": dict(about),
-        "suites": summaries,
-        "comparisons": _comparisons(results, settings.suites),
-        "paired": _pairs(results, questions, settings.decoding.num_samples) if settings.asks_questions else [],
-        "curves": [
-            {"model": name, "curve": "best_of_n", "points": result.curve}
+    verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
+    return PolicyRecord(
+        about=about,
+        suites=summaries,
+        comparisons=_comparisons(results, settings.suites),
+        paired=_pairs(results, questions, settings.decoding.num_samples) if settings.asks_questions else [],
+        curves=[
+            BestOfN(model=name, curve="best_of_n", points=result.curve)
             for name, result in results.items()
             if result.curve
         ],
-        "audits": [
-            {"model": name, "verifier": _verifier_name(about)} | result.audit
+        audits=[
+            ModelAudit(model=name, verifier=verifier, **dict(result.audit))
             for name, result in results.items()
             if result.audit is not None
         ],
-        "glossary": _glossary(metrics, any(result.audit for result in results.values())),
-        "warnings": [
-            {"model": name, "text": text}
+        glossary=_glossary(metrics, any(result.audit for result in results.values())),
+        warnings=[
+            Warned(model=name, text=text)
             for name, result in results.items()
             for text in warn(result, settings.decoding.num_samples)
         ],
-    }
-    return dict(plain(record))
+    )
 
 
 def item_rows(
@@ -93,7 +95,7 @@ def item_rows(
     return rows
 
 
-def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+def save_policy_evaluation(folder: Path, record: PolicyRecord, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes both files, each whole or not at all.
 
     Raises:
@@ -104,12 +106,10 @@ def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequen
 
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows], type=_type(name)) for name in names})
-    text = json.dumps(mask(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    items, evaluation = folder / ITEMS_FILE, folder / EVALUATION_FILE
     try:
-        with whole_file(items) as table_draft, whole_file(evaluation) as draft:
-            pq.write_table(table, table_draft)
-            draft.write_text(text, encoding="utf-8")
+        with whole_file(folder / ITEMS_FILE) as draft:
+            pq.write_table(table, draft)
+            write_record(folder / EVALUATION_FILE, record)
     except OSError as error:
         raise UserError(
             f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
@@ -117,21 +117,10 @@ def save_policy_evaluation(folder: Path, record: Mapping[str, Any], rows: Sequen
         ) from error
 
 
-def plain(value: Any) -> Any:
-    """Turns estimates into objects and `nan` into None, which JSON has."""
-    if isinstance(value, Estimate):
-        return {name: plain(getattr(value, name)) for name in ("value", "low", "high", "n")}
-    if isinstance(value, Mapping):
-        return {key: plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _comparisons(results: Mapping[str, PolicyResult], suites: Sequence[str]) -> list[dict[str, Any]]:
+def _comparisons(results: Mapping[str, PolicyResult], suites: Sequence[str]) -> list[Comparison]:
     model, *baselines = results
     return [
-        {"model": model, "baseline": baseline, "suite": suite, "metric": metric, "difference": difference}
+        Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
         for baseline in baselines
         for suite in suites
         for metric, difference in results[model].suites[suite].differences(results[baseline].suites[suite]).items()
@@ -140,28 +129,28 @@ def _comparisons(results: Mapping[str, PolicyResult], suites: Sequence[str]) -> 
 
 def _pairs(
     results: Mapping[str, PolicyResult], questions: Sequence[Question], num_samples: int
-) -> list[dict[str, Any]]:
+) -> list[PairedAnswers]:
     model, *baselines = results
     ids = [question.id for question in questions]
     right = {name: per_question(correct(result.items), num_samples) for name, result in results.items()}
     return [
-        {"model": model, "baseline": name, "metric": "accuracy"}
-        | compare_accuracy(ids, right[model], right[name])._asdict()
+        PairedAnswers(
+            model=model,
+            baseline=name,
+            metric="accuracy",
+            **compare_accuracy(ids, right[model], right[name])._asdict(),
+        )
         for name in baselines
     ]
 
 
-def _glossary(metrics: set[str], audited: bool) -> dict[str, Any]:
+def _glossary(metrics: set[str], audited: bool) -> dict[str, Meaning]:
     """Keeps the entries that explain something that was measured."""
     used = {explain(metric) for metric in metrics}
     names = [name for name, meaning in GLOSSARY.items() if meaning in used]
     if audited:
         names += list(GLOSSARY)[list(GLOSSARY).index("accepted") :]
-    return {name: GLOSSARY[name]._asdict() for name in names}
-
-
-def _verifier_name(about: Mapping[str, Any]) -> str:
-    return str(about["verifier"]["path"]) if about.get("verifier") else "shuffle_consistency"
+    return {name: GLOSSARY[name] for name in names}
 
 
 def _type(name: str) -> Any:

@@ -1,11 +1,12 @@
 """What choosing among the samples of one question by a verifier is worth: best of n, and a verifier's audit."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from align.evaluation.policies.verifier import Verifier, ceiling, optimal_attempts, rates, utility
+from align.evaluation.record.policies import Audit, CurvePoint, Optimum, Utility
 from align.evaluation.reward_models.best_of_n import expected_best_of_n
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values, share
@@ -55,20 +56,20 @@ def best_of_n_metrics(pool: Pool) -> dict[str, ItemMean]:
     return metrics
 
 
-def curve(metrics: dict[str, ItemMean], num_samples: int) -> list[dict[str, Any]]:
+def curve(metrics: dict[str, ItemMean], num_samples: int) -> list[CurvePoint]:
     """Arranges the metrics as points of a curve over n."""
     return [
-        {
-            "n": n,
-            "gold": metrics[f"best_of_{n}"].estimate(),
-            "proxy": metrics[f"best_of_{n}/proxy"].estimate(),
-            "oracle": metrics[f"best_of_{n}/oracle"].estimate(),
-        }
+        CurvePoint(
+            n=n,
+            gold=metrics[f"best_of_{n}"].estimate(),
+            proxy=metrics[f"best_of_{n}/proxy"].estimate(),
+            oracle=metrics[f"best_of_{n}/oracle"].estimate(),
+        )
         for n in points(num_samples)
     ]
 
 
-def audit(pool: Pool) -> dict[str, Any]:
+def audit(pool: Pool) -> Audit:
     """Says what a verifier lets through, and when to stop sampling until it accepts.
 
     Rates have an interval over items, because the samples of an item are not independent. The prior of an item is the
@@ -78,15 +79,15 @@ def audit(pool: Pool) -> dict[str, Any]:
     verifier = rates(pool.correct.ravel(), pool.accepted.ravel())
     prior = pool.correct.mean(axis=1)
     known = not any(np.isnan(verifier))
-    return {
-        "accepted": mean_of_items(pool.accepted.mean(axis=1)),
-        "true_positive_rate": ratio_of_means(pool.accepted * pool.correct, pool.correct),
-        "false_positive_rate": ratio_of_means(pool.accepted * (1 - pool.correct), 1 - pool.correct),
-        "prior": mean_of_items(prior),
-        "ceiling": share(ceiling(prior, verifier)) if known else share([]),
-        "optimal_attempts": _optima(prior, verifier) if known else [],
-        "utility": _utilities(prior, verifier) if known else [],
-    }
+    return Audit(
+        accepted=mean_of_items(pool.accepted.mean(axis=1)),
+        true_positive_rate=ratio_of_means(pool.accepted * pool.correct, pool.correct),
+        false_positive_rate=ratio_of_means(pool.accepted * (1 - pool.correct), 1 - pool.correct),
+        prior=mean_of_items(prior),
+        ceiling=share(ceiling(prior, verifier)) if known else share([]),
+        optimal_attempts=_optima(prior, verifier) if known else [],
+        utility=_utilities(prior, verifier) if known else [],
+    )
 
 
 def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
@@ -116,21 +117,21 @@ def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) 
     return np.array([expected_best_of_n(row[by], row[of], n) for row in rows])
 
 
-def _optima(prior: Values, verifier: Verifier) -> list[dict[str, Any]]:
+def _optima(prior: Values, verifier: Verifier) -> list[Optimum]:
     found = []
     for cost in COSTS:
         attempts = optimal_attempts(prior, verifier, cost)
         reached = utility(prior, verifier, 1 << 20 if attempts is None else attempts, cost)
-        found.append({"cost": cost, "attempts": attempts, "utility": reached})
+        found.append(Optimum(cost=cost, attempts=attempts, utility=reached))
     return found
 
 
-def _utilities(prior: Values, verifier: Verifier) -> list[dict[str, Any]]:
+def _utilities(prior: Values, verifier: Verifier) -> list[Utility]:
     return [
-        {
-            "cost": cost,
-            "attempts": list(ATTEMPTS),
-            "utility": [utility(prior, verifier, attempts, cost) for attempts in ATTEMPTS],
-        }
+        Utility(
+            cost=cost,
+            attempts=list(ATTEMPTS),
+            utility=[utility(prior, verifier, attempts, cost) for attempts in ATTEMPTS],
+        )
         for cost in COSTS
     ]

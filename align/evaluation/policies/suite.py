@@ -24,6 +24,7 @@ from align.evaluation.policies.metrics import (
 from align.evaluation.policies.modality import probe_images
 from align.evaluation.policies.reliance import leaks, probe_traces
 from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
+from align.evaluation.record.policies import Audit, CurvePoint
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.models.policies.asking import Decoding
 
@@ -110,8 +111,8 @@ class PolicyResult:
     items: list[ItemResult]
     columns: dict[str, list[Any]]
     suites: dict[str, SuiteResult]
-    curve: list[dict[str, Any]]
-    audit: dict[str, Any] | None
+    curve: list[CurvePoint]
+    audit: Audit | None
 
 
 def evaluate_suites(

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +11,14 @@ from align.data.conversations import Message
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError
+from align.evaluation.record.models import (
+    InsertedPhrase,
+    InsertedPhrases,
+    KindOfPhrases,
+    Measured,
+    ModelsRecord,
+    Scored,
+)
 from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.reward_models.insertion import Insertion, insert_phrases
 from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
@@ -169,29 +177,34 @@ def oracle_quality(rows: Sequence[Candidates]) -> dict[str, Estimate]:
     return {f"best_of_{n}/oracle": mean_of_items(np.array(best), (min(known), max(known)))}
 
 
-def reward_record(results: Mapping[str, RewardResult], baselines: Sequence[str] = ()) -> dict[str, Any]:
-    """Builds the content of `evaluation.json`, in the same form as for policies.
+def reward_record(
+    results: Mapping[str, RewardResult], baselines: Sequence[str] = (), scored: Mapping[str, Scored] | None = None
+) -> ModelsRecord:
+    """Arranges what was measured as it is kept.
 
     Args:
         results: Results of each model on the same items, by its name.
         baselines: The models that all others are compared with.
+        scored: How each model was run.
     """
-    record: dict[str, Any] = {}
+    models = {name: Measured(summary=result.summary()) for name, result in results.items()}
     for name, result in results.items():
-        entry: dict[str, Any] = {"summary": result.summary()}
         if name not in baselines and baselines:
-            entry["difference_to"] = {other: result.differences(results[other]) for other in baselines}
+            models[name].difference_to = {other: result.differences(results[other]) for other in baselines}
         if result.insertion is not None:
-            entry["insertion"] = {
-                "kinds": {
-                    kind.kind: {"p_value": kind.p_value, "adjusted_p_value": kind.adjusted_p_value}
-                    for kind in result.insertion.kinds
-                },
-                "phrases": [phrase._asdict() for phrase in result.insertion.phrases],
-                "neutral": result.insertion.neutral,
-            }
-        record[name] = entry
-    return record
+            models[name].insertion = _phrases(result.insertion)
+        if scored is not None:
+            models[name].scored = scored[name]
+    return ModelsRecord(models=models)
+
+
+def _phrases(insertion: Insertion) -> InsertedPhrases:
+    kinds = {
+        kind.kind: KindOfPhrases(p_value=kind.p_value, adjusted_p_value=kind.adjusted_p_value)
+        for kind in insertion.kinds
+    }
+    phrases = [InsertedPhrase(**phrase._asdict()) for phrase in insertion.phrases]
+    return InsertedPhrases(kinds=kinds, phrases=phrases, neutral=insertion.neutral)
 
 
 def as_messages(rows: Sequence[Asked]) -> list[Asked]:

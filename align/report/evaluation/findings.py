@@ -1,8 +1,8 @@
 """What a reader of an evaluation should know before believing it."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from align.evaluation.record.policies import Warned
 from align.report.evaluation.measured import Cells
 from align.report.run.finding import Finding, percent
 
@@ -12,10 +12,11 @@ _WIDE = 0.05  # half an interval around a difference
 _LETTER_GAP = 0.15  # total variation between the letters answered and those of the gold
 
 
-def find_evaluation_problems(record: Mapping[str, Any], values: Cells, differences: Cells) -> list[Finding]:
+def find_evaluation_problems(
+    warnings: Sequence[Warned], questions: int, values: Cells, differences: Cells
+) -> list[Finding]:
     """Lists what weakens an evaluation of policies: its own warnings first, then what its numbers say."""
-    written = [_written(warning) for warning in record.get("warnings") or []]
-    questions = int(record["about"]["data"].get("questions") or 0)
+    written = [_written(warning) for warning in warnings]
     found = [*_few(questions), *_wide(differences, questions)]
     for name, cells in values.items():
         numbers = {metric: cell.value for metric, cell in cells.items() if cell is not None}
@@ -23,10 +24,9 @@ def find_evaluation_problems(record: Mapping[str, Any], values: Cells, differenc
     return [*written, *found]
 
 
-def _written(warning: Mapping[str, Any]) -> Finding:
-    text = str(warning["text"]).rstrip(".")
-    title, _, rest = text.partition(". ")
-    return Finding(f"{warning['model']}: {title}" if warning.get("model") else title, f"{rest}." if rest else "")
+def _written(warning: Warned) -> Finding:
+    title, _, rest = warning.text.rstrip(".").partition(". ")
+    return Finding(f"{warning.model}: {title}", f"{rest}." if rest else "")
 
 
 def _few(questions: int) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from align.evaluation.record.policies import PairedAnswers
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Listing, Option, Side
 from align.report.run.samples import shorten
@@ -27,19 +28,17 @@ _OTHER_IMAGES = {
 Row = Mapping[str, Any]
 
 
-def list_changes(record: Mapping[str, Any]) -> list[Listing]:
+def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     """Lists the items that a model won and lost against a baseline."""
     listings = []
-    for row in record.get("paired") or []:
-        for key, word in (("wins", "right where"), ("losses", "wrong where")):
-            other = "is wrong" if key == "wins" else "is right"
-            names = [str(name) for name in row[key]]
-            title = f"{row['model']} is {word} {row['baseline']} {other}: {len(names):,} items"
+    for pair in paired:
+        for names, word, other in ((pair.wins, "right", "wrong"), (pair.losses, "wrong", "right")):
+            title = f"{pair.model} is {word} where {pair.baseline} is {other}: {len(names):,} items"
             listings.append(Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES)))
     return listings
 
 
-def pick_items(path: Path, models: Sequence[str], record: Mapping[str, Any]) -> list[Item]:
+def pick_items(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:
     """Picks a bounded number of items, and reads the text and the images of these only.
 
     The order: won, lost, answers that change with the order of the options, wrong, right; each spread evenly.
@@ -47,11 +46,11 @@ def pick_items(path: Path, models: Sequence[str], record: Mapping[str, Any]) -> 
     Args:
         path: `items.parquet`.
         models: Names of the models, the one asked about first.
-        record: The content of `evaluation.json`.
+        paired: What the models won and lost.
     """
     rows = [row for row in read_items(path, _PICKING) if not row.get("sample")]
     why: dict[str, str] = {}
-    for reason, ids in _reasons([row for row in rows if row["model"] == models[0]], models, record):
+    for reason, ids in _reasons([row for row in rows if row["model"] == models[0]], models[0], paired):
         fresh = [name for name in ids if name not in why]
         step = max(1, -(-len(fresh) // _MOST_EACH))
         why |= dict.fromkeys(fresh[::step][: min(_MOST_EACH, _MOST_ITEMS - len(why))], reason)
@@ -65,11 +64,10 @@ def pick_items(path: Path, models: Sequence[str], record: Mapping[str, Any]) -> 
     return [_item(full[name], reason, models, thumbnails) for name, reason in why.items() if name in full]
 
 
-def _reasons(rows: Sequence[Row], models: Sequence[str], record: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    paired = [row for row in record.get("paired") or [] if row["model"] == models[0]]
-    for row in paired[:1]:
-        yield "won", list(map(str, row["wins"]))
-        yield "lost", list(map(str, row["losses"]))
+def _reasons(rows: Sequence[Row], model: str, paired: Sequence[PairedAnswers]) -> Iterator[tuple[str, list[str]]]:
+    for pair in [pair for pair in paired if pair.model == model][:1]:
+        yield "won", pair.wins
+        yield "lost", pair.losses
     changes = [row for row in rows if row.get("consistent") is not None and row["consistent"] < 1]
     yield "answer changes", [str(row["id"]) for row in changes]
     yield "wrong", [str(row["id"]) for row in rows if not row["correct"]]

@@ -1,13 +1,13 @@
 """Estimates by metric and model, arranged as tables and charts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
-from align.report.evaluation.folder import to_estimate
 from align.report.run.tables import Row, Table
 
 Cells = Mapping[str, Mapping[str, Estimate | None]]  # by column, then metric
@@ -18,31 +18,34 @@ _MOST_LABELS = 24  # of a chart
 class Words:
     """Labels and meanings of metrics; an entry that ends in `/` or `_` is of all metrics that begin so."""
 
-    glossary: Mapping[str, Mapping[str, Any]]
+    glossary: Mapping[str, Meaning]
 
     def label(self, metric: str) -> str:
         """Names a metric for a reader."""
         entry, rest = self._entry(metric)
-        label = str(entry.get("label") or metric)
+        label = metric if entry is None else entry.label
         return f"{label}: {rest}" if rest else label
 
     def family(self, prefix: str) -> str:
         """Names all metrics that begin with a prefix and a slash."""
-        return str((self.glossary.get(f"{prefix}/") or {}).get("label") or self.label(prefix))
+        entry = self.glossary.get(f"{prefix}/")
+        return self.label(prefix) if entry is None else entry.label
 
     def row(self, metric: str, cells: list[Estimate | None]) -> Row:
         """Makes the row of a table."""
         entry, _ = self._entry(metric)
-        better = "" if metric.endswith("/proxy") else str(entry.get("better") or "")  # a judge's word is no quality
-        return Row(self.label(metric), str(entry.get("meaning") or ""), cells, better)
+        if entry is None:
+            return Row(metric, "", cells)
+        better = "" if metric.endswith("/proxy") else entry.better or ""  # a judge's word is no quality
+        return Row(self.label(metric), entry.meaning, cells, better)
 
-    def _entry(self, metric: str) -> tuple[Mapping[str, Any], str]:
+    def _entry(self, metric: str) -> tuple[Meaning | None, str]:
         """Finds the entry of a metric, or the longest that it begins with, and what comes after that."""
         if metric in self.glossary:
             return self.glossary[metric], ""
         prefixes = [key for key in self.glossary if key.endswith(("/", "_")) and metric.startswith(key)]
         prefix = max(prefixes, key=len, default="")
-        return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else ({}, "")
+        return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else (None, "")
 
 
 def arrange(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> Table:
@@ -113,6 +116,11 @@ def families(metrics: Sequence[str]) -> dict[str, list[str]]:
     return {name: members for name, members in groups.items() if members}
 
 
-def as_estimates(cells: Mapping[str, Any]) -> dict[str, Estimate | None]:
-    """Reads the estimates of one model."""
-    return {metric: to_estimate(cell) for metric, cell in cells.items()}
+def known(estimate: Estimate) -> Estimate | None:
+    """Returns an estimate, or None where nothing was measured."""
+    return None if math.isnan(estimate.value) else estimate
+
+
+def all_known(cells: Mapping[str, Estimate]) -> dict[str, Estimate | None]:
+    """Returns the estimates of one model, None where nothing was measured."""
+    return {metric: known(cell) for metric, cell in cells.items()}

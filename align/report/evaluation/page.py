@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from align.report.evaluation.folder import read_evaluation_folder
+from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record.policies import PolicyRecord
 from align.report.evaluation.policy import policy_view
 from align.report.evaluation.reward_model import reward_model_view
 from align.report.page import write_page
@@ -21,6 +22,6 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
     Raises:
         RunFolderError: If `evaluation.json` is missing, or a file is broken.
     """
-    evaluation = read_evaluation_folder(folder)
-    view = policy_view(evaluation) if evaluation.is_of_policies else reward_model_view(evaluation)
+    record = read_record(folder / EVALUATION_FILE)
+    view = policy_view(folder, record) if isinstance(record, PolicyRecord) else reward_model_view(folder, record)
     return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)

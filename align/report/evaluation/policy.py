@@ -1,26 +1,29 @@
 """The page of evaluated policies."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from align.evaluation.record import ITEMS_FILE
+from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
 from align.report.evaluation.about import policy_details, policy_facts, policy_models
 from align.report.evaluation.curves import audit_section, best_of_n_section
 from align.report.evaluation.findings import find_evaluation_problems
-from align.report.evaluation.folder import EvaluationFolder, to_estimate
 from align.report.evaluation.items import list_changes, pick_items
 from align.report.evaluation.measured import (
     Cells,
     Words,
+    all_known,
     arrange,
-    as_estimates,
     count_compared,
     draw_metrics,
     families,
+    known,
 )
 from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Section
+from align.report.run.tables import Table
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
@@ -40,34 +43,32 @@ _SUITES = {
 }
 
 
-def policy_view(folder: EvaluationFolder) -> EvaluationView:
+def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
     """Arranges the record of evaluated policies."""
-    record, about = folder.record, folder.record["about"]
-    words = Words(record.get("glossary") or {})
-    names = [str(model["name"]) for model in about["models"]]
+    about, words = record.about, Words(record.glossary)
+    names = [model.name for model in about.models]
     values: dict[str, dict[str, Estimate | None]] = {name: {} for name in names}
-    for suite in record["suites"].values():
+    for suite in record.suites.values():
         for name, cells in suite.items():
-            values[name] |= as_estimates(cells)
+            values.setdefault(name, {}).update(all_known(cells))
     differences = _differences(record)
-    items = folder.path / "items.parquet"
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(_verdict(names, values, differences, record, words)),
-        findings=find_evaluation_problems(record, values, differences),
+        findings=find_evaluation_problems(record.warnings, about.data.questions, values, differences),
         headline=_headline(record, values, differences, words),
         compared=count_compared(differences),
         charts=_headline_charts(record, values, differences, words),
         facts=policy_facts(about),
-        models=policy_models(about["models"]),
+        models=policy_models(about.models),
         details=policy_details(about),
         sections=[
             *_suites(record, values, differences, words),
-            *best_of_n_section(record),
-            *audit_section(record),
+            *best_of_n_section(record.curves),
+            *audit_section(record.audits),
         ],
-        listings=list_changes(record),
-        items=(picked := pick_items(items, names, record)),
+        listings=list_changes(record.paired),
+        items=(picked := pick_items(folder / ITEMS_FILE, names, record.paired)),
         items_note=f"{len(picked)} items: those won and lost against a baseline, then those whose answers change when "
         "the options are reordered, then wrong and right ones."
         if picked
@@ -75,31 +76,30 @@ def policy_view(folder: EvaluationFolder) -> EvaluationView:
     )
 
 
-def _differences(record: Mapping[str, Any]) -> dict[str, dict[str, Estimate | None]]:
+def _differences(record: PolicyRecord) -> dict[str, dict[str, Estimate | None]]:
     columns: dict[str, dict[str, Estimate | None]] = {}
-    for row in record.get("comparisons") or []:
-        column = columns.setdefault(f"{row['model']} - {row['baseline']}", {})
-        column[row["metric"]] = to_estimate(row["difference"])
+    for row in record.comparisons:
+        columns.setdefault(f"{row.model} - {row.baseline}", {})[row.metric] = known(row.difference)
     return columns
 
 
-def _present(record: Mapping[str, Any], values: Cells) -> list[str]:
+def _present(record: PolicyRecord, values: Cells) -> list[str]:
     """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
     measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
     firsts = [
         next((metric for cells in suite.values() for metric in cells), "")
-        for name, suite in record["suites"].items()
+        for name, suite in record.suites.items()
         if name not in _SUITES
     ]
     return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
 
 
-def _headline(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> Any:
+def _headline(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> Table | None:
     metrics = _present(record, values)
     return arrange(metrics, values, differences, words) if metrics else None
 
 
-def _headline_charts(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> list[Chart]:
+def _headline_charts(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> list[Chart]:
     metrics = _present(record, values)
     labels = {metric: words.label(metric) for metric in metrics}
     charts = [
@@ -113,7 +113,7 @@ def _headline_charts(record: Mapping[str, Any], values: Cells, differences: Cell
 
 
 def _verdict(
-    names: Sequence[str], values: Cells, differences: Cells, record: Mapping[str, Any], words: Words
+    names: Sequence[str], values: Cells, differences: Cells, record: PolicyRecord, words: Words
 ) -> Iterator[str]:
     """Says whether the first model is better than each baseline, and whether for the right reason."""
     first = values[names[0]]
@@ -129,18 +129,17 @@ def _verdict(
                 yield f"{words.label(metric)}: {shares}; {in_points(difference)}{changes}."
 
 
-def _changes(record: Mapping[str, Any], model: str, baseline: str) -> str:
-    pairs = (row for row in record.get("paired") or [] if (row["model"], row["baseline"]) == (model, baseline))
-    row = next(pairs, None)
+def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
+    row = next((row for row in record.paired if (row.model, row.baseline) == (model, baseline)), None)
     if row is None:
         return ""
-    p = row.get("mcnemar_p")
+    p = row.mcnemar_p
     test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
-    return f", {len(row['wins']):,} items won and {len(row['losses']):,} lost{test}"
+    return f", {len(row.wins):,} items won and {len(row.losses):,} lost{test}"
 
 
-def _suites(record: Mapping[str, Any], values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
-    for name, suite in record["suites"].items():
+def _suites(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
+    for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
         own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}
         charts = []

@@ -1,68 +1,61 @@
 """The page of evaluated reward models."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
+from align.evaluation.record.models import Measured, ModelsRecord, Scored
+from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
-from align.report.evaluation.folder import EvaluationFolder, read_lines
+from align.report.evaluation.folder import read_lines
 from align.report.evaluation.measured import (
     Cells,
     Words,
+    all_known,
     arrange,
-    as_estimates,
     count_compared,
     draw_metrics,
     families,
 )
 from align.report.evaluation.shares import in_points
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
-from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
 _FEW = 100
 _MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
-_GLOSSARY: dict[str, dict[str, str]] = {
-    "accuracy": {"label": "Accuracy", "meaning": "pairs whose chosen response scores higher", "better": "higher"},
-    "accuracy/": {"label": "Accuracy by category", "meaning": "of the pairs of one category", "better": "higher"},
-    "reward_bench": {"label": "RewardBench", "meaning": "mean of its four sections", "better": "higher"},
-    "accuracy_drop/": {
-        "label": "Accuracy lost to a change that leaves the meaning",
-        "meaning": "before minus after, of the pairs that it changes",
-        "better": "lower",
-    },
-    "response_only_accuracy": {
-        "label": "Accuracy without the prompt",
-        "meaning": "far above one half, the responses alone give the order away",
-    },
-    "length_correlation": {
-        "label": "Margin and length",
-        "meaning": "rank correlation with the difference in characters",
-    },
-    "format_correlation": {
-        "label": "Margin and format",
-        "meaning": "rank correlation with the difference in Markdown",
-    },
-    "insertion/": {
-        "label": "Score gained by a phrase in front",
-        "meaning": "above a neutral phrase, in mean margins; should be near 0",
-    },
-    "best_of_": {"label": "Best of n", "meaning": "true quality of what is chosen from n", "better": "higher"},
+_GLOSSARY = {
+    "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", "higher"),
+    "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", "higher"),
+    "reward_bench": Meaning("RewardBench", "mean of its four sections", "higher"),
+    "accuracy_drop/": Meaning(
+        "Accuracy lost to a change that leaves the meaning",
+        "before minus after, of the pairs that it changes",
+        "lower",
+    ),
+    "response_only_accuracy": Meaning(
+        "Accuracy without the prompt", "far above one half, the responses alone give the order away", None
+    ),
+    "length_correlation": Meaning("Margin and length", "rank correlation with the difference in characters", None),
+    "format_correlation": Meaning("Margin and format", "rank correlation with the difference in Markdown", None),
+    "insertion/": Meaning(
+        "Score gained by a phrase in front", "above a neutral phrase, in mean margins; should be near 0", None
+    ),
+    "best_of_": Meaning("Best of n", "true quality of what is chosen from n", "higher"),
 }
 
 
-def reward_model_view(folder: EvaluationFolder) -> EvaluationView:
+def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     """Arranges the record of evaluated reward models."""
-    record, words = folder.record, Words(_GLOSSARY)
-    values = {name: as_estimates(entry["summary"]) for name, entry in record.items()}
+    models, words = record.models, Words(_GLOSSARY)
+    values = {name: all_known(model.summary) for name, model in models.items()}
     differences = {
-        f"{name} - {other}": as_estimates(cells)
-        for name, entry in record.items()
-        for other, cells in entry.get("difference_to", {}).items()
+        f"{name} - {other}": all_known(cells)
+        for name, model in models.items()
+        for other, cells in model.difference_to.items()
     }
-    names, metrics = list(record), list(dict.fromkeys(metric for cells in values.values() for metric in cells))
+    names, metrics = list(models), list(dict.fromkeys(metric for cells in values.values() for metric in cells))
     groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
     headline = arrange(groups.pop("", metrics[:1]), values, differences, words)
     labels = {row_metric: words.label(row_metric) for row_metric in metrics}
@@ -71,12 +64,12 @@ def reward_model_view(folder: EvaluationFolder) -> EvaluationView:
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(_verdict(names, values, differences)),
-        findings=list(_find_problems(record, values, differences)),
+        findings=list(_find_problems(models, values)),
         headline=headline,
         compared=count_compared(differences),
         charts=[chart for chart in charts if chart],
-        facts=_facts(record[names[0]].get("scored") or {}),
-        models=_models(record),
+        facts=_facts(models[names[0]].scored),
+        models=_models(models),
         details={},
         sections=[
             *(_section(family, members, values, differences, words) for family, members in groups.items()),
@@ -96,15 +89,18 @@ def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterato
         yield f"Accuracy: {shares}; {in_points(difference)}."
 
 
-def _find_problems(record: Mapping[str, Any], values: Cells, differences: Cells) -> Iterator[Finding]:
+def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Finding]:
     for name, cells in values.items():
         accuracy = cells.get("accuracy")
         if accuracy is not None and accuracy.n < _FEW:
             yield Finding(
                 f"{name}: only {accuracy.n} pairs", "Intervals are wide. Evaluate on a few hundred at least."
             )
-        if lost := (record[name].get("scored") or {}).get("pairs_too_long"):
-            yield Finding(f"{name}: {lost:,} pairs are too long and were left out", "Raise `--max_length`.")
+        scored = models[name].scored
+        if scored is not None and scored.pairs_too_long:
+            yield Finding(
+                f"{name}: {scored.pairs_too_long:,} pairs are too long and were left out", "Raise `--max_length`."
+            )
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
             cell = cells.get(metric)
             if cell is not None and abs(cell.value) > _STRONG:
@@ -120,18 +116,21 @@ def _find_problems(record: Mapping[str, Any], values: Cells, differences: Cells)
             )
 
 
-def _facts(scored: Mapping[str, Any]) -> dict[str, str]:
-    labels = {"data": "Pairs", "best_of_n": "Candidates", "seed": "Seed"}
-    return {label: flat(scored[key]) for key, label in labels.items() if scored.get(key) is not None}
+def _facts(scored: Scored | None) -> dict[str, str]:
+    if scored is None:
+        return {}
+    facts = {"Pairs": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
+    return {label: text for label, text in facts.items() if text is not None}
 
 
-def _models(record: Mapping[str, Any]) -> Grid:
-    rows = []
-    for name, entry in record.items():
-        scored = entry.get("scored") or {}
-        template = {True: "chat template", False: "as they are", None: ""}[scored.get("texts_in_template")]
-        rows.append((name, str(scored.get("path", "")), str(scored.get("model_type", "")), template))
-    return Grid(("Model", "Path", "Type", "Texts"), rows)
+def _models(models: Mapping[str, Measured]) -> Grid:
+    return Grid(("Model", "Path", "Type", "Texts"), [_row(name, model.scored) for name, model in models.items()])
+
+
+def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
+    if scored is None:
+        return name, "", "", ""
+    return name, scored.path, scored.model_type, "chat template" if scored.texts_in_template else "as they are"
 
 
 def _section(family: str, members: Sequence[str], values: Cells, differences: Cells, words: Words) -> Section:
@@ -160,9 +159,9 @@ def _best_of_n(metrics: Sequence[str], values: Cells, differences: Cells, words:
     return [Section("Best of n", "", charts, arrange(chosen, values, differences, words))]
 
 
-def _changes(folder: EvaluationFolder, names: Sequence[str]) -> list[Listing]:
+def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
     """Lists the pairs that only one of two models puts in the right order."""
-    rows = read_lines(folder.path / "pairs.jsonl")
+    rows = read_lines(folder / "pairs.jsonl")
     listings = []
     for baseline in names[1:]:
         right = [{name: (row["margin"].get(name) or 0) > 0 for name in (names[0], baseline)} for row in rows]

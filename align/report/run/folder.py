@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.errors import RunFolderError
+from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record.models import ModelsRecord
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
@@ -46,7 +48,7 @@ class RunFolder:
     metrics: dict[str, Series]
     completions: list[dict[str, Any]] = field(default_factory=list)
     pairs: list[dict[str, Any]] = field(default_factory=list)
-    evaluation: dict[str, Any] | None = None
+    evaluation: ModelsRecord | None = None  # one of suites has its own page
     broken_lines: list[int] = field(default_factory=list)  # of metrics.jsonl
     checks: list[dict[str, Any]] = field(default_factory=list)  # what `align check` found
 
@@ -63,7 +65,7 @@ def read_run_folder(path: Path) -> RunFolder:
         )
     recipe_text = _read(path / "recipe.yaml")
     metrics, broken_lines = read_metrics(path / "metrics.jsonl")
-    evaluation = path / "evaluation.json"
+    evaluation = read_record(path / EVALUATION_FILE) if (path / EVALUATION_FILE).exists() else None
     recipe = _parse_recipe(path / "recipe.yaml", recipe_text)
     return RunFolder(
         path=path,
@@ -73,7 +75,7 @@ def read_run_folder(path: Path) -> RunFolder:
         metrics=metrics,
         completions=read_completions(path / "completions"),
         pairs=read_pairs(path / "pairs.parquet"),
-        evaluation=read_object(evaluation) if evaluation.exists() else None,
+        evaluation=evaluation if isinstance(evaluation, ModelsRecord) else None,
         broken_lines=broken_lines,
         checks=read_checks(path / "checks.json"),
     )

@@ -97,7 +97,7 @@ def test_runs_are_compared_line_by_line_and_other_methods_have_no_part_in_it(tmp
         "BT": write_reward_run(tmp_path / "bt", seed=1, tie_coef=0, tie_margin=1.5),
         "RRPO": write_pairs_run(tmp_path / "rrpo"),
     }
-    page = build_comparison(runs, {}, tmp_path / "comparison.html").read_text()
+    page = build_comparison(runs, None, tmp_path / "comparison.html").read_text()
     ours = [
         title
         for title in titles(page)

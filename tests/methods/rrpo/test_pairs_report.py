@@ -89,7 +89,7 @@ def test_runs_of_dpo_and_rrpo_are_compared_line_by_line(tmp_path):
         "RRPO": write_pairs_run(tmp_path / "rrpo"),
         "DPO": write_pairs_run(tmp_path / "dpo", seed=1, kl=4.0, spans="whole"),
     }
-    page = build_comparison(runs, {}, tmp_path / "comparison.html").read_text()
+    page = build_comparison(runs, None, tmp_path / "comparison.html").read_text()
     legends = re.findall(r'class="legend">(.*?)</div>', page)
     assert len(legends) == 8
     assert all("RRPO <b>" in legend and "DPO <b>" in legend for legend in legends)

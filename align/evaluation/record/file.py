@@ -1,0 +1,121 @@
+"""The file `evaluation.json`: one reader and one writer of every form that it has."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from align.errors import RunFolderError, UserError
+from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.policies import PolicyRecord
+from align.recipe.problems import shown
+from align.secrets import mask
+from align.whole_files import write_whole
+
+EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
+FORMAT = 1
+Record = PolicyRecord | ModelsRecord
+_REMEDY = "Evaluate again into another folder, or leave this file out."
+_RULES = {
+    "arguments_type": "must be an object",
+    "bool_type": "must be true or false",
+    "dict_type": "must be an object",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "list_type": "must be a list",
+    "model_type": "must be an object",
+    "named_tuple_type": "must be an object",
+    "string_type": "must be a text",
+    "too_short": "must not be empty",
+}
+
+
+def read_record(path: Path) -> Record:
+    """Reads an evaluation that this version or an earlier one wrote.
+
+    Raises:
+        RunFolderError: If the file is missing, broken or something else; the message names the key and its value.
+    """
+    content = mask(_read_object(path))  # a file from before secrets were masked when written
+    is_of_policies = content.get("kind") == "policy"
+    version = content.get("format", FORMAT)  # the first files of models have none
+    if is_of_policies or not isinstance(version, Mapping):  # which is a model of that name
+        if version != FORMAT or isinstance(version, bool):
+            raise RunFolderError(
+                f"{path} has `format` {shown(version)}, this version reads {FORMAT}. Evaluate again; answers that are "
+                "in the folder's cache are not asked for again."
+            )
+        content.pop("format", None)
+    try:
+        if is_of_policies:
+            return PolicyRecord.model_validate(content)
+        if not content:
+            raise RunFolderError(f"{path} holds no model with a `summary`, as `align eval` writes it. {_REMEDY}")
+        return ModelsRecord.model_validate({"models": content})
+    except ValidationError as error:
+        raise RunFolderError(f"{path}: {_sentence(error)} {_REMEDY}") from None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Writes an evaluation whole or not at all, without secrets.
+
+    Raises:
+        UserError: If the file cannot be written.
+    """
+    text = json.dumps(mask(as_json(record)), indent=2, ensure_ascii=False) + "\n"
+    try:
+        write_whole(path, text, errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
+    except OSError as error:
+        raise UserError(
+            f"The results cannot be written to {path}: {error}. Free space there and give the same command again."
+        ) from error
+
+
+def as_json(record: Record) -> dict[str, JsonValue]:
+    """Returns the content of the file. Of policies it has no nan, which JSON does not know."""
+    if isinstance(record, PolicyRecord):
+        content = record.model_dump(exclude_unset=True)
+        return {"kind": "policy", "format": FORMAT, **{key: _without_nan(each) for key, each in content.items()}}
+    models = record.model_dump(exclude_unset=True)["models"]
+    return {
+        **models,
+        **({} if "format" in models else {"format": FORMAT}),
+    }  # the first key stays the model asked about
+
+
+def _without_nan(value: JsonValue) -> JsonValue:
+    if isinstance(value, dict):
+        return {key: _without_nan(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_object(path: Path) -> dict[str, JsonValue]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunFolderError(
+            f"{path.name} is missing in {str(path.parent)!r}. Give a folder that `align eval` wrote."
+        ) from None
+    except json.JSONDecodeError as error:
+        raise RunFolderError(f"{path}, line {error.lineno}: not JSON ({error.msg}). {_REMEDY}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunFolderError(f"{path} cannot be read: {error}. {_REMEDY}") from None
+    if not isinstance(value, dict):
+        raise RunFolderError(f"{path} must hold a JSON object, got a {type(value).__name__}. {_REMEDY}")
+    return value
+
+
+def _sentence(error: ValidationError) -> str:
+    """Words the first problem that pydantic found: the key, the rule and the value."""
+    problem = error.errors(include_url=False)[0]
+    places = problem["loc"][1:] if problem["loc"][0] == "models" else problem["loc"]
+    key = ".".join(map(str, places))
+    if problem["type"].startswith("missing"):  # older pydantic has its own word for the parts of an estimate
+        return f"`{key}` is missing."
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"`{key}` {_RULES.get(problem['type'], said)}; got {shown(problem['input'])}."

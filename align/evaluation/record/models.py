@@ -1,0 +1,57 @@
+"""What `evaluation.json` holds where the names of models are its keys: of reward models, and of policies in short."""
+
+from pydantic import Field
+
+from align.evaluation.record.values import Metric, Part, Row
+
+
+class KindOfPhrases(Part):
+    """Whether a kind of phrases changes scores like neutral ones; nan without a response."""
+
+    p_value: float
+    adjusted_p_value: float
+
+
+class InsertedPhrase(Part):
+    """What one phrase in front does to scores."""
+
+    kind: str
+    phrase: str
+    change: Row
+    p_value: float
+    adjusted_p_value: float
+
+
+class InsertedPhrases(Part):
+    """What phrases in front do to the scores of a model."""
+
+    kinds: dict[str, KindOfPhrases]
+    phrases: list[InsertedPhrase]
+    neutral: Row
+
+
+class Scored(Part):
+    """How a reward model was run."""
+
+    path: str
+    model_type: str
+    data: str | None
+    best_of_n: str | None
+    seed: int
+    texts_in_template: bool
+    pairs_too_long: int
+
+
+class Measured(Part):
+    """What was measured of one model: metrics, and differences to others on the same items by metric."""
+
+    summary: dict[Metric, Row]
+    difference_to: dict[str, dict[Metric, Row]] = Field(default_factory=dict)
+    insertion: InsertedPhrases | None = None
+    scored: Scored | None = None
+
+
+class ModelsRecord(Part):
+    """An evaluation of reward models, or of policies in short."""
+
+    models: dict[str, Measured]

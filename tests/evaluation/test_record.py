@@ -1,0 +1,231 @@
+import json
+import math
+import os
+
+import pytest
+from written_evaluation import write_evaluation, write_reward_model_evaluation
+from written_run import EVALUATION, write_run
+
+from align.errors import RunFolderError, UserError
+from align.evaluation.record import EVALUATION_FILE, as_json, read_record, write_record
+from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record.policies import PolicyRecord
+from align.evaluation.statistics.metrics import Estimate
+from align.report import build_any_report
+from align.report.evaluation import build_evaluation_report
+
+
+def write_short(folder):
+    """Writes what the quickstart of earlier versions did: lists of four, and no version."""
+    folder.mkdir()
+    (folder / EVALUATION_FILE).write_text(json.dumps(EVALUATION))
+    return folder
+
+
+FORMS = {"policies": write_evaluation, "reward models": write_reward_model_evaluation, "short": write_short}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    return {form: write(tmp_path_factory.mktemp("records") / form) for form, write in FORMS.items()}
+
+
+def stored(folder):
+    return json.loads((folder / EVALUATION_FILE).read_text())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_record_that_is_read_and_written_again_is_the_same_with_its_version(folders, form, tmp_path):
+    before = stored(folders[form])
+    write_record(tmp_path / EVALUATION_FILE, read_record(folders[form] / EVALUATION_FILE))
+    expected = with_units(before) if form == "short" else before
+    assert stored(tmp_path) == expected | {"format": 1}
+    assert read_record(tmp_path / EVALUATION_FILE) == read_record(folders[form] / EVALUATION_FILE)
+
+
+def with_units(value):
+    """Puts behind four numbers of what they are, which the files of today have."""
+    if isinstance(value, dict):
+        return {key: with_units(each) for key, each in value.items()}
+    return [*value, "items"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_records_of_earlier_versions_have_a_page(folders, form, tmp_path):
+    record = {key: value for key, value in stored(folders[form]).items() if key != "format"}
+    (tmp_path / EVALUATION_FILE).write_text(json.dumps(record))
+    page = build_evaluation_report(tmp_path).read_text()
+    assert page.count('scope="row"') > 5
+    if form != "policies":
+        write_run(tmp_path / "run", steps=3)
+        assert "<h2>Evaluation</h2>" in build_any_report(tmp_path).read_text()
+
+
+def test_numbers_that_are_not_known_are_null_of_policies_and_nan_of_models(folders, tmp_path):
+    unknown = Estimate(math.nan, math.nan, math.nan, 0)
+    record = read_record(folders["policies"] / EVALUATION_FILE)
+    record.suites["accuracy"]["acre"]["accuracy"] = Estimate(math.inf, -math.inf, math.inf, 3)
+    record.suites["accuracy"]["acre"]["answered"] = unknown
+    cells = as_json(record)["suites"]["accuracy"]["acre"]
+    assert cells["accuracy"] == {"value": None, "low": None, "high": None, "n": 3}
+    write_record(tmp_path / "policies.json", record)
+    assert "NaN" not in (tmp_path / "policies.json").read_text()
+    write_record(tmp_path / "models.json", ModelsRecord(models={"a": Measured(summary={"accuracy": unknown})}))
+    assert '"accuracy": [\n        NaN,' in (tmp_path / "models.json").read_text()
+    for name, read in (("policies", lambda r: r.suites["accuracy"]["acre"]["answered"]),
+                       ("models", lambda r: r.models["a"].summary["accuracy"])):  # fmt: skip
+        found = read(read_record(tmp_path / f"{name}.json"))
+        assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
+
+
+def test_a_model_may_have_any_name(tmp_path):
+    models = {
+        name: Measured(summary={"accuracy": Estimate(0.5, 0.4, 0.6, 9)}) for name in ("format", "kind", "models")
+    }
+    models["half \ud800"] = models["kind"]
+    write_record(tmp_path / "named.json", ModelsRecord(models=models))
+    assert read_record(tmp_path / "named.json") == ModelsRecord(models=models)
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path):
+    (tmp_path / EVALUATION_FILE).write_text("before")
+    (tmp_path / f".{EVALUATION_FILE}.{os.getpid()}").mkdir()
+    with pytest.raises(UserError, match=r"cannot be written to .*evaluation\.json: .*\. Free space there and give"):
+        write_record(tmp_path / EVALUATION_FILE, ModelsRecord(models={"a": Measured(summary={})}))
+    assert (tmp_path / EVALUATION_FILE).read_text() == "before"
+
+
+KEYS = {
+    "policies": """
+        about about.created about.command about.suites about.models about.models.0.name about.models.0.path
+        about.models.0.role about.models.0.kind about.models.0.base about.models.0.fingerprint about.models.0.dtype
+        about.models.0.backend about.models.0.seconds about.models.0.cached_items about.data about.data.path
+        about.data.split about.data.left_out about.data.fingerprint about.data.questions about.data.unshufflable
+        about.data.groups about.data.gold_letters about.profile about.profile.temperature about.profile.top_p
+        about.profile.num_samples about.profile.max_new_tokens about.profile.seed about.profile.prompt_template
+        about.profile.system_prompt about.profile.conversational about.profile.think_tag about.profile.answer_tag
+        about.profile.num_shuffles about.judge about.verifier about.common_group about.counter_group about.versions
+        about.seconds suites comparisons comparisons.0.model comparisons.0.baseline comparisons.0.suite
+        comparisons.0.metric comparisons.0.difference paired paired.0.model paired.0.baseline paired.0.metric
+        paired.0.wins paired.0.losses paired.0.num_both paired.0.num_neither paired.0.mcnemar_p curves curves.0.model
+        curves.0.curve curves.0.points curves.0.points.0.n curves.0.points.0.gold curves.0.points.0.proxy
+        curves.0.points.0.oracle audits audits.0.model audits.0.verifier audits.0.accepted audits.0.true_positive_rate
+        audits.0.false_positive_rate audits.0.prior audits.0.ceiling audits.0.optimal_attempts
+        audits.0.optimal_attempts.0.cost audits.0.optimal_attempts.0.attempts audits.0.optimal_attempts.0.utility
+        audits.0.utility audits.0.utility.0.cost audits.0.utility.0.attempts audits.0.utility.0.utility glossary
+        glossary.accuracy.label glossary.accuracy.meaning glossary.accuracy.better warnings warnings.0.model
+        warnings.0.text suites.accuracy.acre.accuracy.value suites.accuracy.acre.accuracy.low
+        suites.accuracy.acre.accuracy.high suites.accuracy.acre.accuracy.n
+    """,
+    "reward models": """
+        crome.summary crome.scored.path crome.scored.model_type crome.scored.data crome.scored.best_of_n
+        crome.scored.seed crome.scored.texts_in_template crome.scored.pairs_too_long crome.insertion.kinds
+        crome.insertion.kinds.praise.p_value crome.insertion.kinds.praise.adjusted_p_value crome.insertion.phrases
+        crome.insertion.phrases.0.kind crome.insertion.phrases.0.phrase crome.insertion.phrases.0.change
+        crome.insertion.phrases.0.p_value crome.insertion.phrases.0.adjusted_p_value crome.insertion.neutral
+    """,
+    "short": "GRPO.summary ACRE.summary",
+}
+CASES = [(form, key) for form, keys in KEYS.items() for key in keys.split()]
+REMOVED = object()
+CELL = [0.5, 0.4, 0.6, 10, "items"]
+PHRASES = {
+    "kinds": {"praise": {"p_value": 0.1, "adjusted_p_value": 0.2}},
+    "phrases": [{"kind": "praise", "phrase": "Ah.", "change": CELL, "p_value": 0.1, "adjusted_p_value": 0.2}],
+    "neutral": CELL,
+}
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """Reads a small record of a form after one key was changed."""
+    folder = tmp_path_factory.mktemp("damaged")
+    texts = {
+        "policies": json.dumps(stored(write_evaluation(folder / "policies", questions=20))),
+        "reward models": json.dumps(stored(write_reward_model_evaluation(folder / "rewards", pairs=20))),
+        "short": json.dumps(EVALUATION),
+    }
+
+    def read(form, key, value):
+        record = json.loads(texts[form])
+        if form == "reward models":
+            record["crome"]["insertion"] = json.loads(json.dumps(PHRASES))
+        place, (*above, last) = record, key.split(".")
+        for part in above:
+            place = place[int(part) if isinstance(place, list) else part]
+        if value is REMOVED:
+            del place[last]
+        else:
+            place[last] = value
+        (folder / EVALUATION_FILE).write_text(json.dumps(record))
+        return read_record(folder / EVALUATION_FILE)
+
+    return read
+
+
+@pytest.mark.parametrize(("form", "key"), CASES)
+def test_a_damaged_key_is_named_in_one_sentence(damaged, form, key):
+    values = [{"odd": [1]}, [{"odd": 1}], math.inf, math.nan, REMOVED]
+    if key.endswith(("p_value",)):
+        values.remove(math.nan)  # there is none without a response
+        values.remove(math.inf)
+    for value in values:
+        with pytest.raises(RunFolderError) as caught:
+            damaged(form, key, value)
+        where, _, sentence = str(caught.value).partition(f"{EVALUATION_FILE}: ")
+        if value is REMOVED:
+            assert sentence.startswith(f"`{key}` is missing. Evaluate again")
+        elif key.startswith("suites.") and not isinstance(value, dict | list):
+            assert sentence.startswith(f"`{key.rpartition('.')[0]}")
+        else:
+            assert sentence.startswith(f"`{key}")
+        assert where
+        assert "\n" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "line 1: not JSON"),
+        ("{", "line 1: not JSON"),
+        ("[1]", "must hold a JSON object, got a list"),
+        ("NaN", "must hold a JSON object, got a float"),
+        ("{}", "holds no model with a `summary`"),
+        ('{"format": 1}', "holds no model with a `summary`"),
+        ('{"format": 2, "a": {"summary": {}}}', "has `format` 2, this version reads 1"),
+        ('{"format": true, "a": {"summary": {}}}', "has `format` True"),
+        ('{"kind": "policy", "format": 9}', "has `format` 9"),
+        ('{"kind": "policy", "format": {}}', "has `format` {}"),
+        ('{"kind": "policy"}', "`about` is missing"),
+        ('{"a": 1}', "`a` must be an object; got 1"),
+        ('{"a": {"summary": {"accuracy": 0.5}}}', "`a.summary.accuracy` must have value, low, high and n; got 0.5"),
+        ('{"a": {"summary": {"accuracy": [1, 2]}}}', "must have value, low, high and n"),
+        ('{"a": {"summary": {"accuracy": [1, 0, Infinity, 4]}}}', "must hold finite numbers"),
+        ('{"a": {"summary": {"accuracy": ["1", 0, 1, 4]}}}', "`a.summary.accuracy.0` must be a number; got '1'"),
+        ('{"a": {"summary": {"accuracy": [1, 0, 1, 4.5]}}}', "`a.summary.accuracy.3` must be a whole number"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_file_that_is_something_else_is_one_sentence(tmp_path, text, words):
+    (tmp_path / EVALUATION_FILE).write_text(text)
+    with pytest.raises(RunFolderError) as caught:
+        read_record(tmp_path / EVALUATION_FILE)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_not_text_is_one_sentence(tmp_path):
+    with pytest.raises(RunFolderError, match=r"evaluation\.json is missing in .* `align eval` wrote"):
+        read_record(tmp_path / EVALUATION_FILE)
+    (tmp_path / EVALUATION_FILE).write_bytes(b"\xff\xfe")
+    with pytest.raises(RunFolderError, match=r"cannot be read: .*utf-8"):
+        read_record(tmp_path / EVALUATION_FILE)
+
+
+def test_secrets_of_a_file_from_before_they_were_masked_are_not_shown(folders, tmp_path):
+    record = stored(folders["policies"])
+    record["about"]["data"]["path"] = "https://me:planted@host/x"
+    (tmp_path / EVALUATION_FILE).write_text(json.dumps(record))
+    found = read_record(tmp_path / EVALUATION_FILE)
+    assert isinstance(found, PolicyRecord)
+    assert found.about.data.path == "https://***@host/x"
