@@ -7,19 +7,21 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
-def serve(folder: Path, log: Path, *, max_length: int) -> Iterator[str]:
+def serve(folder: Path, log: Path, *, max_length: int, flags: Sequence[str] = (), **environment: str) -> Iterator[str]:
     """Serves a model folder under the name `tiny`.
 
     Args:
         folder: The model and its tokenizer.
         log: File for what the server prints.
         max_length: Tokens of a prompt and its answer.
+        flags: More words of the command line.
+        environment: More variables.
     """
     port = _free_port()
     variables = {
@@ -29,10 +31,14 @@ def serve(folder: Path, log: Path, *, max_length: int) -> Iterator[str]:
     }
     module = ["vllm.entrypoints.openai.api_server", "--model", folder, "--served-model-name", "tiny", "--port", port]
     limits = ["--enforce-eager", "--max-model-len", max_length, "--max-num-seqs", "8"]
-    command = ["timeout", "--kill-after=10", "560", sys.executable, "-m", *module, *limits]
+    command = ["timeout", "--kill-after=10", "560", sys.executable, "-m", *module, *limits, *flags]
     with log.open("w") as output:
         server = subprocess.Popen(
-            [*map(str, command)], env=os.environ | variables, stdout=output, stderr=output, start_new_session=True
+            [*map(str, command)],
+            env=os.environ | variables | environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         url = f"http://127.0.0.1:{port}/v1"

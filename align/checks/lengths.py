@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_folder
+from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import put_images_first
 from align.recipe.recipe import Recipe
 
@@ -61,12 +62,16 @@ def check_lengths(
         text = (
             f"{len(over)} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
             f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, lower "
-            f"`max_completion_length`, or raise `vllm_max_model_length` if that is the limit."
+            f"`max_completion_length`, or raise {_limit(recipe)} if that is the limit."
         )
         return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
     mean = f"{numbers['mean']:.0f} tokens on average"
     text = f"Prompts take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
+
+
+def _limit(recipe: Recipe) -> str:
+    return "--max-model-len of the vLLM server" if uses_server(recipe) else "`vllm_max_model_length`"
 
 
 def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[dict[str, Any]]:
@@ -176,7 +181,9 @@ def context_window(recipe: Recipe) -> int | None:
         limits.append(
             content.get("max_position_embeddings") or content.get("text_config", {}).get("max_position_embeddings")
         )
-    if recipe.uses_vllm:
+    if uses_server(recipe):
+        limits.append(served_window(recipe))
+    elif recipe.uses_vllm:
         limits.append(recipe.setting("vllm_max_model_length"))
     known = [limit for limit in limits if limit]
     return min(known) if known else None

@@ -15,6 +15,7 @@ from align.checks.processes import check_processes
 from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.secrets import check_secrets
 from align.checks.versions import check_versions
+from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
@@ -80,5 +81,6 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     if data is not None:
         findings += method.part("check")(recipe, data, rewards)
         findings += check_batch(recipe, launch, len(data.rows))
+    findings += check_vllm_server(recipe, data.rows if data is not None else [])
     findings += check_memory(recipe, launch)
     return Checked(findings, data, rewards)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import Checked, check_recipe
+from align.checks.vllm_server import await_server
 from align.cli.build_error import build_error
 from align.cli.check import print_findings
 from align.console import mask_logs, say
@@ -21,6 +22,8 @@ def run(name: str, overrides: Sequence[str], resume: str | None) -> int:
     """Trains on a recipe in this process; `accelerate launch` starts several of them."""
     recipe = load_recipe(find_recipe(name), overrides)
     stages = plan_stages(recipe, resume)
+    for stage in stages:
+        await_server(stage.recipe)
     checked = check_recipe(recipe, current_launch())
     if checked.errors:
         raise RecipeError(" ".join(finding.text for finding in checked.errors))

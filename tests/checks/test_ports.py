@@ -1,11 +1,9 @@
-import json
 import os
 import socket
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from http_answers import answering
 
 from align.checks.machine import ports
 from align.checks.machine.ports import check_port, check_ports, is_free
@@ -17,29 +15,6 @@ def occupied():
         listener.bind(("", 0))
         listener.listen()
         yield listener.getsockname()[1]
-
-
-class Healthy(BaseHTTPRequestHandler):
-    reply = {"status": "ok"}
-
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(self.reply).encode())
-
-    def log_message(self, *args):
-        pass
-
-
-@contextmanager
-def server(reply):
-    handler = type("Handler", (Healthy,), {"reply": reply})
-    with HTTPServer(("", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever)
-        thread.start()
-        yield running.server_port
-        running.shutdown()
-        thread.join()
 
 
 def test_a_port_in_use_is_a_warning_that_names_the_process_and_a_free_port():
@@ -60,7 +35,24 @@ def test_the_ports_are_those_of_torch_and_of_trl(monkeypatch):
     assert check_ports()[0].numbers["port"] == 29777
 
 
-@pytest.mark.parametrize(("reply", "level"), [({"status": "ok"}, "ok"), ({"files": []}, "warning")])
-def test_a_vllm_server_of_trl_may_hold_its_port_and_another_server_may_not(reply, level):
-    with server(reply) as port:
-        assert ports._check_server(port).level == level
+MODELS = {"data": [{"id": "policy", "root": "org/policy"}]}
+
+
+@pytest.mark.parametrize(
+    ("answers", "level", "words"),
+    [
+        (
+            {"/health": None, "/v1/models": MODELS, "/version": {"version": "0.31.0"}},
+            "ok",
+            "org/policy on vLLM 0.31.0",
+        ),
+        ({"*": {"status": "ok"}}, "warning", "a vLLM server of an older TRL answers"),
+        ({"/health": None}, "warning", "is in use by"),
+        ({"*": {"files": []}}, "warning", "is in use by"),
+        ({}, "warning", "is in use by"),
+    ],
+)
+def test_a_vllm_server_may_hold_its_port_and_another_server_may_not(answers, level, words):
+    with answering(answers) as port:
+        found = ports._check_server(port)
+    assert (found.level, words in found.text) == (level, True), found.text

@@ -1,12 +1,12 @@
 """Whether the ports that TRL and torch use are free, and if not, who holds them."""
 
-import json
 import os
 import socket
-import urllib.request
 
 from align.checks.finding import Finding
+from align.models.vllm_server import ask_server, is_older_server
 from align.recipe.fields import chain_fields
+from align.versions import installed_version
 
 _MASTER = 29500  # torch's and accelerate's default
 
@@ -50,18 +50,32 @@ def is_free(port: int) -> bool:
 
 
 def _check_server(port: int) -> Finding:
-    if not is_free(port) and _is_trl_server(port):
-        return Finding("ok", "ports", f"Port {port}: a vLLM server of TRL answers.", {"port": port, "free": False})
-    instead = "trl vllm-serve --port {free} ... and in the recipe vllm_server_port: {free}"
-    return check_port(port, "of TRL's vLLM server", instead)
+    instead = "vllm serve ... --port {free}  # and in the recipe vllm_server_port: {free}"
+    return (None if is_free(port) else _vllm_server(port)) or check_port(port, "of the vLLM server", instead)
 
 
-def _is_trl_server(port: int) -> bool:
+def _vllm_server(port: int) -> Finding | None:
+    """Looks for `vllm serve`, which `trl vllm-serve` starts since TRL 1.16, and for the server that it was before."""
+    url, numbers = f"http://127.0.0.1:{port}", {"port": port, "free": False}
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/", timeout=1) as reply:
-            return bool(json.load(reply) == {"status": "ok"})
-    except (OSError, ValueError):
-        return False
+        served = ask_server(url)
+    except OSError:
+        return None
+    except ValueError:
+        if not is_older_server(url):
+            return None
+        text = (
+            f"Port {port}: a vLLM server of an older TRL answers. TRL {installed_version('trl')} trains with "
+            f"`vllm serve` only. Stop it, and start:"
+        )
+        fix = (
+            f'VLLM_SERVER_DEV_MODE=1 vllm serve MODEL --port {port} --weight-transfer-config \'{{"backend": "nccl"}}\''
+        )
+        return Finding("warning", "ports", text, numbers, fix)
+    text = (
+        f"Port {port}: a vLLM server answers, with {served.root} on vLLM {served.version or 'of an unknown version'}."
+    )
+    return Finding("ok", "ports", text, numbers)
 
 
 def _holder(port: int) -> str:

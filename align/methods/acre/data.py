@@ -13,6 +13,7 @@ from align.data.questions.multiple_choice import Question, QuestionReport, load_
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.training_data import Rows, TrainingData, load_training_data
+from align.methods.acre.second_server import check_second_server
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -54,7 +55,7 @@ def check(recipe: Recipe, data: TrainingData[Question], rewards: Sequence[Reward
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
     images = check_images(recipe, data.rows)
-    findings += images.findings + check_letters(data.items)
+    findings += images.findings + check_letters(data.items) + check_second_server(recipe, data.rows)
     return findings + check_lengths(recipe, data.rows, images.tokens)
 
 

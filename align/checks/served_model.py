@@ -1,0 +1,58 @@
+"""Whether a vLLM server has the model that a recipe trains."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from align.checks.finding import Finding
+from align.checks.model import model_folder
+from align.models.vllm_server import Served
+from align.recipe.recipe import Recipe
+
+# Of two models with these in common, one can take the other's weights.
+_SHAPE = (
+    "architectures",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "head_dim",
+    "vocab_size",
+    "tie_word_embeddings",
+)
+
+
+def check_served_model(recipe: Recipe, served: Served) -> list[Finding]:
+    """Compares the served model with the recipe's: by name, else by the shapes of both where they are known here.
+
+    The server gets the recipe's weights before its first answer, so another checkpoint of the same shapes is fine.
+    """
+    ours = recipe.model.model_name_or_path
+    if _is_same(ours, served.root):
+        return []
+    differing = f"The server has {served.root}, and the recipe trains {ours}"
+    shapes = _shapes(ours), _shapes(served.root)
+    if shapes[0] is None or shapes[1] is None:
+        text = f"{differing}: its weights fit only if both have the same shapes. Serve the recipe's model."
+        return [Finding("warning", "vllm server", text)]
+    for name in _SHAPE:
+        if shapes[0].get(name) != shapes[1].get(name):
+            theirs, own = shapes[1].get(name), shapes[0].get(name)
+            text = f"{differing}: {name} is {theirs} there and {own} here, so weights do not fit. Serve the recipe's."
+            return [Finding("error", "vllm server", text)]
+    return [Finding("ok", "vllm server", f"{differing}, which has the same shapes; it gets the recipe's weights.")]
+
+
+def _is_same(ours: str, root: str) -> bool:
+    if ours == root:
+        return True
+    return Path(ours).is_dir() and Path(root).is_dir() and Path(ours).samefile(root)
+
+
+def _shapes(model: str) -> dict[str, Any] | None:
+    folder = model_folder(model)
+    if folder is None or not (folder / "config.json").is_file():
+        return None
+    content: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return content | content.get("text_config", {})
