@@ -17,5 +17,9 @@ class RunFolderError(UserError):
     """An output folder that cannot be used without losing something."""
 
 
+class ServerError(UserError):
+    """A server that a run needs and that cannot be reached or used."""
+
+
 class RewardError(UserError):
     """Rewards that fail too often to be trained on."""

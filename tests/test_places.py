@@ -14,7 +14,12 @@ from rewards.extras import EXTRAS
 HEAVY = ("torch", "trl", "transformers", "accelerate", "datasets", "peft", "deepspeed", "vllm")
 LIGHT = ("align.recipe", "align.cli", "align.checks", "align.report")  # heavy packages inside functions only
 SHARED = ("rollouts", "pairs")
-OF_TRL = ("align.training", "align.models.vllm_engine", *(f"align.methods.{name}" for name in (*METHODS, *SHARED)))
+OF_TRL = (
+    "align.training",
+    "align.models.vllm_engine",
+    "align.models.vllm_rejoin",
+    *(f"align.methods.{name}" for name in (*METHODS, *SHARED)),
+)
 # The only modules that import what an extra brings, and never at their top: a base install reaches all others.
 PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},

@@ -80,11 +80,12 @@ def cpu_engine_environment() -> None:
 
 
 @contextmanager
-def cpu_rollouts(args: GRPOConfig) -> Iterator[None]:
-    """Lets a GRPO trainer that is built inside the block run its colocated vLLM engine on a CPU.
+def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
+    """Lets a GRPO trainer that is built inside the block run its colocated engine on a CPU, and outlive its server.
 
-    Nothing changes without `use_vllm`, in server mode, or where vLLM runs on another device. On a CPU the engine runs
-    eagerly, because compiling takes longer than most CPU runs, and computes in the dtype of the trainer.
+    Nothing changes without `use_vllm`, or colocated on another device. On a CPU the engine runs eagerly, because
+    compiling takes longer than most CPU runs, and computes in the dtype of the trainer. In server mode a server that
+    is lost is replaced by the next one; see `ServerGeneration`.
 
     Args:
         args: The configuration the trainer gets.
@@ -93,18 +94,32 @@ def cpu_rollouts(args: GRPOConfig) -> Iterator[None]:
         ImportError: If `use_vllm` is set and vLLM cannot work; see `require_vllm`.
 
     Example:
-        A trainer wraps its parent's constructor: `with cpu_rollouts(args): super().__init__(..., args=args)`.
+        A trainer wraps its parent's constructor: `with vllm_rollouts(args): super().__init__(..., args=args)`.
     """
     if args.use_vllm:
         require_vllm()
-    if not (args.use_vllm and args.vllm_mode == "colocate" and _runs_on_cpu()):
+    generation = _generation(args)
+    if generation is None:
         yield
         return
     from trl.trainer import grpo_trainer
 
-    cpu_engine_environment()
-    with _replaced(grpo_trainer, "VLLMGeneration", _cpu_generation()):
+    with _replaced(grpo_trainer, "VLLMGeneration", generation):
         yield
+
+
+def _generation(args: GRPOConfig) -> type[VLLMGeneration] | None:
+    """Returns what takes the place of TRL's engine, None where that is fine as it is."""
+    if not args.use_vllm:
+        return None
+    if args.vllm_mode == "server":
+        from align.models.vllm_rejoin import ServerGeneration
+
+        return ServerGeneration
+    if not _runs_on_cpu():
+        return None
+    cpu_engine_environment()
+    return _cpu_generation()
 
 
 def _runs_on_cpu() -> bool:

@@ -34,7 +34,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
-    from align.models.vllm_engine import cpu_rollouts
+    from align.models.vllm_engine import vllm_rollouts
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.
@@ -58,7 +58,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
         save_strategy="no",
         logging_steps=1,
     )
-    with cpu_rollouts(args):
+    with vllm_rollouts(args):
         trainer = GRPOTrainer(
             str(folder),
             reward_funcs=lambda completions, **_: [float(len(set(each))) for each in completions],

@@ -20,7 +20,7 @@ from align.models.second_pass.answer_place import AnswerPlace, answer_place, ret
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
-from align.models.vllm_engine import cpu_rollouts
+from align.models.vllm_engine import vllm_rollouts
 from align.training.guarded_rewards import GuardedRewards, RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.reading.responses import Response, ResponseFormat, completion_text, parse_response
@@ -68,7 +68,7 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
         config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
         if not isinstance(config, ACREConfig):
             raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
-        with cpu_rollouts(config):
+        with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.render_prompt = render_prompt
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)

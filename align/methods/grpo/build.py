@@ -1,7 +1,7 @@
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from align.models.vllm_engine import cpu_rollouts
+from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.build import as_dataset, eval_dataset, peft_config
 from align.training.reward_build import Rewards, guard, reward_tokenizers
@@ -12,7 +12,7 @@ def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> Gu
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
-    with cpu_rollouts(config):
+    with vllm_rollouts(config):
         return GuardedGRPOTrainer(
             model=recipe.model.model_name_or_path,
             reward_funcs=trained,

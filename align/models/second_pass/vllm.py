@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # TRL's module imports vLLM, which need not be installed
     from trl.generation.vllm_generation import VLLMGeneration
 
     from align.models.second_pass.forward import SecondPassRow
+    from align.models.vllm_rejoin import ServerGeneration
 
 MAX_LOGPROBS = 20  # vLLM's default ceiling per token, which TRL's engine keeps
 
@@ -43,8 +44,10 @@ def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) ->
         ValueError: If a server reports log-probabilities from before the restriction to the letters.
     """
     all_rows, own = _gather_rows(generation, rows)
-    answer = _ask_server if generation.mode == "server" else _ask_engine
-    log_probs, cached_token_share = answer(generation, all_rows)
+    if generation.mode == "server":
+        log_probs, cached_token_share = _ask_server(cast("ServerGeneration", generation), all_rows), None
+    else:
+        log_probs, cached_token_share = _ask_engine(generation, all_rows)
     return SecondAnswers(log_probs[own], cached_token_share)
 
 
@@ -106,16 +109,18 @@ def _awake(generation: VLLMGeneration) -> Iterator[None]:
     generation._llm_weights_sleeping = True
 
 
-def _ask_server(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], None]:
-    payload: list[Any] = [None]
-    if rows and generation.accelerator.is_main_process:
-        payload = [_restricted(_server_scores(generation.vllm_client, rows), rows)]
-    broadcast_object_list(payload, from_process=0)
-    return payload[0] or [], None
+def _ask_server(generation: ServerGeneration, rows: list[SecondPassRow]) -> list[list[float]]:
+    def ask() -> list[dict[int, float]]:
+        asks = rows and generation.accelerator.is_main_process
+        return _server_scores(generation.vllm_client, rows) if asks else []
+
+    scores = [generation.until_answered(ask)]
+    broadcast_object_list(scores, from_process=0)
+    return _restricted(scores[0], rows)
 
 
 def _server_scores(client: Any, rows: list[SecondPassRow]) -> list[dict[int, float]]:
-    """Asks once per set of letters, because a request has one set of sampling parameters."""
+    """Asks once per set of letters: a request has one set of sampling parameters. A lost server tells nothing."""
     places: dict[tuple[int, ...], list[int]] = {}
     for i, row in enumerate(rows):
         places.setdefault(tuple(row.letter_ids), []).append(i)
@@ -128,6 +133,8 @@ def _server_scores(client: Any, rows: list[SecondPassRow]) -> list[dict[int, flo
             logprobs=_num_logprobs(letters),
             generation_kwargs={"allowed_token_ids": list(letters)},
         )
+        if client.lost is not None:
+            return []
         for i, tokens, logprobs in zip(indices, output["logprob_token_ids"], output["logprobs"], strict=True):
             scores[i] = dict(zip(tokens[0], logprobs[0], strict=True))
     return scores
