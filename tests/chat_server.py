@@ -16,7 +16,7 @@ from typing import Any
 from started import ROOT
 
 HANG, DROP = object(), object()
-Reply = str | int | bytes | object  # a text, a status, a raw body, no answer at all, or half of one
+Reply = str | int | bytes | object  # a text, a status, a raw body, no answer, half of one, or what gets the handler
 
 
 class ChatServer:
@@ -118,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif reply is DROP:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{")
             self.close_connection = True
+        elif callable(reply):
+            reply(self)
         elif isinstance(reply, int):
             given = self.headers["Authorization"].removeprefix("Bearer ")
             self.send(reply, json.dumps({"error": {"message": f"no, {given}"}}).encode())

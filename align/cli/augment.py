@@ -1,6 +1,6 @@
 """`align augment`: training data that a model or rules make."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +64,26 @@ def run(
     if rules is not None and chosen.with_rules is not None:
         return chosen.with_rules(data, out, rules=rules, **common)
 
+    samplers: list[Sampler] = []
+
     def make_sampler() -> Sampler:
-        return _make_sampler(model or "", endpoint, batch_size)
+        samplers.append(_make_sampler(model or "", endpoint, batch_size))
+        return samplers[-1]
 
     num_workers = batch_size if endpoint["endpoint"] is None else endpoint["concurrency"]
     reach: dict[str, Any] = {"make_sampler": make_sampler, "num_workers": num_workers, "media": check_media(media)}
-    return chosen.with_model(data, out, **reach, **common)
+    try:
+        return chosen.with_model(data, out, **reach, **common)
+    finally:
+        _print_troubles(samplers)
+
+
+def _print_troubles(samplers: Sequence[Sampler]) -> None:
+    """Counts the calls of this run that were late or made again, also of a run that ended early."""
+    for sampler in samplers:
+        if isinstance(sampler, EndpointSampler):
+            for trouble, number in sampler.troubles.most_common():
+                print(f"{number:>9,}  {trouble}")
 
 
 def _check_positive(**numbers: float) -> None:

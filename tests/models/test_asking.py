@@ -47,7 +47,7 @@ def test_a_failure_is_asked_again_by_the_next_run(tmp_path):
 
 def test_what_was_answered_before_the_end_is_kept(tmp_path):
     with ChatServer(lambda body, before: "yes" if "q0" in str(body) or before else 401) as server:
-        sampler = EndpointSampler(server.url, "tiny", concurrency=1)
+        sampler = EndpointSampler(server.url, "tiny", concurrency=1, refusal_timeout=0)
         with SampledAnswers(tmp_path) as cache, pytest.raises(SamplerError):
             ask(sampler, REQUESTS, cache, "")
         with SampledAnswers(tmp_path) as cache:

@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from chat_server import DROP, HANG, ChatServer, completion, shown_images
+from chat_server import DROP, ChatServer, completion, shown_images
 
 from align.methods.rrpo.augmentation.image_perturbations import Mask
 from align.models.samplers.connection import FAILURES_IN_A_ROW
@@ -86,6 +86,8 @@ def test_errors_of_the_server_are_tried_again(status):
         (b'{"choices": [3]}', "no chat completion"),
         (b'{"choices": ["yes"]}', "no chat completion"),
         (b'{"choices": [{"message": 3}]}', "no chat completion"),
+        (b"[" * 200_000, "no chat completion"),
+        (b'{"choices": [{"message": {"content": null}}]}', "no content"),
     ],
 )
 def test_a_request_that_keeps_failing_costs_no_other_its_answer(reply, reason):
@@ -114,16 +116,16 @@ def test_an_answer_at_its_limit_is_cut_off():
         assert sample(server, requests(1))[0].cut_off
 
 
-def test_a_message_without_content_is_an_empty_answer():
-    with ChatServer(lambda body, before: b'{"choices": [{"message": {"content": null}}]}') as server:
-        assert sample(server, requests(1))[0] == Answer("", False, 0, 0)
+def test_an_answer_without_content_is_asked_for_again_as_often_as_allowed():
+    with ChatServer(lambda body, before: completion(None) if before < 2 else "yes") as server:
+        assert sample(server, requests(1))[0].text == "yes"
+        assert sample(server, [Request("other", seed=0)], max_repeats=1) == [Failure("the answer has no content")]
+    assert sorted(server.asked.values()) == [2, 3]
 
 
-def test_a_call_that_hangs_is_lost_after_the_timeout():
-    with ChatServer(lambda body, before: HANG if text_of(body) == "q2" else "yes") as server:
-        answers = sample(server, requests(), timeout=0.5, max_retries=0)
-    assert answers[2] == Failure("no answer within 0.5 s")
-    assert sum(isinstance(answer, Answer) for answer in answers) == 5
+def test_a_model_that_thought_until_its_tokens_were_used_up_was_cut_off():
+    with ChatServer(lambda body, before: completion(None, "length")) as server:
+        assert sample(server, requests(1)) == [Answer("", True, 7, 3)]
 
 
 def test_no_more_calls_than_allowed_are_on_their_way_at_once():

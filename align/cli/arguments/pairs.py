@@ -9,6 +9,7 @@ import typer
 from align.cli.application import app, execute
 from align.cli.options import Media, Reading, given_options, option, takes, values
 from align.methods import METHODS
+from align.models.samplers.limits import Limits
 
 MADE = {name: method.part("augment_options") for name, method in METHODS.items() if method.augment_options}
 
@@ -20,8 +21,21 @@ class Reach:
     endpoint: str | None = option(None, "Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1.")
     api_key_env: str | None = option(None, "Variable that holds the API key, if not OPENAI_API_KEY.")
     concurrency: int = option(16, "Calls to the endpoint at once.")
-    timeout: float = option(120.0, "Seconds until a call is lost.")
-    max_retries: int = option(5, "How often a call is tried again.")
+    timeout: float = option(Limits.timeout, "Seconds until a call is late; its connection stays open.")
+    late_timeout: float = option(
+        Limits.late_timeout, "Seconds more until a late call is made once more, beside the first."
+    )
+    max_retries: int = option(Limits.max_retries, "How often a call that the server or the network fails is repeated.")
+    max_repeats: int = option(
+        Limits.max_repeats, "How often is asked again after an answer that is empty, too large or none."
+    )
+    max_answer_mb: float = option(Limits.max_answer_mb, "Largest answer in megabytes; reading stops there.")
+    refusal_timeout: float = option(
+        Limits.refusal_timeout, "Seconds that a call is tried on when a key is refused that was accepted before."
+    )
+    idempotency_header: str | None = option(
+        None, "Header, such as Idempotency-Key, by which the server knows a call that is made again."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

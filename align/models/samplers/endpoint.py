@@ -2,13 +2,18 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+from align.models.samplers.answer_size import limit_answers
 from align.models.samplers.concurrency import gather_all
 from align.models.samplers.connection import Connection
+from align.models.samplers.late_calls import note_response, note_sending
+from align.models.samplers.limits import Limits
 from align.models.samplers.sampler import OnResult, Request, SamplerError
 from rewards.extras import missing
 
@@ -38,6 +43,11 @@ class Address:
         parts = urlsplit(self.url)
         return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
 
+    @property
+    def identity(self) -> dict[str, str]:
+        """The model and where it is served."""
+        return {"endpoint": self.shown, "model": self.model}
+
     def hide_key(self, error: object) -> str:
         """Writes an error on one line without the key, which a server may repeat."""
         text = " ".join(str(error).split())
@@ -51,21 +61,26 @@ class Address:
 class EndpointSampler:
     """Sends each request as one chat completion.
 
-    Errors of the server (429, 5xx), lost connections and timeouts are tried again with growing pauses by the client
-    library, and so is an answer that is none. A request that still fails is a `Failure`. A refused key, an unknown
-    model, a server that is not there, or many failures in a row end the run: no new request is sent, and those on
-    their way may still be answered.
+    Errors of the server (429, 5xx) and lost connections are tried again with growing pauses by the client library. An
+    answer that is none, has no content or is too large is asked for again, a call without an answer is made once more
+    beside the first, and a key that is refused although it was accepted before is tried on; see `Limits`. A request
+    that still fails is a `Failure`. A key that is refused from the start, an unknown model, a server that is not
+    there, or many failures in a row end the run: no new request is sent, and those on their way may still be answered.
 
     Args:
         endpoint: Base URL, such as `http://localhost:8000/v1`.
         model: Name the server knows the model by.
         api_key_env: Variable that holds the key. Without one, `OPENAI_API_KEY` is used if it is set.
         concurrency: Requests on their way at once.
-        timeout: Seconds until a request counts as lost.
-        max_retries: How often a request is tried again.
+        idempotency_header: Header for the name of a call, if the server answers a call that it knows without charge.
+        **limits: As in `Limits`.
+
+    Attributes:
+        troubles: Counts the calls that were late or made again.
 
     Raises:
         SamplerError: If the endpoint is no URL, or the variable holds no key.
+        UserError: If a limit is out of range.
         ImportError: If the client library is not installed.
     """
 
@@ -78,8 +93,8 @@ class EndpointSampler:
         *,
         api_key_env: str | None = None,
         concurrency: int = 16,
-        timeout: float = 120.0,
-        max_retries: int = 5,
+        idempotency_header: str | None = None,
+        **limits: Any,
     ) -> None:
         if sentence := missing("oracle", "`endpoint`"):  # before anything is planned, not after
             raise ImportError(sentence)
@@ -87,13 +102,15 @@ class EndpointSampler:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SamplerError(f"`endpoint` must be a URL such as http://localhost:8000/v1, got {endpoint!r}.")
         self._address = Address(endpoint, model, *_find_key(api_key_env))
-        self.concurrency, self._timeout, self._max_retries = concurrency, timeout, max_retries
+        self.concurrency, self._limits = concurrency, Limits(**limits)
+        self._idempotency_header = idempotency_header or ""
+        self.troubles: Counter[str] = Counter()
         self.name = f"{model} ({self._address.shown})"
 
     @property
     def identity(self) -> dict[str, str]:
         """The model and where it is served."""
-        return {"endpoint": self._address.shown, "model": self._address.model}
+        return self._address.identity
 
     def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
         """Answers requests, `concurrency` of them at once; see `Sampler.sample`."""
@@ -116,12 +133,29 @@ class EndpointSampler:
         """
         import openai
 
-        address = self._address
+        address, limits = self._address, self._limits
+        hooks: dict[str, list[Any]] = {
+            "request": [note_sending],
+            "response": [note_response, limit_answers(limits.max_answer_bytes)],
+        }
         client = openai.AsyncOpenAI(
-            base_url=address.url, api_key=address.key or "EMPTY", timeout=self._timeout, max_retries=self._max_retries
+            base_url=address.url,
+            api_key=address.key or "EMPTY",
+            # A late answer is waited for on its connection, by `first_answer`.
+            timeout=openai.Timeout(limits.timeout, read=None, pool=None),
+            max_retries=limits.max_retries,
+            default_headers={"Accept-Encoding": "identity"},  # a small compressed answer may be large
+            http_client=openai.DefaultAsyncHttpxClient(event_hooks=hooks),
         )
         async with client:
-            connection = Connection(client, address, concurrency=self.concurrency, timeout=self._timeout)
+            connection = Connection(
+                client,
+                address,
+                limits,
+                concurrency=self.concurrency,
+                idempotency_header=self._idempotency_header,
+                troubles=self.troubles,
+            )
             yield connection
         if connection.stopped is not None:
             raise connection.stopped

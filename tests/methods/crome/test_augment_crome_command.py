@@ -3,7 +3,7 @@ import json
 import shutil
 
 import pytest
-from chat_server import HANG, ChatServer, kill_once_answered
+from chat_server import HANG, ChatServer, completion, kill_once_answered
 from oracle_replies import oracle_reply, step_of, write_preferences
 from started import ROOT, align
 from typer.testing import CliRunner
@@ -167,6 +167,8 @@ def test_rules_in_place_of_a_model(data, rules, tmp_path):
         (["--num_attributes", "0"], "`num_attributes` must lie between 1 and 5, got 0"),
         (["--oracle", "rules.py:Rules"], "leave `--model` and `--endpoint` out"),
         (["--model", "big"], "It serves: tiny"),
+        (["--max_answer_mb", "0"], "`max_answer_mb` must be above 0, got 0.0"),
+        (["--late_timeout", "-1"], "`late_timeout` must be 0 or more, got -1.0"),
         (["--api_key_env", "NO_SUCH_KEY"], "NO_SUCH_KEY, which should hold the API key, is not set"),
     ],
 )
@@ -223,6 +225,21 @@ def test_ids_that_new_pairs_would_take_are_refused(data, tmp_path, rules):
     data.write_text(data.read_text() + json.dumps(row) + "\n")
     result = augment(data, "--method", "crome", "--out", tmp_path / "out", "--oracle", f"{rules}:Rules")
     assert "the id 'r1/upgrade/length' is kept for a pair made from 'r1'" in result.stderr
+
+
+def test_calls_that_were_made_again_are_counted_also_where_the_run_ends_early(data, tmp_path):
+    def fail(body, before):
+        if step_of(body) == "check":
+            return 401
+        return completion(None) if step_of(body) == "rubric" and before == 0 else oracle_reply(body)
+
+    with ChatServer(fail, key=KEY) as server:
+        result = augment(*words(data, tmp_path / "out", server.url, "--refusal_timeout", 0.5))
+    assert result.exit_code == 1
+    assert "6  calls made again: the answer has no content" in result.stdout
+    assert "calls made again: the server answered 401" in result.stdout
+    assert "to a key that it had accepted: check the one in the variable OPENAI_API_KEY" in result.stderr
+    assert KEY not in result.output
 
 
 def test_without_an_edited_pair_the_command_fails_and_says_why(data, tmp_path):

@@ -23,6 +23,7 @@ from align.models.samplers.asker import Asker
 from align.models.samplers.sampler import Failure, Request
 
 NUM_RETRIES = 2  # of a reply that cannot be read
+MOST_CHARACTERS_PER_TOKEN = 16
 CUT_OFF, UNREADABLE, ERROR = "cut off at `max_new_tokens`", "unreadable reply", "error"
 R = TypeVar("R", bound=Reply)
 
@@ -30,8 +31,8 @@ R = TypeVar("R", bound=Reply)
 class LanguageOracle:
     """Asks a model each thing by itself.
 
-    A reply that cannot be read is asked for again with the reason, `NUM_RETRIES` times. One that was cut off is not:
-    it would be cut off again.
+    A reply that cannot be read is asked for again with the reason, `NUM_RETRIES` times; one that was cut off should
+    be shorter then. What is shown of it is no longer than a reply may be, whatever the server sent.
 
     Args:
         asker: Reaches the model.
@@ -99,13 +100,19 @@ class LanguageOracle:
             try:
                 return kind.read(answer.text)
             except UnreadableReplyError as error:
-                if answer.cut_off or attempt == NUM_RETRIES:
+                shown = self._shorten(answer.text)
+                if attempt == NUM_RETRIES:
                     reason = CUT_OFF if answer.cut_off else UNREADABLE
-                    raise UnansweredError(reason, f"{error} Reply: {answer.text}") from error
-                again = str(_prompts().again(str(error))).strip()
-            messages += [{"role": "assistant", "content": answer.text}, {"role": "user", "content": again}]
+                    raise UnansweredError(reason, f"{error} Reply: {shown}") from error
+                again = str(_prompts().again(str(error), answer.cut_off)).strip()
+            messages += [{"role": "assistant", "content": shown}, {"role": "user", "content": again}]
             request = self._with_messages(list(messages))
         raise AssertionError("unreachable")
+
+    def _shorten(self, text: str) -> str:
+        """Keeps what a reply of `max_new_tokens` may have; a server that sends more does not get it back."""
+        longest = MOST_CHARACTERS_PER_TOKEN * self._settings.max_new_tokens
+        return text if len(text) <= longest else f"{text[:longest]} [...]"
 
 
 @lru_cache
