@@ -6,10 +6,12 @@ Throughput: a local server (`oracle_server.py`, a process of its own) answers ea
 once, the ideal rate is 320 calls a second; reported is the share of it that a whole run reaches, from its first call
 to its last row, as the median over rounds. Starting Python and the plan before the first call are not counted.
 
-Faults: the first call of a part of the prompts is answered with 429, 500, 503, a web page, half an answer, no JSON or
-the wrong JSON. On the way the server stops answering and the run is killed (SIGKILL), then started again. Its rows are
-compared with those of a run without faults. Calls that were on their way when the process died were never answered:
-had they been, they would have to be paid for again.
+Faults: the first call of a part of the prompts goes wrong, in each of the ways that `oracle_server.py` lists in turn:
+by a status, a body that is no answer, 20 MB, a lost connection, an answer that comes late or never, a key that is
+refused for a while, a reply without content, cut off or not what was asked for. On the way the server stops answering
+and the run is killed (SIGKILL) and started again, several times. Its rows are compared with those of a run without
+faults. Calls that were on their way when the process died were never answered: had they been, they would have to be
+paid for again. So would answers of 20 MB, without content or lost on the way, which are not counted as paid.
 """
 
 import argparse
@@ -39,7 +41,7 @@ from align.versions import installed_versions
 HERE = Path(__file__).resolve().parent
 CALLS_PER_PAIR = 26  # a rubric, 5 lists of elements, 10 edits, 10 verifications
 LEAST_SHARE = 0.80
-FAULT_RATE = 0.3
+TIMEOUT, LATE_TIMEOUT = 1, 11  # seconds
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
@@ -122,43 +124,61 @@ def measure_round(arguments: argparse.Namespace) -> Round:
 def run_command(data: Path, out: Path, url: str, concurrency: int) -> subprocess.Popen[str]:
     """Starts the command line."""
     words = ["augment", data, "--method", "crome", "--out", out, "--model", "tiny", "--endpoint", url]
-    command = [sys.executable, "-m", "align", *words, "--concurrency", concurrency]
+    limits = ["--concurrency", concurrency, "--timeout", TIMEOUT, "--late_timeout", LATE_TIMEOUT]
+    command = [sys.executable, "-m", "align", *words, *limits, "--max_answer_mb", 1]
     return subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def finish(process: subprocess.Popen[str]) -> None:
-    """Waits for a run that must succeed."""
+def finish(process: subprocess.Popen[str]) -> str:
+    """Waits for a run that must succeed, and returns what it printed."""
     output, _ = process.communicate()
     if process.returncode:
         raise SystemExit(f"The run failed:\n{output}")
+    return output
+
+
+def kill_midway(process: subprocess.Popen[str], server: Server, answers: int) -> dict[str, Any]:
+    """Kills a run after some answers, when no other is on its way, and returns the server's counts."""
+    while True:
+        if process.poll() is not None:
+            raise SystemExit("The run ended before it could be killed.")
+        counts = server.counts()
+        if counts["paid"] >= answers and not counts["busy"]:
+            break
+        time.sleep(0.1)
+    time.sleep(1)  # for what was answered last to be kept
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    return counts
 
 
 def inject_faults(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Runs with faults and a kill, and without, and compares."""
+    """Runs with faults and kills, and without, and compares."""
     total = CALLS_PER_PAIR * arguments.fault_pairs
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = write_pairs(folder, arguments.fault_pairs)
         with start_server(delay=0.01) as server:
             finish(run_command(data, folder / "clean", server.url, arguments.concurrency))
-        with start_server(delay=0.01, fault_rate=FAULT_RATE, stop_after=total // 2) as server:
-            process = run_command(data, folder / "faults", server.url, arguments.concurrency)
-            while server.counts()["waiting"] < arguments.concurrency:
-                time.sleep(0.1)
-            time.sleep(1)  # for what was answered last to be kept
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
-            before = server.counts("go on")
-            finish(run_command(data, folder / "faults", server.url, arguments.concurrency))
+        settings = {"fault_rate": arguments.fault_rate, "lateness": 2 * TIMEOUT}
+        with start_server(delay=0.01, **settings) as server:
+            for kill in range(arguments.kills):
+                answers = total * (kill + 1) // (arguments.kills + 1)
+                server.counts(f"stop after {answers}")
+                kill_midway(run_command(data, folder / "faults", server.url, arguments.concurrency), server, answers)
+            before = server.counts("stop after 0")
+            output = finish(run_command(data, folder / "faults", server.url, arguments.concurrency))
             counts = server.counts()
         clean, rows = (read_rows(folder / run) for run in ("clean", "faults"))
         card = json.loads((folder / "faults" / "card.json").read_text())
+    print(output)
     names = [row["id"] for row in rows]
     return {
         "calls": counts["calls"],
-        "calls_before_the_kill": before["calls"],
-        "calls_without_an_answer_at_the_kill": before["waiting"],
+        "faults": counts["faults"],
         "kinds": counts["kinds"],
+        "kills": arguments.kills,
+        "calls_without_an_answer_at_a_kill": before["waiting"],
         "answers_paid": counts["paid"],
         "answers_in_the_card": card["tokens"]["answers"],
         "answers_paid_twice": counts["paid_twice"],
@@ -190,7 +210,7 @@ def find_misses(shares: list[float], faults: dict[str, Any]) -> list[str]:
     """Lists the bars that were missed."""
     share = statistics.median(shares)
     misses = [f"share of the ideal rate {share:.3f} < {LEAST_SHARE}"] if share < LEAST_SHARE else []
-    zeros = ("answers_paid_twice", "rows_lost", "rows_doubled", "rows_changed")
+    zeros = ("answers_paid_twice", "rows_left_out", "rows_lost", "rows_doubled", "rows_changed")
     return misses + [f"{name} {faults[name]} > 0" for name in zeros if faults[name]]
 
 
@@ -199,7 +219,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=200, help="Of a round; 26 calls each.")
-    parser.add_argument("--fault_pairs", type=int, default=40, help="Of the fault run.")
+    parser.add_argument("--fault_pairs", type=int, default=70, help="Of the fault run.")
+    parser.add_argument("--fault_rate", type=float, default=0.6, help="Share of its prompts that go wrong.")
+    parser.add_argument("--kills", type=int, default=5, help="How often it is killed on the way.")
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--delay", type=float, default=0.1, help="Seconds until an answer comes.")
     parser.add_argument("--check_bars", action="store_true", help="Fail if a bar is missed.")

@@ -10,7 +10,7 @@ class TooLargeError(Exception):
     """An answer of more bytes than allowed; what was read of it is dropped, and its connection closed."""
 
 
-def limit_answers(most: int) -> Callable[[Any], Awaitable[None]]:
+def limit_answers(most: float) -> Callable[[Any], Awaitable[None]]:
     """Returns a hook for the responses of an httpx client that bounds what is read of each, errors included.
 
     Bytes are counted as they are sent, so the client has to ask for answers that are not compressed.
@@ -33,7 +33,7 @@ def limit_answers(most: int) -> Callable[[Any], Awaitable[None]]:
 @lru_cache
 def _limited(base: Any) -> Any:
     class LimitedStream(base):
-        def __init__(self, stream: Any, most: int) -> None:
+        def __init__(self, stream: Any, most: float) -> None:
             self._stream, self._left = stream, most
 
         async def __aiter__(self) -> AsyncIterator[bytes]:

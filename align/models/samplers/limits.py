@@ -44,6 +44,6 @@ class Limits:
         return self.timeout + self.late_timeout
 
     @property
-    def max_answer_bytes(self) -> int:
+    def max_answer_bytes(self) -> float:
         """The largest answer."""
-        return int(self.max_answer_mb * 1_000_000)
+        return self.max_answer_mb * 1e6
