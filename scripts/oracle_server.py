@@ -174,7 +174,7 @@ def completion(text: str | None, *, cut_off: bool = False) -> bytes:
 async def _flood(kind: str, writer: asyncio.StreamWriter) -> None:
     megabyte = b"x" * 1_000_000
     in_chunks = kind == "20 MB in chunks"
-    writer.write(_head(400 if kind == "20 MB of error" else 200, None if in_chunks else 20 * len(megabyte)))
+    writer.write(_head(503 if kind == "20 MB of error" else 200, None if in_chunks else 20 * len(megabyte)))
     for _ in range(20):
         writer.write(b"%x\r\n%s\r\n" % (len(megabyte), megabyte) if in_chunks else megabyte)
         await writer.drain()

@@ -5,27 +5,26 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-
-class TooLargeError(Exception):
-    """An answer of more bytes than allowed; what was read of it is dropped, and its connection closed."""
+from align.models.samplers.sent_call import note_too_large
 
 
 def limit_answers(most: float) -> Callable[[Any], Awaitable[None]]:
     """Returns a hook for the responses of an httpx client that bounds what is read of each, errors included.
 
-    Bytes are counted as they are sent, so the client has to ask for answers that are not compressed.
+    What is too large ends early, and its call is told so: versions of the client library before 3 would send the call
+    again if reading raised an error. Bytes are counted as they are sent, so the client has to ask for answers that are
+    not compressed.
 
     Args:
         most: Bytes of a response.
     """
 
     async def limit(response: Any) -> None:
-        declared = response.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > most:
-            raise TooLargeError
         # The client library brings httpx or httpx2, by its version.
         base = import_module(type(response).__module__.partition(".")[0]).AsyncByteStream
-        response.stream = _limited(base)(response.stream, most)
+        declared = response.headers.get("content-length", "")
+        is_too_large = declared.isdigit() and int(declared) > most
+        response.stream = _limited(base)(response.stream, 0 if is_too_large else most)
 
     return limit
 
@@ -40,7 +39,8 @@ def _limited(base: Any) -> Any:
             async for chunk in self._stream:
                 self._left -= len(chunk)
                 if self._left < 0:
-                    raise TooLargeError
+                    note_too_large()
+                    return
                 yield chunk
 
         async def aclose(self) -> None:

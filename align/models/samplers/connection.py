@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from align.console import say
 from align.data.conversations import put_images_first
-from align.models.samplers.answer_size import TooLargeError
 from align.models.samplers.cache import answer_key
 from align.models.samplers.completion import NO_COMPLETION, read_completion
 from align.models.samplers.input_images import data_url
@@ -18,6 +17,7 @@ from align.models.samplers.late_calls import LateError, first_answer
 from align.models.samplers.limits import Limits
 from align.models.samplers.refusals import REFUSED, RefusedCall
 from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
+from align.models.samplers.sent_call import TooLargeError
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError, AsyncOpenAI
@@ -200,7 +200,7 @@ class Connection:
         listing = self._client.with_options(max_retries=0, timeout=self._limits.timeout)
         try:
             names = [model.id async for model in listing.models.list()]
-        except (self._openai.OpenAIError, TooLargeError, ValueError, AttributeError):
+        except (self._openai.OpenAIError, ValueError, AttributeError):
             return "Check `--model`, and that `--endpoint` ends as the server wants it (often in /v1)."
         return f"It serves: {', '.join(sorted(names))}. Set `--model`."
 

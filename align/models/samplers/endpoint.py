@@ -12,9 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 from align.models.samplers.answer_size import limit_answers
 from align.models.samplers.concurrency import gather_all
 from align.models.samplers.connection import Connection
-from align.models.samplers.late_calls import note_response, note_sending
 from align.models.samplers.limits import Limits
 from align.models.samplers.sampler import OnResult, Request, SamplerError
+from align.models.samplers.sent_call import note_response, note_sending
 from rewards.extras import missing
 
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"

@@ -1,45 +1,15 @@
 """Waits for answers that come late, so that what the server works on already is not asked for, and paid for, again."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
 from typing import Any
 
-_CALL: ContextVar["SentCall | None"] = ContextVar("sent_call", default=None)
+from align.models.samplers.sent_call import SentCall
 
 
 class LateError(Exception):
     """No answer came in time, neither to a call nor to its repetition."""
-
-
-class SentCall:
-    """A call on its way, which may be sent several times by the client library.
-
-    Args:
-        send: Makes the call.
-    """
-
-    def __init__(self, send: Callable[[], Awaitable[Any]]) -> None:
-        self.waits_since = time.monotonic()
-        self.task = asyncio.create_task(self._run(send))
-
-    async def _run(self, send: Callable[[], Awaitable[Any]]) -> Any:
-        _CALL.set(self)  # in the context of this task only
-        return await send()
-
-
-async def note_sending(_request: object) -> None:
-    """Starts the clock of a call; a hook for the requests of an httpx client."""
-    if (call := _CALL.get()) is not None:
-        call.waits_since = time.monotonic()
-
-
-async def note_response(response: Any) -> None:
-    """Stops the clock where the server wants to be asked later; a hook for the responses of an httpx client."""
-    if (call := _CALL.get()) is not None and response.is_error:
-        call.waits_since = math.inf
 
 
 async def first_answer(
