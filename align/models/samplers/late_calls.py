@@ -60,6 +60,7 @@ async def first_answer(
             else:
                 raise LateError
     finally:
-        for call in calls:
-            call.task.cancel()
-        await asyncio.gather(*(call.task for call in calls), return_exceptions=True)
+        if pending:
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
