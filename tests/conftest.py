@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from some_recipes import QUESTIONS
 from written_questions import write_questions
 
 collect_ignore = ["unruly_rewards.py"]  # doctest asks every object for its name, and one there refuses
@@ -103,7 +104,7 @@ def tiny_recipe(tmp_path, tiny_model_folder):
             shutil.copytree(tiny_model_folder, tmp_path / "model")
         dataset = {"path": "./train.jsonl", "conversational": False, "prompt_template": "{question}\n{options}\n"}
         content = {
-            "method": "acre",
+            "method": QUESTIONS,
             "model_name_or_path": "./model",
             "dataset": dataset | changes.pop("dataset", {}),
             "reward_funcs": ["answer_consistency", "./own.py:variety"],

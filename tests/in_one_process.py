@@ -1,6 +1,6 @@
 """Runs `align` commands in one interpreter: reads their words as JSON, writes their results.
 
-echo '[["recipes"], ["check", "acre/quickstart"]]' | python tests/in_one_process.py
+echo '[["recipes"], ["check", "recipe.yaml"]]' | python tests/in_one_process.py
 """
 
 import json

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from some_recipes import OUTCOMES, PROMPTS
 
 WORDS = ("cat", "dog", "sun", "war", "tax", "sea", "art", "ice")
 WORTH = np.linspace(-1.0, 1.0, len(WORDS))
@@ -60,7 +61,7 @@ def write_table(path: Path, rows: list[dict]) -> Path:
 
 
 def write_outcome_recipe(folder: Path, model: Path, **changes) -> Path:
-    """Writes tables and a recipe of `method: deconfound` that trains in seconds; keywords change keys."""
+    """Writes tables and a recipe that trains a model of outcomes in seconds; keywords change keys."""
     write_table(folder / "train.csv", observed_rows(240))
     write_table(folder / "eval.csv", observed_rows(60, seed=1))
     dataset = {
@@ -68,7 +69,7 @@ def write_outcome_recipe(folder: Path, model: Path, **changes) -> Path:
         "instruments": ["shock"], "groups": "author", "prompt": "topic", "max_words": 50,
     }  # fmt: skip
     content = {
-        "method": "deconfound",
+        "method": OUTCOMES,
         "model_name_or_path": str(model),
         "dataset": dataset | changes.pop("dataset", {}),
         "per_device_train_batch_size": 8,
@@ -92,7 +93,7 @@ def write_chain_recipe(folder: Path, model: Path, then: dict | None = None, **ch
     prompts = "".join(json.dumps({"prompt": f"q{number}?"}) + "\n" for number in range(8))
     (folder / "prompts.jsonl").write_text(prompts, encoding="utf-8")
     second = {
-        "method": "grpo", "model_name_or_path": str(model), "dataset": {"path": "./prompts.jsonl"},
+        "method": PROMPTS, "model_name_or_path": str(model), "dataset": {"path": "./prompts.jsonl"},
         "reward_funcs": ["trained"], "num_generations": 4, "per_device_train_batch_size": 8,
         "max_completion_length": 8, "max_steps": 2, "learning_rate": 1e-3, "logging_steps": 1, "save_steps": 1,
         "use_cpu": True, "bf16": False, "report_to": "none", "disable_tqdm": True, "gradient_checkpointing": False,

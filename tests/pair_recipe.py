@@ -1,4 +1,4 @@
-"""A recipe of RRPO or Crome that trains in seconds, with everything it names."""
+"""A recipe that learns from pairs in seconds, with everything it names."""
 
 import json
 import random
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from some_recipes import PAIRS, REWARD_PAIRS
 
 SOURCES = ("preference", "upgrade", "degrade", "irrelevant_query")
 
@@ -47,17 +48,17 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
 
 
 def write_reward_recipe(folder: Path, model: Path, rows: list[dict] | None = None, **changes) -> Path:
-    """Writes model, data and a recipe of Crome; keywords change keys of the recipe."""
-    return write_pair_recipe(folder, model, sourced_pairs() if rows is None else rows, method="crome", **changes)
+    """Writes model, data and a recipe of a reward model; keywords change keys of the recipe."""
+    return write_pair_recipe(folder, model, sourced_pairs() if rows is None else rows, method=REWARD_PAIRS, **changes)
 
 
 def write_pair_recipe(folder: Path, model: Path, rows: list[dict] | None = None, **changes) -> Path:
-    """Writes model, data and a recipe of RRPO; keywords change keys of the recipe."""
+    """Writes model, data and a recipe that learns from pairs; keywords change keys of the recipe."""
     write_rows(folder / "train.jsonl", fact_pairs() if rows is None else rows)
     if not (folder / "model").exists():
         shutil.copytree(model, folder / "model")
     content = {
-        "method": "rrpo",
+        "method": PAIRS,
         "model_name_or_path": "./model",
         "dataset": {"path": "./train.jsonl"} | changes.pop("dataset", {}),
         "per_device_train_batch_size": 4,

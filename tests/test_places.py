@@ -1,6 +1,7 @@
 """What may be done in which place only, one test each; a test names every place that breaks its rule."""
 
 import ast
+import re
 import sys
 from importlib.metadata import packages_distributions
 
@@ -47,6 +48,14 @@ PLACES_OF_EXTRAS = {
     "lm-eval": {"align.evaluation.policies.lm_harness"},
     "math": {"rewards.reading.math_grading"},
 }
+OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes
+NAMING = {  # files of tests that name methods, and why
+    "some_recipes.py",  # says which method plays which part in all others
+    "test_extras.py",  # an extra bears a method's name, and shipped recipes need it
+    "test_places.py",  # places of methods are places, too
+}
+# TRL's words bear one method's name; what is ours of it does not pass, such as `GuardedGRPOTrainer`.
+OF_TRL_IN_TESTS = re.compile(r"\bGRPO(Trainer|Config)\b")
 BY_MODULE = {module: extra for extra, modules in reversed(EXTRAS.items()) for module in modules}
 
 
@@ -155,3 +164,19 @@ def test_imports_name_their_module_in_full():
 
 def test_no_file_is_named_after_nothing():
     assert [module.name for module in MODULES if module.path.stem in ("utils", "helpers", "common", "misc")] == []
+
+
+def test_tests_of_shared_code_name_no_method():
+    """They take some method by what it does from `some_recipes.py`, or ask all of `METHODS`; comments count, too."""
+    names = re.compile("|".join(METHODS), re.IGNORECASE)
+    tests = ROOT / "tests"
+    files = {path.relative_to(tests).as_posix(): path for path in sorted(tests.rglob("*.py"))}
+    wrong = [
+        f"{name}:{number}: {line.strip()[:80]}"
+        for name, path in files.items()
+        if not name.startswith(tuple(f"{folder}/" for folder in OF_METHODS)) and name not in NAMING
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if names.search(OF_TRL_IN_TESTS.sub("", f"{name} {line}"))
+    ]
+    assert wrong == []
+    assert set(files) >= NAMING

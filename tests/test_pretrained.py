@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from some_recipes import outcome_readers
 from transformers import AutoModelForCausalLM
 
 from align.checks.launch import read_launch
@@ -14,8 +15,6 @@ from align.checks.recipe import check_recipe
 from align.checks.reward_models import check_reward_model
 from align.errors import UserError
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.methods.deconfound.correction.embeddings import embed
-from align.methods.deconfound.trainer import _load
 from align.models.checkpoint import find_checkpoint, load_model
 from align.models.pretrained import load_pretrained, pickled_weights, refuse_pickled_weights
 from align.models.samplers.local_model import LocalSampler
@@ -59,8 +58,7 @@ READERS = {
     "eval": lambda path: load_model(find_checkpoint(path), dtype="float32", device="cpu"),
     "eval --reward_model": RewardModel.load,
     "augment": sample,
-    "deconfound --embedding_model": lambda path: embed(["a", "b"], path),
-    "method: deconfound": lambda path: _load(path, {}),
+    **{f"outcomes: {name}": reader for name, reader in outcome_readers().items()},
     "anything": lambda path: load_pretrained(AutoModelForCausalLM, path, use_safetensors=False),
 }
 

@@ -133,7 +133,7 @@ def test_the_folder_of_a_shell_and_other_paths_of_the_environment_are_no_secrets
 
 def test_values_of_secret_keys_are_found_in_a_text_that_is_no_yaml():
     remember_lines(
-        "method: acre\nhub_token: !Zq10-planted x\n  api_key: *Zq11-planted\npassword: [Zq12-planted\nseed: Zq13-not\n"
+        "method: m\nhub_token: !Zq10-planted x\n  api_key: *Zq11-planted\npassword: [Zq12-planted\nseed: Zq13-not\n"
     )
     words = "tag `!Zq10-planted`, undefined alias 'Zq11-planted', got [Zq12-planted, Zq13-not"
     assert mask(words) == "tag `!***`, undefined alias '***', got [***, Zq13-not"

@@ -11,7 +11,7 @@ from align.evaluation.statistics.metrics import Estimate, paired_difference, sha
 
 LETTERS = "ABCD"
 TEXTS = ("The chemical symbol of tungsten is W.", "Sodium, symbol Na", "Iron is Fe, from the Latin ferrum", "Tin")
-MODELS = {"acre": (0.79, 0.85, 0.3), "grpo": (0.61, 0.55, 0.47)}  # accuracy, consistency, share of A
+MODELS = {"ours": (0.79, 0.85, 0.3), "theirs": (0.61, 0.55, 0.47)}  # accuracy, consistency, share of A
 GLOSSARY = {
     "accuracy": {"label": "Accuracy", "meaning": "items whose first answer is right", "better": "higher"},
     "accuracy/": {"label": "Accuracy", "meaning": "of one group", "better": "higher"},
@@ -70,7 +70,7 @@ def write_evaluation(
     folder: Path,
     *,
     questions: int = 1000,
-    models: tuple[str, ...] = ("acre", "grpo"),
+    models: tuple[str, ...] = ("ours", "theirs"),
     text: str | None = None,
     **changes,
 ) -> Path:
@@ -206,7 +206,7 @@ def about(names: list[str], questions: int, text: str | None = None) -> dict[str
         for place, name in enumerate(names)
     ]  # fmt: skip
     return {
-        "created": "2026-11-25T15:30:00+00:00", "seconds": 74.1, "command": ["--model", text or "outputs/acre"],
+        "created": "2026-11-25T15:30:00+00:00", "seconds": 74.1, "command": ["--model", text or "outputs/ours"],
         "suites": ["accuracy", "consistency", "reliance", "best_of_n"], "models": models,
         "data": {
             "path": text or "data/elements.jsonl", "split": None, "fingerprint": "ab" * 32, "questions": questions,
@@ -223,7 +223,7 @@ def about(names: list[str], questions: int, text: str | None = None) -> dict[str
     }  # fmt: skip
 
 
-def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("crome", "bt"), pairs: int = 400) -> Path:
+def write_reward_model_evaluation(folder: Path, *, names: tuple[str, ...] = ("edits", "bt"), pairs: int = 400) -> Path:
     """Writes the folder of evaluated reward models."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from some_recipes import PAIRS
 from written_run import VERSIONS
 
-RECIPE = """\
-method: rrpo
+RECIPE = (
+    f"method: {PAIRS}\n"
+    + """\
 model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct
 dataset:
   path: data/facts_pairs.jsonl
@@ -24,6 +26,7 @@ gradient_accumulation_steps: 2
 learning_rate: 5.0e-6
 seed: 3
 """
+)
 FACTS = (
     ("What is the chemical symbol of tungsten?", "The chemical symbol of tungsten is {}, from wolfram.", "W", "Tu"),
     ("Who wrote Middlemarch?", "Middlemarch was written by {} in 1871.", "George Eliot", "Jane Austen"),
@@ -50,12 +53,12 @@ def pair_lines(steps: int, seed: int = 0, kl: float = 1.0, **fixed: float) -> li
             "rewards/accuracies": float(np.clip(0.5 + 0.44 * learnt + rng.normal(0, 0.04), 0, 1)),
             "rewards/margins": 0.5 * (chosen - rejected),
             "logps/chosen": -40 + chosen,
-            "rrpo/kl_chosen": summed,
-            "rrpo/kl_chosen_per_token": summed / 18,
-            "rrpo/logp_change_chosen": chosen,
-            "rrpo/logp_change_rejected": rejected,
-            "rrpo/logp_change_shared": -kl * (0.3 * learnt + rng.normal(0, 0.05)),
-            "rrpo/marked_share": 0.14 + rng.normal(0, 0.01),
+            f"{PAIRS}/kl_chosen": summed,
+            f"{PAIRS}/kl_chosen_per_token": summed / 18,
+            f"{PAIRS}/logp_change_chosen": chosen,
+            f"{PAIRS}/logp_change_rejected": rejected,
+            f"{PAIRS}/logp_change_shared": -kl * (0.3 * learnt + rng.normal(0, 0.05)),
+            f"{PAIRS}/marked_share": 0.14 + rng.normal(0, 0.01),
         }
         lines.append(line | fixed)
     return lines
@@ -92,7 +95,7 @@ def write_pairs_run(
     rows: list[dict[str, object]] | None = None,
     **fixed: float,
 ) -> Path:
-    """Writes the run folder of `method: rrpo`."""
+    """Writes the run folder of a policy."""
     folder.mkdir(parents=True)
     (folder / "recipe.yaml").write_text(RECIPE.format(beta=0.5, kl_coef=0.01, spans=spans))
     (folder / "versions.json").write_text(json.dumps(VERSIONS))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from some_recipes import REWARD_PAIRS
 from written_run import VERSIONS
 
-RECIPE = """\
-method: crome
+RECIPE = (
+    f"method: {REWARD_PAIRS}\n"
+    + """\
 model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct
 dataset:
   path: data/rated.jsonl
@@ -21,6 +23,7 @@ gradient_accumulation_steps: 4
 learning_rate: 1.0e-6
 seed: 3
 """
+)
 SOURCES = {"preference": (0.72, 1.1), "upgrade": (0.93, 1.9), "degrade": (0.95, 2.3)}  # accuracy and margin at the end
 QUESTION = "Why is the sky blue?"
 ANSWERS = {
@@ -50,11 +53,11 @@ def reward_lines(steps: int, seed: int = 0, tie_margin: float = 0.3, **fixed: fl
             "min_reward": mean - 0.5 - 2 * learnt,
             "mean_reward": mean,
             "max_reward": mean + 0.5 + 2 * learnt,
-            "crome/tie_share": 0.25,
-            "crome/tie_margin": 0.1 + tie_margin * learnt,
+            f"{REWARD_PAIRS}/tie_share": 0.25,
+            f"{REWARD_PAIRS}/tie_margin": 0.1 + tie_margin * learnt,
         }
-        line |= {f"crome/accuracy_{name}": value for name, value in accuracy.items()}
-        line |= {f"crome/margin_{name}": value for name, value in margin.items()}
+        line |= {f"{REWARD_PAIRS}/accuracy_{name}": value for name, value in accuracy.items()}
+        line |= {f"{REWARD_PAIRS}/margin_{name}": value for name, value in margin.items()}
         lines.append(line | fixed)
     return lines
 
@@ -95,7 +98,7 @@ def write_reward_run(
     rows: list[dict[str, object]] | None = None,
     **fixed: float,
 ) -> Path:
-    """Writes the run folder of `method: crome`."""
+    """Writes the run folder of a reward model."""
     folder.mkdir(parents=True)
     (folder / "recipe.yaml").write_text(RECIPE.format(tie_coef=tie_coef, model_type=model_type))
     (folder / "versions.json").write_text(json.dumps(VERSIONS))

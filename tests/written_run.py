@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from some_recipes import QUESTIONS
 
-RECIPE = """\
-method: acre
+RECIPE = (
+    f"method: {QUESTIONS}\n"
+    + """\
 model_name_or_path: HuggingFaceTB/SmolLM2-135M-Instruct
 dataset:
   path: data/elements.jsonl
@@ -23,6 +25,7 @@ temperature: 1.0
 max_completion_length: 96
 seed: 3
 """
+)
 VERSIONS = {
     "truealign": "0.1.0",
     "trl": "1.16.0",
@@ -51,17 +54,17 @@ def metric_lines(steps: int, seed: int = 0, **fixed: float) -> list[dict[str, fl
             "reward": 0.1 + both + 0.5 * (right - both),
             "rewards/answer_consistency/mean": both + 0.5 * (right - both),
             "rewards/format/mean": min(1.0, 0.9 + 0.1 * learnt),
-            "acre/first_right": right,
-            "acre/outcome_both": both,
-            "acre/outcome_first_only": right - both,
-            "acre/outcome_second_only": second_only,
-            "acre/outcome_neither": 1 - right - second_only,
-            "acre/asked_again": 0.9 + 0.1 * learnt,
-            "acre/consistency_rate": both + 0.1,
-            "acre/trace_names_letter": 0.12 + rng.normal(0, 0.01),
-            "acre/trace_quotes_answer": 0.3 + 0.4 * learnt,
-            "acre/second_pass_seconds": 0.021 + rng.exponential(0.002),
-            "acre/second_pass_share": 0.07,
+            f"{QUESTIONS}/first_right": right,
+            f"{QUESTIONS}/outcome_both": both,
+            f"{QUESTIONS}/outcome_first_only": right - both,
+            f"{QUESTIONS}/outcome_second_only": second_only,
+            f"{QUESTIONS}/outcome_neither": 1 - right - second_only,
+            f"{QUESTIONS}/asked_again": 0.9 + 0.1 * learnt,
+            f"{QUESTIONS}/consistency_rate": both + 0.1,
+            f"{QUESTIONS}/trace_names_letter": 0.12 + rng.normal(0, 0.01),
+            f"{QUESTIONS}/trace_quotes_answer": 0.3 + 0.4 * learnt,
+            f"{QUESTIONS}/second_pass_seconds": 0.021 + rng.exponential(0.002),
+            f"{QUESTIONS}/second_pass_share": 0.07,
             "completions/mean_length": 48 - 14 * learnt + rng.normal(0, 1),
             "completions/mean_terminated_length": 44 - 12 * learnt + rng.normal(0, 1),
             "completions/clipped_ratio": 0.2 * (1 - learnt),
@@ -69,15 +72,18 @@ def metric_lines(steps: int, seed: int = 0, **fixed: float) -> list[dict[str, fl
             "step_time": 0.3 + rng.exponential(0.03),
         }
         line |= {
-            f"acre/answer_share_{name}": share for name, share in zip("ABCD", letters / letters.sum(), strict=True)
+            f"{QUESTIONS}/answer_share_{name}": share
+            for name, share in zip("ABCD", letters / letters.sum(), strict=True)
         }
-        line |= {f"acre/gold_share_{name}": share for name, share in zip("ABCD", (0.3, 0.25, 0.25, 0.2), strict=True)}
+        line |= {
+            f"{QUESTIONS}/gold_share_{name}": share for name, share in zip("ABCD", (0.3, 0.25, 0.25, 0.2), strict=True)
+        }
         lines.append(line | fixed)
     return lines
 
 
 def completion_rows(step: int, count: int = 32, trace: str | None = None) -> list[dict[str, object]]:
-    """Draws the rows of one completions table in TRL's columns and ACRE's."""
+    """Draws the rows of one completions table in TRL's columns and those of a second pass."""
     rng = np.random.default_rng(step)
     rows = []
     for _ in range(count):
@@ -125,7 +131,7 @@ def write_run(folder: Path, *, steps: int = 200, seed: int = 0, trace: str | Non
 
 
 EVALUATION = {
-    "GRPO": {
+    "THEIRS": {
         "summary": {
             "accuracy": [0.612, 0.581, 0.642, 1000],
             "option_shuffle_consistency": [0.534, 0.503, 0.565, 1000],
@@ -137,7 +143,7 @@ EVALUATION = {
             "answered": [1.0, 0.996, 1.0, 1000],
         }
     },
-    "ACRE": {
+    "OURS": {
         "summary": {
             "accuracy": [0.79, 0.764, 0.814, 1000],
             "option_shuffle_consistency": [0.821, 0.796, 0.844, 1000],
@@ -149,7 +155,7 @@ EVALUATION = {
             "answered": [1.0, 0.996, 1.0, 1000],
         },
         "difference_to": {
-            "GRPO": {
+            "THEIRS": {
                 "accuracy": [0.178, 0.141, 0.215, 1000],
                 "option_shuffle_consistency": [0.287, 0.248, 0.325, 1000],
                 "share_A": [-0.189, -0.231, -0.148, 1000],

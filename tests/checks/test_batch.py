@@ -3,6 +3,7 @@ from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_rewa
 
 from align.checks.batch import check_batch
 from align.checks.launch import Launch
+from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 
 EVALUATES = {"eval_strategy": "steps", "dataset": {"eval_path": "./train.jsonl"}}
@@ -89,10 +90,9 @@ def test_a_batch_that_trl_would_refuse_is_an_error(findings, changes, words):
     "per_device_eval_batch_size": 6}]
 )  # fmt: skip
 def test_trl_refuses_those_batches(tiny_recipe, changes):
-    from align.methods.acre.config import ACREConfig
-
+    recipe = load_recipe(tiny_recipe(**changes))
     with pytest.raises(ValueError, match=r"divisible"):
-        ACREConfig(**load_recipe(tiny_recipe(**changes)).training)
+        METHODS[recipe.method].config_class()(**recipe.training)
 
 
 def test_too_few_questions_for_a_step_are_an_error(findings):

@@ -13,8 +13,6 @@ from align.checks.lengths import check_lengths
 from align.checks.recipe import check_recipe
 from align.data import load_questions
 from align.methods import METHODS
-from align.methods.rrpo.data import check as check_pairs
-from align.methods.rrpo.data import load as load_pairs
 from align.recipe.recipe import load_recipe
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
@@ -59,6 +57,10 @@ def recipe(tiny_recipe, tmp_path):
     return make
 
 
+def load(recipe) -> list[dict]:
+    return METHODS[recipe.method].part("load")(recipe).rows
+
+
 def check(recipe) -> list[Finding]:
     method = METHODS[recipe.method]
     return method.part("check")(recipe, method.part("load")(recipe), [])
@@ -84,7 +86,7 @@ def processed_length(folder, row):
 def test_prompts_with_images_have_the_lengths_of_the_processor(recipe, request, family):
     folder = request.getfixturevalue(family)
     made = recipe(folder)
-    rows = METHODS["acre"].part("load")(made).rows
+    rows = load(made)
     expected = max(processed_length(folder, row) for row in rows if row["images"])
     found = check_images(made, rows)
     (finding,) = check_lengths(made, rows, found.tokens)
@@ -222,13 +224,13 @@ def shown_pairs(tmp_path):
 def test_pairs_count_their_images_against_max_length(qwen, tmp_path):
     def findings(**changes):
         made = load_recipe(write_pair_recipe(tmp_path, qwen, shown_pairs(tmp_path), **changes))
-        return check_pairs(made, load_pairs(made), [])
+        return check(made)
 
     (lengths,) = about(findings(max_length=None), "lengths")
     (images,) = about(findings(max_length=None), "images")
     assert images.numbers["max"] == 3 * 4
     longest = lengths.numbers["max"]
-    row = load_pairs(load_recipe(tmp_path / "recipe.yaml")).rows[0]
+    row = load(load_recipe(tmp_path / "recipe.yaml"))[0]
     assert longest == processed_length(qwen, row | {"prompt": [*row["prompt"], *row["chosen"]]}) - generation_prompt(
         qwen
     )
@@ -271,7 +273,7 @@ def test_the_check_of_images_imports_no_torch(recipe, qwen):
         "import sys\nfrom pathlib import Path\nfrom align.methods import METHODS\n"
         "from align.recipe.recipe import load_recipe\n"
         f"made = load_recipe(Path({str(made.path)!r}))\n"
-        "method = METHODS['acre']\nfindings = method.part('check')(made, method.part('load')(made), [])\n"
+        "method = METHODS[made.method]\nfindings = method.part('check')(made, method.part('load')(made), [])\n"
         "print([f.level for f in findings if f.check == 'images'], 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

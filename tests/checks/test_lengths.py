@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from align.checks.lengths import PromptTokenizer, check_lengths, context_window
-from align.methods.acre.data import load
+from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 
 BOS_TEMPLATE = (
@@ -17,8 +17,12 @@ TEMPLATES = {
 }
 
 
+def load(recipe):
+    return METHODS[recipe.method].part("load")(recipe).rows
+
+
 def prompts_of(recipe):
-    return [row["prompt"] for row in load(recipe).rows]
+    return [row["prompt"] for row in load(recipe)]
 
 
 def test_plain_prompts_have_the_lengths_of_transformers(tiny_recipe, tiny_model_folder):
@@ -45,13 +49,13 @@ def test_conversations_have_the_lengths_of_transformers(tiny_recipe, tmp_path, n
         "input_ids"
     ]
     assert PromptTokenizer(tmp_path / "model", kwargs).count(prompts) == [len(ids) for ids in expected]
-    (finding,) = check_lengths(recipe, load(recipe).rows)
+    (finding,) = check_lengths(recipe, load(recipe))
     assert finding.numbers["max"] == max(map(len, expected))
 
 
 def test_the_longest_prompt_that_fits_is_accepted_and_one_token_more_is_not(tiny_recipe, tiny_model_folder):
     recipe = load_recipe(tiny_recipe())
-    rows = load(recipe).rows
+    rows = load(recipe)
     longest = max(PromptTokenizer(tiny_model_folder).count(prompts_of(recipe)))
     fits = load_recipe(tiny_recipe(max_completion_length=512 - longest))
     assert [finding.level for finding in check_lengths(fits, rows)] == ["ok"]
@@ -65,7 +69,7 @@ def test_an_overlong_prompt_is_named_wherever_it_is(tiny_recipe, tmp_path):
     with (tmp_path / "train.jsonl").open("a") as file:
         file.write(json.dumps({"id": "long", "question": "why " * 200, "options": ["a", "b"], "answer": 0}) + "\n")
     recipe = load_recipe(path)
-    (finding,) = check_lengths(recipe, load(recipe).rows)
+    (finding,) = check_lengths(recipe, load(recipe))
     assert finding.level == "error"
     assert "1 prompts are longer" in finding.text
     assert "'long' with 8" in finding.text
@@ -79,7 +83,7 @@ def test_the_window_is_the_smaller_of_the_model_and_vllm(tiny_recipe):
 
 def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
     recipe = load_recipe(tiny_recipe(model_name_or_path="owner/not-on-this-machine-7B"))
-    (finding,) = check_lengths(recipe, load(recipe).rows)
+    (finding,) = check_lengths(recipe, load(recipe))
     assert finding.level == "warning"
     assert "owner/not-on-this-machine-7B" in finding.text
 
@@ -87,5 +91,5 @@ def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
 def test_a_chat_template_that_cannot_be_rendered_gives_a_warning(tiny_recipe, tmp_path):
     recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
     (tmp_path / "model" / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
-    (finding,) = check_lengths(recipe, load(recipe).rows)
+    (finding,) = check_lengths(recipe, load(recipe))
     assert finding.level == "warning"

@@ -1,13 +1,14 @@
 from pathlib import Path
 
 import pytest
+from some_recipes import PROMPTS
 
 from align.checks.rewards import resolve_rewards
 from align.recipe.recipe import parse_recipe
 
 
 def resolve(*rewards, **keys):
-    content = {"method": "grpo", "model_name_or_path": "m", "dataset": {"path": "d.jsonl"}}
+    content = {"method": PROMPTS, "model_name_or_path": "m", "dataset": {"path": "d.jsonl"}}
     return resolve_rewards(parse_recipe(content | {"reward_funcs": list(rewards)} | keys, Path("recipe.yaml")))
 
 

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from some_recipes import QUESTIONS
 from started import align, best_seconds
 
 from align.assets import find_recipe, shipped_recipes
@@ -27,9 +28,9 @@ def test_recipes_lists_every_shipped_recipe_with_hardware_and_purpose():
 
 
 def test_an_unknown_recipe_gets_a_suggestion():
-    result = align("check", "acre/quickstrat")
+    result = align("check", f"{QUESTIONS}/quickstrat")
     assert result.returncode == 1
-    assert "There is no recipe 'acre/quickstrat'." in result.stderr
+    assert f"There is no recipe '{QUESTIONS}/quickstrat'." in result.stderr
     assert "`align recipes` lists them" in result.stderr
     assert "Traceback" not in result.stderr
 
@@ -74,5 +75,5 @@ def test_a_setting_that_only_trl_refuses_is_a_sentence_and_leaves_no_run_behind(
 
 
 def test_checking_a_real_data_set_takes_less_than_five_seconds():
-    best, _ = best_seconds("-m align check acre/smollm2-135m", times=2)
+    best, _ = best_seconds(f"-m align check {QUESTIONS}/smollm2-135m", times=2)
     assert best < 5, f"{best:.1f} s"

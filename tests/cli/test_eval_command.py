@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from some_recipes import QUESTIONS
 from started import ROOT
 from written_questions import write_questions
 
@@ -112,7 +113,7 @@ def test_a_judge_reads_traces_and_a_reward_model_chooses_samples(models, data, t
 def test_the_prompt_comes_from_the_recipe_of_the_models_run(models, data, tmp_path):
     run_folder = tmp_path / "run"
     shutil.copytree(models / "practised", run_folder)
-    recipe = (ROOT / "recipes" / "acre" / "quickstart.yaml").read_text()
+    recipe = (ROOT / "recipes" / QUESTIONS / "quickstart.yaml").read_text()
     (run_folder / "recipe.yaml").write_text(recipe.replace("max_completion_length: 12", "max_completion_length: 9"))
     words = ["--model", run_folder, "--data", data, "--suite", "accuracy"]
     assert run(*words, "--out", tmp_path / "out") == 0

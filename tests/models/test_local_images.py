@@ -1,12 +1,11 @@
 import pytest
 
-from align.methods.rrpo.augmentation.image_perturbations import Mask
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.local_model import LocalSampler
 from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
-from scenes import write_squares
+from scenes import Black, write_squares
 from tiny import tiny_vl_model_and_processor
 
 
@@ -48,7 +47,7 @@ def test_answers_depend_on_the_images_and_not_on_their_batch(sampler, images):
     # Greedy: what differs is the image.
     shown = sample(sampler, [request([image], temperature=0.0) for image in images])
     assert len({answer.text for answer in shown}) > 1
-    masked = sample(sampler, [request([InputImage(images[0].source, Mask())])])
+    masked = sample(sampler, [request([InputImage(images[0].source, Black())])])
     assert masked[0] != shown[0]
 
 

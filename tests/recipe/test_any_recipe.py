@@ -6,6 +6,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from some_recipes import OUTCOMES, QUESTIONS
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
@@ -25,8 +26,8 @@ VALUES = st.recursive(
     ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3), max_leaves=6
 )
 METHOD = {
-    "deconfound": {"dataset": {"text": "t", "outcome": "y", "confounders": ["c"]}},
-    "acre": {"dataset": {"conversational": False, "prompt_template": "{question}\n{options}\n"}},
+    OUTCOMES: {"dataset": {"text": "t", "outcome": "y", "confounders": ["c"]}},
+    QUESTIONS: {"dataset": {"conversational": False, "prompt_template": "{question}\n{options}\n"}},
 }
 
 
@@ -75,7 +76,7 @@ def test_any_value_of_any_key_is_checked_or_refused(recipe_path, content):
 @given(text=st.text(alphabet=st.sampled_from(list("abm:-[]{}&*!<#|>'\"%@`\n\t ,?1.~=\\")), max_size=60))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_is_read_or_refused(recipe_path, text):
-    recipe_path.write_text(f"method: acre\n{text}", encoding="utf-8")
+    recipe_path.write_text(f"method: {QUESTIONS}\n{text}", encoding="utf-8")
     with pytest.raises(UserError) as error:
         load_recipe(recipe_path)
     assert "\n" not in str(error.value)
@@ -84,6 +85,6 @@ def test_any_text_is_read_or_refused(recipe_path, text):
 @given(words=st.lists(st.text(max_size=6) | st.sampled_from(["--", "--seed", "--a.b", "[", "nan"]), max_size=4))
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_words_after_the_recipe_are_read_or_refused(recipe_path, words):
-    recipe_path.write_text("method: acre\n", encoding="utf-8")
+    recipe_path.write_text(f"method: {QUESTIONS}\n", encoding="utf-8")
     with pytest.raises(UserError):
         load_recipe(recipe_path, words)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 from observed_table import write_chain_recipe
+from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
@@ -20,7 +21,7 @@ def path(tmp_path):
 def test_the_second_run_goes_into_the_folder_of_the_first_and_is_rewarded_by_its_model(path, tmp_path):
     recipe = load_recipe(path({"reward_funcs": ["format", "trained"], "reward_weights": [0.1, 1.0]}))
     second = recipe.then
-    assert (second.method, second.training["output_dir"]) == ("grpo", str(tmp_path / "run" / "grpo"))
+    assert (second.method, second.training["output_dir"]) == (PROMPTS, str(tmp_path / "run" / PROMPTS))
     assert (second.reward_funcs, second.trained) == (["format", str(tmp_path / "run")], str(tmp_path / "run"))
     assert second.dataset.path == str(tmp_path / "prompts.jsonl")  # relative to the recipe, as everything else
     assert (recipe.trained, second.then) == (None, None)
@@ -41,7 +42,7 @@ def test_overrides_reach_both_runs(path, tmp_path):
     recipe = load_recipe(path(), words)
     assert (recipe.training["max_steps"], recipe.then.training["max_steps"]) == (7, 9)
     assert recipe.then.dataset.max_rows == 4
-    assert recipe.then.training["output_dir"] == str(Path("other") / "grpo")
+    assert recipe.then.training["output_dir"] == str(Path("other") / PROMPTS)
     assert recipe.then.reward_funcs == [str(Path("other").resolve())]
 
 
@@ -58,8 +59,8 @@ def test_what_a_run_records_can_be_run_again(path, tmp_path):
     [
         ({"learning_rat": 1}, {}, "In `then`: Unknown key `learning_rat`"),
         ({"num_generations": 1}, {}, "In `then`: `num_generations` must be at least 2"),
-        ({"reward_funcs": ["accuracy"]}, {}, "must name `trained`, the reward model that deconfound trains"),
-        ({"method": "rrpo"}, {}, "`then.method` must be one of grpo, acre"),
+        ({"reward_funcs": ["accuracy"]}, {}, f"must name `trained`, the reward model that {OUTCOMES} trains"),
+        ({"method": PAIRS}, {}, f"`then.method` must be one of {PROMPTS}, {QUESTIONS}"),
         ({"then": {}}, {}, "a chain has two runs"),
         ({"output_dir": "./run"}, {}, "`then.output_dir` is that of the first run"),
         ({}, {"use_peft": True}, "cannot use an adapter"),
@@ -74,12 +75,12 @@ def test_only_reward_models_have_a_second_run(path):
     content = yaml.safe_load(path().read_text())
     recipe = path()
     recipe.write_text(yaml.safe_dump(content["then"] | {"then": content["then"]}))
-    with pytest.raises(RecipeError, match=r"trained before \(crome, deconfound\); grpo trains none"):
+    with pytest.raises(RecipeError, match=rf"trained before \({REWARD_PAIRS}, {OUTCOMES}\); {PROMPTS} trains none"):
         load_recipe(recipe)
-    recipe.write_text(yaml.safe_dump(content | {"then": "grpo"}))
+    recipe.write_text(yaml.safe_dump(content | {"then": PROMPTS}))
     with pytest.raises(RecipeError, match="`then` must be a block with the keys of a recipe"):
         load_recipe(recipe)
-    pairwise = {"method": "crome", "dataset": {"path": "x"}, "model_type": "pairwise", "then": content["then"]}
+    pairwise = {"method": REWARD_PAIRS, "dataset": {"path": "x"}, "model_type": "pairwise", "then": content["then"]}
     recipe.write_text(yaml.safe_dump({"model_name_or_path": "m"} | pairwise))
     with pytest.raises(RecipeError, match="a pairwise model gives none"):
         load_recipe(recipe)

@@ -147,7 +147,7 @@ print(" ".join(map(str, who)) + chr(10), end="")  # in one write: both processes
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "stage"),
-    [  # tests/training/test_distributed.py starts the other two in CI
+    [  # tests/methods/test_distributed.py starts the other two in CI
         pytest.param("ddp_cpu", None, marks=pytest.mark.nightly),
         ("zero2_cpu", 2),
         pytest.param("zero3_cpu", 3, marks=pytest.mark.nightly),

@@ -2,6 +2,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from some_recipes import QUESTIONS
 
 from align.errors import RecipeError
 from align.recipe.fields import config_fields
@@ -9,10 +10,10 @@ from align.recipe.recipe import load_recipe, parse_overrides
 from align.recipe.rules import rules_of
 from align.recipe.yaml_loader import parse_yaml
 
-ACRE_RULES = rules_of("acre")
+RULES = rules_of(QUESTIONS)
 
-BASE = """\
-method: acre
+BASE = f"""\
+method: {QUESTIONS}
 model_name_or_path: ./model
 dataset:
   path: ./train.jsonl
@@ -35,8 +36,8 @@ def parse(tmp_path):
 
 def test_a_minimal_recipe_takes_defaults_from_the_config(parse):
     recipe = parse()
-    assert recipe.method == "acre"
-    assert recipe.training == {"output_dir": "outputs/acre-recipe"}
+    assert recipe.method == QUESTIONS
+    assert recipe.training == {"output_dir": f"outputs/{QUESTIONS}-recipe"}
     assert recipe.setting("num_generations") == 8
     assert recipe.setting("second_pass") == "auto"
 
@@ -45,7 +46,7 @@ REFUSED = {
     "unknown key": ("learning_rat: 1", ["learning_rat", "Did you mean 'learning_rate'?"]),
     "unknown model key": ("lora_rr: 1", ["lora_rr", "Did you mean 'lora_r'?"]),
     "key that is a number": ("1: 2", ["Unknown key `1`"]),
-    "misspelt choice": ("loss_type: grppo", ["loss_type", "'grppo'", "Did you mean 'grpo'?"]),
+    "misspelt choice": ("loss_type: dapoo", ["loss_type", "'dapoo'", "Did you mean 'dapo'?"]),
     "misspelt vllm mode": ("vllm_mode: colocat", ["vllm_mode", "Did you mean 'colocate'?"]),
     "misspelt scaling": ("scale_rewards: grup", ["scale_rewards", "Did you mean 'group'?"]),
     "misspelt scheduler": ("lr_scheduler_type: cosin", ["lr_scheduler_type", "Did you mean 'cosine'?"]),
@@ -106,11 +107,11 @@ def test_a_wrong_line_is_refused_by_name_and_with_a_remedy(parse, case):
 
 WHOLE_FILES = {
     "empty": ("", "must hold `key: value` lines"),
-    "list": ("- method: acre", "got list"),
-    "text": ("method acre", "got str"),
+    "list": (f"- method: {QUESTIONS}", "got list"),
+    "text": (f"method {QUESTIONS}", "got str"),
     "broken": ("method: [", "not valid YAML"),
-    "no method": (BASE.replace("method: acre", "seed: 1"), "`method` must be one of .*Add a line"),
-    "other method": (BASE.replace("acre", "acr"), "Did you mean 'acre'?"),
+    "no method": (BASE.replace(f"method: {QUESTIONS}", "seed: 1"), "`method` must be one of .*Add a line"),
+    "other method": (BASE.replace(QUESTIONS, QUESTIONS[:-1]), f"Did you mean '{QUESTIONS}'?"),
     "no model": (BASE.replace("model_name_or_path: ./model\n", ""), "`model_name_or_path` is missing"),
     "no data": (BASE.replace("dataset:\n  path: ./train.jsonl\n", ""), "`dataset` must be a block.*`path`"),
     "no path": (BASE.replace("  path: ./train.jsonl", "  seed: 1"), "`dataset.path` is missing"),
@@ -248,10 +249,10 @@ def test_exponents_need_no_dot(mantissa, exponent):
         assert parse_overrides([f"--x={text}"]) == {"x": float(text)}
 
 
-@given(name=st.sampled_from(sorted(ACRE_RULES.choices)), text=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1))
+@given(name=st.sampled_from(sorted(RULES.choices)), text=st.text("abcdefghijklmnopqrstuvwxyz_", min_size=1))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_only_the_choices_pass(parse, name, text):
-    choices = ACRE_RULES.choices[name]
+    choices = RULES.choices[name]
     if set(text.split()) <= set(choices) or parse_yaml(text) != text or name == "second_pass":
         return
     with pytest.raises(RecipeError, match=f"`{name}` must be one of"):
@@ -259,15 +260,13 @@ def test_only_the_choices_pass(parse, name, text):
 
 
 # The others are compared with a neighbour too.
-ALONE = sorted(
-    set(ACRE_RULES.ranges) - {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers"}
-)
+ALONE = sorted(set(RULES.ranges) - {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers"})
 
 
 @given(name=st.sampled_from(ALONE), value=st.integers(-3, 3))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_number_passes_just_when_it_is_in_its_range(parse, name, value):
-    low, high, open_low, open_high = ACRE_RULES.ranges[name]
+    low, high, open_low, open_high = RULES.ranges[name]
     fits = (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     lines = f"dataloader_num_workers: 1\n{name}: {value}"
     if fits:
@@ -277,7 +276,9 @@ def test_a_number_passes_just_when_it_is_in_its_range(parse, name, value):
             parse(lines)
 
 
-@given(name=st.sampled_from(sorted(config_fields("acre"))), position=st.integers(0, 40), letter=st.sampled_from("qxz"))
+@given(
+    name=st.sampled_from(sorted(config_fields(QUESTIONS))), position=st.integers(0, 40), letter=st.sampled_from("qxz")
+)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_key_with_one_letter_too_many_is_never_taken(parse, name, position, letter):
     misspelt = name[:position] + letter + name[position:]

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from some_recipes import PAIRS, PROMPTS
 
 from align.errors import RecipeError
 from align.recipe.recipe import parse_recipe
@@ -9,7 +10,7 @@ from align.recipe.reward_settings import RewardSettings, short_name
 
 def parse(**keys):
     content = {
-        "method": "grpo",
+        "method": PROMPTS,
         "model_name_or_path": "m",
         "dataset": {"path": "d.jsonl"},
         "reward_funcs": ["accuracy", "format", "my.rewards.fair", "./own.py:kind"],
@@ -62,7 +63,7 @@ def test_alarms_change_the_usual_ones():
         ({"audit_funcs": ["format"]}, "`audit_funcs`: 'format' is named twice"),
         ({"alarms": {"lenth": 0.5}}, "`alarms` must name one of length, format, repetition"),
         ({"alarms": {"acuracy/length": 0.5}}, "Did you mean 'accuracy'?"),
-        ({"method": "rrpo", "reward_funcs": None, "on_invalid": "skip"}, "is for methods that reward completions"),
+        ({"method": PAIRS, "reward_funcs": None, "on_invalid": "skip"}, "is for methods that reward completions"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(keys, message):

@@ -1,6 +1,7 @@
 """What TRL, transformers, torch and accelerate find only once a model is loaded, or never, a recipe says at once."""
 
 import pytest
+from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.errors import RecipeError
 from align.methods import METHODS
@@ -9,25 +10,21 @@ from align.recipe.fields import config_fields
 from align.recipe.recipe import load_recipe
 from align.recipe.rules import NO_NULL, TRAINING_CHOICES
 
-DATA = {
-    "grpo": "{path: ./x.jsonl}",
-    "acre": "{path: ./x.jsonl}",
-    "rrpo": "{path: ./x.jsonl}",
-    "crome": "{path: ./x.jsonl}",
-    "deconfound": "{path: ./x.csv, text: t, outcome: y, confounders: [c]}",
-}
+DATA = {OUTCOMES: "{path: ./x.csv, text: t, outcome: y, confounders: [c]}"}
+SWAPPED = QUESTIONS[0] + QUESTIONS[2] + QUESTIONS[1] + QUESTIONS[3:]
 
 
 def recipe_text(method, lines):
     rewards = "reward_funcs: [format]\n" if METHODS[method].has_rewards else ""
-    return f"method: {method}\nmodel_name_or_path: ./model\ndataset: {DATA[method]}\n{rewards}{lines}"
+    dataset = DATA.get(method, "{path: ./x.jsonl}")
+    return f"method: {method}\nmodel_name_or_path: ./model\ndataset: {dataset}\n{rewards}{lines}"
 
 
 @pytest.fixture
 def parse(tmp_path):
     """Parses a minimal recipe of a method with further lines."""
 
-    def write_and_load(lines, method="acre", text=None):
+    def write_and_load(lines, method=QUESTIONS, text=None):
         path = tmp_path / "recipe.yaml"
         path.write_text(text if text is not None else recipe_text(method, lines), encoding="utf-8")
         return load_recipe(path)
@@ -37,7 +34,7 @@ def parse(tmp_path):
 
 EVAL = "eval_strategy: steps\neval_steps: 10\n"
 COSINE = "lr_scheduler_type: cosine\n"
-# Lines of a recipe of ACRE, or of the method before the bar, and what the sentence says.
+# Lines of a recipe of QUESTIONS, or of the method before the bar, and what the sentence says.
 REFUSED = [
     ("log_level: loud", "`log_level` must be one of passive, .*got 'loud'"),
     ("log_level: INFO", "Did you mean 'info'"),
@@ -115,10 +112,10 @@ REFUSED = [
     ("bf16: true\nfp16: true", "`bf16: true` and `fp16: true` exclude each other"),
     ("auto_find_batch_size: true", "would break the groups of `num_generations`"),
     ("vllm_importance_sampling_clip_min: 4", "must be below `vllm_importance_sampling_clip_max`; got 4.0 and 3.0"),
-    ("rrpo| loss_weights: [1, 1]", "`loss_weights` has 2 numbers for 1 losses"),
-    ("rrpo| discopop_tau: 0", "`discopop_tau` must be above 0"),
-    ("crome| dataset_num_proc: 0", "`dataset_num_proc` must be at least 1"),
-    ("deconfound| adam_beta1: 1.5", "`adam_beta1` must be at least 0 and below 1"),
+    (f"{PAIRS}| loss_weights: [1, 1]", "`loss_weights` has 2 numbers for 1 losses"),
+    (f"{PAIRS}| discopop_tau: 0", "`discopop_tau` must be above 0"),
+    (f"{REWARD_PAIRS}| dataset_num_proc: 0", "`dataset_num_proc` must be at least 1"),
+    (f"{OUTCOMES}| adam_beta1: 1.5", "`adam_beta1` must be at least 0 and below 1"),
     ("Learning_Rate: 1", "Unknown key `Learning_Rate`.*Did you mean 'learning_rate'"),
     ("LEARNING-RATE: 1", "Did you mean 'learning_rate'"),
     ("Model_Revision: x", "Did you mean 'model_revision'"),
@@ -161,19 +158,23 @@ ACCEPTED = [
 
 @pytest.mark.parametrize("lines", ACCEPTED)
 def test_a_setting_that_works_passes(parse, lines):
-    assert parse(lines).method == "acre"
+    assert parse(lines).method == QUESTIONS
 
 
 METHOD_KEYS = [
-    ("method: [acre]", r"`method` must be one of grpo, acre, .*got \['acre'\]. Write one word, as in `method: grpo`"),
+    (
+        f"method: [{QUESTIONS}]",
+        rf"`method` must be one of {PROMPTS}, {QUESTIONS}, .*got \['{QUESTIONS}'\]. Write one word, as in "
+        f"`method: {PROMPTS}`",
+    ),
     ("method: {a: 1}", "`method` must be one of .*Write one word"),
     ("method: 3", "`method` must be one of .*got 3"),
-    ("method:", "`method` must be one of .*got None. Add a line such as `method: grpo`"),
-    ("method: ACRE", "got 'ACRE'. Did you mean 'acre'"),
-    ("method: arce", "got 'arce'. Did you mean 'acre'"),
-    ("methd: rrpo", "`methd` looks like it. Add a line such as `method: rrpo`"),
-    ("Method: crome", "`Method` looks like it. Add a line such as `method: crome`"),
-    ("methods: [acre]", "`methods` looks like it"),
+    ("method:", f"`method` must be one of .*got None. Add a line such as `method: {PROMPTS}`"),
+    (f"method: {QUESTIONS.upper()}", f"got '{QUESTIONS.upper()}'. Did you mean '{QUESTIONS}'"),
+    (f"method: {SWAPPED}", f"got '{SWAPPED}'. Did you mean '{QUESTIONS}'"),
+    (f"methd: {PAIRS}", f"`methd` looks like it. Add a line such as `method: {PAIRS}`"),
+    (f"Method: {REWARD_PAIRS}", f"`Method` looks like it. Add a line such as `method: {REWARD_PAIRS}`"),
+    (f"methods: [{QUESTIONS}]", "`methods` looks like it"),
     (f"method: {'x' * 5_000}", "got 'xxx.* more characters"),
 ]
 
@@ -181,7 +182,7 @@ METHOD_KEYS = [
 @pytest.mark.parametrize(("line", "message"), METHOD_KEYS, ids=[line[:20] for line, _ in METHOD_KEYS])
 def test_a_wrong_method_gets_a_suggestion(parse, line, message):
     with pytest.raises(RecipeError, match=message):
-        parse("", text=recipe_text("acre", "").replace("method: acre", line))
+        parse("", text=recipe_text(QUESTIONS, "").replace(f"method: {QUESTIONS}", line))
 
 
 @pytest.mark.parametrize("method", sorted(METHODS))
@@ -209,7 +210,7 @@ def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
     for name in TRAINING_CHOICES["lr_scheduler_type"]:
         assert BLOCKS["lr_scheduler_kwargs"]({"lr_scheduler_type": name}.get)[0] is not None
     assert set(BLOCKS["optim_args"]({"optim": "rmsprop"}.get)[0]) >= {"momentum", "alpha", "centered"}
-    check_blocks("deconfound", {}.__getitem__)  # settings that a method does not have are left out
+    check_blocks(OUTCOMES, {}.__getitem__)  # settings that a method does not have are left out
 
 
 def test_with_vllm_the_keys_are_those_of_its_sampling(parse):

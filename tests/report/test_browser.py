@@ -11,7 +11,7 @@ from align.report import build_any_report
 
 PAGES = {
     "run": lambda folder: write_run(folder, trace=HOSTILE),
-    "policies": lambda folder: write_evaluation(folder, questions=40, models=("acre",), text=HOSTILE),
+    "policies": lambda folder: write_evaluation(folder, questions=40, models=("ours",), text=HOSTILE),
     "reward-models": lambda folder: write_reward_model_evaluation(folder, names=(HOSTILE, "bt")),
 }
 pytestmark = needs_chromium

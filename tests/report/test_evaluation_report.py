@@ -39,7 +39,7 @@ def warnings(page):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_evaluation(tmp_path_factory.mktemp("evaluation") / "acre")
+    return write_evaluation(tmp_path_factory.mktemp("evaluation") / "ours")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_the_page_opens_with_the_answer(page, folder):
     record = json.loads((folder / "evaluation.json").read_text())
     wins, losses = (len(record["paired"][0][key]) for key in ("wins", "losses"))
     (first, second, *_) = re.findall(r"<li>(.*?)</li>", page)
-    assert re.match(r"Accuracy: \d\d\.\d % for acre, \d\d\.\d % for grpo; \d+\.\d points more \[\+", first)
+    assert re.match(r"Accuracy: \d\d\.\d % for ours, \d\d\.\d % for theirs; \d+\.\d points more \[\+", first)
     assert f"{wins} items won and {losses} lost (McNemar p below 0.001)" in first
     assert second.startswith("Option-shuffle consistency: ")
 
@@ -59,7 +59,7 @@ def test_the_page_opens_with_the_answer(page, folder):
 def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path):
     won = [f"q{i}" for i in range(4)]
     right = np.arange(1000) < 4
-    pair = {"model": "acre", "baseline": "grpo", "metric": "accuracy"}
+    pair = {"model": "ours", "baseline": "theirs", "metric": "accuracy"}
     difference = accuracy_suite(_answers(right)).differences(accuracy_suite(_answers(right & False)))["accuracy"]
     comparisons = [pair | {"suite": "accuracy", "difference": cell(difference)}]
     paired = [pair | compare_accuracy([*won, "q4"], np.array([1.0] * 4 + [0.0]), np.zeros(5))._asdict()]
@@ -94,11 +94,11 @@ def test_a_metric_that_had_another_name_is_still_read(tmp_path):
 def test_what_was_run_is_on_the_page(page):
     for words in (
         "data/elements.jsonl",
-        "outputs/acre",
+        "outputs/ours",
         "0f0f0f0f0f0f",
         "greedy",
         "2.13.0+cpu",
-        "--model outputs/acre",
+        "--model outputs/ours",
     ):
         assert words in page
     assert "deepspeed" not in page, "what is not installed is left out"
@@ -112,10 +112,10 @@ def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert titles(page) == [
         "Main metrics", "Differences on the same items", "Accuracy", "Accuracy", "Consistency of the answers",
         "Share of letter", "Reliance on the trace, and leaks", "Same answer", "True quality of the best of n",
-        "Proxy: what the verifier thinks", "Utility of repeated attempts, acre: shuffle_consistency",
-        "Utility of repeated attempts, grpo: shuffle_consistency",
+        "Proxy: what the verifier thinks", "Utility of repeated attempts, ours: shuffle_consistency",
+        "Utility of repeated attempts, theirs: shuffle_consistency",
     ]  # fmt: skip
-    assert page.count('<th scope="col">acre - grpo</th>') == 4
+    assert page.count('<th scope="col">ours - theirs</th>') == 4
     assert "as many as can be paid, worth 0.9" in page
     assert "do not answer" in page
 
@@ -130,11 +130,11 @@ def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():
 
 def test_items_stand_side_by_side_with_the_won_ones_first(folder):
     paired = read_record(folder / "evaluation.json").paired
-    items = pick_items(folder / "items.parquet", ["acre", "grpo"], paired)
+    items = pick_items(folder / "items.parquet", ["ours", "theirs"], paired)
     assert [item.why for item in items] == ["won"] * 12 + ["lost"] * 12 + ["answer changes"] * 12 + ["wrong"] * 4
     won = items[0]
     assert [side.is_right for side in won.sides] == [True, False]
-    assert [side.model for side in won.sides] == ["acre", "grpo"]
+    assert [side.model for side in won.sides] == ["ours", "theirs"]
     assert [option.is_gold for option in won.options].count(True) == 1
     assert won.sides[0].facts["first answer"] == next(option.letter for option in won.options if option.is_gold)
     assert sum(key.startswith("shown as ") for key in won.sides[0].facts) == 3
@@ -156,33 +156,33 @@ def problems(values, differences=None, questions=1000, warnings=()):
 @pytest.mark.parametrize(
     ("metric", "value", "words"),
     [
-        ("letter_or_answer_in_trace", 0.8, "acre: 80 % of traces give the answer away"),
-        ("letter_bias", 0.4, "acre: 40 % of answers would have to move"),
+        ("letter_or_answer_in_trace", 0.8, "ours: 80 % of traces give the answer away"),
+        ("letter_bias", 0.4, "ours: 40 % of answers would have to move"),
     ],
 )
 def test_what_weakens_an_evaluation_is_said(metric, value, words):
-    (found,) = problems({"acre": (metric, value)})
+    (found,) = problems({"ours": (metric, value)})
     assert found.title.startswith(words)
-    assert problems({"acre": (metric, 0.1)}) == []
+    assert problems({"ours": (metric, 0.1)}) == []
 
 
 def test_few_questions_and_an_interval_that_says_nothing_are_said():
-    wide = {"acre - grpo": {"accuracy": Estimate(0.02, -0.1, 0.14, 60)}}
-    few, nothing = problems({"acre": ("accuracy", 0.5)}, wide, questions=60)
+    wide = {"ours - theirs": {"accuracy": Estimate(0.02, -0.1, 0.14, 60)}}
+    few, nothing = problems({"ours": ("accuracy", 0.5)}, wide, questions=60)
     assert few.title == "Only 60 questions were asked"
-    assert nothing.title == "acre - grpo: the interval is too wide to say anything (-10 to +14 points)"
+    assert nothing.title == "ours - theirs: the interval is too wide to say anything (-10 to +14 points)"
     assert "About 300 questions" in nothing.detail
-    assert in_points(wide["acre - grpo"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
+    assert in_points(wide["ours - theirs"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
 
 
 def test_the_warnings_of_the_evaluation_come_first():
-    first, _ = problems({"acre": ("letter_bias", 0.4)}, warnings=[Warned(model="acre", text="Cut off. Raise it.")])
-    assert (first.title, first.detail) == ("acre: Cut off", "Raise it.")
+    first, _ = problems({"ours": ("letter_bias", 0.4)}, warnings=[Warned(model="ours", text="Cut off. Raise it.")])
+    assert (first.title, first.detail) == ("ours: Cut off", "Raise it.")
 
 
 def test_without_a_baseline_nothing_is_compared(tmp_path):
     text = build_evaluation_report(
-        write_evaluation(tmp_path / "one", models=("acre",), curves=[], audits=[])
+        write_evaluation(tmp_path / "one", models=("ours",), curves=[], audits=[])
     ).read_text()
     assert "there is no baseline to compare with" in text
     assert "Won and lost" not in text
@@ -192,7 +192,7 @@ def test_without_a_baseline_nothing_is_compared(tmp_path):
 
 def test_text_from_models_and_data_stays_text(tmp_path):
     text = build_evaluation_report(
-        write_evaluation(tmp_path / "x", questions=40, models=("acre",), text=HOSTILE)
+        write_evaluation(tmp_path / "x", questions=40, models=("ours",), text=HOSTILE)
     ).read_text()
     assert not re.search(r"<(script|img|svg onload)", text)
     assert text.count("&lt;script&gt;") > 20
@@ -201,8 +201,8 @@ def test_text_from_models_and_data_stays_text(tmp_path):
 def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
     folder = write_evaluation(tmp_path / "gaps", questions=30)
     record = json.loads((folder / "evaluation.json").read_text())
-    record["suites"]["accuracy"]["acre"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
-    record["suites"]["lm-eval:x"] = {"acre": {"ppl": {"value": 12.5, "low": None, "high": None, "n": 30}}}
+    record["suites"]["accuracy"]["ours"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
+    record["suites"]["lm-eval:x"] = {"ours": {"ppl": {"value": 12.5, "low": None, "high": None, "n": 30}}}
     (folder / "evaluation.json").write_text(json.dumps(record))
     (folder / "items.parquet").unlink()
     text = build_evaluation_report(folder).read_text()
@@ -212,7 +212,7 @@ def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
 
 
 def test_reward_models_have_a_page_in_the_same_form(tmp_path):
-    folder = write_reward_model_evaluation(tmp_path / "crome")
+    folder = write_reward_model_evaluation(tmp_path / "edits")
     text = build_any_report(folder).read_text()
     assert headings(text) == [
         "Headline", "What was run", "Accuracy by category", "Accuracy lost to a change that leaves the meaning",
@@ -224,16 +224,16 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
     ]
     assert "Best of n: 4" in text
     margins = [json.loads(line)["margin"] for line in (folder / "pairs.jsonl").read_text().splitlines()]
-    won = sum(each["crome"] > 0 >= each["bt"] for each in margins)
-    assert f"crome is right where bt is wrong: {won} pairs" in text
+    won = sum(each["edits"] > 0 >= each["bt"] for each in margins)
+    assert f"edits is right where bt is wrong: {won} pairs" in text
 
 
 def test_a_folder_of_runs_with_an_evaluation_stays_a_comparison(tmp_path):
-    for seed, name in enumerate(("grpo", "acre")):
+    for seed, name in enumerate(("theirs", "ours")):
         write_run(tmp_path / name, steps=20, seed=seed)
     (tmp_path / "evaluation.json").write_text(json.dumps(EVALUATION))
     text = build_any_report(tmp_path).read_text()
-    assert "ACRE vs GRPO" in text
+    assert "OURS vs THEIRS" in text
     assert "Option-shuffle consistency" in text
 
 

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from some_recipes import QUESTIONS
 from written_run import metric_lines, write_run
 
 from align.report.charts.drawing import downsample
@@ -22,11 +23,11 @@ def test_a_healthy_run_has_no_findings(tmp_path):
     ("fixed", "title", "remedy"),
     [
         ({"completions/clipped_ratio": 0.6}, "60 % of completions are cut off", "max_completion_length"),
-        ({"frac_reward_zero_std": 0.7, "acre/outcome_both": 0.9}, "no spread", "too easy"),
-        ({"frac_reward_zero_std": 0.7, "acre/outcome_neither": 0.9}, "no spread", "too hard"),
+        ({"frac_reward_zero_std": 0.7, f"{QUESTIONS}/outcome_both": 0.9}, "no spread", "too easy"),
+        ({"frac_reward_zero_std": 0.7, f"{QUESTIONS}/outcome_neither": 0.9}, "no spread", "too hard"),
         ({"frac_reward_zero_std": 0.7}, "70 % of prompt groups", "temperature"),
-        ({"acre/trace_names_letter": 0.8}, "80 % of traces name a letter", "scrub_letters"),
-        ({"acre/answer_share_A": 0.9}, "Answers favour A", "shuffle_options"),
+        ({f"{QUESTIONS}/trace_names_letter": 0.8}, "80 % of traces name a letter", "scrub_letters"),
+        ({f"{QUESTIONS}/answer_share_A": 0.9}, "Answers favour A", "shuffle_options"),
         ({"loss": float("nan")}, "loss is not a number from step 1", "learning_rate"),
     ],
 )
@@ -47,7 +48,7 @@ def test_an_early_problem_that_went_away_is_not_reported(tmp_path):
 
 def test_a_policy_that_stopped_answering_is_not_accused_of_favouring_letters(tmp_path):
     shares = {
-        f"acre/answer_share_{letter}": 0.1 * share
+        f"{QUESTIONS}/answer_share_{letter}": 0.1 * share
         for letter, share in zip("ABCD", (0.3, 0.25, 0.25, 0.2), strict=True)
     }
     assert findings(tmp_path / "run", **shares) == []

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from browser import HOSTILE
 from markupsafe import escape
+from some_recipes import QUESTIONS
 from written_evaluation import write_evaluation
 from written_run import EVALUATION, completion_rows, write_run
 
@@ -16,7 +17,7 @@ from align.report import build_comparison, build_report
 
 
 def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions(tmp_path):
-    run = write_run(tmp_path / "acre-run")
+    run = write_run(tmp_path / "own-run")
     (run / "evaluation.json").write_text(json.dumps(EVALUATION))
     out = build_report(run)
     page = out.read_text()
@@ -33,12 +34,12 @@ def test_a_report_shows_the_recipe_the_evaluation_the_curves_and_the_completions
 
 
 def test_a_comparison_draws_one_line_per_run(tmp_path):
-    runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("GRPO", "ACRE"))}
+    runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
     record = ModelsRecord.model_validate({"models": EVALUATION})
     page = build_comparison(runs, record, tmp_path / "new" / "comparison.html").read_text()
     legends = re.findall(r'class="legend">(.*?)</div>', page)
     assert len(legends) == 6
-    assert all("GRPO <b>" in legend and "ACRE <b>" in legend for legend in legends)
+    assert all("THEIRS <b>" in legend and "OURS <b>" in legend for legend in legends)
     assert page.count('class="sample"') == 40
 
 
@@ -76,10 +77,10 @@ def test_a_run_without_completions_says_how_to_save_them(tmp_path):
     assert "log_completions: true" in build_report(run).read_text()
 
 
-def test_a_run_of_plain_grpo_has_a_report(tmp_path):
+def test_a_run_without_a_second_pass_has_a_report(tmp_path):
     run = write_run(tmp_path / "run")
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    plain = [{key: value for key, value in line.items() if not key.startswith("acre/")} for line in lines]
+    plain = [{key: value for key, value in line.items() if not key.startswith(f"{QUESTIONS}/")} for line in lines]
     (run / "metrics.jsonl").write_text("\n".join(map(json.dumps, plain)))
     own = ["trace", "first_answer", "second_answers", "permutation", "outcome"]
     for path in (run / "completions").iterdir():
@@ -124,8 +125,8 @@ def test_a_metrics_line_that_is_no_step_is_named(tmp_path, line):
 
 def test_a_broken_table_and_a_broken_evaluation_are_named(tmp_path):
     run = write_run(tmp_path / "run", steps=3)
-    (run / "evaluation.json").write_text('{"ACRE": {"summary": {"accuracy": 0.5}}}')
-    with pytest.raises(RunFolderError, match=r"evaluation\.json: `ACRE\.summary\.accuracy` must have .* got 0\.5"):
+    (run / "evaluation.json").write_text('{"OURS": {"summary": {"accuracy": 0.5}}}')
+    with pytest.raises(RunFolderError, match=r"evaluation\.json: `OURS\.summary\.accuracy` must have .* got 0\.5"):
         build_report(run)
     (run / "evaluation.json").unlink()
     (run / "completions" / "completions_00001.parquet").write_bytes(b"")

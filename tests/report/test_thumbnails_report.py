@@ -71,7 +71,7 @@ def test_pairs_and_items_show_their_images(tmp_path):
 
 
 def test_answers_with_changed_images_are_shown_where_they_were_asked_for(tmp_path):
-    folder = write_evaluation(tmp_path / "eval", questions=8, models=("acre",))
+    folder = write_evaluation(tmp_path / "eval", questions=8, models=("ours",))
     table = pd.read_parquet(folder / "items.parquet")
     table["asked_with"] = [["own_images", "no_images", "blank_images"]] * len(table)
     table["no_images_choice"], table["blank_images_choice"] = 2.0, None
@@ -134,7 +134,7 @@ def test_a_page_holds_no_more_images_than_it_may_and_says_how_many_it_left_out(t
 
 
 def test_the_runs_of_a_comparison_share_what_a_page_may_hold(tmp_path, monkeypatch):
-    runs = {name: give_images_to_run(write_run(tmp_path / name, steps=5)) for name in ("GRPO", "ACRE")}
+    runs = {name: give_images_to_run(write_run(tmp_path / name, steps=5)) for name in ("THEIRS", "OURS")}
     monkeypatch.setattr("align.report.page.PAGE_BYTES", 60_000)
     page = build_comparison(runs, None, tmp_path / "comparison.html").read_text()
     assert 40_000 < sum(len(data) for data, _ in SOURCES.findall(page)) <= 60_000

@@ -4,6 +4,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from some_recipes import TRAINER
 
 from rewards.reading.responses import ResponseFormat
 from rewards.scoring.accuracy import accuracy
@@ -89,7 +90,7 @@ def test_the_neutral_setting_is_accuracy(first, second, gold):
 
 def test_without_a_second_pass_only_the_neutral_setting_can_score():
     row = {"completions": ["<answer>B</answer>"], "options": [["iron", "gold"]], "answer": [1]}
-    with pytest.raises(ValueError, match="columns `first_choice` and `second_choices`, which `ACRETrainer` adds"):
+    with pytest.raises(ValueError, match=f"columns `first_choice` and `second_choices`, which `{TRAINER}` adds"):
         answer_consistency(**row)
     with pytest.raises(ValueError, match="needs `completions` and the column `options`"):
         AnswerConsistency(1, 1, 0)(answer=[1])

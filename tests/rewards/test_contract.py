@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from some_recipes import TRAINER
 
 import rewards
 from rewards.running.contract import check_reward
@@ -114,7 +115,7 @@ BAD = [
     (returning([1.0, [1.0], 1]), r"a list is not a number"),
     (returning([1.0, 1.0, float("nan")]), r"returned nan for 1 of 3 rows, first at row 3: TRL skips NaN silently"),
     (returning([float("inf"), 1.0, 1.0]), r"returned inf .* row 1: an infinite reward"),
-    (rewards.answer_consistency, r"raised ValueError: .*which `ACRETrainer` adds"),
+    (rewards.answer_consistency, rf"raised ValueError: .*which `{TRAINER}` adds"),
 ]  # fmt: skip
 
 
@@ -127,7 +128,7 @@ def test_what_would_stop_or_spoil_training_is_found(reward, message):
     assert all(problem.reward and problem.remedy for problem in problems)
 
 
-def test_columns_that_acre_adds_satisfy_its_reward():
+def test_columns_that_a_second_pass_adds_satisfy_its_reward():
     rows = [row | {"first_choice": 0, "second_choices": [0]} for row in ROWS]
     assert check_reward(rewards.answer_consistency, rows, TEXTS) == []
 

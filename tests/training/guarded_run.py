@@ -7,12 +7,12 @@ from pathlib import Path
 
 from accelerate import PartialState
 from datasets import Dataset
+from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_tokenizer
 from trl import GRPOConfig
 from unruly_rewards import unruly
 
 from align import load_reward_model
-from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
 from rewards.running.composition import Composition
 from rewards.running.guard import GuardSettings, guard_rewards
@@ -55,7 +55,7 @@ def train(policy: str, reward_model: str, folder: str, what: str) -> None:
     """Trains two steps, and writes what the test reads."""
     rewards = guard_rewards([failing] if what == "fail" else [uneven, judged], GuardSettings())
     audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=1.0))
-    trainer = GuardedGRPOTrainer(
+    trainer = trainer_class(PROMPTS)(
         policy,
         reward_funcs=rewards,
         reward_rules=RewardRules(Composition(limits={0: (0.0, 3.0)}), audits, max_invalid_share=0.4),

@@ -3,13 +3,14 @@ import os
 
 import pytest
 import yaml
+from some_recipes import QUESTIONS
 
 from align.errors import RunFolderError
 from align.recipe.yaml_loader import load_yaml
 from align.training.folder import MAY_CHANGE, check_same_run, find_checkpoint, record_run
 from align.versions import PACKAGES, installed_version
 
-RESOLVED = {"method": "acre", "learning_rate": 1e-06, "dataset": {"path": "a.jsonl"}, "max_steps": 10}
+RESOLVED = {"method": QUESTIONS, "learning_rate": 1e-06, "dataset": {"path": "a.jsonl"}, "max_steps": 10}
 
 
 def add_checkpoint(folder, name, state='{"global_step": 1}'):

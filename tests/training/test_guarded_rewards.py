@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from datasets import Dataset
+from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 from unruly_rewards import logging_reward, patient, unruly
 
 from align.errors import RewardError
-from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.training.guarded_rewards import RewardRules
 from rewards.running.composition import Composition
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 
+GUARDED = trainer_class(PROMPTS)
 TOKENIZER = tiny_tokenizer()
 
 
@@ -25,7 +26,7 @@ def long_enough(completions, **kwargs):
     return [float(len(text) % 2) for text in completions]
 
 
-def train(tmp_path, rewards, *, trainer=GuardedGRPOTrainer, texts=None, rules=None, **settings):
+def train(tmp_path, rewards, *, trainer=GUARDED, texts=None, rules=None, **settings):
     """Trains a tiny policy; with `texts` these are taken for what it sampled."""
     base = {
         "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 8, "num_generations": 4,

@@ -3,15 +3,16 @@ import time
 import pytest
 import torch
 from datasets import Dataset
+from some_recipes import QUESTIONS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
-from align.methods.acre.config import ACREConfig
-from align.methods.acre.trainer import ACRETrainer
+from align.methods import METHODS
 from align.training.phases import PhaseTimer
 from rewards import AnswerConsistency, render_options
 
+SECOND_PASS = trainer_class(QUESTIONS)
 TOKENIZER = tiny_tokenizer()
 OPTIONS = ["10", "20", "30", "40"]
 
@@ -24,8 +25,8 @@ def by_length(completions, **kwargs):
     return [float(len(completion) % 3) for completion in completions]
 
 
-def make_trainer(folder, reward_funcs, *, trainer=ACRETrainer, **settings):
-    config = ACREConfig(
+def make_trainer(folder, reward_funcs, *, trainer=SECOND_PASS, **settings):
+    config = METHODS[QUESTIONS].config_class()(
         output_dir=str(folder), per_device_train_batch_size=8, num_generations=4, max_completion_length=12,
         logging_steps=1, bf16=False, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, **settings,
     )  # fmt: skip
@@ -33,7 +34,7 @@ def make_trainer(folder, reward_funcs, *, trainer=ACRETrainer, **settings):
         {"prompt": render(f"q{i}?", OPTIONS), "question": f"q{i}?", "options": OPTIONS, "answer": i % 4}
         for i in range(8)
     ]
-    extra = {"render_prompt": render} if trainer is ACRETrainer else {}
+    extra = {"render_prompt": render} if trainer is SECOND_PASS else {}
     return trainer(
         tiny_model(vocabulary=len(TOKENIZER)), reward_funcs=reward_funcs, args=config, processing_class=TOKENIZER,
         train_dataset=Dataset.from_list(rows), **extra,
@@ -79,7 +80,7 @@ def test_phases_add_up_to_the_step_and_find_a_slow_reward(tmp_path):
     assert all(phases(entry)["rewards"] >= 0.05 for entry in logs)
 
 
-def test_the_second_pass_is_a_phase_of_acre_and_not_of_its_rewards(tmp_path):
+def test_a_second_pass_is_a_phase_and_not_part_of_the_rewards(tmp_path):
     logs, _ = train(make_trainer(tmp_path, [AnswerConsistency(), by_length], max_steps=2))
     assert "second_pass" in phases(logs[0])
     assert logs[0]["time/rewards"] + logs[0]["time/second_pass"] < logs[0]["step_time"]

@@ -4,11 +4,11 @@ import pytest
 from datasets import Dataset
 from datasets import Image as ImageFeature
 from scenes import square, write_squares
+from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_vl_model_and_processor
 from trl import GRPOConfig
 
 from align.data.media.thumbnails import spread_places, thumbnail
-from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.report.run.folder import read_completions
 from align.report.run.samples import pick_samples
 from align.report.thumbnails import Thumbnails
@@ -31,7 +31,7 @@ def train(folder, rows, **settings):
         "save_strategy": "no", "disable_tqdm": True, "log_completions": True, "num_completions_to_print": 0,
         "shuffle_dataset": False,
     }  # fmt: skip
-    trainer = GuardedGRPOTrainer(
+    trainer = trainer_class(PROMPTS)(
         model,
         reward_funcs=[by_length],
         args=GRPOConfig(**config | settings),

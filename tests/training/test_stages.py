@@ -1,6 +1,7 @@
 import pytest
 import yaml
 from observed_table import write_chain_recipe
+from some_recipes import OUTCOMES, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
@@ -38,7 +39,7 @@ def methods(stages):
 
 
 def test_a_new_chain_makes_both_runs(recipe, tmp_path):
-    assert methods(plan_stages(recipe, None)) == [("deconfound", None), ("grpo", None)]
+    assert methods(plan_stages(recipe, None)) == [(OUTCOMES, None), (PROMPTS, None)]
     finish_first(recipe, tmp_path)
     with pytest.raises(RunFolderError, match="already holds a run"):
         plan_stages(recipe, None)
@@ -47,15 +48,15 @@ def test_a_new_chain_makes_both_runs(recipe, tmp_path):
 def test_an_interrupted_first_run_goes_on(recipe, tmp_path):
     record_run(tmp_path / "run", recipe.resolved, {})
     make_checkpoint(tmp_path / "run", 2)
-    assert methods(plan_stages(recipe, "auto")) == [("deconfound", "checkpoint-2"), ("grpo", None)]
+    assert methods(plan_stages(recipe, "auto")) == [(OUTCOMES, "checkpoint-2"), (PROMPTS, None)]
 
 
 def test_a_finished_first_run_is_not_made_again(recipe, tmp_path):
     finish_first(recipe, tmp_path)
-    assert methods(plan_stages(recipe, "auto")) == [("grpo", None)]
-    saved = make_checkpoint(tmp_path / "run" / "grpo", 1)
-    assert methods(plan_stages(recipe, "auto")) == [("grpo", "checkpoint-1")]
-    assert methods(plan_stages(recipe, str(saved))) == [("grpo", "checkpoint-1")]
+    assert methods(plan_stages(recipe, "auto")) == [(PROMPTS, None)]
+    saved = make_checkpoint(tmp_path / "run" / PROMPTS, 1)
+    assert methods(plan_stages(recipe, "auto")) == [(PROMPTS, "checkpoint-1")]
+    assert methods(plan_stages(recipe, str(saved))) == [(PROMPTS, "checkpoint-1")]
 
 
 def test_a_run_that_starts_anew_or_gets_longer_is_not_finished(recipe, path, tmp_path):
@@ -68,7 +69,7 @@ def test_a_run_that_starts_anew_or_gets_longer_is_not_finished(recipe, path, tmp
 
 def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_path):
     finish_first(recipe, tmp_path)
-    saved = make_checkpoint(tmp_path / "run" / "grpo", 1)
+    saved = make_checkpoint(tmp_path / "run" / PROMPTS, 1)
     longer = load_recipe(path, ["--max_steps", "8"])
     for resume in ("auto", str(saved)):
         with pytest.raises(RunFolderError, match=r"reward model in .* that is not the one this recipe trains"):
@@ -77,7 +78,7 @@ def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_
 
 def test_the_second_run_may_change_what_any_run_may(path, recipe, tmp_path):
     finish_first(recipe, tmp_path)
-    record_run(tmp_path / "run" / "grpo", recipe.then.resolved, {})
+    record_run(tmp_path / "run" / PROMPTS, recipe.then.resolved, {})
     plan_stages(load_recipe(path, ["--then.max_steps", "9"]), "auto")
     with pytest.raises(RunFolderError, match="was run with `learning_rate"):
         plan_stages(load_recipe(path, ["--then.learning_rate", "0.5"]), "auto")

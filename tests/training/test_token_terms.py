@@ -3,8 +3,8 @@ from contextlib import contextmanager
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import kl_div
 
-from align.methods.rrpo.loss import token_kl
 from align.training.token_terms import Head, TokenTerms, token_terms
 
 TOKENS, WIDTH, REF_WIDTH, VOCABULARY = 11, 5, 4, 23
@@ -34,7 +34,8 @@ def naive_terms(hidden: Tensor, head: Head, ref_hidden: Tensor, ref_head: Head, 
 
     logits, ref_logits = logits_of(hidden, head), logits_of(ref_hidden, ref_head)
     logps, ref_logps = (x.log_softmax(-1).gather(-1, labels[:, None])[:, 0] for x in (logits, ref_logits))
-    return TokenTerms(logps, ref_logps, token_kl(logits, ref_logits))
+    kl = kl_div(logits.log_softmax(-1), ref_logits.log_softmax(-1), reduction="none", log_target=True).sum(-1)
+    return TokenTerms(logps, ref_logps, kl)
 
 
 def weighted_loss(terms: TokenTerms) -> Tensor:

@@ -132,7 +132,7 @@ def test_a_reward_trainer_logs_accuracy_and_margin_once_a_step_and_scores_chosen
     source = inspect.getsource(RewardTrainer.compute_loss)
     for text in ('["accuracy"].append', '["margin"].append', "rewards_chosen, rewards_rejected = torch.chunk("):
         assert source.count(text) == 1, (
-            f"TRL {trl.__version__} changed RewardTrainer.compute_loss; read crome.py again."
+            f"TRL {trl.__version__} changed RewardTrainer.compute_loss; read the trainer of reward pairs again."
         )
 
 
@@ -151,11 +151,11 @@ def test_pairs_with_images_are_not_prepared_and_their_responses_are_tokenised_al
     source = inspect.getsource(DataCollatorForVisionPreference.torch_call)
     for text in ("text=chosens,", "text=rejecteds,", 'example["images"] for example in examples] * 2'):
         assert text in source, (
-            f"TRL {trl.__version__} collates pairs with images otherwise; read methods/rrpo/vision_spans.py again."
+            f"TRL {trl.__version__} collates pairs with images otherwise; read vision_spans.py again."
         )
 
 
-def test_rrpo_knows_every_change_of_logits_that_trl_knows():
+def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
     ours = inspect.getsource(check_fused_head) + inspect.getsource(_logit_scale)
     theirs = inspect.getsource(add_fused_lm_head)
     names = set(re.findall(r'getattr\(text_config, "(\w*logit\w*|\w*multiplier\w*)"', theirs))
@@ -174,7 +174,7 @@ def test_rewards_are_calculated_after_the_rollout_and_before_the_loss():
 def test_pending_metrics_are_averaged_over_rows_of_all_ranks():
     source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     assert "[sum(values), len(values)]" in source, (
-        "TRL changed how metrics of reward functions are averaged over ranks; ACRE's rates rely on sum / count."
+        "TRL changed how metrics of reward functions are averaged over ranks; rates of a second pass are sum / count."
     )
 
 

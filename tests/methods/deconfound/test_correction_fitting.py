@@ -105,3 +105,17 @@ def test_a_file_that_is_no_correction_is_refused(tmp_path, content):
         (tmp_path / "c.json").write_text(content)
     with pytest.raises(DataError, match=r"c\.json"):
         load_correction(tmp_path / "c.json")
+
+
+def test_a_batch_without_a_date_keeps_the_columns_a_column_of_dates(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.data.tables.arrow_batches.BATCH_ROWS", 20)
+    days = [""] * 20 + [f"2024-01-{day:02d}" for day in range(1, 31)]
+    rows = [row | {"when": day} for row, day in zip(observed_rows(50), days, strict=True)]
+    path, roles = write_table(tmp_path / "t.csv", rows), Roles("clicks", ("popularity", "when"))
+
+    def reader():
+        return ObservationReader(Table(path, in_memory=0), roles, on_missing="drop")
+
+    fitted = fit_in_chunks(reader(), CorrectionSettings(estimator="ols")).correction_
+    assert fitted.num_rows == 30
+    assert sum(len(apply(fitted, rows)) for rows in reader().read()) == 30

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from align.methods.deconfound.correction.output import write_json
 from align.methods.deconfound.correction_tables import in_grpo
 from align.methods.deconfound.findings import find_outcome_problems
 from align.methods.deconfound.report import REPORT
@@ -80,3 +81,11 @@ def test_the_page_says_how_much_of_the_correction_cancels_in_grpo():
     assert "25 % of the correction's variance lies within a prompt" in text
     assert "7 of 1,200 prompts have several rows" in text
     assert "not known here" in in_grpo({"within": None})
+
+
+def test_what_is_written_beside_the_page_holds_no_secret(tmp_path):
+    place = "https://me:Zq3-planted-login@host/data?token=Zq4-planted-query"
+    write_json(tmp_path / "diagnostics.json", {"facts": {"Data": place, "password": "Zq1-planted-word"}})
+    text = (tmp_path / "diagnostics.json").read_text()
+    assert "***" in text
+    assert "planted" not in text

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -10,6 +11,7 @@ from correction_tables import draw
 from rewards.correction import ESTIMATORS, Correction, CorrectionWarning
 from rewards.correction._libraries import library
 from rewards.correction.wording import WORDS
+from rewards.extras import EXTRAS, pip_line
 
 DRAWN = draw(600, by_group=0.3)
 
@@ -64,7 +66,8 @@ def test_other_json_is_refused(tmp_path):
 
 
 def test_a_library_that_is_not_there_is_named_with_its_extra():
-    with pytest.raises(ImportError, match=r'needs scikit-learn.*pip install "truealign\[deconfound\]"'):
+    (extra,) = [extra for extra, modules in EXTRAS.items() if "sklearn" in modules]
+    with pytest.raises(ImportError, match=f"needs scikit-learn.*{re.escape(pip_line(extra))}"):
         library("sklearn.no_such_module")
 
 
