@@ -40,7 +40,7 @@ class ChatServer:
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}/v1"
 
     def __enter__(self) -> "ChatServer":
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()  # seconds to its end
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -14,6 +14,11 @@ def snapshot(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def check(*words):
+    """Runs the command in this process."""
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, ["check", *map(str, words)])
+
+
 def test_a_good_recipe_is_ready_to_train(tiny_recipe):
     result = align("check", tiny_recipe())
     assert result.returncode == 0, result.stderr
@@ -35,21 +40,21 @@ def test_findings_are_printed_as_json(tiny_recipe, tmp_path):
 
 def test_errors_are_json_too_and_give_exit_code_1(tiny_recipe):
     for words in (["--num_generations", "3"], ["--learning_rat", "1"], ["--accelerate_config", "none.yaml"]):
-        result = align("check", tiny_recipe(), *words, "--json")
-        assert result.returncode == 1
+        result = check(tiny_recipe(), *words, "--json")
+        assert result.exit_code == 1
         assert [finding["level"] for finding in json.loads(result.stdout)].count("error") == 1
 
 
 def test_the_launch_file_sets_the_arithmetic(tiny_recipe, tmp_path):
     launch = tmp_path / "launch.yaml"
     launch.write_text("distributed_type: MULTI_GPU\nnum_processes: 4\n")
-    result = align("check", tiny_recipe(), "--accelerate_config", launch)
+    result = check(tiny_recipe(), "--accelerate_config", launch)
     assert "8 per device x 4 processes x 1 accumulation = 32 completions" in result.stdout
     launch.write_text("distributed_type: MULTI_GPU\nnum_proceses: 4\n")
-    result = align("check", tiny_recipe(), "--accelerate_config", launch)
-    assert result.returncode == 1
+    result = check(tiny_recipe(), "--accelerate_config", launch)
+    assert result.exit_code == 1
     assert "Did you mean 'num_processes'?" in result.stderr
-    assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
 
 
 def test_checking_loads_no_torch(tiny_recipe):
@@ -120,8 +125,8 @@ def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, case, 
 def test_unbalanced_letters_are_a_warning_only(tiny_recipe, tmp_path):
     path = tiny_recipe()
     write_questions(tmp_path / "train.jsonl", gold="A")
-    result = align("check", path)
-    assert result.returncode == 0
+    result = check(path)
+    assert result.exit_code == 0
     assert "shuffle_options" in result.stdout
 
 
@@ -129,5 +134,5 @@ def test_brackets_and_colons_in_messages_are_printed_as_they_are(tiny_recipe, tm
     path = tiny_recipe(dataset={"on_bad_rows": "skip"})
     with (tmp_path / "train.jsonl").open("a") as file:
         file.write('{"question": "?", "options": ["[red]a[/red]", ":smile:"], "answer": "[bold]z"}\n')
-    output = align("check", path).stdout
+    output = check(path).stdout
     assert "[bold]z" in output

@@ -1,15 +1,16 @@
 """The corpus: each reward is broken in one way, and the check finds that and nothing else.
 
-`python tests/rewards/test_broken_rewards.py` prints it as a table.
+`PYTHONPATH=.:tests python tests/rewards/test_broken_rewards.py` prints it as a table.
 """
 
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tried_rewards import Tried, try_all
 
 from rewards.catalog import resolve_reward
-from rewards.running.contract import LocalSubject, Settings, try_reward
+from rewards.running.contract import LocalSubject, try_reward
 
 FOLDER = Path(__file__).parent / "broken_rewards"
 SUMS = [{"id": str(i), "prompt": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(4, 12)]
@@ -136,32 +137,42 @@ CLEAN = {
 }  # fmt: skip
 
 
-def found_in(spec, kwargs=None, rows=(), form=None):
-    reward = resolve_reward(str(FOLDER / spec), kwargs)
-    return try_reward(LocalSubject(reward), Settings(rows=list(rows), form=form)).problems
+ON_DATA = ("exact_answer", "none_where_it_has_nothing_to_say", "shorter_than_the_others")
+TRIED = {spec: Tried(str(FOLDER / spec), rows=case.rows, form=case.form) for spec, case in CASES.items()}
+TRIED |= {
+    (name, form): Tried(str(FOLDER / f"clean_rewards.py:{name}"), kwargs, form=form)
+    for name, kwargs in CLEAN.items()
+    for form in ("text", "messages", None)
+}
+TRIED |= {
+    (name, form, "data"): Tried(str(FOLDER / f"clean_rewards.py:{name}"), rows=rows, form=form)
+    for name in ON_DATA
+    for form, rows in (("text", tuple(SUMS)), ("messages", tuple(MESSAGE_SUMS)))
+}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return dict(zip(TRIED, try_all(list(TRIED.values())), strict=True))
 
 
 @pytest.mark.parametrize("spec", CASES)
-def test_exactly_the_fault_is_found(spec, monkeypatch):
-    monkeypatch.setenv("MY_REWARD_WAS_HERE", "")
-    case = CASES[spec]
-    problems = found_in(spec, rows=case.rows, form=case.form)
+def test_exactly_the_fault_is_found(found, spec):
+    case, problems = CASES[spec], found[spec]
     assert [problem.kind for problem in problems] == [case.kind], problems
     with pytest.raises(ValueError, match=case.message):
-        raise ValueError(str(problems[0]))
+        raise ValueError(problems[0].text)
 
 
 @pytest.mark.parametrize("form", ["text", "messages", None])
 @pytest.mark.parametrize("name", CLEAN)
-def test_nothing_is_found_in_a_clean_reward(name, form):
-    assert found_in(f"clean_rewards.py:{name}", CLEAN[name], form=form) == []
+def test_nothing_is_found_in_a_clean_reward(found, name, form):
+    assert found[name, form] == []
 
 
-@pytest.mark.parametrize("rows", [SUMS, MESSAGE_SUMS], ids=["text", "messages"])
-def test_nor_on_data(rows):
-    form = "text" if rows is SUMS else "messages"
-    for name in ("exact_answer", "none_where_it_has_nothing_to_say", "shorter_than_the_others"):
-        assert found_in(f"clean_rewards.py:{name}", rows=rows, form=form) == []
+@pytest.mark.parametrize("form", ["text", "messages"])
+def test_nor_on_data(found, form):
+    assert [found[name, form, "data"] for name in ON_DATA] == [[]] * 3
 
 
 def test_a_reward_that_cannot_be_pickled_is_found_unless_its_spec_can():
@@ -175,9 +186,9 @@ def test_a_reward_that_cannot_be_pickled_is_found_unless_its_spec_can():
 
 def print_table():
     print("| reward | found | message |\n|---|---|---|")
-    for spec, case in CASES.items():
-        for problem in found_in(spec, rows=case.rows, form=case.form):
-            text = str(problem).replace(f"{FOLDER}/", "").replace(str(FOLDER.parent), "...").replace("|", "\\|")
+    for spec, problems in zip(CASES, try_all([TRIED[spec] for spec in CASES]), strict=True):
+        for problem in problems:
+            text = problem.text.replace(f"{FOLDER}/", "").replace(str(FOLDER.parent), "...").replace("|", "\\|")
             print(f"| {spec.partition(':')[2]} | {problem.level}: {problem.kind} | {text} |")
 
 

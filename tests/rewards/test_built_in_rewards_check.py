@@ -1,9 +1,11 @@
 """The built-in rewards under the check, as users are."""
 
-import pytest
+from importlib.util import find_spec
 
-from rewards.catalog import REWARDS, resolve_reward
-from rewards.running.contract import LocalSubject, Settings, try_reward
+import pytest
+from tried_rewards import Tried, try_all
+
+from rewards.catalog import REWARDS
 
 SETTINGS = {"length": {"max_length": 1000, "margin": 100}, "math_accuracy": {"timeout": 5.0}}
 # Right answers that math-verify reads in several ways, or with effort.
@@ -20,19 +22,28 @@ GOLDS = (
 )
 
 
-def problems_of(name, **settings):
-    return try_reward(LocalSubject(resolve_reward(name, SETTINGS.get(name))), Settings(**settings)).problems
+ROWS = tuple({"prompt": f"q{i}", "solution": gold, "answer": gold} for i, gold in enumerate(GOLDS))
+NEEDS_MATH = pytest.mark.skipif(find_spec("math_verify") is None, reason="needs the extra `math`")
+TRIED = {name: Tried(name, SETTINGS.get(name)) for name in REWARDS}
+TRIED |= {
+    form: Tried("math_accuracy", SETTINGS["math_accuracy"], rows=ROWS, form=form) for form in ("text", "messages")
+}
 
 
-@pytest.mark.parametrize("name", REWARDS)
-def test_nothing_is_found_in_a_built_in_reward(name):
-    if name == "math_accuracy":
-        pytest.importorskip("math_verify")
-    assert problems_of(name) == []
+@pytest.fixture(scope="module")
+def found():
+    tried = {key: each for key, each in TRIED.items() if each.spec != "math_accuracy" or find_spec("math_verify")}
+    return dict(zip(tried, try_all(list(tried.values())), strict=True))
 
 
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=NEEDS_MATH if name == "math_accuracy" else ()) for name in REWARDS]
+)
+def test_nothing_is_found_in_a_built_in_reward(found, name):
+    assert found[name] == []
+
+
+@NEEDS_MATH
 @pytest.mark.parametrize("form", ["text", "messages"])
-def test_math_answers_are_told_from_wrong_ones_in_either_form(form):
-    pytest.importorskip("math_verify")
-    rows = [{"prompt": f"q{i}", "solution": gold, "answer": gold} for i, gold in enumerate(GOLDS)]
-    assert problems_of("math_accuracy", rows=rows, form=form) == []
+def test_math_answers_are_told_from_wrong_ones_in_either_form(found, form):
+    assert found[form] == []

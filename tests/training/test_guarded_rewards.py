@@ -63,14 +63,19 @@ def calls(tmp_path):
     return [json.loads(line) for line in (tmp_path / "rewards.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory):
+    """The log without a guard. The reward is of a file that a worker loads in no time."""
+    return log_of(train(tmp_path_factory.mktemp("parent"), [unruly], trainer=GRPOTrainer, max_steps=5))
+
+
 @pytest.mark.parametrize("settings", [GuardSettings(), GuardSettings(workers=1, timeout=5.0)])
-def test_the_guard_changes_no_loss(tmp_path, settings):
-    parent = log_of(train(tmp_path / "parent", [by_length], trainer=GRPOTrainer, max_steps=5))
-    ours = log_of(train(tmp_path / "ours", guard_rewards([by_length], settings), max_steps=5))
+def test_the_guard_changes_no_loss(tmp_path, parent, settings):
+    ours = log_of(train(tmp_path / "ours", guard_rewards([unruly], settings), max_steps=5))
     assert len({entry["loss"] for entry in parent}) == 5
-    for name in ("loss", "grad_norm", "reward", "rewards/by_length/std"):
+    for name in ("loss", "grad_norm", "reward", "rewards/unruly/std"):
         assert [entry[name] for entry in ours] == [entry[name] for entry in parent]
-    assert [entry["rewards/by_length/invalid_share"] for entry in ours] == [0.0] * 5
+    assert [entry["rewards/unruly/invalid_share"] for entry in ours] == [0.0] * 5
 
 
 def test_audits_are_logged_and_never_trained_on(tmp_path):

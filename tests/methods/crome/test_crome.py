@@ -1,3 +1,4 @@
+import json
 import random
 
 import pytest
@@ -203,35 +204,45 @@ READ_AGAIN = """
 import json, sys, torch
 from peft import AutoPeftModelForSequenceClassification
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-folder, kind = sys.argv[1:3]
-load = AutoPeftModelForSequenceClassification if kind == "lora" else AutoModelForSequenceClassification
-model = load.from_pretrained(folder, **({"num_labels": 1} if kind == "lora" else {})).eval()
-tokenizer = AutoTokenizer.from_pretrained(folder)
-tokenizer.padding_side = "right"
-texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in json.loads(sys.argv[3])]
-batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-with torch.no_grad():
-    print(json.dumps(model(**batch).logits[:, 0].tolist()))
-"""
-
-
-@pytest.mark.parametrize("kind", ["full", "lora"])
-def test_a_saved_model_gives_the_same_scores_in_a_fresh_process(tmp_path, model_folder, kind):
-    import json
-
-    rows = make_rows(8, messages=True)
-    peft_config = SCALAR_LORA if kind == "lora" else None
-    trainer = make_trainer(tmp_path, model_folder, rows, peft_config=peft_config)
-    trainer.train()
-    trainer.save_model(str(tmp_path / "saved"))
-    model = trainer.model.eval()
-    batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+def scores(folder, kind):
+    load = AutoPeftModelForSequenceClassification if kind == "lora" else AutoModelForSequenceClassification
+    model = load.from_pretrained(folder, **({"num_labels": 1} if kind == "lora" else {})).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.padding_side = "right"
+    texts = [tokenizer.apply_chat_template(m, tokenize=False) for m in json.loads(sys.argv[1])]
+    batch = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
     with torch.no_grad():
-        scores = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:8, 0]
+        return model(**batch).logits[:, 0].tolist()
+print(json.dumps({kind: scores(folder, kind) for kind, folder in json.loads(sys.argv[2]).items()}))
+"""
+KINDS = {"full": None, "lora": SCALAR_LORA}
+
+
+@pytest.fixture(scope="module")
+def scores_and_read(tmp_path_factory, model_folder):
+    """Trains a model of each kind; returns the scores of the trainers, and those of a fresh process for both."""
+    rows, scores, folders = make_rows(8, messages=True), {}, {}
+    for kind, peft_config in KINDS.items():
+        folder = tmp_path_factory.mktemp(kind)
+        trainer = make_trainer(folder, model_folder, rows, peft_config=peft_config)
+        trainer.train()
+        trainer.save_model(str(folder / "saved"))
+        folders[kind] = str(folder / "saved")
+        model = trainer.model.eval()
+        batch = trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+        with torch.no_grad():
+            logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        scores[kind] = logits[:8, 0].tolist()
     messages = [row["prompt"] + row["chosen"] for row in rows]
-    read = start("-c", READ_AGAIN, str(tmp_path / "saved"), kind, json.dumps(messages))
+    read = start("-c", READ_AGAIN, json.dumps(messages), json.dumps(folders))
     assert read.returncode == 0, read.stderr
-    assert json.loads(read.stdout.splitlines()[-1]) == pytest.approx(scores.tolist(), abs=1e-5)
+    return scores, json.loads(read.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_model_gives_the_same_scores_in_a_fresh_process(scores_and_read, kind):
+    scores, read = scores_and_read
+    assert read[kind] == pytest.approx(scores[kind], abs=1e-5)
 
 
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])

@@ -113,22 +113,35 @@ def test_a_correlation_that_is_not_defined_is_left_out():
     assert set(found) == {"deconfound/mse"}
 
 
-@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
-def test_a_fresh_process_reads_the_saved_model_with_equal_scores(tmp_path, tiny_model_folder, lora):
-    settings = {"use_peft": True, "lora_r": 4} if lora else {}
-    trainer, data = build(tmp_path, tiny_model_folder, **settings)
-    trainer.train()
-    folder = tmp_path / "saved"
-    trainer.save_model(str(folder))
-    expected = RewardModel(trainer.model, trainer.processing_class).score(["q0?", "q1?"], ["cat dog sun", "ice"])
-    code = (
-        "from align.evaluation.reward_models.reward_model import RewardModel;"
-        f"print(*RewardModel.load({str(folder)!r}).score(['q0?', 'q1?'], ['cat dog sun', 'ice']))"
-    )
-    result = start("-c", code)
+KINDS = {"full": {}, "lora": {"use_peft": True, "lora_r": 4}}
+READ_AGAIN = """
+import json, sys
+from align.evaluation.reward_models.reward_model import RewardModel
+print(json.dumps([RewardModel.load(folder).score(*json.loads(sys.argv[1])).tolist() for folder in sys.argv[2:]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, tiny_model_folder):
+    """Trains a model of each kind; returns by kind: folder, data, its scores, and those of a fresh process."""
+    asked, saved = (["q0?", "q1?"], ["cat dog sun", "ice"]), {}
+    for kind, settings in KINDS.items():
+        folder = tmp_path_factory.mktemp(kind)
+        trainer, data = build(folder, tiny_model_folder, **settings)
+        trainer.train()
+        trainer.save_model(str(folder / "saved"))
+        scores = RewardModel(trainer.model, trainer.processing_class).score(*asked)
+        saved[kind] = (folder / "saved", data, scores.tolist())
+    result = start("-c", READ_AGAIN, json.dumps(asked), *(str(folder) for folder, *_ in saved.values()))
     assert result.returncode == 0, result.stderr
-    found = [float(word) for word in result.stdout.splitlines()[-1].split()]
-    assert found == pytest.approx(expected.tolist(), abs=1e-5)
+    found = json.loads(result.stdout.splitlines()[-1])
+    return {kind: (*each, scores) for (kind, each), scores in zip(saved.items(), found, strict=True)}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fresh_process_reads_the_saved_model_with_equal_scores(saved, kind):
+    folder, data, expected, found = saved[kind]
+    assert found == pytest.approx(expected, abs=1e-5)
     assert abs(expected[0] - expected[1]) > 1e-4
     assert json.loads((folder / "correction.json").read_text())["confounders"] == ["popularity"]
     scale = json.loads((folder / "reward_scale.json").read_text())
