@@ -5,33 +5,15 @@ from http_answers import answering
 from started import align
 from tiny import tiny_model, tiny_tokenizer
 from transformers import AutoConfig
+from vllm_answers import SERVER_MODE, answers_of
 from vllm_server import serve
 
 from align.checks import vllm_server
 from align.checks.lengths import context_window
 from align.checks.machine.ports import _check_server
-from align.checks.vllm_server import IMAGE_ROUTES, TRANSFER_ROUTES, await_server, check_vllm_server
-from align.methods.acre.data import load
-from align.methods.acre.second_server import check_second_server
+from align.checks.vllm_server import TRANSFER_ROUTES, await_server, check_vllm_server
 from align.recipe.recipe import load_recipe
 from align.versions import installed_version
-
-SERVER_MODE = {"use_vllm": True, "vllm_mode": "server"}
-
-
-def answers_of(model, **config):
-    """What a server says that was started as TRL wants it; `config` changes its settings."""
-    settings = {
-        "weight_transfer_config": {"backend": "nccl"},
-        "model_config": {"logprobs_mode": config.pop("logprobs_mode", "processed_logprobs")},
-    }
-    return {
-        "/health": None,
-        "/v1/models": {"data": [{"id": "policy", "root": str(model), "max_model_len": 512}]},
-        "/version": {"version": "0.31.0"},
-        "/openapi.json": {"paths": {path: {} for path in TRANSFER_ROUTES + IMAGE_ROUTES}},
-        "/server_info": {"vllm_config": settings | config},
-    }
 
 
 @pytest.fixture
@@ -89,12 +71,6 @@ def test_what_is_missing_is_said_with_its_remedy(tiny_recipe, with_gpu, changed,
 def test_log_probs_matter_only_to_what_reads_them(tiny_recipe, with_gpu):
     answers = answers_of(load_recipe(tiny_recipe()).model.model_name_or_path, logprobs_mode="raw_logprobs")
     assert problems(check(tiny_recipe, answers, vllm_importance_sampling_correction=False)) == []
-    with answering(answers) as port:
-        place = {"vllm_server_base_url": f"http://127.0.0.1:{port}", **SERVER_MODE}
-        recipe = load_recipe(tiny_recipe(**place))
-        (finding,) = check_second_server(recipe, load(recipe).rows)
-        assert (finding.level, "reports `raw_logprobs`" in finding.text) == ("error", True)
-        assert check_second_server(load_recipe(tiny_recipe(second_pass="forward", **place)), load(recipe).rows) == []
 
 
 def test_rows_with_images_need_two_more_routes(tiny_recipe, with_gpu):

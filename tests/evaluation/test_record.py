@@ -64,15 +64,15 @@ def test_records_of_earlier_versions_have_a_page(folders, form, tmp_path):
 def test_numbers_that_are_not_known_are_null_of_policies_and_nan_of_models(folders, tmp_path):
     unknown = Estimate(math.nan, math.nan, math.nan, 0)
     record = read_record(folders["policies"] / EVALUATION_FILE)
-    record.suites["accuracy"]["acre"]["accuracy"] = Estimate(math.inf, -math.inf, math.inf, 3)
-    record.suites["accuracy"]["acre"]["answered"] = unknown
-    cells = as_json(record)["suites"]["accuracy"]["acre"]
+    record.suites["accuracy"]["ours"]["accuracy"] = Estimate(math.inf, -math.inf, math.inf, 3)
+    record.suites["accuracy"]["ours"]["answered"] = unknown
+    cells = as_json(record)["suites"]["accuracy"]["ours"]
     assert cells["accuracy"] == {"value": None, "low": None, "high": None, "n": 3}
     write_record(tmp_path / "policies.json", record)
     assert "NaN" not in (tmp_path / "policies.json").read_text()
     write_record(tmp_path / "models.json", ModelsRecord(models={"a": Measured(summary={"accuracy": unknown})}))
     assert '"accuracy": [\n        NaN,' in (tmp_path / "models.json").read_text()
-    for name, read in (("policies", lambda r: r.suites["accuracy"]["acre"]["answered"]),
+    for name, read in (("policies", lambda r: r.suites["accuracy"]["ours"]["answered"]),
                        ("models", lambda r: r.models["a"].summary["accuracy"])):  # fmt: skip
         found = read(read_record(tmp_path / f"{name}.json"))
         assert (math.isnan(found.value), math.isnan(found.high), found.n) == (True, True, 0)
@@ -114,17 +114,17 @@ KEYS = {
         audits.0.optimal_attempts.0.cost audits.0.optimal_attempts.0.attempts audits.0.optimal_attempts.0.utility
         audits.0.utility audits.0.utility.0.cost audits.0.utility.0.attempts audits.0.utility.0.utility glossary
         glossary.accuracy.label glossary.accuracy.meaning glossary.accuracy.better warnings warnings.0.model
-        warnings.0.text suites.accuracy.acre.accuracy.value suites.accuracy.acre.accuracy.low
-        suites.accuracy.acre.accuracy.high suites.accuracy.acre.accuracy.n
+        warnings.0.text suites.accuracy.ours.accuracy.value suites.accuracy.ours.accuracy.low
+        suites.accuracy.ours.accuracy.high suites.accuracy.ours.accuracy.n
     """,
     "reward models": """
-        crome.summary crome.scored.path crome.scored.model_type crome.scored.data crome.scored.best_of_n
-        crome.scored.seed crome.scored.texts_in_template crome.scored.pairs_too_long crome.insertion.kinds
-        crome.insertion.kinds.praise.p_value crome.insertion.kinds.praise.adjusted_p_value crome.insertion.phrases
-        crome.insertion.phrases.0.kind crome.insertion.phrases.0.phrase crome.insertion.phrases.0.change
-        crome.insertion.phrases.0.p_value crome.insertion.phrases.0.adjusted_p_value crome.insertion.neutral
+        edits.summary edits.scored.path edits.scored.model_type edits.scored.data edits.scored.best_of_n
+        edits.scored.seed edits.scored.texts_in_template edits.scored.pairs_too_long edits.insertion.kinds
+        edits.insertion.kinds.praise.p_value edits.insertion.kinds.praise.adjusted_p_value edits.insertion.phrases
+        edits.insertion.phrases.0.kind edits.insertion.phrases.0.phrase edits.insertion.phrases.0.change
+        edits.insertion.phrases.0.p_value edits.insertion.phrases.0.adjusted_p_value edits.insertion.neutral
     """,
-    "short": "GRPO.summary ACRE.summary",
+    "short": "THEIRS.summary OURS.summary",
 }
 CASES = [(form, key) for form, keys in KEYS.items() for key in keys.split()]
 REMOVED = object()
@@ -149,7 +149,7 @@ def damaged(tmp_path_factory):
     def read(form, key, value):
         record = json.loads(texts[form])
         if form == "reward models":
-            record["crome"]["insertion"] = json.loads(json.dumps(PHRASES))
+            record["edits"]["insertion"] = json.loads(json.dumps(PHRASES))
         place, (*above, last) = record, key.split(".")
         for part in above:
             place = place[int(part) if isinstance(place, list) else part]

@@ -1,4 +1,4 @@
-"""A run of GRPO with a vLLM server; on several processes by test_vllm_rejoin.py."""
+"""A run of TRL's `GRPOTrainer` with a vLLM server; on several processes by test_vllm_rejoin.py."""
 
 import sys
 from pathlib import Path

@@ -87,7 +87,7 @@ def test_a_metric_that_had_another_name_is_still_read(tmp_path):
         cells["macro_std"] = cells["worst_group"]
     record["glossary"]["macro_std"] = {"label": "MacroStd", "meaning": "of the groups", "better": "lower"}
     (folder / "evaluation.json").write_text(json.dumps(record))
-    assert "group_std" in read_record(folder / "evaluation.json").suites["accuracy"]["acre"]
+    assert "group_std" in read_record(folder / "evaluation.json").suites["accuracy"]["ours"]
     assert "MacroStd" in build_evaluation_report(folder).read_text()
 
 
