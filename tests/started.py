@@ -26,16 +26,16 @@ def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     return start("-m", "align", *map(str, words), cwd=cwd)
 
 
-def launch(config: str, *words: object, timeout: float = 560) -> subprocess.CompletedProcess[str]:
+def launch(config: str, *words: object, timeout: float = 560, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs a script, or `-m MODULE`, in the processes of a file of `ds_configs/`; each launch has its own port."""
     launcher = ("-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", ROOT / "ds_configs" / config)
-    return with_tests(*launcher, *words, timeout=timeout)
+    return with_tests(*launcher, *words, timeout=timeout, cwd=cwd)
 
 
-def with_tests(*words: object, timeout: float = 560) -> subprocess.CompletedProcess[str]:
+def with_tests(*words: object, timeout: float = 560, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS`, which can import what lies in `tests/`."""
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
-    return start(*map(str, words), timeout=timeout, PYTHONPATH=path)
+    return start(*map(str, words), timeout=timeout, cwd=cwd, PYTHONPATH=path)
 
 
 def modules_after(code: str) -> set[str]:
@@ -71,10 +71,10 @@ def train_and_kill(recipe, folder, step=2, seconds=240):
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + seconds
-    while not (folder / f"checkpoint-{step}" / "trainer_state.json").exists():
+    while not (folder / f"checkpoint-{step}" / "manifest.json").exists():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline, f"no checkpoint-{step} in {folder}"
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return max(int(saved.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*"))
+    return max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))

@@ -19,7 +19,7 @@ LAYERS = (
     ("align.methods",),  # the list and the records; a method's other modules are at the top
     ("align.recipe",),
     ("align.data", "align.assets"),
-    ("align.models",),
+    ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),
     ("align.evaluation", "align.checks", "align.report", "align.training"),

@@ -27,7 +27,6 @@ PLACES_OF_EXTRAS = {
     "deepspeed": {"align.recipe.deepspeed_json"},
     "oracle": {"align.models.samplers.connection", "align.models.samplers.endpoint"},
     "vision": {
-        "align.data.media.frame_store",
         "align.data.media.image_rules",
         "align.data.media.images",
         "align.data.media.video",

@@ -16,6 +16,11 @@ class Launch(NamedTuple):
     offload_optimizer: bool = False
     offload_param: bool = False
 
+    @property
+    def sharding(self) -> str:
+        """How optimizer, gradients and weights are split: `zero1` to `zero3`, or `none`."""
+        return f"zero{self.zero_stage}" if self.zero_stage else "none"
+
 
 def read_launch(accelerate_config: Path | None) -> Launch:
     """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process.

@@ -11,6 +11,7 @@ from align.checks.memory import check_memory
 from align.checks.model import check_model
 from align.checks.model_kwargs import check_model_kwargs
 from align.checks.needs import check_needs
+from align.checks.output import check_room
 from align.checks.processes import check_processes
 from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.secrets import check_secrets
@@ -82,5 +83,5 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
         findings += method.part("check")(recipe, data, rewards)
         findings += check_batch(recipe, launch, len(data.rows))
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
-    findings += check_memory(recipe, launch)
+    findings += check_memory(recipe, launch) + check_room(recipe, launch)
     return Checked(findings, data, rewards)

@@ -9,6 +9,7 @@ from rich.text import Text
 from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
+from align.checks.output import check_output
 from align.checks.recipe import check_recipe
 from align.cli.pair_samples import print_samples
 from align.console import make_console, make_table
@@ -23,7 +24,7 @@ def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, a
     """Prints the findings; returns 1 if one of them is an error."""
     try:
         parsed = load_recipe(find_recipe(recipe), overrides)
-        findings = check_recipe(parsed, read_launch(accelerate_config)).findings
+        findings = check_output(parsed) + check_recipe(parsed, read_launch(accelerate_config)).findings
     except UserError as error:
         if not as_json:
             raise

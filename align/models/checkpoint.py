@@ -15,7 +15,10 @@ from rewards.extras import remedy
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
-_NOT_DECIDING = ("trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin")
+_NOT_DECIDING = (
+    "trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin", "checks.json",
+    "manifest.json",
+)  # fmt: skip
 
 
 class Checkpoint(NamedTuple):

@@ -35,12 +35,35 @@ def findings(tiny_recipe):
     ],
 )
 def test_a_step_is_counted_as_by_hand(findings, changes, processes, completions, prompts, steps):
-    (finding,) = findings(processes, **changes)
+    (finding,) = findings(processes, save_strategy="no", **changes)
     assert finding.level == "ok"
     assert finding.numbers == {
         "completions_per_step": completions, "prompts_per_generation": prompts, "steps_per_pass": steps,
     }  # fmt: skip
     assert f"= {completions} completions" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "every"),
+    [
+        ({}, 1),
+        ({"num_iterations": 3}, 3),
+        ({"steps_per_generation": 4}, 4),
+        ({"steps_per_generation": 4, "gradient_accumulation_steps": 2}, 2),
+        ({"steps_per_generation": 4, "num_iterations": 2, "gradient_accumulation_steps": 2}, 4),
+    ],
+)
+def test_saving_while_completions_are_in_use_is_a_warning(tiny_recipe, findings, changes, every):
+    from align.training.settings import build_config
+    from align.training.stopping import exact_every
+
+    assert exact_every(build_config(load_recipe(tiny_recipe(**changes)))) == every
+    for steps in (every - 1, every, every + 1, 3 * every):
+        said = [
+            finding.text for finding in findings(save_steps=max(steps, 1), **changes) if finding.level == "warning"
+        ]
+        assert len(said) == (max(steps, 1) % every > 0)
+        assert all(f"a multiple of {every}" in text for text in said)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +80,7 @@ def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe, changes):
     from align.checks.recipe import check_recipe
     from align.training.build import build_trainer
 
-    recipe = load_recipe(tiny_recipe(dataset={"max_rows": 37}, **changes))
+    recipe = load_recipe(tiny_recipe(dataset={"max_rows": 37}, save_strategy="no", **changes))
     checked = check_recipe(recipe, Launch())
     trainer = build_trainer(recipe, checked.data, checked.rewards)
     batches = len(trainer.get_train_dataloader())

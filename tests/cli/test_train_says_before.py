@@ -8,12 +8,14 @@ import pytest
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
 from align.cli.build_error import build_error, named_keys
-from align.cli.train import _quiet_warnings, run
+from align.cli.one_run import _quiet_warnings
+from align.cli.train import run
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.report import build_report
 from align.report.run.folder import read_run_folder
-from align.training.folder import find_checkpoint, set_log_aside
+from align.runs.folder import set_log_aside
+from align.runs.start import find_start
 
 GOOD = {"question": "q?", "options": ["1", "2", "3", "4"], "answer": "A"}
 
@@ -81,7 +83,7 @@ def test_a_run_that_left_no_checkpoint_starts_with_a_clean_log_and_keeps_the_old
 def test_a_finished_run_without_a_checkpoint_is_not_written_over(tmp_path):
     (tmp_path / "finished.json").write_text("{}")
     with pytest.raises(RunFolderError, match=r"finished run and no checkpoint.*--output_dir"):
-        find_checkpoint(tmp_path, "auto")
+        find_start(tmp_path, "auto")
 
 
 def test_logs_are_set_aside_one_behind_the_other(tmp_path):

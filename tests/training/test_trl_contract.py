@@ -100,7 +100,7 @@ ATTRIBUTES = {
         "ref_model",
         "beta",
     ),
-    RewardTrainer: ("_metrics",),
+    RewardTrainer: ("_metrics", "_total_train_tokens"),
 }
 
 

@@ -22,13 +22,20 @@ def train(
     context: typer.Context,
     recipe: RecipeArgument,
     resume: Annotated[
-        Optional[str], typer.Option(help="`auto` continues from the last checkpoint; or the path of one.")  # noqa: UP045
+        Optional[str], typer.Option(help="`auto` continues from the last whole checkpoint; or the path of one.")  # noqa: UP045
     ] = None,
+    time_limit: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--time_limit", help="Save and stop before it, with exit code 75: 3h50m, 90min, 03:50:00."),
+    ] = None,
+    allow_changed_data: Annotated[
+        bool, typer.Option("--allow_changed_data", help="Continue also where a data file is another one by now.")
+    ] = False,
 ) -> None:
     """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
     from align.cli.train import run
 
-    execute(lambda: run(recipe, context.args, resume))
+    execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
 
 
 @app.command(context_settings=OVERRIDES)

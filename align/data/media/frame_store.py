@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock
+
 from align.errors import DataError
 
 ABANDONED = 24 * 60 * 60  # seconds, after which what a killed process left unfinished is removed
@@ -99,8 +101,6 @@ class FrameStore:
 
     @contextmanager
     def _lock(self, name: str) -> Iterator[None]:
-        from filelock import FileLock
-
         with self._writing():
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "locks" / f"{name}.lock")

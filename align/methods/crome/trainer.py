@@ -21,6 +21,7 @@ from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.loss import bradley_terry_loss, crome_loss
 from align.methods.crome.pairwise_head import add_pairwise_head
+from align.training.token_count import TokenCount
 
 
 class CromeTrainer(RewardTrainer):
@@ -64,6 +65,7 @@ class CromeTrainer(RewardTrainer):
             name = type(self.data_collator).__name__
             raise TypeError(f"Crome collates ties with its own collator, got `data_collator` {name}. Leave it out.")
         self.data_collator = TieCollator(**vars(self.data_collator))
+        self.add_callback(TokenCount(self))
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if not isinstance(dataset, Dataset):

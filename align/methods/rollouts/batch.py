@@ -56,7 +56,23 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
                 f"Use a smaller batch or more data.",
             )
         )
+    together = per_generation * int(recipe.setting("num_iterations"))
+    findings += _check_saves(recipe, together // math.gcd(together, accumulation))
     return findings + _check_eval_batch(recipe, launch)
+
+
+def _check_saves(recipe: Recipe, steps: int) -> list[Finding]:
+    """Completions that later steps would still use are not in a checkpoint."""
+    every = float(recipe.setting("save_steps"))
+    by_steps = str(getattr(recipe.setting("save_strategy"), "value", recipe.setting("save_strategy"))) == "steps"
+    if not by_steps or every < 1 or int(every) % steps == 0:
+        return []
+    text = (
+        f"`save_steps: {int(every)}` saves while completions are still in use: {steps} steps learn from one "
+        f"generation, and a run that goes on from there draws new ones. Use a multiple of {steps}, so that it "
+        "ends like an uninterrupted one."
+    )
+    return [Finding("warning", "batch", text, {"steps_per_generation": steps})]
 
 
 def _check_eval_batch(recipe: Recipe, launch: Launch) -> list[Finding]:

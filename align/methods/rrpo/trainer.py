@@ -21,6 +21,7 @@ from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.spans import SpanCollator, fit_dataset, mark_dataset
 from align.methods.rrpo.vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
 from align.training.output_head import check_fused_head
+from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
 
 logger = get_logger(__name__)
@@ -64,6 +65,7 @@ class RRPOTrainer(DPOTrainer):
             raise TypeError(f"`args` must be an RRPOConfig, got {type(config).__name__}.")
         self.num_left_out: dict[str, int] = {}
         super().__init__(*args, **kwargs)
+        self.add_callback(TokenCount(self))
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
             return

@@ -1,12 +1,13 @@
 import pytest
 import yaml
 from observed_table import write_chain_recipe
+from saved_checkpoint import save_checkpoint
 from some_recipes import OUTCOMES, PROMPTS
 
 from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
-from align.training.folder import record_run
-from align.training.stages import is_finished, plan_stages, record_end
+from align.runs.folder import record_end, record_run
+from align.runs.stages import ToDo, is_finished, plan_stages
 
 
 @pytest.fixture
@@ -28,14 +29,12 @@ def finish_first(recipe, tmp_path):
     record_end(tmp_path / "run", 4)
 
 
-def make_checkpoint(folder, step):
-    (folder / f"checkpoint-{step}").mkdir(parents=True)
-    (folder / f"checkpoint-{step}" / "trainer_state.json").write_text("{}")
-    return folder / f"checkpoint-{step}"
-
-
 def methods(stages):
-    return [(stage.recipe.method, stage.checkpoint and stage.checkpoint.name) for stage in stages]
+    return [
+        (stage.recipe.method, stage.checkpoint and stage.checkpoint.name)
+        for stage in stages
+        if stage.todo is not ToDo.NOTHING
+    ]
 
 
 def test_a_new_chain_makes_both_runs(recipe, tmp_path):
@@ -47,14 +46,14 @@ def test_a_new_chain_makes_both_runs(recipe, tmp_path):
 
 def test_an_interrupted_first_run_goes_on(recipe, tmp_path):
     record_run(tmp_path / "run", recipe.resolved, {})
-    make_checkpoint(tmp_path / "run", 2)
+    save_checkpoint(tmp_path / "run", 2)
     assert methods(plan_stages(recipe, "auto")) == [(OUTCOMES, "checkpoint-2"), (PROMPTS, None)]
 
 
 def test_a_finished_first_run_is_not_made_again(recipe, tmp_path):
     finish_first(recipe, tmp_path)
     assert methods(plan_stages(recipe, "auto")) == [(PROMPTS, None)]
-    saved = make_checkpoint(tmp_path / "run" / PROMPTS, 1)
+    saved = save_checkpoint(tmp_path / "run" / PROMPTS, 1)
     assert methods(plan_stages(recipe, "auto")) == [(PROMPTS, "checkpoint-1")]
     assert methods(plan_stages(recipe, str(saved))) == [(PROMPTS, "checkpoint-1")]
 
@@ -69,7 +68,7 @@ def test_a_run_that_starts_anew_or_gets_longer_is_not_finished(recipe, path, tmp
 
 def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_path):
     finish_first(recipe, tmp_path)
-    saved = make_checkpoint(tmp_path / "run" / PROMPTS, 1)
+    saved = save_checkpoint(tmp_path / "run" / PROMPTS, 1)
     longer = load_recipe(path, ["--max_steps", "8"])
     for resume in ("auto", str(saved)):
         with pytest.raises(RunFolderError, match=r"reward model in .* that is not the one this recipe trains"):
@@ -84,3 +83,31 @@ def test_the_second_run_may_change_what_any_run_may(path, recipe, tmp_path):
         plan_stages(load_recipe(path, ["--then.learning_rate", "0.5"]), "auto")
     saved = yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
     assert saved["then"]["reward_funcs"] == ["trained"]
+
+
+def test_of_a_run_that_made_all_steps_the_end_is_left(path, recipe, tmp_path):
+    record_run(tmp_path / "run", recipe.resolved, {})
+    save_checkpoint(tmp_path / "run", 4)
+    assert [stage.todo for stage in plan_stages(recipe, "auto")] == [ToDo.END, ToDo.TRAINING]
+    longer = plan_stages(load_recipe(path, ["--max_steps", "8"]), "auto")
+    assert [stage.todo for stage in longer] == [ToDo.TRAINING, ToDo.TRAINING]
+    with pytest.raises(
+        RunFolderError, match=r"checkpoint-4 was written after 4 steps, and `max_steps: 3` asks for fewer"
+    ):
+        plan_stages(load_recipe(path, ["--max_steps", "3"]), "auto")
+
+
+def test_of_a_finished_chain_nothing_is_left(recipe, tmp_path):
+    finish_first(recipe, tmp_path)
+    record_run(tmp_path / "run" / PROMPTS, recipe.then.resolved, {})
+    record_end(tmp_path / "run" / PROMPTS, 2)
+    assert [stage.todo for stage in plan_stages(recipe, "auto")] == [ToDo.NOTHING, ToDo.NOTHING]
+
+
+def test_passes_over_the_data_end_a_run_too(path, tmp_path):
+    recipe = load_recipe(path, ["--max_steps", "-1", "--num_train_epochs", "2"])
+    record_run(tmp_path / "run", recipe.resolved, {})
+    save_checkpoint(tmp_path / "run", 4, epoch=1.5)
+    assert plan_stages(recipe, "auto")[0].todo is ToDo.TRAINING
+    save_checkpoint(tmp_path / "run", 8, epoch=2.0)
+    assert plan_stages(recipe, "auto")[0].todo is ToDo.END

@@ -1,0 +1,94 @@
+"""The output folder: whether it can be written to, whose it is, and room for what a run writes."""
+
+import os
+from pathlib import Path
+
+from align.checks.finding import Finding, Level
+from align.checks.launch import Launch
+from align.checks.memory import count_parameters, footprint_of
+from align.recipe.recipe import Recipe
+from align.runs.folder import FINISHED_FILE
+from align.runs.owner import holder_of
+from align.runs.room import existing, free_bytes, no_room, words
+
+_HALF = ("bfloat16", "float16")
+
+
+def check_output(recipe: Recipe) -> list[Finding]:
+    """Finds out whether a run can be written where the recipe says, before one owns the folder."""
+    folder = Path(recipe.training["output_dir"])
+    try:
+        above = existing(folder)
+        is_used = folder.is_dir() and any(folder.iterdir())
+    except OSError as error:
+        text = f"`output_dir` {folder} cannot be used: {error.strerror}."
+        return [Finding("error", "output", text)]
+    if folder.exists() and not folder.is_dir():
+        return [Finding("error", "output", f"`output_dir` {folder} is a file. Choose a folder.")]
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        return [Finding("error", "output", f"`output_dir` {folder}: nothing can be written in {above}.")]
+    holder = holder_of(folder)
+    if holder is not None:
+        text = f"{folder} is in use by {holder}. Wait for its end, or choose another `output_dir`."
+        return [Finding("error", "output", text)]
+    if is_used:
+        state = "a finished run" if (folder / FINISHED_FILE).is_file() else "a run that is not finished"
+        text = f"{folder} holds {state}: `align train` needs `--resume auto` to go on, or another `output_dir`."
+        return [Finding("warning", "output", text)]
+    return []
+
+
+def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """Compares what checkpoints and the model take with what is free."""
+    folder = Path(recipe.training["output_dir"])
+    sizes = run_bytes(recipe, launch)
+    try:
+        free = free_bytes(folder)
+    except OSError:
+        return []  # `check_output` and the start of a run say what is wrong with the folder
+    if sizes is None:
+        return []
+    model, checkpoint = sizes
+    count = _checkpoints_at_once(recipe)
+    total = model + checkpoint * (count or 1)
+    what = (
+        f"{count or 'each of the'} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
+    )
+    numbers = {"free_bytes": free, "checkpoint_bytes": checkpoint, "model_bytes": model, "checkpoints": count}
+    if free < total:
+        level: Level = "error" if free < model + min(count or 1, 1) * checkpoint else "warning"
+        return [Finding(level, "room", str(no_room(folder, total, free, what)), numbers)]
+    text = f"{words(free)} free for {what}."
+    if count is None:
+        text += " Their number is not known here; `save_total_limit` bounds it."
+    return [Finding("ok", "room", text, numbers)]
+
+
+def run_bytes(recipe: Recipe, launch: Launch) -> tuple[int, int] | None:
+    """Estimates the bytes of the model and of a checkpoint with AdamW's two moments; None where no size is known."""
+    footprint = footprint_of(recipe)
+    found = count_parameters(recipe.model.model_name_or_path, with_head=footprint.has_lm_head)
+    if found is None or not footprint.trains_weights:
+        return None
+    trained = found[0] * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`
+    weight = (
+        2 if str(recipe.model.dtype) in _HALF or (launch.zero_stage and recipe.setting("bf16") is not False) else 4
+    )
+    moments = 12 if launch.zero_stage else 2 * weight  # DeepSpeed keeps both moments and a copy of the weights in fp32
+    optimizer = 0 if recipe.setting("save_only_model") else moments * trained
+    return int(weight * trained), int(weight * trained + optimizer)
+
+
+def _checkpoints_at_once(recipe: Recipe) -> int | None:
+    """Counts the checkpoints that lie on the disk together: a new one is written before the oldest is deleted."""
+    strategy = str(getattr(recipe.setting("save_strategy"), "value", recipe.setting("save_strategy")))
+    if strategy == "no":
+        return 0
+    steps, every = int(recipe.setting("max_steps")), float(recipe.setting("save_steps"))
+    made = None
+    if strategy == "steps" and steps > 0 and every > 0:
+        made = -int(-steps // every) if every >= 1 else -int(-1 // every)
+    limit = recipe.setting("save_total_limit")
+    if limit is None:
+        return made
+    return int(limit) + 1 if made is None else min(made, int(limit) + 1)

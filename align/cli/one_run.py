@@ -1,0 +1,207 @@
+"""One run of `align train`: its trainer, what it leaves, and its end."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from align.checks.launch import current_launch
+from align.checks.output import run_bytes
+from align.checks.recipe import Checked
+from align.cli.build_error import build_error
+from align.console import mask_logs, say
+from align.errors import RecipeError, UserError
+from align.methods import METHODS
+from align.recipe.problems import one_line
+from align.runs.checkpoints import MANIFEST, copy_model, list_checkpoints, read_manifest
+from align.runs.folder import record_checks, record_end, record_run, set_log_aside
+from align.runs.room import free_bytes, no_room, size_of
+from align.runs.stages import Stage, ToDo
+
+
+def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
+    """Trains one run, or writes what is missing at its end.
+
+    Args:
+        stage: The run, and what is left of it.
+        checked: What was read and found before.
+        seconds: The time limit of this process, None for none.
+        is_shared: Whether all hosts see the main process's folder.
+
+    Returns:
+        Whether it is finished; else it was stopped early.
+    """
+    from accelerate import PartialState
+
+    state = PartialState()
+    if stage.todo is ToDo.END and stage.checkpoint is not None:
+        if state.is_local_main_process if not is_shared else state.is_main_process:
+            copy_model(_best_of(stage.checkpoint), stage.folder)
+        if state.is_main_process:
+            manifest = read_manifest(stage.checkpoint / MANIFEST)
+            _finish(stage, checked, manifest.step if manifest else 0)
+        state.wait_for_everyone()
+        return True
+    trainer = _build(stage, checked)
+    steps, reason = _run(trainer, stage, checked, seconds, is_shared)
+    if reason is None:
+        trainer.save_model(str(stage.folder))
+    if state.is_main_process:
+        if reason is None:
+            _finish(stage, checked, steps)
+        else:
+            write_missing_report(stage.folder, anew=True)
+            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. `--resume auto` goes on.")
+    state.wait_for_everyone()  # a second run reads what the main process wrote
+    return reason is None
+
+
+def _build(stage: Stage, checked: Checked) -> Any:
+    from accelerate import PartialState
+    from transformers.utils.logging import disable_progress_bar
+
+    from align.training.build import build_trainer
+    from align.training.pair_samples import write_pairs
+
+    recipe, folder = stage.recipe, stage.folder
+    if checked.data is None:
+        raise RecipeError("The data could not be read.")
+    _quiet_warnings()
+    mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
+    disable_progress_bar()  # bars of loading and saving would tear the one of the run
+    try:
+        trainer = build_trainer(recipe, checked.data, checked.rewards)
+    except RecipeError:
+        raise
+    except Exception as error:  # settings that only libraries can judge with the model at hand, or no model there
+        raise build_error(recipe, error) from error
+    if PartialState().is_main_process:
+        aside = set_log_aside(folder) if stage.checkpoint is None else None
+        if aside is not None:
+            say(f"The log of the run that was in {folder} is kept in {aside}.")
+        for path, _ in stage.passed_over:
+            os.replace(path, _free_name(path))
+        record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+        record_checks(folder, [finding.without_samples() for finding in checked.findings])
+        if sample_pairs := METHODS[recipe.method].part("sample_pairs"):
+            write_pairs(folder, sample_pairs(recipe, checked.data))
+    started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
+    if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
+        raise RecipeError(
+            f"{started} processes were started, but this one trains with {found}. On CPUs set `use_cpu: true` in the "
+            f"recipe; on GPUs check that each process has one."
+        )
+    return trainer
+
+
+def _run(
+    trainer: Any, stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
+) -> tuple[int, str | None]:
+    from transformers.trainer_callback import PrinterCallback, ProgressCallback
+
+    from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
+    from align.training.devices import restore_to_one_cpu
+    from align.training.phases import PhaseTimer
+    from align.training.saving import WholeCheckpoints
+    from align.training.stopping import EarlyEnd, exact_every
+
+    recipe, folder, launch = stage.recipe, stage.folder, current_launch()
+    sizes = run_bytes(recipe, launch)
+    early = EarlyEnd(seconds, exact_every(trainer.args))
+    for callback in (ProgressCallback, PrinterCallback):
+        trainer.remove_callback(callback)
+    trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
+    trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
+    trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
+    trainer.add_callback(RunProgress(METHODS[recipe.method].console))
+    trainer.add_callback(PhaseTimer(trainer))
+    trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
+    restore_to_one_cpu()
+    with early, _room_named(folder):
+        trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
+    return trainer.state.global_step, early.reason
+
+
+def _finish(stage: Stage, checked: Checked, steps: int) -> None:
+    """Writes the card, then that the run is finished, and then the report, which a torn table must not undo."""
+    from align.training.model_card import write_model_card
+
+    if checked.data is None:
+        raise RecipeError("The data could not be read.")
+    found = [f"{finding.check}: {finding.text}" for finding in checked.warnings]
+    write_model_card(stage.folder, stage.recipe, steps, checked.data.fingerprints, checked.data.rows, found)
+    record_end(stage.folder, steps)
+    write_missing_report(stage.folder, anew=True)
+
+
+def write_missing_report(folder: Path, *, anew: bool = False) -> None:
+    """Writes the report of a run where it has none, or anew, and says where it is, or why there is none."""
+    from align.report import build_report
+
+    report = folder / "report.html"
+    try:
+        if anew or not report.is_file():
+            report = build_report(folder)
+    except (UserError, OSError) as error:
+        say(
+            f"Model and logs are in {folder}. There is no report: {one_line(error)} `align report {folder}` tries "
+            "again."
+        )
+        return
+    print(f"Model and logs are in {folder}, the report is {report}.")
+
+
+def _best_of(checkpoint: Path) -> Path:
+    """Finds the checkpoint whose model is the run's: the last one, or the best with `load_best_model_at_end`."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    best = state.get("best_model_checkpoint")
+    return Path(best) if best else checkpoint
+
+
+def _free_name(checkpoint: Path) -> Path:
+    """Names what is left of a checkpoint so that neither training nor a later start takes it for one."""
+    names = (f"not-whole-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
+    return next(path for path in map(checkpoint.with_name, names) if not path.exists())
+
+
+@contextmanager
+def _room_named(folder: Path) -> Iterator[None]:
+    """Makes a sentence of an error that a full disk caused, whatever library met it."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        checkpoints = list_checkpoints(folder)
+        text = f"{type(error).__name__} {error}"
+        is_full = any(word in text for word in ("No space left", "Disk quota exceeded", "StorageFull"))
+        if not is_full and free_bytes(folder) > 2**20:
+            raise
+        whole = [path for path in checkpoints if read_manifest(path / MANIFEST)]
+        needed = max(map(size_of, whole), default=0)
+        raise no_room(
+            folder, needed, free_bytes(folder), "what is to be written", [path.name for path in whole]
+        ) from error
+
+
+def _quiet_warnings() -> None:
+    """Hides deprecations of transformers >= 5.20 that TRL 1.16 causes and no user can mend; drop with TRL 1.17."""
+    for name in ("gradient_checkpointing", "is_gradient_checkpointing", "past_key_values"):
+        warnings.filterwarnings("ignore", message=rf"`{name}\w*` is deprecated", category=FutureWarning)
+
+
+def quiet_environment(uses_vllm: bool) -> None:
+    """Sets what has to be in the environment before torch and vLLM are imported; what the user set stays."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # TRL reports the start of a trainer otherwise
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if uses_vllm:
+        from align.models.vllm_engine import cpu_engine_environment, require_vllm
+
+        cpu_engine_environment()
+        try:
+            require_vllm()
+        except ImportError as error:
+            raise RecipeError(str(error)) from error

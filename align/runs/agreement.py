@@ -1,0 +1,136 @@
+"""What all processes of a run must agree on before it starts: the checkpoint, and the data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from align.console import say
+from align.errors import RunFolderError
+from align.recipe.recipe import Recipe
+from align.runs.checkpoints import MANIFEST, damage, read_manifest
+from align.runs.folder import check_same_data
+from align.runs.owner import token_in
+from align.runs.peers import Peers
+from align.runs.stages import Stage, ToDo, plan_stages
+
+
+def sees_main_folder(recipe: Recipe, token: str) -> bool:
+    """Says whether this process looks into the same run folder as the main one, which left its token there."""
+    return token_in(Path(recipe.training["output_dir"])) == token
+
+
+def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:
+    """Plans the runs on the main process, and makes sure that every host can start where they start.
+
+    Args:
+        peers: The processes.
+        recipe: What is to be run.
+        resume: As in `find_start`.
+        is_shared: Whether all hosts see the main process's folder.
+        sharding: Of this launch, `zero1` to `zero3` or `none`.
+
+    Raises:
+        RunFolderError: If a host cannot read the checkpoint, or this launch cannot go on from it.
+    """
+
+    def plan() -> list[list[Any]]:
+        stages = plan_stages(recipe, resume)
+        for stage in stages:
+            _require_same_launch(stage, peers.size, sharding)
+        return [_packed(stage, recipe) for stage in stages]
+
+    stages = [_unpacked(packed, recipe) for packed in peers.from_main("stages", plan)]
+    wrong = peers.gather("reads", _unreadable(stages, is_shared) if peers.is_local_main else None)
+    peers.from_main("readable", lambda: _require_readable(peers, stages, wrong))
+    return stages
+
+
+def agree_on_data(
+    peers: Peers, stage: Stage, number: int, fingerprints: Mapping[str, str], *, allow_changed: bool
+) -> str | None:
+    """Makes sure that all hosts read the same files, and a run that goes on those that it was started with.
+
+    Returns:
+        What has changed since the run was started, where that is allowed.
+
+    Raises:
+        RunFolderError: If a file differs.
+    """
+    everywhere = peers.gather(f"data/{number}", dict(fingerprints))
+
+    def compare() -> str | None:
+        for rank, found in enumerate(everywhere):
+            for name in sorted({*found, *everywhere[0]}):
+                if found.get(name) != everywhere[0].get(name):
+                    raise RunFolderError(
+                        f"{name} is another file on {peers.host_of(rank)} than on {peers.host_of(0)}. Copy it, so "
+                        "that all hosts train on the same rows. Nothing was written."
+                    )
+        if stage.checkpoint is None:
+            return None
+        return check_same_data(stage.folder, fingerprints, allow_changed=allow_changed)
+
+    changed: str | None = peers.from_main(f"data/{number}/same", compare)
+    return changed
+
+
+def _packed(stage: Stage, recipe: Recipe) -> list[Any]:
+    passed_over = [[str(path), wrong] for path, wrong in stage.passed_over]
+    return [stage.recipe is recipe.then, str(stage.checkpoint or ""), stage.todo.value, passed_over]
+
+
+def _unpacked(packed: list[Any], recipe: Recipe) -> Stage:
+    is_second, checkpoint, todo, passed_over = packed
+    of_stage = recipe.then if is_second and recipe.then is not None else recipe
+    over = tuple((Path(path), wrong) for path, wrong in passed_over)
+    return Stage(of_stage, Path(checkpoint) if checkpoint else None, ToDo(todo), over)
+
+
+def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
+    """Refuses a checkpoint that was written in a way in which this launch cannot read it.
+
+    Raises:
+        RunFolderError: If shards are of another stage of ZeRO, or of another number of processes.
+    """
+    manifest = read_manifest(stage.checkpoint / MANIFEST) if stage.checkpoint else None
+    if manifest is None or stage.todo is ToDo.END:
+        return
+    if manifest.sharding != sharding:
+        raise RunFolderError(
+            f"{stage.checkpoint} was written with {_named(manifest.sharding)}, and this run is started with "
+            f"{_named(sharding)}. Use the launch file of before. Nothing was written."
+        )
+    if sharding == "none" and manifest.processes != processes:
+        say(
+            f"{stage.checkpoint} was written by {manifest.processes} processes, and this run has {processes}: it goes "
+            "on, but with other batches and random numbers than it would have had."
+        )
+    elif manifest.processes != processes:
+        raise RunFolderError(
+            f"{stage.checkpoint} was written by {manifest.processes} processes, and this run has {processes}. "
+            f"DeepSpeed's shards fit the old number only: `accelerate launch --num_processes {manifest.processes}`. "
+            "Nothing was written."
+        )
+
+
+def _named(sharding: str) -> str:
+    return "no sharding" if sharding == "none" else f"ZeRO-{sharding.removeprefix('zero')}"
+
+
+def _unreadable(stages: list[Stage], is_shared: bool) -> str | None:
+    """Names what this host lacks; in a shared folder the main process has read the contents already."""
+    for stage in stages:
+        wrong = damage(stage.checkpoint, hashed=not is_shared) if stage.checkpoint else None
+        if wrong is not None:
+            return f"{stage.checkpoint}: {wrong}"
+    return None
+
+
+def _require_readable(peers: Peers, stages: list[Stage], wrong: list[str | None]) -> None:
+    by_host = {peers.host_of(rank): text for rank, text in enumerate(wrong) if text is not None}
+    if by_host:
+        found = "; ".join(f"{host}: {text}" for host, text in by_host.items())
+        raise RunFolderError(
+            f"Not every host can read the checkpoint ({found}). Put `output_dir` on a folder that all hosts share, or "
+            f"copy the checkpoint from {peers.host_of(0)} to the same path there. Nothing was written."
+        )

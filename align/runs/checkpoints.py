@@ -1,0 +1,168 @@
+"""Checkpoints that are known to be whole: a manifest with the size and hash of every file, written last."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from align.whole_files import write_whole
+
+MANIFEST = "manifest.json"
+# What a trainer goes on from; everything else in a checkpoint is the model, as it lies in the run folder at the end.
+_STATE = (
+    "optimizer.*", "optimizer_*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json", "latest",
+    "zero_to_fp32.py", "global_step*/*", "global_step*/*/*", "manifest*.json",
+)  # fmt: skip
+_SHARDED = ("global_step*/*", "global_step*/*/*", "latest", "zero_to_fp32.py")
+
+
+class File(BaseModel):
+    """What was written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    bytes: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """How far a checkpoint is, how it was written, and its files.
+
+    Attributes:
+        step: Optimizer steps made.
+        max_steps: Those of the whole run.
+        epoch: Passes over the data.
+        processes: That took part; each left files of its own.
+        sharding: `zero1` to `zero3` or `none`.
+        resumable: Whether the optimizer is in it (`save_only_model: false`).
+        files: By path below the checkpoint.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    step: int
+    max_steps: int
+    epoch: float
+    processes: int
+    sharding: str
+    resumable: bool
+    files: dict[str, File]
+
+
+def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIFEST) -> Manifest:
+    """Notes the files of a checkpoint as they are; without this note it counts as not written to its end.
+
+    Args:
+        checkpoint: Its folder, to which nothing is written any more.
+        facts: The fields of `Manifest` but for `files`.
+        name: Of the note; a host whose folder no other sees writes one of its own.
+
+    Raises:
+        OSError: If a file cannot be read or the note not be written.
+    """
+    paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and not path.match("manifest*.json")]
+    with ThreadPoolExecutor(8) as pool:  # hashing lets go of Python's lock
+        digests = list(pool.map(_sha256, paths))
+    files = {
+        path.relative_to(checkpoint).as_posix(): File(bytes=path.stat().st_size, sha256=digest)
+        for path, digest in zip(paths, digests, strict=True)
+    }
+    manifest = Manifest(**facts, files=files)
+    content = manifest.model_dump(mode="json")
+    write_whole(checkpoint / name, json.dumps({"sha256": _digest_of(content), **content}, indent=1) + "\n")
+    return manifest
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """Reads the note of a checkpoint, None where it is missing or not as it was written."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        digest = content.pop("sha256")
+        return Manifest.model_validate(content, strict=True) if digest == _digest_of(content) else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        return None
+
+
+def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
+    """Says what is wrong with a checkpoint, with the name of the file; None where it is whole.
+
+    Args:
+        checkpoint: Its folder.
+        hashed: Whether the content is compared, not only the sizes.
+    """
+    if not checkpoint.is_dir():
+        return "it is not there"
+    if not (checkpoint / MANIFEST).is_file():
+        return f"it has no {MANIFEST}, so it was not written to its end"
+    for note in sorted(checkpoint.glob("manifest*.json")):
+        manifest = read_manifest(note)
+        if manifest is None:
+            return f"{note.name} is damaged"
+        wrong = _wrong_file(checkpoint, manifest.files, hashed)
+        if wrong is not None:
+            return wrong
+    return None
+
+
+def is_torn(checkpoint: Path) -> bool:
+    """Says whether a checkpoint was never written to its end."""
+    return not (checkpoint / MANIFEST).is_file()
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """Lists the checkpoints of a run folder, whole or not, newest first."""
+    steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*")}
+    numbered = [path for path, step in steps.items() if step.isascii() and step.isdigit()]
+    return sorted(numbered, key=lambda path: int(steps[path]), reverse=True)
+
+
+def copy_model(checkpoint: Path, folder: Path) -> None:
+    """Writes the model of a checkpoint into a run folder, as `Trainer.save_model` does after its last step.
+
+    Raises:
+        OSError: If a file cannot be read or written.
+    """
+    names = [path.relative_to(checkpoint) for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    has_weights = any(name.suffix == ".safetensors" and len(name.parts) == 1 for name in names)
+    for name in names:
+        is_sharded = _is_one_of(name, _SHARDED)
+        # Under ZeRO-3 without `zero3_save_16bit_model` the shards are the model.
+        if not _is_one_of(name, _STATE) or (is_sharded and not has_weights):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(checkpoint / name, folder / name)
+
+
+def _is_one_of(name: Path, patterns: Iterable[str]) -> bool:
+    return any(PurePosixPath(name.as_posix()).match(pattern) for pattern in patterns)
+
+
+def _wrong_file(checkpoint: Path, files: Mapping[str, File], hashed: bool) -> str | None:
+    for name, file in files.items():
+        if not (checkpoint / name).is_file():
+            return f"{name} is missing"
+        size = (checkpoint / name).stat().st_size
+        if size != file.bytes:
+            return f"{name} has {size:,} bytes, {file.bytes:,} were written"
+    if not hashed:
+        return None
+    with ThreadPoolExecutor(8) as pool:
+        digests = pool.map(_sha256, [checkpoint / name for name in files])
+        for (name, file), digest in zip(files.items(), digests, strict=True):
+            if digest != file.sha256:
+                return f"{name} is not what was written (another SHA-256)"
+    return None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"not readable: {error.strerror}"
+
+
+def _digest_of(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,158 @@
+"""The run folder: what was run, on which data, and whether it is finished."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from align.errors import RunFolderError
+from align.recipe.problems import one_line
+from align.recipe.yaml_loader import dump_yaml
+from align.secrets import mask, mask_words
+from align.versions import installed_versions
+from align.whole_files import write_whole
+
+RECIPE_FILE = "recipe.yaml"
+VERSIONS_FILE = "versions.json"
+FINISHED_FILE = "finished.json"
+CHECKS_FILE = "checks.json"  # what `align check` finds, rows left out and their reasons among it
+LOG = ("metrics.jsonl", "rewards.jsonl", "completions")
+# A resumed run may be made longer or logged differently; anything else would be another run.
+MAY_CHANGE = {
+    "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
+    "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
+    "reward_workers", "reward_memory_gb", "alarms", "hub_token",
+    "then",  # has a folder of its own, which is compared for itself
+}  # fmt: skip
+
+
+def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
+    """Refuses to continue a run under another recipe.
+
+    Raises:
+        RunFolderError: If a setting differs that a resumed run must keep.
+    """
+    saved = saved_recipe(folder)
+    if saved is None:
+        return
+    now = mask(resolved)
+    for key in sorted({*saved, *now} - MAY_CHANGE):
+        if saved.get(key) != now.get(key):
+            raise RunFolderError(
+                f"{folder} was run with `{key}: {saved.get(key)}`, now it is `{now.get(key)}`. Resume with the "
+                f"old value, or start a new run with another `--output_dir`."
+            )
+
+
+def saved_recipe(folder: Path) -> dict[str, Any] | None:
+    """Reads the recipe that a folder was run with, secrets masked; None where there is none.
+
+    Raises:
+        RunFolderError: If it is not a recipe any more.
+    """
+    path = folder / RECIPE_FILE
+    if not path.is_file():
+        return None
+    try:
+        # A secret may be another one by now, and its value is not in the folder.
+        saved = mask(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise _broken(path, one_line(error)) from error
+    if not isinstance(saved, dict) or "method" not in saved:
+        raise _broken(path, "it holds no recipe")
+    return saved
+
+
+def check_same_data(folder: Path, fingerprints: Mapping[str, str], *, allow_changed: bool) -> str | None:
+    """Refuses to continue a run on data files that have changed.
+
+    Args:
+        folder: The run folder.
+        fingerprints: SHA-256 of each data file as it is now.
+        allow_changed: Whether to go on all the same.
+
+    Returns:
+        What changed, where that is allowed.
+
+    Raises:
+        RunFolderError: If a file has another content than when the run was started, or the note of it is broken.
+    """
+    path = folder / VERSIONS_FILE
+    if not path.is_file():
+        return None
+    try:
+        saved = dict(json.loads(path.read_text(encoding="utf-8")).get("data") or {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _broken(path, one_line(error)) from error
+    changed = [name for name in sorted({*saved, *fingerprints}) if saved.get(name) != fingerprints.get(name)]
+    if not changed:
+        return None
+    parts = (f"{name} (SHA-256 {_short(saved.get(name))}, now {_short(fingerprints.get(name))})" for name in changed)
+    text = f"{folder} was trained on other data: {', '.join(parts)}."
+    if allow_changed:
+        return text
+    raise RunFolderError(
+        f"{text} Put the old file back, go on all the same with `--allow_changed_data`, or start a new run with "
+        "another `--output_dir`. Nothing was written."
+    )
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"
+
+
+def _broken(path: Path, why: str) -> RunFolderError:
+    return RunFolderError(
+        f"{path} cannot be read ({why}), so it cannot be told whether the same run would go on. Restore it, or start "
+        "a new run with another `--output_dir`. Nothing was written."
+    )
+
+
+def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """Writes the resolved recipe and the versions, without secrets; `facts` are further entries."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FINISHED_FILE).unlink(missing_ok=True)
+    write_whole(folder / RECIPE_FILE, dump_yaml(mask(resolved)))
+    command = shlex.join(mask_words([Path(sys.argv[0]).name, *sys.argv[1:]]))
+    record = {"command": command, **installed_versions(), **mask(facts)}
+    write_whole(folder / VERSIONS_FILE, json.dumps(record, indent=2) + "\n")
+
+
+def record_checks(folder: Path, findings: Sequence[Mapping[str, Any]]) -> None:
+    """Writes what was found before training, among it how many rows are left out and why."""
+    text = json.dumps(mask(list(findings)), indent=2, ensure_ascii=False, default=str)
+    write_whole(folder / CHECKS_FILE, text + "\n")
+
+
+def record_end(folder: Path, steps: int) -> None:
+    """Notes that a run was made to its end and its model is written."""
+    write_whole(folder / FINISHED_FILE, json.dumps({"steps": steps}) + "\n")
+
+
+def set_log_aside(folder: Path) -> Path | None:
+    """Moves the log of a run that left no checkpoint out of the way of one that starts at the beginning.
+
+    Returns:
+        Where it is now, a folder that `align report` can read; None if there was no log.
+    """
+    written = [name for name in LOG if (folder / name).is_file() or any((folder / name).glob("*"))]
+    if not written:
+        return None
+    number = next(number for number in range(1, 10_000) if not (folder / f"earlier-{number}").exists())
+    aside = folder / f"earlier-{number}"
+    aside.mkdir()
+    for name in (RECIPE_FILE, VERSIONS_FILE, CHECKS_FILE):
+        if (folder / name).is_file():
+            shutil.copy2(folder / name, aside / name)
+    for name in written:
+        was_folder = (folder / name).is_dir()
+        os.replace(folder / name, aside / name)
+        if was_folder:
+            (folder / name).mkdir()  # TRL made it when the trainer was built, and writes into it
+    return aside

@@ -1,0 +1,130 @@
+"""One owner of a run folder, so that two runs never mix their logs and checkpoints."""
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+from filelock import OwnerRecord, SoftFileLease, Timeout
+
+from align.console import say
+from align.errors import RunFolderError
+from align.recipe.problems import shown
+
+LOCK = ".owner"
+# An owner on this host is known to be gone by its process id and start; one on another host by its silence.
+LEASE_SECONDS = 60.0
+
+
+@contextmanager
+def owned(folder: Path) -> Iterator[str]:
+    """Holds a run folder for this process; what is left of an owner that is gone is taken over.
+
+    A folder that this made, and in which nothing was written, is removed again.
+
+    Yields:
+        A token of this hold, which another host reads in the same folder if it sees it.
+
+    Raises:
+        RunFolderError: If the folder cannot be made or written to, or belongs to a living process.
+    """
+    require_folder(folder)
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    lease = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS, on_compromise=_end)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _acquire(lease, folder)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    try:
+        yield lease.token or ""
+    finally:
+        lease.release()
+        for path in made:
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
+def _acquire(lease: SoftFileLease, folder: Path) -> None:
+    try:
+        lease.acquire(timeout=0.5, poll_interval=0.05)
+    except Timeout:
+        holder = lease.owner
+        if holder is None or _is_here(holder):
+            raise _in_use(folder) from None
+        say(
+            f"{folder} is held by process {holder.pid} on {holder.hostname}; waiting {LEASE_SECONDS:.0f} s to see "
+            "whether it lives."
+        )
+        try:
+            lease.acquire(timeout=LEASE_SECONDS + 15, poll_interval=1)
+        except Timeout:
+            raise _in_use(folder) from None
+
+
+def require_folder(folder: Path) -> None:
+    """Refuses a name that no folder can have, and the name of a file.
+
+    Raises:
+        RunFolderError: If it is one.
+    """
+    try:
+        is_file = folder.exists() and not folder.is_dir()
+    except OSError as error:  # a name that no file can have, or a folder that nobody may look into
+        raise _unusable(folder, error) from error
+    if is_file:
+        raise RunFolderError(f"{folder} is a file. Choose a folder with `--output_dir`. Nothing was written.")
+
+
+def holder_of(folder: Path) -> str | None:
+    """Names the living process on this host that owns a run folder, or one on another host that did; None if none."""
+    owner = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS).owner
+    if owner is None:
+        return None
+    if not _is_here(owner):
+        return f"process {owner.pid} on {owner.hostname}"
+    try:
+        started = datetime.fromtimestamp(psutil.Process(owner.pid).create_time())
+    except psutil.NoSuchProcess:
+        return None
+    return f"process {owner.pid} on {owner.hostname}, started {started:%Y-%m-%d %H:%M:%S}"
+
+
+def token_in(folder: Path) -> str | None:
+    """Reads the token of the hold that this host sees in a folder."""
+    owner = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS).owner
+    return owner.token if owner else None
+
+
+def _unusable(folder: Path, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"`output_dir` {shown(str(folder))} cannot be used: {error.strerror}. Choose another with `--output_dir`. "
+        "Nothing was written."
+    )
+
+
+def _in_use(folder: Path) -> RunFolderError:
+    return RunFolderError(
+        f"{folder} is in use by {holder_of(folder) or 'a process that has just started'}. Wait for its end or stop "
+        f"it, or choose another folder with `--output_dir {folder}-2`. Nothing was written."
+    )
+
+
+def _is_here(owner: OwnerRecord) -> bool:
+    # Containers of one host share its name but not its process ids; the library marks their names.
+    return owner.hostname == platform.node()
+
+
+def _end(lost: object) -> None:
+    # Not a save and an orderly end: the folder is another run's by now.
+    path = Path(getattr(lost, "lock_file", LOCK)).parent
+    sys.stderr.write(
+        f"Error: {path} was taken over by {holder_of(path) or 'another run'} because this process had been silent for "
+        f"{LEASE_SECONDS:.0f} s. It ends here, so that two runs do not mix.\n"
+    )
+    sys.stderr.flush()
+    os._exit(1)

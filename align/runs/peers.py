@@ -1,0 +1,130 @@
+"""The processes of one run: what they tell each other before training, and that none is waited for in vain."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, Protocol
+
+from align.console import say
+from align.runs.watch import Place, Watch
+
+_ASK_AGAIN = timedelta(seconds=5)  # of waiting for a value; the watch ends a process whose peer is gone
+_HELLO_SECONDS = 60  # after which a process that has not come is named, once
+
+
+class Peers(Protocol):
+    """The processes of a run."""
+
+    rank: int
+    size: int
+    is_local_main: bool
+
+    def gather(self, name: str, value: Any) -> list[Any]:
+        """Tells a value, and returns those of all processes in the order of their ranks."""
+
+    def from_main(self, name: str, value: Callable[[], Any]) -> Any:
+        """Returns what the main process computes; what it raises ends the run on all hosts."""
+
+    def host_of(self, rank: int) -> str:
+        """Names the host of a process."""
+
+
+class Alone:
+    """A run of one process."""
+
+    rank, size, is_local_main = 0, 1, True
+
+    def gather(self, name: str, value: Any) -> list[Any]:
+        """Returns the one value."""
+        return [value]
+
+    def from_main(self, name: str, value: Callable[[], Any]) -> Any:
+        """Returns the value."""
+        return value()
+
+    def host_of(self, rank: int) -> str:
+        """Names this host."""
+        return platform.node()
+
+
+class StorePeers:
+    """Processes that share the store by which their launcher made them meet.
+
+    Args:
+        store: Of `torch.distributed`; this process is its only user, because a call may wait.
+        rank: Of this process.
+        size: Number of processes.
+    """
+
+    def __init__(self, store: Any, rank: int, size: int) -> None:
+        self._store, self.rank, self.size = store, rank, size
+        self.is_local_main = os.environ.get("LOCAL_RANK", "0") == "0"
+        self.places = [Place(*place) for place in self.gather("hello", Place.here())]
+
+    def gather(self, name: str, value: Any) -> list[Any]:
+        """Tells a value, and returns those of all processes in the order of their ranks."""
+        self._store.set(f"{name}/{self.rank}", json.dumps(value))
+        return [json.loads(self._wait(f"{name}/{rank}", rank)) for rank in range(self.size)]
+
+    def from_main(self, name: str, value: Callable[[], Any]) -> Any:
+        """Returns what the main process computes; what it raises ends the run on all hosts."""
+        if self.rank == 0:
+            self._store.set(name, json.dumps(value()))
+        return json.loads(self._wait(name, 0))
+
+    def host_of(self, rank: int) -> str:
+        """Names the host of a process."""
+        return self.places[rank].host
+
+    def _wait(self, key: str, rank: int) -> bytes:
+        began, has_said = time.monotonic(), False
+        while True:
+            try:
+                self._store.wait([key], _ASK_AGAIN)
+                return bytes(self._store.get(key))
+            except Exception as error:  # torch has its own class for this, which importing would cost seconds
+                if "imeout" not in f"{type(error).__name__} {error}":
+                    raise
+            if not has_said and key.startswith("hello/") and time.monotonic() - began > _HELLO_SECONDS:
+                has_said = True
+                say(f"Waiting for process {rank} of {self.size}, which has not started yet.")
+
+
+@contextmanager
+def joined() -> Iterator[Peers]:
+    """Joins the other processes that the same launch started; alone if there are none.
+
+    While it is open, this process ends with one sentence if its launcher is gone, or another process failed, died, or
+    was silent for too long; and if this one fails, the others end with its sentence.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        with Watch(0, [Place.here()]):
+            yield Alone()
+        return
+    rank = int(os.environ["RANK"])
+    peers = StorePeers(_connect(), rank, size)
+    with Watch(rank, peers.places, _connect) as watch:
+        try:
+            yield peers
+        except BaseException as error:
+            watch.fail(error)
+            raise
+
+
+def _connect() -> Any:
+    """Opens a connection of its own to the store of the launch."""
+    from torch.distributed import PrefixStore, TCPStore
+
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        from accelerate import PartialState
+
+        PartialState()  # other launchers leave it to the main process to open the store
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=60), wait_for_workers=False)
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # with `--max_restarts` the store outlives the first
+    return PrefixStore(f"truealign/{attempt}", store)

@@ -1,0 +1,42 @@
+"""Room on the disk: what the checkpoints of a run take, before they are written and when there is too little."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from align.errors import RunFolderError
+
+GIB, MIB = 2**30, 2**20
+
+
+def free_bytes(folder: Path) -> int:
+    """Counts the bytes that are free where a folder is, or would be made.
+
+    Raises:
+        OSError: If nobody may look there.
+    """
+    return shutil.disk_usage(existing(folder)).free
+
+
+def existing(folder: Path) -> Path:
+    """Finds the nearest folder above that exists."""
+    return next(path for path in (folder, *folder.absolute().parents) if path.exists())
+
+
+def size_of(folder: Path) -> int:
+    """Counts the bytes of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def words(size: float) -> str:
+    """Says a number of bytes: `1.5 GiB`, `12.0 MiB`."""
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.1f} MiB"
+
+
+def no_room(folder: Path, needed: int, free: int, what: str, whole: Sequence[str] = ()) -> RunFolderError:
+    """Makes the sentence about a disk that is too full for what is to be written."""
+    left = f" The last whole checkpoint is {whole[0]}: `--resume auto` goes on from it." if whole else ""
+    return RunFolderError(
+        f"{folder} has {words(free)} free, and {what} takes about {words(needed)}. Free room, lower "
+        f"`save_total_limit`, or choose another `--output_dir`.{left}"
+    )

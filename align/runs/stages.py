@@ -1,0 +1,103 @@
+"""The runs of a recipe that are still to be made: one, or with `then` two, each at its start, its end, or between."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from align.errors import RunFolderError
+from align.recipe.recipe import Recipe
+from align.runs.checkpoints import MANIFEST, read_manifest
+from align.runs.folder import FINISHED_FILE, check_same_run, saved_recipe
+from align.runs.start import Start, find_start
+
+LENGTH = ("max_steps", "num_train_epochs")
+
+
+class ToDo(StrEnum):
+    """What is left of a run."""
+
+    TRAINING = "training"
+    END = "end"  # all steps are made and the last checkpoint holds the model: model, card and report are missing
+    NOTHING = "nothing"
+
+
+class Stage(NamedTuple):
+    """One run: its recipe, the checkpoint it goes on from, None for its beginning, and what is left of it."""
+
+    recipe: Recipe
+    checkpoint: Path | None
+    todo: ToDo = ToDo.TRAINING
+    passed_over: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where it goes."""
+        return Path(self.recipe.training["output_dir"])
+
+
+def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
+    """Lists the runs that a command is about, in order.
+
+    Args:
+        recipe: What is to be run.
+        resume: As in `find_start`; a finished first run is not made again.
+
+    Raises:
+        RunFolderError: If a folder holds another run, or a checkpoint that does not belong to what comes before it.
+    """
+    first, second = Path(recipe.training["output_dir"]), recipe.then
+    if second is None:
+        return [_stage(recipe, resume)]
+    then = Path(second.training["output_dir"])
+    if resume is None:
+        return [_stage(recipe, None), _stage(second, None)]
+    of_second = resume != "auto" and then.resolve() in Path(resume).resolve().parents
+    if is_finished(recipe) and (resume == "auto" or of_second):
+        check_same_run(first, recipe.resolved)
+        return [Stage(recipe, None, ToDo.NOTHING), _stage(second, resume)]
+    if of_second or (then.is_dir() and any(then.glob("[!.]*"))):
+        raise RunFolderError(
+            f"{then} was trained on a reward model in {first} that is not the one this recipe trains. Choose another "
+            f"folder with `--then.output_dir {then}-2`, or run everything anew with another `--output_dir`."
+        )
+    return [_stage(recipe, resume), _stage(second, None)]
+
+
+def is_finished(recipe: Recipe) -> bool:
+    """Says whether a run of this length was made to its end."""
+    folder = Path(recipe.training["output_dir"])
+    if not (folder / FINISHED_FILE).is_file():
+        return False
+    saved = saved_recipe(folder)
+    return saved is not None and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH)
+
+
+def _stage(recipe: Recipe, resume: str | None) -> Stage:
+    folder = Path(recipe.training["output_dir"])
+    if resume is not None and folder.is_dir():
+        check_same_run(folder, recipe.resolved)
+        if resume == "auto" and is_finished(recipe):
+            return Stage(recipe, None, ToDo.NOTHING)
+    start = find_start(folder, resume)
+    todo = ToDo.END if _is_at_end(recipe, start) else ToDo.TRAINING
+    return Stage(recipe, start.checkpoint, todo, start.passed_over)
+
+
+def _is_at_end(recipe: Recipe, start: Start) -> bool:
+    """Says whether a checkpoint was written after the last step.
+
+    Raises:
+        RunFolderError: If it was written after more steps than the recipe asks for.
+    """
+    manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
+    if not manifest:
+        return False
+    steps = int(recipe.setting("max_steps"))
+    if steps > 0:
+        if manifest.step > steps:
+            raise RunFolderError(
+                f"{start.checkpoint} was written after {manifest.step} steps, and `max_steps: {steps}` asks for "
+                "fewer. Ask for more, or go on from an earlier checkpoint with `--resume PATH`."
+            )
+        return manifest.step == steps
+    return manifest.epoch >= float(recipe.setting("num_train_epochs"))

@@ -1,0 +1,92 @@
+"""Where a run starts: at its beginning, or at the newest checkpoint that is whole."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from align.errors import RunFolderError
+from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, read_manifest
+from align.runs.folder import FINISHED_FILE
+from align.runs.owner import LOCK, require_folder
+
+
+class Start(NamedTuple):
+    """A checkpoint, None for the beginning, and the newer ones that are not whole, each with what is wrong."""
+
+    checkpoint: Path | None
+    passed_over: tuple[tuple[Path, str], ...] = ()
+
+
+def find_start(folder: Path, resume: str | None) -> Start:
+    """Decides where a run starts.
+
+    Args:
+        folder: The output folder.
+        resume: None for a new run, `auto` for the newest whole checkpoint in the folder, or the path of a checkpoint.
+
+    Raises:
+        RunFolderError: If the folder holds another run and `resume` is None, the named checkpoint is not whole, or
+            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, or checkpoints of
+            which none is whole.
+    """
+    require_folder(folder)
+    if resume is None:
+        if not _is_empty(folder):
+            raise _is_used(folder)
+        return Start(None)
+    return _newest(folder) if resume == "auto" else _named(folder, Path(resume))
+
+
+def _newest(folder: Path) -> Start:
+    passed_over: list[tuple[Path, str]] = []
+    for checkpoint in list_checkpoints(folder):
+        wrong = damage(checkpoint) or _not_resumable(checkpoint)
+        if wrong is None:
+            return Start(checkpoint, tuple(passed_over))
+        passed_over.append((checkpoint, wrong))
+    written_to_end = [(path, wrong) for path, wrong in passed_over if (path / MANIFEST).exists()]
+    if written_to_end:
+        found = "; ".join(f"{path.name}: {wrong}" for path, wrong in written_to_end)
+        raise RunFolderError(
+            f"No checkpoint in {folder} can be gone on from ({found}). Restore the files, or start anew with "
+            f"`--output_dir {folder}-2`. Nothing was written."
+        )
+    if (folder / FINISHED_FILE).is_file():
+        raise RunFolderError(
+            f"{folder} holds a finished run and no checkpoint to go on from; training would write over its model. "
+            f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
+        )
+    return Start(None, tuple(passed_over))
+
+
+def _named(folder: Path, checkpoint: Path) -> Start:
+    wrong = damage(checkpoint) or _not_resumable(checkpoint)
+    if wrong is None:
+        return Start(checkpoint)
+    whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
+    raise RunFolderError(
+        f"{checkpoint} cannot be gone on from: {wrong}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."
+    )
+
+
+def _not_resumable(checkpoint: Path) -> str | None:
+    manifest = read_manifest(checkpoint / MANIFEST)
+    if manifest is None or manifest.resumable:
+        return None
+    return "it holds no optimizer, because the run was made with `save_only_model: true`"
+
+
+def _is_empty(folder: Path) -> bool:
+    """Says whether nothing but locks is in a folder that may not exist."""
+    if not folder.is_dir():
+        return not folder.exists()
+    return all(path.name == LOCK or (path.is_dir() and _is_empty(path)) for path in folder.iterdir())
+
+
+def _is_used(folder: Path) -> RunFolderError:
+    new = f"hoose a new folder with `--output_dir {folder}-2`"
+    whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
+    if whole:
+        text = f"{folder} already holds a run, up to {whole[0]}. Continue it with `--resume auto`, or c{new}."
+    else:
+        text = f"{folder} already holds a run that left no checkpoint to continue from. C{new}."
+    return RunFolderError(f"{text} Nothing was written.")

@@ -1,0 +1,74 @@
+"""Checkpoints that are there whole or not at all: room is looked for before, the manifest is written after."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from transformers import TrainerCallback
+from transformers.trainer_utils import rotate_checkpoints
+
+from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, write_manifest
+from align.runs.room import no_room, size_of
+
+_SPARE = 1.05  # of what the last checkpoint took: logs and tables are written beside it
+
+
+class WholeCheckpoints(TrainerCallback):
+    """Looks for room before a checkpoint is written, notes its files after, and only then deletes older ones.
+
+    TRL and transformers delete older checkpoints as soon as they believe that a new one is there; a run that is killed
+    in between would keep none. Here `save_total_limit` is taken from the trainer's config and kept after the note.
+
+    Args:
+        trainer: Any trainer.
+        folder: The run folder.
+        expected: Bytes of a checkpoint, as estimated before the first is there.
+        sharding: `zero1` to `zero3` or `none`.
+        is_shared: Whether all hosts see the main process's folder.
+    """
+
+    def __init__(self, trainer: Any, folder: Path, expected: int, sharding: str, is_shared: bool = True) -> None:
+        self._folder, self._expected, self._sharding, self._is_shared = folder, expected, sharding, is_shared
+        self._limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
+        self._processes = trainer.args.world_size
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Stops the run in a sentence where the checkpoint that is due would not fit.
+
+        Raises:
+            RunFolderError: If there is no room; older checkpoints stay as they are.
+        """
+        if control.should_save and state.is_world_process_zero:
+            free = shutil.disk_usage(self._folder).free
+            needed = int(self._expected * _SPARE)
+            if free < needed:
+                whole = [path.name for path in list_checkpoints(self._folder) if damage(path, hashed=False) is None]
+                raise no_room(self._folder, needed, free, f"checkpoint-{state.global_step}", whole)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Notes the files when all processes have written theirs."""
+        PartialState().wait_for_everyone()
+        checkpoint = self._folder / f"checkpoint-{state.global_step}"
+        is_main = state.is_world_process_zero
+        if is_main or (state.is_local_process_zero and not self._is_shared):
+            facts = {
+                "step": state.global_step,
+                "max_steps": state.max_steps,
+                "epoch": float(state.epoch or 0.0),
+                "processes": self._processes,
+                "sharding": self._sharding,
+                "resumable": not args.save_only_model,
+            }
+            name = MANIFEST if is_main else f"manifest-{PartialState().process_index}.json"
+            write_manifest(checkpoint, facts, name)
+        if is_main:
+            self._expected = size_of(checkpoint)
+            if self._limit is not None:
+                rotate_checkpoints(
+                    output_dir=str(self._folder),
+                    save_total_limit=self._limit,
+                    best_model_checkpoint=state.best_model_checkpoint,
+                    use_mtime=True,
+                )
+        PartialState().wait_for_everyone()

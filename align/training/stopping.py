@@ -1,0 +1,101 @@
+"""An early end that loses nothing: at SIGTERM, or shortly before a time limit."""
+
+import math
+import os
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+import psutil
+import torch
+from transformers import TrainerCallback
+
+from align.console import say
+
+TO_BE_CONTINUED = 75  # EX_TEMPFAIL of sysexits.h
+_SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports, engines that shut down
+
+
+class EarlyEnd(TrainerCallback):
+    """Saves and stops after the step in which SIGTERM came or time ran out, on all processes together.
+
+    Time runs out when twice the longest step and twice the longest save no longer fit before the limit.
+
+    Args:
+        seconds: From the start of this process; None for no limit.
+        every: Steps after which a run can be gone on with exactly; it is stopped after a multiple of them.
+    """
+
+    def __init__(self, seconds: float | None, every: int = 1) -> None:
+        self.reason: str | None = None
+        self._seconds, self._every = seconds, every
+        self._started = psutil.Process().create_time()
+        self._signalled = False
+        self._before: Any = None
+        self._step_began = self._save_began = time.monotonic()
+        self._longest_step = self._longest_save = 0.0
+
+    def __enter__(self) -> "EarlyEnd":
+        """Takes SIGTERM over."""
+        if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Gives SIGTERM back."""
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Starts the clock of a step."""
+        self._step_began = time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Asks all processes whether one wants to stop."""
+        self._longest_step = max(self._longest_step, time.monotonic() - self._step_began)
+        self._save_began = time.monotonic()
+        wish = _highest(2 if self._signalled else int(self._is_late()), args)
+        if not wish or state.global_step >= state.max_steps or state.global_step % self._every:
+            return
+        self.reason = "SIGTERM" if wish == 2 else f"the time limit of {self._seconds:.0f} s is near"
+        control.should_save = control.should_training_stop = True
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measures how long saving takes."""
+        self._longest_save = max(self._longest_save, time.monotonic() - self._save_began)
+
+    def _is_late(self) -> bool:
+        if self._seconds is None:
+            return False
+        spare = min(_SHARE_TO_SPARE * self._seconds, _MOST_TO_SPARE)
+        needed = 2 * self._longest_step * self._every + 2 * self._longest_save + spare
+        return time.time() - self._started + needed > self._seconds
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self._signalled and os.environ.get("LOCAL_RANK", "0") == "0":
+            say("SIGTERM: the run saves and stops after this step.")
+        self._signalled = True
+
+
+def exact_every(args: Any) -> int:
+    """Counts the steps after which nothing that was generated is left over, 1 for a trainer that generates nothing.
+
+    What is left over is not in a checkpoint: a run that goes on in between draws new completions.
+    """
+    per_generation = getattr(args, "steps_per_generation", None)
+    if per_generation is None:
+        return 1
+    together, accumulated = per_generation * args.num_iterations, args.gradient_accumulation_steps
+    return int(together // math.gcd(together, accumulated))
+
+
+def _highest(value: int, args: Any) -> int:
+    if args.world_size == 1:
+        return value
+    wish = torch.tensor(value, device=args.device)
+    torch.distributed.all_reduce(wish, torch.distributed.ReduceOp.MAX)
+    return int(wish)

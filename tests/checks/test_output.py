@@ -1,0 +1,68 @@
+import os
+
+import pytest
+
+from align.checks.launch import Launch
+from align.checks.output import check_output, check_room
+from align.recipe.recipe import load_recipe
+from align.runs import room
+from align.runs.owner import owned
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    return lambda **changes: load_recipe(tiny_recipe(**changes))
+
+
+def test_a_new_folder_is_nothing_to_speak_of(recipe):
+    assert check_output(recipe()) == []
+
+
+def test_a_folder_of_another_run_is_a_warning(recipe, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    (finding,) = check_output(recipe())
+    assert (finding.level, finding.check) == ("warning", "output")
+    assert "a run that is not finished" in finding.text
+    (tmp_path / "run" / "finished.json").write_text("{}")
+    assert "a finished run" in check_output(recipe())[0].text
+
+
+def test_the_owner_of_a_folder_is_named(recipe, tmp_path):
+    with owned(tmp_path / "run"):
+        (finding,) = check_output(recipe())
+    assert finding.level == "error"
+    assert f"in use by process {os.getpid()} on " in finding.text
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
+    (tmp_path / "run").write_text("")
+    for place in ("./run", "./run/below"):
+        (finding,) = check_output(recipe(output_dir=place))
+        assert finding.level == "error", place
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, 2),
+        ({"save_total_limit": 1}, 2),
+        ({"max_steps": 40}, 20),
+        ({"save_strategy": "no"}, 0),
+        ({"max_steps": -1}, None),
+    ],
+)
+def test_checkpoints_that_lie_together_are_counted(recipe, changes, count):
+    (finding,) = check_room(recipe(**changes), Launch())
+    assert (finding.level, finding.numbers["checkpoints"]) == ("ok", count)
+
+
+@pytest.mark.parametrize(("free", "level"), [(2.5, "error"), (4.5, "warning"), (100.0, "ok")])
+def test_too_little_room_is_said_with_both_numbers(recipe, monkeypatch, free, level):
+    (finding,) = check_room(recipe(), Launch())
+    model, checkpoint = finding.numbers["model_bytes"], finding.numbers["checkpoint_bytes"]
+    assert 2.9 < checkpoint / model < 3.1  # weights and two moments
+    monkeypatch.setattr("align.checks.output.free_bytes", lambda folder: int(free * model))
+    (finding,) = check_room(recipe(), Launch())
+    assert finding.level == level
+    assert room.words(int(free * model)) in finding.text

@@ -1,0 +1,43 @@
+"""Trains recipes to their end, and again from their first checkpoint, in the processes of one launch."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+
+from align.assets import find_recipe
+from align.checks.launch import current_launch
+from align.checks.recipe import check_recipe
+from align.cli.one_run import train
+from align.recipe.recipe import load_recipe
+from align.runs.stages import Stage, plan_stages
+
+SHORT = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2", "--logging_steps", "1"]
+SHORT += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_cpu", "true"]
+
+
+def run(name: str, weights: str, folder: Path) -> None:
+    """Makes `folder/NAME-WEIGHTS-whole`, and `...-resumed` from its checkpoint after two steps."""
+    whole, resumed = (folder / f"{name.replace('/', '-')}-{weights}-{end}" for end in ("whole", "resumed"))
+    words = [*SHORT, "--use_peft", "true"] if weights == "lora" else SHORT
+    for out in (whole, resumed):
+        AcceleratorState._reset_state()
+        recipe = load_recipe(find_recipe(name), [*words, "--output_dir", str(out)])
+        checked = check_recipe(recipe, current_launch())
+        if out == resumed and PartialState().is_main_process:
+            shutil.copytree(whole, resumed)
+            (resumed / "finished.json").unlink()
+            shutil.rmtree(resumed / "checkpoint-4")
+        PartialState().wait_for_everyone()
+        (stage,) = plan_stages(recipe, "auto") if out == resumed else [Stage(recipe, None)]
+        assert stage.checkpoint == (resumed / "checkpoint-2" if out == resumed else None)
+        assert train(stage, checked, None, True)
+        PartialState().wait_for_everyone()
+
+
+if __name__ == "__main__":
+    for case in sys.argv[2:]:
+        run(*case.split(":"), Path(sys.argv[1]))
+    PartialState().destroy_process_group()

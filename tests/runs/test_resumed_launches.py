@@ -1,0 +1,41 @@
+"""With every launch file for CPUs, a run that goes on ends like the one that was never stopped."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
+from started import launch, metrics_of
+
+pytestmark = pytest.mark.slow
+RUN = Path(__file__).with_name("resumed_run.py")
+NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
+BOTH = (f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora")
+CASES = {
+    "ddp_cpu": (f"{PAIRS}/quickstart:full", f"{REWARD_PAIRS}/quickstart:lora", f"{QUESTIONS}/quickstart:full"),
+    "zero2_cpu": BOTH,
+    "zero3_cpu": BOTH,
+}
+MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "zero3_cpu": (NEEDS_DEEPSPEED,)}
+TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
+
+
+def without_times(line):
+    return {name: value for name, value in line.items() if not any(word in name for word in TIMES)}
+
+
+@pytest.mark.parametrize("config", [pytest.param(config, marks=MARKS[config]) for config in CASES])
+def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path):
+    result = launch(f"{config}.yaml", RUN, tmp_path, *CASES[config])
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+    for case in CASES[config]:
+        name = case.replace("/", "-").replace(":", "-")
+        whole, resumed = tmp_path / f"{name}-whole", tmp_path / f"{name}-resumed"
+        (weights,) = (path.name for path in whole.glob("*.safetensors"))
+        assert (resumed / weights).read_bytes() == (whole / weights).read_bytes(), case
+        expected, found = metrics_of(whole), metrics_of(resumed)
+        assert sorted(found) == [1, 2, 3, 4]
+        assert {step: without_times(line) for step, line in found.items()} == {
+            step: without_times(line) for step, line in expected.items()
+        }, case
+        assert (resumed / "finished.json").read_text() == (whole / "finished.json").read_text()

@@ -1,0 +1,18 @@
+"""One small run of each script about what happens to runs."""
+
+import pytest
+from started import ROOT, start
+
+pytestmark = pytest.mark.slow
+
+
+def test_no_damage_of_a_checkpoint_goes_unnoticed():
+    result = start(str(ROOT / "scripts" / "damage_test.py"), "--methods", "crome", PYTHONPATH=str(ROOT))
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "No damage went unnoticed." in result.stdout
+
+
+@pytest.mark.nightly  # an hour by hand; here, that it samples a run which goes on
+def test_the_soak_samples_a_run_that_goes_on():
+    result = start(str(ROOT / "scripts" / "soak.py"), "--minutes", "1.5", PYTHONPATH=str(ROOT))
+    assert "exit code 75, 0 left over." in result.stdout, result.stdout[-3000:] + result.stderr[-3000:]

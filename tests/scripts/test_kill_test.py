@@ -1,0 +1,33 @@
+"""Twelve kills over all trainers, in the slow tier; `--kills 100` is run by hand."""
+
+import sys
+
+import pytest
+from started import ROOT, start
+
+pytestmark = pytest.mark.slow
+
+
+def test_killed_runs_end_like_the_uninterrupted_one(tmp_path):
+    result = start(
+        str(ROOT / "scripts" / "kill_test.py"), "--kills", "12", "--out", str(tmp_path), PYTHONPATH=str(ROOT)
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "12 kills" in result.stdout
+
+
+def test_a_run_that_ends_elsewhere_is_found(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import kill_test
+
+    for name, reward in (("whole", 0.5), ("other", 0.25)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(name.encode())
+        (folder / "metrics.jsonl").write_text(f'{{"step": 1, "reward": {reward}, "step_time": 3}}\n')
+        (folder / "README.md").write_text("")
+        (folder / "report.html").write_text("")
+    found = kill_test.differences(tmp_path / "whole", tmp_path / "other")
+    assert found == ["model.safetensors", "metrics.jsonl at [(1,)]"]
+    assert kill_test.differences(tmp_path / "whole", tmp_path / "whole") == []
+    sys.modules.pop("kill_test")
