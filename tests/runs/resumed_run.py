@@ -6,6 +6,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
+from some_recipes import PAIRS
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
@@ -21,7 +22,9 @@ SHORT += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_
 def run(name: str, weights: str, folder: Path) -> None:
     """Makes `folder/NAME-WEIGHTS-whole`, and `...-resumed` from its checkpoint after two steps."""
     whole, resumed = (folder / f"{name.replace('/', '-')}-{weights}-{end}" for end in ("whole", "resumed"))
-    words = [*SHORT, "--use_peft", "true"] if weights == "lora" else SHORT
+    words = [*SHORT, "--use_peft", "true"] if weights == "lora" else list(SHORT)
+    if name.startswith(PAIRS):  # evaluation logs the tokens that training has seen
+        words += ["--eval_strategy", "steps", "--eval_steps", "2"]
     for out in (whole, resumed):
         AcceleratorState._reset_state()
         recipe = load_recipe(find_recipe(name), [*words, "--output_dir", str(out)])

@@ -1,5 +1,6 @@
 """With every launch file for CPUs, a run that goes on ends like the one that was never stopped."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def without_times(line):
     return {name: value for name, value in line.items() if not any(word in name for word in TIMES)}
 
 
+def evaluated(folder):
+    """Reads what evaluation logged; the later line of a step counts."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: without_times(line) for line in lines if "eval_loss" in line}
+
+
 @pytest.mark.parametrize("config", [pytest.param(config, marks=MARKS[config]) for config in CASES])
 def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path):
     result = launch(f"{config}.yaml", RUN, tmp_path, *CASES[config])
@@ -33,6 +40,8 @@ def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path)
         whole, resumed = tmp_path / f"{name}-whole", tmp_path / f"{name}-resumed"
         (weights,) = (path.name for path in whole.glob("*.safetensors"))
         assert (resumed / weights).read_bytes() == (whole / weights).read_bytes(), case
+        assert evaluated(resumed) == evaluated(whole), case
+        assert bool(evaluated(whole)) == case.startswith(PAIRS)
         expected, found = metrics_of(whole), metrics_of(resumed)
         assert sorted(found) == [1, 2, 3, 4]
         assert {step: without_times(line) for step, line in found.items()} == {
