@@ -1,42 +1,16 @@
 import json
-import random
 
 import pytest
 import torch
-from datasets import Dataset, IterableDataset
-from peft import LoraConfig
+from crome_trainer import PAIRWISE_LORA, SCALAR_LORA, TOKENIZER, make_rows, make_trainer
 from started import start
-from tiny import tiny_model, tiny_tokenizer
+from tiny import tiny_model
 from trained import logged, weights
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, Gemma2Config, Gemma2ForCausalLM
-from trl import RewardConfig, RewardTrainer
+from trl import RewardTrainer
 
 from align.data.pairs.pairwise import pairwise_prompt
-from align.methods.crome.config import CromeConfig
 from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
-from align.methods.crome.trainer import CromeTrainer
-
-TOKENIZER = tiny_tokenizer()
-QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
-SCALAR_LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="SEQ_CLS")
-PAIRWISE_LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")
-
-
-def make_rows(count=16, seed=0, *, messages=False, ties=False):
-    """Right answers are even; a tie is two odd ones."""
-    rng = random.Random(seed)
-    rows = []
-    for i in range(count):
-        tie = ties and i % 3 == 0
-        chosen, rejected = (f"It is {2 * rng.randint(10, 40) + odd}." for odd in ((1, 1) if tie else (0, 1)))
-        prompt = f"q{i}?"
-        if messages:
-            prompt = [{"role": "user", "content": prompt}]
-            chosen, rejected = ([{"role": "assistant", "content": text}] for text in (chosen, rejected))
-        row = {"prompt": prompt, "chosen": chosen, "rejected": rejected}
-        source = "irrelevant_query" if tie else ("preference", "upgrade")[i % 2]
-        rows.append(row | ({"tie": tie, "source": source} if ties else {}))
-    return rows
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +19,6 @@ def model_folder(tmp_path_factory):
     tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return str(folder)
-
-
-def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_config=None, eval_rows=None, **settings):
-    base = QUIET | {
-        "output_dir": str(tmp_path),
-        "max_steps": 5,
-        "per_device_train_batch_size": 4,
-        "learning_rate": 1e-2,
-        "logging_steps": 1,
-        "max_length": 400,
-    }
-    config = CromeConfig if issubclass(trainer, CromeTrainer) else RewardConfig
-    return trainer(
-        model,
-        args=config(**base | settings),
-        train_dataset=Dataset.from_list(rows or make_rows()),
-        eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
-        processing_class=TOKENIZER,
-        peft_config=peft_config,
-    )
 
 
 @pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
@@ -253,49 +207,6 @@ def test_bf16_and_checkpointing_train(tmp_path, model_folder, model_type):
     )  # fmt: skip
     trainer.train()
     assert all(0 < loss < 10 for loss in logged(trainer))
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"tie_coef": -1.0}, "`tie_coef` must be 0 or more, got -1.0"),
-        ({"model_type": "triple"}, "model_type"),
-        ({"model_type": "pairwise", "center_rewards_coefficient": 0.1}, "a pairwise model has none"),
-    ],
-)
-def test_settings_without_meaning_are_refused(tmp_path, settings, message):
-    with pytest.raises(ValueError, match=message):
-        CromeConfig(output_dir=str(tmp_path), **QUIET | settings)
-
-
-def test_a_reward_config_is_refused(tmp_path, model_folder):
-    with pytest.raises(TypeError, match="must be a CromeConfig, got RewardConfig"):
-        CromeTrainer(
-            model_folder, args=RewardConfig(str(tmp_path), **QUIET), train_dataset=Dataset.from_list(make_rows())
-        )
-
-
-def test_a_streamed_data_set_is_refused(tmp_path, model_folder):
-    rows = IterableDataset.from_generator(lambda: iter(make_rows()))
-    with pytest.raises(TypeError, match="got IterableDataset"):
-        CromeTrainer(
-            model_folder, args=CromeConfig(str(tmp_path), max_steps=1, **QUIET), train_dataset=rows,
-            processing_class=TOKENIZER,
-        )  # fmt: skip
-
-
-def test_a_tokenizer_without_single_labels_is_refused(tmp_path, model_folder):
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    inner = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "<unk>": 2}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    words = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
-    with pytest.raises(ValueError, match="one token for each of A and B"):
-        CromeTrainer(
-            model_folder, args=CromeConfig(str(tmp_path), model_type="pairwise", **QUIET),
-            train_dataset=Dataset.from_list(make_rows()), processing_class=words,
-        )  # fmt: skip
 
 
 def test_a_saved_scalar_model_is_a_plain_classifier(tmp_path, model_folder):

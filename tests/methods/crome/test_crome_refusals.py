@@ -1,0 +1,61 @@
+"""What Crome's trainer refuses, with what to do instead."""
+
+import pytest
+from crome_trainer import QUIET, TOKENIZER, make_rows
+from datasets import Dataset, IterableDataset
+from tiny import tiny_model
+from trl import RewardConfig
+
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("crome") / "model"
+    tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tie_coef": -1.0}, "`tie_coef` must be 0 or more, got -1.0"),
+        ({"model_type": "triple"}, "model_type"),
+        ({"model_type": "pairwise", "center_rewards_coefficient": 0.1}, "a pairwise model has none"),
+    ],
+)
+def test_settings_without_meaning_are_refused(tmp_path, settings, message):
+    with pytest.raises(ValueError, match=message):
+        CromeConfig(output_dir=str(tmp_path), **QUIET | settings)
+
+
+def test_a_reward_config_is_refused(tmp_path, model_folder):
+    with pytest.raises(TypeError, match="must be a CromeConfig, got RewardConfig"):
+        CromeTrainer(
+            model_folder, args=RewardConfig(str(tmp_path), **QUIET), train_dataset=Dataset.from_list(make_rows())
+        )
+
+
+def test_a_streamed_data_set_is_refused(tmp_path, model_folder):
+    rows = IterableDataset.from_generator(lambda: iter(make_rows()))
+    with pytest.raises(TypeError, match="got IterableDataset"):
+        CromeTrainer(
+            model_folder, args=CromeConfig(str(tmp_path), max_steps=1, **QUIET), train_dataset=rows,
+            processing_class=TOKENIZER,
+        )  # fmt: skip
+
+
+def test_a_tokenizer_without_single_labels_is_refused(tmp_path, model_folder):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    inner = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "<unk>": 2}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    words = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+    with pytest.raises(ValueError, match="one token for each of A and B"):
+        CromeTrainer(
+            model_folder, args=CromeConfig(str(tmp_path), model_type="pairwise", **QUIET),
+            train_dataset=Dataset.from_list(make_rows()), processing_class=words,
+        )  # fmt: skip
