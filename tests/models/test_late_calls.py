@@ -102,12 +102,12 @@ def test_an_answer_that_never_ends_is_given_up():
 def test_a_server_that_says_when_to_come_back_is_not_asked_before():
     def later(handler):
         handler.send_response(429)
-        handler.send_header("retry-after-ms", "1000")
+        handler.send_header("retry-after-ms", "3000")
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 
     with ChatServer(lambda body, before: later if before == 0 else "yes") as server:
-        answers, sampler = sample(server, timeout=0.2, late_timeout=0.2)
+        answers, sampler = sample(server, timeout=1.0, late_timeout=1.0)
     assert [answer.text for answer in answers] == ["yes"] * 4
     assert set(server.asked.values()) == {2}
     assert not sampler.troubles
@@ -125,7 +125,7 @@ def test_a_call_has_the_same_name_whenever_it_is_made_where_the_server_wants_one
 
     with ChatServer(note) as server:
         for _ in range(2):  # as after a kill
-            sample(server, timeout=0.2, late_timeout=0.2, idempotency_header=HEADER)
+            sample(server, timeout=1.0, late_timeout=1.0, idempotency_header=HEADER)
         assert [len(each) for _, each in sorted(names.items())] == [2, 3, 2, 2]
         assert [len(set(each)) for each in names.values()] == [1] * 4
         assert len({each[0] for each in names.values()}) == 4

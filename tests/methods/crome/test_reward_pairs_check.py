@@ -31,7 +31,7 @@ def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path)
     checked = check_recipe(recipe(dataset={"eval_path": "./eval.jsonl"}), Launch())
     assert {finding.level for finding in checked.findings} == {"ok"}
     assert {finding.check for finding in checked.findings} == {
-        "versions", "data", "sources", "lengths", "batch", "memory",
+        "versions", "data", "sources", "lengths", "batch", "memory", "room",
     }  # fmt: skip
     assert len(checked.data.rows) == len(checked.data.items) == 12
     assert [row["tie"] for row in checked.data.eval_rows] == [False, False, False, True, False]
