@@ -22,6 +22,7 @@ LAYERS = (
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),
+    ("align.audit",),  # also what `align check` says of rows
     ("align.evaluation", "align.checks", "align.report", "align.training"),
     ("align.methods.<name>",),
     ("align.cli",),

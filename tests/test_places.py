@@ -46,6 +46,7 @@ PLACES_OF_EXTRAS = {
     },
     "lm-eval": {"align.evaluation.policies.lm_harness"},
     "math": {"rewards.reading.math_grading"},
+    "audit": {"align.audit.near"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes
 NAMING = {  # files of tests that name methods, and why

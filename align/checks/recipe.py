@@ -14,6 +14,7 @@ from align.checks.needs import check_needs
 from align.checks.output import check_room
 from align.checks.processes import check_processes
 from align.checks.rewards import check_loading, resolve_rewards
+from align.checks.rows import check_rows
 from align.checks.secrets import check_secrets
 from align.checks.versions import check_versions
 from align.checks.vllm_server import check_vllm_server
@@ -81,6 +82,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
         findings.append(Finding("error", "data", str(error)))
     if data is not None:
         findings += method.part("check")(recipe, data, rewards)
+        findings += check_rows(recipe, data)
         findings += check_batch(recipe, launch, len(data.rows))
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
     findings += check_memory(recipe, launch) + check_room(recipe, launch)

@@ -1,7 +1,7 @@
 """What a trainer needs of a data set, whatever its rows are about."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -23,6 +23,7 @@ class TrainingData(NamedTuple, Generic[Item]):
         fingerprints: SHA-256 of each local file.
         extra: What else the trainer of the method needs.
         eval_report: Of the evaluation file, None without.
+        eval_items: The rows of that file as they were read.
     """
 
     items: list[Item]
@@ -32,6 +33,7 @@ class TrainingData(NamedTuple, Generic[Item]):
     fingerprints: dict[str, str]
     extra: Any = None
     eval_report: DataReport | None = None
+    eval_items: Sequence[Item] = ()
 
 
 def load_training_data(
@@ -60,7 +62,7 @@ def load_training_data(
     if data.eval_path is not None:
         held_out, eval_report = read(data.eval_path, data.eval_split, None)
     eval_rows = (to_eval_rows or to_rows)(held_out)
-    return TrainingData(items, report, to_rows(items), eval_rows, fingerprints(data), extra, eval_report)
+    return TrainingData(items, report, to_rows(items), eval_rows, fingerprints(data), extra, eval_report, held_out)
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:

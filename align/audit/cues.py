@@ -1,0 +1,180 @@
+"""Which features go with a label, of all that were tested: what is left after corrections, the strongest first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from align.audit.remedies import remedies
+from align.audit.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Information, adjust, information
+from align.audit.tested import Tested
+from align.evaluation.statistics.metrics import wilson
+
+_SAME = 0.8  # of the units, with their side, of two cues that are shown as one
+_PART = 0.6  # of the units of a weaker cue that shares a word
+_MOST_ALSO = 8
+_EXAMPLES = 3
+_SURE = 1.96
+
+
+@dataclass(frozen=True)
+class Cue:
+    """One feature that goes with a label.
+
+    Attributes:
+        name: The feature, such as `begins with "sure"`.
+        where: What has it.
+        goes_with: The label.
+        n: Units that have it and can tell: pairs of prompts counted once, questions, texts.
+        hits: Of those, how many are with the label.
+        share: Of hits; the rank correlation of outcomes.
+        expected: What the share would be without an effect.
+        low: End of the 95 % interval of the share.
+        high: Other end.
+        effect: Share above what is expected.
+        within_length: The same among units of similar length.
+        p_value: Adjusted (Benjamini-Hochberg).
+        z: What cues are ranked by.
+        also: Features of the same units.
+        rows: Three rows in which it is so.
+        todo: What can be done.
+        information: Measures of the papers, where there are classes.
+    """
+
+    name: str
+    where: str
+    goes_with: str
+    n: int
+    hits: float
+    share: float
+    expected: float
+    low: float
+    high: float
+    effect: float
+    within_length: float
+    p_value: float
+    z: float
+    also: list[str]
+    rows: list[str]
+    todo: list[str]
+    information: Information | None
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What came of the tests.
+
+    Attributes:
+        found: Cues, the strongest first.
+        num_tested: Features tested.
+        num_by_length: Features that pass alone and not among units of similar length.
+        unit: What is counted.
+    """
+
+    found: list[Cue]
+    num_tested: int
+    num_by_length: int
+    unit: str
+
+
+class _Lead(NamedTuple):
+    """A cue under which others are shown.
+
+    Attributes:
+        side: Its test and direction.
+        telling: Units that have it, each with whether it is with the target there.
+        words: Of its name, and of those shown under it.
+        also: What is shown under it.
+    """
+
+    side: tuple[int, bool]
+    telling: set[int]
+    words: set[str]
+    also: list[str]
+
+    def covers(self, telling: set[int], words: set[str]) -> bool:
+        """Says whether a weaker cue is in the same units, or has a word of this one and is in part of its units."""
+        both = len(self.telling & telling)
+        return both >= _SAME * len(self.telling | telling) or (
+            bool(self.words & words) and both >= _PART * len(telling)
+        )
+
+
+def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[[int], str]) -> Cues:
+    """Picks what passes a false discovery rate of 5 % over all tests, with 10 points or more, and 5 at one length.
+
+    Args:
+        tests: Of one data set.
+        unit: What is counted.
+        kind: Of its rows.
+        name_row: Names the row of a unit.
+    """
+    adjusted, alone = (
+        adjust(np.concatenate([getattr(each, name) for each in tests] or [np.zeros(0)]))
+        for name in ("p_values", "p_raw")
+    )
+    picked: list[tuple[float, int, int, float]] = []
+    by_length, start = 0, 0
+    for number, test in enumerate(tests):
+        own, raw = (each[start : start + len(test.names)] for each in (adjusted, alone))
+        start += len(test.names)
+        strong = np.abs(test.effect) > POINTS
+        if test.opposites and not test.opposites[0]:
+            strong &= test.effect > 0
+        passes = strong & (own <= FALSE_DISCOVERIES) & (np.abs(test.within) > POINTS_WITHIN)
+        by_length += int((strong & ~passes & (raw <= FALSE_DISCOVERIES)).sum())
+        picked += [(-abs(test.z[i]), number, int(i), float(own[i])) for i in np.flatnonzero(passes)]
+    found: list[Cue] = []
+    leads: list[_Lead] = []
+    for _, number, i, p_value in sorted(picked):
+        test = tests[number]
+        positive = bool(test.effect[i] > 0)
+        units, hit = test.units(i)
+        telling = set((2 * units + hit).tolist())
+        words = set() if test.types[i] in ("count", "place") else set(test.names[i].split(" "))
+        same = next((lead for lead in leads if lead.side == (number, positive) and lead.covers(telling, words)), None)
+        if same is not None:
+            same.also.append(describe(test.names[i], test.types[i]))
+            same.words.update(words)
+            continue
+        cue = _cue(test, i, p_value, kind, [name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]])
+        found.append(cue)
+        leads.append(_Lead((number, positive), telling, words, cue.also))
+    for cue in found:
+        del cue.also[_MOST_ALSO:]
+    return Cues(found, len(adjusted), by_length, unit)
+
+
+def describe(name: str, kind: str) -> str:
+    """Words a feature.
+
+    Example:
+        >>> describe("of course", "begins with"), describe("more digits", "count")
+        ('begins with "of course"', 'more digits')
+    """
+    if kind in ("count", "place"):
+        return name
+    return f'{kind} "{name}"' if kind.endswith("with") else f'"{name}"'
+
+
+def _cue(test: Tested, i: int, p_value: float, kind: str, rows: list[str]) -> Cue:
+    positive = bool(test.effect[i] > 0)
+    n, effect, within = int(test.n[i]), float(test.effect[i]), float(test.within[i])
+    if test.by_class.shape[1]:
+        hits = float(test.hits[i]) if positive else n - float(test.hits[i])
+        expected = float(test.expected[i]) if positive else 1 - float(test.expected[i])
+        interval = wilson(round(hits), n)
+        share, low, high = hits / n, interval.low, interval.high
+        effect, within = abs(effect), within if positive else -within
+        known = information(test.by_class[i], test.num_texts)
+    else:
+        hits, expected, share, known = float(test.hits[i]), 0.0, effect, None
+        reach = _SURE * abs(effect / test.z[i])
+        low, high = effect - reach, effect + reach
+    name = describe(test.names[i], test.types[i])
+    goes_with = test.targets[i] if positive else test.opposites[i]
+    return Cue(
+        name, test.where, goes_with, n, hits, share, expected, low, high, effect, within, p_value, float(test.z[i]),
+        [], rows, remedies(kind, test.where, test.types[i], test.names[i], round(2 * abs(effect) * n)), known,
+    )  # fmt: skip

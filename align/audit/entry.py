@@ -1,0 +1,91 @@
+"""A row as the audit sees it, whatever kind of data it is of."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from align.data.conversations import Message
+from align.data.media.images import image_digest
+from align.data.pairs.pair import Pair
+from align.data.prompt_rows import PromptRow
+from align.data.questions.multiple_choice import Question
+
+KINDS = ("pairs", "questions", "prompts", "sft", "outcomes")
+REFERENCES = ("answer", "reference", "solution", "label")  # what a reward compares a response to a prompt with
+
+
+class Entry(NamedTuple):
+    """One row.
+
+    Attributes:
+        id: Its name.
+        file: Where it is from, as given.
+        row: Line of a JSONL or CSV file, else number of the record.
+        prompt: All that is asked, as one text.
+        sides: Both responses of a pair, the options of a question, or the one text of other kinds.
+        gold: Which side is the better or the right one; None where none is.
+        label: Gold of a kind without sides to pick from.
+        group: What the row belongs to.
+        images: Digests of their content.
+        outcome: What was observed.
+        confounders: What may have moved it, in the order in which they were named.
+    """
+
+    id: str
+    file: str
+    row: int
+    prompt: str
+    sides: tuple[str, ...] = ()
+    gold: int | None = None
+    label: str | None = None
+    group: str | None = None
+    images: tuple[str, ...] = ()
+    outcome: float | None = None
+    confounders: tuple[float, ...] = ()
+
+
+def as_text(prompt: str | Sequence[Message]) -> str:
+    """Writes a prompt as one text; a message that stands alone is its content.
+
+    Example:
+        >>> as_text([{"role": "user", "content": "Why?"}])
+        'Why?'
+    """
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return str(prompt[0]["content"])
+    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+
+
+def reference_of(columns: Any) -> str | None:
+    """Returns what a prompt's responses are compared with, where a column says so."""
+    found = next((columns[name] for name in REFERENCES if columns.get(name) is not None), None)
+    return None if found is None else str(found)
+
+
+def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
+    """Turns what a method read into entries.
+
+    Returns:
+        Their kind, empty if it is none that has entries, and the entries.
+    """
+    items = list(items)
+    kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts"}
+    kind = next((name for type_, name in kinds.items() if items and isinstance(items[0], type_)), "")
+    return kind, (_entry(item, file) for item in items if kind)
+
+
+def _entry(item: Any, file: str) -> Entry:
+    images = tuple(image_digest(image) for image in getattr(item, "images", ()))
+    if isinstance(item, Question):
+        return Entry(
+            item.id, file, item.row, item.question, item.options, item.answer, group=item.group, images=images
+        )
+    if isinstance(item, Pair):
+        gold = None if getattr(item, "tie", False) else 0
+        return Entry(item.id, file, item.row, as_text(item.prompt), (item.chosen, item.rejected), gold, images=images)
+    group = item.columns.get("group")
+    return Entry(
+        item.id, file, item.row, as_text(item.prompt), label=reference_of(item.columns),
+        group=None if group is None else str(group), images=images,
+    )  # fmt: skip

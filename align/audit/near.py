@@ -1,0 +1,117 @@
+"""Rows that are nearly the same: MinHash-LSH finds candidates, and the exact Jaccard index decides."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.audit.entry import Entry
+from align.audit.words import Vocabulary
+from rewards.extras import missing
+
+JACCARD = 0.8
+SHINGLE = 5  # words
+NUM_PERM = 128
+BANDS = (21, 6)  # a pair of rows at 0.8 becomes a candidate with a chance of 0.998
+SEED = 1
+
+Shingles = NDArray[np.uint64]
+
+
+class Near(NamedTuple):
+    """A row and the first earlier one that it is nearly the same as."""
+
+    row: int
+    other: int
+    jaccard: float
+
+
+def why_not() -> str:
+    """Returns the sentence for a machine where near rows cannot be looked for; empty where they can."""
+    return missing("audit", "Looking for rows that are nearly the same", "datasketch")
+
+
+class NearRows:
+    """Finds rows whose word 5-grams are those of another row, but for a few.
+
+    A row that is near an earlier one stands for no others, so that a thousand copies cost a thousand comparisons.
+    """
+
+    def __init__(self) -> None:
+        from datasketch import MinHash, MinHashLSH
+
+        self._empty = MinHash(num_perm=NUM_PERM, seed=SEED, hashfunc=_same)
+        self._index: Any = MinHashLSH(threshold=JACCARD, num_perm=NUM_PERM, params=BANDS)
+        self._kept: dict[int, Shingles] = {}
+        self._vocabulary = Vocabulary()
+        self._seen: set[bytes] = set()
+
+    def add(self, number: int, entry: Entry) -> Near | None:
+        """Takes a row up, unless it is near one that was; equal rows are not near ones."""
+        shingles = self._shingles(entry)
+        if (whole := shingles.tobytes()) in self._seen:
+            return None
+        self._seen.add(whole)
+        sketch = self._sketch(shingles)
+        if (found := self._find(number, shingles, sketch)) is not None:
+            return found
+        self._kept[number] = shingles
+        self._index.insert(number, sketch, check_duplication=False)
+        return None
+
+    def find(self, number: int, entry: Entry) -> Near | None:
+        """Looks for the row that is nearest, among those taken up, to one that is not."""
+        shingles = self._shingles(entry)
+        return self._find(number, shingles, self._sketch(shingles))
+
+    def _find(self, number: int, shingles: Shingles, sketch: Any) -> Near | None:
+        best = None
+        for other in sorted(self._index.query(sketch)):
+            index = jaccard(shingles, self._kept[other])
+            if index >= JACCARD and (best is None or index > best.jaccard):
+                best = Near(number, other, index)
+        return best
+
+    def _sketch(self, shingles: Shingles) -> Any:
+        sketch = self._empty.copy()
+        sketch.update_batch((shingles >> np.uint64(32)).tolist())
+        return sketch
+
+    def _shingles(self, entry: Entry) -> Shingles:
+        texts = [*entry.images, entry.prompt, *sorted(entry.sides)]
+        return shingle([number for text in texts for number in self._vocabulary.numbers(text)])
+
+
+def shingle(words: Sequence[int]) -> Shingles:
+    """Hashes the runs of five words of a text, each once, in order of their hash; a shorter text is one run.
+
+    Example:
+        >>> len(shingle([1, 2, 3, 4, 5, 6])), len(shingle([1, 2])), len(shingle([1] * 9))
+        (2, 1, 1)
+    """
+    numbers = np.asarray(words, dtype=np.uint64) + np.uint64(1)
+    width = min(SHINGLE, len(numbers))
+    hashed = np.full(max(1, len(numbers) - width + 1), width, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for place in range(width):
+            hashed = _scramble(hashed ^ numbers[place : len(numbers) - width + place + 1])
+    return np.unique(hashed)
+
+
+def jaccard(first: Shingles, second: Shingles) -> float:
+    """Computes the share of the runs of two texts that both have."""
+    both = len(np.intersect1d(first, second, assume_unique=True))
+    return both / (len(first) + len(second) - both)
+
+
+def _scramble(values: Shingles) -> Shingles:
+    """Mixes the bits of numbers, as SplitMix64 does."""
+    values = values + np.uint64(0x9E3779B97F4A7C15)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _same(value: int) -> int:
+    return value

@@ -1,0 +1,148 @@
+"""Reads the rows of files one by one, each as it stands there and as the audit sees it."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from align.audit.entry import KINDS, Entry
+from align.audit.row_checks import Check, Named, check_of, guess_kind, schema_of
+from align.data.columns import Columns, rename
+from align.data.files import RawRow, find_split, read_rows
+from align.data.loading import Schema, read_row
+from align.data.media.rows import MediaReader, media_folder
+from align.data.problems import BadRow, DataReport, RowProblem, printable
+from align.errors import DataError
+from align.recipe.dataset import MediaSettings
+
+CHUNK = 1 << 20
+NO_NAMES = Named()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows are, and how they are read.
+
+    Attributes:
+        path: A file, a folder or a hub id.
+        split: Split of a folder or hub data set.
+        max_rows: Read only this many rows.
+        adapter: Public schema the rows are in.
+        columns: Our names of columns that have another name in the file.
+        media: How images and videos are read.
+        named: Columns that only the user can name.
+    """
+
+    path: str
+    split: str | None = None
+    max_rows: int | None = None
+    adapter: str | None = None
+    columns: Columns = field(default_factory=dict)
+    media: MediaSettings | None = None
+    named: Named = NO_NAMES
+
+
+class ReadRow(NamedTuple):
+    """A row as it stands there, and what became of it."""
+
+    raw: RawRow
+    entry: Entry | RowProblem
+
+
+class Reader:
+    """Reads one source, as often as asked.
+
+    Args:
+        source: Where the rows are.
+        kind: Of the rows; by their columns if empty.
+
+    Attributes:
+        kind: Of the rows.
+        file: Where they are, once a split is found.
+        report: What was read the last time.
+
+    Raises:
+        DataError: If there is nothing to read, or the kind is unknown.
+    """
+
+    def __init__(self, source: Source, kind: str = "") -> None:
+        self.source = source
+        self.file, self._split = find_split(source.path, source.split)
+        self.kind = kind or self._guess()
+        if self.kind == "outcomes" and not (source.named.text and source.named.outcome):
+            raise DataError(
+                f"{source.path}: outcomes need the columns of the text and of the outcome. Name them with `--text` "
+                "and `--outcome`, and what else moves the outcome with `--confounders`."
+            )
+        self._schema: Schema = schema_of(self.kind, source.adapter, source.columns or None, source.named)
+        self.report = DataReport(self.file)
+
+    def read(self) -> Iterator[ReadRow]:
+        """Reads the rows in their order.
+
+        Raises:
+            DataError: If the file is missing or is not what its name says, or holds no rows.
+        """
+        self.report = report = DataReport(self.file)
+        reader = MediaReader(media_folder(self.file), self.source.media)
+        check: Check = check_of(self.kind, self.file, reader, self.source.named)
+        with reader.progress:
+            for raw in islice(read_rows(self.file, self._split), self.source.max_rows):
+                found = read_row(raw, self.file, check, self._schema)
+                report.num_read += 1
+                if isinstance(found, RowProblem):
+                    report.problems.append(found)
+                else:
+                    report.num_kept += 1
+                yield ReadRow(raw, found)
+        if not report.num_read:
+            raise DataError(f"{self.file} holds no rows. Give a data set with at least one.")
+
+    def _guess(self) -> str:
+        source = self.source
+        for raw in islice(read_rows(self.file, self._split), source.max_rows):
+            if isinstance(raw.content, RowProblem):
+                continue
+            row = raw.content
+            with suppress(BadRow):  # what is wrong with the row is said when it is read
+                row = rename(row, source.columns, untyped=raw.untyped) if source.columns else row
+            found = _adapted_kind(source.adapter) or guess_kind(list(row), source.named)
+            if found:
+                return found
+            names = ", ".join(printable(name) for name in row)
+            raise DataError(
+                f"Cannot tell what kind of rows {source.path} has, from its columns {names}. Name it with `--kind`: "
+                f"{', '.join(KINDS)}; or an `--adapter`."
+            )
+        raise DataError(f"{source.path} holds no row that can be read. Give a data set with at least one.")
+
+
+def _adapted_kind(adapter: str | None) -> str:
+    from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
+    from align.data.questions.adapters import ADAPTERS
+
+    if adapter is None:
+        return ""
+    return "pairs" if adapter in PREFERENCE_ADAPTERS else "questions" if adapter in ADAPTERS else ""
+
+
+def estimate_rows(source: Source) -> int | None:
+    """Counts rows for a progress bar, without reading them; None where that takes as long as reading them."""
+    file = Path(find_split(source.path, source.split)[0]).expanduser()
+    if not file.is_file():
+        return None
+    if file.suffix == ".parquet":
+        import pyarrow.parquet
+
+        try:
+            num = int(pyarrow.parquet.read_metadata(file).num_rows)
+        except (OSError, ValueError):  # what is wrong with it is said when it is read
+            return None
+    elif file.suffix in (".jsonl", ".csv"):
+        with file.open("rb") as opened:
+            num = sum(chunk.count(b"\n") for chunk in iter(lambda: opened.read(CHUNK), b""))
+    else:
+        return None
+    return num if source.max_rows is None else min(num, source.max_rows)

@@ -1,0 +1,171 @@
+"""Turns rows as they stand in a file into entries, by their kind."""
+
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any, NamedTuple
+
+from align.audit.entry import Entry, as_text, reference_of
+from align.data.columns import Columns
+from align.data.conversations import check_prompt, split_pair
+from align.data.files import RawRow, Row
+from align.data.loading import Schema, find_adapter, name_row
+from align.data.media.images import image_digest
+from align.data.media.rows import MediaReader
+from align.data.pairs.pair import NEEDS as PAIR_COLUMNS
+from align.data.pairs.pair import check_differ
+from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
+from align.data.pairs.reward_pair_rules import CSV_TRUTH
+from align.data.pairs.spans import has_tags, strip_tags
+from align.data.problems import BadRow
+from align.data.questions.adapters import ADAPTERS
+from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS
+from align.data.rules import check_label, check_row
+from align.data.texts import is_blank
+from align.errors import DataError
+
+WRITE = "Write a text."
+Check = Callable[[Row, RawRow], Entry]
+
+
+class Named(NamedTuple):
+    """Columns that only the user can name.
+
+    Attributes:
+        label: Of SFT rows that are examples of classes.
+        text: What was shown, of outcomes.
+        outcome: What was observed.
+        confounders: What may have moved it.
+        prompt: What the text answers.
+    """
+
+    label: str | None = None
+    text: str | None = None
+    outcome: str | None = None
+    confounders: tuple[str, ...] = ()
+    prompt: str | None = None
+
+
+def guess_kind(names: Sequence[str], named: Named) -> str:
+    """Tells the kind of rows by their columns; empty where none fits.
+
+    Example:
+        >>> guess_kind(["prompt", "chosen", "rejected"], Named()), guess_kind(["x"], Named())
+        ('pairs', '')
+    """
+    has = set(names).__contains__
+    if named.outcome:
+        return "outcomes"
+    if has("chosen") and has("rejected"):
+        return "pairs"
+    if has("question") and has("options"):
+        return "questions"
+    if has("messages") or (has("prompt") and has("completion")):
+        return "sft"
+    return "prompts" if has("prompt") else ""
+
+
+def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Named) -> Schema:
+    """Returns what rows of a kind look like.
+
+    Raises:
+        DataError: If there is no such adapter.
+    """
+    needs = {
+        "pairs": PAIR_COLUMNS,
+        "questions": QUESTION_COLUMNS,
+        "prompts": ("prompt",),
+        "sft": (),
+        "outcomes": tuple(name for name in (named.text, named.outcome, *named.confounders) if name),
+    }
+    adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS}.get(kind, {})
+    if adapter is not None and not adapters:
+        raise DataError(f"`adapter` is for pairs and questions, got {adapter!r} for {kind}. Leave it out.")
+    return Schema(needs[kind], find_adapter(adapter, adapters), adapters, columns)
+
+
+def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
+    """Returns the function that checks a row of a kind and makes an entry of it; it raises `BadRow`."""
+
+    def entry(
+        row: Row,
+        raw: RawRow,
+        prompt: str,
+        sides: tuple[str, ...] = (),
+        gold: int | None = None,
+        label: str | None = None,
+    ) -> Entry:
+        name = check_label("id", row.get("id")) or name_row(raw.row, file)
+        images = tuple(image_digest(image) for image in reader.read(row))
+        group = check_label("group", row.get("group"))
+        return Entry(name, file, raw.row, prompt, sides, gold, label, group, images)
+
+    def pair(row: Row, raw: RawRow) -> Entry:
+        prompt, chosen, rejected = split_pair(row)
+        if has_tags(chosen) or has_tags(rejected):
+            chosen, rejected = strip_tags(chosen, "chosen")[0], strip_tags(rejected, "rejected")[0]
+        check_differ(chosen, rejected)
+        tie = row.get("tie")
+        tied = CSV_TRUTH.get(tie.strip().lower(), False) if isinstance(tie, str) else bool(tie)
+        return entry(row, raw, as_text(prompt), (chosen, rejected), None if tied else 0)
+
+    def question(row: Row, raw: RawRow) -> Entry:
+        checked = check_row(row, untyped=raw.untyped)
+        return entry(row, raw, checked.question, checked.options, checked.answer)
+
+    def prompt(row: Row, raw: RawRow) -> Entry:
+        return entry(row, raw, as_text(check_prompt(row.get("prompt"))), label=reference_of(row))
+
+    def completion(row: Row, raw: RawRow) -> Entry:
+        asked, answer = _split_completion(row)
+        label = None if named.label is None else _need(row, named.label)
+        return entry(row, raw, asked, (answer,), label=label)
+
+    def outcome(row: Row, raw: RawRow) -> Entry:
+        assert named.text is not None
+        assert named.outcome is not None
+        text = _need(row, named.text)
+        asked = _need(row, named.prompt) if named.prompt else ""
+        numbers = tuple(_number(row, name) for name in named.confounders)
+        name = check_label("id", row.get("id")) or name_row(raw.row, file)
+        return Entry(name, file, raw.row, asked, (text,), outcome=_number(row, named.outcome), confounders=numbers)
+
+    return {"pairs": pair, "questions": question, "prompts": prompt, "sft": completion, "outcomes": outcome}[kind]
+
+
+def _split_completion(row: Mapping[str, Any]) -> tuple[str, str]:
+    """Takes an SFT row apart, in either of TRL's forms."""
+    if (messages := row.get("messages")) is not None:
+        checked = check_prompt(messages)
+        if isinstance(checked, str) or checked[-1]["role"] != "assistant":
+            raise BadRow(
+                "messages", messages, "the messages do not end with the assistant's", "End with what is taught."
+            )
+        return as_text(checked[:-1]), _filled("messages", checked[-1]["content"])
+    answer = row.get("completion")
+    if isinstance(answer, list | tuple) and answer:
+        answer = as_text(check_prompt(answer))
+    return as_text(check_prompt(row.get("prompt"))), _filled("completion", answer)
+
+
+def _filled(column: str, text: object) -> str:
+    if not isinstance(text, str) or is_blank(text):
+        raise BadRow(column, text, "the completion is missing or empty", WRITE)
+    return text
+
+
+def _need(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    if value is None or is_blank(str(value)):
+        raise BadRow(column, value, "the value is missing or empty", WRITE)
+    return str(value)
+
+
+def _number(row: Mapping[str, Any], column: str) -> float:
+    value = row.get(column)
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise BadRow(column, value, "the value is not a number", "Write one, or leave the row out.") from None
+    if not isfinite(number):
+        raise BadRow(column, value, "the value is not a finite number", "Write one, or leave the row out.")
+    return number

@@ -1,0 +1,145 @@
+"""What comparing the rows found, counted and worded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from align.audit.rows import Compared, Flags, Seen, shared_keys
+
+SHOWN = 3  # examples of a finding
+
+
+@dataclass(frozen=True)
+class RowFinding:
+    """One count.
+
+    Attributes:
+        name: For `--fail_on`.
+        count: Rows, or contents that contradict themselves.
+        of: How many there are.
+        text: What is counted.
+        todo: What to do about it.
+        examples: Rows, each with the one it belongs to where there is one.
+        numbers: More of it, by name.
+    """
+
+    name: str
+    count: int
+    of: int
+    text: str
+    todo: str
+    examples: list[str]
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+CONFLICTS = {
+    "pairs": "pairs of answers that stand in both orders",
+    "questions": "questions with the same options and another right one, as contents",
+    "prompts": "prompts with another answer to be compared with",
+    "sft": "rows with another label",
+    "outcomes": "",
+}
+SEEN_TWICE = {
+    "pairs": "evaluation rows whose prompt is trained on with other answers",
+    "questions": "evaluation rows whose question is trained on with other options",
+    "prompts": "",
+    "sft": "evaluation rows whose prompt is trained on with another completion",
+    "outcomes": "evaluation rows whose prompt is trained on with another text",
+}
+NOTHING = "Nothing is to be done."
+
+
+def describe_rows(train: Seen, held_out: Seen | None, found: Compared) -> list[RowFinding]:
+    """Counts what was found, in the order in which it matters; what was looked for and not found has a count of 0."""
+    num, kind = len(train), train.kind
+    findings = [_duplicates(train, found)]
+    if found.has_classes:
+        findings.append(_contradictions(train, found))
+    if held_out is not None:
+        leaks = _indices(found.eval_leaked)
+        text = "evaluation rows that are rows for training, in any order of their sides"
+        todo = (
+            "Leave these rows out of training, or measure on others: the score would count what was learnt by heart."
+        )
+        findings.append(RowFinding("leaks", len(leaks), len(held_out), text, todo, _names(held_out, leaks)))
+        prompts = train.part("prompt")
+        if SEEN_TWICE[kind] and (prompts != prompts[0]).any():  # outcomes may have none
+            again = _indices(found.eval_prompts)
+            todo = "Split by prompt if the score should be about prompts that were never seen."
+            findings.append(
+                RowFinding(
+                    "shared_prompts", len(again), len(held_out), SEEN_TWICE[kind], todo, _names(held_out, again)
+                )
+            )
+    if (train.part("group") >= 0).any():
+        grouped = _indices(found.grouped)
+        text = "rows whose prompt stands in two groups"
+        todo = "Means by group, and splits between groups, then share rows: give each prompt one group."
+        findings.append(RowFinding("groups", len(grouped), num, text, todo, _names(train, grouped)))
+    if kind == "pairs":
+        cut = _indices(found.prefix)
+        text = "pairs whose chosen answer is the beginning of the rejected one"
+        todo = "A cut-off answer may have been preferred for its length alone: look at these, or leave them out."
+        findings.append(RowFinding("prefixes", len(cut), num, text, todo, _names(train, cut)))
+    if kind == "questions" and (train.part("images") > 0).any():
+        shown = _indices(found.images)
+        text = "rows whose images are equal by content under another right answer, with other options"
+        todo = "See which of the answers is right; the name of a file says nothing about what it shows."
+        findings.append(RowFinding("images", len(shown), num, text, todo, _names(train, shown)))
+    return findings
+
+
+def leave_out(train: Seen, found: Compared) -> list[tuple[str, str]]:
+    """Says of each row why it should be left out, and which row that is about; empty texts where it should not."""
+    reasons = [("", "")] * len(train)
+    for index in _indices(found.repeats):
+        reasons[index] = ("duplicate", train.name(int(found.first[index])))
+    for index in _indices(found.conflict):
+        reasons[index] = ("contradiction", "")
+    for index in _indices(found.leaked):
+        reasons[index] = ("leak", "")
+    return reasons
+
+
+def _duplicates(train: Seen, found: Compared) -> RowFinding:
+    again = _indices(found.repeats)
+    examples = [f"{train.name(i)} repeats {train.name(int(found.first[i]))}" for i in again[:SHOWN]]
+    todo = "Leave them out (`--write`): a row that stands there twice counts twice."
+    text = "rows that repeat an earlier one, gold included"
+    return RowFinding("duplicates", len(again), len(train), text, todo, examples)
+
+
+def _contradictions(train: Seen, found: Compared) -> RowFinding:
+    key, gold = train.part("key"), train.part("gold")
+    once = ~found.repeats
+    keys, pairs, remove = shared_keys(key[once & found.conflict], gold[once & found.conflict])
+    contents, num = len(np.unique(key)), int(once.sum())
+    rows = _indices(found.conflict & once)
+    examples = []
+    for index in rows:
+        other = next(j for j in rows if key[j] == key[index] and gold[j] != gold[index])
+        if index < other:
+            examples.append(f"{train.name(index)} against {train.name(other)}")
+        if len(examples) == SHOWN:
+            break
+    numbers = {
+        "rows": int(found.conflict.sum()),
+        "to_remove": remove,
+        "g1": pairs / max(1, num * num),
+        "g3": remove / max(1, num),
+    }
+    todo = (
+        f"Nothing in the data says which side is right: decide, or leave all of them out (`--write`). Of {num:,} "
+        f"different rows {remove:,} ({numbers['g3']:.2%}, g3) have to go until none is contradicted."
+    )
+    return RowFinding("contradictions", keys, contents, CONFLICTS[train.kind], todo, examples, numbers)
+
+
+def _indices(flags: Flags) -> list[int]:
+    return [int(index) for index in np.flatnonzero(flags)]
+
+
+def _names(rows: Seen, indices: Sequence[int]) -> list[str]:
+    return [rows.name(index) for index in indices[:SHOWN]]

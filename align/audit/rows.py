@@ -1,0 +1,197 @@
+"""Rows that repeat, contradict or leak: compared exactly, by content."""
+
+from array import array
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.audit.content import Content, content_of
+from align.audit.entry import Entry
+
+Flags = NDArray[np.bool_]
+Numbers = NDArray[np.int64]
+MOST_CLASSES = 20  # different completions of an SFT file that are classes, and not texts
+ROWS_PER_CLASS = 10
+
+
+class Seen:
+    """What is kept of one set of rows: eight bytes a part.
+
+    Args:
+        kind: Of the rows.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.ids: list[str] = []
+        self.rows = array("q")
+        self.files: list[str] = []
+        self._parts: dict[str, array[int]] = {name: array("q") for name in (*Content._fields, "group", "images")}
+        self._prefix = bytearray()
+        self._groups: dict[str, int] = {}
+        self._starts: list[int] = []
+
+    def add(self, entry: Entry) -> None:
+        """Takes one row up."""
+        found = content_of(entry, self.kind)
+        for name, value in zip(Content._fields, found, strict=True):
+            self._parts[name].append(value)
+        group = -1 if entry.group is None else self._groups.setdefault(entry.group, len(self._groups))
+        self._parts["group"].append(group)
+        self._parts["images"].append(int(bool(entry.images)))
+        if not self.files or self.files[-1] != entry.file:
+            self.files.append(entry.file)
+            self._starts.append(len(self.ids))
+        self.ids.append(entry.id)
+        self.rows.append(entry.row)
+        ordered = self.kind == "pairs" and entry.gold is not None
+        self._prefix.append(ordered and entry.sides[1].strip().startswith(entry.sides[0].strip()))
+
+    def part(self, name: str) -> Numbers:
+        """Returns `(N,)` numbers of a part."""
+        return np.frombuffer(self._parts[name], dtype=np.int64)
+
+    @property
+    def prefix(self) -> Flags:
+        """Returns `(N,)` whether chosen is the beginning of rejected."""
+        return np.frombuffer(bytes(self._prefix), dtype=np.uint8).astype(bool)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def name(self, index: int) -> str:
+        """Names a row by its place and id."""
+        return f"row {self.rows[index]} ({self.ids[index]})"
+
+    def place(self, index: int) -> tuple[str, int]:
+        """Returns the file and the row of a row."""
+        return self.files[int(np.searchsorted(self._starts, index, side="right")) - 1], self.rows[index]
+
+
+class Compared(NamedTuple):
+    """What the rows are to each other, `(N,)` each, of the training rows unless said.
+
+    Attributes:
+        first: Index of the first row with this content and gold: its own where it repeats none.
+        conflict: Whether rows of the same content have another gold.
+        leaked: Whether it is also a row for evaluation.
+        eval_leaked: `(M,)` whether a row for evaluation is also one for training.
+        eval_prompts: `(M,)` whether its prompt is also in training, with other sides or another gold.
+        grouped: Whether its prompt stands in two groups.
+        prefix: Whether chosen is the beginning of rejected.
+        images: Whether its images have another gold under the same question, with other options.
+        has_classes: Whether golds exclude each other.
+    """
+
+    first: Numbers
+    conflict: Flags
+    leaked: Flags
+    eval_leaked: Flags
+    eval_prompts: Flags
+    grouped: Flags
+    prefix: Flags
+    images: Flags
+    has_classes: bool
+
+    @property
+    def repeats(self) -> Flags:
+        """Returns whether an earlier row has the same content and gold."""
+        return self.first != np.arange(len(self.first))
+
+    @property
+    def distinct(self) -> Flags:
+        """Returns which rows cues are counted over: each content once, and none that is contradicted."""
+        return ~self.repeats & ~self.conflict
+
+
+def see(entries: Iterable[Entry], kind: str) -> Seen:
+    """Takes rows up."""
+    seen = Seen(kind)
+    for entry in entries:
+        seen.add(entry)
+    return seen
+
+
+def compare(train: Seen, held_out: Seen | None = None) -> Compared:
+    """Compares the rows of a data set with each other, and with those for evaluation."""
+    key, gold, prompt, group = (train.part(name) for name in ("key", "gold", "prompt", "group"))
+    has_classes = _has_classes(train.kind, gold)
+    whole = mix(key, gold)
+    conflict = _disagree(key, gold) if has_classes else np.zeros(len(key), dtype=bool)
+    images = np.zeros(len(key), dtype=bool)
+    if train.kind == "questions" and (shown := train.part("images") > 0).any():
+        images[shown] = _disagree(prompt[shown], gold[shown])
+        images &= ~conflict
+    grouped = np.zeros(len(key), dtype=bool)
+    if (has_group := group >= 0).any():
+        grouped[has_group] = _disagree(prompt[has_group], group[has_group])
+    none = np.zeros(0, dtype=bool)
+    leaked, eval_leaked, eval_prompts = np.zeros(len(key), dtype=bool), none, none
+    if held_out is not None:
+        # A pair in the other order, or a question with another gold, was seen in training all the same.
+        ours, theirs = (
+            (key, held_out.part("key")) if has_classes else (whole, mix(*map(held_out.part, ("key", "gold"))))
+        )
+        leaked, eval_leaked = np.isin(ours, theirs), np.isin(theirs, ours)
+        eval_prompts = np.isin(held_out.part("prompt"), prompt) & ~eval_leaked
+    return Compared(
+        _first(whole), conflict, leaked, eval_leaked, eval_prompts, grouped, train.prefix, images, has_classes
+    )
+
+
+def mix(key: Numbers, other: Numbers) -> Numbers:
+    """Makes one number of two, `(N,)` each."""
+    with np.errstate(over="ignore"):
+        mixed: Numbers = (key * np.int64(-7046029254386353131)) ^ (other + np.int64(1442695040888963407))
+    return mixed
+
+
+def shared_keys(values: Numbers, labels: Numbers) -> tuple[int, int, int]:
+    """Counts what breaks the rule that a value has one label.
+
+    Returns:
+        Values with several labels, pairs of rows that break the rule, and rows to remove until none does.
+    """
+    import pandas as pd
+
+    table = pd.DataFrame({"value": values, "label": labels}).groupby(["value", "label"]).size().rename("rows")
+    grouped = table.groupby("value")
+    rows, most, golds, squares = (
+        each.to_numpy() for each in (grouped.sum(), grouped.max(), grouped.size(), (table**2).groupby("value").sum())
+    )
+    broken = golds > 1
+    pairs = (rows[broken] ** 2 - squares[broken]) // 2
+    return int(broken.sum()), int(pairs.sum()), int((rows[broken] - most[broken]).sum())
+
+
+def _has_classes(kind: str, gold: Numbers) -> bool:
+    if kind in ("pairs", "questions", "prompts"):
+        return True
+    num = len(np.unique(gold))
+    return kind == "sft" and num <= MOST_CLASSES and len(gold) >= ROWS_PER_CLASS * num
+
+
+def _disagree(values: Numbers, labels: Numbers) -> Flags:
+    """Says of each row whether another row has its value with another label."""
+    import pandas as pd
+
+    codes, _ = pd.factorize(values)
+    first = _first(values)
+    other = labels != labels[first]
+    broken = np.zeros(codes.max(initial=-1) + 1, dtype=bool)
+    broken[codes[other]] = True
+    found: Flags = broken[codes]
+    return found
+
+
+def _first(values: Numbers) -> Numbers:
+    """Returns the index of the first row with the value of each."""
+    import pandas as pd
+
+    codes, uniques = pd.factorize(values)
+    first = np.zeros(len(uniques), dtype=np.int64)
+    first[codes[::-1]] = np.arange(len(values))[::-1]  # of several values for one place numpy keeps the last
+    found: Numbers = first[codes]
+    return found

@@ -1,0 +1,118 @@
+"""Reads the rows once, hands each to every part of the audit, and puts what they find together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from align.audit.cue_data import CueData
+from align.audit.entry import Entry
+from align.audit.near import JACCARD, Near, NearRows, why_not
+from align.audit.reading import Reader, Source
+from align.audit.record import AuditRecord, FileCount
+from align.audit.row_findings import SHOWN, RowFinding, describe_rows, leave_out
+from align.audit.rows import Seen, compare
+from align.errors import DataError
+
+SHOWN_PROBLEMS = 20
+Advance = Callable[[], None]
+
+
+class Audited(NamedTuple):
+    """What an audit found.
+
+    Attributes:
+        record: Of all of it.
+        reasons: Why each row that can be used should be left out, and which row that is about; empty where it should
+            not be.
+        readers: Of the training rows, in their order.
+    """
+
+    record: AuditRecord
+    reasons: list[tuple[str, str]]
+    readers: list[Reader]
+
+
+def audit(
+    sources: Sequence[Source],
+    held_out: Source | None = None,
+    *,
+    kind: str = "",
+    near: bool = True,
+    advance: Advance = lambda: None,
+) -> Audited:
+    """Audits rows for training, with those for evaluation if there are some.
+
+    Args:
+        sources: Where the rows for training are; all of one kind.
+        held_out: Where those for evaluation are.
+        kind: Of the rows; by the columns of the first file if empty.
+        near: Whether to look for rows that are nearly the same.
+        advance: Called after each row.
+
+    Raises:
+        DataError: If a file cannot be read, the kind is unknown, or no row can be used.
+    """
+    readers = [Reader(sources[0], kind)]
+    kind = readers[0].kind
+    readers += [Reader(each, kind) for each in sources[1:]]
+    eval_reader = None if held_out is None else Reader(held_out, kind)
+    absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
+    search = None if absent else NearRows()
+    train, cues, nearest = Seen(kind), CueData(kind), list[Near]()
+    for entry in _entries(readers, advance):
+        if search is not None and (found := search.add(len(train), entry)) is not None:
+            nearest.append(found)
+        train.add(entry)
+        cues.add(entry)
+    if not len(train):
+        first = "; ".join(str(reader.report.problems[0]) for reader in readers)
+        raise DataError(f"No row can be used. The first of each file: {first}")
+    measured, close = Seen(kind), list[Near]()
+    for entry in _entries([eval_reader] if eval_reader else [], advance):
+        if search is not None and (found := search.find(len(measured), entry)) is not None:
+            close.append(found)
+        measured.add(entry)
+    rows = compare(train, measured if eval_reader else None)
+    findings, reasons = describe_rows(train, measured if eval_reader else None, rows), leave_out(train, rows)
+    if search is not None:
+        nearest = [each for each in nearest if not (rows.repeats[each.row] or rows.conflict[each.row])]
+        findings.append(_near(nearest, train, train, "near_duplicates", "rows that are nearly an earlier one"))
+        close = [each for each in close if not rows.eval_leaked[each.row]]
+        if eval_reader is not None:
+            findings.append(
+                _near(close, measured, train, "near_leaks", "evaluation rows that are nearly rows for training")
+            )
+        for each in close:
+            if not reasons[each.other][0]:
+                reasons[each.other] = ("near leak", measured.name(each.row))
+    found_cues, sentences = cues.find(train, rows)
+    if absent:
+        sentences = [f"{absent} Only equal rows were compared.", *sentences]
+    files = [_count(reader, "training") for reader in readers]
+    files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
+    record = AuditRecord(kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences)
+    return Audited(record, reasons, readers)
+
+
+def _entries(readers: Sequence[Reader], advance: Advance) -> Iterator[Entry]:
+    for reader in readers:
+        for _, entry in reader.read():
+            advance()
+            if isinstance(entry, Entry):
+                yield entry
+
+
+def _near(found: Sequence[Near], rows: Seen, others: Seen, name: str, text: str) -> RowFinding:
+    examples = [f"{rows.name(each.row)} is {each.jaccard:.2f} of {others.name(each.other)}" for each in found[:SHOWN]]
+    text += f": at least {JACCARD:.0%} of the word 5-grams of both"
+    todo = (
+        "Look at these: `--write` leaves the training rows out that an evaluation row is near."
+        if name == "near_leaks"
+        else "Look at some of them: the same said again teaches little and weighs more. Nothing is left out for it."
+    )
+    return RowFinding(name, len(found), len(rows), text, todo, examples)
+
+
+def _count(reader: Reader, use: str) -> FileCount:
+    report = reader.report
+    problems = [str(each) for each in report.problems[:SHOWN_PROBLEMS]]
+    return FileCount(reader.file, use, report.num_read, report.reasons, problems)

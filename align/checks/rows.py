@@ -1,0 +1,53 @@
+"""Rows that repeat, contradict or leak, before anything is learnt from them."""
+
+import shlex
+from typing import Any
+
+from align.audit.entry import entries_of
+from align.audit.row_findings import RowFinding, describe_rows
+from align.audit.rows import compare, see
+from align.checks.finding import Finding
+from align.data.training_data import TrainingData
+from align.recipe.recipe import Recipe
+
+_SAID = {
+    "duplicates": "{count:,} of {of:,} rows repeat an earlier one",
+    "contradictions": "{count:,} contents have two golds, and contradict themselves",
+    "leaks": "{count:,} of {of:,} rows for evaluation are rows for training",
+    "groups": "{count:,} rows have a prompt that stands in two groups",
+    "prefixes": "in {count:,} pairs the chosen answer is the beginning of the rejected one",
+    "images": "{count:,} rows have images that are equal by content under another right answer",
+}
+
+
+def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
+    """Says in one line what the exact part of `align audit` finds; the rest of it is that command's."""
+    kind, items = entries_of(data.items, data.report.file)
+    if not kind:
+        return []
+    held_out = None
+    if data.eval_items and data.eval_report is not None:
+        held_out = see(entries_of(data.eval_items, data.eval_report.file)[1], kind)
+    train = see(items, kind)
+    found = [each for each in describe_rows(train, held_out, compare(train, held_out)) if each.name in _SAID]
+    numbers = {each.name: each.count for each in found}
+    if not any(numbers.values()):
+        looked = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
+        return [Finding("ok", "rows", f"No {looked} among {len(train):,} rows, compared by content.", numbers)]
+    text = "; ".join(_say(each) for each in found if each.count)
+    return [Finding("warning", "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe))]
+
+
+def _line(recipe: Recipe) -> str:
+    """Writes the command that shows more; names of columns are the recipe's, which it then reads."""
+    data = recipe.dataset
+    if getattr(data, "columns", None):
+        return shlex.join(["align", "audit", "--recipe", str(recipe.path), "--out", "audit"])
+    given = {"eval": data.eval_path, "split": data.split, "adapter": getattr(data, "adapter", None), "out": "audit"}
+    options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]
+    return shlex.join(["align", "audit", data.path, *options])
+
+
+def _say(finding: RowFinding) -> str:
+    text = _SAID[finding.name].format(count=finding.count, of=finding.of)
+    return f"{text} ({finding.examples[0]})" if finding.examples else text

@@ -1,0 +1,55 @@
+"""What an audit found, in words, for the page and for the terminal."""
+
+from align.audit.cues import Cue, Cues
+from align.audit.record import AuditRecord
+
+
+def headline(record: AuditRecord) -> list[str]:
+    """Says what to take away, one sentence each."""
+    found = [f"{each.count:,} of {each.of:,} {each.text}." for each in record.rows if each.count]
+    if not found:
+        looked = ", ".join(each.name.replace("_", " ") for each in record.rows)
+        found = [f"None of what was looked for among {record.num_rows:,} rows was found: {looked}."]
+    if record.cues is None:
+        return found
+    if not record.cues.found:
+        return [*found, f"Of {record.cues.num_tested:,} features none goes with the label beyond 10 points."]
+    first = record.cues.found[0]
+    more = f", and {len(record.cues.found) - 1} more" if len(record.cues.found) > 1 else ""
+    return [*found, f"{first.name} in the {first.where} goes with {first.goes_with}: {share_of(first)}{more}."]
+
+
+def share_of(cue: Cue) -> str:
+    """Words how often a cue is with its label."""
+    if cue.information is None:
+        return f"rank correlation {cue.share:+.2f} [{cue.low:+.2f}, {cue.high:+.2f}] over {cue.n:,} texts with it"
+    return (
+        f"{cue.hits:,.0f} of {cue.n:,}, {cue.share:.0%} [{cue.low:.0%}, {cue.high:.0%}], where {cue.expected:.0%} "
+        "would be no cue"
+    )
+
+
+def effect_of(cue: Cue) -> str:
+    """Words the effect of a cue."""
+    return f"{cue.effect:+.2f}" if cue.information is None else in_points(cue.effect)
+
+
+def in_points(effect: float) -> str:
+    """Writes a difference of shares, or a correlation, in hundredths.
+
+    Example:
+        >>> in_points(0.3721)
+        '+37'
+    """
+    return f"{100 * effect:+.0f}"
+
+
+def by_length(cues: Cues) -> str:
+    """Says how many features were tested, and how many go with length."""
+    text = f"{cues.num_tested:,} features were tested, in {cues.unit}; the false discovery rate is 5 %."
+    if cues.num_by_length:
+        text += (
+            f" {cues.num_by_length:,} more pass alone, and not where texts of similar length are compared: they go "
+            "with length."
+        )
+    return text

@@ -1,0 +1,97 @@
+"""How often `align audit` finds a cue that is there, and how often one that is not.
+
+Clean sets of 600 pairs of drawn words have no cue, so what is named there is a false alarm; sets with a phrase in more
+chosen than rejected answers have one. Takes about a minute on one core.
+"""
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.audit.reading import Source
+from align.audit.run import audit
+
+WORDS = 400
+PHRASE = "to be sure"
+POWER = ((0.15, 0.10), (0.20, 0.10), (0.30, 0.15))
+
+
+def draw_pairs(num: int, seed: int) -> list[dict[str, Any]]:
+    """Draws pairs of 10 to 60 words, whose frequencies fall as in language (Zipf)."""
+    draw = random.Random(f"audit {seed}")
+    words, weights = [f"w{i}" for i in range(WORDS)], [1 / (1 + i) for i in range(WORDS)]
+
+    def text() -> str:
+        return " ".join(draw.choices(words, weights, k=draw.randint(10, 60)))
+
+    return [{"id": f"p{i}", "prompt": f"question {i}", "chosen": text(), "rejected": text()} for i in range(num)]
+
+
+def plant(rows: Sequence[Mapping[str, Any]], chosen: float, rejected: float, seed: int) -> list[dict[str, Any]]:
+    """Puts the phrase into shares of both sides."""
+    draw = random.Random(f"plant {seed}")
+
+    def put(text: str, share: float) -> str:
+        words = text.split()
+        place = draw.randint(2, len(words) - 2)
+        return " ".join([*words[:place], PHRASE, *words[place:]]) if draw.random() < share else text
+
+    return [
+        dict(row) | {"chosen": put(row["chosen"], chosen), "rejected": put(row["rejected"], rejected)} for row in rows
+    ]
+
+
+def cues_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names the cues that the audit finds, with those shown as one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pairs.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        cues = audit([Source(str(path))], near=False).record.cues
+    return [name for cue in (cues.found if cues else []) for name in (cue.name, *cue.also)]
+
+
+def measure(num_pairs: int, clean_seeds: Sequence[int], power_seeds: Sequence[int]) -> dict[str, Any]:
+    """Runs the lab."""
+    alarms = {seed: found for seed in clean_seeds if (found := cues_of(draw_pairs(num_pairs, seed)))}
+    power = {}
+    for chosen, rejected in POWER:
+        sets = (plant(draw_pairs(num_pairs, 1_000 + seed), chosen, rejected, seed) for seed in power_seeds)
+        power[f"{chosen:.0%} against {rejected:.0%}"] = sum(
+            any(word in name for name in cues_of(rows) for word in PHRASE.split()) for rows in sets
+        )
+    return {
+        "pairs": num_pairs,
+        "clean_sets": len(clean_seeds),
+        "sets_with_false_alarms": {str(seed): found for seed, found in alarms.items()},
+        "power_sets": len(power_seeds),
+        "found": power,
+    }
+
+
+def main() -> int:
+    """Prints the numbers; returns 1 if there are more false alarms than 5 % of the sets, and bars are checked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=600)
+    parser.add_argument("--clean", type=int, default=40, help="clean sets, of the seeds 0 to this")
+    parser.add_argument("--power", type=int, default=20, help="sets with a cue, of the seeds 0 to this")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true")
+    options = parser.parse_args()
+    found = measure(options.pairs, range(options.clean), range(options.power))
+    alarms = found["sets_with_false_alarms"]
+    sets = f"{options.clean} clean sets of {options.pairs} pairs (seeds 0 to {options.clean - 1})"
+    print(f"False alarms in {len(alarms)} of {sets}: {alarms}")
+    for shares, count in found["found"].items():
+        print(f"A phrase in {shares}: found in {count} of {options.power} sets")
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    return int(options.check_bars and len(alarms) > 0.05 * options.clean)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from planted import clean_pairs, rotten_pairs, write_rows
+
+from align.audit.entry import Entry
+from align.audit.reading import Reader, Source
+from align.audit.row_findings import describe_rows, leave_out
+from align.audit.rows import compare, see, shared_keys
+from align.audit.run import audit
+
+
+def counts(path, held_out=None, **options):
+    record = audit([Source(str(path))], held_out and Source(str(held_out)), near=False, **options).record
+    return {each.name: each.count for each in record.rows}
+
+
+def found_of(entries, kind, held_out=None):
+    train, other = see(entries, kind), None if held_out is None else see(held_out, kind)
+    return {each.name: each for each in describe_rows(train, other, compare(train, other))}
+
+
+def test_planted_faults_are_counted_exactly(tmp_path):
+    rows, held_out = rotten_pairs()
+    found = counts(write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "eval.jsonl", held_out))
+    assert found == {"duplicates": 60, "contradictions": 30, "leaks": 40, "shared_prompts": 0, "prefixes": 0}
+
+
+def test_clean_pairs_have_no_faults(tmp_path):
+    rows = write_rows(tmp_path / "train.jsonl", clean_pairs(200, 1))
+    assert not any(counts(rows, write_rows(tmp_path / "eval.jsonl", clean_pairs(50, 2))).values())
+
+
+def question(name, options, gold, prompt="Which rusts?", **more):
+    return Entry(name, "f", 1, prompt, tuple(options), gold, **more)
+
+
+def test_another_gold_is_one_of_another_content_and_not_of_another_letter():
+    entries = [
+        question("a", ["iron", "gold"], 0),
+        question("same", ["gold", "iron"], 1),
+        question("other", ["gold", "iron"], 0),
+        question("third", ["iron", "gold"], 1, prompt="Which shines?"),
+    ]
+    found = found_of(entries, "questions")
+    assert found["contradictions"].count == 1
+    assert found["duplicates"].count == 1
+    assert found["contradictions"].numbers == {"rows": 3, "to_remove": 1, "g1": 1 / 9, "g3": 1 / 3}
+    assert "row 1 (a) against row 1 (other)" in found["contradictions"].examples
+
+
+def test_accents_and_spaces_do_not_make_a_row_another_one():
+    entries = [Entry("a", "f", 1, "Caf\u00e9  noir?"), Entry("b", "f", 2, "Cafe\u0301 noir?\n")]
+    assert found_of(entries, "prompts")["duplicates"].count == 1
+
+
+def test_a_prompt_in_two_groups_is_counted_with_all_its_rows():
+    entries = [question(str(i), ["iron", str(i)], 0, group=group) for i, group in enumerate("aab")]
+    entries += [question("x", ["iron", "tin"], 0, prompt="Another?", group="a")]
+    assert found_of(entries, "questions")["groups"].count == 3
+
+
+def test_a_chosen_answer_that_is_the_beginning_of_the_rejected_one_is_counted():
+    pairs = [("It is red", "It is red, and round"), ("It is red, and round", "It is red"), ("No", "Yes")]
+    entries = [Entry(str(i), "f", i, f"q{i}", sides, 0) for i, sides in enumerate(pairs)]
+    assert found_of(entries, "pairs")["prefixes"].count == 1
+
+
+def test_equal_images_with_another_answer_are_found_by_content(tmp_path):
+    from PIL import Image
+
+    for name, colour in (("a.png", "red"), ("b.png", "red"), ("c.png", "blue")):
+        Image.new("RGB", (30, 30), colour).save(tmp_path / name)
+    rows = [
+        {"question": "What is it?", "options": options, "answer": 0, "image": name}
+        for name, options in (("a.png", ["cat", "dog"]), ("b.png", ["cow", "cat"]), ("c.png", ["pig", "cat"]))
+    ]
+    found = counts(write_rows(tmp_path / "images.jsonl", rows))
+    assert found["images"] == 2
+    assert found["duplicates"] == found["contradictions"] == 0
+
+
+def test_a_tie_contradicts_an_order():
+    entries = [Entry("a", "f", 1, "q", ("x", "y"), 0), Entry("b", "f", 2, "q", ("y", "x"), None)]
+    assert found_of(entries, "pairs")["contradictions"].count == 1
+
+
+def test_a_leak_is_one_in_any_order_of_the_sides():
+    train = [Entry("a", "f", 1, "q", ("x", "y"), 0), Entry("b", "f", 2, "r", ("x", "y"), 0)]
+    held_out = [Entry("c", "g", 1, "q", ("y", "x"), 0), Entry("d", "g", 2, "r", ("x", "z"), 0)]
+    found = found_of(train, "pairs", held_out)
+    assert (found["leaks"].count, found["shared_prompts"].count) == (1, 1)
+    assert found["leaks"].examples == ["row 1 (c)"]
+
+
+def test_other_completions_of_a_prompt_do_not_contradict_it_but_other_classes_do():
+    texts = [Entry(str(i), "f", i, f"q{i // 2}", (f"text {i}",)) for i in range(60)]
+    assert "contradictions" not in found_of(texts, "sft")
+    classes = [Entry(str(i), "f", i, f"q{i // 2}", (("yes", "no")[i == 7],)) for i in range(60)]
+    assert found_of(classes, "sft")["contradictions"].count == 1
+
+
+def test_reasons_name_the_row_that_they_are_about():
+    entries = [Entry(name, "f", i, "q", ("x", "y"), 0) for i, name in enumerate("ab", start=1)]
+    train = see(entries, "pairs")
+    assert leave_out(train, compare(train)) == [("", ""), ("duplicate", "row 1 (a)")]
+
+
+def test_g1_and_rows_to_remove_by_hand():
+    values, labels = np.array([1, 1, 1, 1, 2, 2, 3]), np.array([5, 5, 6, 7, 5, 5, 9])
+    assert shared_keys(values, labels) == (1, 2 * 1 + 2 * 1 + 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"prompt": "a", "chosen": "b", "rejected": "c"}, "pairs"),
+        ({"question": "a", "options": ["b", "c"], "answer": 0}, "questions"),
+        ({"prompt": "a", "completion": "b"}, "sft"),
+        ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, "sft"),
+        ({"prompt": "a", "reference": "b"}, "prompts"),
+    ],
+)
+def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
+    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
+    assert reader.kind == kind
+    (read,) = reader.read()
+    assert isinstance(read.entry, Entry)
