@@ -27,6 +27,7 @@ DECONFOUND = (
     "--groups author --max_rows 200 --out OUT --estimator"
 )
 AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
+AUDIT = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT --fail_on near_duplicates"
 MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
 TWO_STEPS = "--max_steps 2 --eval_strategy no --output_dir OUT"
 
@@ -58,6 +59,7 @@ ENABLED = {
     "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],
     "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
     "math": ["rewards check math_accuracy"],
+    "audit": [AUDIT],
 }
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
@@ -147,6 +149,14 @@ def test_without_an_extra_one_sentence_says_how_to_get_it(refused, i, extra):
 
 def test_it_is_said_before_anything_is_written(refused):
     assert refused[1] == ["site"]
+
+
+@pytest.mark.slow
+def test_a_base_install_audits_and_says_what_it_did_not_look_for(tmp_path):
+    (result,) = run_all(tmp_path, [AUDIT.partition(" --fail_on")[0]])
+    assert result["code"] == 0, result["output"]
+    assert extras.pip_line("audit") in result["output"]
+    assert "cues" in json.loads((tmp_path / "out" / "0" / "audit.json").read_text())
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from typing import Any
 from align.audit.entry import entries_of
 from align.audit.row_findings import RowFinding, describe_rows
 from align.audit.rows import compare, see
-from align.checks.finding import Finding
+from align.checks.finding import Finding, Level
 from align.data.training_data import TrainingData
 from align.recipe.recipe import Recipe
 
@@ -34,8 +34,12 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     if not any(numbers.values()):
         looked = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
         return [Finding("ok", "rows", f"No {looked} among {len(train):,} rows, compared by content.", numbers)]
+    again = kind == "prompts" and {name for name, count in numbers.items() if count} == {"duplicates"}
     text = "; ".join(_say(each) for each in found if each.count)
-    return [Finding("warning", "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe))]
+    level: Level = (
+        "ok" if again else "warning"
+    )  # a prompt that stands there twice is asked twice, and teaches no worse
+    return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe))]
 
 
 def _line(recipe: Recipe) -> str:

@@ -29,9 +29,11 @@ def of_source(source, count, **columns):
 def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path):
     write_rows(tmp_path / "eval.jsonl", sourced_pairs(5))
     checked = check_recipe(recipe(dataset={"eval_path": "./eval.jsonl"}), Launch())
-    assert {finding.level for finding in checked.findings} == {"ok"}
+    warned = {finding.check: finding.text for finding in checked.findings if finding.level != "ok"}
+    assert list(warned) == ["rows"]
+    assert "5 of 5 rows for evaluation are rows for training" in warned["rows"]
     assert {finding.check for finding in checked.findings} == {
-        "versions", "data", "sources", "lengths", "batch", "memory", "room",
+        "versions", "data", "sources", "lengths", "rows", "batch", "memory", "room",
     }  # fmt: skip
     assert len(checked.data.rows) == len(checked.data.items) == 12
     assert [row["tie"] for row in checked.data.eval_rows] == [False, False, False, True, False]

@@ -30,7 +30,7 @@ def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path)
     checked = check_recipe(recipe(), Launch())
     assert [finding.level for finding in checked.findings] == ["ok"] * len(checked.findings)
     assert {finding.check for finding in checked.findings} == {
-        "versions", "data", "spans", "lengths", "batch", "memory", "room",
+        "versions", "data", "spans", "lengths", "rows", "batch", "memory", "room",
     }  # fmt: skip
     assert checked.rewards == []
     assert len(checked.data.rows) == len(checked.data.items) == 12
