@@ -55,25 +55,32 @@ def cues_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for cue in (cues.found if cues else []) for name in (cue.name, *cue.also)]
 
 
+def words_of(name: str) -> list[str]:
+    """Lists the words of a cue's name."""
+    return name.replace('"', " ").split()
+
+
 def measure(num_pairs: int, clean_seeds: Sequence[int], power_seeds: Sequence[int]) -> dict[str, Any]:
     """Runs the lab."""
     alarms = {seed: found for seed in clean_seeds if (found := cues_of(draw_pairs(num_pairs, seed)))}
     power = {}
     for chosen, rejected in POWER:
-        sets = (plant(draw_pairs(num_pairs, 1_000 + seed), chosen, rejected, seed) for seed in power_seeds)
-        power[f"{chosen:.0%} against {rejected:.0%}"] = sum(
-            any(word in name for name in cues_of(rows) for word in PHRASE.split()) for rows in sets
-        )
+        found = [cues_of(plant(draw_pairs(num_pairs, 1_000 + seed), chosen, rejected, seed)) for seed in power_seeds]
+        ours = [[any(word in PHRASE.split() for word in words_of(name)) for name in names] for names in found]
+        power[f"{chosen:.0%} against {rejected:.0%}"] = {
+            "found": sum(map(any, ours)),
+            "with_others": sum(not all(each) for each in ours),
+        }
     return {
         "pairs": num_pairs,
         "clean_sets": len(clean_seeds),
         "sets_with_false_alarms": {str(seed): found for seed, found in alarms.items()},
         "power_sets": len(power_seeds),
-        "found": power,
+        "power": power,
     }
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Prints the numbers; returns 1 if there are more false alarms than 5 % of the sets, and bars are checked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=600)
@@ -81,13 +88,14 @@ def main() -> int:
     parser.add_argument("--power", type=int, default=20, help="sets with a cue, of the seeds 0 to this")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     found = measure(options.pairs, range(options.clean), range(options.power))
     alarms = found["sets_with_false_alarms"]
     sets = f"{options.clean} clean sets of {options.pairs} pairs (seeds 0 to {options.clean - 1})"
     print(f"False alarms in {len(alarms)} of {sets}: {alarms}")
-    for shares, count in found["found"].items():
-        print(f"A phrase in {shares}: found in {count} of {options.power} sets")
+    for shares, counts in found["power"].items():
+        others = f"other cues beside it in {counts['with_others']}"
+        print(f"A phrase in {shares}: found in {counts['found']} of {options.power} sets, {others}")
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
     return int(options.check_bars and len(alarms) > 0.05 * options.clean)

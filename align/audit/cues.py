@@ -82,22 +82,28 @@ class _Lead(NamedTuple):
     """A cue under which others are shown.
 
     Attributes:
-        side: Its test and direction.
+        test: Number of its test.
+        feature: Its number there.
+        is_positive: Whether it goes with the target.
         telling: Units that have it, each with whether it is with the target there.
         words: Of its name, and of those shown under it.
         also: What is shown under it.
     """
 
-    side: tuple[int, bool]
+    test: int
+    feature: int
+    is_positive: bool
     telling: set[int]
     words: set[str]
     also: list[str]
 
-    def covers(self, telling: set[int], words: set[str]) -> bool:
+    def covers(self, other: "_Lead") -> bool:
         """Says whether a weaker cue is in the same units, or has a word of this one and is in part of its units."""
-        both = len(self.telling & telling)
-        return both >= _SAME * len(self.telling | telling) or (
-            bool(self.words & words) and both >= _PART * len(telling)
+        if (self.test, self.is_positive) != (other.test, other.is_positive):
+            return False
+        both = len(self.telling & other.telling)
+        return both >= _SAME * len(self.telling | other.telling) or (
+            bool(self.words & other.words) and both >= _PART * len(other.telling)
         )
 
 
@@ -114,36 +120,40 @@ def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[
         adjust(np.concatenate([getattr(each, name) for each in tests] or [np.zeros(0)]))
         for name in ("p_values", "p_raw")
     )
-    picked: list[tuple[float, int, int, float]] = []
-    by_length, start = 0, 0
+    starts = np.cumsum([0, *(len(test.names) for test in tests)])
+    picked: list[tuple[float, int, int]] = []
+    by_length = 0
     for number, test in enumerate(tests):
-        own, raw = (each[start : start + len(test.names)] for each in (adjusted, alone))
-        start += len(test.names)
+        own, raw = (each[starts[number] : starts[number + 1]] for each in (adjusted, alone))
         strong = np.abs(test.effect) > POINTS
         if test.opposites and not test.opposites[0]:
             strong &= test.effect > 0
         passes = strong & (own <= FALSE_DISCOVERIES) & (np.abs(test.within) > POINTS_WITHIN)
         by_length += int((strong & ~passes & (raw <= FALSE_DISCOVERIES)).sum())
-        picked += [(-abs(test.z[i]), number, int(i), float(own[i])) for i in np.flatnonzero(passes)]
-    found: list[Cue] = []
+        picked += [(-abs(test.z[i]), number, int(i)) for i in np.flatnonzero(passes)]
+    found = [
+        _cue(tests[lead.test], lead, float(adjusted[starts[lead.test] + lead.feature]), kind, name_row)
+        for lead in _fold(tests, sorted(picked))
+    ]
+    return Cues(found, len(adjusted), by_length, unit)
+
+
+def _fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[_Lead]:
+    """Puts cues under stronger ones of the same units."""
     leads: list[_Lead] = []
-    for _, number, i, p_value in sorted(picked):
+    for _, number, i in picked:
         test = tests[number]
-        positive = bool(test.effect[i] > 0)
         units, hit = test.units(i)
         telling = set((2 * units + hit).tolist())
         words = set() if test.types[i] in ("count", "place") else set(test.names[i].split(" "))
-        same = next((lead for lead in leads if lead.side == (number, positive) and lead.covers(telling, words)), None)
-        if same is not None:
-            same.also.append(describe(test.names[i], test.types[i]))
-            same.words.update(words)
+        new = _Lead(number, i, bool(test.effect[i] > 0), telling, words, [])
+        same = next((lead for lead in leads if lead.covers(new)), None)
+        if same is None:
+            leads.append(new)
             continue
-        cue = _cue(test, i, p_value, kind, [name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]])
-        found.append(cue)
-        leads.append(_Lead((number, positive), telling, words, cue.also))
-    for cue in found:
-        del cue.also[_MOST_ALSO:]
-    return Cues(found, len(adjusted), by_length, unit)
+        same.also.append(describe(test.names[i], test.types[i]))
+        same.words.update(words)
+    return leads
 
 
 def describe(name: str, kind: str) -> str:
@@ -158,8 +168,9 @@ def describe(name: str, kind: str) -> str:
     return f'{kind} "{name}"' if kind.endswith("with") else f'"{name}"'
 
 
-def _cue(test: Tested, i: int, p_value: float, kind: str, rows: list[str]) -> Cue:
-    positive = bool(test.effect[i] > 0)
+def _cue(test: Tested, lead: _Lead, p_value: float, kind: str, name_row: Callable[[int], str]) -> Cue:
+    i, positive = lead.feature, lead.is_positive
+    units, hit = test.units(i)
     n, effect, within = int(test.n[i]), float(test.effect[i]), float(test.within[i])
     if test.by_class.shape[1]:
         hits = float(test.hits[i]) if positive else n - float(test.hits[i])
@@ -174,7 +185,23 @@ def _cue(test: Tested, i: int, p_value: float, kind: str, rows: list[str]) -> Cu
         low, high = effect - reach, effect + reach
     name = describe(test.names[i], test.types[i])
     goes_with = test.targets[i] if positive else test.opposites[i]
+    surplus = round(n * abs(effect) / (1 - min(expected, 0.99)))
     return Cue(
-        name, test.where, goes_with, n, hits, share, expected, low, high, effect, within, p_value, float(test.z[i]),
-        [], rows, remedies(kind, test.where, test.types[i], test.names[i], round(2 * abs(effect) * n)), known,
-    )  # fmt: skip
+        name=name,
+        where=test.where,
+        goes_with=goes_with,
+        n=n,
+        hits=hits,
+        share=share,
+        expected=expected,
+        low=low,
+        high=high,
+        effect=effect,
+        within_length=within,
+        p_value=p_value,
+        z=float(test.z[i]),
+        also=lead.also[:_MOST_ALSO],
+        rows=[name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]],
+        todo=remedies(kind, test.where, test.types[i], test.names[i], surplus),
+        information=known,
+    )

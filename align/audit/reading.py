@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.audit.entry import KINDS, Entry
-from align.audit.row_checks import Check, Named, check_of, guess_kind, schema_of
+from align.audit.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
 from align.data.columns import Columns, rename
 from align.data.files import RawRow, find_split, read_rows
 from align.data.loading import Schema, read_row
@@ -70,13 +70,14 @@ class Reader:
     def __init__(self, source: Source, kind: str = "") -> None:
         self.source = source
         self.file, self._split = find_split(source.path, source.split)
-        self.kind = kind or self._guess()
-        if self.kind == "outcomes" and not (source.named.text and source.named.outcome):
+        self.kind = kind or kind_of_adapter(source.adapter) or self._guess()
+        self._named = named_by(source.adapter, source.named)
+        if self.kind == "outcomes" and not (self._named.text and self._named.outcome):
             raise DataError(
                 f"{source.path}: outcomes need the columns of the text and of the outcome. Name them with `--text` "
                 "and `--outcome`, and what else moves the outcome with `--confounders`."
             )
-        self._schema: Schema = schema_of(self.kind, source.adapter, source.columns or None, source.named)
+        self._schema: Schema = schema_of(self.kind, source.adapter, source.columns or None, self._named)
         self.report = DataReport(self.file)
 
     def read(self) -> Iterator[ReadRow]:
@@ -87,7 +88,7 @@ class Reader:
         """
         self.report = report = DataReport(self.file)
         reader = MediaReader(media_folder(self.file), self.source.media)
-        check: Check = check_of(self.kind, self.file, reader, self.source.named)
+        check: Check = check_of(self.kind, self.file, reader, self._named)
         with reader.progress:
             for raw in islice(read_rows(self.file, self._split), self.source.max_rows):
                 found = read_row(raw, self.file, check, self._schema)
@@ -108,7 +109,7 @@ class Reader:
             row = raw.content
             with suppress(BadRow):  # what is wrong with the row is said when it is read
                 row = rename(row, source.columns, untyped=raw.untyped) if source.columns else row
-            found = _adapted_kind(source.adapter) or guess_kind(list(row), source.named)
+            found = guess_kind(list(row), source.named)
             if found:
                 return found
             names = ", ".join(printable(name) for name in row)
@@ -117,15 +118,6 @@ class Reader:
                 f"{', '.join(KINDS)}; or an `--adapter`."
             )
         raise DataError(f"{source.path} holds no row that can be read. Give a data set with at least one.")
-
-
-def _adapted_kind(adapter: str | None) -> str:
-    from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-    from align.data.questions.adapters import ADAPTERS
-
-    if adapter is None:
-        return ""
-    return "pairs" if adapter in PREFERENCE_ADAPTERS else "questions" if adapter in ADAPTERS else ""
 
 
 def estimate_rows(source: Source) -> int | None:

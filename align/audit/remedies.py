@@ -13,7 +13,7 @@ def remedies(kind: str, where: str, feature: str, name: str, surplus: int) -> li
         where: What has the feature.
         feature: Type of the feature.
         name: The feature.
-        surplus: Rows that would have to go for the two sides to be even.
+        surplus: Rows with the cue that would have to go until the rest are no cue.
     """
     if feature == "place":
         return ["`dataset.shuffle_options: true` draws the order of the options, at no cost."]

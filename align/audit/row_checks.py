@@ -1,6 +1,6 @@
 """Turns rows as they stand in a file into entries, by their kind."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -17,9 +17,10 @@ from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.reward_pair_rules import CSV_TRUTH
 from align.data.pairs.spans import has_tags, strip_tags
 from align.data.problems import BadRow
-from align.data.questions.adapters import ADAPTERS
+from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS
 from align.data.rules import check_label, check_row
+from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.texts import is_blank
 from align.errors import DataError
 
@@ -64,6 +65,35 @@ def guess_kind(names: Sequence[str], named: Named) -> str:
     return "prompts" if has("prompt") else ""
 
 
+def kind_of_adapter(adapter: str | None) -> str:
+    """Tells the kind of rows in a public schema; empty if there is none of this name."""
+    known: dict[str, Collection[str]] = {
+        "pairs": PREFERENCE_ADAPTERS,
+        "questions": ADAPTERS,
+        "outcomes": OBSERVATION_ADAPTERS,
+    }
+    return next((kind for kind, names in known.items() if adapter is not None and adapter in names), "")
+
+
+def named_by(adapter: str | None, named: Named) -> Named:
+    """Fills in the columns that a public schema of outcomes names.
+
+    Example:
+        >>> named_by("upworthy", Named(confounders=("hour",)))[1:4]
+        ('headline', 'click_rate', ('hour',))
+    """
+    if adapter not in OBSERVATION_ADAPTERS:
+        return named
+    roles = OBSERVATION_ADAPTERS[adapter].roles
+    return Named(
+        named.label,
+        named.text or roles.text,
+        named.outcome or roles.outcome,
+        named.confounders or roles.confounders,
+        named.prompt or roles.prompt,
+    )
+
+
 def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Named) -> Schema:
     """Returns what rows of a kind look like.
 
@@ -77,10 +107,15 @@ def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Na
         "sft": (),
         "outcomes": tuple(name for name in (named.text, named.outcome, *named.confounders) if name),
     }
-    adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS}.get(kind, {})
+    observed = {name: _beside(each.add) for name, each in OBSERVATION_ADAPTERS.items()}
+    adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS, "outcomes": observed}.get(kind, {})
     if adapter is not None and not adapters:
-        raise DataError(f"`adapter` is for pairs and questions, got {adapter!r} for {kind}. Leave it out.")
+        raise DataError(f"`adapter` is for pairs, questions and outcomes, got {adapter!r} for {kind}. Leave it out.")
     return Schema(needs[kind], find_adapter(adapter, adapters), adapters, columns)
+
+
+def _beside(adapter: Adapter) -> Adapter:
+    return lambda row: {**row, **adapter(row)}
 
 
 def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:

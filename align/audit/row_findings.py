@@ -132,7 +132,8 @@ def _contradictions(train: Seen, found: Compared) -> RowFinding:
     }
     todo = (
         f"Nothing in the data says which side is right: decide, or leave all of them out (`--write`). Of {num:,} "
-        f"different rows {remove:,} ({numbers['g3']:.2%}, g3) have to go until none is contradicted."
+        f"different rows {remove:,} ({numbers['g3']:.2%}, g3) have to go until none is contradicted; "
+        f"g1, the share of pairs of rows that contradict each other, is {numbers['g1']:.1e}."
     )
     return RowFinding("contradictions", keys, contents, CONFLICTS[train.kind], todo, examples, numbers)
 

@@ -71,6 +71,8 @@ def audit(
         if search is not None and (found := search.find(len(measured), entry)) is not None:
             close.append(found)
         measured.add(entry)
+    if eval_reader is not None and not len(measured):
+        raise DataError(f"No row for evaluation can be used. The first: {eval_reader.report.problems[0]}")
     rows = compare(train, measured if eval_reader else None)
     findings, reasons = describe_rows(train, measured if eval_reader else None, rows), leave_out(train, rows)
     if search is not None:

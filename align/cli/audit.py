@@ -41,6 +41,10 @@ def run(
         raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading['kind']!r}.")
     if unknown := [name for name in fail_on if name not in NAMES]:
         raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
+    if reading["max_rows"] is not None and reading["max_rows"] < 1:
+        raise UserError(f"`max_rows` must be at least 1, got {reading['max_rows']}.")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"`out` must name a folder, and {out} is a file.")
     sources, held_out, kind = _sources(data, reading, named, media)
     if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
         raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")

@@ -109,6 +109,17 @@ def test_csv_and_adapters_are_read(tmp_path):
     assert found["kind"] == "questions"
 
 
+def test_public_tables_of_outcomes_name_their_columns(tmp_path):
+    rows = [
+        {"headline": f"{'You' if i % 2 else 'They'} {i}", "clicks": 5 + 5 * (i % 2), "impressions": 300 + i % 9,
+         "clickability_test_id": "t", "created_at": f"2014-11-{1 + i % 28:02} 06:43:16"}
+        for i in range(120)
+    ]  # fmt: skip
+    found, _ = audited(tmp_path / "out", write_rows(tmp_path / "rows.jsonl", rows), "--adapter", "upworthy")
+    assert found["kind"] == "outcomes"
+    assert {cue["goes_with"] for cue in found["cues"]["found"]} == {"a higher outcome", "a lower outcome"}
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -120,11 +131,14 @@ def test_csv_and_adapters_are_read(tmp_path):
         (["FILE", "--kind", "outcomes"], "Name them with `--text` and `--outcome`"),
         (["FILE", "--adapter", "mmlv"], "Unknown adapter 'mmlv'"),
         (["FILE", "--kind", "questions"], "No row can be used."),
+        (["FILE", "--max_rows", "0"], "`max_rows` must be at least 1, got 0."),
+        (["FILE", "--eval", "OTHER"], "No row for evaluation can be used. The first: "),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(tmp_path, words, sentence):
     file = write_rows(tmp_path / "pairs.jsonl", clean_pairs(5, 0))
-    done = audit(*[file if word == "FILE" else word for word in words], "--out", tmp_path / "out")
+    files = {"FILE": file, "OTHER": write_rows(tmp_path / "prompts.jsonl", [{"prompt": "q"}])}
+    done = audit(*[files.get(word, word) for word in words], "--out", tmp_path / "out")
     assert done["code"] == 1
     assert sentence in done["output"]
 

@@ -63,11 +63,14 @@ def _files(record: AuditRecord) -> Grid:
 
 def _rows(findings: Sequence[RowFinding]) -> Grid:
     rows = [
-        (each.name.replace("_", " "), f"{each.count:,}", f"{each.of:,}",
-         f"{each.count / each.of:.1%}" if each.of else "", each.text, "; ".join(each.examples))
-        for each in findings
-    ]  # fmt: skip
-    return Grid(("looked for", "found", "of", "share", "what it is", "such as"), rows)
+        (f"{each.name.replace('_', ' ')}: {each.text}", _found(each), "; ".join(each.examples)) for each in findings
+    ]
+    return Grid(("looked for", "found", "such as"), rows)
+
+
+def _found(finding: RowFinding) -> str:
+    share = f" ({finding.count / finding.of:.1%})" if finding.count else ""
+    return f"{finding.count:,} of {finding.of:,}{share}"
 
 
 def _charts(cues: Cues | None) -> list[Chart]:
