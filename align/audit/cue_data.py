@@ -10,7 +10,7 @@ from align.audit.cues import Cues, find_cues
 from align.audit.entry import Entry
 from align.audit.features import FEWEST, Texts
 from align.audit.labels import compare_labels
-from align.audit.rows import Compared, Flags, Seen
+from align.audit.rows import Compared, Flags, Seen, first_of_prompt
 from align.audit.tested import Numbers, Tested
 from rewards.reading.options import LETTERS
 
@@ -73,9 +73,9 @@ class CueData:
         if self.kind == "pairs":
             tests, sentences = self._pairs(kept, cluster)
         elif self.kind == "questions":
-            tests, sentences = self._questions(kept, cluster)
+            tests, sentences = self._questions(first_of_prompt(kept, seen), cluster)
         elif self.kind == "sft":
-            tests, sentences = self._classes(kept, cluster, rows.has_classes)
+            tests, sentences = self._classes(first_of_prompt(kept, seen), rows.has_classes)
         elif self.kind == "outcomes":
             tests, sentences = self._observed(kept, cluster)
         else:
@@ -93,8 +93,7 @@ class CueData:
             return [], [sentence]
         return [self._choose(ordered, cluster, are_pairs=True)], []
 
-    def _questions(self, kept: Flags, cluster: Numbers) -> tuple[list[Tested], list[str]]:
-        once = _one_each(kept, cluster)
+    def _questions(self, once: Flags, cluster: Numbers) -> tuple[list[Tested], list[str]]:
         if sentence := _too_few(int(once.sum()), "questions"):
             return [], [sentence]
         tests = [self._choose(once, cluster, are_pairs=False)]
@@ -106,8 +105,7 @@ class CueData:
         tests.append(compare_labels("question", once, golds, letters, self._prompts.features(once)))
         return tests, []
 
-    def _classes(self, kept: Flags, cluster: Numbers, has_classes: bool) -> tuple[list[Tested], list[str]]:
-        once = _one_each(kept, cluster)
+    def _classes(self, once: Flags, has_classes: bool) -> tuple[list[Tested], list[str]]:
         if not has_classes:
             return [], [
                 "The completions are texts, not classes, so there is no label that a cue could go with. Name a column "
@@ -154,15 +152,6 @@ class CueData:
 
     def _golds(self) -> Numbers:
         return np.frombuffer(self._gold, dtype=np.int64)
-
-
-def _one_each(kept: Flags, cluster: Numbers) -> Flags:
-    """Keeps the first row of each prompt."""
-    rows = np.flatnonzero(kept)
-    _, first = np.unique(cluster[rows], return_index=True)
-    once = np.zeros(len(kept), dtype=bool)
-    once[rows[first]] = True
-    return once
 
 
 def _too_few(num: int, what: str) -> str:

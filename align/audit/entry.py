@@ -28,6 +28,7 @@ class Entry(NamedTuple):
         images: Digests of their content.
         outcome: What was observed.
         confounders: What may have moved it, in the order in which they were named.
+        masked: Text that should not give the gold away.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Entry(NamedTuple):
     images: tuple[str, ...] = ()
     outcome: float | None = None
     confounders: tuple[float, ...] = ()
+    masked: str | None = None
 
 
 def as_text(prompt: str | Sequence[Message]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from align.audit.cues import Cues
+from align.audit.masks import MaskFinding
 from align.audit.row_findings import RowFinding
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -45,6 +46,7 @@ class AuditRecord:
         rows: What comparing them found.
         cues: What goes with a label; None where nothing could be tested.
         sentences: What cannot be said, and why.
+        mask: What the text of a column gives away; None if none was named, or nothing can be said.
     """
 
     kind: str
@@ -54,11 +56,13 @@ class AuditRecord:
     rows: list[RowFinding]
     cues: Cues | None
     sentences: list[str]
+    mask: MaskFinding | None = None
 
     def counts(self) -> dict[str, int]:
         """Returns what can stop a pipeline, by name."""
         found = {each.name: each.count for each in self.rows}
         found["unusable"] = sum(sum(file.unusable.values()) for file in self.files)
+        found["mask"] = int(self.mask is not None and self.mask.leaks)
         return found | {"cues": len(self.cues.found) if self.cues else 0}
 
     def as_json(self) -> dict[str, Any]:
@@ -78,6 +82,7 @@ class AuditRecord:
             "num_distinct": self.num_distinct,
             "rows": [asdict(finding) for finding in self.rows],
             "cues": cues,
+            "mask": asdict(self.mask) if self.mask else None,
             "sentences": self.sentences,
         }
 

@@ -37,6 +37,7 @@ class Named(NamedTuple):
         outcome: What was observed.
         confounders: What may have moved it.
         prompt: What the text answers.
+        mask: Text that should not give the gold away.
     """
 
     label: str | None = None
@@ -44,6 +45,7 @@ class Named(NamedTuple):
     outcome: str | None = None
     confounders: tuple[str, ...] = ()
     prompt: str | None = None
+    mask: str | None = None
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -91,6 +93,7 @@ def named_by(adapter: str | None, named: Named) -> Named:
         named.outcome or roles.outcome,
         named.confounders or roles.confounders,
         named.prompt or roles.prompt,
+        named.mask,
     )
 
 
@@ -132,7 +135,8 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
         images = tuple(image_digest(image) for image in reader.read(row))
         group = check_label("group", row.get("group"))
-        return Entry(name, file, raw.row, prompt, sides, gold, label, group, images)
+        masked = None if named.mask is None else _need(row, named.mask)
+        return Entry(name, file, raw.row, prompt, sides, gold, label, group, images, masked=masked)
 
     def pair(row: Row, raw: RawRow) -> Entry:
         prompt, chosen, rejected = split_pair(row)

@@ -166,6 +166,15 @@ def shared_keys(values: Numbers, labels: Numbers) -> tuple[int, int, int]:
     return int(broken.sum()), int(pairs.sum()), int((rows[broken] - most[broken]).sum())
 
 
+def first_of_prompt(kept: Flags, seen: Seen) -> Flags:
+    """Keeps the first row of each prompt, of those that are kept."""
+    rows = np.flatnonzero(kept)
+    _, first = np.unique(seen.part("prompt")[rows], return_index=True)
+    once = np.zeros(len(kept), dtype=bool)
+    once[rows[first]] = True
+    return once
+
+
 def _has_classes(kind: str, gold: Numbers) -> bool:
     if kind in ("pairs", "questions", "prompts"):
         return True

@@ -1,10 +1,12 @@
 """Reads the rows once, hands each to every part of the audit, and puts what they find together."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from align.audit.cue_data import CueData
 from align.audit.entry import Entry
+from align.audit.masks import WITH_GOLD, MaskData
 from align.audit.near import JACCARD, Near, NearRows, why_not
 from align.audit.reading import Reader, Source
 from align.audit.record import AuditRecord, FileCount
@@ -54,7 +56,15 @@ def audit(
     readers = [Reader(sources[0], kind)]
     kind = readers[0].kind
     readers += [Reader(each, kind) for each in sources[1:]]
+    if held_out is not None:  # what is told is told of rows for training
+        held_out = replace(held_out, named=held_out.named._replace(mask=None))
     eval_reader = None if held_out is None else Reader(held_out, kind)
+    column = sources[0].named.mask
+    if column is not None and kind not in WITH_GOLD:
+        raise DataError(
+            f"`mask_column` is for rows with a gold to tell ({', '.join(WITH_GOLD)}), got {kind}. Leave it out."
+        )
+    masks = None if column is None else MaskData(column)
     absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
     search = None if absent else NearRows()
     train, cues, nearest = Seen(kind), CueData(kind), list[Near]()
@@ -63,6 +73,8 @@ def audit(
             nearest.append(found)
         train.add(entry)
         cues.add(entry)
+        if masks is not None:
+            masks.add(entry)
     if not len(train):
         first = "; ".join(str(reader.report.problems[0]) for reader in readers)
         raise DataError(f"No row can be used. The first of each file: {first}")
@@ -89,9 +101,12 @@ def audit(
     found_cues, sentences = cues.find(train, rows)
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]
+    told = None if masks is None else masks.find(train, rows)
+    if isinstance(told, str):
+        sentences, told = [*sentences, told], None
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
-    record = AuditRecord(kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences)
+    record = AuditRecord(kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences, told)
     return Audited(record, reasons, readers)
 
 

@@ -18,10 +18,10 @@ from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.report.audit import build_audit_page
-from align.report.audit.words import by_length, in_points, share_of
+from align.report.audit.words import by_length, in_points, mask_sentence, share_of
 
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
-         "prefixes", "images", "unusable", "cues")  # fmt: skip
+         "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
 _SHOWN_CUES = 20
 
 
@@ -157,6 +157,8 @@ def _show(record: AuditRecord) -> None:
     console.print(table)
     if record.cues is not None:
         _show_cues(record, console)
+    if record.mask is not None:
+        console.print(Text(mask_sentence(record.mask)))
     for sentence in record.sentences:
         console.print(Text(sentence))
 

@@ -109,6 +109,22 @@ def test_csv_and_adapters_are_read(tmp_path):
     assert found["kind"] == "questions"
 
 
+def test_a_masked_column_is_needed_of_rows_for_training_only(tmp_path):
+    rows = [
+        {"prompt": f"question {i}", "completion": ("yes", "no")[i % 2], "masked": ("it is so", "it is not")[i % 2]}
+        for i in range(60)
+    ]
+    train, held_out = write_rows(tmp_path / "train.jsonl", rows), write_rows(tmp_path / "eval.jsonl", [
+        {"prompt": "another", "completion": "yes"}
+    ])  # fmt: skip
+    words = (train, "--eval", held_out, "--mask_column", "masked")
+    found, output = audited(tmp_path / "out", *words)
+    assert found["mask"]["leaks"]
+    assert "100.0% [94.0%, 100.0%] of 60 golds right" in output
+    assert "gives the gold away" in (tmp_path / "out" / "audit.html").read_text()
+    assert audit(*words, "--out", tmp_path / "out", "--fail_on", "mask")["code"] == 1
+
+
 def test_public_tables_of_outcomes_name_their_columns(tmp_path):
     rows = [
         {"headline": f"{'You' if i % 2 else 'They'} {i}", "clicks": 5 + 5 * (i % 2), "impressions": 300 + i % 9,

@@ -33,6 +33,7 @@ class Named:
     outcome: str | None = option(None, "outcomes: column of what was observed.")
     confounders: list[str] | None = option(None, "outcomes: columns of what moves the outcome beside the text.")
     prompt: str | None = option(None, "outcomes: column of what the text answers.")
+    mask_column: str | None = option(None, "Column of a text, such as a trace, that should not give the gold away.")
 
 
 @app.command(cls=ManyWords)
@@ -60,7 +61,8 @@ def audit(
     """Say what a data set would teach that nobody meant: repeats, contradictions, leaks, and cues to the label."""
     from align.cli.audit import run
 
-    columns = values(named) | {"confounders": words(named.confounders)}
+    columns = values(named) | {"confounders": words(named.confounders), "mask": named.mask_column}
+    del columns["mask_column"]
     execute(
         lambda: run(
             data or [],

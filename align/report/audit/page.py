@@ -6,7 +6,7 @@ from pathlib import Path
 from align.audit.cues import Cue, Cues
 from align.audit.record import AuditRecord
 from align.audit.row_findings import RowFinding
-from align.report.audit.words import by_length, effect_of, headline, in_points, share_of
+from align.report.audit.words import by_length, effect_of, headline, in_points, mask_sentence, share_of
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -38,6 +38,7 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         cues=[(cue, effect_of(cue), share_of(cue), in_points(cue.within_length)) for cue in found[:_SHOWN]],
         num_hidden=max(0, len(found) - _SHOWN),
         measures=_measures(found[:_SHOWN]),
+        mask=mask_sentence(record.mask) if record.mask else "",
         tested=by_length(record.cues) if record.cues else "",
     )
 

@@ -1,6 +1,7 @@
 """What an audit found, in words, for the page and for the terminal."""
 
 from align.audit.cues import Cue, Cues
+from align.audit.masks import PERMUTATIONS, MaskFinding
 from align.audit.record import AuditRecord
 
 
@@ -53,3 +54,15 @@ def by_length(cues: Cues) -> str:
             "with length."
         )
     return text
+
+
+def mask_sentence(mask: MaskFinding) -> str:
+    """Says how well the gold can be told from a text that should not give it away."""
+    text = (
+        f"A linear model of the words and word pairs of `{mask.column}` tells {mask.accuracy:.1%} "
+        f"[{mask.low:.1%}, {mask.high:.1%}] of {mask.n:,} golds right, of {mask.classes} different ones; with golds "
+        f"permuted it tells {mask.permuted:.1%} in the mean, {mask.permuted_most:.1%} at most of {PERMUTATIONS} times."
+    )
+    if not mask.leaks:
+        return f"{text} So it does not give the gold away, to such a model."
+    return f"{text} So it gives the gold away: {'; '.join(mask.phrases)}."
