@@ -53,14 +53,12 @@ def run(
         audited = audit(sources, held_out, kind=kind, near=near, advance=advance)
     record = audited.record
     out.mkdir(parents=True, exist_ok=True)
-    written = None
-    if write:
-        with _bar("Rows written", counts[: len(sources)]) as advance:
-            written = write_kept(audited, out, advance)
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
     _show(record)
-    if written is not None:
+    if write:
+        with _bar("Rows written", counts[: len(sources)]) as advance:
+            written = write_kept(audited, out, advance)
         kept, left_out = f"{written.kept:,} rows are in {out / KEPT_FILE}", f"{written.left_out:,} with reasons in"
         print(f"{kept}, {left_out} {out / LEFT_OUT_FILE}.")
     print(f"The page is {page}.")

@@ -6,6 +6,9 @@ from planted import clean_pairs, rotten_pairs, write_rows
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
+from align.checks.rows import check_rows
+from align.data.prompt_rows import load_prompts
+from align.data.training_data import load_training_data
 from align.recipe.recipe import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -47,3 +50,14 @@ def test_clean_rows_are_said_to_be_so(tmp_path):
     assert (line.level, line.text) == (
         "ok", "No duplicates, contradictions or prefixes among 40 rows, compared by content."
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("answers", "level"), [("11", "ok"), ("12", "warning")])
+def test_a_prompt_that_is_asked_twice_is_no_warning_unless_its_answers_differ(tmp_path, answers, level):
+    write_rows(tmp_path / "prompts.jsonl", [{"prompt": "1 + ?", "answer": answer} for answer in answers])
+    recipe = load_recipe(RECIPES / "acre" / "quickstart.yaml", ["--dataset.path", str(tmp_path / "prompts.jsonl")])
+    dataset = recipe.dataset.model_copy(update={"eval_path": None})
+    data = load_training_data(dataset, lambda path, *_: load_prompts(path), lambda items: [])
+    (line,) = check_rows(recipe, data)
+    assert line.level == level
+    assert line.numbers == {"duplicates": answers.count("1") - 1, "contradictions": answers.count("2")}

@@ -173,3 +173,4 @@ def test_bytes_of_images_are_not_written_as_json(tmp_path):
     assert done["code"] == 1
     assert "the row holds what they cannot" in done["output"]
     assert not (tmp_path / "kept.jsonl").exists()
+    assert (tmp_path / "audit.html").exists()  # what was found is not lost
