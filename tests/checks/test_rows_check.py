@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from planted import clean_pairs, rotten_pairs, write_rows
+from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
@@ -31,7 +32,7 @@ def rows_line(tmp_path, method, train, held_out=None):
     return line
 
 
-@pytest.mark.parametrize("method", ["crome", "rrpo"])
+@pytest.mark.parametrize("method", [PAIRS, REWARD_PAIRS])
 def test_rotten_rows_are_counted_in_one_line(tmp_path, method):
     line = rows_line(tmp_path, method, *rotten_pairs())
     assert line.level == "warning"
@@ -46,7 +47,7 @@ def test_rotten_rows_are_counted_in_one_line(tmp_path, method):
 
 
 def test_clean_rows_are_said_to_be_so(tmp_path):
-    line = rows_line(tmp_path, "crome", clean_pairs(40, 0))
+    line = rows_line(tmp_path, REWARD_PAIRS, clean_pairs(40, 0))
     assert (line.level, line.text) == (
         "ok", "No duplicates, contradictions or prefixes among 40 rows, compared by content."
     )  # fmt: skip
@@ -55,7 +56,7 @@ def test_clean_rows_are_said_to_be_so(tmp_path):
 @pytest.mark.parametrize(("answers", "level"), [("11", "ok"), ("12", "warning")])
 def test_a_prompt_that_is_asked_twice_is_no_warning_unless_its_answers_differ(tmp_path, answers, level):
     write_rows(tmp_path / "prompts.jsonl", [{"prompt": "1 + ?", "answer": answer} for answer in answers])
-    recipe = load_recipe(RECIPES / "acre" / "quickstart.yaml", ["--dataset.path", str(tmp_path / "prompts.jsonl")])
+    recipe = load_recipe(RECIPES / QUESTIONS / "quickstart.yaml", ["--dataset.path", str(tmp_path / "prompts.jsonl")])
     dataset = recipe.dataset.model_copy(update={"eval_path": None})
     data = load_training_data(dataset, lambda path, *_: load_prompts(path), lambda items: [])
     (line,) = check_rows(recipe, data)

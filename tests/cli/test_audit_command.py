@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from in_one_process import run
 from planted import clean_pairs, read_lines, rotten_pairs, with_cue, write_rows
+from some_recipes import OUTCOMES, QUESTIONS, REWARD_PAIRS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-LAB = RECIPES / "crome" / "assets" / "lab"
+LAB = RECIPES / REWARD_PAIRS / "assets" / "lab"
 
 
 def audit(*words):
@@ -90,10 +91,10 @@ def test_without_the_extra_one_sentence_says_what_was_not_looked_for(rotten, tmp
 
 
 def test_a_recipe_says_where_its_rows_are_and_how_they_are_read(tmp_path):
-    found, _ = audited(tmp_path / "out", "--recipe", "deconfound/quickstart", "--max_rows", "300")
+    found, _ = audited(tmp_path / "out", "--recipe", f"{OUTCOMES}/quickstart", "--max_rows", "300")
     assert found["kind"] == "outcomes"
     assert [file["read"] for file in found["files"]] == [300, 300]
-    found, _ = audited(tmp_path / "out", "--recipe", "acre/quickstart")
+    found, _ = audited(tmp_path / "out", "--recipe", f"{QUESTIONS}/quickstart")
     letters = {cue["name"]: cue["goes_with"] for cue in found["cues"]["found"]}
     assert letters["letter A"] == "the right option"
 
@@ -168,7 +169,7 @@ def test_rows_of_no_kind_name_their_columns(tmp_path):
 
 def test_bytes_of_images_are_not_written_as_json(tmp_path):
     done = audit(
-        RECIPES / "acre" / "assets" / "vision" / "train.parquet", "--write", "--max_rows", "30", "--out", tmp_path
+        RECIPES / QUESTIONS / "assets" / "vision" / "train.parquet", "--write", "--max_rows", "30", "--out", tmp_path
     )
     assert done["code"] == 1
     assert "the row holds what they cannot" in done["output"]
