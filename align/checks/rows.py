@@ -12,7 +12,7 @@ from align.recipe.recipe import Recipe
 
 _SAID = {
     "duplicates": "{count:,} of {of:,} rows repeat an earlier one",
-    "contradictions": "{count:,} contents have two golds, and contradict themselves",
+    "contradictions": "{count:,} {text}",
     "leaks": "{count:,} of {of:,} rows for evaluation are rows for training",
     "groups": "{count:,} rows have a prompt that stands in two groups",
     "prefixes": "in {count:,} pairs the chosen answer is the beginning of the rejected one",
@@ -53,5 +53,5 @@ def _line(recipe: Recipe) -> str:
 
 
 def _say(finding: RowFinding) -> str:
-    text = _SAID[finding.name].format(count=finding.count, of=finding.of)
+    text = _SAID[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
     return f"{text} ({finding.examples[0]})" if finding.examples else text

@@ -38,7 +38,7 @@ def test_rotten_rows_are_counted_in_one_line(tmp_path, method):
     assert line.level == "warning"
     for sentence in (
         "60 of 490 rows repeat an earlier one",
-        "30 contents have two golds",
+        "30 pairs of answers that stand in both orders",
         "40 of 80 rows for evaluation are rows for training",
     ):
         assert sentence in line.text[0].lower() + line.text[1:]
