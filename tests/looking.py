@@ -78,7 +78,8 @@ def looking_model():
 
     model, processor = tiny_vl_model_and_processor()
     questions = [colour_question(i) for i in range(4)]
-    fields = dict(VisionPrompts(processor, TEMPLATE).read([(each, range(4)) for each in questions]))
+    prompts = VisionPrompts(processor, TEMPLATE)
+    fields = dict(prompts.read([prompts.prompt(each) for each in questions]))
     texts = [f"<think>x</think><answer>{'ABCD'[each.answer]}</answer><eos>" for each in questions]
     answers = processor.tokenizer(texts, return_tensors="pt")["input_ids"]
     prompt_length = fields["input_ids"].shape[1]

@@ -12,7 +12,7 @@ from align.errors import RunFolderError
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.policies.metrics import accuracy_suite
 from align.evaluation.record import read_record
-from align.evaluation.record.policies import Warned
+from align.evaluation.record.answers import Warned
 from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from align.cli.application import app, execute
-from align.cli.evaluation.options import Asked, Measured, OfRewardModels, Prompts, Sampling
+from align.cli.evaluation.options import Asked, ByRewards, Measured, OfRewardModels, Prompts, Sampling
 from align.cli.many_words import ManyWords, words
 from align.cli.options import Computing, Media, Reading, given_options, takes, values
 
@@ -19,6 +19,7 @@ from align.cli.options import Computing, Media, Reading, given_options, takes, v
     prompts=Prompts,
     sampling=Sampling,
     measured=Measured,
+    by_rewards=ByRewards,
     computing=Computing,
     of_reward_models=OfRewardModels,
 )
@@ -26,10 +27,13 @@ def evaluate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the results; the same command continues in it.")],
     asked: Asked,
+    by_rewards: ByRewards,
     **groups: object,
 ) -> None:
     """Evaluate a policy or a reward model against baselines, with intervals, probes and every answer on disk."""
     from align.cli.evaluation.evaluate import run
 
-    lists = {"baseline": words(asked.baseline), "suite": words(asked.suite)}
-    execute(lambda: run(values(asked, *groups.values()) | lists | {"out": out}, given_options(context)))
+    lists = {name: words(getattr(asked, name)) for name in ("baseline", "suite")}
+    lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
+    given = values(asked, by_rewards, *groups.values())
+    execute(lambda: run(given | lists | {"out": out}, given_options(context)))

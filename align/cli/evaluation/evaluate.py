@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from align.cli.evaluation.options import Measured, OfRewardModels, Prompts, Sampling
+from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
 from align.errors import UserError
@@ -15,7 +15,12 @@ PROMPT_OPTIONS = tuple(each.name for each in fields(Prompts) if each.name != "re
 DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
 MEDIA_OPTIONS = tuple(each.name for each in fields(Media))
 MEASURED = tuple(each.name for each in fields(Measured))
-POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, "suite", "recipe", "adapter")
+BY_REWARDS = tuple(each.name for each in fields(ByRewards))
+POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, *BY_REWARDS, "suite", "recipe",
+                  "adapter")  # fmt: skip
+# What says how questions are asked, and what is measured of them.
+OF_QUESTIONS = ("suite", "adapter", "prompt_template", "system_prompt", "conversational", "num_shuffles",
+                "common_group", "counter_group", "judge", "verifier", "verifier_threshold")  # fmt: skip
 BELOW = "evaluation"  # in the folder of a run
 LOG = "metrics.jsonl"  # which every run has
 REWARD_OPTIONS = tuple(each.name for each in fields(OfRewardModels))
@@ -36,10 +41,14 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
     if wrong := sorted(given & set(foreign)):
         raise UserError(f"`--{wrong[0]}` does not go with `{kind}`. Leave it out.")
     options = dict(options) | {"out": _place(Path(options["out"]))}
-    if options["model"] is not None:
-        _run_policies(options, given)
-    else:
+    if options["model"] is None:
         _run_rewards(options)
+        return
+    task = _task(options)
+    foreign = {"questions": BY_REWARDS, "prompts": OF_QUESTIONS}[task]
+    if wrong := sorted(given & set(foreign)):
+        raise UserError(f"`--{wrong[0]}` does not go with {_ASKED[task]}. Leave it out.")
+    (_run_prompts if task == "prompts" else _run_policies)(options, given)
 
 
 def _place(out: Path) -> Path:
@@ -65,21 +74,93 @@ def _run_rewards(options: Mapping[str, Any]) -> None:
     )
 
 
+_ASKED = {"questions": "multiple-choice questions", "prompts": "prompts and rewards"}
+
+
+def _task(options: Mapping[str, Any]) -> str:
+    """Tells what a policy is asked by the options and, where these leave it open, by the rows of the file."""
+    if options["rewards"]:
+        return "prompts"
+    if options["data"] is None or options["adapter"] or options["suite"]:
+        return "questions"
+    from align.data.kinds import PROMPTS, first_columns, tell_kind
+
+    return "prompts" if tell_kind(first_columns(options["data"], options["split"])) == PROMPTS else "questions"
+
+
+def _run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
+    from align.cli.evaluation.measured_rewards import RewardWords, find_rewards
+    from align.cli.evaluation.plan import prompt_settings, recipe_path
+    from align.cli.evaluation.prompts import PromptWords, run
+    from align.cli.media import media_settings
+    from align.recipe.recipe import load_recipe
+
+    if options["data"] is None:
+        raise UserError("There is nothing to ask. Give `--data` with prompts and what rewards read.")
+    path = recipe_path(options["recipe"], options["model"])
+    recipe = None if path is None else load_recipe(path)
+    chosen: dict[str, Any] = {
+        name: options[name] for name in ("think_tag", "answer_tag", "max_new_tokens") if name in given
+    }
+    settings = prompt_settings(recipe, chosen)
+    reward_words = RewardWords(options["rewards"], **{name: options[name] for name in RewardWords._fields[1:]})
+    media = {name: options[name] for name in MEDIA_OPTIONS if name in given}
+    run(
+        PromptWords(
+            models=(options["model"], *options["baseline"]),
+            called=find_rewards(reward_words, recipe, settings.response_format),
+            decoding=_decoding(options, settings.max_new_tokens),
+            media=media_settings(path, options["data"], media),
+            columns=_columns(recipe, options),
+            pass_at_k=tuple(map(_whole, options["pass_at_k"])),
+            recipe=path,
+            engine=_engine(options),
+            command=_command(options, given),
+            **{name: options[name] for name in ("data", "split", "max_rows", "on_bad_rows", "right_from", "out")},
+        )
+    )
+
+
+def _columns(recipe: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the recipe's names of columns, if the rows have them; others have our names."""
+    from align.data.kinds import first_columns
+
+    renamed = getattr(recipe and recipe.dataset, "columns", {})
+    names = {name for each in renamed.values() for name in ([each] if isinstance(each, str) else each)}
+    return renamed if names and names <= set(first_columns(options["data"], options["split"])) else {}
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"`--pass_at_k` takes whole numbers, got {word!r}.") from None
+
+
+def _engine(options: Mapping[str, Any]) -> Any:
+    from align.cli.evaluation.asked_models import Engine
+
+    size = 32 if options["batch_size"] is None else options["batch_size"]
+    return Engine(options["backend"], options["dtype"], options["device"], size)
+
+
+def _decoding(options: Mapping[str, Any], max_new_tokens: int) -> Any:
+    from align.models.policies.asking import Decoding
+
+    chosen = {name: options[name] for name in DECODING_OPTIONS}
+    return Decoding(max_new_tokens=max_new_tokens, seed=options["seed"], **chosen)
+
+
 def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.evaluation.plan import prompting
     from align.cli.evaluation.policies import run
     from align.cli.evaluation.policy_words import PolicyWords
     from align.cli.media import media_settings
     from align.evaluation.policies.suite import SuiteSettings
-    from align.models.policies.asking import Decoding
 
     chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given}
     prompts, recipe = prompting(options["recipe"], options["model"], chosen)
-    decoding = Decoding(
-        max_new_tokens=prompts.max_new_tokens,
-        seed=options["seed"],
-        **{name: options[name] for name in DECODING_OPTIONS},
-    )
+    decoding = _decoding(options, prompts.max_new_tokens)
     media = {name: options[name] for name in MEDIA_OPTIONS if name in given}
     suites = {"suites": tuple(options["suite"])} if options["suite"] else {}
     settings = SuiteSettings(
@@ -94,7 +175,7 @@ def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
             media=media_settings(recipe, options["data"], media),
             recipe=recipe,
             out=Path(options["out"]),
-            batch_size=32 if options["batch_size"] is None else options["batch_size"],
+            engine=_engine(options),
             command=_command(options, given),
             **{name: options[name] for name in _SAME},
         )
@@ -102,8 +183,7 @@ def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
 
 
 _SAME = (
-    "data", "split", "adapter", "max_rows", "on_bad_rows", "backend", "dtype", "device", "judge", "verifier",
-    "verifier_threshold",
+    "data", "split", "adapter", "max_rows", "on_bad_rows", "judge", "verifier", "verifier_threshold",
 )  # fmt: skip
 
 

@@ -13,7 +13,9 @@ class Asked:
     reward_model: str | None = option(None, "Reward model: scalar, pairwise or an adapter.")
     baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
     data: str | None = option(
-        None, "A file, a folder or a hub id: multiple-choice questions; pairs for a reward model."
+        None,
+        "A file, a folder or a hub id: multiple-choice questions, or prompts for `--rewards`; pairs for a reward "
+        "model.",
     )
     adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
     suite: list[str] | None = option(
@@ -46,6 +48,24 @@ class Sampling:
     temperature: float = option(0.0, "0 takes the likeliest token.")
     top_p: float = option(1.0, "Probability mass that sampling keeps.")
     num_samples: int = option(1, "Responses to each question.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByRewards:
+    """How answers to prompts are measured."""
+
+    rewards: list[str] | None = option(
+        None,
+        "Rewards that measure answers to prompts, as `reward_funcs` names them: names, file.py:function, reward "
+        "models; several words. By default the rewards and audits of the recipe.",
+    )
+    reward_kwargs: str = option("", "Settings of rewards, such as '{number_accuracy: {rel_tol: 0.01}}'.")
+    reward_workers: int | None = option(None, "Processes that call rewards; else the recipe's, or none.")
+    reward_timeout: float | None = option(None, "Seconds for one response, with `--reward_workers`.")
+    right_from: float | None = option(
+        None, "Value of a reward from which a response is right, for pass@k and maj@k; 1 of rewards that are 0 or 1."
+    )
+    pass_at_k: list[str] | None = option(None, "Each k; 1 and `num_samples` if not given.")
 
 
 @dataclass(frozen=True, kw_only=True)

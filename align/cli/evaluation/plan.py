@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
@@ -13,6 +13,9 @@ from align.evaluation.record import EVALUATION_FILE
 from align.evaluation.record.policies import Data
 from align.recipe.dataset import DEFAULT_TEMPLATE
 from rewards.reading.responses import ResponseFormat
+
+if TYPE_CHECKING:
+    from align.recipe.recipe import Recipe
 
 RECIPE_IN_FOLDER = "recipe.yaml"
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
@@ -66,12 +69,13 @@ def prompting(recipe: str | None, model: str, given: Mapping[str, Any]) -> tuple
     Returns:
         The settings, and the recipe they came from.
     """
-    path = _recipe_path(recipe, model)
+    path = recipe_path(recipe, model)
     found = Prompting() if path is None else _from_recipe(path)
     return replace(found, **{name: value for name, value in given.items() if value is not None}), path
 
 
-def _recipe_path(recipe: str | None, model: str) -> Path | None:
+def recipe_path(recipe: str | None, model: str) -> Path | None:
+    """Finds a recipe, by default the one in the folder of the model's run; None if there is none."""
     from align.assets import find_recipe
 
     if recipe is not None:
@@ -82,23 +86,30 @@ def _recipe_path(recipe: str | None, model: str) -> Path | None:
 
 def _from_recipe(path: Path) -> Prompting:
     from align.recipe.dataset import MultipleChoiceDatasetConfig
-    from align.recipe.fields import config_fields
     from align.recipe.recipe import load_recipe
 
     recipe = load_recipe(path)
     data = recipe.dataset
     if not isinstance(data, MultipleChoiceDatasetConfig):
         return Prompting()  # the run trained on other data, which says nothing about questions
-    known = config_fields(recipe.method)
-    settings = {"max_new_tokens": "max_completion_length", "think_tag": "think_tag", "answer_tag": "answer_tag"}
-    found = {ours: recipe.setting(name) for ours, name in settings.items() if name in known}
     return replace(
-        Prompting(),
+        prompt_settings(recipe, {}),
         prompt_template=data.prompt_template,
         system_prompt=data.system_prompt,
         conversational=data.conversational,
-        **{name: value for name, value in found.items() if value is not None},
     )
+
+
+def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any]) -> Prompting:
+    """Takes the tags and the longest response from a recipe, and from what the command line names, which wins."""
+    from align.recipe.fields import config_fields
+
+    found: dict[str, Any] = {}
+    if recipe is not None:
+        known = config_fields(recipe.method)
+        settings = {"max_new_tokens": "max_completion_length", "think_tag": "think_tag", "answer_tag": "answer_tag"}
+        found = {ours: recipe.setting(name) for ours, name in settings.items() if name in known}
+    return replace(Prompting(), **{name: value for name, value in (found | dict(given)).items() if value is not None})
 
 
 def describe_questions(

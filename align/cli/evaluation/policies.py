@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from align.cli.evaluation.asked_models import about_model, open_policy, print_report
 from align.cli.evaluation.plan import Prompting, claim_folder, describe_questions
 from align.cli.evaluation.policy_words import PolicyWords, check_images, check_words, read_questions, with_modality
 from align.cli.evaluation.progress import Stages, show_stages
@@ -21,7 +22,8 @@ from align.evaluation.policies.modality import count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-from align.evaluation.record.policies import About, AskedModel, Profile, Source
+from align.evaluation.record.answers import AskedModel
+from align.evaluation.record.policies import About, Profile, Source
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint
 from align.models.policies.answer_keys import digest, question_key
@@ -60,16 +62,17 @@ def run(words: PolicyWords) -> None:
             results[name] = result
             rows += item_rows(name, result, questions, prompts, words.settings.decoding.num_samples)
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
-            about_model = _about_model(words, name, role, checkpoint, asker, seconds)
+            cached = asker.num_cached
+            asked = about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=cached)
             if MODALITY in result.suites:
-                about_model.extra_generations = count_generations(result.columns, words.settings.decoding)
-            models.append(about_model)
+                asked.extra_generations = count_generations(result.columns, words.settings.decoding)
+            models.append(asked)
     about = _about(words, questions, models, left_out, extra, time.perf_counter() - started)
     record = policy_record(about, results, questions, words.settings)
     save_policy_evaluation(words.out, record, rows)
     show_evaluation(record)
     print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, all answers in {words.out / ITEMS_FILE}.")
-    _report(words.out)
+    print_report(words.out)
 
 
 @contextmanager
@@ -77,26 +80,13 @@ def _asker(
     words: PolicyWords, checkpoint: Checkpoint, cache: AnswerCache, stages: Stages, *, images: bool = False
 ) -> Iterator[tuple[Asker, Any]]:
     """Loads a policy, and frees it at the end; gives what asks it, and the model if transformers runs it."""
-    from align.models.checkpoint import load_model, load_tokenizer
-
     kept: dict[str, Any] = {
         "response_format": words.prompting.response_format,
         "cache": cache,
         "progress": stages.advance,
     }
-    if words.backend == "vllm":
-        from align.models.policies.vllm_policy import vllm_policy
-
-        template = words.prompting.template(load_tokenizer(checkpoint).chat_template is not None)
-        with vllm_policy(checkpoint, template, dtype=words.dtype) as engine:
-            yield Asker(engine, **kept), None
-        return
-    from align.models.policies.vision_policy import make_policy
-
-    model, processing = load_model(checkpoint, dtype=words.dtype, device=words.device, images=images)
-    template = words.prompting.template(processing.chat_template is not None)
-    policy = make_policy(model, processing, template, batch_size=words.batch_size, fingerprint=checkpoint.fingerprint)
-    yield Asker(policy, **kept), model
+    with open_policy(checkpoint, words.prompting.template, words.engine, images=images) as (policy, model):
+        yield Asker(policy, **kept), model
 
 
 @contextmanager
@@ -107,7 +97,7 @@ def _judge(
         yield None
         return
     plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
-    asking = replace(words, prompting=plain, backend="transformers")
+    asking = replace(words, prompting=plain, engine=words.engine._replace(backend="transformers"))
     with _asker(asking, extra[JUDGE], cache, stages) as (asker, _):
         yield PolicyJudge(asker)
 
@@ -117,7 +107,8 @@ def _verifier(words: PolicyWords) -> Verifier | None:
         return None
     from align.evaluation.reward_models.reward_model import RewardModel
 
-    model = RewardModel.load(words.verifier, dtype=words.dtype, device=words.device, batch_size=words.batch_size)
+    engine = words.engine
+    model = RewardModel.load(words.verifier, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size)
     template = words.prompting.template(model.tokenizer.chat_template is not None)
 
     def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
@@ -135,32 +126,15 @@ def _harness(words: PolicyWords, checkpoint: Checkpoint, model: Any, cache: Answ
 
             task = suite.removeprefix(HARNESS)
             content = Path(task).read_text(encoding="utf-8") if Path(task).is_file() else None
-            identity = [checkpoint.fingerprint, words.dtype, task, content, words.max_rows, harness_version()]
+            identity = [checkpoint.fingerprint, words.engine.dtype, task, content, words.max_rows, harness_version()]
             key = digest(identity)
             kept = cache.get(key)
             if kept is None:
                 tokenizer = load_tokenizer(checkpoint)
-                kept = run_task(task, model, tokenizer, batch_size=words.batch_size, max_rows=words.max_rows)
+                kept = run_task(task, model, tokenizer, batch_size=words.engine.batch_size, max_rows=words.max_rows)
                 cache.put({key: kept})
             suites[suite] = harness_suite(kept)
     return suites
-
-
-def _about_model(
-    words: PolicyWords, name: str, role: str, checkpoint: Checkpoint, asker: Asker, seconds: float
-) -> AskedModel:
-    return AskedModel(
-        name=name,
-        path=checkpoint.path,
-        role=role,
-        kind=checkpoint.kind,
-        base=checkpoint.base,
-        fingerprint=checkpoint.fingerprint,
-        dtype=words.dtype,
-        backend=words.backend,
-        seconds=seconds,
-        cached_items=asker.num_cached,
-    )
 
 
 def _about(
@@ -199,14 +173,3 @@ def _about(
         versions=installed_versions(),
         seconds=seconds,
     )
-
-
-def _report(folder: Path) -> None:
-    """Builds the page, where the part that builds it is installed; the files are there either way."""
-    from importlib.util import find_spec
-
-    if find_spec("align.report.evaluation") is None:
-        return
-    from align.report.evaluation import build_evaluation_report
-
-    print(f"The report is {build_evaluation_report(folder)}.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from align.cli.evaluation.asked_models import Engine
 from align.cli.evaluation.plan import Prompting
 from align.data.media.images import SHOWN_WITH
 from align.data.questions.multiple_choice import Question, load_questions
@@ -27,15 +28,12 @@ class PolicyWords:
     named_suites: bool
     prompting: Prompting
     media: MediaSettings
+    engine: Engine
     recipe: Path | None = None
     split: str | None = None
     adapter: str | None = None
     max_rows: int | None = None
     on_bad_rows: Literal["raise", "skip"] = "raise"
-    backend: str = "transformers"
-    dtype: str = "float32"
-    device: str | None = None
-    batch_size: int = 32
     judge: str | None = None
     verifier: str | None = None
     verifier_threshold: float = 0.0
@@ -48,19 +46,14 @@ def check_words(words: PolicyWords) -> None:
     Raises:
         UserError: If a value is out of its range, or a part is missing.
     """
-    if words.backend not in ("transformers", "vllm"):
-        raise UserError(f"`backend` must be transformers or vllm, got {words.backend!r}.")
-    if words.batch_size < 1:
-        raise UserError(f"`batch_size` must be at least 1, got {words.batch_size}.")
+    words.engine.check()
     _ = words.prompting.response_format, words.prompting.template(True)  # before anything is loaded
-    if words.backend == "vllm" and (sentence := missing("vllm", "`--backend vllm`")):
-        raise UserError(sentence)
     tasks = [suite for suite in words.settings.suites if suite.startswith(HARNESS)]
     if tasks:
         from align.evaluation.policies.lm_harness import require_harness
 
         require_harness()
-        if words.backend == "vllm":
+        if words.engine.backend == "vllm":
             raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
 
 
@@ -114,7 +107,7 @@ def check_images(words: PolicyWords, questions: Sequence[Question], checkpoints:
         return
     if sentence := missing("vision", f"Question {with_images!r} has images, and showing them", *SHOWN_WITH):
         raise UserError(sentence)
-    if words.backend == "vllm":
+    if words.engine.backend == "vllm":
         raise UserError(
             f"`--backend vllm` reads text only here, and question {with_images!r} has images. Give "
             "`--backend transformers`."

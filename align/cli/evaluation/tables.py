@@ -6,14 +6,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from align.console import make_console, make_table
-from align.evaluation.record.policies import ModelAudit, PairedAnswers, PolicyRecord
+from align.evaluation.record.answers import Answers, PairedAnswers
+from align.evaluation.record.policies import ModelAudit, PolicyRecord
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 
 _LISTED = 8  # wins and losses that are printed by id
 
 
-def show_evaluation(record: PolicyRecord) -> None:
+def show_evaluation(record: Answers) -> None:
     """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
     names = [model.name for model in record.about.models]
     console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
@@ -23,7 +24,7 @@ def show_evaluation(record: PolicyRecord) -> None:
         console.print()
     for paired in record.paired:
         console.print(_sentence(paired), soft_wrap=True)
-    for audit in record.audits:
+    for audit in record.audits if isinstance(record, PolicyRecord) else ():
         console.print(_audit(audit), soft_wrap=True)
     for warning in record.warnings:
         console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
@@ -61,9 +62,13 @@ def _style(metric: str) -> str | None:
 def _sentence(paired: PairedAnswers) -> str:
     wins, losses = paired.wins, paired.losses
     p_value = "" if paired.mcnemar_p is None else f", McNemar p = {paired.mcnemar_p:.2g}"
+    reward = paired.metric.partition("/")[2]
+    others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
+    if reward:
+        others = f"{paired.num_both + paired.num_neither:,} equal"
     lines = [
-        f"{paired.model} against {paired.baseline}: {len(wins):,} wins, {len(losses):,} losses, "
-        f"{paired.num_both:,} both right, {paired.num_neither:,} neither{p_value}."
+        f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} wins, "
+        f"{len(losses):,} losses, {others}{p_value}."
     ]
     for word, ids in (("Wins", wins), ("Losses", losses)):
         if ids:

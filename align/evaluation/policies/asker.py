@@ -1,33 +1,25 @@
 """Asks a policy chunk by chunk, and nothing twice."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from align.data.questions.multiple_choice import Question
+from align.evaluation.kept_answers import KeptAnswers, Progress
 from align.models.answer_cache import AnswerCache
-from align.models.policies.answer_keys import VERSION, digest, question_key
+from align.models.policies.answer_keys import question_key
 from align.models.policies.asking import Answered, Completion, Decoding, LetterQuestion, Policy, read
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 
-Progress = Callable[[str, int, int], None]  # what is asked, how many are done, of how many
-
 
 class Asker:
-    """Asks one policy, with its answers kept by item.
-
-    Questions are asked in the order of their length, in chunks of `policy.chunk_size`, and a chunk's answers are kept
-    together. A run that was killed therefore asks the same chunks again, which for sampled answers means the same
-    ones.
+    """Asks one policy, with its answers kept by item, in chunks of `policy.chunk_size`; see `KeptAnswers`.
 
     Args:
         policy: Whom to ask.
         response_format: Tags of trace and answer.
         cache: Where answers are kept; nowhere without it.
         progress: Called after each chunk.
-
-    Attributes:
-        num_cached: Answers that came from the cache.
     """
 
     def __init__(
@@ -40,9 +32,12 @@ class Asker:
     ) -> None:
         self.policy = policy
         self.response_format = response_format
-        self.num_cached = 0
-        self._cache = cache
-        self._progress = progress or (lambda stage, done, total: None)
+        self._kept = KeptAnswers(cache, progress)
+
+    @property
+    def num_cached(self) -> int:
+        """Answers that came from the cache."""
+        return self._kept.num_cached
 
     def respond(
         self, questions: Sequence[Question], decoding: Decoding, *, stage: str = "answering"
@@ -54,8 +49,8 @@ class Asker:
 
         lengths = [_length(question) for question in questions]
         profile = asdict(decoding)
-        keys = self._keys("responses", [[*question_key(each), profile] for each in questions])
-        found = self._ask(stage, ask, keys, lengths, self.policy.chunk_size)
+        contents = [self._content("responses", [*question_key(each), profile]) for each in questions]
+        found = self._kept.ask(stage, ask, contents, lengths, self.policy.chunk_size)
         return [
             [read(question, _completion(each), self.response_format) for each in responses]
             for question, responses in zip(questions, found, strict=True)
@@ -69,37 +64,16 @@ class Asker:
             return [[next(scores) for _ in groups[i]] for i in part]
 
         lengths = [_length(rows[0].question) if rows else 0 for rows in groups]
-        keys = self._keys("letters", [_letter_keys(rows) for rows in groups])
+        contents = [self._content("letters", _letter_keys(rows)) for rows in groups]
         widest = max((len(rows) for rows in groups), default=1) or 1
-        found = self._ask(stage, ask, keys, lengths, max(1, 4 * self.policy.chunk_size // widest))
+        found = self._kept.ask(stage, ask, contents, lengths, max(1, 4 * self.policy.chunk_size // widest))
         return [
             [row.order[_best(scores)] for row, scores in zip(rows, answers, strict=True)]
             for rows, answers in zip(groups, found, strict=True)
         ]
 
-    def _ask(
-        self, stage: str, ask: Callable[[list[int]], list[Any]], keys: list[str], lengths: list[int], size: int
-    ) -> list[Any]:
-        found: dict[int, Any] = {}
-        order = sorted(range(len(keys)), key=lambda i: (lengths[i], i))
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
-            if self._cache is not None:
-                found |= {i: answer for i in part if (answer := self._cache.get(keys[i])) is not None}
-            missing = [i for i in part if i not in found]
-            self.num_cached += len(part) - len(missing)
-            if missing:
-                new = dict(zip(missing, ask(missing), strict=True))
-                found |= new
-                if self._cache is not None:
-                    self._cache.put({keys[i]: answer for i, answer in new.items()})
-            self._progress(stage, min(start + size, len(order)), len(order))
-        return [found[i] for i in range(len(keys))]
-
-    def _keys(self, kind: str, contents: list[Any]) -> list[str]:
-        if self._cache is None:
-            return [""] * len(contents)
-        return [digest([VERSION, self.policy.fingerprint, kind, content]) for content in contents]
+    def _content(self, kind: str, content: Any) -> list[Any]:
+        return [self.policy.fingerprint, kind, content]
 
 
 def _completion(kept: Sequence[Any]) -> Completion:

@@ -8,22 +8,19 @@ from typing import Any
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
-from align.evaluation.policies.metrics import correct, per_question
+from align.evaluation.policies.metrics import SuiteResult, correct, per_question
 from align.evaluation.policies.suite import PolicyResult, SuiteSettings
 from align.evaluation.policies.warnings import warn
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
-from align.evaluation.record.policies import (
-    About,
-    BestOfN,
-    Comparison,
-    ModelAudit,
-    PairedAnswers,
-    PolicyRecord,
-    Warned,
-)
+from align.evaluation.record.answers import Answers, Comparison, PairedAnswers, Warned
+from align.evaluation.record.policies import About, BestOfN, ModelAudit, PolicyRecord
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.evaluation.statistics.glossary import GLOSSARY, Meaning, explain
+from align.evaluation.statistics.glossary import AUDITED, GLOSSARY, Meaning, explain
+from align.evaluation.statistics.metrics import Estimate
 from align.whole_files import whole_file
+
+Suites = Mapping[str, Mapping[str, SuiteResult]]  # by model, then suite
+VALUES = "reward/"  # how columns with the values of a reward begin
 
 
 def policy_record(
@@ -40,15 +37,12 @@ def policy_record(
         questions: All of them, in the order of the results.
         settings: What was measured.
     """
-    summaries = {
-        suite: {name: result.suites[suite].summary() for name, result in results.items()} for suite in settings.suites
-    }
-    metrics = {metric for models in summaries.values() for summary in models.values() for metric in summary}
+    measured = {name: result.suites for name, result in results.items()}
     verifier = "shuffle_consistency" if about.verifier is None else about.verifier.path
     return PolicyRecord(
         about=about,
-        suites=summaries,
-        comparisons=_comparisons(results, settings.suites),
+        suites=summarise_suites(measured),
+        comparisons=compare_suites(measured),
         paired=_pairs(results, questions, settings.decoding.num_samples) if settings.asks_questions else [],
         curves=[
             BestOfN(model=name, curve="best_of_n", points=result.curve)
@@ -60,7 +54,7 @@ def policy_record(
             for name, result in results.items()
             if result.audit is not None
         ],
-        glossary=_glossary(metrics, any(result.audit for result in results.values())),
+        glossary=used_glossary(measured, audited=any(result.audit for result in results.values())),
         warnings=[
             Warned(model=name, text=text)
             for name, result in results.items()
@@ -95,7 +89,7 @@ def item_rows(
     return rows
 
 
-def save_policy_evaluation(folder: Path, record: PolicyRecord, rows: Sequence[Mapping[str, Any]]) -> None:
+def save_policy_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes both files, each whole or not at all.
 
     Raises:
@@ -117,14 +111,33 @@ def save_policy_evaluation(folder: Path, record: PolicyRecord, rows: Sequence[Ma
         ) from error
 
 
-def _comparisons(results: Mapping[str, PolicyResult], suites: Sequence[str]) -> list[Comparison]:
-    model, *baselines = results
+def summarise_suites(measured: Suites) -> dict[str, dict[str, dict[str, Estimate]]]:
+    """Arranges estimates by suite, model and metric; the suites are those of the first model."""
+    names = next(iter(measured.values()))
+    return {suite: {name: suites[suite].summary() for name, suites in measured.items()} for suite in names}
+
+
+def compare_suites(measured: Suites) -> list[Comparison]:
+    """Lists the differences of the first model to each other one, on the same items."""
+    model, *baselines = measured
     return [
         Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
         for baseline in baselines
-        for suite in suites
-        for metric, difference in results[model].suites[suite].differences(results[baseline].suites[suite]).items()
+        for suite, own in measured[model].items()
+        for metric, difference in own.differences(measured[baseline][suite]).items()
     ]
+
+
+def used_glossary(measured: Suites, *, audited: bool = False) -> dict[str, Meaning]:
+    """Keeps the entries that explain something that was measured."""
+    metrics = {
+        metric for suites in measured.values() for suite in suites.values() for metric in (*suite.means, *suite.others)
+    }
+    used = {explain(metric) for metric in metrics}
+    names = [name for name, meaning in GLOSSARY.items() if meaning in used]
+    if audited:
+        names += [name for name in AUDITED if name not in names]
+    return {name: GLOSSARY[name] for name in names}
 
 
 def _pairs(
@@ -144,15 +157,6 @@ def _pairs(
     ]
 
 
-def _glossary(metrics: set[str], audited: bool) -> dict[str, Meaning]:
-    """Keeps the entries that explain something that was measured."""
-    used = {explain(metric) for metric in metrics}
-    names = [name for name, meaning in GLOSSARY.items() if meaning in used]
-    if audited:
-        names += list(GLOSSARY)[list(GLOSSARY).index("accepted") :]
-    return {name: GLOSSARY[name] for name in names}
-
-
 def _type(name: str) -> Any:
     """Returns the column's type, which rows of nulls would not tell."""
     import pyarrow as pa
@@ -165,7 +169,7 @@ def _type(name: str) -> Any:
         return pa.list_(pa.int64())
     if name in ("sample", "gold") or name.endswith("_choice"):
         return pa.int64()
-    if name in ("consistent", "proxy"):
+    if name in ("consistent", "proxy") or name.startswith(VALUES):
         return pa.float64()
     if name in ("correct", "accepted", "letter_in_trace", "answer_in_trace"):
         return pa.bool_()

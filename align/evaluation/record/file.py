@@ -8,15 +8,18 @@ from pathlib import Path
 from pydantic import JsonValue, ValidationError
 
 from align.errors import RunFolderError, UserError
+from align.evaluation.record.answers import Answers
 from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.policies import PolicyRecord
+from align.evaluation.record.prompts import PromptsRecord
 from align.recipe.problems import shown
 from align.secrets import mask
 from align.whole_files import write_whole
 
 EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 FORMAT = 1
-Record = PolicyRecord | ModelsRecord
+Record = Answers | ModelsRecord
+KINDS: dict[str, type[Answers]] = {"policy": PolicyRecord, "prompts": PromptsRecord}
 _REMEDY = "Evaluate again into another folder, or leave this file out."
 _RULES = {
     "arguments_type": "must be an object",
@@ -40,9 +43,10 @@ def read_record(path: Path) -> Record:
         RunFolderError: If the file is missing, broken or something else; the message names the key and its value.
     """
     content = mask(_read_object(path))  # a file from before secrets were masked when written
-    is_of_policies = content.get("kind") == "policy"
+    kind = content.get("kind")
+    form = KINDS.get(kind) if isinstance(kind, str) else None  # a model may have the name `kind`
     version = content.get("format", FORMAT)  # the first files of models have none
-    if is_of_policies or not isinstance(version, Mapping):  # which is a model of that name
+    if form is not None or not isinstance(version, Mapping):  # which is a model of that name
         if version != FORMAT or isinstance(version, bool):
             raise RunFolderError(
                 f"{path} has `format` {shown(version)}, this version reads {FORMAT}. Evaluate again; answers that are "
@@ -50,8 +54,8 @@ def read_record(path: Path) -> Record:
             )
         content.pop("format", None)
     try:
-        if is_of_policies:
-            return PolicyRecord.model_validate(content)
+        if form is not None:
+            return form.model_validate(content)
         if not content:
             raise RunFolderError(f"{path} holds no model with a `summary`, as `align eval` writes it. {_REMEDY}")
         return ModelsRecord.model_validate({"models": content})
@@ -76,9 +80,10 @@ def write_record(path: Path, record: Record) -> None:
 
 def as_json(record: Record) -> dict[str, JsonValue]:
     """Returns the content of the file. Of policies it has no nan, which JSON does not know."""
-    if isinstance(record, PolicyRecord):
+    if isinstance(record, Answers):
         content = record.model_dump(exclude_unset=True)
-        return {"kind": "policy", "format": FORMAT, **{key: _without_nan(each) for key, each in content.items()}}
+        kind = next(name for name, form in KINDS.items() if isinstance(record, form))
+        return {"kind": kind, "format": FORMAT, **{key: _without_nan(each) for key, each in content.items()}}
     models = record.model_dump(exclude_unset=True)["models"]
     return {
         **models,

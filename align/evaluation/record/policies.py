@@ -1,11 +1,11 @@
-"""What `evaluation.json` holds of policies: what was run, metrics by suite, and what follows from the answers."""
+"""What `evaluation.json` holds of policies that were asked multiple-choice questions, and what follows from them."""
 
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import Field, FiniteFloat, JsonValue, PlainSerializer, model_validator
+from pydantic import FiniteFloat, JsonValue, model_validator
 
-from align.evaluation.record.values import Cell, Metric, Part
-from align.evaluation.statistics.glossary import Meaning
+from align.evaluation.record.answers import Answers, Decoded, Items, Run
+from align.evaluation.record.values import Cell, Part
 
 
 class Source(Part):
@@ -16,44 +16,17 @@ class Source(Part):
     threshold: float | None = None
 
 
-class AskedModel(Part):
-    """A policy that was asked."""
-
-    name: str
-    path: str
-    role: str
-    kind: str
-    base: str | None
-    fingerprint: str
-    dtype: str
-    backend: str
-    seconds: FiniteFloat
-    cached_items: int
-    extra_generations: int = 0  # written where images were changed
-
-
-class Data(Part):
+class Data(Items):
     """The questions."""
 
-    path: str | None
-    split: str | None
-    left_out: dict[str, int]
-    fingerprint: str
-    questions: int
     with_images: int = 0  # written where some have
     unshufflable: int
-    groups: dict[str, int]
     gold_letters: dict[str, int]
 
 
-class Profile(Part):
+class Profile(Decoded):
     """How questions became prompts, and responses were decoded."""
 
-    temperature: FiniteFloat
-    top_p: FiniteFloat
-    num_samples: int
-    max_new_tokens: int
-    seed: int
     prompt_template: str
     system_prompt: str | None
     conversational: bool | None
@@ -63,45 +36,15 @@ class Profile(Part):
     num_shuffles: int
 
 
-class About(Part):
+class About(Run):
     """What was run."""
 
-    created: str
-    command: list[str]
-    suites: list[str]
-    models: Annotated[list[AskedModel], Field(min_length=1)]
     data: Data
     profile: Profile
-    recipe: str | None = None
     judge: Source | None
     verifier: Source | None
     common_group: str | None
     counter_group: str | None
-    versions: dict[str, str | int | None]
-    seconds: FiniteFloat
-
-
-class Comparison(Part):
-    """How much larger a metric of the model is than a baseline's, on the same items."""
-
-    model: str
-    baseline: str
-    suite: str
-    metric: Metric
-    difference: Cell
-
-
-class PairedAnswers(Part):
-    """Ids of the questions that only the model, and only the baseline, gets right."""
-
-    model: str
-    baseline: str
-    metric: str
-    wins: list[str]
-    losses: list[str]
-    num_both: int
-    num_neither: int
-    mcnemar_p: FiniteFloat | None
 
 
 class CurvePoint(Part):
@@ -164,21 +107,9 @@ class ModelAudit(Audit, _Audited):
     """The audit of one model, with the verifier's name."""
 
 
-class Warned(Part):
-    """What a reader has to know before the numbers of a model."""
-
-    model: str
-    text: str
-
-
-class PolicyRecord(Part):
-    """An evaluation of policies; `suites` has the metrics of each suite, by model."""
+class PolicyRecord(Answers):
+    """An evaluation of policies that were asked multiple-choice questions."""
 
     about: About
-    suites: dict[str, dict[str, dict[Metric, Cell]]]
-    comparisons: list[Comparison]
-    paired: list[PairedAnswers]
     curves: list[BestOfN]
     audits: list[ModelAudit]
-    glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]]
-    warnings: list[Warned]

@@ -12,7 +12,7 @@ class Meaning(NamedTuple):
 
 
 _HIGH, _LOW = "higher", "lower"
-# A name that ends in "/" stands for every metric that begins so.
+# A name that ends in "/", "_" or "@" stands for every metric that begins so.
 GLOSSARY = {
     "accuracy": Meaning("Accuracy", "answers that are the right option; no valid answer is wrong", _HIGH),
     "accuracy/": Meaning("Accuracy in a group", "of the questions of one group", _HIGH),
@@ -73,6 +73,11 @@ GLOSSARY = {
     "same_answer_with/": Meaning(
         "Same answer with changed images", "valid first answers that are that from the own images", None
     ),
+    "reward/": Meaning("Mean reward", "mean over the samples of a prompt, then over prompts; /X: of one group", _HIGH),
+    "pass@": Meaning("pass@k", "chance that one of k samples is right, unbiased (Chen et al., 2021); right is a "
+                     "reward of 1, of those that are 0 or 1, or of at least `--right_from`", _HIGH),
+    "maj@": Meaning("maj@k", "chance that the answer which most of k samples state is right, ties broken at random; "
+                    "responses that state none do not vote", _HIGH),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),
@@ -83,6 +88,8 @@ GLOSSARY = {
     "ceiling": Meaning("Ceiling", "right answers when sampling goes on until one is accepted", _HIGH),
     "optimal_attempts": Meaning("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),
 }  # fmt: skip
+AUDITED = ("accepted", "true_positive_rate", "false_positive_rate", "prior", "ceiling", "optimal_attempts")
+_OPEN = ("/", "_", "@")  # how names end that stand for all metrics which begin so
 
 
 def explain(metric: str) -> Meaning | None:
@@ -94,12 +101,12 @@ def explain(metric: str) -> Meaning | None:
     """
     if metric in GLOSSARY:
         return GLOSSARY[metric]
-    begins = [name for name in GLOSSARY if name[-1] in "/_" and metric.startswith(name)]
+    begins = [name for name in GLOSSARY if name.endswith(_OPEN) and metric.startswith(name)]
     return GLOSSARY[max(begins, key=len)] if begins else None
 
 
 def as_markdown() -> str:
     """Writes the metrics as the table of the page beside this file."""
-    names = {name: f"{name}X" if name[-1] in "/_" else name for name in GLOSSARY}
+    names = {name: f"{name}X" if name.endswith(_OPEN) else name for name in GLOSSARY}
     rows = (f"| `{names[name]}` | {each.label}: {each.meaning} |" for name, each in GLOSSARY.items())
     return "\n".join(["| metric | meaning |", "|---|---|", *rows]) + "\n"

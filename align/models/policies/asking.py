@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
@@ -52,6 +52,14 @@ class Decoding:
         return self.temperature == 0
 
 
+class Prompt(NamedTuple):
+    """What a policy answers, as it stands in the data."""
+
+    id: str  # by which it is sampled
+    content: str | list[dict[str, Any]]  # a text, or messages
+    images: tuple[Any, ...] = ()  # in front of the text
+
+
 class Completion(NamedTuple):
     """One response."""
 
@@ -81,6 +89,16 @@ class LetterQuestion(NamedTuple):
     order: tuple[int, ...]  # option `order[j]` stands in place `j`
     prefix: str  # the response up to, and without, the letter
     first: Answered | None = None  # the response that `prefix` was cut from, if nothing was changed
+
+
+class Completes(Protocol):
+    """What a runner needs of a policy that answers prompts; a model behind any engine, or a script."""
+
+    fingerprint: str  # two policies with the same one give the same answers
+    chunk_size: int  # prompts whose answers are kept at once
+
+    def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
+        """Returns S responses to each prompt."""
 
 
 class Policy(Protocol):

@@ -11,7 +11,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts, end_tokens
 from align.models.second_pass.forward import SecondPassRow, score_letters
 
@@ -59,17 +59,21 @@ class ModelPolicy:
         return self._prompts.show(question)
 
     def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
+        """Answers questions, their options in their own order; see `complete`."""
+        return self.complete([self._prompts.prompt(question) for question in questions], decoding)
+
+    def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
         """Decodes in batches of similar length; responses come without the end token and what follows it."""
-        prompts = self._prompts.encode([(each, range(len(each.options))) for each in questions])
-        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+        encoded = self._prompts.encode_prompts(prompts)
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
         size = self._batch_size(decoding)
         batches = [order[start : start + size] for start in range(0, len(order), size)]
 
         def read(batch: list[int]) -> Any:
-            ids = [prompts[i] for i in batch]
+            ids = [encoded[i] for i in batch]
             return self.tokenizer.pad({"input_ids": ids}, padding_side="left", return_tensors="pt")
 
-        return self._decode(questions, batches, read, decoding)
+        return self._decode(prompts, batches, read, decoding)
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row in single forward passes; see `align.models.second_pass.forward`."""
@@ -86,14 +90,14 @@ class ModelPolicy:
 
     def _decode(
         self,
-        questions: Sequence[Question],
+        prompts: Sequence[Prompt],
         batches: Sequence[list[int]],
         read: Callable[[list[int]], Any],
         decoding: Decoding,
     ) -> list[list[Completion]]:
-        found: list[list[Completion]] = [[] for _ in questions]
+        found: list[list[Completion]] = [[] for _ in prompts]
         for batch in batches:
-            seed = int(digest([decoding.seed, [questions[i].id for i in batch]])[:15], 16)
+            seed = int(digest([decoding.seed, [prompts[i].id for i in batch]])[:15], 16)
             generated = self._generate(read(batch), decoding, seed)
             texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
             for row, (ids, text) in enumerate(zip(generated, texts, strict=True)):

@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.models.policies.asking import LetterQuestion
+from align.models.policies.asking import LetterQuestion, Prompt
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow
 from rewards.reading.options import permute
@@ -36,16 +36,33 @@ class TokenPrompts:
         Raises:
             UserError: If one has images, which would be left out silently.
         """
-        with_images = next((question.id for question, _ in prompts if question.images), None)
+        return self.encode_prompts([self.prompt(*each) for each in prompts])
+
+    def prompt(self, question: Question, order: Sequence[int] | None = None) -> Prompt:
+        """Renders a question, its options in some order or in their own."""
+        options = question.options if order is None else permute(question.options, order)
+        return Prompt(question.id, self.template.render(question.question, options), question.images)
+
+    def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """Tokenises prompts, each as a text or with the chat template.
+
+        Raises:
+            UserError: If one has images, which would be left out silently.
+        """
+        with_images = next((prompt.id for prompt in prompts if prompt.images), None)
         if with_images is not None:
             raise UserError(
-                f"Question {with_images!r} has images, and this policy reads text only. Make it with `make_policy` "
-                "and the model's processor."
+                f"{with_images!r} has images, and this policy reads text only. Make it with `make_policy` and the "
+                "model's processor."
             )
-        shown = [self.template.render(each.question, permute(each.options, order)) for each, order in prompts]
-        if self.template.conversational:
-            return [list(self._apply(messages, tokenize=True, return_dict=False)) for messages in shown]
-        return [list(ids) for ids in self.tokenizer(shown)["input_ids"]] if shown else []
+        texts = [prompt.content for prompt in prompts if isinstance(prompt.content, str)]
+        encoded = iter(self.tokenizer(texts)["input_ids"] if texts else ())
+        return [
+            list(next(encoded))
+            if isinstance(prompt.content, str)
+            else list(self._apply(prompt.content, tokenize=True, return_dict=False))
+            for prompt in prompts
+        ]
 
     def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
         """Tokenises prompts as rows of a second pass, whose prefix and letters are still to be put in."""
@@ -84,8 +101,8 @@ class TokenPrompts:
     def _apply(self, messages: Any, **how: Any) -> Any:
         if self.tokenizer.chat_template is None:
             raise UserError(
-                "The tokenizer has no chat template, and prompts are messages. Give `--no-conversational`, or a "
-                "`--recipe` with `conversational: false`."
+                "The tokenizer has no chat template, and prompts are messages. Questions are asked without one with "
+                "`--no-conversational`, or a `--recipe` with `conversational: false`; prompts in a file must be texts."
             )
         return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **how)
 

@@ -6,10 +6,9 @@ from typing import Any
 
 from transformers import ProcessorMixin
 
-from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.model_policy import ModelPolicy
 from align.models.policies.vision_prompts import VisionPrompts
 from align.models.second_pass.forward import score_letters
@@ -36,18 +35,18 @@ class VisionPolicy(ModelPolicy):
         self.fingerprint = digest([self.fingerprint, "images"])
         self._prompts: VisionPrompts = VisionPrompts(processor, template)
 
-    def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
+    def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
         """Decodes in batches of similar length, those with images apart from those without."""
-        lengths = [(len(each.images), len(each.question) + sum(map(len, each.options))) for each in questions]
-        order = sorted(range(len(questions)), key=lambda i: lengths[i])
+        lengths = [(len(each.images), len(str(each.content))) for each in prompts]
+        order = sorted(range(len(prompts)), key=lambda i: lengths[i])
         size = self._batch_size(decoding)
-        parts = [list(part) for _, part in groupby(order, key=lambda i: bool(questions[i].images))]
+        parts = [list(part) for _, part in groupby(order, key=lambda i: bool(prompts[i].images))]
         batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
         def read(batch: list[int]) -> Any:
-            return self._prompts.read([(questions[i], range(len(questions[i].options))) for i in batch])
+            return self._prompts.read([prompts[i] for i in batch])
 
-        return self._decode(questions, batches, read, decoding)
+        return self._decode(prompts, batches, read, decoding)
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row; with images, one question at a time, which bounds the memory."""

@@ -8,10 +8,10 @@ from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.models.policies.asking import Prompt
 from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.token_policy import TokenPrompts
 from align.models.second_pass.forward import SecondPassRow
-from rewards.reading.options import permute
 
 
 class VisionPrompts(TokenPrompts):
@@ -41,9 +41,9 @@ class VisionPrompts(TokenPrompts):
                 made[key] = self._row(prompt, known) if prompt[0].images else self._process(prompt)
         return [made[key] for key in keys]
 
-    def read(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> Any:
+    def read(self, prompts: Sequence[Prompt]) -> Any:
         """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has."""
-        rendered = [self._render(each, order, _open(each)) for each, order in prompts]
+        rendered = [self._render(each, _open(each)) for each in prompts]
         padding = {"padding": True, "padding_side": "left"}
         if isinstance(rendered[0], str):
             return self.processor(text=rendered, return_tensors="pt", **padding)
@@ -70,32 +70,31 @@ class VisionPrompts(TokenPrompts):
         return row
 
     def _process(self, prompt: tuple[Question, Sequence[int]]) -> SecondPassRow:
-        fields = dict(self.read([prompt]))
+        fields = dict(self.read([self.prompt(*prompt)]))
         ids = fields.pop("input_ids")[0].tolist()
         fields.pop("attention_mask", None)
         return SecondPassRow(ids, [], [], fields if prompt[0].images else {})
 
     def _show(self, question: Question, order: Sequence[int]) -> str:
-        prompt = self._render(question, order, [{"type": "image"} for _ in question.images])
-        if isinstance(prompt, str):
-            return prompt
-        return str(self.processor.apply_chat_template(prompt, add_generation_prompt=True, tokenize=False))
+        shown = self._render(self.prompt(question, order), [{"type": "image"} for _ in question.images])
+        if isinstance(shown, str):
+            return shown
+        return str(self.processor.apply_chat_template(shown, add_generation_prompt=True, tokenize=False))
 
-    def _render(self, question: Question, order: Sequence[int], images: list[dict[str, Any]]) -> Any:
-        prompt = self.template.render(question.question, permute(question.options, order))
-        if not isinstance(prompt, str):
+    def _render(self, prompt: Prompt, images: list[dict[str, Any]]) -> Any:
+        if not isinstance(prompt.content, str):
             if self.processor.chat_template is None:
                 raise UserError(
                     "The processor has no chat template, and prompts are messages. Save one beside the model."
                 )
-            return put_images_first(prompt, images)
+            return put_images_first(prompt.content, images)
         if images:
             raise UserError(
-                f"Question {question.id!r} has images, which stand in messages, and prompts are plain text. Give "
+                f"{prompt.id!r} has images, which stand in messages, and prompts are plain text. Give "
                 "`--conversational`, or a `--recipe` with `conversational: true`."
             )
-        return prompt
+        return prompt.content
 
 
-def _open(question: Question) -> list[dict[str, Any]]:
-    return [{"type": "image", "image": open_image(image)} for image in question.images]
+def _open(prompt: Prompt) -> list[dict[str, Any]]:
+    return [{"type": "image", "image": open_image(image)} for image in prompt.images]

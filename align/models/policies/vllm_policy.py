@@ -12,7 +12,7 @@ from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
 from align.models.policies.answer_keys import digest
-from align.models.policies.asking import Completion, Decoding, LetterQuestion
+from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts
 from align.models.pretrained import refuse_pickled_weights
 from align.models.vllm_engine import cpu_engine_environment, require_vllm
@@ -42,13 +42,14 @@ class VLLMPolicy:
         return self._prompts.show(question)
 
     def generate(self, questions: Sequence[Question], decoding: Decoding) -> list[list[Completion]]:
-        """Decodes all questions in one call; responses come without the end token."""
+        """Answers questions, their options in their own order; see `complete`."""
+        return self.complete([self._prompts.prompt(question) for question in questions], decoding)
+
+    def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
+        """Decodes all prompts in one call; responses come without the end token."""
         from vllm import SamplingParams
 
-        prompts: list[Any] = [
-            {"prompt_token_ids": ids}
-            for ids in self._prompts.encode([(each, range(len(each.options))) for each in questions])
-        ]
+        encoded: list[Any] = [{"prompt_token_ids": ids} for ids in self._prompts.encode_prompts(prompts)]
         params = [
             SamplingParams(
                 n=decoding.num_samples,
@@ -57,9 +58,9 @@ class VLLMPolicy:
                 max_tokens=decoding.max_new_tokens,
                 seed=int(digest([decoding.seed, each.id])[:8], 16),
             )
-            for each in questions
+            for each in prompts
         ]
-        outputs = self.llm.generate(prompts, sampling_params=params, use_tqdm=False)
+        outputs = self.llm.generate(encoded, sampling_params=params, use_tqdm=False)
         return [[self._completion(each) for each in output.outputs] for output in outputs]
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:

@@ -3,36 +3,33 @@
 import shlex
 from collections.abc import Sequence
 
-from align.evaluation.record.policies import About, AskedModel
+from align.evaluation.record.answers import AskedModel, Decoded, Items, Run
+from align.evaluation.record.policies import About, Profile
+from align.evaluation.record.prompts import AboutPrompts, MeasuredReward
 from align.report.evaluation.view import Grid
 from align.report.run.facts import flat
 
 
 def policy_facts(about: About) -> dict[str, str]:
     """Lists data, decoding and suites, by the name to show."""
-    data, profile = about.data, about.profile
-    greedy = not profile.temperature
-    decoding = "greedy" if greedy else f"temperature {profile.temperature}, top_p {profile.top_p}"
-    facts = {
-        "Data": f"{data.path}" + (f" ({data.split})" if data.split else ""),
-        "Fingerprint of the data": data.fingerprint[:12],
-        "Questions": f"{data.questions:,}",
-        "Groups": flat(data.groups) or "none",
-        "Options that may not be moved": str(data.unshufflable),
-        "Decoding": f"{decoding}, {profile.num_samples} sample(s)",
-        "Longest completion, tokens": str(profile.max_new_tokens),
+    profile = about.profile
+    facts = _of_items(about.data, "Questions") | {
+        "Options that may not be moved": str(about.data.unshufflable),
+        **_decoding(profile),
         "Shuffles per question": str(profile.num_shuffles),
-        "Seed": str(profile.seed),
         "Suites": ", ".join(about.suites),
-        "Written": about.created.replace("T", " ")[:19],
-        "Time": f"{about.seconds:.0f} s",
+        **_when(about),
     }
-    if data.left_out:
-        facts["Rows left out"] = flat(data.left_out)
     for role, source in (("Judge", about.judge), ("Verifier", about.verifier)):
         if source is not None:
             facts[role] = f"{source.path} ({source.fingerprint[:12]})"
     return facts
+
+
+def prompts_facts(about: AboutPrompts) -> dict[str, str]:
+    """Lists data, decoding and rewards, by the name to show."""
+    rewards = {"Rewards": "; ".join(map(_reward, about.rewards))}
+    return _of_items(about.data, "Prompts") | _decoding(about.profile) | rewards | _when(about)
 
 
 def policy_models(models: Sequence[AskedModel]) -> Grid:
@@ -41,18 +38,50 @@ def policy_models(models: Sequence[AskedModel]) -> Grid:
     return Grid(columns, [_row(model) for model in models])
 
 
-def policy_details(about: About) -> dict[str, str]:
+def policy_details(about: Run) -> dict[str, str]:
     """Returns the command, the prompt and the versions, by the title to show."""
-    profile = about.profile
+    details = {"Command": shlex.join(about.command)}
+    if isinstance(about, About):
+        details["Prompt"] = _prompt(about.profile)
+    versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
+    return details | {"Versions": "\n".join(versions)}
+
+
+def _of_items(data: Items, noun: str) -> dict[str, str]:
+    facts = {
+        "Data": f"{data.path}" + (f" ({data.split})" if data.split else ""),
+        "Fingerprint of the data": data.fingerprint[:12],
+        noun: f"{data.questions:,}",
+        "Groups": flat(data.groups) or "none",
+    }
+    return facts | ({"Rows left out": flat(data.left_out)} if data.left_out else {})
+
+
+def _decoding(profile: Decoded) -> dict[str, str]:
+    how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
+    return {
+        "Decoding": f"{how}, {profile.num_samples} sample(s)",
+        "Longest completion, tokens": str(profile.max_new_tokens),
+        "Seed": str(profile.seed),
+    }
+
+
+def _when(about: Run) -> dict[str, str]:
+    return {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
+
+
+def _prompt(profile: Profile) -> str:
     parts = [f"System: {profile.system_prompt}"] if profile.system_prompt else []
     tags = f"Tags: <{profile.think_tag}> and <{profile.answer_tag}>."
     template = "With the model's chat template." if profile.conversational else "Without a chat template."
     parts += [profile.prompt_template or "(the default prompt)", f"{tags} {template}"]
-    return {
-        "Command": shlex.join(about.command),
-        "Prompt": "\n\n".join(parts),
-        "Versions": "\n".join(f"{name} {value}" for name, value in about.versions.items() if value is not None),
-    }
+    return "\n\n".join(parts)
+
+
+def _reward(reward: MeasuredReward) -> str:
+    parts = [part for part in (reward.spec if reward.spec != reward.name else "", reward.role) if part]
+    right = "" if reward.right_from is None else f", right from {reward.right_from:g}"
+    return f"{reward.name} ({', '.join(parts)}{right})"
 
 
 def _row(model: AskedModel) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from align.evaluation.record.policies import Warned
+from align.evaluation.record.answers import Warned
 from align.report.evaluation.measured import Cells
 from align.report.run.finding import Finding, percent
 
@@ -16,23 +16,25 @@ def find_evaluation_problems(
     warnings: Sequence[Warned], questions: int, values: Cells, differences: Cells
 ) -> list[Finding]:
     """Lists what weakens an evaluation of policies: its own warnings first, then what its numbers say."""
-    written = [_written(warning) for warning in warnings]
-    found = [*_few(questions), *_wide(differences, questions)]
+    written = [written_warning(warning) for warning in warnings]
+    found = [*few_items(questions, "questions"), *_wide(differences, questions)]
     for name, cells in values.items():
         numbers = {metric: cell.value for metric, cell in cells.items() if cell is not None}
         found += _of_model(name, numbers)
     return [*written, *found]
 
 
-def _written(warning: Warned) -> Finding:
+def written_warning(warning: Warned) -> Finding:
+    """Arranges a warning of the evaluation."""
     title, _, rest = warning.text.rstrip(".").partition(". ")
     return Finding(f"{warning.model}: {title}", f"{rest}." if rest else "")
 
 
-def _few(questions: int) -> Iterator[Finding]:
-    if 0 < questions < _FEW:
+def few_items(count: int, noun: str) -> Iterator[Finding]:
+    """Says if there are too few items to tell much."""
+    if 0 < count < _FEW:
         yield Finding(
-            f"Only {questions} questions were asked",
+            f"Only {count} {noun} were asked",
             "Intervals are wide, and a difference below 10 to 20 points cannot be told. Ask at least a few hundred.",
         )
 

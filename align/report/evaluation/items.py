@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.evaluation.record.policies import PairedAnswers
+from align.evaluation.record.answers import PairedAnswers
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Listing, Option, Side
 from align.report.run.samples import shorten
@@ -32,8 +32,12 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     """Lists the items that a model won and lost against a baseline."""
     listings = []
     for pair in paired:
-        for names, word, other in ((pair.wins, "right", "wrong"), (pair.losses, "wrong", "right")):
-            title = f"{pair.model} is {word} where {pair.baseline} is {other}: {len(names):,} items"
+        measure = pair.metric.partition("/")[2]
+        words = [(f"is {word} where", f"is {other}") for word, other in (("right", "wrong"), ("wrong", "right"))]
+        if measure:  # a reward, and no answer that is right or wrong
+            words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]
+        for names, (ours, theirs) in zip((pair.wins, pair.losses), words, strict=True):
+            title = f"{pair.model} {ours} {pair.baseline} {theirs}: {len(names):,} items"
             listings.append(Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES)))
     return listings
 

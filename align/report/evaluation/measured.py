@@ -16,7 +16,7 @@ _MOST_LABELS = 24  # of a chart
 
 @dataclass(frozen=True)
 class Words:
-    """Labels and meanings of metrics; an entry that ends in `/` or `_` is of all metrics that begin so."""
+    """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so."""
 
     glossary: Mapping[str, Meaning]
 
@@ -43,7 +43,7 @@ class Words:
         """Finds the entry of a metric, or the longest that it begins with, and what comes after that."""
         if metric in self.glossary:
             return self.glossary[metric], ""
-        prefixes = [key for key in self.glossary if key.endswith(("/", "_")) and metric.startswith(key)]
+        prefixes = [key for key in self.glossary if key.endswith(("/", "_", "@")) and metric.startswith(key)]
         prefix = max(prefixes, key=len, default="")
         return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else (None, "")
 

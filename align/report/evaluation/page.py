@@ -3,9 +3,13 @@
 from pathlib import Path
 
 from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.policies import PolicyRecord
+from align.evaluation.record.prompts import PromptsRecord
 from align.report.evaluation.policy import policy_view
+from align.report.evaluation.prompts import prompts_view
 from align.report.evaluation.reward_model import reward_model_view
+from align.report.evaluation.view import EvaluationView
 from align.report.page import write_page
 
 
@@ -23,5 +27,13 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
         RunFolderError: If `evaluation.json` is missing, or a file is broken.
     """
     record = read_record(folder / EVALUATION_FILE)
-    view = policy_view(folder, record) if isinstance(record, PolicyRecord) else reward_model_view(folder, record)
+    view: EvaluationView
+    if isinstance(record, PolicyRecord):
+        view = policy_view(folder, record)
+    elif isinstance(record, PromptsRecord):
+        view = prompts_view(folder, record)
+    elif isinstance(record, ModelsRecord):
+        view = reward_model_view(folder, record)
+    else:
+        raise TypeError(f"There is no page for a {type(record).__name__}.")
     return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)

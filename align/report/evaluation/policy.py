@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from align.evaluation.record import ITEMS_FILE
+from align.evaluation.record.answers import Answers
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
@@ -23,7 +24,6 @@ from align.report.evaluation.measured import (
 )
 from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Section
-from align.report.run.tables import Table
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
 _HEADLINE = (
@@ -42,28 +42,32 @@ _SUITES = {
     "best_of_n": "Best of n",
 }
 
+Estimates = dict[str, dict[str, Estimate | None]]
+
+
+def title(names: Sequence[str]) -> str:
+    """Names the page after its models."""
+    return f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}"
+
 
 def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
     """Arranges the record of evaluated policies."""
     about, words = record.about, Words(record.glossary)
     names = [model.name for model in about.models]
-    values: dict[str, dict[str, Estimate | None]] = {name: {} for name in names}
-    for suite in record.suites.values():
-        for name, cells in suite.items():
-            values.setdefault(name, {}).update(all_known(cells))
-    differences = _differences(record)
+    values, differences = collect(record)
+    metrics = _present(record, values)
     return EvaluationView(
-        title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
+        title=title(names),
         verdict=list(_verdict(names, values, differences, record, words)),
         findings=find_evaluation_problems(record.warnings, about.data.questions, values, differences),
-        headline=_headline(record, values, differences, words),
+        headline=arrange(metrics, values, differences, words) if metrics else None,
         compared=count_compared(differences),
-        charts=_headline_charts(record, values, differences, words),
+        charts=headline_charts(metrics, values, differences, words),
         facts=policy_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
         sections=[
-            *_suites(record, values, differences, words),
+            *suite_sections(record, values, differences, words),
             *best_of_n_section(record.curves),
             *audit_section(record.audits),
         ],
@@ -76,11 +80,16 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
     )
 
 
-def _differences(record: PolicyRecord) -> dict[str, dict[str, Estimate | None]]:
-    columns: dict[str, dict[str, Estimate | None]] = {}
+def collect(record: Answers) -> tuple[Estimates, Estimates]:
+    """Arranges what was measured: by model and metric, and the differences by pair of models and metric."""
+    values: Estimates = {model.name: {} for model in record.about.models}
+    for suite in record.suites.values():
+        for name, cells in suite.items():
+            values.setdefault(name, {}).update(all_known(cells))
+    columns: Estimates = {}
     for row in record.comparisons:
         columns.setdefault(f"{row.model} - {row.baseline}", {})[row.metric] = known(row.difference)
-    return columns
+    return values, columns
 
 
 def _present(record: PolicyRecord, values: Cells) -> list[str]:
@@ -94,13 +103,8 @@ def _present(record: PolicyRecord, values: Cells) -> list[str]:
     return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
 
 
-def _headline(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> Table | None:
-    metrics = _present(record, values)
-    return arrange(metrics, values, differences, words) if metrics else None
-
-
-def _headline_charts(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> list[Chart]:
-    metrics = _present(record, values)
+def headline_charts(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> list[Chart]:
+    """Draws the main metrics, and their differences."""
     labels = {metric: words.label(metric) for metric in metrics}
     charts = [
         draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", metrics, values, labels),
@@ -138,7 +142,8 @@ def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
     return f", {len(row.wins):,} items won and {len(row.losses):,} lost{test}"
 
 
-def _suites(record: PolicyRecord, values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
+def suite_sections(record: Answers, values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
+    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
         own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}

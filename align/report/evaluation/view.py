@@ -45,6 +45,7 @@ class Side(NamedTuple):
         trace: Its reasoning.
         completion: All it wrote.
         is_split: Whether its answers disagree with each other.
+        verdict: Where right and wrong do not say it.
     """
 
     model: str
@@ -53,6 +54,7 @@ class Side(NamedTuple):
     trace: str
     completion: str
     is_split: bool
+    verdict: str = ""
 
 
 class Item(NamedTuple):

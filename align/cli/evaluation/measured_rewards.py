@@ -1,0 +1,174 @@
+"""Which rewards measure the answers to prompts, and how they are called: as the recipe says, or the command line."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from align.errors import RewardError, UserError
+from align.recipe.reward_settings import short_name
+from align.recipe.yaml_loader import parse_yaml
+from rewards.reading.responses import ResponseFormat
+from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
+
+if TYPE_CHECKING:
+    from align.evaluation.prompts.rewarding import Rewarded
+    from align.recipe.recipe import Recipe
+
+
+class NamedReward(NamedTuple):
+    """A reward that measures.
+
+    Attributes:
+        name: As in a training log.
+        spec: As it was named.
+        role: `reward`, or `audit`.
+        reward: A guarded function, or the path of a reward model.
+    """
+
+    name: str
+    spec: str
+    role: str
+    reward: GuardedReward | str
+
+
+class CalledRewards(NamedTuple):
+    """The rewards of an evaluation.
+
+    Attributes:
+        rewards: Each of them.
+        response_format: Tags of the responses.
+        on_invalid: With `raise` the first invalid value ends the evaluation.
+        max_invalid_share: Share of a reward's values of one model above which it ends.
+    """
+
+    rewards: list[NamedReward]
+    response_format: ResponseFormat
+    on_invalid: str = "skip"
+    max_invalid_share: float = 0.5
+
+    def close(self) -> None:
+        """Ends the workers."""
+        for each in self.rewards:
+            if not isinstance(each.reward, str):
+                each.reward.close()
+
+
+class RewardWords(NamedTuple):
+    """What the command line says about rewards; see the help of each option."""
+
+    rewards: tuple[str, ...] = ()
+    reward_kwargs: str = ""
+    reward_workers: int | None = None
+    reward_timeout: float | None = None
+
+
+def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseFormat) -> CalledRewards:
+    """Finds the rewards that are named, or those of the recipe with its audits.
+
+    Args:
+        words: What the command line says.
+        recipe: Of the model's run, or the one that is named.
+        tags: Of the responses, for rewards that are named.
+
+    Raises:
+        UserError: If there is none, or one cannot be found.
+    """
+    keys = None if recipe is None else recipe.rewards
+    workers = words.reward_workers if words.reward_workers is not None else keys.reward_workers if keys else 0
+    timeout = words.reward_timeout if words.reward_timeout is not None else keys.reward_timeout if keys else None
+    on_invalid = keys.on_invalid if keys else "skip"
+    try:
+        settings = GuardSettings(workers, timeout, keys.reward_memory_gb if keys and workers else None, on_invalid)
+        found = _named(words, tags) if words.rewards else _of_recipe(recipe)
+        _check_timeout(settings)
+    except (ValueError, TypeError, OSError) as error:
+        raise error if isinstance(error, UserError) else UserError(str(error)) from error
+    guarded = iter(guard_rewards([reward for _, _, reward in found if not isinstance(reward, str)], settings))
+    rewards = [
+        NamedReward(_name(reward), spec, role, reward if isinstance(reward, str) else next(guarded))
+        for spec, role, reward in found
+    ]
+    return CalledRewards(rewards, tags, on_invalid, keys.max_invalid_share if keys else 0.5)
+
+
+def check_invalid(
+    name: str, rewarded: "Rewarded", prompts: Sequence[Any], texts: Sequence[str], called: CalledRewards
+) -> None:
+    """Ends an evaluation whose reward fails as often as would end training.
+
+    Raises:
+        RewardError: If it does; the message shows rows that failed.
+    """
+    from align.training.reward_records import describe_failed, record_calls
+
+    failed = sum(rewarded.failures.values())
+    share = failed / max(len(rewarded.scores), 1)
+    if not failed or (called.on_invalid != "raise" and share <= called.max_invalid_share):
+        return
+    record = record_calls(name, rewarded.scores, prompts, texts)
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in rewarded.failures.items())
+    raise RewardError(
+        f"Reward `{name}`: {failed} of {len(rewarded.scores)} values are invalid ({kinds}). Worst rows:\n"
+        f"{describe_failed(record)}\nMend the reward and give the same command again; no answer is asked for twice."
+    )
+
+
+def _named(words: RewardWords, tags: ResponseFormat) -> list[tuple[str, str, Any]]:
+    from align.checks.reward_models import find_reward_model
+    from align.checks.rewards import check_names
+    from rewards.catalog import resolve_reward
+
+    settings = _kwargs(words)
+    found: list[tuple[str, str, Any]] = []
+    for spec in words.rewards:
+        model = find_reward_model(spec, Path.cwd())
+        own = settings.get(short_name(spec), {})
+        if model is not None and own:
+            raise UserError(f"Reward {spec!r} is a model and takes no settings. Remove its `--reward_kwargs`.")
+        found.append((spec, "reward", model or resolve_reward(spec, own, response_format=tags)))
+    check_names([_name(reward) for _, _, reward in found], words.rewards)
+    return found
+
+
+def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
+    from align.checks.rewards import resolve_rewards
+
+    if recipe is None or not recipe.reward_specs:
+        where = "there is no recipe beside the model" if recipe is None else f"{recipe.path} names none"
+        raise UserError(
+            f"Prompts are measured by rewards, and {where}. Name some, such as `--rewards number_accuracy "
+            "./mine.py:brevity`; `align rewards list` shows those there are."
+        )
+    try:
+        resolved = resolve_rewards(recipe)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{error} The rewards are those of {recipe.path}; `--rewards` names others.") from error
+    roles = ["reward"] * len(recipe.reward_funcs) + ["audit"] * len(recipe.rewards.audit_funcs)
+    return list(zip(recipe.reward_specs, roles, resolved, strict=True))
+
+
+def _kwargs(words: RewardWords) -> Mapping[str, dict[str, Any]]:
+    content = parse_yaml(words.reward_kwargs) if words.reward_kwargs.strip() else {}
+    names = [short_name(spec) for spec in words.rewards]
+    if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
+        raise UserError(
+            "`--reward_kwargs` must hold the settings of each reward, such as '{length: {max_length: 200}}', got "
+            f"{words.reward_kwargs!r}."
+        )
+    if unknown := [name for name in content if name not in names]:
+        raise UserError(f"`--reward_kwargs` must name one of {', '.join(names)}, got {unknown[0]!r}.")
+    return content
+
+
+def _check_timeout(settings: GuardSettings) -> None:
+    if settings.timeout is not None and not settings.workers:
+        raise UserError(
+            f"`--reward_timeout` = {settings.timeout:g} cannot stop a reward in this process. Give "
+            "`--reward_workers 1`."
+        )
+
+
+def _name(reward: Any) -> str:
+    from rewards.running.protocol import reward_name
+
+    return Path(reward).name if isinstance(reward, str) else reward_name(reward)

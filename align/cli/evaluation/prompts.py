@@ -1,0 +1,238 @@
+"""`align eval --model --rewards`: what rewards say about a policy's answers to prompts."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
+from align.cli.evaluation.measured_rewards import CalledRewards, NamedReward, check_invalid
+from align.cli.evaluation.plan import claim_folder
+from align.cli.evaluation.progress import Stages, show_stages
+from align.cli.evaluation.reward_models import name_models
+from align.cli.evaluation.tables import show_evaluation
+from align.data.media.images import SHOWN_WITH
+from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.policies.record import save_policy_evaluation
+from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
+from align.evaluation.prompts.record import describe_prompts, group_of, prompt_record, sample_rows, warn
+from align.evaluation.prompts.rewarding import Rewarded, ask_reward_model, call_reward, check_columns
+from align.evaluation.prompts.suite import Scale, read_scale, reward_suite
+from align.evaluation.prompts.voting import stated_answer
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
+from align.evaluation.record.answers import AskedModel
+from align.evaluation.record.prompts import AboutPrompts, MeasuredReward, Sampled
+from align.models.answer_cache import AnswerCache
+from align.models.checkpoint import Checkpoint, find_checkpoint
+from align.models.policies.asking import Completion, Decoding
+from align.recipe.dataset import MediaSettings
+from rewards.extras import missing
+
+
+@dataclass(frozen=True)
+class PromptWords:
+    """What the command line says about an evaluation on prompts; see the help of each option."""
+
+    models: tuple[str, ...]  # the one asked about, then the baselines
+    data: str
+    out: Path
+    called: CalledRewards
+    decoding: Decoding
+    media: MediaSettings
+    engine: Engine
+    columns: Mapping[str, str | list[str]]
+    pass_at_k: tuple[int, ...] = ()
+    right_from: float | None = None
+    recipe: Path | None = None
+    split: str | None = None
+    max_rows: int | None = None
+    on_bad_rows: Literal["raise", "skip"] = "raise"
+    command: tuple[str, ...] = ()
+
+
+def run(words: PromptWords) -> None:
+    """Asks the model and its baselines the same prompts, calls the rewards, prints tables and writes the files."""
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # the bar of loading would tear the one of answering
+    started = time.perf_counter()
+    words.engine.check()
+    ks = check_ks(words.pass_at_k, words.decoding.num_samples)
+    names = name_models(words.models)
+    prompts, report = load_prompts(
+        words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, media=words.media,
+        columns=words.columns,
+    )  # fmt: skip
+    _check_rewards(words.called.rewards, prompts)
+    checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
+    _check_images(words.engine, prompts, checkpoints)
+    folder = claim_folder(words.out, {name: each.fingerprint for name, each in checkpoints.items()})
+    with show_stages() as stages:
+        completions, models = _answers(words, prompts, checkpoints, folder, stages)
+        try:
+            rewarded = _rewarded(words, prompts, completions, stages)
+        finally:
+            words.called.close()
+    answers = {
+        name: [[stated_answer(each.text, words.called.response_format) for each in group] for group in groups]
+        for name, groups in completions.items()
+    }
+    votes = any(answer is not None for of_model in answers.values() for group in of_model for answer in group)
+    scales = {
+        name: read_scale([of_model[name].values for of_model in rewarded.values()], words.right_from, votes=votes)
+        for name in rewarded[names[0]]
+    }
+    groups = [group_of(row) for row in prompts]
+    measured = {
+        name: {
+            reward: reward_suite(reward, found.values, answers[name], groups, ks, scales[reward])
+            for reward, found in rewarded[name].items()
+        }
+        for name in names
+    }
+    warnings = [
+        each
+        for name in names
+        for each in warn(name, prompts, completions[name], words.decoding.max_new_tokens, rewarded[name])
+    ]
+    about = _about(words, prompts, report.reasons, models, ks, scales, rewarded, time.perf_counter() - started)
+    record = prompt_record(about, measured, [row.id for row in prompts], warnings)
+    rows = [
+        row for name in names for row in sample_rows(name, prompts, completions[name], answers[name], rewarded[name])
+    ]
+    save_policy_evaluation(words.out, record, rows)
+    show_evaluation(record)
+    print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, all answers in {words.out / ITEMS_FILE}.")
+    print_report(words.out)
+
+
+def _check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) -> None:
+    """Refuses, before anything is generated, what cannot be called on these rows."""
+    from align.checks.reward_models import check_reward_model
+
+    rows = prompts_to_rows(list(prompts))
+    for each in rewards:
+        if not isinstance(each.reward, str):
+            check_columns(each.reward, rows)
+        elif not (Path(each.reward) / "adapter_config.json").is_file():  # of an adapter the loader knows more
+            found = check_reward_model(each.spec, each.reward, [row["prompt"] for row in rows])
+            if errors := [finding.text for finding in found if finding.level == "error"]:
+                raise UserError(errors[0])
+
+
+def _check_images(engine: Engine, prompts: Sequence[PromptRow], checkpoints: Mapping[str, Checkpoint]) -> None:
+    with_images = next((row.id for row in prompts if row.images), None)
+    if with_images is None:
+        return
+    if sentence := missing("vision", f"Prompt {with_images!r} has images, and showing them", *SHOWN_WITH):
+        raise UserError(sentence)
+    readers = [each.path for each in checkpoints.values() if not each.reads_images()]
+    if engine.backend == "vllm" or readers:
+        who = readers[0] if readers else "`--backend vllm`"
+        raise UserError(f"Prompt {with_images!r} has images, and {who} reads text only here. Leave such rows out.")
+
+
+def _answers(
+    words: PromptWords,
+    prompts: Sequence[PromptRow],
+    checkpoints: Mapping[str, Checkpoint],
+    folder: Path,
+    stages: Stages,
+) -> tuple[dict[str, list[list[Completion]]], list[AskedModel]]:
+    completions: dict[str, list[list[Completion]]] = {}
+    models: list[AskedModel] = []
+    images = any(row.images for row in prompts)
+    with closing(AnswerCache(folder)) as cache:
+        for name, checkpoint in checkpoints.items():
+            print(f"Asking {checkpoint.path}", file=sys.stderr)
+            begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
+            stages.start(name)
+            with open_policy(checkpoint, lambda _: PromptTemplate(), words.engine, images=images) as (policy, _):
+                completions[name] = complete_prompts(policy, as_prompts(prompts), words.decoding, kept)
+            seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
+            models.append(
+                about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=kept.num_cached)
+            )
+    return completions, models
+
+
+def _rewarded(
+    words: PromptWords,
+    prompts: Sequence[PromptRow],
+    completions: Mapping[str, list[list[Completion]]],
+    stages: Stages,
+) -> dict[str, dict[str, Rewarded]]:
+    """Calls one reward after the other, so that one reward model is in memory at a time."""
+    rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
+    shown = [row.prompt for row in prompts for _ in range(words.decoding.num_samples)]
+    for each in words.called.rewards:
+        score: Any = _reward_model(each.reward, words.engine) if isinstance(each.reward, str) else None
+        for name, answered in completions.items():
+            stages.start(name)
+            if isinstance(each.reward, str):
+                rewarded[name][each.name] = ask_reward_model(score, prompts, answered)
+                continue
+            found = call_reward(each.reward, prompts, answered, stages.advance)
+            texts = [completion.text for group in answered for completion in group]
+            check_invalid(each.name, found, shown, texts, words.called)
+            rewarded[name][each.name] = found
+    return rewarded
+
+
+def _reward_model(path: str, engine: Engine) -> Any:
+    from align.evaluation.reward_models.reward_model import RewardModel
+
+    model = RewardModel.load(
+        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", progress=True
+    )
+    return model.score
+
+
+def _about(
+    words: PromptWords,
+    prompts: Sequence[PromptRow],
+    left_out: dict[str, int],
+    models: list[AskedModel],
+    ks: tuple[int, ...],
+    scales: Mapping[str, Scale],
+    rewarded: Mapping[str, Mapping[str, Rewarded]],
+    seconds: float,
+) -> AboutPrompts:
+    from dataclasses import asdict
+
+    from align.versions import installed_versions
+
+    tags = words.called.response_format
+    profile = Sampled(
+        **asdict(words.decoding), think_tag=tags.think_tag, answer_tag=tags.answer_tag, pass_at_k=list(ks)
+    )
+    if any(row.images for row in prompts):
+        profile.media = words.media.model_dump()
+    return AboutPrompts(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=list(words.command),
+        suites=[each.name for each in words.called.rewards],
+        models=models,
+        data=describe_prompts(prompts, path=words.data, split=words.split, left_out=left_out),
+        profile=profile,
+        rewards=[
+            MeasuredReward(
+                name=each.name,
+                spec=each.spec,
+                role=each.role,
+                right_from=scales[each.name].right_from,
+                invalid={name: of_model[each.name].failures for name, of_model in rewarded.items()},
+            )
+            for each in words.called.rewards
+        ],
+        recipe=None if words.recipe is None else str(words.recipe),
+        versions=installed_versions(),
+        seconds=seconds,
+    )

@@ -1,0 +1,120 @@
+"""What an evaluation of policies on prompts leaves: the record, and a row for every sample."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from align.data.prompt_rows import PromptRow
+from align.evaluation.policies.record import VALUES, Suites, compare_suites, summarise_suites, used_glossary
+from align.evaluation.prompts.rewarding import Rewarded
+from align.evaluation.prompts.suite import mean_of_samples
+from align.evaluation.record.answers import Items, PairedAnswers, Warned
+from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.models.policies.answer_keys import digest, image_names
+from align.models.policies.asking import Completion
+
+_FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
+
+
+def prompt_record(
+    about: AboutPrompts, measured: Suites, ids: Sequence[str], warnings: Sequence[Warned]
+) -> PromptsRecord:
+    """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
+    return PromptsRecord(
+        about=about,
+        suites=summarise_suites(measured),
+        comparisons=compare_suites(measured),
+        paired=list(_pairs(measured, ids)),
+        glossary=used_glossary(measured),
+        warnings=list(warnings),
+    )
+
+
+def sample_rows(
+    model: str,
+    prompts: Sequence[PromptRow],
+    completions: Sequence[Sequence[Completion]],
+    answers: Sequence[Sequence[str | None]],
+    rewarded: Mapping[str, Rewarded],
+) -> list[dict[str, Any]]:
+    """Lists the samples of one model with the values of each reward."""
+    rows = []
+    for i, prompt in enumerate(prompts):
+        for sample, each in enumerate(completions[i]):
+            row: dict[str, Any] = {"id": prompt.id, "group": group_of(prompt), "model": model, "sample": sample}
+            row |= {"prompt": _as_text(prompt.prompt), "columns": _as_text(dict(prompt.columns))}
+            row |= {"completion": each.text, "answer": answers[i][sample]}
+            row |= {f"{VALUES}{name}": _number(found.values[i, sample]) for name, found in rewarded.items()}
+            rows.append(row)
+    return rows
+
+
+def describe_prompts(prompts: Sequence[PromptRow], *, path: str, split: str | None, left_out: dict[str, int]) -> Items:
+    """Counts what the prompts are, and says where they come from."""
+    content = [[row.id, row.prompt, dict(row.columns), image_names(row.images)] for row in prompts]
+    groups = Counter(group for row in prompts if (group := group_of(row)) is not None)
+    return Items(
+        path=path,
+        split=split,
+        left_out=left_out,
+        fingerprint=digest(json.loads(json.dumps(content, default=str))),
+        questions=len(prompts),
+        groups=dict(sorted(groups.items())),
+    )
+
+
+def group_of(row: PromptRow) -> str | None:
+    """Returns the group of a prompt, if its column has one."""
+    group = row.columns.get("group")
+    return None if group is None else str(group)
+
+
+def warn(
+    model: str, prompts: Sequence[PromptRow], completions: Sequence[Sequence[Completion]], longest: int,
+    rewarded: Mapping[str, Rewarded],
+) -> Iterator[Warned]:  # fmt: skip
+    """Says what limits the numbers of a model: values that are missing, responses cut off, small groups."""
+    texts = [each for group in completions for each in group]
+    for name, found in rewarded.items():
+        if invalid := sum(found.failures.values()):
+            kinds = ", ".join(f"{count:,} x {kind}" for kind, count in found.failures.items())
+            yield _warned(model, f"{invalid:,} of {len(texts):,} values of reward {name} are invalid ({kinds})")
+        silent = sum(score.value is None and score.failure is None for score in found.scores)
+        if silent := silent if found.scores else int(np.isnan(found.values).sum()):
+            yield _warned(model, f"Reward {name} says nothing about {silent:,} of {len(texts):,} responses")
+    cut = sum(each.ids is not None and len(each.ids) >= longest for each in texts)
+    if cut > _MANY_CUT * len(texts):
+        yield _warned(
+            model, f"{cut:,} of {len(texts):,} responses ({cut / len(texts):.0%}) are as long as `max_new_tokens` "
+            f"({longest}) allows: most were cut off",
+        )  # fmt: skip
+    small = [name for name, count in Counter(map(group_of, prompts)).items() if name is not None and count < _FEW]
+    if small:
+        yield _warned(model, f"Groups with fewer than {_FEW} prompts: {', '.join(sorted(small))}")
+
+
+def _warned(model: str, text: str) -> Warned:
+    return Warned(model=model, text=f"{text}.")
+
+
+def _pairs(measured: Suites, ids: Sequence[str]) -> Iterator[PairedAnswers]:
+    model, *baselines = measured
+    for baseline in baselines:
+        for name in measured[model]:
+            ours, theirs = (mean_of_samples(measured[each][name].means, name) for each in (model, baseline))
+            known = ~(np.isnan(ours) | np.isnan(theirs))
+            kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
+            found = compare_accuracy(kept, ours[known], theirs[known])
+            yield PairedAnswers(model=model, baseline=baseline, metric=f"reward/{name}", **found._asdict())
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

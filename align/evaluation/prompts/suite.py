@@ -1,0 +1,118 @@
+"""What a reward measures of a policy, as a pure function: from values of samples to metrics by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from align.evaluation.policies.metrics import SuiteResult
+from align.evaluation.prompts.voting import maj_at_k, pass_at_k
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import Values
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the values of a reward are read; the same for all models.
+
+    Attributes:
+        bounds: The least and the greatest value there can be, or None if that is not known.
+        right_from: Value from which a response is right; None if no value says so.
+        votes: Whether responses state answers that can be counted.
+    """
+
+    bounds: tuple[float, float] | None
+    right_from: float | None = 1.0
+    votes: bool = True
+
+
+def read_scale(values: Sequence[Values], right_from: float | None = None, *, votes: bool = True) -> Scale:
+    """Reads from the values of all models whether they lie between 0 and 1, and where a response is right.
+
+    Args:
+        values: Of each model.
+        right_from: What is right, if it was said; else 1, of a reward that gives nothing but 0 and 1.
+        votes: As in `Scale`.
+
+    Example:
+        >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])
+        Scale(bounds=(0.0, 1.0), right_from=None, votes=True)
+    """
+    found = np.concatenate([each.ravel() for each in values])
+    known = found[~np.isnan(found)]
+    if right_from is None and np.isin(known, (0.0, 1.0)).all():
+        right_from = 1.0
+    return Scale((0.0, 1.0) if len(known) and ((known >= 0) & (known <= 1)).all() else None, right_from, votes)
+
+
+def reward_suite(
+    name: str,
+    values: Values,
+    answers: Sequence[Sequence[str | None]],
+    groups: Sequence[str | None],
+    ks: Sequence[int],
+    scale: Scale,
+) -> SuiteResult:
+    """Measures the mean of a reward, pass@k and maj@k, over all prompts and by group.
+
+    Args:
+        name: Of the reward.
+        values: `(N, S)` values; nan where it has nothing to say, or failed.
+        answers: `(N, S)` what each sample answers.
+        groups: `(N,)` of the prompts; those without one are in no group.
+        ks: Each k.
+        scale: How values are read.
+    """
+    means = {f"reward/{name}": (_mean(values), scale.bounds)}
+    if scale.right_from is not None:
+        right = np.where(np.isnan(values), np.nan, values >= scale.right_from)
+        for k in ks:
+            means[f"pass@{k}/{name}"] = (_per_prompt(right, answers, k, _passes), (0.0, 1.0))
+            if k > 1 and scale.votes:  # of one sample the majority is that sample
+                means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
+    metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
+    return SuiteResult(metrics | _by_group(means, groups))
+
+
+def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:
+    """Returns the `(N,)` mean value of a reward over the samples of each prompt."""
+    return metrics[f"reward/{name}"].groups[0]
+
+
+def _by_group(
+    means: Mapping[str, tuple[Values, tuple[float, float] | None]], groups: Sequence[str | None]
+) -> dict[str, ItemMean]:
+    names = sorted({group for group in groups if group is not None})
+    if len(names) < 2:
+        return {}
+    places = {name: np.array([group == name for group in groups]) for name in names}
+    return {
+        f"{metric}/{name}": ItemMean((values[here],), bounds=bounds)
+        for metric, (values, bounds) in means.items()
+        for name, here in places.items()
+    }
+
+
+def _mean(values: Values) -> Values:
+    counts = (~np.isnan(values)).sum(axis=1)
+    means: Values = np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
+    return means
+
+
+def _per_prompt(
+    right: Values,
+    answers: Sequence[Sequence[str | None]],
+    k: int,
+    measure: Callable[[Sequence[str | None], Sequence[float], int], float],
+) -> Values:
+    """Measures each prompt on the samples that have a value; nan where those are fewer than k."""
+    found = np.full(len(right), np.nan)
+    for i, (row, said) in enumerate(zip(right, answers, strict=True)):
+        kept = np.flatnonzero(~np.isnan(row))
+        if len(kept) >= k:
+            found[i] = measure([said[j] for j in kept], row[kept].tolist(), k)
+    return found
+
+
+def _passes(answers: Sequence[str | None], right: Sequence[float], k: int) -> float:
+    return pass_at_k(len(right), round(sum(right)), k)

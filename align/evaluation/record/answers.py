@@ -1,0 +1,99 @@
+"""What `evaluation.json` holds of models that were asked, whatever they were asked."""
+
+from typing import Annotated
+
+from pydantic import Field, FiniteFloat, PlainSerializer
+
+from align.evaluation.record.values import Cell, Metric, Part
+from align.evaluation.statistics.glossary import Meaning
+
+
+class AskedModel(Part):
+    """A policy that was asked."""
+
+    name: str
+    path: str
+    role: str
+    kind: str
+    base: str | None
+    fingerprint: str
+    dtype: str
+    backend: str
+    seconds: FiniteFloat
+    cached_items: int
+    extra_generations: int = 0  # written where images were changed
+
+
+class Items(Part):
+    """What was asked, and where it is from; `questions` counts it."""
+
+    path: str | None
+    split: str | None
+    left_out: dict[str, int]
+    fingerprint: str
+    questions: int
+    groups: dict[str, int]
+
+
+class Decoded(Part):
+    """How responses were decoded."""
+
+    temperature: FiniteFloat
+    top_p: FiniteFloat
+    num_samples: int
+    max_new_tokens: int
+    seed: int
+
+
+class Run(Part):
+    """What was run."""
+
+    created: str
+    command: list[str]
+    suites: list[str]
+    models: Annotated[list[AskedModel], Field(min_length=1)]
+    data: Items
+    recipe: str | None = None
+    versions: dict[str, str | int | None]
+    seconds: FiniteFloat
+
+
+class Comparison(Part):
+    """How much larger a metric of the model is than a baseline's, on the same items."""
+
+    model: str
+    baseline: str
+    suite: str
+    metric: Metric
+    difference: Cell
+
+
+class PairedAnswers(Part):
+    """Ids of the questions that only the model, and only the baseline, gets right."""
+
+    model: str
+    baseline: str
+    metric: str
+    wins: list[str]
+    losses: list[str]
+    num_both: int
+    num_neither: int
+    mcnemar_p: FiniteFloat | None
+
+
+class Warned(Part):
+    """What a reader has to know before the numbers of a model."""
+
+    model: str
+    text: str
+
+
+class Answers(Part):
+    """An evaluation of models that were asked; `suites` has the metrics of each suite, by model."""
+
+    about: Run
+    suites: dict[str, dict[str, dict[Metric, Cell]]]
+    comparisons: list[Comparison]
+    paired: list[PairedAnswers]
+    glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]]
+    warnings: list[Warned]

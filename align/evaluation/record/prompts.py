@@ -1,0 +1,38 @@
+"""What `evaluation.json` holds of policies whose answers to prompts were measured by rewards."""
+
+from pydantic import FiniteFloat, JsonValue
+
+from align.evaluation.record.answers import Answers, Decoded, Run
+from align.evaluation.record.values import Part
+
+
+class MeasuredReward(Part):
+    """A reward that measured; `invalid` counts its failures by model and kind."""
+
+    name: str
+    spec: str
+    role: str  # `reward` or `audit`
+    right_from: FiniteFloat | None  # a response with less is wrong; None if no value says so
+    invalid: dict[str, dict[str, int]]
+
+
+class Sampled(Decoded):
+    """How responses were decoded and read."""
+
+    think_tag: str
+    answer_tag: str
+    pass_at_k: list[int]
+    media: dict[str, JsonValue] | None = None  # written where prompts have images
+
+
+class AboutPrompts(Run):
+    """What was run; each suite has the name of its reward."""
+
+    profile: Sampled
+    rewards: list[MeasuredReward]
+
+
+class PromptsRecord(Answers):
+    """An evaluation of policies on prompts."""
+
+    about: AboutPrompts

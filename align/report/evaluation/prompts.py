@@ -1,0 +1,91 @@
+"""The page of policies whose answers to prompts were measured by rewards."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from align.evaluation.record import ITEMS_FILE
+from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.statistics.metrics import Estimate
+from align.report.evaluation.about import policy_details, policy_models, prompts_facts
+from align.report.evaluation.findings import few_items, written_warning
+from align.report.evaluation.items import list_changes
+from align.report.evaluation.measured import Cells, Words, arrange, count_compared
+from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
+from align.report.evaluation.samples import pick_samples
+from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.view import EvaluationView
+
+
+def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
+    """Arranges the record of policies that answered prompts."""
+    about, words = record.about, Words(record.glossary)
+    names = [model.name for model in about.models]
+    values, differences = collect(record)
+    metrics = [name for suite in about.suites for name in _whole(record, suite)]
+    picked = pick_samples(folder / ITEMS_FILE, names, about.rewards, record.paired)
+    return EvaluationView(
+        title=title(names),
+        verdict=list(_verdict(record, names, values, differences)),
+        findings=[
+            *map(written_warning, record.warnings),
+            *few_items(about.data.questions, "prompts"),
+        ],
+        headline=arrange(metrics, values, differences, words) if metrics else None,
+        compared=count_compared(differences),
+        charts=headline_charts(metrics, values, differences, words),
+        facts=prompts_facts(about),
+        models=policy_models(about.models),
+        details=policy_details(about),
+        sections=list(suite_sections(record, values, differences, words)) if about.data.groups else [],
+        listings=list_changes(record.paired),
+        items=picked,
+        items_note=f"{len(picked)} prompts: those won and lost against a baseline by the first reward, then those "
+        "with the lowest and the highest one. The text is that of the first sample."
+        if picked
+        else "",
+    )
+
+
+def _whole(record: PromptsRecord, suite: str) -> list[str]:
+    """Lists the metrics of a reward over all prompts."""
+    measured = dict.fromkeys(metric for cells in record.suites.get(suite, {}).values() for metric in cells)
+    return [metric for metric in measured if metric.endswith(f"/{suite}")]
+
+
+def _verdict(record: PromptsRecord, names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
+    """Says of each reward whether the first model has more of it than each baseline."""
+    for suite in record.about.suites:
+        metric = f"reward/{suite}"
+        ours = values[names[0]].get(metric)
+        if ours is None:
+            yield f"{suite}: no value was given."
+        elif not names[1:]:
+            shown = in_percent(ours) if _is_share(ours) else str(ours)
+            yield f"{suite}: {shown} for {names[0]}; there is no baseline to compare with."
+        for baseline in names[1:]:
+            theirs = values[baseline].get(metric)
+            difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
+            if ours is not None and theirs is not None and difference is not None:
+                yield f"{suite}: {_compared(names[0], ours, baseline, theirs, difference)}" + _counts(
+                    record, metric, names[0], baseline
+                )
+
+
+def _compared(model: str, ours: Estimate, baseline: str, theirs: Estimate, difference: Estimate) -> str:
+    if _is_share(ours) and _is_share(theirs):
+        shares = f"{100 * ours.value:.1f} % for {model}, {100 * theirs.value:.1f} % for {baseline}"
+        return f"{shares}; {in_points(difference)}"
+    numbers = f"{ours.value:.3g} for {model}, {theirs.value:.3g} for {baseline}"
+    told = difference.low > 0 or difference.high < 0
+    return f"{numbers}; {'a difference of' if told else 'no difference can be told:'} {difference}"
+
+
+def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> str:
+    row = next(
+        (row for row in record.paired if (row.model, row.baseline, row.metric) == (model, baseline, metric)), None
+    )
+    return "." if row is None else f", {len(row.wins):,} prompts won and {len(row.losses):,} lost."
+
+
+def _is_share(estimate: Estimate) -> bool:
+    return all(0 <= end <= 1 for end in estimate[:3] if end == end)
