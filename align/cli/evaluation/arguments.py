@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from align.cli.application import app, execute
-from align.cli.evaluation.options import Asked, ByRewards, Measured, OfRewardModels, Prompts, Sampling
+from align.cli.evaluation.options import Asked, ByRewards, Measured, OfRewardModels, OnPairs, Prompts, Sampling
 from align.cli.many_words import ManyWords, words
 from align.cli.options import Computing, Media, Reading, given_options, takes, values
 
@@ -20,6 +20,7 @@ from align.cli.options import Computing, Media, Reading, given_options, takes, v
     sampling=Sampling,
     measured=Measured,
     by_rewards=ByRewards,
+    on_pairs=OnPairs,
     computing=Computing,
     of_reward_models=OfRewardModels,
 )

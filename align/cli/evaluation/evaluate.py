@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, Prompts, Sampling
+from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OnPairs, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
 from align.errors import UserError
@@ -16,8 +16,9 @@ DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
 MEDIA_OPTIONS = tuple(each.name for each in fields(Media))
 MEASURED = tuple(each.name for each in fields(Measured))
 BY_REWARDS = tuple(each.name for each in fields(ByRewards))
-POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, *BY_REWARDS, "suite", "recipe",
-                  "adapter")  # fmt: skip
+ON_PAIRS = tuple(each.name for each in fields(OnPairs))
+POLICY_OPTIONS = (*PROMPT_OPTIONS, *DECODING_OPTIONS, *MEDIA_OPTIONS, *MEASURED, *BY_REWARDS, *ON_PAIRS, "suite",
+                  "recipe", "adapter")  # fmt: skip
 # What says how questions are asked, and what is measured of them.
 OF_QUESTIONS = ("suite", "adapter", "prompt_template", "system_prompt", "conversational", "num_shuffles",
                 "common_group", "counter_group", "judge", "verifier", "verifier_threshold")  # fmt: skip
@@ -45,10 +46,14 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
         _run_rewards(options)
         return
     task = _task(options)
-    foreign = {"questions": BY_REWARDS, "prompts": OF_QUESTIONS}[task]
-    if wrong := sorted(given & set(foreign)):
+    not_of: dict[str, set[str]] = {
+        "questions": {*BY_REWARDS, *ON_PAIRS},
+        "prompts": {*OF_QUESTIONS, *ON_PAIRS},
+        "pairs": ({*OF_QUESTIONS} - {"judge", "adapter"}) | {*BY_REWARDS, "num_samples", "backend"},
+    }
+    if wrong := sorted(given & not_of[task]):
         raise UserError(f"`--{wrong[0]}` does not go with {_ASKED[task]}. Leave it out.")
-    (_run_prompts if task == "prompts" else _run_policies)(options, given)
+    {"questions": _run_policies, "prompts": _run_prompts, "pairs": _run_pairs}[task](options, given)
 
 
 def _place(out: Path) -> Path:
@@ -74,18 +79,23 @@ def _run_rewards(options: Mapping[str, Any]) -> None:
     )
 
 
-_ASKED = {"questions": "multiple-choice questions", "prompts": "prompts and rewards"}
+_READING = ("data", "split", "max_rows", "on_bad_rows")
+_ASKED = {"questions": "multiple-choice questions", "prompts": "prompts and rewards", "pairs": "pairs"}
 
 
 def _task(options: Mapping[str, Any]) -> str:
     """Tells what a policy is asked by the options and, where these leave it open, by the rows of the file."""
     if options["rewards"]:
         return "prompts"
+    from align.data.kinds import PAIRS, PROMPTS, first_columns, tell_kind
+    from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
+
+    if options["adapter"] in PREFERENCE_ADAPTERS:
+        return "pairs"
     if options["data"] is None or options["adapter"] or options["suite"]:
         return "questions"
-    from align.data.kinds import PROMPTS, first_columns, tell_kind
-
-    return "prompts" if tell_kind(first_columns(options["data"], options["split"])) == PROMPTS else "questions"
+    kind = tell_kind(first_columns(options["data"], options["split"]))
+    return {PROMPTS: "prompts", PAIRS: "pairs"}.get(kind, "questions") if kind else "questions"
 
 
 def _run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
@@ -116,7 +126,32 @@ def _run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
             recipe=path,
             engine=_engine(options),
             command=_command(options, given),
-            **{name: options[name] for name in ("data", "split", "max_rows", "on_bad_rows", "right_from", "out")},
+            **{name: options[name] for name in (*_READING, "right_from", "out")},
+        )
+    )
+
+
+def _run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
+    from align.cli.evaluation.pairs import PairWords, find_reference, run
+    from align.cli.evaluation.plan import prompt_settings, recipe_path
+    from align.recipe.recipe import load_recipe
+
+    if options["data"] is None:
+        raise UserError("There is nothing to read. Give `--data` with pairs.")
+    path = recipe_path(options["recipe"], options["model"])
+    recipe = None if path is None else load_recipe(path)
+    chosen: dict[str, Any] = {name: options[name] for name in ("max_new_tokens",) if name in given}
+    models = (options["model"], *options["baseline"])
+    run(
+        PairWords(
+            models=models,
+            reference=find_reference(options["reference"], models, recipe),
+            decoding=_decoding(options, prompt_settings(recipe, chosen).max_new_tokens),
+            columns=_columns(recipe, options),
+            recipe=path,
+            engine=_engine(options),
+            command=_command(options, given),
+            **{name: options[name] for name in (*_READING, "adapter", "judge", "out")},
         )
     )
 
@@ -182,9 +217,7 @@ def _run_policies(options: Mapping[str, Any], given: set[str]) -> None:
     )
 
 
-_SAME = (
-    "data", "split", "adapter", "max_rows", "on_bad_rows", "judge", "verifier", "verifier_threshold",
-)  # fmt: skip
+_SAME = (*_READING, "adapter", "judge", "verifier", "verifier_threshold")
 
 
 def _command(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:

@@ -14,8 +14,8 @@ class Asked:
     baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
     data: str | None = option(
         None,
-        "A file, a folder or a hub id: multiple-choice questions, or prompts for `--rewards`; pairs for a reward "
-        "model.",
+        "A file, a folder or a hub id: multiple-choice questions, prompts for `--rewards`, or pairs; pairs for a "
+        "reward model.",
     )
     adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
     suite: list[str] | None = option(
@@ -69,13 +69,26 @@ class ByRewards:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OnPairs:
+    """How a policy is measured on pairs."""
+
+    reference: str | None = option(
+        None,
+        "Pairs: the model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the "
+        "only baseline if not given.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What is measured of a policy, and who helps."""
 
     num_shuffles: int = option(4, "Shuffles of each question's options.")
     common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
     counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
-    judge: str | None = option(None, "Model that reads from traces which option they state.")
+    judge: str | None = option(
+        None, "Model that reads from traces which option they state; of pairs, which of two responses is better."
+    )
     verifier: str | None = option(None, "best_of_n: scalar reward model that chooses; else the shuffles survived.")
     verifier_threshold: float = option(0.0, "Rewards above it are accepted.")
     backend: str = option("transformers", "transformers or vllm.")

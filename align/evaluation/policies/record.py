@@ -99,7 +99,7 @@ def save_policy_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping
     import pyarrow.parquet as pq
 
     names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: pa.array([row.get(name) for row in rows], type=_type(name)) for name in names})
+    table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
     try:
         with whole_file(folder / ITEMS_FILE) as draft:
             pq.write_table(table, draft)
@@ -155,6 +155,13 @@ def _pairs(
         )
         for name in baselines
     ]
+
+
+def _column(name: str, values: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    numbers = any(isinstance(value, float) for value in values)
+    return pa.array(values, type=pa.float64() if numbers else _type(name))
 
 
 def _type(name: str) -> Any:

@@ -10,6 +10,7 @@ from pydantic import JsonValue, ValidationError
 from align.errors import RunFolderError, UserError
 from align.evaluation.record.answers import Answers
 from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.pairs import PairsRecord
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.record.prompts import PromptsRecord
 from align.recipe.problems import shown
@@ -19,7 +20,7 @@ from align.whole_files import write_whole
 EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 FORMAT = 1
 Record = Answers | ModelsRecord
-KINDS: dict[str, type[Answers]] = {"policy": PolicyRecord, "prompts": PromptsRecord}
+KINDS: dict[str, type[Answers]] = {"policy": PolicyRecord, "prompts": PromptsRecord, "pairs": PairsRecord}
 _REMEDY = "Evaluate again into another folder, or leave this file out."
 _RULES = {
     "arguments_type": "must be an object",

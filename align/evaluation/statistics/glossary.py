@@ -78,6 +78,28 @@ GLOSSARY = {
                      "reward of 1, of those that are 0 or 1, or of at least `--right_from`", _HIGH),
     "maj@": Meaning("maj@k", "chance that the answer which most of k samples state is right, ties broken at random; "
                     "responses that state none do not vote", _HIGH),
+    "implicit_reward_accuracy": Meaning(
+        "Implicit-reward accuracy", "pairs whose chosen response gained more log-prob from the reference than the "
+        "rejected one; a tie is half", _HIGH
+    ),
+    "implicit_reward_accuracy/": Meaning(
+        "Implicit-reward accuracy", "of the tokens that tell the responses apart only, of pairs with such", _HIGH
+    ),
+    "logp_change/": Meaning(
+        "Change of log-prob from the reference", "sum over the tokens of a response, in nats: whole responses, marked "
+        "tokens, and those of the chosen one that are not marked (shared)", None
+    ),
+    "kl_per_token/": Meaning(
+        "KL to the reference per token", "KL(reference || model) of next-token distributions, mean over the tokens of "
+        "a response, in nats", _LOW
+    ),
+    "judged_win_rate/": Meaning(
+        "Judged win rate", "responses that the judge prefers to those of X, a tie is half, mean of both orders", _HIGH
+    ),
+    "judged_ties/": Meaning("Judged ties", "pairs that the judge calls equal in both orders, or that are", None),
+    "judge_order_disagreement/": Meaning(
+        "Disagreement of orders", "pairs where another order changes the judge's answer; each order counts half", _LOW
+    ),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),

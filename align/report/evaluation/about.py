@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 
 from align.evaluation.record.answers import AskedModel, Decoded, Items, Run
+from align.evaluation.record.pairs import AboutPairs
 from align.evaluation.record.policies import About, Profile
 from align.evaluation.record.prompts import AboutPrompts, MeasuredReward
 from align.report.evaluation.view import Grid
@@ -30,6 +31,15 @@ def prompts_facts(about: AboutPrompts) -> dict[str, str]:
     """Lists data, decoding and rewards, by the name to show."""
     rewards = {"Rewards": "; ".join(map(_reward, about.rewards))}
     return _of_items(about.data, "Prompts") | _decoding(about.profile) | rewards | _when(about)
+
+
+def pairs_facts(about: AboutPairs) -> dict[str, str]:
+    """Lists data, reference and judge, by the name to show."""
+    facts = _of_items(about.data, "Pairs") | {"Pairs with marked tokens": f"{about.with_marks:,}"}
+    for role, source in (("Reference", about.reference), ("Judge", about.judge)):
+        if source is not None:
+            facts[role] = f"{source.path} ({source.fingerprint[:12]})"
+    return facts | (_decoding(about.profile) if about.profile else {}) | _when(about)
 
 
 def policy_models(models: Sequence[AskedModel]) -> Grid:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from align.evaluation.record import EVALUATION_FILE, read_record
 from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.pairs import PairsRecord
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.record.prompts import PromptsRecord
+from align.report.evaluation.pairs import pairs_view
 from align.report.evaluation.policy import policy_view
 from align.report.evaluation.prompts import prompts_view
 from align.report.evaluation.reward_model import reward_model_view
@@ -32,6 +34,8 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
         view = policy_view(folder, record)
     elif isinstance(record, PromptsRecord):
         view = prompts_view(folder, record)
+    elif isinstance(record, PairsRecord):
+        view = pairs_view(folder, record)
     elif isinstance(record, ModelsRecord):
         view = reward_model_view(folder, record)
     else:

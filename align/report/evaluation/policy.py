@@ -40,6 +40,8 @@ _SUITES = {
     "reliance": "Reliance on the trace, and leaks",
     "modality": "Reliance on the images",
     "best_of_n": "Best of n",
+    "pairs": "Log-probs of the pairs",
+    "judge": "What the judge prefers, asked in both orders",
 }
 
 Estimates = dict[str, dict[str, Estimate | None]]

@@ -1,0 +1,132 @@
+"""What an evaluation of policies on pairs leaves: the record, and a row for every pair and model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from align.data.pairs.preferences import PreferencePair
+from align.evaluation.pairs.judging import Judgement, judged_suite
+from align.evaluation.pairs.suite import ACCURACY, pair_values, pairs_suite
+from align.evaluation.pairs.terms import PairTerms, SideTerms
+from align.evaluation.policies.record import compare_suites, summarise_suites, used_glossary
+from align.evaluation.record.answers import Items, PairedAnswers, Warned
+from align.evaluation.record.pairs import AboutPairs, PairsRecord
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.models.policies.answer_keys import digest
+
+PAIRS, JUDGE = "pairs", "judge"  # suites
+
+
+def pairs_record(
+    about: AboutPairs,
+    terms: Mapping[str, Sequence[PairTerms]],
+    judged: Mapping[str, Sequence[Judgement]],
+    ids: Sequence[str],
+) -> PairsRecord:
+    """Arranges what was measured as it is kept.
+
+    Args:
+        about: What was run.
+        terms: Of each model; the first is the one asked about.
+        judged: What the judge said of the first model against others, by their names.
+        ids: Of the pairs.
+    """
+    measured = {name: {PAIRS: pairs_suite(each)} for name, each in terms.items()}
+    model, *baselines = terms
+    suites, explained = summarise_suites(measured), dict(measured)
+    if judged:
+        suites[JUDGE] = {model: judged_suite(judged).summary(), **{name: {} for name in baselines}}
+        explained[model] = measured[model] | {JUDGE: judged_suite(judged)}
+    right = {name: pair_values(each)[ACCURACY] for name, each in terms.items()}
+    return PairsRecord(
+        about=about,
+        suites=suites,
+        comparisons=compare_suites(measured),
+        paired=[
+            PairedAnswers(
+                model=model,
+                baseline=name,
+                metric=ACCURACY,
+                **compare_accuracy(ids, right[model], right[name])._asdict(),
+            )
+            for name in baselines
+        ],
+        glossary=used_glossary(explained),
+        warnings=[each for name, values in terms.items() for each in _warn(name, values)],
+    )
+
+
+def pair_rows(
+    model: str,
+    pairs: Sequence[PreferencePair],
+    terms: Sequence[PairTerms],
+    responses: Sequence[str] | None,
+    judged: Mapping[str, Sequence[Judgement]],
+) -> list[dict[str, Any]]:
+    """Lists the pairs with what one model makes of them, and its own responses where a judge compared some."""
+    values = pair_values(terms)
+    rows = []
+    for i, (pair, each) in enumerate(zip(pairs, terms, strict=True)):
+        row: dict[str, Any] = {"id": pair.id, "model": model, "prompt": as_text(pair.prompt)}
+        row |= {"chosen": pair.chosen, "rejected": pair.rejected, "correct": bool(values[ACCURACY][i] == 1)}
+        row |= {"margin": each.chosen.change - each.rejected.change, "margin_marked": None}
+        if not np.isnan(values[f"{ACCURACY}/marked"][i]):
+            row["margin_marked"] = each.chosen.marked_change - each.rejected.marked_change
+        row |= {name: _number(found[i]) for name, found in values.items() if not name.startswith(ACCURACY)}
+        if responses is not None:
+            row["completion"] = responses[i]
+            row |= {f"judged/{name}": found[i].worth for name, found in judged.items()}
+        rows.append(row)
+    return rows
+
+
+def describe_pairs(
+    pairs: Sequence[PreferencePair], *, path: str, split: str | None, left_out: dict[str, int]
+) -> Items:
+    """Says what the pairs are and where they come from."""
+    content = [pair_key(pair) for pair in pairs]
+    return Items(
+        path=path, split=split, left_out=left_out, fingerprint=digest(content), questions=len(pairs), groups={}
+    )
+
+
+def pair_key(pair: PreferencePair) -> list[Any]:
+    """Lists what a model's reading of a pair depends on."""
+    spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
+    return [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
+
+
+def as_text(prompt: Any) -> str:
+    """Writes a prompt as a text: that of one message, or all messages with their roles."""
+    if isinstance(prompt, str):
+        return prompt
+    if len(prompt) == 1:
+        return str(prompt[0]["content"])
+    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+
+
+def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:
+    ties = sum(each.chosen.change == each.rejected.change for each in terms)
+    bare = sum(not (each.chosen.marked or each.rejected.marked) for each in terms)
+    found = []
+    if ties:
+        same = " It is its own reference." if ties == len(terms) else ""
+        found.append(f"{ties:,} of {len(terms):,} pairs are ties, which count half.{same}")
+    if bare:
+        found.append(f"{bare:,} of {len(terms):,} pairs have no marked token; marked tokens are those of others.")
+    return [Warned(model=name, text=text) for text in found]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def written_terms(terms: PairTerms) -> list[list[float]]:
+    """Writes terms as they are kept."""
+    return [list(side) for side in terms]
+
+
+def read_terms(kept: Any) -> PairTerms:
+    """Reads terms that were kept; what is added to a pair's terms later has another key."""
+    return PairTerms(*(SideTerms(*side) for side in kept))

@@ -1,0 +1,111 @@
+"""Log-probs and KL of the tokens of pairs, under a model and its reference; added up, because tokens are many."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from align.evaluation.pairs.tokens import TokenizedPair
+
+MOST_LOGITS = 2**25  # of one model at once: 128 MiB
+
+
+class SideTerms(NamedTuple):
+    """What a response's tokens add up to, in nats: over all of them, and over those that are marked.
+
+    Attributes:
+        tokens: How many there are.
+        logp: Log-probs under the model.
+        ref_logp: Under the reference.
+        kl: KL(reference || model) of every next-token distribution.
+        marked: How many are marked.
+        marked_logp: Log-probs of these under the model.
+        marked_ref_logp: Under the reference.
+    """
+
+    tokens: int
+    logp: float
+    ref_logp: float
+    kl: float
+    marked: int
+    marked_logp: float
+    marked_ref_logp: float
+
+    @property
+    def change(self) -> float:
+        """By how much more likely the response is than under the reference, in nats: its implicit reward / beta."""
+        return self.logp - self.ref_logp
+
+    @property
+    def marked_change(self) -> float:
+        """The same, of the marked tokens."""
+        return self.marked_logp - self.marked_ref_logp
+
+
+class PairTerms(NamedTuple):
+    """Both responses of a pair."""
+
+    chosen: SideTerms
+    rejected: SideTerms
+
+
+@torch.no_grad()
+def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> list[PairTerms]:
+    """Reads pairs with both models.
+
+    Args:
+        model: A causal language model.
+        reference: Another, with the same tokens.
+        pairs: What to read.
+    """
+    sides = [
+        (ids, pair.prompt, marks)
+        for pair in pairs
+        for ids, marks in ((pair.chosen, pair.chosen_marks), (pair.rejected, pair.rejected_marks))
+    ]
+    found: dict[int, SideTerms] = {}
+    width = max(each.get_input_embeddings().num_embeddings for each in (model, reference))
+    for part in _batches([len(ids) for ids, _, _ in sides], MOST_LOGITS // width):
+        longest = max(len(sides[i][0]) for i in part)
+        ids = torch.zeros(len(part), longest, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(part):
+            ids[row, : len(sides[i][0])] = torch.tensor(sides[i][0])
+            mask[row, : len(sides[i][0])] = 1
+        logits, ref_logits = (_logits(each, ids, mask) for each in (model, reference))
+        for row, i in enumerate(part):
+            tokens, prompt, marks = sides[i]
+            rows = slice(max(prompt, 1) - 1, len(tokens) - 1)  # what stands before a token predicts it
+            labels = torch.tensor(tokens[max(prompt, 1) :])
+            marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
+            found[i] = _add_up(logits[row, rows], ref_logits[row, rows], labels, marked)
+    return [PairTerms(found[2 * i], found[2 * i + 1]) for i in range(len(pairs))]
+
+
+def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
+    output: Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
+    return output.float().cpu()
+
+
+def _add_up(logits: Tensor, ref_logits: Tensor, labels: Tensor, marked: Tensor) -> SideTerms:
+    """Adds up the terms of `(T, V)` logits; a vocabulary that one model pads is cut to that of the other."""
+    size = min(logits.shape[-1], ref_logits.shape[-1])
+    log_probs, ref_log_probs = (each[:, :size].log_softmax(-1) for each in (logits, ref_logits))
+    logps, ref_logps = (each.gather(-1, labels[:, None])[:, 0].double() for each in (log_probs, ref_log_probs))
+    kl = (ref_log_probs.exp() * (ref_log_probs - log_probs)).sum(-1).double()
+    sums = (logps.sum(), ref_logps.sum(), kl.sum(), logps[marked].sum(), ref_logps[marked].sum())
+    logp, ref_logp, divergence, marked_logp, marked_ref_logp = (float(each) for each in sums)
+    return SideTerms(len(labels), logp, ref_logp, divergence, int(marked.sum()), marked_logp, marked_ref_logp)
+
+
+def _batches(lengths: Sequence[int], most_tokens: int) -> Iterator[list[int]]:
+    """Yields places of sequences of similar length, as many as fit, one at least."""
+    part: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda place: lengths[place]):
+        if part and (len(part) + 1) * lengths[i] > most_tokens:
+            yield part
+            part = []
+        part.append(i)
+    if part:
+        yield part
