@@ -60,7 +60,7 @@ def load_training_data(
     held_out: list[Item] = []
     eval_report = None
     if data.eval_path is not None:
-        held_out, eval_report = read(data.eval_path, data.eval_split, None)
+        held_out, eval_report = read(data.eval_path, data.eval_split, data.max_eval_rows)
     eval_rows = (to_eval_rows or to_rows)(held_out)
     return TrainingData(items, report, to_rows(items), eval_rows, fingerprints(data), extra, eval_report, held_out)
 

@@ -31,7 +31,14 @@ class DatasetConfig(BaseModel):
     on_bad_rows: Literal["raise", "skip"] = Field(
         default="raise", description="Whether rows that cannot be used stop the run, or are left out and counted."
     )
-    max_rows: int | None = Field(default=None, ge=1, description="Read only this many rows.")
+    max_rows: int | None = Field(default=None, ge=1, description="Read only this many training rows.")
+    max_eval_rows: int | None = Field(default=None, ge=1, description="Read only this many evaluation rows.")
+
+    @model_validator(mode="after")
+    def _bounds_what_is_read(self) -> "DatasetConfig":
+        if self.max_eval_rows is not None and self.eval_path is None:
+            raise ValueError("`max_eval_rows` bounds the rows of `eval_path`, and none is given")
+        return self
 
 
 class RowDatasetConfig(DatasetConfig):

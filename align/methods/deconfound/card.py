@@ -17,7 +17,7 @@ every prompt, in evaluation and in other recipes too; nothing adds it."""
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what a reward model on outcomes was trained on, and what was removed from them."""
     data = cast(ObservationDatasetConfig, recipe.dataset)
-    settings = data.model_dump(exclude_defaults=True, exclude={"path", "eval_path"})
+    settings = data.model_dump(exclude_defaults=True, exclude={"path", "eval_path", "max_eval_rows"})
     return Card(
         "deconfound",
         "DeconfoundLM",

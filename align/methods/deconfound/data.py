@@ -65,7 +65,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     eval_rows: list[dict[str, Any]] = []
     unknown, eval_report = 0, None
     if data.eval_path is not None:
-        held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, None)
+        held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, data.max_eval_rows)
         fixed = [prefix] * held_out.num_rows if prefix else None
         unknown = num_unknown_groups(correction, held_out)
         out_of_sample = apply(correction, held_out)

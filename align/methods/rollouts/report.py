@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from align.methods.rollouts.audit_findings import find_audit_falls
 from align.methods.rollouts.completion_findings import find_completion_problems
 from align.methods.rollouts.findings import find_rollout_problems
 from align.methods.rollouts.panels import (
@@ -55,6 +56,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
         *find_rollout_problems(run.metrics, run.completions),
         *([] if is_audited else find_completion_problems(run.completions)),
         *find_reward_signals(run.metrics, run.recipe),
+        *find_audit_falls(run.metrics),
     ]
 
 
