@@ -1,15 +1,19 @@
 """`align eval`: policies or reward models, by what the command line names."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OnPairs, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
-from align.errors import UserError
+from align.errors import DataError, UserError
 from align.secrets import mask_words
+
+if TYPE_CHECKING:
+    from align.data.kinds import Kind
 
 PROMPT_OPTIONS = tuple(each.name for each in fields(Prompts) if each.name != "recipe")
 DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
@@ -42,8 +46,11 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
     if wrong := sorted(given & set(foreign)):
         raise UserError(f"`--{wrong[0]}` does not go with `{kind}`. Leave it out.")
     options = dict(options) | {"out": _place(Path(options["out"]))}
+    from align.data.kinds import PAIRS
+
     if options["model"] is None:
-        _run_rewards(options)
+        with _naming(options, PAIRS):
+            _run_rewards(options)
         return
     task = _task(options)
     not_of: dict[str, set[str]] = {
@@ -53,7 +60,7 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
     }
     if wrong := sorted(given & not_of[task]):
         raise UserError(f"`--{wrong[0]}` does not go with {_ASKED[task]}. Leave it out.")
-    {"questions": _run_policies, "prompts": _run_prompts, "pairs": _run_pairs}[task](options, given)
+    _run_task(task, options, given)
 
 
 def _place(out: Path) -> Path:
@@ -81,6 +88,33 @@ def _run_rewards(options: Mapping[str, Any]) -> None:
 
 _READING = ("data", "split", "max_rows", "on_bad_rows")
 _ASKED = {"questions": "multiple-choice questions", "prompts": "prompts and rewards", "pairs": "pairs"}
+
+
+def _run_task(task: str, options: Mapping[str, Any], given: set[str]) -> None:
+    from align.data.kinds import PAIRS, PROMPTS, QUESTIONS
+
+    run, kind = {
+        "questions": (_run_policies, QUESTIONS),
+        "prompts": (_run_prompts, PROMPTS),
+        "pairs": (_run_pairs, PAIRS),
+    }[task]
+    with _naming(options, kind):
+        run(options, given)
+
+
+@contextmanager
+def _naming(options: Mapping[str, Any], kind: "Kind") -> Iterator[None]:
+    """Says what a file is that was read as something else."""
+    try:
+        yield
+    except DataError as error:
+        from align.cli.evaluation.supported import name_the_file
+
+        path = options["data"]
+        found = "" if path is None or options["adapter"] else name_the_file(path, options["split"], kind)
+        if not found:
+            raise
+        raise DataError(f"{found} Read as {kind.name}: {error}") from error
 
 
 def _task(options: Mapping[str, Any]) -> str:

@@ -1,0 +1,40 @@
+"""What a file is, and what could be measured on it, where an evaluation cannot read it."""
+
+from collections.abc import Sequence
+
+from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, Kind, first_columns, tell_kind
+from align.errors import DataError
+
+_SHOWN = 12  # columns
+_MEASURED = {
+    QUESTIONS: "of a policy: accuracy, consistency and reliance (`--model`)",
+    PROMPTS: "of a policy: rewards of its answers (`--model` and `--rewards`, such as `--rewards number_accuracy`)",
+    PAIRS: "of a policy: implicit-reward accuracy and KL (`--model`); of a reward model: accuracy (`--reward_model`)",
+    CANDIDATES: "of a reward model: the best of n (`--reward_model` and `--best_of_n` in place of `--data`)",
+}
+
+
+def name_the_file(path: str, split: str | None, read_as: Kind) -> str:
+    """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read.
+
+    Args:
+        path: Of the data.
+        split: Of a folder or hub data set.
+        read_as: What its rows were read as.
+    """
+    try:
+        columns = first_columns(path, split)
+    except DataError:
+        return ""  # which says itself what is wrong with the file
+    kind = tell_kind(columns)
+    if not columns or kind == read_as:
+        return ""
+    shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
+    if kind is not None:
+        return f"{path} holds {kind.name} (columns {shown}). On these can be measured, {_MEASURED[kind]}."
+    return f"{path} holds rows with the columns {shown}. What can be measured: {_all_forms()}."
+
+
+def _all_forms() -> str:
+    forms: Sequence[str] = [f"on {kind.name} ({', '.join(kind.needs)}), {words}" for kind, words in _MEASURED.items()]
+    return "; ".join(forms) + "; questions in a public schema are read with `--adapter`"
