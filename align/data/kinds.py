@@ -20,10 +20,11 @@ class Kind(NamedTuple):
 
 
 QUESTIONS = Kind("multiple-choice questions", ("question", "options", "answer"))
+REWARD_BENCH_2 = Kind("items of RewardBench 2", ("prompt", "chosen", "rejected", "num_correct"))
 PAIRS = Kind("pairs", ("prompt", "chosen", "rejected"))
 CANDIDATES = Kind("candidates", ("prompt", "responses"))
 PROMPTS = Kind("prompts", ("prompt",))
-KINDS = (QUESTIONS, PAIRS, CANDIDATES, PROMPTS)  # the first that fits
+KINDS = (QUESTIONS, REWARD_BENCH_2, PAIRS, CANDIDATES, PROMPTS)  # the first that fits
 
 
 def tell_kind(columns: Iterable[str]) -> Kind | None:
@@ -34,7 +35,7 @@ def tell_kind(columns: Iterable[str]) -> Kind | None:
         ('prompts', None)
     """
     names = set(columns)
-    if {"chosen", "rejected"} <= names:  # the prompt may stand in both
+    if {"chosen", "rejected"} <= names and "num_correct" not in names:  # the prompt may stand in both
         return PAIRS
     return next((kind for kind in KINDS if names.issuperset(kind.needs)), None)
 

@@ -10,8 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from align.console import make_console, make_table
+from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
+from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.errors import UserError
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord, Scored
@@ -22,6 +24,7 @@ from align.report.evaluation import build_evaluation_report
 
 TITLES = {
     "accuracy/": "accuracy, by category",
+    "reward_bench_2/": "RewardBench 2, by subset",
     "accuracy_drop/": "accuracy lost to a change that leaves the meaning",
     "insertion/": "score gained by a phrase in front, in mean margins",
     "best_of_": "true quality of the best of n",
@@ -57,18 +60,21 @@ def run(words: RewardWords) -> None:
     disable_progress_bar()  # the bar of loading would tear the one of scoring
     reading: dict[str, Any] = {"on_bad_rows": words.on_bad_rows}
     pairs: list[BenchPair] = []
-    if words.data:
+    items: list[BenchItem] = []
+    if words.data and tell_kind(first_columns(words.data, words.split)) == REWARD_BENCH_2:
+        items = load_reward_bench_2(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
+    elif words.data:
         pairs = load_reward_bench(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
     candidates = load_candidates(words.best_of_n, **reading)[0] if words.best_of_n else []
-    if not pairs and not candidates:
+    if not pairs and not candidates and not items:
         raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
     if words.probes and not pairs:
         raise UserError("`--probes` needs pairs. Give `--data`.")
     names = name_models(paths := [words.reward_model, *words.baseline])
-    measured = {name: measure(path, pairs, candidates, words) for name, path in zip(names, paths, strict=True)}
+    measured = {name: measure(path, pairs, candidates, items, words) for name, path in zip(names, paths, strict=True)}
     results = {name: result for name, (result, _) in measured.items()}
     record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
-    write_rows(words.out, results, pairs, candidates)
+    write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
     path = words.out / EVALUATION_FILE
     write_record(path, record)
@@ -76,7 +82,11 @@ def run(words: RewardWords) -> None:
 
 
 def measure(
-    path: str, pairs: Sequence[BenchPair], candidates: Sequence[Candidates], words: RewardWords
+    path: str,
+    pairs: Sequence[BenchPair],
+    candidates: Sequence[Candidates],
+    items: Sequence[BenchItem],
+    words: RewardWords,
 ) -> tuple[RewardResult, Scored]:
     """Loads one model, measures it, and says how it was scored."""
     print(f"Scoring with {path}", file=sys.stderr)
@@ -96,10 +106,15 @@ def measure(
         model,
         as_messages(pairs) if in_template else pairs,
         as_messages(candidates) if in_template else candidates,
+        items=as_messages(items) if in_template else items,
         probe_pairs=words.probe_pairs if words.probes else None,
         seed=words.seed,
     )
-    prompts = [*(pair.prompt for pair in pairs), *(row.prompt for row in candidates)]
+    prompts = [
+        *(pair.prompt for pair in pairs),
+        *(row.prompt for row in candidates),
+        *(item.prompt for item in items),
+    ]
     return result, Scored(
         path=path,
         model_type="pairwise" if model.pairwise else "scalar",
@@ -126,7 +141,11 @@ def name_models(paths: Sequence[str]) -> list[str]:
 
 
 def write_rows(
-    out: Path, results: Mapping[str, RewardResult], pairs: Sequence[BenchPair], candidates: Sequence[Candidates]
+    out: Path,
+    results: Mapping[str, RewardResult],
+    pairs: Sequence[BenchPair],
+    candidates: Sequence[Candidates],
+    items: Sequence[BenchItem] = (),
 ) -> None:
     """Writes the margin of every pair and what was chosen for every prompt."""
     out.mkdir(parents=True, exist_ok=True)
@@ -144,6 +163,16 @@ def write_rows(
             chosen = {name: _describe(row, result.choices[i]) for name, result in results.items() if result.choices}
             rows.append({"id": row.id, "prompt": row.prompt, "chosen": chosen})
         _write_lines(out / "best_of_n.jsonl", rows)
+    if items:
+        _write_lines(out / "reward_bench_2.jsonl", _item_rows(results, items))
+
+
+def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) -> list[dict[str, Any]]:
+    return [
+        {"id": item.id, "subset": item.subset, "num_correct": len(item.chosen)}
+        | {"scores": {name: [*map(_number, each.scores[i])] for name, each in results.items() if each.scores}}
+        for i, item in enumerate(items)
+    ]
 
 
 def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, Kind, first_columns, tell_kind
+from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, Kind, first_columns, tell_kind
 from align.errors import DataError
 
 _SHOWN = 12  # columns
@@ -10,6 +10,7 @@ _MEASURED = {
     QUESTIONS: "of a policy: accuracy, consistency and reliance (`--model`)",
     PROMPTS: "of a policy: rewards of its answers (`--model` and `--rewards`, such as `--rewards number_accuracy`)",
     PAIRS: "of a policy: implicit-reward accuracy and KL (`--model`); of a reward model: accuracy (`--reward_model`)",
+    REWARD_BENCH_2: "of a reward model: its score (`--reward_model`)",
     CANDIDATES: "of a reward model: the best of n (`--reward_model` and `--best_of_n` in place of `--data`)",
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 from align.data.conversations import Message
 from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
+from align.data.pairs.reward_bench_2 import BenchItem
 from align.errors import DataError
 from align.evaluation.record.models import (
     InsertedPhrase,
@@ -22,12 +23,13 @@ from align.evaluation.record.models import (
 from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.reward_models.insertion import Insertion, insert_phrases
 from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.evaluation.reward_models.reward_bench_2 import reward_bench_2_metrics
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.transformations import TRANSFORMATIONS, count_markdown
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
 
-Asked = TypeVar("Asked", BenchPair, Candidates)
+Asked = TypeVar("Asked", BenchPair, BenchItem, Candidates)
 WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templates refuse a lone assistant message
 
 
@@ -41,6 +43,7 @@ class RewardResult:
         others: Metrics without a difference between models, by name: rank correlations, and what an oracle chooses.
         insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
         choices: What was chosen for each prompt; `None` without candidates.
+        scores: Of the responses of each item of RewardBench 2, the right ones first; `None` without such items.
     """
 
     margins: Values | None
@@ -48,6 +51,7 @@ class RewardResult:
     others: dict[str, Estimate]
     insertion: Insertion | None
     choices: list[Choice] | None
+    scores: list[list[float]] | None = None
 
     def summary(self) -> dict[str, Estimate]:
         """Estimates every metric."""
@@ -64,6 +68,7 @@ def evaluate_reward_model(
     pairs: Sequence[BenchPair],
     candidates: Sequence[Candidates] = (),
     *,
+    items: Sequence[BenchItem] = (),
     probe_pairs: int | None = None,
     seed: int = 0,
 ) -> RewardResult:
@@ -80,6 +85,7 @@ def evaluate_reward_model(
         model: The model, which gives no score to what is too long (`on_too_long="nan"`).
         pairs: N pairs.
         candidates: Prompts to choose the best response for.
+        items: Of RewardBench 2, for the metrics of `reward_bench_2_metrics`.
         probe_pairs: How many pairs to probe; no probes without it.
         seed: Of samples, transformations and permutations. Models measured with the same seed get the same ones.
 
@@ -88,7 +94,7 @@ def evaluate_reward_model(
     """
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    margins = insertion = choices = None
+    margins = insertion = choices = scores = None
     if pairs:
         margins = _margins(model, pairs)
         if np.isnan(margins).all():
@@ -113,7 +119,18 @@ def evaluate_reward_model(
         if all(row.quality is not None for row in candidates):
             means |= best_of_n_quality(candidates, choices)
             others |= oracle_quality(candidates)
-    return RewardResult(margins, means, others, insertion, choices)
+    if items:
+        scores = score_items(model, items)
+        means |= reward_bench_2_metrics(items, scores)
+    return RewardResult(margins, means, others, insertion, choices, scores)
+
+
+def score_items(model: RewardModel, items: Sequence[BenchItem]) -> list[list[float]]:
+    """Scores all responses of each item, the right ones first; nan for those that are too long."""
+    responses = [(*item.chosen, *item.rejected) for item in items]
+    prompts = [item.prompt for item, each in zip(items, responses, strict=True) for _ in each]
+    found = iter(model.score(prompts, [text for each in responses for text in each]).tolist())
+    return [[next(found) for _ in each] for each in responses]
 
 
 def transformation_drops(

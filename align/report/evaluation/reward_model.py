@@ -25,10 +25,18 @@ from align.report.run.finding import Finding
 _FEW = 100
 _MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
+_MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
 _GLOSSARY = {
     "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", "higher"),
     "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", "higher"),
     "reward_bench": Meaning("RewardBench", "mean of its four sections", "higher"),
+    "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", "higher"),
+    "reward_bench_2/": Meaning(
+        "RewardBench 2",
+        "the right response scores highest; of Ties 60 % accuracy and 40 % whether right ones lie closer together "
+        "than above wrong ones",
+        "higher",
+    ),
     "accuracy_drop/": Meaning(
         "Accuracy lost to a change that leaves the meaning",
         "before minus after, of the pairs that it changes",
@@ -59,7 +67,7 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
     headline = arrange(groups.pop("", metrics[:1]), values, differences, words)
     labels = {row_metric: words.label(row_metric) for row_metric in metrics}
-    main = [metric for metric in ("accuracy", "reward_bench", "response_only_accuracy") if metric in metrics]
+    main = [metric for metric in _MAIN if metric in metrics]
     charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels)]
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
@@ -81,12 +89,12 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
 
 def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
     for baseline in names[1:]:
-        difference = differences.get(f"{names[0]} - {baseline}", {}).get("accuracy")
-        ours, theirs = values[names[0]].get("accuracy"), values[baseline].get("accuracy")
-        if difference is None or ours is None or theirs is None:
-            continue
-        shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
-        yield f"Accuracy: {shares}; {in_points(difference)}."
+        for metric, word in (("accuracy", "Accuracy"), ("reward_bench_2", "RewardBench 2")):
+            difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
+            ours, theirs = values[names[0]].get(metric), values[baseline].get(metric)
+            if difference is not None and ours is not None and theirs is not None:
+                shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
+                yield f"{word}: {shares}; {in_points(difference)}."
 
 
 def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Finding]:

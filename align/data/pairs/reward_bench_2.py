@@ -1,0 +1,116 @@
+"""Items of RewardBench 2: a prompt with several responses, of which one or more are right."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.conversations import Message, check_prompt
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+from align.errors import DataError
+
+NEEDS = ("prompt", "chosen", "rejected")
+TIES = "Ties"
+SUBSETS = ("Factuality", "Focus", "Math", "Precise IF", "Safety", TIES)  # arXiv 2506.01937
+SIDES = ("ref", "tied")  # of a prompt of the ties: the row with one right response, and the one with several
+
+
+@dataclass(frozen=True)
+class BenchItem:
+    """A prompt whose right and wrong responses are known.
+
+    Attributes:
+        id: Its name, unique in the data set; of the subset of ties `ref:N` or `tied:N`.
+        prompt: A text, or messages.
+        chosen: Texts of the right responses.
+        rejected: Texts of the wrong ones.
+        subset: What it tests.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    prompt: str | list[Message]
+    chosen: tuple[str, ...]
+    rejected: tuple[str, ...]
+    subset: str
+    row: int
+
+
+def load_reward_bench_2(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+) -> tuple[list[BenchItem], DataReport]:
+    """Loads items and checks every row.
+
+    A row needs `prompt`, `chosen` and `rejected`, the latter two lists of texts, and `subset`; a row of the subset
+    Ties also an `id` such as `ref:3` or `tied:3`, and both rows of a number have to be there.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> BenchItem:
+        return _check(row, raw, file)
+
+    items = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return _check_ties(items, file, cut=max_rows is not None), report
+
+
+def ties_by_number(items: Sequence[BenchItem]) -> dict[str, dict[str, int]]:
+    """Finds the places of both rows of each prompt of the ties, by its number and then `ref` or `tied`."""
+    found: dict[str, dict[str, int]] = {}
+    for place, item in enumerate(items):
+        if item.subset == TIES:
+            side, _, number = item.id.partition(":")
+            found.setdefault(number, {})[side] = place
+    return found
+
+
+def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchItem:
+    prompt = check_prompt(row.get("prompt"))
+    chosen, rejected = (_texts(row, column) for column in ("chosen", "rejected"))
+    subset = check_label("subset", row.get("subset"))
+    if subset is None:
+        raise BadRow("subset", None, "the subset is missing", f"Write one of {', '.join(SUBSETS)}, or another name.")
+    name = check_label("id", row.get("id")) or name_row(raw.row, file)
+    if subset == TIES and name.partition(":")[0] not in SIDES:
+        raise BadRow(
+            "id", name, "a row of the ties is named `ref:N` or `tied:N`", "Write its id as the data set does."
+        )
+    if subset != TIES and len(chosen) != 1:
+        raise BadRow("chosen", list(chosen), "there must be one right response", "Several belong to the subset Ties.")
+    return BenchItem(name, prompt, chosen, rejected, subset, raw.row)
+
+
+def _texts(row: Mapping[str, Any], column: str) -> tuple[str, ...]:
+    value = row.get(column)
+    if not isinstance(value, list | tuple) or not value or not all(isinstance(text, str) for text in value):
+        raise BadRow(column, value, "there must be a list of texts", "Write one or more responses.")
+    return tuple(value)
+
+
+def _check_ties(items: list[BenchItem], file: str, *, cut: bool) -> list[BenchItem]:
+    """Refuses a prompt of the ties without its other row; where only some rows are read, it is left out."""
+    alone = [places for places in ties_by_number(items).values() if set(places) != set(SIDES)]
+    places = {place for each in alone for place in each.values()}
+    if alone and not cut:
+        item = items[min(places)]
+        raise DataError(
+            f"{file}, row {item.row}: {item.id} of the subset {TIES} has no partner. The score of the ties compares "
+            "`ref:N` with `tied:N`. Add the other row, or leave this one out."
+        )
+    return [item for place, item in enumerate(items) if place not in places]
