@@ -128,3 +128,12 @@ def test_two_reward_models_on_the_benchmark(tmp_path, capsys):
     expected = np.mean([best_is_right(line["scores"]["ours"]) for line in maths])
     assert record["ours"]["summary"]["reward_bench_2/Math"][0] == pytest.approx(expected)
     assert "RewardBench 2: " in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_bad_row_of_the_benchmark_is_named_alone(tmp_path, capsys):
+    data = write(tmp_path / "rows.jsonl", [row | {"chosen": "yes"} for row in rows_of()])
+    words = ["--reward_model", "none", "--data", data, "--out", tmp_path / "out"]
+    assert app(["eval", *map(str, words)], standalone_mode=False) == 1
+    error = capsys.readouterr().err
+    assert "there must be a list of texts" in error
+    assert "Read as pairs" not in error

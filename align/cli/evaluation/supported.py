@@ -15,20 +15,20 @@ _MEASURED = {
 }
 
 
-def name_the_file(path: str, split: str | None, read_as: Kind) -> str:
+def name_the_file(path: str, split: str | None, read_as: Sequence[Kind]) -> str:
     """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read.
 
     Args:
         path: Of the data.
         split: Of a folder or hub data set.
-        read_as: What its rows were read as.
+        read_as: What its rows can have been read as.
     """
     try:
         columns = first_columns(path, split)
     except DataError:
         return ""  # which says itself what is wrong with the file
     kind = tell_kind(columns)
-    if not columns or kind == read_as:
+    if not columns or kind in read_as:
         return ""
     shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
     if kind is not None:
