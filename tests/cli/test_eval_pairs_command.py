@@ -102,6 +102,24 @@ def test_the_reference_is_the_model_of_the_runs_recipe(models, data, tmp_path):
     assert "no response was asked for" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_the_reference_of_an_adapter_is_its_base(models, data, tmp_path):
+    """A fresh LoRA adapter is its base, to the last bit."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = AutoModelForCausalLM.from_pretrained(models / "first")
+    adapter = get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    adapter.save_pretrained(tmp_path / "adapter")
+    words = ["--model", tmp_path / "adapter", "--baseline", models / "second", "--data", data]
+    assert run(*words, "--out", tmp_path / "out") == 0
+    record = record_in(tmp_path / "out")
+    assert record["about"]["reference"]["path"] == str(models / "first")
+    own, other = (record["suites"]["pairs"][name] for name in ("adapter", "second"))
+    assert own["implicit_reward_accuracy"]["value"] == 0.5
+    assert own["kl_per_token/rejected"]["value"] == 0
+    assert other["kl_per_token/rejected"]["value"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

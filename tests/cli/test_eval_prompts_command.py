@@ -18,6 +18,14 @@ def brevity(completions, **kwargs):
 
 def failing(completions, **kwargs):
     raise ValueError("no luck")
+
+
+def hanging(completions, answer, **kwargs):
+    import time
+
+    for gold in answer:
+        time.sleep(60 if gold == 6 else 0)
+    return [1.0] * len(completions)
 """
 
 
@@ -80,7 +88,7 @@ def test_rewards_of_every_kind_measure_two_policies(models, data, tmp_path, caps
     assert set(paired["wins"]) == set(per_prompt.index[per_prompt.practised > per_prompt.untrained])
 
     page = (out / "report.html").read_text()
-    for text in ("has more scalar than", "right from 1", "4+4?", "prompts won and"):
+    for text in ("has more scalar than", "right from 1", "4+4?", "prompts won: "):
         assert text in page
     assert "McNemar" not in page
 
@@ -160,6 +168,17 @@ def test_a_reward_that_always_fails_ends_the_evaluation_and_keeps_the_answers(mo
     assert "no luck" in error
     assert run(*words, "number_accuracy") == 0
     assert record_in(tmp_path / "out")["about"]["models"][0]["cached_items"] == 8
+
+
+@pytest.mark.slow
+def test_a_reward_that_hangs_on_one_prompt_costs_its_value(models, data, tmp_path, capsys):
+    words = ["--model", models / "practised", "--data", data, "--out", tmp_path / "out", *SHORT]
+    words += ["--rewards", f"{data.parent}/mine.py:hanging", "--reward_workers", 1, "--reward_timeout", 2]
+    assert run(*words) == 0
+    record = record_in(tmp_path / "out")
+    assert record["about"]["rewards"][0]["invalid"] == {"practised": {"timeout": 1}}
+    assert record["suites"]["hanging"]["practised"]["reward/hanging"]["n"] == 7
+    assert "1 of 8 values of reward hanging are invalid (1 x timeout)" in capsys.readouterr().out
 
 
 def test_options_of_rewards_need_prompts(models, tmp_path, capsys):

@@ -77,23 +77,23 @@ def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> li
         for row, i in enumerate(part):
             tokens, prompt, marks = sides[i]
             rows = slice(max(prompt, 1) - 1, len(tokens) - 1)  # what stands before a token predicts it
-            labels = torch.tensor(tokens[max(prompt, 1) :])
+            labels = torch.tensor(tokens[max(prompt, 1) :], device=logits.device)
             marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
-            found[i] = _add_up(logits[row, rows], ref_logits[row, rows], labels, marked)
+            found[i] = _add_up(logits[row, rows], ref_logits[row, rows].to(logits.device), labels, marked)
     return [PairTerms(found[2 * i], found[2 * i + 1]) for i in range(len(pairs))]
 
 
 def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
     output: Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
-    return output.float().cpu()
+    return output.float()
 
 
 def _add_up(logits: Tensor, ref_logits: Tensor, labels: Tensor, marked: Tensor) -> SideTerms:
     """Adds up the terms of `(T, V)` logits; a vocabulary that one model pads is cut to that of the other."""
     size = min(logits.shape[-1], ref_logits.shape[-1])
     log_probs, ref_log_probs = (each[:, :size].log_softmax(-1) for each in (logits, ref_logits))
-    logps, ref_logps = (each.gather(-1, labels[:, None])[:, 0].double() for each in (log_probs, ref_log_probs))
-    kl = (ref_log_probs.exp() * (ref_log_probs - log_probs)).sum(-1).double()
+    logps, ref_logps = (each.gather(-1, labels[:, None])[:, 0].cpu().double() for each in (log_probs, ref_log_probs))
+    kl = (ref_log_probs.exp() * (ref_log_probs - log_probs)).sum(-1).cpu().double()
     sums = (logps.sum(), ref_logps.sum(), kl.sum(), logps[marked].sum(), ref_logps[marked].sum())
     logp, ref_logp, divergence, marked_logp, marked_ref_logp = (float(each) for each in sums)
     return SideTerms(len(labels), logp, ref_logp, divergence, int(marked.sum()), marked_logp, marked_ref_logp)

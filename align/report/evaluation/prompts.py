@@ -84,7 +84,7 @@ def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> st
     row = next(
         (row for row in record.paired if (row.model, row.baseline, row.metric) == (model, baseline, metric)), None
     )
-    return "." if row is None else f", {len(row.wins):,} prompts won and {len(row.losses):,} lost."
+    return "." if row is None else f"; prompts won: {len(row.wins):,}, lost: {len(row.losses):,}."
 
 
 def _is_share(estimate: Estimate) -> bool:
