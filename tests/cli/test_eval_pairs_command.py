@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from some_recipes import PAIRS
 from tiny import tiny_model, tiny_tokenizer
 
 from align.cli.app import app
@@ -93,7 +94,9 @@ def test_without_a_baseline_the_judge_compares_with_the_chosen_response(models, 
 def test_the_reference_is_the_model_of_the_runs_recipe(models, data, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(models / "first", folder)
-    recipe = f"method: rrpo\nmodel_name_or_path: {models / 'second'}\noutput_dir: {folder}\ndataset:\n  path: {data}\n"
+    recipe = (
+        f"method: {PAIRS}\nmodel_name_or_path: {models / 'second'}\noutput_dir: {folder}\ndataset:\n  path: {data}\n"
+    )
     (folder / "recipe.yaml").write_text(recipe)
     assert run("--model", folder, "--data", data, "--out", tmp_path / "out") == 0
     record = record_in(tmp_path / "out")

@@ -3,6 +3,7 @@ import shutil
 
 import pandas as pd
 import pytest
+from some_recipes import PROMPTS
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.app import app
@@ -109,7 +110,7 @@ def test_a_run_has_its_own_rewards_and_audits(models, data, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(models / "practised", folder)
     recipe = (
-        f"method: grpo\nmodel_name_or_path: {folder}\noutput_dir: {folder}\nreward_funcs: [number_accuracy]\n"
+        f"method: {PROMPTS}\nmodel_name_or_path: {folder}\noutput_dir: {folder}\nreward_funcs: [number_accuracy]\n"
         f"audit_funcs: [{data.parent}/mine.py:brevity]\nmax_completion_length: 7\ndataset:\n  path: {data}\n"
     )
     (folder / "recipe.yaml").write_text(recipe)

@@ -3,6 +3,7 @@ import json
 import pytest
 import yaml
 from observed_table import observed_rows, write_table
+from some_recipes import OUTCOMES, PAIRS, PROMPTS
 
 from align.errors import RecipeError
 from align.methods import METHODS
@@ -11,7 +12,7 @@ from align.recipe.recipe import load_recipe
 
 def write(folder, method, **dataset):
     content = {"method": method, "model_name_or_path": "model", "dataset": dataset}
-    content |= {"reward_funcs": ["number_accuracy"]} if method == "grpo" else {}
+    content |= {"reward_funcs": ["number_accuracy"]} if method == PROMPTS else {}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content))
     return folder / "recipe.yaml"
 
@@ -37,7 +38,7 @@ def table(folder):
     return {"path": "./train.jsonl", "eval_path": "./eval.jsonl", **columns}
 
 
-@pytest.mark.parametrize(("method", "data"), [("grpo", prompts), ("rrpo", pairs), ("deconfound", table)])
+@pytest.mark.parametrize(("method", "data"), [(PROMPTS, prompts), (PAIRS, pairs), (OUTCOMES, table)])
 def test_evaluation_rows_are_bounded_and_training_rows_are_not(method, data, tmp_path):
     dataset = data(tmp_path)
     load = METHODS[method].part("load")
@@ -49,6 +50,6 @@ def test_evaluation_rows_are_bounded_and_training_rows_are_not(method, data, tmp
 
 
 def test_a_bound_without_evaluation_rows_is_refused(tmp_path):
-    path = write(tmp_path, "grpo", path="./train.jsonl", max_eval_rows=4)
+    path = write(tmp_path, PROMPTS, path="./train.jsonl", max_eval_rows=4)
     with pytest.raises(RecipeError, match="`max_eval_rows` bounds the rows of `eval_path`, and none is given"):
         load_recipe(path)

@@ -3,6 +3,7 @@ import shutil
 
 import pytest
 import yaml
+from some_recipes import PROMPTS
 
 from align.cli.app import app
 
@@ -25,7 +26,7 @@ def test_the_checkpoint_that_a_held_out_audit_likes_best_is_kept(tiny_model_fold
         rows = [{"prompt": f"{name} {i}?"} for i in range(count)]
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = {
-        "method": "grpo", "model_name_or_path": "./model", "output_dir": "./run",
+        "method": PROMPTS, "model_name_or_path": "./model", "output_dir": "./run",
         "reward_funcs": ["./own.py:wordy"], "audit_funcs": ["./own.py:brief"],
         "dataset": {"path": "./train.jsonl", "eval_path": "./eval.jsonl", "max_eval_rows": 4},
         "num_generations": 4, "per_device_train_batch_size": 8, "per_device_eval_batch_size": 8,
