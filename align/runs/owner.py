@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import psutil
-from filelock import OwnerRecord, SoftFileLease, Timeout
+from filelock import LeaseCompromise, LeaseSettingsMismatch, OwnerRecord, SoftFileLease, Timeout
 
 from align.console import say
 from align.errors import RunFolderError
@@ -18,6 +18,7 @@ from align.recipe.problems import shown
 LOCK = ".owner"
 # An owner on this host is known to be gone by its process id and start; one on another host by its silence.
 LEASE_SECONDS = 60.0
+_TORN_SECONDS = 4.0  # after which the library takes over a note that was not written to its end, 2, and some polling
 
 
 @contextmanager
@@ -54,16 +55,19 @@ def _acquire(lease: SoftFileLease, folder: Path) -> None:
         lease.acquire(timeout=0.5, poll_interval=0.05)
     except Timeout:
         holder = lease.owner
-        if holder is None or _is_here(holder):
+        if holder is not None and _is_here(holder):
             raise _in_use(folder) from None
-        say(
-            f"{folder} is held by process {holder.pid} on {holder.hostname}; waiting {LEASE_SECONDS:.0f} s to see "
-            "whether it lives."
-        )
+        if holder is not None:
+            say(
+                f"{folder} is held by process {holder.pid} on {holder.hostname}; waiting {LEASE_SECONDS:.0f} s to see "
+                "whether it lives."
+            )
         try:
-            lease.acquire(timeout=LEASE_SECONDS + 15, poll_interval=1)
+            lease.acquire(timeout=LEASE_SECONDS + 15 if holder else _TORN_SECONDS, poll_interval=1 if holder else 0.1)
         except Timeout:
             raise _in_use(folder) from None
+    except LeaseSettingsMismatch:  # of a version that waits for another time
+        raise _in_use(folder) from None
 
 
 def require_folder(folder: Path) -> None:
@@ -108,9 +112,15 @@ def _unusable(folder: Path, error: OSError) -> RunFolderError:
 
 
 def _in_use(folder: Path) -> RunFolderError:
+    holder = holder_of(folder)
+    if holder is None:
+        return RunFolderError(
+            f"{folder / LOCK} does not say whose {folder} is. Remove it if no run writes there, or choose another "
+            f"folder with `--output_dir {folder}-2`. Nothing was written."
+        )
     return RunFolderError(
-        f"{folder} is in use by {holder_of(folder) or 'a process that has just started'}. Wait for its end or stop "
-        f"it, or choose another folder with `--output_dir {folder}-2`. Nothing was written."
+        f"{folder} is in use by {holder}. Wait for its end or stop it, or choose another folder with "
+        f"`--output_dir {folder}-2`. Nothing was written."
     )
 
 
@@ -119,12 +129,17 @@ def _is_here(owner: OwnerRecord) -> bool:
     return owner.hostname == platform.node()
 
 
-def _end(lost: object) -> None:
-    # Not a save and an orderly end: the folder is another run's by now.
-    path = Path(getattr(lost, "lock_file", LOCK)).parent
-    sys.stderr.write(
-        f"Error: {path} was taken over by {holder_of(path) or 'another run'} because this process had been silent for "
-        f"{LEASE_SECONDS:.0f} s. It ends here, so that two runs do not mix.\n"
+def _end(lost: LeaseCompromise) -> None:
+    # Not a save and an orderly end: the folder is another run's by now, or may be.
+    lock = Path(lost.lock_file)
+    why = {
+        "marker-missing": f"{lock} is gone, by which this run owned the folder",
+        "refresh-failed": f"{lock} could not be renewed for {LEASE_SECONDS:.0f} s ({lost.error})",
+    }.get(
+        lost.reason,
+        f"{lock.parent} was taken over by {holder_of(lock.parent) or 'another run'} because this process had been "
+        f"silent for {LEASE_SECONDS:.0f} s",
     )
+    sys.stderr.write(f"Error: {why}. It ends here, so that two runs do not mix.\n")
     sys.stderr.flush()
     os._exit(1)

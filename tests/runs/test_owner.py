@@ -79,3 +79,22 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="cannot be used"), owned(tmp_path / name):
         pass
+
+
+def test_a_note_that_was_not_written_to_its_end_is_taken_over(tmp_path):
+    (tmp_path / LOCK).write_text("filelock/2\npid=")  # killed, or the disk was full
+    with owned(tmp_path) as token:
+        assert token_in(tmp_path) == token
+
+
+def test_a_note_of_another_version_is_a_sentence(holder, tmp_path):
+    note = tmp_path / "run" / LOCK
+    note.write_text(note.read_text().replace("duration=60.0", "duration=30.0"))
+    with pytest.raises(RunFolderError, match=f"in use by process {holder.pid}"), owned(tmp_path / "run"):
+        pass
+
+
+def test_an_empty_note_is_named(tmp_path):
+    (tmp_path / LOCK).write_text("")  # the library takes it for one of its old versions, which may live
+    with pytest.raises(RunFolderError, match=r"\.owner does not say whose .* is\. Remove it"), owned(tmp_path):
+        pass
