@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import torch
 from transformers import TrainerCallback
+from transformers.trainer_utils import SaveStrategy
 
 from align.console import say
 
@@ -63,6 +64,13 @@ class EarlyEnd(TrainerCallback):
             return
         self.reason = "SIGTERM" if wish == 2 else f"the time limit of {self._seconds:.0f} s is near"
         control.should_save = control.should_training_stop = True
+        if args.save_strategy == SaveStrategy.BEST:  # an evaluation of this step would decide otherwise
+            args.save_strategy = SaveStrategy.STEPS
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Leaves what is due at the end of a pass to the run that goes on, where this one stopped within it."""
+        if self.reason is not None and not float(state.epoch).is_integer():
+            control.should_log = control.should_evaluate = control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measures how long saving takes."""

@@ -1,0 +1,64 @@
+"""A real trainer that is asked to stop while it trains."""
+
+import os
+import signal
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from align.training.stopping import EarlyEnd
+
+
+class Line(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, labels):
+        return {"loss": ((self.weight * x - labels) ** 2).mean()}
+
+
+class SignalAt(TrainerCallback):
+    def __init__(self, step):
+        self.step = step
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        if state.global_step + 1 == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """Trains up to ten steps, five a pass, and stops at one of them."""
+
+    def train(step, **settings):
+        rows = [{"x": torch.ones(1), "labels": torch.ones(1)}] * 5
+        args = TrainingArguments(
+            str(tmp_path), use_cpu=True, report_to=[], per_device_train_batch_size=1, num_train_epochs=2,
+            learning_rate=0.1, **settings,
+        )  # fmt: skip
+        early = EarlyEnd(None)
+        trainer = Trainer(Line(), args, train_dataset=rows, eval_dataset=rows, callbacks=[SignalAt(step), early])
+        with early:
+            trainer.train()
+        assert early.reason == "SIGTERM"
+        assert trainer.state.global_step == step
+        evaluated = [entry["step"] for entry in trainer.state.log_history if "eval_loss" in entry]
+        return sorted(path.name for path in tmp_path.glob("checkpoint-*")), evaluated
+
+    return train
+
+
+def test_a_stop_saves_also_where_only_the_best_is_saved(stopped):
+    best = {"save_strategy": "best", "metric_for_best_model": "loss", "greater_is_better": True}  # it only falls
+    saved, evaluated = stopped(3, eval_strategy="steps", eval_steps=1, **best)
+    assert saved == ["checkpoint-1", "checkpoint-3"]
+    assert evaluated == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("step", "evaluations"), [(3, []), (5, [5]), (8, [5])])
+def test_a_stop_within_a_pass_is_not_its_end(stopped, step, evaluations):
+    saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
+    assert saved == sorted({f"checkpoint-{each}" for each in (*evaluations, step)})
+    assert evaluated == evaluations
