@@ -107,11 +107,6 @@ def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
     return None
 
 
-def is_torn(checkpoint: Path) -> bool:
-    """Says whether a checkpoint was never written to its end."""
-    return not (checkpoint / MANIFEST).is_file()
-
-
 def list_checkpoints(folder: Path) -> list[Path]:
     """Lists the checkpoints of a run folder, whole or not, newest first."""
     steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*")}
