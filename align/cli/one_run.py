@@ -16,7 +16,8 @@ from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
 from align.recipe.problems import one_line
-from align.runs.checkpoints import MANIFEST, copy_model, list_checkpoints, read_manifest
+from align.recipe.recipe import Recipe
+from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
 from align.runs.room import free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
@@ -39,7 +40,7 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
     state = PartialState()
     if stage.todo is ToDo.END and stage.checkpoint is not None:
         if state.is_local_main_process if not is_shared else state.is_main_process:
-            copy_model(_best_of(stage.checkpoint), stage.folder)
+            copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
         if state.is_main_process:
             manifest = read_manifest(stage.checkpoint / MANIFEST)
             _finish(stage, checked, manifest.step if manifest else 0)
@@ -154,16 +155,23 @@ def write_missing_report(folder: Path, *, anew: bool = False) -> None:
     print(f"Model and logs are in {folder}, the report is {report}.")
 
 
-def _best_of(checkpoint: Path) -> Path:
+def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
     """Finds the checkpoint whose model is the run's: the last one, or the best with `load_best_model_at_end`."""
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    best = state.get("best_model_checkpoint")
-    return Path(best) if best else checkpoint
+    name = state.get("best_model_checkpoint") if recipe.setting("load_best_model_at_end") else None
+    if name is None:
+        return checkpoint
+    best = checkpoint.with_name(Path(name).name)  # its path may be from before the run folder was moved
+    wrong = damage(best)
+    if wrong is None:
+        return best
+    say(f"The best checkpoint {best} cannot be used: {wrong}. The model is that of {checkpoint.name}.")
+    return checkpoint
 
 
 def _free_name(checkpoint: Path) -> Path:
-    """Names what is left of a checkpoint so that neither training nor a later start takes it for one."""
-    names = (f"not-whole-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
+    """Names a checkpoint so that neither training nor a later start takes it for one."""
+    names = (f"passed-over-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
     return next(path for path in map(checkpoint.with_name, names) if not path.exists())
 
 

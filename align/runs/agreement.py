@@ -68,7 +68,7 @@ def agree_on_data(
                     )
         if stage.checkpoint is None:
             return None
-        return check_same_data(stage.folder, fingerprints, allow_changed=allow_changed)
+        return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
 
     changed: str | None = peers.from_main(f"data/{number}/same", compare)
     return changed

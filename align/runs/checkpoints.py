@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -109,9 +110,13 @@ def damage(checkpoint: Path, *, hashed: bool = True) -> str | None:
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Lists the checkpoints of a run folder, whole or not, newest first."""
-    steps = {path: path.name.rpartition("-")[2] for path in folder.glob("checkpoint-*")}
-    numbered = [path for path, step in steps.items() if step.isascii() and step.isdigit()]
-    return sorted(numbered, key=lambda path: int(steps[path]), reverse=True)
+    numbered = [path for path in folder.glob("checkpoint-*") if re.fullmatch("checkpoint-[0-9]+", path.name)]
+    return sorted(numbered, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """Reads the step from the name of a checkpoint."""
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def copy_model(checkpoint: Path, folder: Path) -> None:

@@ -79,6 +79,8 @@ def _stage(recipe: Recipe, resume: str | None) -> Stage:
         if resume == "auto" and is_finished(recipe):
             return Stage(recipe, None, ToDo.NOTHING)
     start = find_start(folder, resume)
+    if start.checkpoint is not None:  # which may be another run's
+        check_same_run(start.checkpoint.resolve().parent, recipe.resolved)
     todo = ToDo.END if _is_at_end(recipe, start) else ToDo.TRAINING
     return Stage(recipe, start.checkpoint, todo, start.passed_over)
 

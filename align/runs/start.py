@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from align.errors import RunFolderError
-from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, read_manifest
+from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, read_manifest, step_of
 from align.runs.folder import FINISHED_FILE
 from align.runs.owner import LOCK, require_folder
 
 
 class Start(NamedTuple):
-    """A checkpoint, None for the beginning, and the newer ones that are not whole, each with what is wrong."""
+    """A checkpoint, None for the beginning, and the newer ones, each with why the run does not go on from it."""
 
     checkpoint: Path | None
     passed_over: tuple[tuple[Path, str], ...] = ()
@@ -60,8 +60,11 @@ def _newest(folder: Path) -> Start:
 
 def _named(folder: Path, checkpoint: Path) -> Start:
     wrong = damage(checkpoint) or _not_resumable(checkpoint)
-    if wrong is None:
-        return Start(checkpoint)
+    manifest = read_manifest(checkpoint / MANIFEST)
+    if wrong is None and manifest is not None:  # else `auto` would go on from those of the time before
+        why = f"it is newer than {checkpoint.name}, from which the run goes on"
+        newer = [path for path in list_checkpoints(folder) if step_of(path) > manifest.step]
+        return Start(checkpoint, tuple((path, why) for path in newer))
     whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
     raise RunFolderError(
         f"{checkpoint} cannot be gone on from: {wrong}. Checkpoints in {folder}: {', '.join(whole[::-1]) or 'none'}."

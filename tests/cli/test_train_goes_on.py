@@ -91,7 +91,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept(tiny_recipe, folder, tmp_p
     assert "checkpoint-4 is passed over: optimizer.pt has " in said
     assert "goes on from checkpoint-2" in said
     assert same_weights(folder, tmp_path / "whole")
-    assert (folder / "not-whole-checkpoint-4" / "optimizer.pt").is_file()
+    assert (folder / "passed-over-checkpoint-4" / "optimizer.pt").is_file()
 
 
 @pytest.mark.slow

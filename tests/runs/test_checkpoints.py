@@ -60,7 +60,7 @@ def test_another_json_is_no_manifest(tmp_path, content):
 
 
 def test_checkpoints_are_listed_newest_first_and_nothing_else(tmp_path):
-    for name in ("checkpoint-5", "checkpoint-10", "checkpoint-best", "not-whole-checkpoint-20", "checkpoint-²"):
+    for name in ("checkpoint-5", "checkpoint-10", "checkpoint-best", "passed-over-checkpoint-20", "checkpoint-²"):
         (tmp_path / name).mkdir()
     assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-5"]
 

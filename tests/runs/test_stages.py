@@ -111,3 +111,12 @@ def test_passes_over_the_data_end_a_run_too(path, tmp_path):
     assert plan_stages(recipe, "auto")[0].todo is ToDo.TRAINING
     save_checkpoint(tmp_path / "run", 8, epoch=2.0)
     assert plan_stages(recipe, "auto")[0].todo is ToDo.END
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_wherever_it_lies(path, recipe, tmp_path):
+    record_run(tmp_path / "run", recipe.resolved, {})
+    saved = save_checkpoint(tmp_path / "run", 2)
+    elsewhere = ["--output_dir", str(tmp_path / "other")]
+    assert plan_stages(load_recipe(path, elsewhere), str(saved))[0].checkpoint == saved
+    with pytest.raises(RunFolderError, match="was run with `learning_rate"):
+        plan_stages(load_recipe(path, [*elsewhere, "--learning_rate", "0.5"]), str(saved))

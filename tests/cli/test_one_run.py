@@ -1,0 +1,38 @@
+"""Which checkpoint holds the model of a run that made all its steps."""
+
+import json
+import shutil
+
+import pytest
+from saved_checkpoint import save_checkpoint
+
+from align.cli.one_run import _with_model
+from align.recipe.recipe import load_recipe
+from align.runs.checkpoints import write_manifest
+
+BEST = ["--load_best_model_at_end", "true", "--eval_strategy", "steps", "--eval_steps", "2"]
+BEST += ["--dataset.eval_path", "./train.jsonl"]
+
+
+@pytest.fixture
+def last(tmp_path):
+    """The last checkpoint of a run folder that was moved; an earlier one is the best."""
+    before = save_checkpoint(tmp_path / "before", 2)
+    checkpoint = save_checkpoint(tmp_path / "before", 4)
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"best_model_checkpoint": str(before)}))
+    (checkpoint / "manifest.json").unlink()
+    facts = {"step": 4, "max_steps": 4, "epoch": 1.0, "processes": 1, "sharding": "none", "resumable": True}
+    write_manifest(checkpoint, facts)
+    shutil.move(tmp_path / "before", tmp_path / "after")
+    return tmp_path / "after" / "checkpoint-4"
+
+
+@pytest.mark.parametrize(("words", "step"), [(BEST, 2), ([], 4)])
+def test_the_best_checkpoint_holds_the_model_only_where_the_recipe_says_so(tiny_recipe, last, words, step):
+    assert _with_model(last, load_recipe(tiny_recipe(), words)) == last.with_name(f"checkpoint-{step}")
+
+
+def test_a_best_checkpoint_that_is_not_whole_is_said(tiny_recipe, last, capsys):
+    (last.with_name("checkpoint-2") / "model.safetensors").unlink()
+    assert _with_model(last, load_recipe(tiny_recipe(), BEST)) == last
+    assert "model.safetensors is missing. The model is that of checkpoint-4." in capsys.readouterr().err
