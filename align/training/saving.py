@@ -33,6 +33,10 @@ class WholeCheckpoints(TrainerCallback):
         self._limit, trainer.args.save_total_limit = trainer.args.save_total_limit, None
         self._processes = trainer.args.world_size
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Saves, logs and evaluates as often as the recipe says now; transformers keeps to what a checkpoint says."""
+        state.compute_steps(args, state.max_steps)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stops the run in a sentence where the checkpoint that is due would not fit.
 
@@ -45,6 +49,10 @@ class WholeCheckpoints(TrainerCallback):
             if free < needed:
                 whole = [path.name for path in list_checkpoints(self._folder) if damage(path, hashed=False) is None]
                 raise no_room(self._folder, needed, free, f"checkpoint-{state.global_step}", whole)
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Looks for room for the checkpoint of a pass, as after a step."""
+        self.on_step_end(args, state, control)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Notes the files when all processes have written theirs."""

@@ -4,19 +4,10 @@ import os
 import signal
 
 import pytest
-import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from line_trainer import line_trainer
+from transformers import TrainerCallback
 
 from align.training.stopping import EarlyEnd
-
-
-class Line(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-
-    def forward(self, x, labels):
-        return {"loss": ((self.weight * x - labels) ** 2).mean()}
 
 
 class SignalAt(TrainerCallback):
@@ -33,13 +24,10 @@ def stopped(tmp_path):
     """Trains up to ten steps, five a pass, and stops at one of them."""
 
     def train(step, **settings):
-        rows = [{"x": torch.ones(1), "labels": torch.ones(1)}] * 5
-        args = TrainingArguments(
-            str(tmp_path), use_cpu=True, report_to=[], per_device_train_batch_size=1, num_train_epochs=2,
-            learning_rate=0.1, **settings,
-        )  # fmt: skip
         early = EarlyEnd(None)
-        trainer = Trainer(Line(), args, train_dataset=rows, eval_dataset=rows, callbacks=[SignalAt(step), early])
+        trainer = line_trainer(tmp_path, **settings)
+        trainer.add_callback(SignalAt(step))
+        trainer.add_callback(early)
         with early:
             trainer.train()
         assert early.reason == "SIGTERM"

@@ -1,0 +1,36 @@
+"""A real trainer whose checkpoints are there whole or not at all."""
+
+import pytest
+from line_trainer import line_trainer
+
+from align.errors import RunFolderError
+from align.runs.checkpoints import damage, list_checkpoints
+from align.training.saving import WholeCheckpoints
+
+
+def trained(folder, expected=0, resume=None, **settings):
+    trainer = line_trainer(folder, **settings)
+    trainer.add_callback(WholeCheckpoints(trainer, folder, expected, "none"))
+    trainer.train(resume_from_checkpoint=resume)
+    return trainer
+
+
+def test_a_run_that_goes_on_saves_and_logs_as_often_as_it_is_told_now(tmp_path):
+    trained(tmp_path, save_steps=3, logging_steps=5, max_steps=3)
+    trainer = trained(tmp_path, resume=str(tmp_path / "checkpoint-3"), save_steps=4, logging_steps=2)
+    assert [path.name for path in list_checkpoints(tmp_path)] == [f"checkpoint-{step}" for step in (10, 8, 4, 3)]
+    assert [entry["step"] for entry in trainer.state.log_history if "loss" in entry] == [4, 6, 8, 10]
+
+
+@pytest.mark.parametrize(("strategy", "step"), [("steps", 3), ("epoch", 5)])
+def test_a_checkpoint_that_would_not_fit_is_not_begun(tmp_path, strategy, step):
+    with pytest.raises(RunFolderError, match=f"checkpoint-{step} takes about"):
+        trained(tmp_path, expected=2**60, save_strategy=strategy, save_steps=3)
+    assert list_checkpoints(tmp_path) == []
+
+
+def test_the_limit_is_kept_and_the_best_with_it(tmp_path):
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}
+    trained(tmp_path, save_total_limit=1, save_steps=2, eval_strategy="steps", eval_steps=2, **best)
+    assert [path.name for path in list_checkpoints(tmp_path)] == ["checkpoint-10", "checkpoint-2"]
+    assert [damage(path) for path in list_checkpoints(tmp_path)] == [None, None]
