@@ -51,7 +51,7 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
         )
     folder = str(Path(output_dir).resolve())
     known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
-    if Path(known["output_dir"]).resolve() == Path(folder):
+    if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
         raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
     audits = {"audit_funcs": _named(then["audit_funcs"], folder)} if "audit_funcs" in then else {}
     about = {key: _named(then[key], Path(folder).name) for key in ABOUT_REWARDS if key in then}

@@ -1,5 +1,6 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,7 +108,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         for key, value in content.items()
         if key in config_fields(method) and key not in model_keys
     }
-    training.setdefault("output_dir", f"outputs/{method}-{path.stem}")
+    training["output_dir"] = os.path.expanduser(training.get("output_dir", f"outputs/{method}-{path.stem}"))
     has_rewards = METHODS[method].has_rewards
     after = second_run(content, training["output_dir"])
     then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None

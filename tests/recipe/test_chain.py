@@ -63,6 +63,7 @@ def test_what_a_run_records_can_be_run_again(path, tmp_path):
         ({"method": PAIRS}, {}, f"`then.method` must be one of {PROMPTS}, {QUESTIONS}"),
         ({"then": {}}, {}, "a chain has two runs"),
         ({"output_dir": "./run"}, {}, "`then.output_dir` is that of the first run"),
+        ({"output_dir": 5}, {}, "In `then`: `output_dir`"),
         ({}, {"use_peft": True}, "cannot use an adapter"),
     ],
 )

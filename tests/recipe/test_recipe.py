@@ -284,3 +284,8 @@ def test_a_key_with_one_letter_too_many_is_never_taken(parse, name, position, le
     misspelt = name[:position] + letter + name[position:]
     with pytest.raises(RecipeError, match=f"Unknown key `{misspelt}`"):
         parse(f"{misspelt}: 1")
+
+
+def test_the_run_folder_may_be_named_from_home(parse, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse("", "--output_dir", "~/run").training["output_dir"] == str(tmp_path / "run")
