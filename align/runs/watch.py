@@ -61,7 +61,8 @@ class Watch:
         now = time.monotonic()
         self._beats: list[str] = [""] * len(places)
         self._changed = [now] * len(places)
-        self._answered = now
+        self._answered = self._read = now  # when the store answered, and when it was last asked for all beats
+        self._missed: dict[int, float] = {}  # since when a process of this host is not there
         self._failure: tuple[int, str] | None = None
         self._broken: str | None = None
 
@@ -83,7 +84,10 @@ class Watch:
         for thread in self._threads:
             thread.join(2)
         if self._store is not None and kind is None and self._broken is None:
-            self._store.set(f"{BEAT}/{self._rank}", json.dumps({"left": True}))
+            try:
+                self._store.set(f"{BEAT}/{self._rank}", json.dumps({"left": True}))
+            except Exception as lost:  # who holds the store has left before, and the work is done
+                sys.stderr.write(f"The other processes could not be told of the end: {one_line(lost)}\n")
 
     def fail(self, error: BaseException) -> None:
         """Tells the others why this process ends, so that they end, too; the first word counts.
@@ -116,9 +120,11 @@ class Watch:
                 if time.monotonic() - told > BEAT_SECONDS:
                     beat, told = beat + 1, time.monotonic()
                     store.set(f"{BEAT}/{self._rank}", json.dumps({"beat": beat}))
+                    asked = time.monotonic()
                     for rank, value in enumerate(store.multi_get(others)):
                         if value.decode() != self._beats[rank]:
                             self._beats[rank], self._changed[rank] = value.decode(), time.monotonic()
+                    self._read = asked
                 if store.check([FAILED]):
                     self._failure = tuple(json.loads(store.get(FAILED)))
                 self._answered = time.monotonic()
@@ -149,9 +155,10 @@ class Watch:
         said = json.loads(self._beats[rank] or "{}")
         if rank == self._rank or said.get("left"):
             return None
-        if self._is_here(rank) and not _lives(self._places[rank].pid):
-            return "is gone, so the run ends."
         now = time.monotonic()
+        if self._is_here(rank) and not _lives(self._places[rank].pid):
+            # It may have taken leave since the beats were read.
+            return "is gone, so the run ends." if self._read > self._missed.setdefault(rank, now) else None
         if now - self._changed[rank] > SILENT_SECONDS and now - self._answered < BEAT_SECONDS:
             return (
                 f"has said nothing for {SILENT_SECONDS:.0f} s, so the run ends: it or its network is gone, or "

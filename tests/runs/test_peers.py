@@ -69,11 +69,17 @@ def test_all_hear_what_all_say_and_what_the_main_process_decides(launched):
     assert [launched.end(rank, 20)[:2] for rank in range(2)] == [(0, "")] * 2
 
 
+@slow
+def test_a_process_that_has_left_is_not_missed(launched):
+    launched.start("later leaves", "lingers")
+    assert [launched.end(rank, 30)[:2] for rank in range(2)] == [(0, "")] * 2
+
+
 @pytest.mark.parametrize(
     ("how", "words"),
     [
         ("refuses", "ended the run: The folder is not there."),
-        ("breaks", "ended the run: 'a' (KeyError in runs/peer_process.py, line 22)"),
+        ("breaks", "ended the run: 'a' (KeyError in runs/peer_process.py, line 24)"),
     ],
 )
 @slow
