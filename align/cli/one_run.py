@@ -35,9 +35,9 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
     Returns:
         Whether it is finished; else it was stopped early.
     """
-    from accelerate import PartialState
+    from align.training.process_group import join_process_group
 
-    state = PartialState()
+    state = join_process_group(stage.recipe)
     if stage.todo is ToDo.END and stage.checkpoint is not None:
         if state.is_local_main_process if not is_shared else state.is_main_process:
             copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)

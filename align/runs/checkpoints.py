@@ -17,9 +17,9 @@ MANIFEST = "manifest.json"
 # What a trainer goes on from; everything else in a checkpoint is the model, as it lies in the run folder at the end.
 _STATE = (
     "optimizer.*", "optimizer_*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json", "latest",
-    "zero_to_fp32.py", "global_step*/*", "global_step*/*/*", "manifest*.json",
+    "zero_to_*.py", "global_step*/*", "global_step*/*/*", "manifest*.json",
 )  # fmt: skip
-_SHARDED = ("global_step*/*", "global_step*/*/*", "latest", "zero_to_fp32.py")
+_SHARDED = ("global_step*/*", "global_step*/*/*", "latest", "zero_to_*.py")
 
 
 class File(BaseModel):

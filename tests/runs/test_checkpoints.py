@@ -69,7 +69,8 @@ def test_the_model_is_what_a_trainer_does_not_go_on_from(tmp_path):
     checkpoint = save_checkpoint(tmp_path, 3)
     (checkpoint / "global_step3").mkdir()
     (checkpoint / "global_step3" / "bf16_zero_pp_rank_0.pt").write_bytes(b"shard")
-    (checkpoint / "rng_state_1.pth").write_bytes(b"dice")
+    for name in ("rng_state_1.pth", "zero_to_fp32.py", "zero_to_torch.py"):
+        (checkpoint / name).write_bytes(b"dice")
     (tmp_path / "run").mkdir()
     copy_model(checkpoint, tmp_path / "run")
     assert {path.name for path in (tmp_path / "run").iterdir()} == {"model.safetensors", "config.json"}

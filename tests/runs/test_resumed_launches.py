@@ -18,6 +18,7 @@ CASES = {
     "zero3_cpu": BOTH,
 }
 MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "zero3_cpu": (NEEDS_DEEPSPEED,)}
+SHORT = ["--use_cpu", "true", "--eval_strategy", "no", "--per_device_train_batch_size", "8", "--max_steps", "2"]
 TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
 
 
@@ -48,3 +49,14 @@ def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path)
             step: without_times(line) for step, line in expected.items()
         }, case
         assert (resumed / "finished.json").read_text() == (whole / "finished.json").read_text()
+
+
+def test_an_end_is_written_by_one_process(tmp_path):
+    words = ["-m", "align", "train", f"{PAIRS}/quickstart", *SHORT, "--save_steps", "2", "--save_strategy", "steps"]
+    words += ["--output_dir", tmp_path]
+    assert launch("ddp_cpu.yaml", *words).returncode == 0
+    (tmp_path / "finished.json").unlink()
+    result = launch("ddp_cpu.yaml", *words, "--resume", "auto")
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "All steps of" in result.stderr
+    assert result.stdout.count("Model and logs are in") == 1

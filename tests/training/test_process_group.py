@@ -1,0 +1,17 @@
+"""Two real processes on CPUs."""
+
+from pathlib import Path
+
+import pytest
+from started import launch
+
+SCRIPT = Path(__file__).with_name("joining_process.py")
+
+
+@pytest.mark.slow
+def test_processes_wait_as_long_as_the_recipe_says():
+    result = launch("ddp_cpu.yaml", SCRIPT, timeout=120)
+    assert result.stdout, result.stderr[-3000:]
+    processes, seconds = map(int, result.stdout.split())
+    assert processes == 2
+    assert 2 <= seconds <= 10
