@@ -22,7 +22,7 @@ _SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports,
 class EarlyEnd(TrainerCallback):
     """Saves and stops after the step in which SIGTERM came or time ran out, on all processes together.
 
-    Time runs out when twice the longest step and twice the longest save no longer fit before the limit.
+    Time runs out when twice the longest step and twice the longest save or evaluation no longer fit before the limit.
 
     Args:
         seconds: From the start of this process; None for no limit.
@@ -75,6 +75,10 @@ class EarlyEnd(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measures how long saving takes."""
         self._longest_save = max(self._longest_save, time.monotonic() - self._save_began)
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Counts an evaluation as part of a save: both come after a step that may be the last."""
+        self.on_save(args, state, control)
 
     def _is_late(self) -> bool:
         if self._seconds is None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 from line_trainer import line_trainer
@@ -50,3 +51,19 @@ def test_a_stop_within_a_pass_is_not_its_end(stopped, step, evaluations):
     saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
     assert saved == sorted({f"checkpoint-{each}" for each in (*evaluations, step)})
     assert evaluated == evaluations
+
+
+class SlowEvaluation(TrainerCallback):
+    def on_prediction_step(self, args, state, control, **kwargs):
+        time.sleep(1)
+
+
+def test_an_evaluation_takes_time_before_the_limit(tmp_path):
+    trainer = line_trainer(tmp_path, eval_strategy="steps", eval_steps=1, save_strategy="no")
+    early = EarlyEnd(4)
+    early._started = began = time.time()  # of this process it is long ago
+    trainer.add_callback(SlowEvaluation())
+    trainer.add_callback(early)
+    trainer.train()
+    assert early.reason == "the time limit of 4 s is near"
+    assert time.time() - began < 4
