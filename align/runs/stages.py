@@ -102,4 +102,7 @@ def _is_at_end(recipe: Recipe, start: Start) -> bool:
                 "fewer. Ask for more, or go on from an earlier checkpoint with `--resume PATH`."
             )
         return manifest.step == steps
+    saved = saved_recipe(start.checkpoint.resolve().parent) if start.checkpoint else None
+    if saved and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH):
+        return manifest.step >= manifest.max_steps  # a part of a pass may end before its last step
     return manifest.epoch >= float(recipe.setting("num_train_epochs"))

@@ -13,8 +13,6 @@ import torch
 from transformers import TrainerCallback
 from transformers.trainer_utils import SaveStrategy
 
-from align.console import say
-
 TO_BE_CONTINUED = 75  # EX_TEMPFAIL of sysexits.h
 _SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports, engines that shut down
 
@@ -88,8 +86,9 @@ class EarlyEnd(TrainerCallback):
         return time.time() - self._started + needed > self._seconds
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._signalled and os.environ.get("LOCAL_RANK", "0") == "0":
-            say("SIGTERM: the run saves and stops after this step.")
+        if not self._signalled and os.environ.get("RANK", "0") == "0":
+            # Not through `sys.stderr`, in whose writing the signal may have come.
+            os.write(2, b"SIGTERM: the run saves and stops after this step.\n")
         self._signalled = True
 
 

@@ -107,10 +107,12 @@ def test_of_a_finished_chain_nothing_is_left(recipe, tmp_path):
 def test_passes_over_the_data_end_a_run_too(path, tmp_path):
     recipe = load_recipe(path, ["--max_steps", "-1", "--num_train_epochs", "2"])
     record_run(tmp_path / "run", recipe.resolved, {})
-    save_checkpoint(tmp_path / "run", 4, epoch=1.5)
+    save_checkpoint(tmp_path / "run", 4, epoch=2.0, max_steps=5)
     assert plan_stages(recipe, "auto")[0].todo is ToDo.TRAINING
-    save_checkpoint(tmp_path / "run", 8, epoch=2.0)
+    save_checkpoint(tmp_path / "run", 5, epoch=2.0, max_steps=5)
     assert plan_stages(recipe, "auto")[0].todo is ToDo.END
+    longer = load_recipe(path, ["--max_steps", "-1", "--num_train_epochs", "3"])
+    assert plan_stages(longer, "auto")[0].todo is ToDo.TRAINING
 
 
 def test_a_checkpoint_of_another_recipe_is_refused_wherever_it_lies(path, recipe, tmp_path):
