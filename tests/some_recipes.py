@@ -11,6 +11,7 @@ QUESTIONS = "acre"  # rewards answers to multiple-choice questions, and asks som
 PROMPTS = "grpo"  # rewards responses to any prompts
 PAIRS = "rrpo"  # learns from pairs
 REWARD_PAIRS = "crome"  # makes a reward model of pairs
+DEMONSTRATIONS = "sft"  # learns from demonstrations
 OUTCOMES = "deconfound"  # makes a reward model of observed outcomes
 TRAINER = "ACRETrainer"  # that of QUESTIONS, as users import it
 

@@ -4,7 +4,7 @@ import ast
 import re
 
 import pytest
-from some_recipes import PROMPTS, QUESTIONS, TRAINER, trainer_class
+from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS, TRAINER, trainer_class
 from started import best_seconds, modules_after
 from tree import ALIGN, NAMES, REWARDS, Module, read
 
@@ -121,7 +121,7 @@ ADAPTERS = {"align.recipe.dataset", "align.data.pairs.preference_adapters"}  # a
 
 
 def test_shared_code_names_no_method():
-    ours = sorted(set(METHODS) - {PROMPTS})  # which is TRL's word, too
+    ours = sorted(set(METHODS) - {PROMPTS, DEMONSTRATIONS})  # which are TRL's words, too
     names = re.compile(rf"(?<![A-Za-z])({'|'.join(ours)})(?![A-Za-z])", re.IGNORECASE)
     wrong = []
     for module in ALIGN:

@@ -26,7 +26,7 @@ def split_pair(row: Mapping[str, Any]) -> tuple[str | list[Message], str, str]:
         raise BadRow(column, row[column], "one response is a text and the other one messages", f"Write {RESPONSE}.")
     if not forms["chosen"]:
         return _check_text_prompt(row.get("prompt")), row["chosen"], row["rejected"]
-    chosen, rejected = (_check_messages(row[column], column) for column in ("chosen", "rejected"))
+    chosen, rejected = (check_messages(row[column], column) for column in ("chosen", "rejected"))
     shared = _find_prompt(row.get("prompt"), chosen, rejected)
     return shared, _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
 
@@ -38,7 +38,23 @@ def check_prompt(prompt: object) -> str | list[Message]:
         BadRow: If it is missing or empty, or something else.
     """
     messages = isinstance(prompt, list | tuple) and prompt
-    return _check_messages(prompt, "prompt") if messages else _check_text_prompt(prompt)  # type: ignore[arg-type]
+    return check_messages(prompt, "prompt") if messages else _check_text_prompt(prompt)  # type: ignore[arg-type]
+
+
+def check_messages(messages: Sequence[object], column: str) -> list[Message]:
+    """Checks messages; keys without a value, which tables add to messages that lack them, are left out.
+
+    Raises:
+        BadRow: If one has no role, or no text.
+    """
+    checked = []
+    for message in messages:
+        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+            raise BadRow(column, message, "a message is not an object with a role", f"Write {MESSAGES}.")
+        if not isinstance(message.get("content"), str):
+            raise BadRow(column, message, "the content of a message is not a text", f"Write {MESSAGES}.")
+        checked.append({key: value for key, value in message.items() if value is not None})
+    return checked
 
 
 def write_response(text: str, prompt: str | list[Message]) -> str | list[Message]:
@@ -83,21 +99,9 @@ def _check_text_prompt(prompt: object) -> str:
     return prompt
 
 
-def _check_messages(messages: Sequence[object], column: str) -> list[Message]:
-    """Checks messages; keys without a value, which tables add to messages that lack them, are left out."""
-    checked = []
-    for message in messages:
-        if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
-            raise BadRow(column, message, "a message is not an object with a role", f"Write {MESSAGES}.")
-        if not isinstance(message.get("content"), str):
-            raise BadRow(column, message, "the content of a message is not a text", f"Write {MESSAGES}.")
-        checked.append({key: value for key, value in message.items() if value is not None})
-    return checked
-
-
 def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message]) -> list[Message]:
     if isinstance(prompt, list | tuple) and prompt:
-        return _check_messages(prompt, "prompt")
+        return check_messages(prompt, "prompt")
     if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
     shared = _shared_messages(chosen, rejected)

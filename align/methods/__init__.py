@@ -6,5 +6,6 @@ from align.methods.deconfound import DECONFOUND
 from align.methods.grpo import GRPO
 from align.methods.method import Method
 from align.methods.rrpo import RRPO
+from align.methods.sft import SFT
 
-METHODS: dict[str, Method] = {method.name: method for method in (GRPO, ACRE, RRPO, CROME, DECONFOUND)}
+METHODS: dict[str, Method] = {method.name: method for method in (GRPO, ACRE, RRPO, CROME, DECONFOUND, SFT)}

@@ -125,6 +125,12 @@ PARENT_RANGES: dict[str, dict[str, Range]] = {
     }
     | PAIR_RANGES,
     "RewardConfig": {"center_rewards_coefficient": NOT_NEGATIVE} | PAIR_RANGES,
+    "SFTConfig": {
+        "router_aux_loss_coef": NOT_NEGATIVE,
+        "max_length": Range(2),  # a token, and the one that it is to predict
+        "pad_to_multiple_of": COUNT,
+        "dataset_num_proc": COUNT,
+    },
 }
 
 

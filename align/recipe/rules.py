@@ -93,6 +93,11 @@ PARENT_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
         "f_divergence_type": ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"),
         "truncation_mode": ("keep_start", "keep_end"),
     },
+    "SFTConfig": {  # TRL 1.16
+        "loss_type": ("nll", "dft"),
+        "truncation_mode": ("keep_start", "keep_end"),
+        "packing_strategy": ("bfd", "bfd_split", "wrapped"),
+    },
 }
 
 

@@ -75,7 +75,7 @@ def write_model_card(
         base=f"`{Path(base).name}`" if is_folder else f"[{base}](https://huggingface.co/{base})",
         card=card,
         is_adapter=recipe.model.use_peft,
-        is_text=bool(rows) and isinstance(rows[0]["prompt"], str),
+        is_text=bool(rows) and isinstance(rows[0].get("prompt"), str),
         versions=installed_versions(),
         warnings=[" ".join(each.split()) for each in mask(list(warnings))],
         facts=mask(_facts(recipe, card, steps, fingerprints)),

@@ -1,4 +1,4 @@
-"""The count of tokens that pair trainers log, which goes on where a checkpoint left it."""
+"""The count of tokens that trainers log, which goes on where a checkpoint left it."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ from transformers import TrainerCallback
 
 
 class TokenCount(TrainerCallback):
-    """Keeps `num_tokens` of TRL's pair trainers in the state that a checkpoint holds, as `GRPOTrainer` does itself.
+    """Keeps `num_tokens` of TRL's trainers in the state that a checkpoint holds, as `GRPOTrainer` does itself.
 
     Args:
-        trainer: A `DPOTrainer` or `RewardTrainer`.
+        trainer: A `DPOTrainer`, `RewardTrainer` or `SFTTrainer`.
     """
 
     def __init__(self, trainer: Any) -> None:

@@ -25,6 +25,8 @@ from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.trainer import DeconfoundTrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
+from align.methods.sft.config import LfUConfig
+from align.methods.sft.trainer import LfUTrainer
 from rewards import AnswerConsistency, render_options
 from rewards.correction import NoCorrection
 
@@ -157,6 +159,17 @@ def make_deconfound(model, folder, peft_config):
     )
 
 
+def make_sft(model, folder, peft_config, **settings):
+    rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
+    return LfUTrainer(
+        model,
+        args=LfUConfig(output_dir=folder, max_length=64, **SETTINGS | settings),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
 METHODS = {
     "acre": make_acre,
     "acre_images": make_acre_images,
@@ -165,6 +178,9 @@ METHODS = {
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
     "deconfound": make_deconfound,
+    "sft": make_sft,
+    "sft_lfu": partial(make_sft, lfu_coef=5.0),
+    "sft_aux": partial(make_sft, lfu_coef=5.0, lfu_mode="aux_lora"),
 }
 
 

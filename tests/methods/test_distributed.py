@@ -28,8 +28,9 @@ FULL = (
     "deconfound-full-reward",
 )
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
-SHARDED = (*FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES)
-CASES = {"ddp_cpu": FULL, "zero2_cpu": FULL, "zero3_cpu": SHARDED}
+LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
+SHARDED = ("sft-full-tied", *FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES)
+CASES = {"ddp_cpu": (*FULL, *LFU), "zero2_cpu": FULL, "zero3_cpu": SHARDED}
 STAGES = {"ddp_cpu": 0, "zero2_cpu": 2, "zero3_cpu": 3}
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 # ZeRO-2 between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.
@@ -37,6 +38,7 @@ MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "ze
 LOGGED = {
     "rrpo": ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"],
     "crome": ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"],
+    "sft": ["loss", "grad_norm", "mean_token_accuracy"],
     "deconfound": ["loss", "grad_norm", "deconfound/mse", "deconfound/correlation_age", "deconfound/target_age"],
 }
 
@@ -68,7 +70,7 @@ def one_process(tmp_path_factory):
     """Trains on the batch of both processes in one; returns the folder of the runs."""
     folder = tmp_path_factory.mktemp("one")
     save_models(folder)
-    result = with_tests(RUN, folder, 8, *(case for case in SHARDED if not case.startswith("acre")))
+    result = with_tests(RUN, folder, 8, *(case for case in (*SHARDED, *LFU) if not case.startswith("acre")))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return folder
 
@@ -113,7 +115,9 @@ def test_a_method_trains_in_two_processes_and_reloads(launched, one_process, con
         assert_half_asked_again(steps, out)
         return
     expected = steps_of(one_process / case)
-    for name in LOGGED[method.partition("_")[0]]:
+    logged = [name for name in expected[0] if name.startswith("lfu/")]
+    assert bool(logged) == (case in LFU)
+    for name in (*LOGGED[method.partition("_")[0]], *logged):
         ours, right = ([entry[name] for entry in log] for log in (steps, expected))
         assert ours == pytest.approx(right, rel=1e-3, abs=1e-5), name
 

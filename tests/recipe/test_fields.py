@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 import pytest
-from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.methods import METHODS
 from align.recipe.fields import config_fields, validate_field
@@ -19,6 +19,7 @@ OWN = {
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     REWARD_PAIRS: {"model_type"},
     OUTCOMES: {"head"},
+    DEMONSTRATIONS: {"lfu_mode"},
 }
 ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
 # Lists of transformers that are no enums, with where they are.

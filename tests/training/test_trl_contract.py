@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trl
-from trl import DPOTrainer, GRPOTrainer, RewardTrainer
+from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
 from trl.generation.vllm_client import VLLMClient
 from trl.generation.vllm_generation import VLLMGeneration
@@ -51,6 +51,7 @@ HOOKS = {
     (RewardTrainer, "_prepare_dataset"): ["self", "dataset", "processing_class", "args", "dataset_name"],
     (RewardTrainer, "_set_signature_columns_if_needed"): ["self"],
     (reward_trainer.DataCollatorForPreference, "torch_call"): ["self", "examples"],
+    (SFTTrainer, "training_step"): ["self", "args", "kwargs"],  # TRL adds to it, and does not replace it
     (VLLMGeneration, "_init_vllm"): ["self"],
     (VLLMGeneration, "sync_weights"): ["self"],
     (VLLMGeneration, "_iter_named_params"): ["self"],
@@ -101,6 +102,7 @@ ATTRIBUTES = {
         "beta",
     ),
     RewardTrainer: ("_metrics", "_total_train_tokens"),
+    SFTTrainer: ("_metrics", "_total_train_tokens", "maybe_activation_offload_context"),
 }
 
 

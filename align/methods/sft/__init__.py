@@ -1,0 +1,22 @@
+"""SFT: TRL's supervised fine-tuning, with Learning from the Undesirable beside it (LfU, arXiv 2511.13052)."""
+
+from align.methods.method import BASE_CHAIN, Method
+
+SFT = Method(
+    name="sft",
+    config_chain=(
+        ("align", "methods/sft/config.py", "LfUConfig"),
+        ("trl", "trainer/sft_config.py", "SFTConfig"),
+        *BASE_CHAIN,
+    ),
+    dataset="align.methods.sft.dataset:DemonstrationDatasetConfig",
+    rules="align.methods.sft.rules:RULES",
+    load="align.methods.sft.data:load",
+    check="align.methods.sft.data:check",
+    check_batch="align.methods.sft.batch:check_batch",
+    footprint="align.methods.sft.memory:footprint",
+    build="align.methods.sft.build:build",
+    card="align.methods.sft.card:card",
+    report="align.methods.sft.report:REPORT",
+    console={"mean_token_accuracy": "token accuracy", "lfu/consistency": "consistency"},
+)

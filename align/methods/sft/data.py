@@ -1,0 +1,95 @@
+"""Demonstrations: read, validated row by row, counted and measured."""
+
+import json
+from collections.abc import Sequence
+from typing import cast
+
+from align.checks.counts import check_counts
+from align.checks.finding import Finding
+from align.checks.model import model_folder
+from align.data.problems import DataReport
+from align.data.training_data import Rows, TrainingData, load_training_data
+from align.errors import DataError
+from align.methods.sft.dataset import DemonstrationDatasetConfig
+from align.methods.sft.demonstrations import Demonstration, load_demonstrations
+from align.methods.sft.layers import chosen_layers
+from align.methods.sft.lengths import check_demonstration_lengths
+from align.methods.sft.rules import is_plain_sft
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+
+SHORT = ("bfloat16", "float16")
+
+
+def load(recipe: Recipe) -> TrainingData[Demonstration]:
+    """Reads the demonstrations of a recipe; incorrect ones make no rows where the recipe does not keep them.
+
+    Raises:
+        DataError: If the data cannot be read, has rows that cannot be used and should not be skipped, or nothing is
+            left without the incorrect ones.
+    """
+    data = cast(DemonstrationDatasetConfig, recipe.dataset)
+
+    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[Demonstration], DataReport]:
+        return load_demonstrations(
+            path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, columns=data.columns
+        )
+
+    def to_rows(items: list[Demonstration]) -> Rows:
+        kept = [item for item in items if data.keep_incorrect or item.is_correct is not False]
+        return [{"id": item.id} | item.columns for item in kept]
+
+    loaded = load_training_data(data, read, to_rows)
+    if not loaded.rows:
+        raise DataError(
+            f"All {len(loaded.items)} rows of {data.path} have `correct: false`, and `dataset.keep_incorrect: false` "
+            f"leaves them out. Keep them, or give rows that are right."
+        )
+    return loaded
+
+
+def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
+    """Counts demonstrations and incorrect ones, measures lengths, and looks at what LfU moves."""
+    findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings += _check_incorrect(recipe, data.items) + _check_lfu(recipe)
+    forms = sorted({item.form for item in data.items})
+    if len(forms) > 1:
+        text = (
+            f"Some rows are {forms[0]} and others {forms[1]}; TRL looks at the first only. Write all of them one way."
+        )
+        return [*findings, Finding("error", "data", text)]
+    return findings + check_demonstration_lengths(recipe, data.rows)
+
+
+def _check_incorrect(recipe: Recipe, items: Sequence[Demonstration]) -> list[Finding]:
+    wrong = sum(item.is_correct is False for item in items)
+    if not wrong:
+        return []
+    text = f"{wrong} of {len(items)} rows have `correct: false`. "
+    if cast(DemonstrationDatasetConfig, recipe.dataset).keep_incorrect:
+        text += "They are learnt from, too; `dataset.keep_incorrect: false` leaves them out."
+    else:
+        text += "They are left out, as `dataset.keep_incorrect: false` asks for."
+    return [Finding("warning", "data", text, {"incorrect": wrong})]
+
+
+def _check_lfu(recipe: Recipe) -> list[Finding]:
+    if is_plain_sft(recipe.setting):
+        return []
+    findings = []
+    folder = model_folder(recipe.model.model_name_or_path)
+    if folder is not None and (file := folder / "config.json").is_file():
+        config = json.loads(file.read_text(encoding="utf-8"))
+        number = config.get("num_hidden_layers") or config.get("text_config", {}).get("num_hidden_layers")
+        try:
+            chosen_layers(recipe.setting("lfu_layers"), number or 0)
+        except ValueError as error:
+            findings += [Finding("error", "model", str(error))] if number else []
+    if recipe.model.dtype in SHORT and recipe.setting("lfu_mode") == "params" and not recipe.model.use_peft:
+        text = (
+            f"Weights in {recipe.model.dtype} cannot be moved by as little as `lfu_alpha` "
+            f"{recipe.setting('lfu_alpha'):g} over all of them: most moves are rounded away, and `lfu/step_length` "
+            f"will say how much is left. Load `dtype: float32`, or set `lfu_mode: aux_lora`."
+        )
+        findings.append(Finding("warning", "model", text))
+    return findings

@@ -1,0 +1,151 @@
+"""Demonstrations, loaded and checked row by row: whole conversations, or prompts with a completion."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from align.data.columns import Columns
+from align.data.conversations import MESSAGES, RESPONSE, Message, check_messages, check_prompt
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.media.rows import MEDIA
+from align.data.problems import BadRow, DataReport, shorten
+from align.data.rules import check_label
+from align.data.texts import is_blank
+
+NEEDS = "`messages`, or `prompt` and `completion`"
+UNREAD = (*MEDIA, "videos", "tools", "chat_template_kwargs")  # TRL would read them
+CSV_TRUTH = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One row that passed every check.
+
+    Attributes:
+        id: Its name, unique in the data set.
+        columns: `messages`, or `prompt` and `completion`, as TRL reads them.
+        is_correct: What the row says of its answer; None where it says nothing.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+    """
+
+    id: str
+    columns: dict[str, Any]
+    is_correct: bool | None
+    row: int
+
+    @property
+    def form(self) -> str:
+        """The form of the row, in words."""
+        if "messages" in self.columns:
+            return "`messages`"
+        return f"`prompt` and `completion` as {'texts' if isinstance(self.columns['prompt'], str) else 'messages'}"
+
+
+def load_demonstrations(
+    path: str | Path,
+    *,
+    split: str | None = None,
+    on_bad_rows: Literal["raise", "skip"] = "raise",
+    max_rows: int | None = None,
+    columns: Columns | None = None,
+) -> tuple[list[Demonstration], DataReport]:
+    """Loads demonstrations and checks every row.
+
+    A row needs `messages`, or `prompt` and `completion`, both texts or both messages. `correct` and `id` (default:
+    file name and row) may be there. Other columns are not read; images and `tools` are refused, because TRL would
+    read them.
+
+    Args:
+        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
+        split: Split of a folder or hub data set.
+        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows.
+        columns: Our names of columns that have another name in the file, with that name.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(path), split)
+    report = DataReport(file)
+
+    def check(row: Row, raw: RawRow) -> Demonstration:
+        name = check_label("id", row.get("id")) or name_row(raw.row, file)
+        return Demonstration(name, check_demonstration(row), check_correct(row.get("correct"), raw.untyped), raw.row)
+
+    schema = Schema((), columns=columns)
+    return load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows), report
+
+
+def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks a row and returns its columns for TRL.
+
+    Raises:
+        BadRow: At the first rule the row breaks.
+
+    Example:
+        >>> check_demonstration({"prompt": "1 + 1?", "completion": "2", "topic": "sums"})
+        {'prompt': '1 + 1?', 'completion': '2'}
+    """
+    for column in UNREAD:
+        if row.get(column):
+            raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", "Leave the column out.")
+    asks = [name for name in ("prompt", "completion") if row.get(name) is not None]
+    if row.get("messages") is not None:
+        if asks:
+            rule = f"the row has `messages` and `{asks[0]}`, and TRL would read one of them"
+            raise BadRow(asks[0], row[asks[0]], rule, f"Write {NEEDS}.")
+        return {"messages": _check_conversation(row["messages"])}
+    if not asks:
+        has = f"It has: {shorten(', '.join(row), 100)}. Write them, or name others with `columns` under `dataset`."
+        raise BadRow("", None, "the row has neither `messages`, nor `prompt` and `completion`", has)
+    prompt = check_prompt(row.get("prompt"))
+    return {"prompt": prompt, "completion": _check_completion(row.get("completion"), prompt)}
+
+
+def check_correct(value: object, untyped: bool = False) -> bool | None:
+    """Checks what a row says of its own answer.
+
+    Raises:
+        BadRow: If it is neither true nor false.
+    """
+    if untyped and isinstance(value, str):
+        value = None if is_blank(value) else CSV_TRUTH.get(value.strip().lower(), value)
+    if value is None or isinstance(value, bool):
+        return value
+    raise BadRow("correct", value, "`correct` is neither true nor false", "Write true, false, or leave it out.")
+
+
+def _check_conversation(value: object) -> list[Message]:
+    if not isinstance(value, list | tuple) or not value:
+        raise BadRow("messages", value, "the messages are not a list", f"Write {MESSAGES[:-1]}, ...].")
+    messages = check_messages(value, "messages")
+    _check_answers("messages", messages, "Write the answer that is to be learnt as an assistant message.")
+    return messages
+
+
+def _check_completion(value: object, prompt: str | list[Message]) -> str | list[Message]:
+    if isinstance(prompt, str):
+        if isinstance(value, list | tuple) and value:
+            raise BadRow("completion", value, "the prompt is a text and the completion is messages", "Write a text.")
+        if not isinstance(value, str) or is_blank(value):
+            raise BadRow("completion", value, "the completion is missing or empty", "Write a text.")
+        return value
+    if isinstance(value, str) and not is_blank(value):
+        rule = "the prompt is messages and the completion is a text"
+        raise BadRow("completion", value, rule, f"Write {RESPONSE}.")
+    if not isinstance(value, list | tuple) or not value:
+        raise BadRow("completion", value, "the completion is missing or empty", f"Write {RESPONSE}.")
+    messages = check_messages(value, "completion")
+    _check_answers("completion", messages, f"Write {RESPONSE}.")
+    return messages
+
+
+def _check_answers(column: str, messages: Sequence[Message], remedy: str) -> None:
+    answers = [message for message in messages if message["role"] == "assistant"]
+    if not answers:
+        raise BadRow(column, [message["role"] for message in messages], "there is no assistant message", remedy)
+    for answer in answers:
+        if is_blank(answer["content"]):
+            raise BadRow(column, answer["content"], "an assistant message is empty", "Write a text as its content.")

@@ -1,0 +1,77 @@
+"""Whether demonstrations fit: TRL cuts off what is beyond `max_length` without a word."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from align.checks.counts import NAMED
+from align.checks.finding import Finding
+from align.checks.lengths import AUDITED, PromptTokenizer, context_window, load_tokenizer
+from align.recipe.recipe import Recipe
+
+Row = Mapping[str, Any]
+
+
+def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Finding]:
+    """Tokenises demonstrations, the longest first, and compares them with `max_length` and the model's window."""
+    tokenizer = load_tokenizer(recipe)
+    if tokenizer is None:
+        text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
+        return [Finding("warning", "lengths", text)]
+    is_text = isinstance(rows[0].get("prompt"), str)
+    if not is_text and not (tokenizer.chat_template or recipe.setting("chat_template_path")):
+        text = (
+            "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
+        )
+        return [Finding("error", "lengths", text)]
+    audited = sorted(rows, key=lambda row: -len(str(row)))[:AUDITED]
+    try:
+        whole = _count(tokenizer, [_whole(row) for row in audited])
+        prompts = _count(tokenizer, [row["prompt"] for row in audited]) if "prompt" in audited[0] else [0] * len(whole)
+    except TemplateError as error:
+        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
+    lengths = [length + is_text for length in whole]  # TRL ends a text with the end token
+    limit, window = recipe.setting("max_length"), context_window(recipe)
+    longest = max(lengths)
+    used = longest if limit is None else min(longest, limit)
+    if recipe.setting("packing") and limit is not None:
+        used = limit
+    if window is not None and used > window:
+        text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
+        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
+    if limit is None or longest <= limit:
+        most = "" if limit is None else f", of `max_length` = {limit}"
+        text = (
+            f"A demonstration takes {sum(lengths) / len(lengths):.0f} tokens on average and {longest} at most{most}."
+        )
+        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest})]
+    return _cut(audited, lengths, prompts, limit)
+
+
+def _cut(rows: Sequence[Row], lengths: Sequence[int], prompts: Sequence[int], limit: int) -> list[Finding]:
+    long = [(row["id"], prompt) for row, length, prompt in zip(rows, lengths, prompts, strict=True) if length > limit]
+    gone = [name for name, prompt in long if prompt >= limit]
+    remedy = f"Shorten them, or raise `max_length` from {limit}."
+    text = f"{len(long)} of {len(rows)} demonstrations are longer than `max_length`, and TRL cuts them off: "
+    text += f"{_names([name for name, _ in long])}. {remedy}"
+    findings = [Finding("warning", "lengths", text, {"max": max(lengths)})]
+    if gone:
+        text = f"Of {len(gone)} demonstrations the prompt alone fills `max_length`, and nothing is learnt from them: "
+        level = "error" if len(gone) == len(rows) else "warning"
+        findings.append(Finding(level, "lengths", f"{text}{_names(gone)}. {remedy}"))  # type: ignore[arg-type]
+    return findings
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+
+
+def _whole(row: Row) -> Any:
+    return row["messages"] if "messages" in row else row["prompt"] + row["completion"]
+
+
+def _count(tokenizer: PromptTokenizer, texts: Sequence[Any]) -> list[int]:
+    is_text = isinstance(texts[0], str)
+    rendered = texts if is_text else [tokenizer.render(each, add_generation_prompt=False) for each in texts]
+    return [len(encoding.ids) for encoding in tokenizer.encode(rendered, add_special_tokens=is_text)]

@@ -1,0 +1,65 @@
+"""Rules between the settings of SFT, for recipes and for the config: nothing of TRL is imported."""
+
+from collections.abc import Callable
+from typing import Any
+
+from align.recipe.ranges import COUNT, NOT_NEGATIVE
+from align.recipe.rules import Rules
+
+NO_DEEPSPEED = (
+    "`lfu_coef` above 0 cannot be trained with DeepSpeed: it updates the weights within the backward pass of the "
+    "loss, before LfU has moved them and seen what that changes. Launch with DDP, or set `lfu_coef: 0`."
+)
+NO_FSDP = (
+    "`lfu_coef` above 0 needs whole weights on every process, and FSDP shards them. Launch with DDP, or set "
+    "`lfu_coef: 0`."
+)
+
+
+def is_plain_sft(setting: Callable[[str], Any]) -> bool:
+    """Says whether nothing is left of LfU, so that TRL's own step is made.
+
+    Example:
+        >>> is_plain_sft({"lfu_coef": 5.0, "lfu_alpha": 0.0}.get)
+        True
+    """
+    return bool(setting("lfu_coef") == 0 or setting("lfu_alpha") == 0)
+
+
+def check_lfu(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that LfU cannot be trained with; as plain SFT all of TRL's work.
+
+    Args:
+        setting: Reads a setting by name.
+
+    Raises:
+        ValueError: At the first.
+    """
+    if setting("packing") and setting("max_length") is None:
+        raise ValueError("`packing: true` fills rows of `max_length` tokens, and that is null. Write a number.")
+    if is_plain_sft(setting):
+        return
+    layers = setting("lfu_layers")
+    if layers is not None and not layers:
+        raise ValueError("`lfu_layers` is empty, and nothing would be compared. Name layers, or remove it for all.")
+    if setting("auto_find_batch_size"):
+        raise ValueError(
+            "`auto_find_batch_size: true` begins anew in the middle of a step, of which `lfu_coef` above 0 has kept "
+            "the batches. Remove it, and lower `per_device_train_batch_size`."
+        )
+    if setting("deepspeed"):
+        raise ValueError(NO_DEEPSPEED)
+    if setting("fsdp"):
+        raise ValueError(NO_FSDP)
+    if (setting("gradient_checkpointing_kwargs") or {}).get("use_reentrant"):
+        raise ValueError(
+            "`gradient_checkpointing_kwargs: {use_reentrant: true}` hides the hidden states inside a layer from their "
+            "gradient, which `lfu_coef` above 0 needs. Remove it: without it checkpointing works."
+        )
+
+
+RULES = Rules(
+    choices={"lfu_mode": ("params", "aux_lora")},
+    ranges={"lfu_coef": NOT_NEGATIVE, "lfu_alpha": NOT_NEGATIVE, "lfu_rank": COUNT},
+    together=check_lfu,
+)

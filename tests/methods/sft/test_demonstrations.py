@@ -1,0 +1,137 @@
+import json
+import re
+
+import pytest
+import yaml
+from pair_recipe import write_rows
+
+from align.checks.launch import Launch
+from align.checks.recipe import check_recipe
+from align.errors import DataError
+from align.methods.sft.demonstrations import load_demonstrations
+from align.recipe.recipe import load_recipe
+
+USER, ASSISTANT = {"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}
+TEXTS = {"prompt": "1 + 1?", "completion": "2"}
+MESSAGES = {"messages": [USER, ASSISTANT]}
+SPLIT = {"prompt": [USER], "completion": [ASSISTANT]}
+
+
+@pytest.mark.parametrize("row", [TEXTS, MESSAGES, SPLIT], ids=["texts", "messages", "split"])
+def test_rows_of_every_form_reach_trl_as_they_are(tmp_path, row):
+    path = write_rows(tmp_path / "rows.jsonl", [row | {"id": "a", "correct": True, "topic": "sums"}, row])
+    (first, second), report = load_demonstrations(path)
+    assert (first.columns, first.id, first.is_correct) == (row, "a", True)
+    assert (second.id, second.is_correct, report.num_kept) == ("rows-2", None, 2)
+
+
+def test_a_table_says_in_words_what_is_correct(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("prompt,completion,correct\na?,b,True\na?,c,false\na?,d,\n")
+    assert [row.is_correct for row in load_demonstrations(path)[0]] == [True, False, None]
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"question": "1 + 1?", "answer": "2"}, "the row has neither `messages`, nor `prompt` and `completion`. "),
+        ({"question": "1 + 1?"}, "It has: 'question'. Write them, or name others with `columns` under `dataset`."),
+        ({"prompt": "1 + 1?"}, "column `completion`: the completion is missing or empty. Write a text."),
+        ({"completion": "2"}, "column `prompt`: the prompt is missing or empty"),
+        (TEXTS | {"completion": "  "}, "the completion is missing or empty (value: '  ')"),
+        (TEXTS | {"completion": 2}, "the completion is missing or empty (value: 2)"),
+        (TEXTS | {"completion": [ASSISTANT]}, "the prompt is a text and the completion is messages"),
+        (SPLIT | {"completion": "2"}, "the prompt is messages and the completion is a text"),
+        (SPLIT | {"completion": []}, "the completion is missing or empty"),
+        (SPLIT | {"completion": [USER]}, "there is no assistant message"),
+        ({"messages": [USER]}, "there is no assistant message"),
+        ({"messages": "1 + 1?"}, "the messages are not a list"),
+        ({"messages": [USER, ASSISTANT | {"content": " "}]}, "an assistant message is empty"),
+        ({"messages": [USER, {"role": "assistant", "content": None}]}, "the content of a message is not a text"),
+        (TEXTS | MESSAGES, "the row has `messages` and `prompt`, and TRL would read one of them"),
+        (TEXTS | {"correct": "maybe"}, "`correct` is neither true nor false (value: 'maybe')"),
+        (TEXTS | {"images": ["a.png"]}, "`images` is not read with demonstrations"),
+        (MESSAGES | {"tools": [{"name": "sum"}]}, "`tools` is not read with demonstrations"),
+    ],
+)
+def test_a_row_that_cannot_be_learnt_from_is_refused_in_a_sentence(tmp_path, row, words):
+    path = write_rows(tmp_path / "rows.jsonl", [row, TEXTS])
+    with pytest.raises(DataError, match=re.escape(words)):
+        load_demonstrations(path)
+    kept, report = load_demonstrations(path, on_bad_rows="skip")
+    assert ([each.row for each in kept], len(report.problems)) == ([2], 1)
+
+
+@pytest.fixture
+def check(tmp_path, tiny_model_folder):
+    def run(rows, launch=None, dataset=None, **settings):
+        write_rows(tmp_path / "rows.jsonl", rows)
+        content = {"method": "sft", "model_name_or_path": str(tiny_model_folder), "use_cpu": True, "bf16": False}
+        content |= {"dataset": {"path": "./rows.jsonl"} | (dataset or {}), "per_device_train_batch_size": 2}
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content | settings))
+        checked = check_recipe(load_recipe(tmp_path / "recipe.yaml"), launch or Launch())
+        return checked, {level: " ".join(f.text for f in checked.findings if f.level == level) for level in LEVELS}
+
+    return run
+
+
+LEVELS = ("ok", "warning", "error")
+ROWS = [{"prompt": f"{i} + {i}? ", "completion": str(2 * i), "correct": i % 4 != 0} for i in range(8)]
+
+
+@pytest.mark.parametrize(("keep", "number", "words"), [(True, 8, "learnt from, too"), (False, 6, "are left out, as")])
+def test_incorrect_rows_are_kept_or_left_out_and_counted(check, keep, number, words):
+    checked, found = check(ROWS, dataset={"keep_incorrect": keep})
+    assert len(checked.data.rows) == number
+    assert "2 of 8 rows have `correct: false`." in found["warning"]
+    assert words in found["warning"]
+    assert f"One pass over {number} demonstrations" in found["ok"]
+    assert json.dumps(checked.data.rows[0]).count("correct") == 0
+
+
+def test_without_a_row_that_is_right_nothing_is_trained(check):
+    _, found = check([row | {"correct": False} for row in ROWS], dataset={"keep_incorrect": False})
+    assert "All 8 rows of " in found["error"]
+    assert "Keep them, or give rows that are right." in found["error"]
+
+
+def test_what_is_too_long_is_told_before_trl_cuts_it_off(check):
+    rows = [*ROWS, {"id": "long", "prompt": "x" * 40, "completion": "y"}, TEXTS | {"completion": "z" * 40}]
+    _, found = check(rows, max_length=30)
+    assert "2 of 10 demonstrations are longer than `max_length`, and TRL cuts them off: " in found["warning"]
+    assert (
+        "Of 1 demonstrations the prompt alone fills `max_length`, and nothing is learnt from them: long."
+        in (found["warning"])
+    )
+    _, found = check(ROWS, max_length=2048, packing=True)
+    assert "Rows take up to 2048 tokens and the model's window is" in found["error"]
+    checked, _ = check(ROWS, max_length=64)
+    (lengths,) = [f.numbers for f in checked.findings if f.check == "lengths"]
+    assert lengths["max"] == len("7 + 7? ") + len("14") + 1  # one token per character, and the end
+
+
+def test_what_lfu_cannot_do_is_an_error_and_what_16_bits_do_to_it_a_warning(check):
+    _, found = check(ROWS, Launch(2, 3), lfu_coef=5.0)
+    assert "`lfu_coef` above 0 cannot be trained with DeepSpeed" in found["error"]
+    assert "DeepSpeed" not in check(ROWS, Launch(2, 3))[1]["error"]
+    assert "names layer 7, and the model has layers 0 to 1" in check(ROWS, lfu_coef=5.0, lfu_layers=[7])[1]["error"]
+    assert "names a layer twice" in check(ROWS, lfu_coef=5.0, lfu_layers=[1, -1])[1]["error"]
+    assert "most moves are rounded away" in check(ROWS, lfu_coef=5.0, dtype="bfloat16")[1]["warning"]
+    for settings in ({"lfu_mode": "aux_lora"}, {"lfu_alpha": 0.0}, {"use_peft": True}):
+        assert "rounded" not in check(ROWS, lfu_coef=5.0, dtype="bfloat16", **settings)[1]["warning"]
+    (memory,) = [f.text for f in check(ROWS, lfu_coef=5.0)[0].findings if f.check == "memory"]
+    assert "the hidden states of all layers twice and a copy of the trained weights come on top" in memory
+
+
+def test_rows_of_two_forms_and_messages_without_a_template_are_errors(check, tmp_path, tiny_model_folder):
+    assert (
+        "Some rows are `messages` and others `prompt` and `completion` as texts"
+        in check([TEXTS, MESSAGES])[1]["error"]
+    )
+    assert check([MESSAGES] * 2, max_length=64)[1]["error"] == ""
+    folder = tmp_path / "plain"
+    folder.mkdir()
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        (folder / name).write_bytes((tiny_model_folder / name).read_bytes())
+    _, found = check([MESSAGES] * 2, model_name_or_path=str(folder))
+    assert "the tokenizer has no chat template" in found["error"]

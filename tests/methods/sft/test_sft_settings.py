@@ -1,0 +1,62 @@
+import re
+
+import pytest
+
+from align.errors import RecipeError
+from align.methods.sft.config import LfUConfig
+from align.recipe.recipe import load_recipe
+
+REENTRANT = "gradient_checkpointing_kwargs: {use_reentrant: true}"
+DEEPSPEED = "deepspeed: {zero_optimization: {stage: 2}}"
+
+
+@pytest.fixture
+def parse(tmp_path):
+    def load(lines):
+        path = tmp_path / "recipe.yaml"
+        path.write_text(f"method: sft\nmodel_name_or_path: ./model\ndataset: {{path: ./x.jsonl}}\n{lines}")
+        return load_recipe(path)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("lfu_mode: lora", "`lfu_mode` must be one of params, aux_lora; got 'lora'. Did you mean 'aux_lora'?"),
+        ("packing_strategy: bdf", "Did you mean 'bfd'?"),
+        ("lfu_coef: -1", "`lfu_coef` must be at least 0, got -1"),
+        ("lfu_rank: 0", "`lfu_rank` must be at least 1, got 0"),
+        ("packing: true\nmax_length: null", "`packing: true` fills rows of `max_length` tokens, and that is null"),
+        ("lfu_coef: 5\nlfu_layers: []", "`lfu_layers` is empty, and nothing would be compared"),
+        (f"lfu_coef: 5\n{DEEPSPEED}", "`lfu_coef` above 0 cannot be trained with DeepSpeed"),
+        ("lfu_coef: 5\nfsdp: full_shard", "`lfu_coef` above 0 needs whole weights on every process"),
+        ("lfu_coef: 5\nauto_find_batch_size: true", "begins anew in the middle of a step"),
+        (f"lfu_coef: 5\n{REENTRANT}", "hides the hidden states inside a layer from their gradient"),
+        ("reward_funcs: [format]", "learns from its data alone"),
+        ("dataset.keep_incorect: true", "Unknown key"),
+    ],
+)
+def test_a_setting_without_meaning_is_refused_in_a_sentence(parse, lines, words):
+    with pytest.raises(RecipeError, match=re.escape(words)):
+        parse(lines)
+
+
+@pytest.mark.parametrize(
+    "lines", ["fsdp: full_shard", REENTRANT, DEEPSPEED, "lfu_coef: 5\nlfu_alpha: 0\nfsdp: full_shard"]
+)
+def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
+    assert parse(lines).method == "sft"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"lfu_mode": "lora"}, "`lfu_mode` must be one of params, aux_lora"),
+        ({"lfu_alpha": -0.1}, "`lfu_alpha` must be 0 or more, got -0.1"),
+        ({"lfu_coef": float("nan")}, "`lfu_coef` must be 0 or more, got nan"),
+    ],
+)
+def test_the_config_refuses_it_too(tmp_path, settings, words):
+    with pytest.raises(ValueError, match=words):
+        LfUConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, **settings)
