@@ -1,5 +1,6 @@
 """All checks of a recipe, in the order in which a user would mend them."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from align.checks.batch import check_batch
@@ -20,6 +21,7 @@ from align.checks.versions import check_versions
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS
+from align.recipe.model import ModelSettings
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
@@ -56,11 +58,20 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
     checked = _check_run(recipe, launch)
     if recipe.then is None:
         return checked
-    then = _check_run(recipe.then, launch)
+    starts = recipe.then.model.model_name_or_path == recipe.then.trained
+    then = _check_run(_on_known_model(recipe.then, recipe.model) if starts else recipe.then, launch)
     findings = checked.findings + [finding._replace(check=f"{_SECOND}{finding.check}") for finding in then.findings]
-    if checked.data is not None and then.data is not None:
+    if starts:
+        findings.append(Finding("ok", "chain", "The second run starts from the model that the first trains."))
+    elif checked.data is not None and then.data is not None:
         findings += check_chain(recipe, checked.data, then.data, launch)
     return checked._replace(findings=findings, then=then)
+
+
+def _on_known_model(second: Recipe, first: ModelSettings) -> Recipe:
+    """Has a run checked on the model that the run before starts from: its own is not there yet, and is like it."""
+    known = {name: getattr(first, name) for name in ("model_name_or_path", "model_revision")}
+    return replace(second, model=second.model.model_copy(update=known))
 
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:

@@ -42,6 +42,7 @@ class Method:
         console: Logged quantities to show beside the progress bar, with the word to show.
         has_rewards: Whether it generates completions and rewards them.
         makes_reward_model: Whether what it trains can reward the policy of another run.
+        makes_language_model: Whether another run can start from what it trains.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Method:
     console: Mapping[str, str] = field(default_factory=dict)
     has_rewards: bool = False
     makes_reward_model: bool = False
+    makes_language_model: bool = False
 
     def part(self, name: str) -> Any:
         """Imports one of the parts, by the name of its attribute; None where the method has none."""

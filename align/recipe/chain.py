@@ -1,4 +1,4 @@
-"""One recipe, two runs: a reward model, and under `then` a policy that it rewards."""
+"""One recipe, two runs: under `then` a policy that the first's reward model rewards, or what starts from its model."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,12 +9,12 @@ from align.methods import METHODS
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 
-TRAINED = "trained"  # the reward that stands for the model of the first run
+TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
 ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms")  # name a reward by the last part of its path
 
 
 def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
-    """Returns the recipe under `then`, whose reward `trained` is the folder of the first run.
+    """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run.
 
     Args:
         content: The whole recipe; its own keys are known to be right.
@@ -24,7 +24,7 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
         The content of a full recipe, or None if there is no `then`.
 
     Raises:
-        RecipeError: If the first run makes no reward model that the second can use, or the second does not use it.
+        RecipeError: If the first run makes no model that the second can use, or the second does not use it.
     """
     if "then" not in content:
         return None
@@ -33,29 +33,45 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
         raise RecipeError(
             f"`then` must be a block with the keys of a recipe, such as `method: grpo`; got {shown(then)}."
         )
+    starts = METHODS[method].makes_language_model
     _check_first(content)
     second = then.get("method")
-    policies = [name for name, other in METHODS.items() if other.has_rewards]
-    if second not in policies:
-        hint = suggestion(second, policies) if isinstance(second, str) else ""
-        raise RecipeError(
-            f"`then.method` must be one of {', '.join(policies)}, which use rewards; got {shown(second)}.{hint}"
-        )
+    seconds = [name for name, other in METHODS.items() if starts or other.has_rewards]
+    if second not in seconds:
+        hint = suggestion(second, seconds) if isinstance(second, str) else ""
+        which = "" if starts else ", which use rewards"
+        raise RecipeError(f"`then.method` must be one of {', '.join(seconds)}{which}; got {shown(second)}.{hint}")
     if "then" in then:
         raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
+    folder = str(Path(output_dir).resolve())
+    used = _start(method, then, folder) if starts else _reward(method, then, folder)
+    known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
+    if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
+        raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
+    return known | used
+
+
+def _start(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Puts the folder of the first run in place of the model of the second."""
+    model = then.get("model_name_or_path")
+    if model != TRAINED:
+        raise RecipeError(
+            f"`then.model_name_or_path` must be `{TRAINED}`, the model that {method} trains; got {shown(model)}."
+        )
+    return {"model_name_or_path": folder}
+
+
+def _reward(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
+    """Puts the folder of the first run in place of a reward of the second, and of what is said about it."""
     rewards = then.get("reward_funcs")
     specs = [rewards] if isinstance(rewards, str) else rewards
     if not isinstance(specs, list) or TRAINED not in specs:
         raise RecipeError(
             f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
         )
-    folder = str(Path(output_dir).resolve())
-    known = {"output_dir": str(Path(output_dir) / second)} | dict(then)
-    if Path(str(known["output_dir"])).expanduser().resolve() == Path(folder):
-        raise RecipeError(f"`then.output_dir` is that of the first run, {output_dir}. Leave it out, or name another.")
     audits = {"audit_funcs": _named(then["audit_funcs"], folder)} if "audit_funcs" in then else {}
     about = {key: _named(then[key], Path(folder).name) for key in ABOUT_REWARDS if key in then}
-    return known | {"reward_funcs": _named(specs, folder)} | audits | about
+    return {"reward_funcs": _named(specs, folder)} | audits | about
 
 
 def _named(value: Any, name: str) -> Any:
@@ -79,9 +95,20 @@ def parse_second_run(content: Mapping[str, Any], parse: Callable[[Mapping[str, A
 
 def _check_first(content: Mapping[str, Any]) -> None:
     method = content["method"]
+    if METHODS[method].makes_language_model:
+        if content.get("use_peft"):
+            raise RecipeError(
+                "`then` starts from whole weights, and `use_peft: true` trains an adapter. Train all weights, or use "
+                "two recipes and merge between."
+            )
+        return
     if not METHODS[method].makes_reward_model:
         makers = ", ".join(name for name, other in METHODS.items() if other.makes_reward_model)
-        raise RecipeError(f"`then` rewards a policy with the model trained before ({makers}); {method} trains none.")
+        starters = ", ".join(name for name, other in METHODS.items() if other.makes_language_model)
+        raise RecipeError(
+            f"`then` rewards a policy with the model trained before ({makers}); {method} trains none. Or it starts "
+            f"from the model trained before ({starters})."
+        )
     if content.get("model_type") == "pairwise":
         raise RecipeError(
             "`then` needs a reward per answer, and a pairwise model gives none. Use `model_type: scalar`."

@@ -42,8 +42,8 @@ class Recipe:
         rewards: How the rewards are called, joined and watched.
         training: Settings of the method's config, validated, without defaults.
         resolved: Every key as it was understood, for the run folder.
-        then: The run that comes after this one, in which the model of this one is a reward.
-        trained: Folder of the reward model that the run before this one trains; the recipe's rewards name it.
+        then: The run that comes after this one, in which the model of this one is a reward, or the start.
+        trained: Folder of the model that the run before this one trains; the recipe names it as reward or as model.
     """
 
     path: Path

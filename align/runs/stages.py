@@ -57,7 +57,7 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
         return [Stage(recipe, None, ToDo.NOTHING), _stage(second, resume)]
     if of_second or (then.is_dir() and any(then.glob("[!.]*"))):
         raise RunFolderError(
-            f"{then} was trained on a reward model in {first} that is not the one this recipe trains. Choose another "
+            f"{then} was trained on a model in {first} that is not the one this recipe trains. Choose another "
             f"folder with `--then.output_dir {then}-2`, or run everything anew with another `--output_dir`."
         )
     return [_stage(recipe, resume), _stage(second, None)]

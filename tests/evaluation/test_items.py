@@ -83,8 +83,8 @@ def test_a_record_holds_summaries_and_differences_as_plain_json():
 
 
 def test_a_record_refuses_an_unknown_baseline():
-    with pytest.raises(ValueError, match="got 'SFT'"):
-        evaluation_record({"THEIRS": ITEMS}, baseline="SFT")
+    with pytest.raises(ValueError, match="got 'OURS'"):
+        evaluation_record({"THEIRS": ITEMS}, baseline="OURS")
 
 
 def test_a_summary_of_nothing_has_no_numbers():

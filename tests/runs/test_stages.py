@@ -71,7 +71,7 @@ def test_a_policy_of_another_reward_model_is_not_gone_on_with(path, recipe, tmp_
     saved = save_checkpoint(tmp_path / "run" / PROMPTS, 1)
     longer = load_recipe(path, ["--max_steps", "8"])
     for resume in ("auto", str(saved)):
-        with pytest.raises(RunFolderError, match=r"reward model in .* that is not the one this recipe trains"):
+        with pytest.raises(RunFolderError, match=r"on a model in .* that is not the one this recipe trains"):
             plan_stages(longer, resume)
 
 

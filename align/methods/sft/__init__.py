@@ -18,5 +18,6 @@ SFT = Method(
     build="align.methods.sft.build:build",
     card="align.methods.sft.card:card",
     report="align.methods.sft.report:REPORT",
+    makes_language_model=True,
     console={"mean_token_accuracy": "token accuracy", "lfu/consistency": "consistency"},
 )
