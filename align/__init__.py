@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
+    from align.methods.sft.config import LfUConfig
+    from align.methods.sft.trainer import LfUTrainer
 
 place_rewards()
 
@@ -27,6 +29,8 @@ __all__ = [
     "DeconfoundConfig",
     "DeconfoundTrainer",
     "GuardedGRPOTrainer",
+    "LfUConfig",
+    "LfUTrainer",
     "RRPOConfig",
     "RRPOTrainer",
     "load_reward_model",
@@ -41,6 +45,8 @@ _HOMES = {
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
+    "LfUConfig": "align.methods.sft.config",
+    "LfUTrainer": "align.methods.sft.trainer",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
