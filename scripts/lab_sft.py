@@ -12,7 +12,7 @@ the same rows; `sft_half` takes half of them. Then, for each arm:
 - `rise`: by how many nats per token the loss on these rows rises under that step.
 - `new`, `known`: held-out questions of both tasks that are answered right throughout, trace and letter.
 
-Under a minute for each seed on one core. The bar is about `drift` alone: that is what the method is built to do.
+Under a minute for each seed on one core. The bar is about `drift` of the arm `lfu` alone: the rest did not hold.
 """
 
 import argparse
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if LfU drifts more in some seed")
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if `lfu` drifts more in some seed")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     disable_progress_bars()
@@ -160,8 +160,8 @@ def main(argv: list[str] | None = None) -> int:
     ratios = {arm: [run[arm]["drift"] / run["sft"]["drift"] for run in runs.values()] for arm in ARMS}
     for arm in list(ARMS)[1:]:
         print(f"drift of {arm} over that of sft: {_words(ratios[arm], 2)}, highest {max(ratios[arm]):.2f}")
-    held = all(max(ratios[arm]) < 1 for arm in ("lfu", "lfu_aux_lora"))
-    print(f"{'holds' if held else 'FAILS'}: LfU drifts less than SFT in every seed")
+    held = max(ratios["lfu"]) < 1
+    print(f"{'holds' if held else 'FAILS'}: `lfu` drifts less than `sft` in every seed")
     if arguments.json:
         record = {"steps": arguments.steps, "threads": arguments.threads, "runs": runs, "drift_ratios": ratios}
         arguments.json.write_text(json.dumps(installed_versions() | record, indent=1) + "\n", encoding="utf-8")

@@ -222,6 +222,15 @@ def test_the_split_of_a_batch_changes_nothing(tmp_path, mode, peft_config):
     torch.testing.assert_close(weights(runs[0]), weights(runs[1]), atol=1e-4, rtol=1e-3)
 
 
+def test_another_config_is_refused(tmp_path):
+    args = SFTConfig(output_dir=str(tmp_path), **QUIET)
+    with pytest.raises(TypeError, match="`args` must be a LfUConfig, got SFTConfig"):
+        LfUTrainer(
+            tiny_model(vocabulary=len(TOKENIZER)), args, train_dataset=Dataset.from_list(make_rows()),
+            processing_class=TOKENIZER,
+        )  # fmt: skip
+
+
 def test_packed_rows_and_messages_train(tmp_path):
     trainer = make_trainer(tmp_path, rows=make_rows(form="messages"), lfu_coef=5.0, packing=True, max_steps=2)
     trainer.train()
