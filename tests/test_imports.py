@@ -121,7 +121,7 @@ ADAPTERS = {"align.recipe.dataset", "align.data.pairs.preference_adapters"}  # a
 
 
 def test_shared_code_names_no_method():
-    ours = sorted(set(METHODS) - {PROMPTS, DEMONSTRATIONS})  # which are TRL's words, too
+    ours = sorted(set(METHODS) - {PROMPTS, DEMONSTRATIONS})  # which are words of the field, too
     names = re.compile(rf"(?<![A-Za-z])({'|'.join(ours)})(?![A-Za-z])", re.IGNORECASE)
     wrong = []
     for module in ALIGN:
