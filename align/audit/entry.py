@@ -29,6 +29,7 @@ class Entry(NamedTuple):
         outcome: What was observed.
         confounders: What may have moved it, in the order in which they were named.
         masked: Text that should not give the gold away.
+        attributes: Values of the columns whose pairs are looked at.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Entry(NamedTuple):
     outcome: float | None = None
     confounders: tuple[float, ...] = ()
     masked: str | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def as_text(prompt: str | Sequence[Message]) -> str:

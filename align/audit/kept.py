@@ -1,16 +1,20 @@
-"""Writes the rows that are left once duplicates, contradictions and leaks are out, and those with their reasons."""
+"""Writes rows to files: those left once duplicates, contradictions and leaks are out, those out, and rare pairs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
+from align.audit.reading import Reader
 from align.audit.run import Audited
 from align.data.problems import RowProblem
 from align.errors import DataError
 from align.whole_files import whole_file
 
-KEPT_FILE, LEFT_OUT_FILE = "kept.jsonl", "left_out.jsonl"
+KEPT_FILE, LEFT_OUT_FILE, COUNTERFACTUAL_FILE = "kept.jsonl", "left_out.jsonl", "counterfactual.jsonl"
+_GROUP = "group"
+_OWN = "own_group"  # where a row's own group stands once it has another
 
 
 class Written(NamedTuple):
@@ -18,19 +22,22 @@ class Written(NamedTuple):
 
     kept: int
     left_out: int
+    counterfactual: int
 
 
 def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lambda: None) -> Written:
-    """Reads the rows for training again, and writes each as it stands there to one of two files, in their order.
+    """Reads the rows for training again, and writes each as it stands there to one file, in their order.
 
-    A row that is left out stands beside its file, its row, and the reason.
+    A row that is left out stands beside its file, its row, and the reason. Where attributes were named, rows with a
+    group go to a third file, with it; a row keeps what it has, and none is made up.
 
     Raises:
         DataError: If a row holds what JSON cannot, such as the bytes of an image.
     """
-    num_kept = num_out = 0
-    reasons = iter(audited.reasons)
+    num_kept = num_out = num_grouped = 0
+    reasons = iter(zip(audited.reasons, audited.groups or [""] * len(audited.reasons), strict=True))
     with (
+        _third_file(folder, audited) as grouped,
         whole_file(folder / KEPT_FILE) as kept,
         whole_file(folder / LEFT_OUT_FILE) as left_out,
         kept.open("w", encoding="utf-8") as keeps,
@@ -44,7 +51,12 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
                 if isinstance(entry, RowProblem):
                     why = {"reason": "unusable", "of": f"{entry.rule}. {entry.remedy}"}
                 else:
-                    reason, of = next(reasons)
+                    (reason, of), group = next(reasons)
+                    if group:
+                        assert grouped is not None
+                        grouped.write(_line(_with_group(content or {}, group, reader), place))
+                        num_grouped += 1
+                        continue
                     if not reason:
                         keeps.write(_line(content or {}, place))
                         num_kept += 1
@@ -52,7 +64,23 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
                     why = {"reason": reason, "of": of}
                 leaves.write(_line(place | why | {"content": content}, place))
                 num_out += 1
-    return Written(num_kept, num_out)
+    return Written(num_kept, num_out, num_grouped)
+
+
+@contextmanager
+def _third_file(folder: Path, audited: Audited) -> Iterator[TextIO | None]:
+    if audited.groups is None:
+        yield None
+        return
+    with whole_file(folder / COUNTERFACTUAL_FILE) as path, path.open("w", encoding="utf-8") as opened:
+        yield opened
+
+
+def _with_group(row: Mapping[str, Any], group: str, reader: Reader) -> dict[str, Any]:
+    """Gives a row a group where its own reader looks for one."""
+    column = reader.source.columns.get(_GROUP, _GROUP)
+    assert isinstance(column, str)
+    return {**row, **({_OWN: row[column]} if column in row else {}), column: group}
 
 
 def _line(row: Mapping[str, Any], place: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from align.audit.attributes import AttributeFinding
 from align.audit.cues import Cues
 from align.audit.masks import MaskFinding
 from align.audit.row_findings import RowFinding
@@ -47,6 +48,7 @@ class AuditRecord:
         cues: What goes with a label; None where nothing could be tested.
         sentences: What cannot be said, and why.
         mask: What the text of a column gives away; None if none was named, or nothing can be said.
+        attributes: Which pairs of attributes are rarely seen together; None likewise.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class AuditRecord:
     cues: Cues | None
     sentences: list[str]
     mask: MaskFinding | None = None
+    attributes: AttributeFinding | None = None
 
     def counts(self) -> dict[str, int]:
         """Returns what can stop a pipeline, by name."""
@@ -83,6 +86,7 @@ class AuditRecord:
             "rows": [asdict(finding) for finding in self.rows],
             "cues": cues,
             "mask": asdict(self.mask) if self.mask else None,
+            "attributes": asdict(self.attributes) if self.attributes else None,
             "sentences": self.sentences,
         }
 

@@ -38,6 +38,7 @@ class Named(NamedTuple):
         confounders: What may have moved it.
         prompt: What the text answers.
         mask: Text that should not give the gold away.
+        attributes: What pairs are looked at of.
     """
 
     label: str | None = None
@@ -46,6 +47,7 @@ class Named(NamedTuple):
     confounders: tuple[str, ...] = ()
     prompt: str | None = None
     mask: str | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -87,13 +89,11 @@ def named_by(adapter: str | None, named: Named) -> Named:
     if adapter not in OBSERVATION_ADAPTERS:
         return named
     roles = OBSERVATION_ADAPTERS[adapter].roles
-    return Named(
-        named.label,
-        named.text or roles.text,
-        named.outcome or roles.outcome,
-        named.confounders or roles.confounders,
-        named.prompt or roles.prompt,
-        named.mask,
+    return named._replace(
+        text=named.text or roles.text,
+        outcome=named.outcome or roles.outcome,
+        confounders=named.confounders or roles.confounders,
+        prompt=named.prompt or roles.prompt,
     )
 
 
@@ -136,7 +136,10 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         images = tuple(image_digest(image) for image in reader.read(row))
         group = check_label("group", row.get("group"))
         masked = None if named.mask is None else _need(row, named.mask)
-        return Entry(name, file, raw.row, prompt, sides, gold, label, group, images, masked=masked)
+        attributes = tuple(_attribute(row, column) for column in named.attributes)
+        return Entry(
+            name, file, raw.row, prompt, sides, gold, label, group, images, masked=masked, attributes=attributes
+        )
 
     def pair(row: Row, raw: RawRow) -> Entry:
         prompt, chosen, rejected = split_pair(row)
@@ -166,7 +169,11 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         asked = _need(row, named.prompt) if named.prompt else ""
         numbers = tuple(_number(row, name) for name in named.confounders)
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
-        return Entry(name, file, raw.row, asked, (text,), outcome=_number(row, named.outcome), confounders=numbers)
+        attributes = tuple(_attribute(row, column) for column in named.attributes)
+        return Entry(
+            name, file, raw.row, asked, (text,), outcome=_number(row, named.outcome), confounders=numbers,
+            attributes=attributes,
+        )  # fmt: skip
 
     return {"pairs": pair, "questions": question, "prompts": prompt, "sft": completion, "outcomes": outcome}[kind]
 
@@ -196,6 +203,13 @@ def _need(row: Mapping[str, Any], column: str) -> str:
     value = row.get(column)
     if value is None or is_blank(str(value)):
         raise BadRow(column, value, "the value is missing or empty", WRITE)
+    return str(value)
+
+
+def _attribute(row: Mapping[str, Any], column: str) -> str:
+    value = row.get(column)
+    if value is None or isinstance(value, list | tuple | dict) or is_blank(str(value)):
+        raise BadRow(column, value, "the attribute is missing, empty or a list", "Write a short text or a number.")
     return str(value)
 
 

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
+
+from align.audit.attributes import AttributeData
 from align.audit.cue_data import CueData
 from align.audit.entry import Entry
 from align.audit.masks import WITH_GOLD, MaskData
@@ -26,11 +29,14 @@ class Audited(NamedTuple):
         reasons: Why each row that can be used should be left out, and which row that is about; empty where it should
             not be.
         readers: Of the training rows, in their order.
+        groups: Of each row that can be used, for those that go to `counterfactual.jsonl`; empty for the others. None
+            if no attributes were named.
     """
 
     record: AuditRecord
     reasons: list[tuple[str, str]]
     readers: list[Reader]
+    groups: list[str] | None = None
 
 
 def audit(
@@ -57,7 +63,7 @@ def audit(
     kind = readers[0].kind
     readers += [Reader(each, kind) for each in sources[1:]]
     if held_out is not None:  # what is told is told of rows for training
-        held_out = replace(held_out, named=held_out.named._replace(mask=None))
+        held_out = replace(held_out, named=held_out.named._replace(mask=None, attributes=()))
     eval_reader = None if held_out is None else Reader(held_out, kind)
     column = sources[0].named.mask
     if column is not None and kind not in WITH_GOLD:
@@ -65,6 +71,7 @@ def audit(
             f"`mask_column` is for rows with a gold to tell ({', '.join(WITH_GOLD)}), got {kind}. Leave it out."
         )
     masks = None if column is None else MaskData(column)
+    attributes = AttributeData(sources[0].named.attributes) if sources[0].named.attributes else None
     absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
     search = None if absent else NearRows()
     train, cues, nearest = Seen(kind), CueData(kind), list[Near]()
@@ -75,6 +82,8 @@ def audit(
         cues.add(entry)
         if masks is not None:
             masks.add(entry)
+        if attributes is not None:
+            attributes.add(entry)
     if not len(train):
         first = "; ".join(str(reader.report.problems[0]) for reader in readers)
         raise DataError(f"No row can be used. The first of each file: {first}")
@@ -104,10 +113,17 @@ def audit(
     told = None if masks is None else masks.find(train, rows)
     if isinstance(told, str):
         sentences, told = [*sentences, told], None
+    pairs = None
+    if attributes is not None:
+        pairs = attributes.find(train, rows, np.array([bool(reason) for reason, _ in reasons]))
+        sentences = [*sentences, *pairs.sentences]
     files = [_count(reader, "training") for reader in readers]
     files += [] if eval_reader is None else [_count(eval_reader, "evaluation")]
-    record = AuditRecord(kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences, told)
-    return Audited(record, reasons, readers)
+    record = AuditRecord(
+        kind, files, len(train), int(rows.distinct.sum()), findings, found_cues, sentences, told,
+        pairs.finding if pairs else None,
+    )  # fmt: skip
+    return Audited(record, reasons, readers, pairs.groups if pairs else None)
 
 
 def _entries(readers: Sequence[Reader], advance: Advance) -> Iterator[Entry]:

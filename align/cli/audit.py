@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from align.audit.entry import KINDS
-from align.audit.kept import KEPT_FILE, LEFT_OUT_FILE, write_kept
+from align.audit.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE, write_kept
 from align.audit.reading import Source, estimate_rows
 from align.audit.record import AuditRecord
 from align.audit.row_checks import Named
@@ -18,11 +18,12 @@ from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.report.audit import build_audit_page
-from align.report.audit.words import by_length, in_points, mask_sentence, share_of
+from align.report.audit.words import by_length, in_points, mask_sentence, pairs_sentence, share_of
 
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
          "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
 _SHOWN_CUES = 20
+COUNTERFACTUAL = "counterfactual"
 
 
 def run(
@@ -43,6 +44,7 @@ def run(
         raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
     if reading["max_rows"] is not None and reading["max_rows"] < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading['max_rows']}.")
+    reading, write = _rare_pairs(data, reading, named, write=write)
     if out.exists() and not out.is_dir():
         raise UserError(f"`out` must name a folder, and {out} is a file.")
     sources, held_out, kind = _sources(data, reading, named, media)
@@ -61,12 +63,36 @@ def run(
             written = write_kept(audited, out, advance)
         kept, left_out = f"{written.kept:,} rows are in {out / KEPT_FILE}", f"{written.left_out:,} with reasons in"
         print(f"{kept}, {left_out} {out / LEFT_OUT_FILE}.")
+        if audited.groups is not None:
+            print(f"{written.counterfactual:,} rows, each with a group, are in {out / COUNTERFACTUAL_FILE}.")
     print(f"The page is {page}.")
     found = record.counts()
     failed = [f"{name} ({found[name]:,})" for name in fail_on if found.get(name)]
     if failed:
         print(f"Failed on {', '.join(failed)}.")
     return int(bool(failed))
+
+
+def _rare_pairs(
+    data: Sequence[str], reading: Mapping[str, Any], named: Mapping[str, Any], *, write: bool
+) -> tuple[Mapping[str, Any], bool]:
+    """Checks what is said of attributes; files have no splits, so that `--split counterfactual` asks to write one."""
+    attributes = named["attributes"]
+    if reading["split"] == COUNTERFACTUAL and data and all(Path(each).expanduser().is_file() for each in data):
+        if not attributes:
+            raise UserError(
+                "`--split counterfactual` needs two columns or more whose values are rarely seen together. Name them "
+                "with `--attributes`."
+            )
+        reading, write = {**reading, "split": None}, True
+    if attributes and len(set(attributes)) < max(2, len(attributes)):
+        raise UserError(f"`attributes` must name two different columns or more, got {', '.join(attributes)}.")
+    if attributes and write and reading["adapter"] is not None:
+        raise UserError(
+            f"{COUNTERFACTUAL_FILE} has a `group` in each row, which the adapter {reading['adapter']} does not read. "
+            "Write the rows in our columns first, or leave out `--write`."
+        )
+    return reading, write
 
 
 def _sources(
@@ -102,7 +128,7 @@ def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, A
     names = {name: getattr(dataset, name, None) or None for name in ("text", "outcome", "prompt", "confounders")}
     said = common["named"]._asdict()
     merged: dict[str, Any] = {name: said[name] or names.get(name) for name in said}
-    merged["confounders"] = tuple(merged["confounders"] or ())
+    merged |= {name: tuple(merged[name] or ()) for name in ("confounders", "attributes")}
     media = MediaSettings(**dataset.model_dump(include=set(MediaSettings.model_fields)))
     return {
         "adapter": common["adapter"] or getattr(dataset, "adapter", None),
@@ -157,6 +183,8 @@ def _show(record: AuditRecord) -> None:
         _show_cues(record, console)
     if record.mask is not None:
         console.print(Text(mask_sentence(record.mask)))
+    if record.attributes is not None:
+        console.print(Text(pairs_sentence(record.attributes)))
     for sentence in record.sentences:
         console.print(Text(sentence))
 

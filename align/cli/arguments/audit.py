@@ -18,7 +18,9 @@ class AuditReading:
     recipe: str | None = option(None, "Take the files and how they are read from a recipe.")
     eval: str | None = option(None, "Rows for evaluation, to look for leaks.")
     kind: str = option("", "pairs, questions, prompts, sft or outcomes; by the columns if not given.")
-    split: str | None = option(None, "Split of a folder or hub data set.")
+    split: str | None = option(
+        None, "Split of a folder or hub data set; for files, counterfactual writes the rare pairs of `--attributes`."
+    )
     eval_split: str | None = option(None, "Split of the rows for evaluation.")
     max_rows: int | None = option(None, "Read only this many rows of each file.")
     adapter: str | None = option(None, "Public schema the rows are in, such as mmlu.")
@@ -34,6 +36,9 @@ class Named:
     confounders: list[str] | None = option(None, "outcomes: columns of what moves the outcome beside the text.")
     prompt: str | None = option(None, "outcomes: column of what the text answers.")
     mask_column: str | None = option(None, "Column of a text, such as a trace, that should not give the gold away.")
+    attributes: list[str] | None = option(
+        None, "Columns, two or more: with `--write`, rows with rare pairs of their values go to counterfactual.jsonl."
+    )
 
 
 @app.command(cls=ManyWords)
@@ -62,6 +67,7 @@ def audit(
     from align.cli.audit import run
 
     columns = values(named) | {"confounders": words(named.confounders), "mask": named.mask_column}
+    columns["attributes"] = tuple(words(named.attributes))
     del columns["mask_column"]
     execute(
         lambda: run(

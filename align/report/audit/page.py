@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from align.audit.attributes import AttributeFinding
 from align.audit.cues import Cue, Cues
 from align.audit.record import AuditRecord
 from align.audit.row_findings import RowFinding
-from align.report.audit.words import by_length, effect_of, headline, in_points, mask_sentence, share_of
+from align.report.audit.words import by_length, effect_of, headline, in_points, mask_sentence, pairs_sentence, share_of
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -39,6 +40,8 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         num_hidden=max(0, len(found) - _SHOWN),
         measures=_measures(found[:_SHOWN]),
         mask=mask_sentence(record.mask) if record.mask else "",
+        attributes=pairs_sentence(record.attributes) if record.attributes else "",
+        rare=_rare(record.attributes),
         tested=by_length(record.cues) if record.cues else "",
     )
 
@@ -92,6 +95,17 @@ def _charts(cues: Cues | None) -> list[Chart]:
     )
     unit = "share above what chance has" if is_share else "partial rank correlation"
     return [draw_intervals("What goes with the label", note, intervals, unit, share=is_share)]
+
+
+def _rare(found: AttributeFinding | None) -> Grid | None:
+    if found is None or not found.rare:
+        return None
+    rows = [
+        (each.first, f"{each.n_first:,}", each.second, f"{each.n_second:,}", f"{each.n:,}", f"{each.expected:.1f}",
+         "never together" if each.pmi is None else f"{each.pmi:+.2f}")
+        for each in found.rare
+    ]  # fmt: skip
+    return Grid(("value", "rows", "with", "rows", "together", "by chance", "PMI, bits"), rows)
 
 
 def _measures(cues: Sequence[Cue]) -> Grid | None:

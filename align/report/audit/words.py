@@ -1,8 +1,10 @@
 """What an audit found, in words, for the page and for the terminal."""
 
+from align.audit.attributes import COMMON, COUNTER, AttributeFinding
 from align.audit.cues import Cue, Cues
 from align.audit.masks import PERMUTATIONS, MaskFinding
 from align.audit.record import AuditRecord
+from align.audit.row_findings import SHOWN
 
 
 def headline(record: AuditRecord) -> list[str]:
@@ -66,3 +68,24 @@ def mask_sentence(mask: MaskFinding) -> str:
     if not mask.leaks:
         return f"{text} So it does not give the gold away, to such a model."
     return f"{text} So it gives the gold away: {'; '.join(mask.phrases)}."
+
+
+def pairs_sentence(found: AttributeFinding) -> str:
+    """Says which values are rarely seen together, and what the groups are."""
+    columns = " and ".join(f"`{name}`" for name in found.columns)
+    text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
+    if not found.num_rare:
+        return f"{text}none is seen together less than half as often as chance has it."
+    unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
+    text += f"{found.num_rare:,} are seen together less than half as often as chance has it{unseen}: "
+    text += "; ".join(
+        f"{each.first} with {each.second} in {each.n:,} rows where {each.expected:.1f} would be chance"
+        for each in found.rare[:SHOWN]
+    )
+    text += (
+        f". Rows with such a pair are the group `{COUNTER}` ({found.counter:,}), and as many are drawn whose pairs "
+        f"are no rarer than chance for `{COMMON}` ({found.common:,})."
+    )
+    if found.num_unseen:
+        text += " For pairs that no row has, write rows and their answers: a label of another row would be a guess."
+    return text
