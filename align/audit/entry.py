@@ -10,6 +10,7 @@ from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question
 
 KINDS = ("pairs", "questions", "prompts", "sft", "outcomes")
+WITH_TRACE = ("questions", "prompts", "sft")
 REFERENCES = ("answer", "reference", "solution", "label")  # what a reward compares a response to a prompt with
 
 
@@ -30,6 +31,10 @@ class Entry(NamedTuple):
         confounders: What may have moved it, in the order in which they were named.
         masked: Text that should not give the gold away.
         attributes: Values of the columns whose pairs are looked at.
+        asked: The prompt as it stands there, where it may be messages.
+        trace: How the answer was reached.
+        source: Who wrote the trace.
+        correct: Whether the trace is right.
     """
 
     id: str
@@ -45,6 +50,10 @@ class Entry(NamedTuple):
     confounders: tuple[float, ...] = ()
     masked: str | None = None
     attributes: tuple[str, ...] = ()
+    asked: str | Sequence[Message] | None = None
+    trace: str | None = None
+    source: str | None = None
+    correct: bool | None = None
 
 
 def as_text(prompt: str | Sequence[Message]) -> str:

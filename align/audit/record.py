@@ -9,6 +9,7 @@ from align.audit.attributes import AttributeFinding
 from align.audit.cues import Cues
 from align.audit.masks import MaskFinding
 from align.audit.row_findings import RowFinding
+from align.audit.trace_scores import TraceFinding
 from align.secrets import mask
 from align.whole_files import write_whole
 
@@ -49,6 +50,7 @@ class AuditRecord:
         sentences: What cannot be said, and why.
         mask: What the text of a column gives away; None if none was named, or nothing can be said.
         attributes: Which pairs of attributes are rarely seen together; None likewise.
+        traces: How likely a student finds the traces; None likewise.
     """
 
     kind: str
@@ -60,6 +62,7 @@ class AuditRecord:
     sentences: list[str]
     mask: MaskFinding | None = None
     attributes: AttributeFinding | None = None
+    traces: TraceFinding | None = None
 
     def counts(self) -> dict[str, int]:
         """Returns what can stop a pipeline, by name."""
@@ -87,6 +90,7 @@ class AuditRecord:
             "cues": cues,
             "mask": asdict(self.mask) if self.mask else None,
             "attributes": asdict(self.attributes) if self.attributes else None,
+            "traces": asdict(self.traces) if self.traces else None,
             "sentences": self.sentences,
         }
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from align.audit.entry import Entry, as_text, reference_of
 from align.data.columns import Columns
-from align.data.conversations import check_prompt, split_pair
+from align.data.conversations import Message, check_prompt, split_pair
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, find_adapter, name_row
 from align.data.media.images import image_digest
@@ -23,6 +23,9 @@ from align.data.rules import check_label, check_row
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.texts import is_blank
 from align.errors import DataError
+from rewards.reading.options import parse_choice
+from rewards.reading.responses import parse_response
+from rewards.reading.traces import stated_choice
 
 WRITE = "Write a text."
 Check = Callable[[Row, RawRow], Entry]
@@ -39,6 +42,9 @@ class Named(NamedTuple):
         prompt: What the text answers.
         mask: Text that should not give the gold away.
         attributes: What pairs are looked at of.
+        trace: How the answer was reached.
+        source: Who wrote the trace.
+        correct: Whether the trace is right.
     """
 
     label: str | None = None
@@ -48,6 +54,9 @@ class Named(NamedTuple):
     prompt: str | None = None
     mask: str | None = None
     attributes: tuple[str, ...] = ()
+    trace: str | None = None
+    source: str | None = None
+    correct: str | None = None
 
 
 def guess_kind(names: Sequence[str], named: Named) -> str:
@@ -137,8 +146,13 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         group = check_label("group", row.get("group"))
         masked = None if named.mask is None else _need(row, named.mask)
         attributes = tuple(_attribute(row, column) for column in named.attributes)
-        return Entry(
+        found = Entry(
             name, file, raw.row, prompt, sides, gold, label, group, images, masked=masked, attributes=attributes
+        )
+        return found._replace(
+            trace=None if named.trace is None else _need(row, named.trace),
+            source=None if named.source is None else _attribute(row, named.source),
+            correct=None if named.correct is None else _truth(row, named.correct),
         )
 
     def pair(row: Row, raw: RawRow) -> Entry:
@@ -152,15 +166,21 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
 
     def question(row: Row, raw: RawRow) -> Entry:
         checked = check_row(row, untyped=raw.untyped)
-        return entry(row, raw, checked.question, checked.options, checked.answer)
+        found = entry(row, raw, checked.question, checked.options, checked.answer)
+        if found.trace is None or named.correct is not None:
+            return found
+        told = chosen_by(found.trace, checked.options)
+        return found._replace(correct=None if told is None else told == checked.answer)
 
     def prompt(row: Row, raw: RawRow) -> Entry:
-        return entry(row, raw, as_text(check_prompt(row.get("prompt"))), label=reference_of(row))
+        asked = check_prompt(row.get("prompt"))
+        return entry(row, raw, as_text(asked), label=reference_of(row))._replace(asked=asked)
 
     def completion(row: Row, raw: RawRow) -> Entry:
         asked, answer = _split_completion(row)
         label = None if named.label is None else _need(row, named.label)
-        return entry(row, raw, asked, (answer,), label=label)
+        found = entry(row, raw, as_text(asked), (answer,), label=label)._replace(asked=asked)
+        return found._replace(trace=answer) if named.trace is None else found
 
     def outcome(row: Row, raw: RawRow) -> Entry:
         assert named.text is not None
@@ -178,7 +198,18 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
     return {"pairs": pair, "questions": question, "prompts": prompt, "sft": completion, "outcomes": outcome}[kind]
 
 
-def _split_completion(row: Mapping[str, Any]) -> tuple[str, str]:
+def chosen_by(trace: str, options: Sequence[str]) -> int | None:
+    """Says which option a trace comes to: by its answer where it has one, else by what it states last.
+
+    Example:
+        >>> [chosen_by(each, ["iron", "gold"]) for each in ("<think>x</think><answer>B</answer>", "So iron.", "x")]
+        [1, 0, None]
+    """
+    answer = parse_response(trace).answer
+    return stated_choice(trace, options) if answer is None else parse_choice(answer, options)
+
+
+def _split_completion(row: Mapping[str, Any]) -> tuple[str | list[Message], str]:
     """Takes an SFT row apart, in either of TRL's forms."""
     if (messages := row.get("messages")) is not None:
         checked = check_prompt(messages)
@@ -186,11 +217,11 @@ def _split_completion(row: Mapping[str, Any]) -> tuple[str, str]:
             raise BadRow(
                 "messages", messages, "the messages do not end with the assistant's", "End with what is taught."
             )
-        return as_text(checked[:-1]), _filled("messages", checked[-1]["content"])
+        return checked[:-1], _filled("messages", checked[-1]["content"])
     answer = row.get("completion")
     if isinstance(answer, list | tuple) and answer:
         answer = as_text(check_prompt(answer))
-    return as_text(check_prompt(row.get("prompt"))), _filled("completion", answer)
+    return check_prompt(row.get("prompt")), _filled("completion", answer)
 
 
 def _filled(column: str, text: object) -> str:
@@ -211,6 +242,14 @@ def _attribute(row: Mapping[str, Any], column: str) -> str:
     if value is None or isinstance(value, list | tuple | dict) or is_blank(str(value)):
         raise BadRow(column, value, "the attribute is missing, empty or a list", "Write a short text or a number.")
     return str(value)
+
+
+def _truth(row: Mapping[str, Any], column: str) -> bool:
+    value = row.get(column)
+    found = CSV_TRUTH.get(value.strip().lower()) if isinstance(value, str) else value
+    if found not in (True, False):
+        raise BadRow(column, value, "the value is neither true nor false", "Write true or false.")
+    return bool(found)
 
 
 def _number(row: Mapping[str, Any], column: str) -> float:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from align.audit.attributes import AttributeData
 from align.audit.cue_data import CueData
-from align.audit.entry import Entry
+from align.audit.entry import WITH_TRACE, Entry
 from align.audit.masks import WITH_GOLD, MaskData
 from align.audit.near import JACCARD, Near, NearRows, why_not
 from align.audit.reading import Reader, Source
@@ -16,6 +16,9 @@ from align.audit.record import AuditRecord, FileCount
 from align.audit.row_findings import SHOWN, RowFinding, describe_rows, leave_out
 from align.audit.rows import Seen, compare
 from align.errors import DataError
+
+if TYPE_CHECKING:
+    from align.audit.traces import TraceData
 
 SHOWN_PROBLEMS = 20
 Advance = Callable[[], None]
@@ -45,6 +48,7 @@ def audit(
     *,
     kind: str = "",
     near: bool = True,
+    traces: "TraceData | None" = None,
     advance: Advance = lambda: None,
 ) -> Audited:
     """Audits rows for training, with those for evaluation if there are some.
@@ -53,6 +57,7 @@ def audit(
         sources: Where the rows for training are; all of one kind.
         held_out: Where those for evaluation are.
         kind: Of the rows; by the columns of the first file if empty.
+        traces: Takes up the traces of rows for training, to be scored.
         near: Whether to look for rows that are nearly the same.
         advance: Called after each row.
 
@@ -63,13 +68,16 @@ def audit(
     kind = readers[0].kind
     readers += [Reader(each, kind) for each in sources[1:]]
     if held_out is not None:  # what is told is told of rows for training
-        held_out = replace(held_out, named=held_out.named._replace(mask=None, attributes=()))
+        held_out = replace(
+            held_out, named=held_out.named._replace(mask=None, attributes=(), trace=None, source=None, correct=None)
+        )
     eval_reader = None if held_out is None else Reader(held_out, kind)
     column = sources[0].named.mask
     if column is not None and kind not in WITH_GOLD:
         raise DataError(
             f"`mask_column` is for rows with a gold to tell ({', '.join(WITH_GOLD)}), got {kind}. Leave it out."
         )
+    _check_traces(traces, kind, sources[0].named.trace)
     masks = None if column is None else MaskData(column)
     attributes = AttributeData(sources[0].named.attributes) if sources[0].named.attributes else None
     absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
@@ -84,6 +92,8 @@ def audit(
             masks.add(entry)
         if attributes is not None:
             attributes.add(entry)
+        if traces is not None:
+            traces.add(entry)
     if not len(train):
         first = "; ".join(str(reader.report.problems[0]) for reader in readers)
         raise DataError(f"No row can be used. The first of each file: {first}")
@@ -124,6 +134,19 @@ def audit(
         pairs.finding if pairs else None,
     )  # fmt: skip
     return Audited(record, reasons, readers, pairs.groups if pairs else None)
+
+
+def _check_traces(traces: "TraceData | None", kind: str, column: str | None) -> None:
+    if traces is None:
+        return
+    if kind not in WITH_TRACE:
+        raise DataError(
+            f"`score_with` is for rows with a trace ({', '.join(WITH_TRACE)}), got {kind}. Leave it out."
+        )  # fmt: skip
+    if column is None and kind != "sft":  # whose completion is one
+        raise DataError(
+            f"`score_with` scores traces, and no column of the {kind} is named as one. Name it with `--trace_column`."
+        )
 
 
 def _entries(readers: Sequence[Reader], advance: Advance) -> Iterator[Entry]:

@@ -14,6 +14,8 @@ from align.audit.reading import Source, estimate_rows
 from align.audit.record import AuditRecord
 from align.audit.row_checks import Named
 from align.audit.run import Advance, audit
+from align.audit.trace_scores import TRACES_FILE
+from align.cli.audit_traces import find_student, score, show_traces
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.dataset import DatasetConfig, MediaSettings
@@ -32,6 +34,7 @@ def run(
     *,
     reading: Mapping[str, Any],
     named: Mapping[str, Any],
+    scoring: Mapping[str, Any],
     media: Mapping[str, Any],
     near: bool,
     write: bool,
@@ -50,14 +53,17 @@ def run(
     sources, held_out, kind = _sources(data, reading, named, media)
     if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
         raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
+    student = find_student(scoring)
     counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
     with _bar("Rows read", counts) as advance:
-        audited = audit(sources, held_out, kind=kind, near=near, advance=advance)
-    record = audited.record
+        audited = audit(sources, held_out, kind=kind, near=near, traces=student and student.data, advance=advance)
     out.mkdir(parents=True, exist_ok=True)
+    record = audited.record if student is None else score(student, audited.record, out)
     record.write(out)
     page = build_audit_page(record, out / "audit.html")
     _show(record)
+    if record.traces is not None:
+        print(f"The score of each trace is in {out / TRACES_FILE}.")
     if write:
         with _bar("Rows written", counts[: len(sources)]) as advance:
             written = write_kept(audited, out, advance)
@@ -185,6 +191,8 @@ def _show(record: AuditRecord) -> None:
         console.print(Text(mask_sentence(record.mask)))
     if record.attributes is not None:
         console.print(Text(pairs_sentence(record.attributes)))
+    if record.traces is not None:
+        show_traces(record.traces, console)
     for sentence in record.sentences:
         console.print(Text(sentence))
 

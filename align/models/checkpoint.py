@@ -49,11 +49,23 @@ class Checkpoint(NamedTuple):
 
         return self._config_class() in MODEL_FOR_CAUSAL_LM_MAPPING
 
+    def window(self) -> int | None:
+        """Returns how many tokens the model can read; None if its configuration says nothing.
+
+        Raises:
+            UserError: If its configuration cannot be read.
+        """
+        found = getattr(self._config().get_text_config(), "max_position_embeddings", None)
+        return found if isinstance(found, int) and found > 0 else None
+
     def _config_class(self) -> type:
+        return type(self._config())
+
+    def _config(self) -> Any:
         from transformers import AutoConfig
 
         with _loading(self.path):
-            return type(AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False))
+            return AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False)
 
 
 def find_checkpoint(path: str) -> Checkpoint:
@@ -178,7 +190,7 @@ def _find_on_hub(path: str) -> Checkpoint:
     from transformers.utils import find_adapter_config_file
 
     if Path(path).exists() or path.startswith((".", "/")) or path.count("/") > 1:
-        raise UserError(f"There is no folder {path}. `--model` takes a folder that was saved, or a hub id.")
+        raise UserError(f"There is no folder {path}. Name a model's folder that was saved, or a hub id.")
     with _loading(path):
         if find_adapter_config_file(path) is not None:
             from peft import PeftConfig

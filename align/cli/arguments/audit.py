@@ -41,12 +41,27 @@ class Named:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Scoring:
+    """How traces are scored by a student; nothing is left out for it."""
+
+    score_with: str | None = option(None, "Model, as a folder or hub id, that says how likely each trace is.")
+    trace_column: str | None = option(None, "Column of the traces; of sft rows the completion, if not given.")
+    source_column: str | None = option(None, "Column of who wrote a trace.")
+    correct_column: str | None = option(
+        None, "Column of whether a trace is right; of questions what it comes to, if not given."
+    )
+    dtype: str = option("float32", "Of the loaded weights.")
+    device: str | None = option(None, "Where to compute; the accelerator if there is one.")
+
+
 @app.command(cls=ManyWords)
-@takes(reading=AuditReading, named=Named, media=Media)
+@takes(reading=AuditReading, named=Named, scoring=Scoring, media=Media)
 def audit(
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and, with `--write`, the rows.")],
     reading: AuditReading,
     named: Named,
+    scoring: Scoring,
     media: Media,
     data: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
@@ -68,6 +83,7 @@ def audit(
 
     columns = values(named) | {"confounders": words(named.confounders), "mask": named.mask_column}
     columns["attributes"] = tuple(words(named.attributes))
+    columns |= {name: getattr(scoring, f"{name}_column") for name in ("trace", "source", "correct")}
     del columns["mask_column"]
     execute(
         lambda: run(
@@ -75,6 +91,7 @@ def audit(
             out,
             reading=values(reading),
             named=columns,
+            scoring=values(scoring),
             media=values(media),
             near=near,
             write=write,

@@ -7,7 +7,19 @@ from align.audit.attributes import AttributeFinding
 from align.audit.cues import Cue, Cues
 from align.audit.record import AuditRecord
 from align.audit.row_findings import RowFinding
-from align.report.audit.words import by_length, effect_of, headline, in_points, mask_sentence, pairs_sentence, share_of
+from align.audit.trace_scores import TraceFinding
+from align.report.audit.words import (
+    TRACE_COLUMNS,
+    by_length,
+    effect_of,
+    headline,
+    in_points,
+    mask_sentence,
+    pairs_sentence,
+    share_of,
+    trace_cells,
+    traces_sentence,
+)
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.view import Grid
@@ -42,6 +54,9 @@ def build_audit_page(record: AuditRecord, out: Path) -> Path:
         mask=mask_sentence(record.mask) if record.mask else "",
         attributes=pairs_sentence(record.attributes) if record.attributes else "",
         rare=_rare(record.attributes),
+        scored=traces_sentence(record.traces) if record.traces else "",
+        scores=Grid(TRACE_COLUMNS, list(map(trace_cells, record.traces.groups))) if record.traces else None,
+        steps=_steps(record.traces),
         tested=by_length(record.cues) if record.cues else "",
     )
 
@@ -106,6 +121,15 @@ def _rare(found: AttributeFinding | None) -> Grid | None:
         for each in found.rare
     ]  # fmt: skip
     return Grid(("value", "rows", "with", "rows", "together", "by chance", "PMI, bits"), rows)
+
+
+def _steps(found: TraceFinding | None) -> Grid | None:
+    if found is None or len(found.steps) < 2:
+        return None
+    return Grid(
+        ("step", "traces that have it", "mean NLL"),
+        [(str(each.step), f"{each.n:,}", f"{each.mean:.2f}") for each in found.steps],
+    )
 
 
 def _measures(cues: Sequence[Cue]) -> Grid | None:

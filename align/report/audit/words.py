@@ -5,6 +5,9 @@ from align.audit.cues import Cue, Cues
 from align.audit.masks import PERMUTATIONS, MaskFinding
 from align.audit.record import AuditRecord
 from align.audit.row_findings import SHOWN
+from align.audit.trace_scores import QUANTILES, GroupScore, TraceFinding
+
+TRACE_COLUMNS = ("traces", "n", "mean NLL", *(f"{each} %" for each in QUANTILES), "least likely step, 50 %")
 
 
 def headline(record: AuditRecord) -> list[str]:
@@ -89,3 +92,20 @@ def pairs_sentence(found: AttributeFinding) -> str:
     if found.num_unseen:
         text += " For pairs that no row has, write rows and their answers: a label of another row would be a guess."
     return text
+
+
+def traces_sentence(found: TraceFinding) -> str:
+    """Says what was scored."""
+    return (
+        f"{found.model} read {found.n:,} traces of {found.num_tokens:,} tokens. NLL is the negative log-likelihood of "
+        "a token in nats, in the mean over a trace: the lower, the more it is what the model would write itself. "
+        "Nothing is left out for it."
+    )
+
+
+def trace_cells(group: GroupScore) -> tuple[str, ...]:
+    """Writes a row of the table of traces."""
+    interval = "" if group.low is None else f" [{group.low:.2f}, {group.high:.2f}]"
+    middle = group.worst_step[QUANTILES.index(50)]
+    quantiles = (f"{each:.2f}" for each in group.quantiles)
+    return group.group, f"{group.n:,}", f"{group.mean:.2f}{interval}", *quantiles, f"{middle:.2f}"
