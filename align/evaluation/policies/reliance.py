@@ -1,22 +1,40 @@
 """What an answer owes to its trace: second answers from changed traces, and what a trace gives away."""
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
-from align.evaluation.policies.trace_edits import CORRUPTED, corrupt_words, donors, replace_trace
+from align.evaluation.policies.trace_edits import (
+    CORRUPTED,
+    CORRUPTED_STEPS,
+    corrupt_numbers,
+    corrupt_order,
+    corrupt_steps,
+    corrupt_words,
+    donors,
+    replace_trace,
+)
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Choice, Values, accuracy
 from align.models.policies.asking import Answered, LetterQuestion
+from rewards.reading.steps import steps_of
 from rewards.reading.traces import mask_answers, names_letter, quotes_answer
 
-CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for percent in CORRUPTED))
-_MOST_WORDS = 5000  # from which words are drawn; more would only cost time
+EDITED = ("corrupted_numbers", "corrupted_steps", "corrupted_order")  # not asked of a trace that has nothing to edit
+CONDITIONS = ("own", "none", "other", "masked", *(f"corrupted_{percent}" for percent in CORRUPTED), *EDITED)
+_MOST_DRAWN = 5000  # words and steps from which others are drawn; more would only cost time
+
+
+class _Pool(NamedTuple):
+    """What replaces parts of a trace, taken from all traces."""
+
+    words: list[str]
+    steps: list[str]
 
 
 def probe_traces(
@@ -38,13 +56,15 @@ def probe_traces(
         Columns by name, `(N,)` each: `<condition>_choice`, `masked_trace` and `other_id`.
     """
     chosen_donors = donors([item.id for item in items], [item.trace for item in items], seed)
-    words = sorted({word for item in items for word in (item.trace or "").split()})
-    words = random.Random(f"{seed}/words").sample(words, min(len(words), _MOST_WORDS))
+    pool = _Pool(
+        _draw((word for item in items for word in (item.trace or "").split()), f"{seed}/words"),
+        _draw((step.strip() for item in items for step in steps_of(item.trace or "")), f"{seed}/steps"),
+    )
     groups: list[list[LetterQuestion]] = []
     named: list[list[str]] = []
     for i, (question, item, first) in enumerate(zip(questions, items, firsts, strict=True)):
         donor = chosen_donors[i]
-        traces = _traces(question, item, None if donor is None else items[donor].trace, words, seed)
+        traces = _traces(question, item, None if donor is None else items[donor].trace, pool, seed)
         if first.before_letter is None:
             traces = {}
         named.append(list(traces))
@@ -101,9 +121,7 @@ def reliance_values(items: Sequence[ItemResult], columns: Mapping[str, Sequence[
     return metrics
 
 
-def _traces(
-    question: Question, item: ItemResult, other: str | None, words: Sequence[str], seed: int
-) -> dict[str, str | None]:
+def _traces(question: Question, item: ItemResult, other: str | None, pool: _Pool, seed: int) -> dict[str, str | None]:
     """Lists the traces to answer from; None stands for the own one, unchanged."""
     if not item.trace:
         return {}
@@ -113,8 +131,19 @@ def _traces(
     traces["masked"] = mask_answers(item.trace, question.options)
     for percent in CORRUPTED:
         rng = random.Random(f"{seed}/{item.id}/corrupted")
-        traces[f"corrupted_{percent}"] = corrupt_words(item.trace, percent, words, rng)
-    return traces
+        traces[f"corrupted_{percent}"] = corrupt_words(item.trace, percent, pool.words, rng)
+    rngs = [random.Random(f"{seed}/{item.id}/{name}") for name in EDITED]
+    edited = (
+        corrupt_numbers(item.trace, rngs[0]),
+        corrupt_steps(item.trace, CORRUPTED_STEPS, pool.steps, rngs[1]),
+        corrupt_order(item.trace, rngs[2]),
+    )
+    return traces | {name: trace for name, trace in zip(EDITED, edited, strict=True) if trace != item.trace}
+
+
+def _draw(found: Iterable[str], seed: str) -> list[str]:
+    different = sorted(set(found))
+    return random.Random(seed).sample(different, min(len(different), _MOST_DRAWN))
 
 
 def _row(asker: Asker, question: Question, item: ItemResult, first: Answered, trace: str | None) -> LetterQuestion:

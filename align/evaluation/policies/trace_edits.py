@@ -2,11 +2,15 @@
 
 import math
 import random
+import re
 from collections.abc import Sequence
 
 from rewards.reading.responses import DEFAULT_FORMAT, Response, ResponseFormat
+from rewards.reading.steps import steps_of
 
 CORRUPTED = (25, 50, 100)  # percent of the words
+CORRUPTED_STEPS = 50  # percent
+_DIGITS = re.compile(r"\d+")
 
 
 def replace_trace(text: str, response: Response, trace: str, response_format: ResponseFormat = DEFAULT_FORMAT) -> str:
@@ -48,6 +52,63 @@ def corrupt_words(trace: str, percent: int, words: Sequence[str], rng: random.Ra
     drawn = [rng.choice([word for word in words if word != old] or [old]) if words else old for old in own]
     changed = set(places[: math.ceil(len(own) * percent / 100)])
     return " ".join(drawn[i] if i in changed else word for i, word in enumerate(own))
+
+
+def corrupt_numbers(trace: str, rng: random.Random) -> str:
+    """Replaces every run of digits by another one of the same length, which begins with no zero.
+
+    Example:
+        >>> corrupt_numbers("2 of 40 rust", random.Random(0))
+        '7 of 70 rust'
+    """
+
+    def other(match: re.Match[str]) -> str:
+        while True:
+            drawn = rng.choice("123456789") + "".join(rng.choices("0123456789", k=len(match[0]) - 1))
+            if drawn != match[0]:
+                return drawn
+
+    return _DIGITS.sub(other, trace)
+
+
+def corrupt_steps(trace: str, percent: int, steps: Sequence[str], rng: random.Random) -> str:
+    """Replaces a share of the steps, at least one, by steps of other traces.
+
+    Args:
+        trace: The trace; what stands between its steps becomes one space or one new line.
+        percent: Share to replace, 1 to 100, rounded up to whole steps.
+        steps: What to draw from. A trace stays if nothing but its own steps can be drawn.
+        rng: Source of randomness.
+
+    Example:
+        >>> corrupt_steps("It rusts. So iron.", 50, ["Gold shines."], random.Random(1))
+        'Gold shines. So iron.'
+    """
+    own = [step.strip() for step in steps_of(trace)]
+    others = [step for step in steps if step not in own]
+    if not others:
+        return trace
+    changed = set(rng.sample(range(len(own)), math.ceil(len(own) * percent / 100)))
+    return _join(trace, [rng.choice(others) if i in changed else step for i, step in enumerate(own)])
+
+
+def corrupt_order(trace: str, rng: random.Random) -> str:
+    """Puts the steps into another order; a trace stays if they are all the same, or one.
+
+    Example:
+        >>> corrupt_order("It rusts. So iron.", random.Random(0))
+        'So iron. It rusts.'
+    """
+    own = [step.strip() for step in steps_of(trace)]
+    if len(set(own)) < 2:
+        return trace
+    while (drawn := rng.sample(own, len(own))) == own:
+        pass
+    return _join(trace, drawn)
+
+
+def _join(trace: str, steps: Sequence[str]) -> str:
+    return ("\n" if "\n" in trace.strip() else " ").join(steps)
 
 
 def donors(ids: Sequence[str], traces: Sequence[str | None], seed: int) -> list[int | None]:

@@ -53,7 +53,8 @@ GLOSSARY = {
     "same_answer/": Meaning(
         "Same answer from a changed trace",
         "second answers that are the first one, from the own trace, none, another item's, one with options and "
-        "letters masked, or one with 25, 50 or 100 % of its words replaced; options shuffled once",
+        "letters masked, or one with 25, 50 or 100 % of its words replaced, all its numbers, half of its steps by "
+        "those of others, or its steps in another order; options shuffled once",
         None,
     ),
     "accuracy_from/": Meaning("Accuracy from a changed trace", "second answers from that trace that are right", None),

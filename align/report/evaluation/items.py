@@ -18,6 +18,9 @@ _OTHER_TRACES = {
     "other_choice": "from another item's trace",
     "masked_choice": "with the answer masked",
     "corrupted_100_choice": "from a corrupted trace",
+    "corrupted_numbers_choice": "with other numbers",
+    "corrupted_steps_choice": "with others' steps",
+    "corrupted_order_choice": "with steps in another order",
 }
 _OTHER_IMAGES = {
     "no_images": "without images",
@@ -98,7 +101,7 @@ def _side(model: str, row: Row) -> Side:
         facts["after shuffles"] = "not asked: no trace or no answer"
     if row.get("trace_choice") is not None:
         facts["trace states"] = _letter(row["trace_choice"])
-    facts |= {label: _letter(row[key]) for key, label in _OTHER_TRACES.items() if key in row}
+    facts |= {label: _letter(row[key]) for key, label in _OTHER_TRACES.items() if row.get(key) is not None}
     asked_with = row.get("asked_with") or ()
     facts |= {label: _letter(row.get(f"{key}_choice")) for key, label in _OTHER_IMAGES.items() if key in asked_with}
     if row.get("rotation_choices") is not None:
