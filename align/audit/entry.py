@@ -8,6 +8,7 @@ from align.data.media.images import image_digest
 from align.data.pairs.pair import Pair
 from align.data.prompt_rows import PromptRow
 from align.data.questions.multiple_choice import Question
+from align.data.tables.outcome_rows import ObservedText
 
 KINDS = ("pairs", "questions", "prompts", "sft", "outcomes")
 WITH_TRACE = ("questions", "prompts", "sft")
@@ -20,7 +21,7 @@ class Entry(NamedTuple):
     Attributes:
         id: Its name.
         file: Where it is from, as given.
-        row: Line of a JSONL or CSV file, else number of the record.
+        row: Line of a JSONL or CSV file, else number of the record; 0 where it is not known.
         prompt: All that is asked, as one text.
         sides: Both responses of a pair, the options of a question, or the one text of other kinds.
         gold: Which side is the better or the right one; None where none is.
@@ -83,12 +84,16 @@ def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
         Their kind, empty if it is none that has entries, and the entries.
     """
     items = list(items)
-    kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts"}
+    kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts", ObservedText: "outcomes"}
     kind = next((name for type_, name in kinds.items() if items and isinstance(items[0], type_)), "")
     return kind, (_entry(item, file) for item in items if kind)
 
 
 def _entry(item: Any, file: str) -> Entry:
+    if isinstance(item, ObservedText):
+        return Entry(
+            item.id, file, 0, item.prompt, (item.text,), outcome=item.outcome, confounders=item.confounders
+        )  # fmt: skip
     images = tuple(image_digest(image) for image in getattr(item, "images", ()))
     if isinstance(item, Question):
         return Entry(

@@ -62,7 +62,9 @@ class Seen:
         return len(self.ids)
 
     def name(self, index: int) -> str:
-        """Names a row by its place and id."""
+        """Names a row by its place, where that is known, and its id."""
+        if not self.rows[index]:
+            return self.ids[index]
         return f"row {self.rows[index]} ({self.ids[index]})"
 
     def place(self, index: int) -> tuple[str, int]:

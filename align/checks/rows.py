@@ -18,6 +18,8 @@ _SAID = {
     "prefixes": "in {count:,} pairs the chosen answer is the beginning of the rejected one",
     "images": "{count:,} rows have images that are equal by content under another right answer",
 }
+# A prompt that stands there twice is asked twice, and of a text that was shown twice the same may be observed.
+_MAY_REPEAT = ("prompts", "outcomes")
 
 
 def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
@@ -34,18 +36,17 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     if not any(numbers.values()):
         looked = " or ".join(filter(None, [", ".join([*numbers][:-1]), [*numbers][-1]]))
         return [Finding("ok", "rows", f"No {looked} among {len(train):,} rows, compared by content.", numbers)]
-    again = kind == "prompts" and {name for name, count in numbers.items() if count} == {"duplicates"}
+    found_names = {name for name, count in numbers.items() if count}
+    again = kind in _MAY_REPEAT and found_names == {"duplicates"}
     text = "; ".join(_say(each) for each in found if each.count)
-    level: Level = (
-        "ok" if again else "warning"
-    )  # a prompt that stands there twice is asked twice, and teaches no worse
-    return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe))]
+    level: Level = "ok" if again else "warning"
+    return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind))]
 
 
-def _line(recipe: Recipe) -> str:
+def _line(recipe: Recipe, kind: str) -> str:
     """Writes the command that shows more; names of columns are the recipe's, which it then reads."""
     data = recipe.dataset
-    if getattr(data, "columns", None):
+    if getattr(data, "columns", None) or kind == "outcomes":
         return shlex.join(["align", "audit", "--recipe", str(recipe.path), "--out", "audit"])
     given = {"eval": data.eval_path, "split": data.split, "adapter": getattr(data, "adapter", None), "out": "audit"}
     options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]

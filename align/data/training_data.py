@@ -16,7 +16,7 @@ class TrainingData(NamedTuple, Generic[Item]):
     """Rows for a trainer, and what they were made from.
 
     Attributes:
-        items: The rows of the training file as they were read: questions, pairs, prompts.
+        items: The rows of the training file as they were read: questions, pairs, prompts, texts with outcomes.
         report: Of the training file.
         rows: For training, without those that training leaves out.
         eval_rows: For evaluation.

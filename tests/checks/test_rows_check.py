@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from planted import clean_pairs, rotten_pairs, write_rows
-from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
+from some_recipes import OUTCOMES, PAIRS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
@@ -62,3 +62,44 @@ def test_a_prompt_that_is_asked_twice_is_no_warning_unless_its_answers_differ(tm
     (line,) = check_rows(recipe, data)
     assert line.level == level
     assert line.numbers == {"duplicates": answers.count("1") - 1, "contradictions": answers.count("2")}
+
+
+def observed(num, first=0):
+    numbers = range(first, first + num)
+    return [{"text": f"a title {i}", "clicks": (i * 7) % 13 + i % 3, "hour": (i * 5) % 24} for i in numbers]
+
+
+def outcome_line(tmp_path, train, held_out):
+    write_rows(tmp_path / "train.jsonl", train)
+    write_rows(tmp_path / "eval.jsonl", held_out)
+    content = yaml.safe_load((RECIPES / OUTCOMES / "quickstart.yaml").read_text())
+    dataset = {"path": "./train.jsonl", "eval_path": "./eval.jsonl", "text": "text", "outcome": "clicks",
+               "confounders": ["hour"], "estimator": "ols", "on_bad_rows": "skip"}  # fmt: skip
+    model = str(RECIPES / OUTCOMES / "assets" / "lab" / "model")
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content | {"dataset": dataset, "model_name_or_path": model}))
+    recipe = load_recipe(path, ["--output_dir", str(tmp_path / "out")])
+    (line,) = [each for each in check_recipe(recipe, Launch()).findings if each.check == "rows"]
+    return line, path
+
+
+def test_outcomes_are_compared_by_text_outcome_and_confounders(tmp_path):
+    train, held_out = observed(80), observed(40, first=80)
+    line, _ = outcome_line(tmp_path, train, held_out)
+    assert (line.level, line.text) == ("ok", "No duplicates or leaks among 80 rows, compared by content.")
+    other = train[3] | {"clicks": 99}  # the same text, shown again
+    line, _ = outcome_line(tmp_path, [*train, other], [*held_out, train[4] | {"hour": 23}])
+    assert line.level == "ok"
+    assert line.numbers == {"duplicates": 0, "leaks": 0}
+
+
+def test_repeated_outcomes_are_no_warning_and_leaked_ones_are(tmp_path):
+    train, held_out = observed(80), observed(40, first=80)
+    hole = train[0] | {"hour": None}  # left out, so that no row number can be given
+    line, path = outcome_line(tmp_path, [hole, *train, train[5]], held_out)
+    assert line.level == "ok"
+    assert line.text == "1 of 81 rows repeat an earlier one (train-80 repeats train-5)."
+    assert line.fix == f"align audit --recipe {path} --out audit"
+    line, _ = outcome_line(tmp_path, train, [*held_out, train[7]])
+    assert line.level == "warning"
+    assert line.text == "1 of 41 rows for evaluation are rows for training (eval-40)."

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,38 @@ class Scale:
     def record(self) -> dict[str, Any]:
         """Returns what is saved beside a model."""
         return {"format": "truealign.reward_scale/1"} | asdict(self)
+
+
+class ObservedText(NamedTuple):
+    """One text with what was observed of it, as it was read.
+
+    Attributes:
+        id: As in the rows of the trainer, which do not say where a row stood in its file.
+        prompt: What it answers; empty where nothing says so.
+        text: The text.
+        outcome: What was observed.
+        confounders: What may have moved it, in their order.
+    """
+
+    id: str
+    prompt: str
+    text: str
+    outcome: float
+    confounders: tuple[float, ...]
+
+
+def observed_texts(observations: Observations, name: str = "row") -> list[ObservedText]:
+    """Lists observations one by one, under the names that `outcome_rows` gives them."""
+    assert observations.text is not None
+    prompts: Labels | Sequence[str] = (
+        observations.prompt if observations.prompt is not None else [""] * observations.num_rows
+    )
+    confounders = np.stack(list(observations.confounders.values()), axis=1).tolist()
+    parts = zip(prompts, observations.text, observations.outcome.tolist(), confounders, strict=True)
+    return [
+        ObservedText(f"{name}-{number}", prompt, text, outcome, tuple(values))
+        for number, (prompt, text, outcome, values) in enumerate(parts)
+    ]
 
 
 def outcome_rows(

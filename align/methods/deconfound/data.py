@@ -12,7 +12,7 @@ from align.checks.finding import Finding
 from align.checks.lengths import context_window, load_tokenizer
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, ObservationReport, Observations, Roles, read_observations
-from align.data.tables.outcome_rows import Scale, confounder_prefix, outcome_rows
+from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefix, observed_texts, outcome_rows
 from align.data.tables.reading import Table
 from align.data.training_data import TrainingData, fingerprints
 from align.errors import DataError
@@ -63,6 +63,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     options = {"conversational": data.conversational}
     rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=Path(data.path).stem, **options)
     eval_rows: list[dict[str, Any]] = []
+    held_out_texts: list[ObservedText] = []
     unknown, eval_report = 0, None
     if data.eval_path is not None:
         held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, data.max_eval_rows)
@@ -72,8 +73,10 @@ def load(recipe: Recipe) -> TrainingData[Any]:
         eval_rows = outcome_rows(
             held_out, out_of_sample, scale, prefixes=fixed, name=Path(data.eval_path).stem, **options
         )
+        held_out_texts = observed_texts(held_out, Path(data.eval_path).stem)
     extra = Corrected(correction, scale, unknown)
-    return TrainingData([], report, rows, eval_rows, fingerprints(data), extra, eval_report)
+    texts = observed_texts(train, Path(data.path).stem)
+    return TrainingData(texts, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out_texts)
 
 
 def roles_of(data: ObservationDatasetConfig) -> Roles:
