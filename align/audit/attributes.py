@@ -222,7 +222,7 @@ def _doubts(found: AttributeFinding) -> list[str]:
     listed = _listed(found.columns)
     if not found.num_rare:
         return [
-            f"No two frequent values of {listed} are seen together less than half as often as chance has it: there is "
+            f"No two frequent values of {listed} are seen together half as often as chance has it or less: there is "
             "no counterfactual group."
         ]
     sentences = []

@@ -1,11 +1,14 @@
 import re
+from dataclasses import replace
 
 import pytest
 from browser import HOSTILE, needs_chromium, visit, visit_on_phone, without_policy
 from planted import clean_pairs, with_cue, write_rows
 
 from align.audit.reading import Source
+from align.audit.row_checks import Named
 from align.audit.run import audit
+from align.audit.trace_scores import GroupScore, StepScore, TraceFinding
 from align.report.audit import build_audit_page
 
 
@@ -27,6 +30,42 @@ def test_the_page_says_what_was_found(hostile_page):
     assert "DCI" in text
     assert "spurious" not in text
     assert not re.search(r"<script|<svg onload|<img src=.http", text)
+
+
+@pytest.fixture
+def scored_page(tmp_path):
+    """A page whose attributes and sources, and the name of the model, are hostile."""
+    parts = [("a", "x", 60), ("a", HOSTILE, 4), (HOSTILE, "x", 4), (HOSTILE, HOSTILE, 60)]
+    rows = [
+        {"prompt": f"question {one} {other} {i}", "reference": "1", "first": one, "second": other}
+        for one, other, num in parts
+        for i in range(num)
+    ]
+    named = Named(attributes=("first", "second"))
+    record = audit([Source(str(write_rows(tmp_path / "rows.jsonl", rows)), named=named)], near=False).record
+    assert record.attributes.num_rare == 2
+    group = GroupScore(f"source {HOSTILE}", 20, 1.5, 1.0, 2.0, [1.0] * 5, [2.0] * 5)
+    traces = TraceFinding(HOSTILE, 20, 99, [group], [StepScore(1, 20, 1.0), StepScore(2, 20, 2.0)])
+    return build_audit_page(replace(record, traces=traces), tmp_path / "audit.html")
+
+
+def test_attributes_and_traces_are_escaped(scored_page):
+    text = scored_page.read_text()
+    assert "Attributes that are rarely seen together" in text
+    assert "How likely a student finds the traces" in text
+    assert "1.50 [1.00, 2.00]" in text
+    assert not re.search(r"<script|<svg onload|<img src=.http", text)
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_phone_shows_attributes_and_traces_without_scrolling_sideways(scored_page, tmp_path):
+    without_policy(scored_page)
+    seen = visit(scored_page, tmp_path)
+    assert "<title>Audit of rows.jsonl</title>" in seen.dom
+    assert seen.requests == []
+    width, _ = visit_on_phone(scored_page, tmp_path)
+    assert width <= 390
 
 
 @needs_chromium

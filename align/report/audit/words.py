@@ -78,9 +78,9 @@ def pairs_sentence(found: AttributeFinding) -> str:
     columns = " and ".join(f"`{name}`" for name in found.columns)
     text = f"Of {found.num_frequent:,} pairs of frequent values of {columns}, over {found.n:,} different rows, "
     if not found.num_rare:
-        return f"{text}none is seen together less than half as often as chance has it."
+        return f"{text}none is seen together half as often as chance has it or less."
     unseen = f" ({found.num_unseen:,} of them never)" if found.num_unseen else ""
-    text += f"{found.num_rare:,} are seen together less than half as often as chance has it{unseen}: "
+    text += f"{found.num_rare:,} are seen together half as often as chance has it or less{unseen}: "
     text += "; ".join(
         f"{each.first} with {each.second} in {each.n:,} rows where {each.expected:.1f} would be chance"
         for each in found.rare[:SHOWN]
@@ -97,8 +97,8 @@ def pairs_sentence(found: AttributeFinding) -> str:
 def traces_sentence(found: TraceFinding) -> str:
     """Says what was scored."""
     return (
-        f"{found.model} read {found.n:,} traces of {found.num_tokens:,} tokens. NLL is the negative log-likelihood of "
-        "a token in nats, in the mean over a trace: the lower, the more it is what the model would write itself. "
+        f"`{found.model}` read {found.n:,} traces of {found.num_tokens:,} tokens. NLL is the negative log-likelihood "
+        "of a token in nats, in the mean over a trace: the lower, the more it is what the model would write itself. "
         "Nothing is left out for it."
     )
 
