@@ -182,3 +182,15 @@ def test_tests_of_shared_code_name_no_method():
     ]
     assert wrong == []
     assert set(files) >= NAMING
+
+
+def test_files_of_tests_do_nothing_when_they_are_collected():
+    """Doctests are looked for in every file, so a script without `if __name__ == "__main__"` runs in every worker."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+            function = ast.unparse(node.value.func) if is_call else ""
+            if isinstance(node, ast.For | ast.While) or function in ("main", "os._exit", "sys.exit", "exit"):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert wrong == []

@@ -9,14 +9,21 @@ from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
 from align.training.process_group import join_process_group
 
-recipe = load_recipe(find_recipe(f"{PAIRS}/quickstart"), ["--use_cpu", "true", "--ddp_timeout", "3"])
-state = join_process_group(recipe)
-began = time.monotonic()
-if state.is_main_process:
-    try:
-        state.wait_for_everyone()
-    except RuntimeError:
-        print(state.num_processes, round(time.monotonic() - began), flush=True)
-else:
-    time.sleep(15)
-os._exit(0)  # gloo's threads would wait
+
+def main() -> None:
+    """Joins with a limit of three seconds."""
+    recipe = load_recipe(find_recipe(f"{PAIRS}/quickstart"), ["--use_cpu", "true", "--ddp_timeout", "3"])
+    state = join_process_group(recipe)
+    began = time.monotonic()
+    if state.is_main_process:
+        try:
+            state.wait_for_everyone()
+        except RuntimeError:
+            print(state.num_processes, round(time.monotonic() - began), flush=True)
+    else:
+        time.sleep(15)
+    os._exit(0)  # gloo's threads would wait
+
+
+if __name__ == "__main__":
+    main()
