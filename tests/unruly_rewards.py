@@ -77,6 +77,11 @@ def _raise_without_text(_):
     raise NoText
 
 
+def _interrupt(_):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that started the tests may have it ignored
+    signal.raise_signal(signal.SIGINT)
+
+
 def _start_a_stray(path):
     """Starts a process that leaves the worker's group and session, and lives on."""
     stray = subprocess.Popen(["sleep", "3600"], start_new_session=True)
@@ -122,7 +127,7 @@ ACTS = {
     "close_pipes": lambda _: os.closerange(3, 64),
     "garble": _write_into_pipes,
     "abort": lambda _: os.abort(),
-    "interrupt": lambda _: signal.raise_signal(signal.SIGINT),
+    "interrupt": _interrupt,
     "rank": lambda _: os.environ.get("RANK", "none"),
 }
 
