@@ -89,7 +89,7 @@ def weights_by_file(patch, path: Path) -> None:
 
     gpu = SimpleNamespace(type="cuda", index=None)
     patch.setattr(vllm_client, "torch", SimpleNamespace(device=lambda *_: gpu))
-    patch.setattr(vllm_client, "open_trainer_endpoint", lambda info: Endpoint())
+    patch.setattr(vllm_client, "open_trainer_endpoint", lambda info: Endpoint(path))
     patch.setattr(vllm_client, "packed_nccl_broadcast_producer", write)
     patch.setattr(Retry, "get_backoff_time", lambda self: 0.01)  # TRL's client tries for a minute
 
@@ -97,8 +97,9 @@ def weights_by_file(patch, path: Path) -> None:
 class Endpoint:
     """Stands where vLLM's NCCL communicator does."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Path) -> None:
         self.alive = True
+        weights.unlink(missing_ok=True)  # what a dead server did not take is lost with its communicator
         self.group = SimpleNamespace(store=object(), socket=object())
 
     def destroy(self) -> None:

@@ -24,6 +24,7 @@ def test_one_recipe_goes_from_outcomes_to_a_policy_and_goes_on_where_it_stopped(
     trained = (first / "metrics.jsonl").read_text()
     shutil.rmtree(second / "checkpoint-2")
     (second / "metrics.jsonl").unlink()
+    (second / "finished.json").unlink()
     assert run(str(path), [], "auto") == 0
     assert (first / "metrics.jsonl").read_text() == trained, "the reward model was trained again"
     assert sorted(metrics_of(second)) == [2], "the policy did not go on from its checkpoint"
