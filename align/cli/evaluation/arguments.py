@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from align.cli.application import app, execute
-from align.cli.evaluation.options import Asked, ByRewards, Measured, OfRewardModels, OnPairs, Prompts, Sampling
+from align.cli.evaluation.options import (
+    Asked,
+    ByRewards,
+    Measured,
+    OfRewardModels,
+    OfSuites,
+    OnPairs,
+    Prompts,
+    Sampling,
+)
 from align.cli.many_words import ManyWords, words
 from align.cli.options import Computing, Media, Reading, given_options, takes, values
 
@@ -21,6 +30,7 @@ from align.cli.options import Computing, Media, Reading, given_options, takes, v
     measured=Measured,
     by_rewards=ByRewards,
     on_pairs=OnPairs,
+    of_suites=OfSuites,
     computing=Computing,
     of_reward_models=OfRewardModels,
 )

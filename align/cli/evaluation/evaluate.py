@@ -5,12 +5,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OnPairs, Prompts, Sampling
+from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OfSuites, OnPairs, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
 from align.errors import UserError
 
-OF_POLICIES = (Prompts, Sampling, Media, Measured, ByRewards, OnPairs)
+OF_POLICIES = (Prompts, Sampling, Media, Measured, ByRewards, OnPairs, OfSuites)
 POLICY_OPTIONS = (*(each.name for group in OF_POLICIES for each in fields(group)), "suite", "adapter")
 REWARD_OPTIONS = tuple(each.name for each in fields(OfRewardModels))
 BELOW = "evaluation"  # in the folder of a run
@@ -38,8 +38,13 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
         with naming_the_file(options, *OF_REWARD_MODELS):
             _run_rewards(options)
         return
-    from align.cli.evaluation.of_policies import run_pairs, run_prompts, run_questions
+    from align.cli.evaluation.of_policies import run_pairs, run_prompts, run_questions, run_suite
+    from align.cli.evaluation.row_suites import check_suite_options, find_row_suite
 
+    if (suite := find_row_suite(options)) is not None:
+        check_suite_options(suite, given)
+        run_suite(suite, options, given)
+        return
     task = tell_task(options)
     check_options(task, given)
     with naming_the_file(options, KINDS[task]):

@@ -1,14 +1,17 @@
-"""Each way to evaluate a policy, from the values of the options: on questions, on prompts and on pairs."""
+"""Each way to evaluate a policy, from the values of the options: on questions, on prompts, on pairs and by a suite."""
 
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from align.cli.evaluation.options import Prompts, Sampling
 from align.cli.options import Media
 from align.errors import UserError
 from align.secrets import mask_words
+
+if TYPE_CHECKING:
+    from align.evaluation.suites.suite import RowSuite
 
 PROMPT_OPTIONS = tuple(each.name for each in fields(Prompts) if each.name != "recipe")
 DECODING_OPTIONS = tuple(each.name for each in fields(Sampling))
@@ -105,6 +108,42 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
             engine=_engine(options),
             command=_command(options, given),
             **{name: options[name] for name in (*_READING, "adapter", "judge", "out")},
+        )
+    )
+
+
+def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) -> None:
+    """Measures policies by a suite that has rows of its own."""
+    from align.cli.evaluation.own_rows import SuiteWords, run
+    from align.cli.evaluation.pairs import find_reference
+    from align.cli.evaluation.plan import prompting, recipe_path
+    from align.evaluation.suites.suite import Reading
+    from align.recipe.recipe import load_recipe
+
+    chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given}
+    prompts, recipe = prompting(options["recipe"], options["model"], chosen)
+    models = (options["model"], *options["baseline"])
+    reference = None
+    if suite.has_reference:
+        path = recipe_path(options["recipe"], options["model"])
+        reference = find_reference(options["reference"], models, None if path is None else load_recipe(path))
+    samples, temperature = suite.samples
+    ours = {"num_samples": samples, "temperature": temperature} if samples > 1 else {}
+    decoding = _decoding(dict(options) | {k: v for k, v in ours.items() if k not in given}, prompts.max_new_tokens)
+    run(
+        SuiteWords(
+            suite=suite,
+            models=models,
+            reading=Reading(*(options[name] for name in _READING)),
+            out=Path(options["out"]),
+            prompting=prompts,
+            decoding=decoding,
+            engine=_engine(options),
+            options={name: options[name] for name in suite.options},
+            seed=options["seed"],
+            reference=reference,
+            recipe=recipe,
+            command=_command(options, given),
         )
     )
 

@@ -21,7 +21,8 @@ class Asked:
     suite: list[str] | None = option(
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
-        "images), best_of_n, lm-eval:TASK (a name or a YAML file).",
+        "images), best_of_n, lm-eval:TASK (a name or a YAML file); or one suite with rows of its own: "
+        "core_advantage.",
     )
     seed: int = option(0, "Of samples, shuffles and changes to traces.")
 
@@ -76,6 +77,15 @@ class OnPairs:
         None,
         "Pairs: the model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the "
         "only baseline if not given.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfSuites:
+    """What a suite with rows of its own takes."""
+
+    content_free: str = option(
+        "N/A", "core_advantage: the prompt in place of a question, for what a model prefers anyway."
     )
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
-from align.cli.evaluation.options import ByRewards, OnPairs
+from align.cli.evaluation.options import ByRewards, OfSuites, OnPairs
 from align.cli.evaluation.supported import name_the_file
 from align.data.kinds import PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, Kind, first_columns, tell_kind
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
@@ -13,13 +13,14 @@ from align.errors import DataError, UserError
 
 BY_REWARDS = {each.name for each in fields(ByRewards)}
 ON_PAIRS = {each.name for each in fields(OnPairs)}
+OF_SUITES = {each.name for each in fields(OfSuites)}
 # What says how questions are asked, and what is measured of them.
 OF_QUESTIONS = {"suite", "adapter", "prompt_template", "system_prompt", "conversational", "num_shuffles",
                 "common_group", "counter_group", "judge", "verifier", "verifier_threshold"}  # fmt: skip
 NOT_OF = {
-    "questions": BY_REWARDS | ON_PAIRS,
-    "prompts": OF_QUESTIONS | ON_PAIRS,
-    "pairs": (OF_QUESTIONS - {"judge", "adapter"}) | BY_REWARDS | {"num_samples", "backend"},
+    "questions": BY_REWARDS | ON_PAIRS | OF_SUITES,
+    "prompts": OF_QUESTIONS | ON_PAIRS | OF_SUITES,
+    "pairs": (OF_QUESTIONS - {"judge", "adapter"}) | BY_REWARDS | OF_SUITES | {"num_samples", "backend"},
 }
 KINDS = {"questions": QUESTIONS, "prompts": PROMPTS, "pairs": PAIRS}
 OF_REWARD_MODELS = (PAIRS, REWARD_BENCH_2)

@@ -160,8 +160,12 @@ def _pairs(
 def _column(name: str, values: Sequence[Any]) -> Any:
     import pyarrow as pa
 
-    numbers = any(isinstance(value, float) for value in values)
-    return pa.array(values, type=pa.float64() if numbers else _type(name))
+    kinds = {type(value) for value in values if value is not None}
+    if float in kinds:
+        return pa.array(values, type=pa.float64())
+    if kinds in ({bool}, {int}):
+        return pa.array(values, type=pa.bool_() if kinds == {bool} else pa.int64())
+    return pa.array(values, type=_type(name))
 
 
 def _type(name: str) -> Any:

@@ -12,7 +12,7 @@ from align.models.policies.asking import Completes, Completion, Decoding, Prompt
 
 
 def complete_prompts(
-    policy: Completes, prompts: Sequence[Prompt], decoding: Decoding, kept: KeptAnswers
+    policy: Completes, prompts: Sequence[Prompt], decoding: Decoding, kept: KeptAnswers, *, stage: str = "answering"
 ) -> list[list[Completion]]:
     """Returns S responses to each prompt; those that are kept are not asked for again."""
 
@@ -22,7 +22,7 @@ def complete_prompts(
     profile = asdict(decoding)
     contents = [[policy.fingerprint, "completions", [*_seen(prompt), profile]] for prompt in prompts]
     lengths = [len(str(prompt.content)) for prompt in prompts]
-    found = kept.ask("answering", ask, contents, lengths, policy.chunk_size)
+    found = kept.ask(stage, ask, contents, lengths, policy.chunk_size)
     return [[Completion(text, None if ids is None else tuple(ids)) for text, ids in each] for each in found]
 
 

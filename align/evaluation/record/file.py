@@ -13,6 +13,7 @@ from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.pairs import PairsRecord
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.record.suites import SuiteRecord
 from align.recipe.problems import shown
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -20,7 +21,12 @@ from align.whole_files import write_whole
 EVALUATION_FILE, ITEMS_FILE = "evaluation.json", "items.parquet"
 FORMAT = 1
 Record = Answers | ModelsRecord
-KINDS: dict[str, type[Answers]] = {"policy": PolicyRecord, "prompts": PromptsRecord, "pairs": PairsRecord}
+KINDS: dict[str, type[Answers]] = {
+    "policy": PolicyRecord,
+    "prompts": PromptsRecord,
+    "pairs": PairsRecord,
+    "suite": SuiteRecord,
+}
 _REMEDY = "Evaluate again into another folder, or leave this file out."
 _RULES = {
     "arguments_type": "must be an object",

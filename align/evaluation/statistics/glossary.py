@@ -101,6 +101,16 @@ GLOSSARY = {
     "judge_order_disagreement/": Meaning(
         "Disagreement of orders", "pairs where another order changes the judge's answer; each order counts half", _LOW
     ),
+    "core_preferred": Meaning(
+        "Core preferred", "questions that make the core option likelier against the likeliest spurious one than the "
+        "content-free prompt does; a tie is half, as of a model that ignores the question", _HIGH
+    ),
+    "core_preferred/": Meaning("Core preferred in a group", "of the questions of one group", _HIGH),
+    "core_advantage": Meaning(
+        "Core advantage", "log-prob a token of the core option minus that of the likeliest spurious one, behind the "
+        "question minus behind the content-free prompt, in nats; 0 of a constant prior", _HIGH
+    ),
+    "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),

@@ -7,6 +7,7 @@ from align.evaluation.record.answers import AskedModel, Decoded, Items, Run
 from align.evaluation.record.pairs import AboutPairs
 from align.evaluation.record.policies import About, Profile
 from align.evaluation.record.prompts import AboutPrompts, MeasuredReward
+from align.evaluation.record.suites import AboutSuite
 from align.report.evaluation.view import Grid
 from align.report.run.facts import flat
 
@@ -42,6 +43,15 @@ def pairs_facts(about: AboutPairs) -> dict[str, str]:
     return facts | (_decoding(about.profile) if about.profile else {}) | _when(about)
 
 
+def suite_facts(about: AboutSuite) -> dict[str, str]:
+    """Lists data, reference, decoding and the suite's own settings, by the name to show."""
+    facts = _of_items(about.data, about.rows.capitalize())
+    if about.reference is not None:
+        facts["Reference"] = f"{about.reference.path} ({about.reference.fingerprint[:12]})"
+    settings = {name: flat(value) if isinstance(value, dict) else str(value) for name, value in about.settings.items()}
+    return facts | _decoding(about.profile) | settings | _when(about)
+
+
 def policy_models(models: Sequence[AskedModel]) -> Grid:
     """Tabulates the models, with the fingerprint that tells one checkpoint from another."""
     columns = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
@@ -59,7 +69,7 @@ def policy_details(about: Run) -> dict[str, str]:
 
 def _of_items(data: Items, noun: str) -> dict[str, str]:
     facts = {
-        "Data": f"{data.path}" + (f" ({data.split})" if data.split else ""),
+        "Data": f"{data.path or 'of the suite'}" + (f" ({data.split})" if data.split else ""),
         "Fingerprint of the data": data.fingerprint[:12],
         noun: f"{data.questions:,}",
         "Groups": flat(data.groups) or "none",

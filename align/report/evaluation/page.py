@@ -7,10 +7,12 @@ from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.pairs import PairsRecord
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.record.suites import SuiteRecord
 from align.report.evaluation.pairs import pairs_view
 from align.report.evaluation.policy import policy_view
 from align.report.evaluation.prompts import prompts_view
 from align.report.evaluation.reward_model import reward_model_view
+from align.report.evaluation.suite import suite_view
 from align.report.evaluation.view import EvaluationView
 from align.report.page import write_page
 
@@ -36,6 +38,8 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
         view = prompts_view(folder, record)
     elif isinstance(record, PairsRecord):
         view = pairs_view(folder, record)
+    elif isinstance(record, SuiteRecord):
+        view = suite_view(folder, record)
     elif isinstance(record, ModelsRecord):
         view = reward_model_view(folder, record)
     else:

@@ -1,0 +1,31 @@
+"""What `evaluation.json` holds of policies that a suite with rows of its own measured."""
+
+from pydantic import JsonValue
+
+from align.evaluation.record.answers import Answers, Decoded, Run
+from align.evaluation.record.policies import Source
+
+
+class Prompted(Decoded):
+    """How responses were decoded and read, and whether questions were messages."""
+
+    conversational: bool | None
+    system_prompt: str | None
+    think_tag: str
+    answer_tag: str
+
+
+class AboutSuite(Run):
+    """What was run; `headline` has the metrics to show first, `settings` the suite's own options by name."""
+
+    rows: str
+    headline: list[str]
+    profile: Prompted
+    reference: Source | None
+    settings: dict[str, JsonValue]
+
+
+class SuiteRecord(Answers):
+    """An evaluation by one suite."""
+
+    about: AboutSuite

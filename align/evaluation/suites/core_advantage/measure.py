@@ -1,0 +1,84 @@
+"""Core advantage, after the question of MM-SpuBench (arXiv 2406.17126); the formula is ours.
+
+With l the mean log-probability of an option's tokens behind a question,
+
+    m(question) = l(core) - max over spurious options of l
+    advantage   = m(question) - m(content-free prompt)
+
+A prior for the core option that holds without a question, and any preference for short or frequent options, is in both
+terms and cancels.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.core_advantage.rows import CoreQuestion
+from align.evaluation.suites.subject import Asking, Subject, Text
+from align.evaluation.suites.suite import Measured
+
+CONTENT_FREE = "N/A"
+
+
+def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> Measured:
+    """Reads every option behind its question and behind the content-free prompt."""
+    plain = subject.word(asking.options["content_free"])
+    options = [(row.core, *row.spurious) for row in rows]
+    prompts = [subject.word(row.question) for row in rows]
+    texts = [
+        Text(row.id, prompt, option)
+        for row, asked, names in zip(rows, prompts, options, strict=True)
+        for prompt in (asked, plain)
+        for option in names
+    ]
+    found = iter([sum(each) / max(len(each), 1) for each in subject.log_probs(texts)])
+    likely = [[[next(found) for _ in names] for _ in (0, 1)] for names in options]  # by row: question, content-free
+    asked, free = (np.array([margin(each[place]) for each in likely]) for place in (0, 1))
+    items = [
+        {
+            "id": row.id,
+            "group": row.group,
+            "prompt": row.question,
+            "core": row.core,
+            "preferred": names[int(np.argmax(each[0]))],
+            "correct": bool(asked[i] > free[i]),
+            "margin": float(asked[i]),
+            "margin_content_free": float(free[i]),
+        }
+        for i, (row, names, each) in enumerate(zip(rows, options, likely, strict=True))
+    ]
+    return Measured(core_means(asked, free, [row.group for row in rows]), {}, items)
+
+
+def margin(likely: Sequence[float]) -> float:
+    """Returns by how much the first option is likelier than the likeliest other one, in nats a token.
+
+    Example:
+        >>> margin([-1.0, -3.0, -2.5])
+        1.5
+    """
+    return likely[0] - max(likely[1:])
+
+
+def core_means(asked: Values, free: Values, groups: Sequence[str | None] = ()) -> dict[str, Any]:
+    """Makes metrics of `(N,)` margins behind the question and behind the content-free prompt.
+
+    A tie of the two is half a preference, as of a model that ignores the question.
+    """
+    advantage = asked - free
+    preferred = (np.sign(advantage) + 1) / 2
+    means = {
+        "core_preferred": ItemMean((preferred,)),
+        "core_advantage": ItemMean((advantage,), bounds=None),
+        "core_margin/question": ItemMean((asked,), bounds=None),
+        "core_margin/content_free": ItemMean((free,), bounds=None),
+    }
+    names = sorted({group for group in groups if group is not None})
+    if len(names) > 1:
+        for name in names:
+            here = np.array([group == name for group in groups])
+            means[f"core_preferred/{name}"] = ItemMean((preferred[here],))
+    return means

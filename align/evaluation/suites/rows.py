@@ -1,0 +1,78 @@
+"""Reads the rows of a suite, each by the suite's own check."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from align.data.files import RawRow, Row, find_split
+from align.data.loading import Schema, load_rows, name_row
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
+from align.data.texts import is_blank
+from align.evaluation.suites.suite import Loaded, Reading
+
+
+class SuiteRow(Protocol):
+    """A dataclass that a row becomes."""
+
+    id: str
+    row: int
+    group: str | None
+
+
+def load_suite_rows(
+    reading: Reading,
+    needs: tuple[str, ...],
+    check: Callable[[Mapping[str, Any], str, int], Any],
+) -> Loaded:
+    """Loads rows.
+
+    Args:
+        reading: Where they are; with a path.
+        needs: Columns that every row has.
+        check: Makes a dataclass with `id`, `row` and `group` from a row, its id (of its own, or after file and place)
+            and its place, and raises `BadRow` if it cannot.
+
+    Raises:
+        DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
+    """
+    file, split = find_split(str(reading.path), reading.split)
+    report = DataReport(file)
+
+    def read(content: Row, raw: RawRow) -> Any:
+        return check(content, check_label("id", content.get("id")) or name_row(raw.row, file), raw.row)
+
+    rows = load_rows(
+        report, read, Schema(needs), split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows
+    )
+    groups = Counter(row.group for row in rows if row.group is not None)
+    return Loaded(rows, [asdict(row) for row in rows], report.reasons, dict(sorted(groups.items())))
+
+
+def check_text(row: Mapping[str, Any], column: str, *, what: str = "text") -> str:
+    """Returns a text of a row.
+
+    Raises:
+        BadRow: If it is missing or empty.
+    """
+    value = row.get(column)
+    if not isinstance(value, str) or is_blank(value):
+        raise BadRow(column, value, f"the {what} is missing or empty", "Write a text.")
+    return value
+
+
+def check_texts(row: Mapping[str, Any], column: str, *, least: int = 1) -> tuple[str, ...]:
+    """Returns a list of texts of a row; one text alone stands for itself.
+
+    Raises:
+        BadRow: If there are fewer, or one is empty or no text.
+    """
+    value = row.get(column)
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, list | tuple) or len(values) < least:
+        raise BadRow(column, value, f"there are fewer than {least} texts", 'Write a list, such as ["iron", "gold"].')
+    for each in values:
+        if not isinstance(each, str) or is_blank(each):
+            raise BadRow(column, each, "a text is missing or empty", "Write texts.")
+    return tuple(values)

@@ -1,0 +1,91 @@
+"""What shared code asks of a suite that brings rows of its own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal, NamedTuple
+
+from pydantic import JsonValue
+
+
+@dataclass(frozen=True)
+class RowSuite:
+    """A suite, whole: its words, and the places of its parts as `module:name`, which are imported when needed.
+
+    Attributes:
+        name: Behind `--suite`, and of its folder.
+        rows: What its rows are, in the plural.
+        needs: Columns that its rows have; another kind of rows stands in another tuple.
+        load: `(Reading, options) -> Loaded`. Reads the rows.
+        measure: `(Subject, rows, Asking) -> Measured`. Measures one model.
+        headline: Metrics to show first, and to draw; each is a mean over items.
+        compared: The metric by which an item is won or lost against a baseline; None where no item is.
+        options: Options of `align eval` that are its own, or that it shares with some suites.
+        has_rows: Whether it brings rows, so that `--data` may be left out.
+        reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
+        has_reference: Whether models are measured against the one that they were trained from.
+        samples: Responses to each prompt and their temperature, where the command line says neither.
+    """
+
+    name: str
+    rows: str
+    needs: tuple[tuple[str, ...], ...]
+    load: str
+    measure: str
+    headline: tuple[str, ...]
+    compared: str | None = None
+    options: tuple[str, ...] = ()
+    has_rows: bool = False
+    reads_likelihoods: bool = False
+    has_reference: bool = False
+    samples: tuple[int, float] = (1, 0.0)
+
+    def part(self, name: Literal["load", "measure"]) -> Any:
+        """Imports one of the parts, by the name of its attribute."""
+        module, _, attribute = str(getattr(self, name)).partition(":")
+        return getattr(import_module(module), attribute)
+
+
+class Reading(NamedTuple):
+    """Where rows are, and how they are read; `path` is None where only the suite's own are asked."""
+
+    path: str | None
+    split: str | None = None
+    max_rows: int | None = None
+    on_bad_rows: Literal["raise", "skip"] = "raise"
+
+
+class Loaded(NamedTuple):
+    """The rows of a suite.
+
+    Attributes:
+        rows: Each with an `id`.
+        content: What they are, for JSON: by it an evaluation on the same rows is known.
+        left_out: Rows that cannot be used, by rule.
+        groups: Rows by group; empty without groups.
+    """
+
+    rows: Sequence[Any]
+    content: Sequence[Any]
+    left_out: Mapping[str, int] = {}
+    groups: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a suite measured of one model.
+
+    Attributes:
+        means: Metrics that are means over the items, in their order, by name; see `ItemMean`.
+        others: Metrics without a difference between models.
+        rows: One or more of each item, with its `id`, for `items.parquet`; texts under `prompt` and `completion`, and
+            under `correct` whether the item is right, are shown on the page, and every other column beside them.
+        warnings: What a reader has to know before the numbers; one sentence each.
+        settings: What else was decided while measuring, for the record.
+    """
+
+    means: Mapping[str, Any]
+    others: Mapping[str, Any]
+    rows: Sequence[Mapping[str, Any]]
+    warnings: Sequence[str] = ()
+    settings: Mapping[str, JsonValue] = field(default_factory=dict)

@@ -1,0 +1,87 @@
+"""`align eval --suite` with suites that bring rows of their own, whole, on tiny models."""
+
+import json
+
+import pandas as pd
+import pytest
+from tiny import tiny_model, tiny_tokenizer
+
+from align.cli.app import app
+from align.evaluation.record import read_record, write_record
+
+
+def run(*words):
+    return app(["eval", *map(str, words)], standalone_mode=False) or 0
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("policies")
+    for seed, name in enumerate(("first", "second")):
+        tokenizer = tiny_tokenizer()
+        tiny_model(seed=seed, vocabulary=len(tokenizer)).save_pretrained(folder / name)
+        tokenizer.save_pretrained(folder / name)
+    return folder
+
+
+def written(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def core(tmp_path):
+    rows = [
+        {"question": f"Bird {i}?", "core": "water", "spurious": ["land", "sky"], "group": "ab"[i % 2]}
+        for i in range(8)
+    ]
+    return written(tmp_path / "core.jsonl", rows)
+
+
+def test_a_suite_is_measured_compared_and_continued(models, core, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["--model", models / "first", "--baseline", models / "second", "--data", core, "--out", out]
+    words += ["--suite", "core_advantage"]
+    assert run(*words) == 0
+    shown = capsys.readouterr().out
+    assert "core_advantage" in shown
+    assert "first - second" in shown
+    record = json.loads((out / "evaluation.json").read_text())
+    assert record["kind"] == "suite"
+    assert record["about"]["settings"] == {"content_free": "N/A"}
+    assert set(record["suites"]["core_advantage"]["first"]) >= {"core_advantage", "core_preferred", "core_preferred/a"}
+    assert record["comparisons"][0]["metric"] == "core_preferred"
+    items = pd.read_parquet(out / "items.parquet")
+    assert len(items) == 16
+    assert items["correct"].dtype == bool
+    page = (out / "report.html").read_text()
+    assert "Core preferred" in page
+    assert "Bird 3?" in page
+    before = (out / "evaluation.json").read_bytes()
+    write_record(out / "evaluation.json", read_record(out / "evaluation.json"))
+    assert (out / "evaluation.json").read_bytes() == before
+    assert run(*words) == 0
+    again = json.loads((out / "evaluation.json").read_text())
+    assert [each["cached_items"] for each in again["about"]["models"]] == [8 * 3 + 3] * 2
+    assert again["suites"] == record["suites"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--suite", "core_advantage", "accuracy"], "stands alone"),
+        (["--suite", "core_advantage", "--num_shuffles", "2"], "`--num_shuffles` does not go with"),
+        (["--suite", "core_advantage", "--backend", "vllm"], "runs on `--backend transformers` only"),
+        (["--suite", "accuracy", "--content_free", "x"], "`--content_free` does not go with"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_a_model_loads(models, core, tmp_path, capsys, words, said):
+    assert run("--model", models / "first", "--data", core, "--out", tmp_path / "out", *words) == 1
+    assert said in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_suite_without_data_says_what_rows_it_needs(models, tmp_path, capsys):
+    assert run("--model", models / "first", "--suite", "core_advantage", "--out", tmp_path / "out") == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "needs `--data`: questions with a core and spurious options, with question core spurious." in said
