@@ -15,6 +15,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},
     "math": {"math_verify": "math-verify"},
     "audit": {"datasketch": "datasketch"},
+    "merge": {"mergekit": "mergekit"},
 }
 
 

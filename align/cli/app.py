@@ -12,6 +12,7 @@ import align.cli.arguments.pairs
 import align.cli.arguments.audit
 import align.cli.arguments.machine
 import align.cli.evaluation.arguments
+import align.cli.merging.arguments
 import align.cli.arguments.rewards  # noqa: F401
 
 # isort: on

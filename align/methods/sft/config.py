@@ -5,7 +5,7 @@ from typing import Any
 
 from trl import SFTConfig
 
-from align.methods.sft.rules import check_lfu, is_plain_sft
+from align.methods.sft.rules import check_together, is_plain_sft
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 
@@ -50,7 +50,7 @@ class LfUConfig(SavedWithoutSecrets, SFTConfig):
             if not getattr(self, name) >= least:
                 raise ValueError(f"`{name}` must be {least} or more, got {getattr(self, name)}.")
         super().__post_init__()
-        check_lfu(self._setting)
+        check_together(self._setting)
 
     @property
     def is_sft(self) -> bool:

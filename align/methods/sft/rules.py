@@ -26,8 +26,8 @@ def is_plain_sft(setting: Callable[[str], Any]) -> bool:
     return bool(setting("lfu_coef") == 0 or setting("lfu_alpha") == 0)
 
 
-def check_lfu(setting: Callable[[str], Any]) -> None:
-    """Refuses settings that LfU cannot be trained with; as plain SFT all of TRL's work.
+def check_together(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that mean nothing together, and those that LfU cannot be trained with.
 
     Args:
         setting: Reads a setting by name.
@@ -37,6 +37,11 @@ def check_lfu(setting: Callable[[str], Any]) -> None:
     """
     if setting("packing") and setting("max_length") is None:
         raise ValueError("`packing: true` fills rows of `max_length` tokens, and that is null. Write a number.")
+    if setting("label_smoothing_factor") and setting("loss_type") == "dft":
+        raise ValueError(
+            f"`label_smoothing_factor: {setting('label_smoothing_factor')}` does nothing with `loss_type: dft`. "
+            "Remove one of them."
+        )
     if is_plain_sft(setting):
         return
     layers = setting("lfu_layers")
@@ -61,5 +66,5 @@ def check_lfu(setting: Callable[[str], Any]) -> None:
 RULES = Rules(
     choices={"lfu_mode": ("params", "aux_lora")},
     ranges={"lfu_coef": NOT_NEGATIVE, "lfu_alpha": NOT_NEGATIVE, "lfu_rank": COUNT},
-    together=check_lfu,
+    together=check_together,
 )

@@ -1,4 +1,4 @@
-"""Curves over a count that doubles, with the intervals of their points, in the look of the page."""
+"""Curves over a count that doubles, or a weight, with the intervals of their points, in the look of the page."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,7 +39,9 @@ class Curve(NamedTuple):
     dashed: bool = False
 
 
-def draw_curves(title: str, note: str, curves: Sequence[Curve], unit: str, *, share: bool = False) -> Chart:
+def draw_curves(
+    title: str, note: str, curves: Sequence[Curve], unit: str, *, share: bool = False, doubles: bool = True
+) -> Chart:
     """Draws curves over a logarithmic axis; the legend gives the last value of each.
 
     Args:
@@ -48,6 +50,7 @@ def draw_curves(title: str, note: str, curves: Sequence[Curve], unit: str, *, sh
         curves: At least one.
         unit: What is counted along the axis.
         share: Whether values are shares and the axis counts percent.
+        doubles: Whether the axis is one of counts that double; else it is an even one.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -61,7 +64,8 @@ def draw_curves(title: str, note: str, curves: Sequence[Curve], unit: str, *, sh
             low, high = (np.asarray(ends, dtype=float) for ends in (curve.low, curve.high))
             axes.fill_between(curve.x, low, high, where=np.isfinite(low + high), color=colour, alpha=0.15, lw=0)
         ticks = sorted({x for curve in curves for x in curve.x})
-        axes.set_xscale("log", base=2)
+        if doubles:
+            axes.set_xscale("log", base=2)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
         axes.set_xlabel(unit)

@@ -33,6 +33,10 @@ def parse(tmp_path):
         ("lfu_coef: 5\nfsdp: full_shard", "`lfu_coef` above 0 needs whole weights on every process"),
         ("lfu_coef: 5\nauto_find_batch_size: true", "begins anew in the middle of a step"),
         (f"lfu_coef: 5\n{REENTRANT}", "hides the hidden states inside a layer from their gradient"),
+        (
+            "label_smoothing_factor: 0.1\nloss_type: dft",
+            "`label_smoothing_factor: 0.1` does nothing with `loss_type: dft`",
+        ),
         ("reward_funcs: [format]", "learns from its data alone"),
         ("dataset.keep_incorect: true", "Unknown key"),
     ],

@@ -1,0 +1,116 @@
+"""Evaluates merged models beside their parents, arranges what each weight is worth, and picks one."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from align.cli.evaluation.evaluate import OF_POLICIES, run
+from align.cli.evaluation.options import Asked, OfRewardModels
+from align.cli.merging.table import show_merging
+from align.cli.options import Computing, Reading
+from align.errors import UserError
+from align.evaluation.merging import Rule, compare, item_values, main_metric, pick
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
+from align.evaluation.record.answers import Answers
+from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.statistics.metrics import Estimate
+from align.models.merging.merge import MERGED_FILE
+from align.secrets import mask
+from align.whole_files import write_whole
+
+_LISTS = ("baseline", "suite", "rewards", "pass_at_k")
+_OURS = {"base", "tuned", "alpha", "drift", "pick", "keep_all", "out"}
+_DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "conversational", "system_prompt"}
+
+
+def sweep(
+    options: Mapping[str, Any], given: set[str], places: Mapping[float, str], out: Path, rule: Rule | None
+) -> None:
+    """Evaluates the models of all weights on the same items, and writes and prints what each is worth.
+
+    Args:
+        options: Of the command line.
+        given: Names of those that it named.
+        places: Folder or hub id of each weight; 0 is the base and 1 the tuned model.
+        out: Where to.
+        rule: What to pick.
+    """
+    asked = dict(_defaults()) | {name: options[name] for name in options if name not in _OURS}
+    asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
+    if not options["rewards"]:
+        asked["suite"] = options["suite"] or ("accuracy",)
+    run(asked | {"out": out / "evaluation"}, (given - _OURS) | {"model", "baseline"})
+    record = _answers(out / "evaluation")
+    drift = None
+    if options["drift"]:
+        asked |= {"suite": ("drift",), "data": None, "reference": places[0.0], "rewards": (), "out": out / "drift"}
+        run(asked, (given & _DRIFT) | {"model", "baseline", "suite", "reference"})
+        drift = _answers(out / "drift")
+    merging = _arrange(options, places, out, record, drift)
+    chosen = None if rule is None else pick(rule, merging.models)
+    if rule is not None:
+        merging.rule, merging.picked = rule.text, None if chosen is None else chosen.alpha
+        if chosen is not None:
+            _keep(merging, chosen, keep_all=options["keep_all"])
+    text = json.dumps(mask(merging.model_dump()), indent=2, ensure_ascii=False) + "\n"
+    write_whole(out / MERGING_FILE, text, errors="backslashreplace")
+    show_merging(merging, out)
+
+
+def _defaults() -> dict[str, Any]:
+    """Returns what `align eval` takes where nothing is said."""
+    groups = (*OF_POLICIES, Asked, Reading, Computing, OfRewardModels)
+    found = {each.name: each.default for group in groups for each in fields(group) if each.default is not MISSING}
+    return found | dict.fromkeys(_LISTS, ())
+
+
+def _answers(folder: Path) -> Answers:
+    record = read_record(folder / EVALUATION_FILE)
+    if not isinstance(record, Answers):
+        raise UserError(f"{folder} holds an evaluation of reward models. Choose another `--out`.")
+    return record
+
+
+def _arrange(
+    options: Mapping[str, Any], places: Mapping[float, str], out: Path, record: Answers, drift: Answers | None
+) -> MergingRecord:
+    import pyarrow.parquet as parquet
+
+    metric = main_metric(record)
+    names = {model.path: model.name for model in record.about.models}
+    column = "correct" if metric == "accuracy" else metric
+    rows = parquet.read_table(out / "evaluation" / ITEMS_FILE, columns=["id", "model", column]).to_pylist()
+    values = item_values(record, rows)
+    drifted = {} if drift is None else {model.path: model.name for model in drift.about.models}
+    models = []
+    for alpha, place in sorted(places.items()):
+        metrics = _metrics(record, names[place]) | (_metrics(drift, drifted[place]) if drift is not None else {})
+        compared = compare(names[place], values, names[places[0.0]], names[places[1.0]])
+        models.append(MergedModel(alpha=alpha, name=names[place], path=place, metrics=metrics, **compared))
+    return MergingRecord(
+        format=1,
+        base=places[0.0],
+        tuned=places[1.0],
+        data=options["data"],
+        metric=metric,
+        questions=record.about.data.questions,
+        models=models,
+        rule=None,
+        picked=None,
+    )
+
+
+def _metrics(record: Answers, name: str) -> dict[str, Estimate]:
+    return {metric: cell for suite in record.suites.values() for metric, cell in suite.get(name, {}).items()}
+
+
+def _keep(merging: MergingRecord, chosen: MergedModel, *, keep_all: bool) -> None:
+    """Removes the merged models that were not picked, unless all are kept; parents are never touched."""
+    for model in merging.models:
+        is_parent = model.path in (None, merging.base, merging.tuned)
+        if not keep_all and model is not chosen and not is_parent and (Path(str(model.path)) / MERGED_FILE).is_file():
+            shutil.rmtree(str(model.path))
+            model.path = None

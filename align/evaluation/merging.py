@@ -1,0 +1,148 @@
+"""What merged models are worth beside their parents, from one evaluation of all of them; and which one to take."""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from align.errors import UserError
+from align.evaluation.record.answers import Answers
+from align.evaluation.record.merging import MergedModel
+from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.statistics.glossary import explain
+from align.evaluation.statistics.item_means import mean_difference
+from align.evaluation.statistics.metrics import Estimate
+
+_HALF = 0.5
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_CONDITION = re.compile(r"\s*(\S+)\s*(<=|>=|<|>)\s*(\S+)\s*")
+
+
+class Values(NamedTuple):
+    """The main metric of a model by item, and from where an item is right; None if no value is."""
+
+    by_id: Mapping[str, float]
+    right_from: float | None
+
+
+class Rule(NamedTuple):
+    """What to take: the best of a metric, where others lie within bounds."""
+
+    text: str
+    metric: str
+    bounds: tuple[tuple[str, str, float], ...]
+
+
+def main_metric(record: Answers) -> str:
+    """Names the metric that models are compared by: accuracy, or the first reward."""
+    return f"reward/{record.about.suites[0]}" if isinstance(record, PromptsRecord) else "accuracy"
+
+
+def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
+    """Averages the main metric over the samples of each item, by model."""
+    metric, right_from = main_metric(record), _HALF
+    column = "correct"
+    if isinstance(record, PromptsRecord):
+        column, right = metric, record.about.rewards[0].right_from
+        if right is None:
+            return {name: Values(each, None) for name, each in _means(rows, column, None).items()}
+        means = _means(rows, column, right)
+        return {name: Values(each, right_from) for name, each in means.items()}
+    return {name: Values(each, right_from) for name, each in _means(rows, column, None).items()}
+
+
+def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
+    """Compares a model with both parents on the same items, as `MergedModel` holds it.
+
+    An item of several samples is right if more than half of them are.
+    """
+    ids = list(values[base].by_id)
+    ours, first, second = (np.array([values[each].by_id[id] for id in ids]) for each in (name, base, tuned))
+    found: dict[str, Any] = {
+        "against_base": None if name == base else _difference(ours, first),
+        "against_tuned": None if name == tuned else _difference(ours, second),
+        "gained": None,
+        "lost": None,
+    }
+    if values[base].right_from is not None:
+        right = [each > _HALF for each in (ours, first, second)]
+        found["gained"] = [ids[i] for i in np.flatnonzero(right[0] & ~right[1] & ~right[2])]
+        found["lost"] = [ids[i] for i in np.flatnonzero(~right[0] & right[1] & right[2])]
+    return found
+
+
+def read_rule(text: str) -> Rule:
+    """Reads `METRIC`, or `METRIC where METRIC < NUMBER and ...`.
+
+    Raises:
+        UserError: If it is neither.
+
+    Example:
+        >>> read_rule("accuracy where drift_kl < 0.1 and worst_group >= .5")[1:]
+        ('accuracy', (('drift_kl', '<', 0.1), ('worst_group', '>=', 0.5)))
+    """
+    metric, _, rest = text.strip().partition(" where ")
+    bounds = []
+    for part in rest.split(" and ") if rest.strip() else ():
+        match = _CONDITION.fullmatch(part)
+        try:
+            bounds.append((match[1], match[2], float(match[3])))  # type: ignore[index]
+        except (TypeError, ValueError):
+            raise UserError(
+                f"`--pick` must read `METRIC where METRIC < NUMBER and ...`, got {part.strip()!r} in {text!r}."
+            ) from None
+    if not metric.strip() or " " in metric.strip():
+        raise UserError(
+            f"`--pick` must begin with one metric, such as `accuracy where worst_group > 0.5`, got {text!r}."
+        )
+    return Rule(text, metric.strip(), tuple(bounds))
+
+
+def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
+    """Returns the model with the best value of the rule's metric among those within its bounds; None if none is.
+
+    Of equal values the one nearest to the base is taken, which changes least.
+
+    Raises:
+        UserError: If a metric was not measured, or has no better side.
+    """
+    known = {name for model in models for name in model.metrics}
+    for name in (rule.metric, *(bound[0] for bound in rule.bounds)):
+        if name not in known:
+            raise UserError(f"`--pick` names {name!r}, which was not measured. There are: {', '.join(sorted(known))}.")
+    meaning = explain(rule.metric)
+    better = meaning.better if meaning is not None else None
+    if better is None:
+        raise UserError(f"`--pick` takes the best {rule.metric!r}, of which neither more nor less is better.")
+    sign = 1 if better == "higher" else -1
+    fits = [
+        model
+        for model in models
+        if rule.metric in model.metrics
+        and all(
+            name in model.metrics and _COMPARE[how](model.metrics[name].value, bound)
+            for name, how, bound in rule.bounds
+        )
+    ]
+    return max(fits, key=lambda model: (sign * model.metrics[rule.metric].value, -model.alpha), default=None)
+
+
+def _difference(ours: Any, theirs: Any) -> Estimate:
+    within = bool(((ours >= 0) & (ours <= 1) & (theirs >= 0) & (theirs <= 1)).all())
+    return mean_difference(ours, theirs, (0.0, 1.0) if within else None)
+
+
+def _means(rows: Iterable[Mapping[str, Any]], column: str, right_from: float | None) -> dict[str, dict[str, float]]:
+    sums: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        value = row[column]
+        number = float("nan") if value is None else float(value if right_from is None else value >= right_from)
+        sums.setdefault(str(row["model"]), {}).setdefault(str(row["id"]), []).append(number)
+    return {name: {id: sum(each) / len(each) for id, each in by_id.items()} for name, by_id in sums.items()}

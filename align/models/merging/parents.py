@@ -1,0 +1,129 @@
+"""The two models of a merge, and whether they can be merged: the same architecture, shapes and tokens."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.errors import UserError
+from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
+from align.models.merging.adapter import check_adapter
+from align.models.pretrained import refuse_pickled_weights
+
+# What may differ: how a checkpoint was saved, and where a response ends.
+_MAY_DIFFER = ("dtype", "torch_dtype", "transformers_version", "use_cache", "architectures", "_name_or_path",
+               "bos_token_id", "eos_token_id", "pad_token_id", "_commit_hash")  # fmt: skip
+_SHOWN = 3
+WANTED = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt")
+
+
+class Parents(NamedTuple):
+    """Two models that can be merged.
+
+    Attributes:
+        base: Weight 1 - alpha.
+        tuned: Weight alpha; an adapter of the base, or a model.
+        base_folder: Where the base's files are.
+        tuned_folder: Where the tuned model's files are.
+    """
+
+    base: Checkpoint
+    tuned: Checkpoint
+    base_folder: Path
+    tuned_folder: Path
+
+
+def find_parents(base: str, tuned: str) -> Parents:
+    """Finds both models and checks that they can be merged; no weights are read but their shapes.
+
+    Raises:
+        UserError: With what differs.
+    """
+    parents = find_checkpoint(base), find_checkpoint(tuned)
+    if parents[0].base is not None:
+        raise UserError(f"`--base` {base} is an adapter. Give the model that it stands on, {parents[0].base}.")
+    if parents[0].fingerprint == parents[1].fingerprint:
+        raise UserError(f"`--base` {base} and `--tuned` {tuned} are the same model. There is nothing to merge.")
+    for each in (base, tuned):
+        refuse_pickled_weights(each)
+    found = Parents(*parents, _folder(base), _folder(tuned))
+    _check_tokens(found)
+    if found.tuned.base is not None:
+        if found.tuned.base != base and find_checkpoint(found.tuned.base).fingerprint != found.base.fingerprint:
+            raise UserError(
+                f"{tuned} is an adapter of {found.tuned.base}, and `--base` is {base}. Give the adapter's own base."
+            )
+        check_adapter(found.tuned_folder)
+        return found
+    _check_configs(found)
+    _check_shapes(found)
+    return found
+
+
+def shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Returns the type and shape of every tensor in a folder's safetensors; the weights themselves are not read."""
+    from safetensors import safe_open
+
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - no dict
+                each = file.get_slice(name)
+                found[name] = str(each.get_dtype()), tuple(each.get_shape())
+    return found
+
+
+def _folder(path: str) -> Path:
+    if Path(path).is_dir():
+        return Path(path)
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(path, allow_patterns=list(WANTED)))
+
+
+def _check_tokens(parents: Parents) -> None:
+    vocabularies = [load_tokenizer(each).get_vocab() for each in (parents.base, parents.tuned)]
+    if vocabularies[0] != vocabularies[1]:
+        raise UserError(
+            f"{parents.base.path} and {parents.tuned.path} have other tokens ({len(vocabularies[0]):,} and "
+            f"{len(vocabularies[1]):,}), so their rows of the embedding mean other things. Merge a model with the one "
+            "that it was trained from."
+        )
+
+
+def _check_configs(parents: Parents) -> None:
+    ours, theirs = (_config(folder) for folder in (parents.base_folder, parents.tuned_folder))
+    names = sorted({*ours, *theirs} - set(_MAY_DIFFER))
+    differ = [name for name in names if ours.get(name) != theirs.get(name)]
+    if differ:
+        name = differ[0]
+        raise UserError(
+            f"`{name}` is {ours.get(name)!r} in {parents.base.path} and {theirs.get(name)!r} in {parents.tuned.path}: "
+            "models with different configurations cannot be merged. Merge a model with the one it was trained from."
+        )
+
+
+def _check_shapes(parents: Parents) -> None:
+    ours, theirs = shapes(parents.base_folder), shapes(parents.tuned_folder)
+    lacking = sorted(set(ours) ^ set(theirs))
+    other = [name for name in ours if name in theirs and ours[name][1] != theirs[name][1]]
+    if lacking:
+        listed = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
+        raise UserError(
+            f"{len(lacking)} weights are in only one of {parents.base.path} and {parents.tuned.path} ({listed}). Save "
+            "both in the same way, with tied weights once."
+        )
+    if other:
+        name = other[0]
+        raise UserError(
+            f"`{name}` has the shape {ours[name][1]} in {parents.base.path} and {theirs[name][1]} in "
+            f"{parents.tuned.path}. Merge a model with the one that it was trained from."
+        )
+
+
+def _config(folder: Path) -> Mapping[str, Any]:
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder / 'config.json'} cannot be read: {error}. Save the model again.") from error
+    return dict(content)

@@ -1,0 +1,134 @@
+"""The page of merged models: what each weight of the tuned model is worth."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from align.errors import RunFolderError
+from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.statistics.glossary import GLOSSARY
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.drawing import Chart
+from align.report.evaluation.measured import Words
+from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
+from align.report.page import write_page
+from align.report.run.finding import Finding
+
+_CHARTED = ("worst_group", "drift_kl")
+_MOST_NAMES = 200
+
+
+def build_merging_report(folder: Path) -> Path:
+    """Writes `report.html` into the folder of a merge.
+
+    Raises:
+        RunFolderError: If `merging.json` is missing or broken.
+    """
+    try:
+        merging = MergingRecord.model_validate(json.loads((folder / MERGING_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{folder / MERGING_FILE} cannot be read: {error}. Merge again.") from error
+    view = merging_view(merging)
+    return write_page("evaluation.html.j2", folder / "report.html", title=view.title, view=view)
+
+
+def merging_view(merging: MergingRecord) -> EvaluationView:
+    """Arranges the record of a merge."""
+    words = Words(GLOSSARY)
+    metrics = [merging.metric, *(name for name in _CHARTED if any(name in each.metrics for each in merging.models))]
+    charts = [_chart(merging, metric, words.label(metric)) for metric in metrics]
+    columns = ("alpha", *map(words.label, metrics), "minus base", "minus tuned", "gained", "lost", "kept in")
+    rows = [_row(model, metrics) for model in merging.models]
+    note = (
+        "alpha is the weight of the tuned model. gained: items right merged and wrong in both parents; lost: the "
+        "other way round. Differences are on the same items."
+    )
+    return EvaluationView(
+        title=f"{merging.tuned} merged with {merging.base}",
+        verdict=list(_verdict(merging, words)),
+        findings=list(_findings(merging)),
+        headline=None,
+        compared="",
+        charts=[],
+        facts={"Base": merging.base, "Tuned": merging.tuned, "Data": merging.data, "Items": f"{merging.questions:,}"},
+        models=Grid(("alpha", "Model"), [(f"{each.alpha:g}", each.path or "not kept") for each in merging.models]),
+        details={},
+        sections=[Section("What each weight is worth", note, charts, None, [Grid(columns, rows)])],
+        listings=list(_listings(merging)),
+    )
+
+
+def _chart(merging: MergingRecord, metric: str, label: str) -> Chart:
+    found = [(each.alpha, each.metrics[metric]) for each in merging.models if metric in each.metrics]
+    values = [tuple(cell[:3]) for _, cell in found]
+    y, low, high = (np.array([each[i] for each in values]) for i in range(3))
+    share = bool(np.all((y >= 0) & (y <= 1))) and metric != "drift_kl"
+    curve = Curve(label, [alpha for alpha, _ in found], list(y), list(low), list(high), 0)
+    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=share, doubles=False)
+
+
+def _row(model: MergedModel, metrics: list[str]) -> list[str]:
+    cells: list[Estimate | None] = [model.metrics.get(metric) for metric in metrics]
+    cells += [model.against_base, model.against_tuned]
+    counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
+    shown = ["" if cell is None else str(cell) for cell in cells]
+    return [f"{model.alpha:g}", *shown, *counts, model.path or "not kept"]
+
+
+def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
+    inner = [model for model in merging.models if 0 < model.alpha < 1]
+    base, tuned = (next((each for each in merging.models if each.alpha == end), None) for end in (0, 1))
+    label = words.label(merging.metric)
+    if base is not None and tuned is not None and tuned.against_base is not None:
+        yield (
+            f"{label}: {_shown(base, merging.metric)} for the base, {_shown(tuned, merging.metric)} for the tuned "
+            f"model; {_told(tuned.against_base)}."
+        )
+    better = [each for each in inner if each.against_base and each.against_tuned]
+    beats = [each for each in better if _low(each.against_base) > 0 and _low(each.against_tuned) > 0]
+    if inner:
+        listed = ", ".join(f"{each.alpha:g}" for each in beats)
+        yield (
+            f"Merged models that are better than both parents, as far as can be told: alpha {listed}."
+            if beats
+            else "No merged model can be told to be better than both parents."
+        )
+    if merging.rule is not None:
+        chosen = "none fits" if merging.picked is None else f"alpha {merging.picked:g}"
+        yield f"Picked by `{merging.rule}`: {chosen}."
+
+
+def _findings(merging: MergingRecord) -> Iterator[Finding]:
+    if merging.picked is not None:
+        yield Finding(
+            "The weight was picked on these items",
+            "The best of several looks better than it is. Evaluate the picked model on items that were not used here.",
+        )
+
+
+def _listings(merging: MergingRecord) -> Iterator[Listing]:
+    for model in merging.models:
+        for word, ids in (
+            ("right merged and wrong in both parents", model.gained),
+            ("wrong, right in both", model.lost),
+        ):
+            if ids:
+                title = f"alpha {model.alpha:g}, {word}: {len(ids):,} items"
+                yield Listing(title, ids[:_MOST_NAMES], max(0, len(ids) - _MOST_NAMES))
+
+
+def _shown(model: MergedModel, metric: str) -> str:
+    cell = model.metrics[metric]
+    return in_percent(cell) if metric == "accuracy" else str(cell)
+
+
+def _told(difference: Estimate) -> str:
+    return in_points(difference)
+
+
+def _low(estimate: Estimate | None) -> float:
+    return float("-inf") if estimate is None else estimate.low

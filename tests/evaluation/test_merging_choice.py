@@ -1,0 +1,82 @@
+import math
+
+import pytest
+
+from align.errors import UserError
+from align.evaluation.merging import Values, compare, pick, read_rule
+from align.evaluation.record.merging import MergedModel
+from align.evaluation.statistics.metrics import Estimate
+
+
+def right(*answers):
+    return Values({f"q{i}": float(each) for i, each in enumerate(answers)}, 0.5)
+
+
+VALUES = {"base": right(0, 0, 1, 1), "tuned": right(0, 1, 1, 0), "mid": right(1, 1, 0, 1)}
+
+
+def test_items_are_gained_where_both_parents_are_wrong_and_lost_where_both_are_right():
+    found = compare("mid", VALUES, "base", "tuned")
+    assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
+    assert found["against_base"].value == found["against_tuned"].value == 0.25
+    assert found["against_base"].n == 4
+    own = compare("base", VALUES, "base", "tuned")
+    assert own["against_base"] is None
+    assert (own["gained"], own["lost"]) == ([], [])
+
+
+def test_a_reward_without_a_right_value_has_differences_only():
+    values = {name: Values({"a": number, "b": 2 * number}, None) for name, number in (("base", 1.0), ("mid", 3.0))}
+    found = compare("mid", values | {"tuned": values["mid"]}, "base", "tuned")
+    assert found["gained"] is None
+    assert found["against_base"].value == 3
+
+
+def model(alpha, accuracy, drift):
+    metrics = {
+        "accuracy": Estimate(accuracy, 0, 1, 9),
+        "drift_kl": Estimate(drift, 0, 1, 9),
+        "share_A": Estimate(1, 0, 1, 9),
+    }
+    return MergedModel(
+        alpha=alpha, name="", path="", metrics=metrics, against_base=None, against_tuned=None, gained=None, lost=None
+    )
+
+
+MODELS = [model(0.0, 0.5, 0.0), model(0.5, 0.7, 0.2), model(1.0, 0.8, 0.9), model(0.7, 0.7, 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "alpha"),
+    [
+        ("accuracy", 1.0),
+        ("accuracy where drift_kl < 0.5", 0.5),  # of two equal ones that with the smaller weight
+        ("accuracy where drift_kl < 0.2", 0.7),
+        ("accuracy where drift_kl < 0.15 and drift_kl >= 0.1", 0.7),
+        ("accuracy where drift_kl < 0", None),
+    ],
+)
+def test_the_best_within_bounds_is_picked(rule, alpha):
+    found = pick(read_rule(rule), MODELS)
+    assert (None if found is None else found.alpha) == alpha
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("", "must begin with one metric"),
+        ("accuracy is high", "must begin with one metric"),
+        ("accuracy where drift_kl = 1", "METRIC where METRIC < NUMBER"),
+        ("accuracy where drift_kl < few", "METRIC where METRIC < NUMBER"),
+        ("nonsense", "'nonsense', which was not measured. There are: accuracy, drift_kl, share_A"),
+        ("accuracy where x < 1", "'x', which was not measured"),
+        ("share_A", "neither more nor less is better"),
+    ],
+)
+def test_rules_that_say_nothing_are_refused(rule, said):
+    with pytest.raises(UserError, match=said):
+        pick(read_rule(rule), MODELS)
+
+
+def test_a_number_that_is_none_fits_no_bound():
+    assert pick(read_rule("accuracy where drift_kl < 1"), [model(0.5, 0.7, math.nan)]) is None
