@@ -1,8 +1,10 @@
 """Answers that are asked for chunk by chunk, and none of them twice."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
+from align.evaluation.divided.division import current
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import VERSION, digest
 
@@ -12,7 +14,8 @@ Progress = Callable[[str, int, int], None]  # what is asked, how many are done, 
 class KeptAnswers:
     """Asks in the order of length, in chunks, and keeps a chunk's answers together.
 
-    A run that was killed therefore asks the same chunks again, which for sampled answers means the same ones.
+    A run that was killed therefore asks the same chunks again, which for sampled answers means the same ones. So do
+    the processes of a divided evaluation, each its own chunks.
 
     Args:
         cache: Where answers are kept; nowhere without it.
@@ -43,20 +46,41 @@ class KeptAnswers:
             contents: What each answer depends on, for JSON; equal contents have equal answers.
             lengths: Of the items, about.
             size: Items of a chunk.
+
+        Raises:
+            EndOfPart: In a shard, if others have some of the answers.
         """
-        keys = [digest([VERSION, *content]) for content in contents] if self._cache is not None else []
+        division = current()
+        has_keys = self._cache is not None or division.compares
+        keys = [digest([VERSION, *content]) for content in contents] if has_keys else []
+        division.begin(stage, keys)
         found: dict[int, Any] = {}
+        twins: dict[int, int] = {}  # items by the place of an equal one in an earlier chunk
+        places: dict[str, int] = {}
+        waiting: list[tuple[int, list[int]]] = []
         order = sorted(range(len(contents)), key=lambda i: (lengths[i], i))
-        for start in range(0, len(order), size):
-            part = order[start : start + size]
+        chunks = [order[start : start + size] for start in range(0, len(order), size)]
+        for number, part in enumerate(chunks):
             if self._cache is not None:
-                found |= {i: answer for i in part if (answer := self._cache.get(keys[i])) is not None}
-            missing = [i for i in part if i not in found]
+                twins |= {i: places[keys[i]] for i in part if keys[i] in places}
+                places |= {keys[i]: i for i in part if i not in twins}
+                known = division.from_main(partial(self._look_up, [keys[i] for i in part]))
+                found |= {i: answer for i, answer in zip(part, known, strict=True) if answer is not None}
+            missing = [i for i in part if i not in found and i not in twins]
             self.num_cached += len(part) - len(missing)
-            if missing:
-                new = dict(zip(missing, ask(missing), strict=True))
-                found |= new
-                if self._cache is not None:
-                    self._cache.put({keys[i]: answer for i, answer in new.items()})
-            self._progress(stage, min(start + size, len(order)), len(order))
-        return [found[i] for i in range(len(contents))]
+            waiting += [(number, missing)] if missing else []
+            if len(waiting) == division.size or number == len(chunks) - 1:
+                for asked, answers in division.answer(waiting, ask):
+                    found |= zip(asked, answers, strict=True)
+                    self._keep({keys[i]: found[i] for i in asked} if self._cache is not None else {})
+                waiting = []
+            self._progress(stage, min((number + 1) * size, len(order)), len(order))
+        division.end(len(found), len(contents) - len(twins.keys() - found.keys()))
+        return [found[i] if i in found else found[twins[i]] for i in range(len(contents))]
+
+    def _look_up(self, keys: Sequence[str]) -> list[Any]:
+        return [self._cache.get(key) for key in keys] if self._cache is not None else [None] * len(keys)
+
+    def _keep(self, answers: dict[str, Any]) -> None:
+        if self._cache is not None and answers and current().is_main:
+            self._cache.put(answers)

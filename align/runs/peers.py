@@ -13,6 +13,7 @@ from align.console import say
 from align.runs.watch import Place, Watch
 
 _ASK_AGAIN = timedelta(seconds=5)  # of waiting for a value; the watch ends a process whose peer is gone
+_AT_ONCE = 4 << 20  # characters of a value; JSON writes ASCII
 _HELLO_SECONDS = 60  # after which a process that has not come is named, once
 
 
@@ -28,6 +29,9 @@ class Peers(Protocol):
 
     def from_main(self, name: str, value: Callable[[], Any]) -> Any:
         """Returns what the main process computes; what it raises ends the run on all hosts."""
+
+    def forget(self, name: str) -> None:
+        """Takes back the value that this process told, once all have it."""
 
     def host_of(self, rank: int) -> str:
         """Names the host of a process."""
@@ -46,6 +50,9 @@ class Alone:
         """Returns the value."""
         return value()
 
+    def forget(self, name: str) -> None:
+        """Has nothing to take back."""
+
     def host_of(self, rank: int) -> str:
         """Names this host."""
         return platform.node()
@@ -63,22 +70,41 @@ class StorePeers:
     def __init__(self, store: Any, rank: int, size: int) -> None:
         self._store, self.rank, self.size = store, rank, size
         self.is_local_main = os.environ.get("LOCAL_RANK", "0") == "0"
+        self._told: dict[str, int] = {}  # parts of each value
         self.places = [Place(*place) for place in self.gather("hello", Place.here())]
 
     def gather(self, name: str, value: Any) -> list[Any]:
         """Tells a value, and returns those of all processes in the order of their ranks."""
-        self._store.set(f"{name}/{self.rank}", json.dumps(value))
-        return [json.loads(self._wait(f"{name}/{rank}", rank)) for rank in range(self.size)]
+        self._tell(f"{name}/{self.rank}", json.dumps(value))
+        return [json.loads(self._hear(f"{name}/{rank}", rank)) for rank in range(self.size)]
 
     def from_main(self, name: str, value: Callable[[], Any]) -> Any:
         """Returns what the main process computes; what it raises ends the run on all hosts."""
         if self.rank == 0:
-            self._store.set(name, json.dumps(value()))
-        return json.loads(self._wait(name, 0))
+            self._tell(name, json.dumps(value()))
+        return json.loads(self._hear(name, 0))
+
+    def forget(self, name: str) -> None:
+        """Takes back the value that this process told, once all have it: the store would keep it to the end."""
+        key = f"{name}/{self.rank}"
+        for each in (key, *(f"{key}/{i}" for i in range(1, self._told.pop(key)))):
+            self._store.delete_key(each)
 
     def host_of(self, rank: int) -> str:
         """Names the host of a process."""
         return self.places[rank].host
+
+    def _tell(self, key: str, text: str) -> None:
+        """Writes a text in parts, because the store takes 8 MiB at once; the first one tells how many there are."""
+        parts = [text[start : start + _AT_ONCE] for start in range(0, len(text), _AT_ONCE)]
+        for i, part in enumerate(parts[1:], 1):
+            self._store.set(f"{key}/{i}", part)
+        self._store.set(key, f"{len(parts)}:{parts[0]}")
+        self._told[key] = len(parts)
+
+    def _hear(self, key: str, rank: int) -> bytes:
+        count, first = self._wait(key, rank).split(b":", 1)
+        return first + b"".join(self._wait(f"{key}/{i}", rank) for i in range(1, int(count)))
 
     def _wait(self, key: str, rank: int) -> bytes:
         began, has_said = time.monotonic(), False

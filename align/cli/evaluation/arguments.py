@@ -13,6 +13,7 @@ from align.cli.evaluation.options import (
     OfRewardModels,
     OfSuites,
     OnPairs,
+    Parts,
     Prompts,
     Sampling,
 )
@@ -33,12 +34,14 @@ from align.cli.options import Computing, Media, Reading, given_options, takes, v
     of_suites=OfSuites,
     computing=Computing,
     of_reward_models=OfRewardModels,
+    parts=Parts,
 )
 def evaluate(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the results; the same command continues in it.")],
     asked: Asked,
     by_rewards: ByRewards,
+    parts: Parts,
     **groups: object,
 ) -> None:
     """Evaluate a policy or a reward model against baselines, with intervals, probes and every answer on disk."""
@@ -46,5 +49,6 @@ def evaluate(
 
     lists = {name: words(getattr(asked, name)) for name in ("baseline", "suite")}
     lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
-    given = values(asked, by_rewards, *groups.values())
+    lists["merge"] = words(parts.merge)
+    given = values(asked, by_rewards, parts, *groups.values())
     execute(lambda: run(given | lists | {"out": out}, given_options(context)))

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from align.cli.evaluation.divided import divided
 from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OfSuites, OnPairs, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
@@ -18,12 +19,17 @@ LOG = "metrics.jsonl"  # which every run has
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
-    """Evaluates.
+    """Evaluates, or asks one part of an evaluation.
 
     Args:
         options: Value of every option.
         given: Names of those that the command line named.
     """
+    with divided(options, given) as (of_all, given_to_all):
+        _evaluate(of_all, given_to_all)
+
+
+def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
     if (options["model"] is None) == (options["reward_model"] is None):
         raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
     if options["on_bad_rows"] not in ("raise", "skip"):

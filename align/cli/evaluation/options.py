@@ -28,6 +28,16 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Parts:
+    """How an evaluation is divided."""
+
+    shard: str | None = option(None, "i/n: ask the i-th of n parts, such as 1/4, each on a machine of its own.")
+    merge: list[str] | None = option(
+        None, "Folders of all n shards, which become the evaluation in `--out`; several words, no other options."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prompts:
     """How questions become prompts and responses are read."""
 

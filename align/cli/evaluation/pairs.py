@@ -1,6 +1,5 @@
 """`align eval --model` on pairs: what a policy learnt to prefer, how far it moved, and what a judge prefers."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -14,9 +13,11 @@ from align.cli.evaluation.plan import Prompting, claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
+from align.console import say
 from align.data.pairs.preferences import PreferencePair, load_preferences
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.prompts.asking import complete_prompts
@@ -111,6 +112,7 @@ def run(words: PairWords) -> None:
     with show_stages() as stages, closing(AnswerCache(folder)) as cache:
         read, models = _read(words, pairs, checkpoints, extra[REFERENCE], cache, stages)
         judged = _judged(words, pairs, read, extra[JUDGE], cache, stages) if JUDGE in extra else {}
+    end_of_part()
     ids, terms = [pair.id for pair in pairs], {name: each.terms for name, each in read.items()}
     data = describe_pairs(pairs, path=words.data, split=words.split, left_out=report.reasons)
     with_marks = sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[names[0]])
@@ -146,22 +148,24 @@ def _read(
     models: list[AskedModel] = []
     with open_policy(base, _template, words.engine) as (_, reference):
         for name, checkpoint in checkpoints.items():
-            print(f"Reading with {checkpoint.path}", file=sys.stderr)
+            say(f"Reading with {checkpoint.path}")
             begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
             stages.start(name)
+            read[name] = Read([], None)
             with open_policy(checkpoint, _template, words.engine) as (policy, model):
                 identity = [checkpoint.fingerprint, base.fingerprint, words.engine.dtype]
-                terms = _terms(model, reference, tokenizers[name], pairs, identity, kept)
-                responses = None
+                with own_part():
+                    read[name].terms = _terms(model, reference, tokenizers[name], pairs, identity, kept)
                 if words.judge is not None:
-                    prompts = [Prompt(pair.id, pair.prompt) for pair in pairs]
-                    answers = complete_prompts(policy, prompts, words.decoding, kept)
-                    responses = [each[0].text for each in answers]
-            read[name] = Read(terms, responses)
+                    with own_part():
+                        prompts = [Prompt(pair.id, pair.prompt) for pair in pairs]
+                        answers = complete_prompts(policy, prompts, words.decoding, kept)
+                        read[name].responses = [each[0].text for each in answers]
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
             models.append(
                 about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=kept.num_cached)
             )
+    end_of_shard()
     return read, models
 
 
@@ -203,7 +207,7 @@ def _judged(
     against = {name: read[name].responses or [] for name in baselines} or {CHOSEN: [pair.chosen for pair in pairs]}
     plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
     prompts, ids = [as_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
-    print(f"Judging with {judge.path}", file=sys.stderr)
+    say(f"Judging with {judge.path}")
     with open_policy(judge, plain.template, words.engine) as (policy, _):
         asker = Asker(policy, cache=cache, progress=stages.advance)
         stages.start(JUDGE)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.divided.division import current
 from align.evaluation.record import EVALUATION_FILE
 from align.evaluation.record.policies import Data
 from align.recipe.dataset import DEFAULT_TEMPLATE
+from align.whole_files import write_whole
 from rewards.reading.responses import ResponseFormat
 
 if TYPE_CHECKING:
@@ -140,6 +142,8 @@ def describe_questions(
 def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
     """Makes the folder, and refuses one with another model's answers under a name that is used here.
 
+    In a divided evaluation, the cache begins with the answers that other processes left.
+
     Args:
         out: The evaluation's folder.
         fingerprints: Of the models, by name.
@@ -163,9 +167,10 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
                 f"{known[changed[0]][:12]}, this one has {fingerprints[changed[0]][:12]}). Choose a new folder for "
                 "this one. Nothing was written."
             )
-        plan.write_text(json.dumps(known | dict(fingerprints), indent=2) + "\n", encoding="utf-8")
+        write_whole(plan, json.dumps(known | dict(fingerprints), indent=2) + "\n")  # another process may read it
     except OSError as error:
         raise UserError(f"`--out` {out} cannot be written: {error}. Choose another folder.") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{plan} cannot be read: {error}. Delete {cache}, or choose another `--out`.") from error
+    current().claim(out, cache, fingerprints)
     return cache

@@ -1,11 +1,11 @@
 """`align eval --model`: what a policy answers, whether it stays with it, and what the answer owes to its trace."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from align.cli.evaluation.policy_words import PolicyWords, check_images, check_w
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
+from align.console import say
 from align.data.questions.multiple_choice import Question
+from align.evaluation.divided.division import current, end_of_part, own_part
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.judge import Judge, PolicyJudge
 from align.evaluation.policies.modality import count_generations
@@ -51,22 +53,24 @@ def run(words: PolicyWords) -> None:
     with closing(AnswerCache(folder)) as cache, show_stages() as stages, _judge(words, extra, cache, stages) as judge:
         verifier = _verifier(words)
         for name, checkpoint in checkpoints.items():
-            print(f"Asking {checkpoint.path}", file=sys.stderr)
+            say(f"Asking {checkpoint.path}")
             begun = time.perf_counter()
             stages.start(name)
             images = any(question.images for question in questions)
-            with _asker(words, checkpoint, cache, stages, images=images) as (asker, loaded):
-                result = evaluate_suites(asker, questions, words.settings, judge=judge, verifier=verifier)
-                result.suites.update(_harness(words, checkpoint, loaded, cache))
-                prompts = [asker.policy.show_prompt(question) for question in questions]
-            results[name] = result
-            rows += item_rows(name, result, questions, prompts, words.settings.decoding.num_samples)
-            seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
-            cached = asker.num_cached
-            asked = about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=cached)
-            if MODALITY in result.suites:
-                asked.extra_generations = count_generations(result.columns, words.settings.decoding)
-            models.append(asked)
+            with own_part():
+                with _asker(words, checkpoint, cache, stages, images=images) as (asker, loaded):
+                    result = evaluate_suites(asker, questions, words.settings, judge=judge, verifier=verifier)
+                    result.suites.update(_harness(words, checkpoint, loaded, cache))
+                    prompts = [asker.policy.show_prompt(question) for question in questions]
+                results[name] = result
+                rows += item_rows(name, result, questions, prompts, words.settings.decoding.num_samples)
+                seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
+                cached = asker.num_cached
+                asked = about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=cached)
+                if MODALITY in result.suites:
+                    asked.extra_generations = count_generations(result.columns, words.settings.decoding)
+                models.append(asked)
+    end_of_part()
     about = _about(words, questions, models, left_out, extra, time.perf_counter() - started)
     record = policy_record(about, results, questions, words.settings)
     save_policy_evaluation(words.out, record, rows)
@@ -93,7 +97,7 @@ def _asker(
 def _judge(
     words: PolicyWords, extra: dict[str, Checkpoint], cache: AnswerCache, stages: Stages
 ) -> Iterator[Judge | None]:
-    if JUDGE not in extra:
+    if JUDGE not in extra or not current().is_whole:
         yield None
         return
     plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
@@ -103,7 +107,7 @@ def _judge(
 
 
 def _verifier(words: PolicyWords) -> Verifier | None:
-    if words.verifier is None:
+    if words.verifier is None or not current().is_whole:
         return None
     from align.evaluation.reward_models.reward_model import RewardModel
 
@@ -121,20 +125,27 @@ def _harness(words: PolicyWords, checkpoint: Checkpoint, model: Any, cache: Answ
     suites = {}
     for suite in words.settings.suites:
         if suite.startswith(HARNESS):
-            from align.evaluation.policies.lm_harness import harness_suite, harness_version, run_task
-            from align.models.checkpoint import load_tokenizer
+            from align.evaluation.policies.lm_harness import harness_suite
 
             task = suite.removeprefix(HARNESS)
-            content = Path(task).read_text(encoding="utf-8") if Path(task).is_file() else None
-            identity = [checkpoint.fingerprint, words.engine.dtype, task, content, words.max_rows, harness_version()]
-            key = digest(identity)
-            kept = cache.get(key)
-            if kept is None:
-                tokenizer = load_tokenizer(checkpoint)
-                kept = run_task(task, model, tokenizer, batch_size=words.engine.batch_size, max_rows=words.max_rows)
-                cache.put({key: kept})
+            kept = current().from_main(partial(_run_harness, task, words, checkpoint, model, cache))
             suites[suite] = harness_suite(kept)
     return suites
+
+
+def _run_harness(task: str, words: PolicyWords, checkpoint: Checkpoint, model: Any, cache: AnswerCache) -> Any:
+    from align.evaluation.policies.lm_harness import harness_version, run_task
+    from align.models.checkpoint import load_tokenizer
+
+    content = Path(task).read_text(encoding="utf-8") if Path(task).is_file() else None
+    identity = [checkpoint.fingerprint, words.engine.dtype, task, content, words.max_rows, harness_version()]
+    key = digest(identity)
+    kept = cache.get(key)
+    if kept is None:
+        tokenizer = load_tokenizer(checkpoint)
+        kept = run_task(task, model, tokenizer, batch_size=words.engine.batch_size, max_rows=words.max_rows)
+        cache.put({key: kept})
+    return kept
 
 
 def _about(

@@ -10,6 +10,7 @@ from align.cli.evaluation.plan import Prompting
 from align.data.media.images import SHOWN_WITH
 from align.data.questions.multiple_choice import Question, load_questions
 from align.errors import UserError
+from align.evaluation.divided.division import current
 from align.evaluation.policies.run import check_questions
 from align.evaluation.policies.suite import HARNESS, MODALITY, SuiteSettings
 from align.models.checkpoint import Checkpoint
@@ -53,6 +54,8 @@ def check_words(words: PolicyWords) -> None:
         from align.evaluation.policies.lm_harness import require_harness
 
         require_harness()
+        if not (words.settings.asks_questions or current().is_whole):
+            raise UserError(f"The suite {tasks[0]} runs as a whole. Leave `--shard` out.")
         if words.engine.backend == "vllm":
             raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from align.console import make_console
+from align.evaluation.divided.division import current
 
 
 class Stages:
@@ -34,8 +35,9 @@ class Stages:
 
 @contextmanager
 def show_stages() -> Iterator[Stages]:
-    """Draws the bars on stderr, if that is a terminal."""
+    """Draws the bars on stderr, if that is a terminal; of several processes one does."""
     console = make_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+    hidden = not (console.is_terminal and current().is_main)
+    with Progress(*columns, console=console, disable=hidden) as progress:
         yield Stages(progress)

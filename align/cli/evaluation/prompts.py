@@ -1,6 +1,5 @@
 """`align eval --model --rewards`: what rewards say about a policy's answers to prompts."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -15,10 +14,12 @@ from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
+from align.console import say
 from align.data.media.images import SHOWN_WITH
 from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
@@ -75,11 +76,12 @@ def run(words: PromptWords) -> None:
     _check_images(words.engine, prompts, checkpoints)
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in checkpoints.items()})
     with show_stages() as stages:
-        completions, models = _answers(words, prompts, checkpoints, folder, stages)
         try:
+            completions, models = _answers(words, prompts, checkpoints, folder, stages)
             rewarded = _rewarded(words, prompts, completions, stages)
         finally:
             words.called.close()
+    end_of_part()
     answers = {
         name: [[stated_answer(each.text, words.called.response_format) for each in group] for group in groups]
         for name, groups in completions.items()
@@ -151,15 +153,17 @@ def _answers(
     images = any(row.images for row in prompts)
     with closing(AnswerCache(folder)) as cache:
         for name, checkpoint in checkpoints.items():
-            print(f"Asking {checkpoint.path}", file=sys.stderr)
+            say(f"Asking {checkpoint.path}")
             begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
             stages.start(name)
-            with open_policy(checkpoint, lambda _: PromptTemplate(), words.engine, images=images) as (policy, _):
+            opened = open_policy(checkpoint, lambda _: PromptTemplate(), words.engine, images=images)
+            with own_part(), opened as (policy, _):
                 completions[name] = complete_prompts(policy, as_prompts(prompts), words.decoding, kept)
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
             models.append(
                 about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=kept.num_cached)
             )
+    end_of_shard()
     return completions, models
 
 
@@ -169,7 +173,10 @@ def _rewarded(
     completions: Mapping[str, list[list[Completion]]],
     stages: Stages,
 ) -> dict[str, dict[str, Rewarded]]:
-    """Calls one reward after the other, so that one reward model is in memory at a time."""
+    """Calls one reward after the other, so that one reward model is in memory at a time.
+
+    Of several processes one calls functions, which may cost something or have a memory; models are asked by all.
+    """
     rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
     shown = [row.prompt for row in prompts for _ in range(words.decoding.num_samples)]
     for each in words.called.rewards:
@@ -178,6 +185,8 @@ def _rewarded(
             stages.start(name)
             if isinstance(each.reward, str):
                 rewarded[name][each.name] = ask_reward_model(score, prompts, answered)
+                continue
+            if not current().is_main:
                 continue
             found = call_reward(each.reward, prompts, answered, stages.advance)
             texts = [completion.text for group in answered for completion in group]

@@ -1,25 +1,29 @@
 """`align eval --reward_model`: accuracy with intervals, probes for shortcuts, and best-of-N."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from align.console import make_console, make_table
+from align.console import make_console, make_table, say
 from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.errors import UserError
+from align.evaluation.divided.division import current, end_of_part, own_part
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord, Scored
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
 from align.evaluation.statistics.metrics import Estimate
+from align.models.answer_cache import AnswerCache
+from align.models.checkpoint import fingerprint
+from align.models.policies.answer_keys import digest
 from align.report.evaluation import build_evaluation_report
 
 TITLES = {
@@ -71,14 +75,21 @@ def run(words: RewardWords) -> None:
     if words.probes and not pairs:
         raise UserError("`--probes` needs pairs. Give `--data`.")
     names = name_models(paths := [words.reward_model, *words.baseline])
-    measured = {name: measure(path, pairs, candidates, items, words) for name, path in zip(names, paths, strict=True)}
+    identities = {path: digest([identify(path), words.dtype]) for path in paths}
+    folder = words.out / "cache"
+    measured: dict[str, tuple[RewardResult, Scored]] = {}
+    with closing(AnswerCache(folder)) as cache:
+        current().claim(words.out, folder, {name: identities[path] for name, path in zip(names, paths, strict=True)})
+        for name, path in zip(names, paths, strict=True):
+            with own_part():
+                measured[name] = measure(path, pairs, candidates, items, words, cache, identities[path])
+    end_of_part()
     results = {name: result for name, (result, _) in measured.items()}
     record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
     write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
-    path = words.out / EVALUATION_FILE
-    write_record(path, record)
-    print(f"\nAll numbers are in {path}, the report is {build_evaluation_report(words.out)}.")
+    write_record(words.out / EVALUATION_FILE, record)
+    print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, the report is {build_evaluation_report(words.out)}.")
 
 
 def measure(
@@ -87,9 +98,11 @@ def measure(
     candidates: Sequence[Candidates],
     items: Sequence[BenchItem],
     words: RewardWords,
+    cache: AnswerCache,
+    identity: str,
 ) -> tuple[RewardResult, Scored]:
     """Loads one model, measures it, and says how it was scored."""
-    print(f"Scoring with {path}", file=sys.stderr)
+    say(f"Scoring with {path}")
     model = RewardModel.load(
         path,
         dtype=words.dtype,
@@ -98,6 +111,8 @@ def measure(
         max_length=words.max_length,
         on_too_long="nan",
         progress=True,
+        cache=cache,
+        identity=identity,
     )
     in_template = words.prompt_format == "messages" or (
         words.prompt_format == "auto" and model.tokenizer.chat_template is not None
@@ -124,6 +139,13 @@ def measure(
         texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
         pairs_too_long=0 if result.margins is None else int(np.isnan(result.margins).sum()),
     )
+
+
+def identify(path: str) -> str:
+    """Returns a digest of what decides a reward model's scores: its files and, of an adapter, those of its base."""
+    config = Path(path) / "adapter_config.json"
+    base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") if config.is_file() else None
+    return digest([fingerprint(path), None if base is None else fingerprint(str(base))])
 
 
 def name_models(paths: Sequence[str]) -> list[str]:

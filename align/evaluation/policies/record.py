@@ -8,6 +8,7 @@ from typing import Any
 
 from align.data.questions.multiple_choice import Question
 from align.errors import UserError
+from align.evaluation.divided.division import end_of_part
 from align.evaluation.policies.metrics import SuiteResult, correct, per_question
 from align.evaluation.policies.suite import PolicyResult, SuiteSettings
 from align.evaluation.policies.warnings import warn
@@ -90,11 +91,13 @@ def item_rows(
 
 
 def save_policy_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes both files, each whole or not at all.
+    """Writes both files, each whole or not at all; of several processes one does.
 
     Raises:
         UserError: If they cannot be written.
+        EndOfPart: In the processes that do not.
     """
+    end_of_part()
     import pyarrow as pa
     import pyarrow.parquet as pq
 

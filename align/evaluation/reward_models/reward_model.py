@@ -8,14 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from rich.progress import track
+from rich.progress import Progress
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import cached_file, find_adapter_config_file, logging
 
 from align.console import make_console
 from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
 from align.errors import DataError, UserError
+from align.evaluation.divided.division import current
+from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.statistics.metrics import Values
+from align.models.answer_cache import AnswerCache
 from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
@@ -37,6 +40,8 @@ class RewardModel:
         max_length: Longest sequence in tokens; the model's own limit if not given. Nothing is ever cut off.
         on_too_long: `raise` refuses longer sequences, `nan` gives them no score.
         progress: Whether to show a bar on stderr, if that is a terminal.
+        cache: Where scores are kept, by batch, because padding changes their last digits; nowhere without it.
+        identity: What says, there, which model and type of weights gave them.
 
     Raises:
         UserError: If the tokenizer has no padding token, or a pairwise model lacks a token for a letter.
@@ -52,6 +57,8 @@ class RewardModel:
         max_length: int | None = None,
         on_too_long: Literal["raise", "nan"] = "raise",
         progress: bool = False,
+        cache: AnswerCache | None = None,
+        identity: str = "",
     ) -> None:
         if tokenizer.pad_token_id is None:
             raise UserError(
@@ -64,6 +71,7 @@ class RewardModel:
         self._batch_size = batch_size
         self._on_too_long = on_too_long
         self._progress = progress
+        self._cache, self._identity = cache, identity
         self._label_ids = label_ids(tokenizer) if pairwise else None
         text_config = model.config.get_text_config()
         text_config.pad_token_id = tokenizer.pad_token_id  # as the trainer does
@@ -164,11 +172,19 @@ class RewardModel:
         self._check_lengths(sequences)
         distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
         batches = [distinct[i : i + self._batch_size] for i in range(0, len(distinct), self._batch_size)]
-        scores: dict[tuple[int, ...], float] = {}
         console = make_console(stderr=True)
-        hidden = not self._progress or not console.is_terminal
-        for batch in track(batches, "Scoring", console=console, transient=True, disable=hidden):
-            scores.update(zip(batch, self._forward(batch), strict=True))
+        hidden = not (self._progress and console.is_terminal and current().is_main)
+        with Progress(console=console, transient=True, disable=hidden) as bar:
+            task = bar.add_task("Scoring", total=len(batches))
+            kept = KeptAnswers(self._cache, lambda _, done, __: bar.update(task, completed=done))
+            found = kept.ask(
+                "scoring",
+                lambda places: [self._forward(batches[i]) for i in places],
+                [["scores", self._identity, batch] for batch in batches],
+                [0] * len(batches),  # they stay in their order
+                1,
+            )
+        scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
         return np.array([scores.get(ids, math.nan) for ids in sequences])
 
     def _fits(self, ids: Sequence[int]) -> bool:

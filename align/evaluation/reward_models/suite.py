@@ -12,6 +12,7 @@ from align.data.pairs.candidates import Candidates
 from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import BenchItem
 from align.errors import DataError
+from align.evaluation.divided.division import end_of_shard, own_part
 from align.evaluation.record.models import (
     InsertedPhrase,
     InsertedPhrases,
@@ -95,8 +96,14 @@ def evaluate_reward_model(
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
     margins = insertion = choices = scores = None
-    if pairs:
-        margins = _margins(model, pairs)
+    with own_part():
+        margins = _margins(model, pairs) if pairs else None
+    with own_part():
+        choices = choose_best(model, candidates, seed=seed) if candidates else None
+    with own_part():
+        scores = score_items(model, items) if items else None
+    end_of_shard()
+    if margins is not None:
         if np.isnan(margins).all():
             raise DataError(f"All {len(pairs)} pairs are too long to be scored. Raise `max_length`.")
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
@@ -114,13 +121,10 @@ def evaluate_reward_model(
             seed=seed,
         )
         means |= {f"insertion/{kind.kind}": ItemMean((kind.excess,), bounds=None) for kind in insertion.kinds}
-    if candidates:
-        choices = choose_best(model, candidates, seed=seed)
-        if all(row.quality is not None for row in candidates):
-            means |= best_of_n_quality(candidates, choices)
-            others |= oracle_quality(candidates)
-    if items:
-        scores = score_items(model, items)
+    if choices is not None and all(row.quality is not None for row in candidates):
+        means |= best_of_n_quality(candidates, choices)
+        others |= oracle_quality(candidates)
+    if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
     return RewardResult(margins, means, others, insertion, choices, scores)
 

@@ -1,0 +1,174 @@
+"""One of n parts of an evaluation that are asked apart, such as on machines that do not see each other."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, JsonValue, ValidationError
+
+from align.console import say
+from align.errors import UserError
+from align.evaluation.divided.division import Ask, Asked, Division, EndOfPart
+from align.evaluation.record.values import Part
+from align.models.policies.answer_keys import digest
+from align.whole_files import write_whole
+
+SHARD_FILE = "shard.json"
+
+
+class Question(Part):
+    """What was asked without an earlier answer, of all shards alike."""
+
+    stage: str
+    keys: str  # digest of what each answer depends on
+    items: int
+
+
+class ShardRecord(Part):
+    """What `shard.json` holds.
+
+    Attributes:
+        number: From 1.
+        of: How many there are.
+        finished: Whether all its chunks were asked.
+        options: That the command line named, without those of the shard and the folder.
+        paths: Files and folders among them, with the option of each.
+        models: Fingerprints by name.
+        asked: What it had to do.
+    """
+
+    number: int
+    of: int
+    finished: bool = False
+    options: dict[str, JsonValue]
+    paths: dict[str, str]
+    models: dict[str, str] = Field(default_factory=dict)
+    asked: list[Question] = Field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Writes it as on the command line."""
+        return f"{self.number}/{self.of}"
+
+
+class Shard(Division):
+    """Asks every n-th chunk of what needs no answer of the others.
+
+    Args:
+        record: What is known of it.
+    """
+
+    is_whole = False
+    compares = True
+
+    def __init__(self, record: ShardRecord) -> None:
+        self._record, self._out = record, Path()
+        self._answered = 0
+
+    def claim(self, out: Path, cache: Path, fingerprints: Mapping[str, str]) -> None:
+        """Takes a folder that holds no other shard.
+
+        Raises:
+            UserError: If it does, or cannot be written.
+        """
+        if (out / SHARD_FILE).is_file():
+            other = read_shard(out)
+            if (other.number, other.of) != (self._record.number, self._record.of):
+                raise UserError(
+                    f"`--out` {out} holds shard {other.name}. Give shard {self._record.name} a folder of its own. "
+                    "Nothing was written."
+                )
+        self._out, self._record.models = out, dict(fingerprints)
+        self._write()
+
+    def begin(self, stage: str, keys: Sequence[str]) -> None:
+        """Takes down what is asked, for the merge to compare."""
+        if self.is_first:
+            self._record.asked.append(Question(stage=stage, keys=digest(list(keys)), items=len(keys)))
+        self._is_counted, self.is_first = self.is_first, False
+
+    def answer(self, chunks: Sequence[tuple[int, list[int]]], ask: Ask) -> Asked:
+        """Asks the chunks that are this shard's by their number."""
+        own = [places for number, places in chunks if number % self._record.of == self._record.number - 1]
+        return [(places, ask(places)) for places in own]
+
+    def end(self, asked: int, total: int) -> None:
+        """Counts the answers.
+
+        Raises:
+            EndOfPart: If others have some.
+        """
+        self._answered += asked if self._is_counted else 0
+        if asked < total:
+            raise EndOfPart
+
+    def finish(self) -> None:
+        """Writes that it is finished, and says what is next."""
+        self._record.finished = True
+        self._write()
+        total = sum(each.items for each in self._record.asked)
+        say(
+            f"Shard {self._record.name} is finished: {self._answered:,} of {total:,} answers are in {self._out}. "
+            f"With the folders of all {self._record.of} shards, `align eval --merge DIR... --out OUT` asks what needs "
+            "the answers of several and writes the results."
+        )
+
+    def _write(self) -> None:
+        text = json.dumps(self._record.model_dump(), indent=2, ensure_ascii=False) + "\n"
+        try:
+            write_whole(self._out / SHARD_FILE, text, errors="backslashreplace")
+        except OSError as error:
+            raise UserError(f"`--out` {self._out} cannot be written: {error}. Choose another folder.") from error
+
+
+def read_number(text: str) -> tuple[int, int]:
+    """Reads i and n of `--shard i/n`.
+
+    Raises:
+        UserError: If they are none.
+
+    Example:
+        >>> read_number("2/8")
+        (2, 8)
+    """
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and 1 <= int(first) <= int(second)):
+        raise UserError(f"`--shard` must be i/n with i from 1 to n, such as 1/4 and 4/4, got {text!r}.")
+    return int(first), int(second)
+
+
+def find_paths(options: Mapping[str, Any]) -> dict[str, str]:
+    """Finds the files and folders that options name, a function's file included."""
+    found = {}
+    for option, value in options.items():
+        for word in value if isinstance(value, list | tuple) else [value]:
+            path = word.partition(".py:")[0] + ".py" if isinstance(word, str) and ".py:" in word else word
+            if isinstance(path, str) and path and _is_there(path):
+                found[path] = option
+    return found
+
+
+def read_shard(folder: Path) -> ShardRecord:
+    """Reads what a shard left.
+
+    Raises:
+        UserError: If there is none, or its file is broken.
+    """
+    path = folder / SHARD_FILE
+    try:
+        return ShardRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            f"{folder} holds no shard: there is no {SHARD_FILE}. Give the folders that `align eval --shard` wrote."
+        ) from None
+    except (OSError, ValueError, ValidationError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(f"{path} cannot be read: {reason}. Give the shard's command again.") from error
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a text that no file can be called
+        return False
