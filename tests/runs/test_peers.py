@@ -1,16 +1,20 @@
 """Real processes that share a real store, as `accelerate launch` makes them."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 from started import ROOT
 from torch.distributed import TCPStore
+
+from align.runs.peers import StorePeers
 
 SCRIPT = Path(__file__).with_name("peer_process.py")
 
@@ -60,6 +64,27 @@ def launched():
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+def test_large_values_arrive_whole_and_are_taken_back():
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    value = [{"text": "é" * (10 << 20)}, math.inf]  # 60 MiB as JSON; the store takes 8 at once
+
+    def tell(rank):
+        own = TCPStore("127.0.0.1", store.port, is_master=False, wait_for_workers=False)
+        peers = StorePeers(own, rank, 2)
+        before = peers.gather("small", rank)
+        heard = peers.gather("large", [rank, *value] if rank else [])
+        kept = store.num_keys()
+        peers.gather("all have read", None)
+        peers.forget("large")
+        return before, heard, kept
+
+    with ThreadPoolExecutor(2) as pool:
+        (before, heard, kept), other = pool.map(tell, range(2))
+    assert before == other[0] == [0, 1]
+    assert heard == other[1] == [[], [1, *value]]
+    assert store.num_keys() < kept - 10
 
 
 @slow

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from align.secrets import mask
 
 _OF_PLACE = {"out", "shard", "device"}  # what each shard may have for itself
 _WITH_MERGE = {"merge", "out", "device"}
+_MAIN_SAYS_IT = 3.0  # seconds in which the main process, if it fails with the same words, ends the others
 Options = tuple[dict[str, Any], set[str]]
 
 
@@ -31,7 +33,8 @@ def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
     from align.evaluation.divided.merged import Merged
 
     launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    _check(options, given, launched=launched)
+    if os.environ.get("RANK", "0") == "0":  # what one process says ends all
+        _check(options, given, launched=launched)
     if launched:
         with _launched(options, given) as found:
             yield found
@@ -72,7 +75,12 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
             found["out"] = Path(held.enter_context(tempfile.TemporaryDirectory())) / "out"
             held.enter_context(contextlib.redirect_stdout(held.enter_context(open(os.devnull, "w"))))
         held.enter_context(dividing(Launched(peers, own)))
-        yield found, given
+        try:
+            yield found, given
+        except UserError:
+            if peers.rank:
+                time.sleep(_MAIN_SAYS_IT)
+            raise
 
 
 def _check(options: Mapping[str, Any], given: set[str], *, launched: bool) -> None:

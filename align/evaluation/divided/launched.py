@@ -43,7 +43,7 @@ class Launched(Division):
             self._own.begin(stage, keys)
         asked = self._gather([stage, digest(list(keys))])
         other = next((rank for rank, each in enumerate(asked) if each != asked[0]), None)
-        if other is not None:
+        if other is not None and self.is_main:  # which ends the others
             raise UserError(
                 f"Process {other} on {self._peers.host_of(other)} asks something else than process 0 ({stage}): its "
                 "data, models or libraries differ. Give all processes the same ones."
