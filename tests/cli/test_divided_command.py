@@ -1,33 +1,25 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from contextlib import closing
+from importlib.util import find_spec
 
 import pytest
-from started import ROOT, launch
-from tiny import tiny_reward_model, tiny_tokenizer
-from written_questions import write_questions
-
-from align.cli.app import app
-from align.models.answer_cache import AnswerCache
-
-PROMPT = ("--prompt_template", "{question}\n{options}\n", "--no-conversational", "--max_new_tokens", "8")
-BREVITY = """
-def brevity(completions, **kwargs):
-    from pathlib import Path
-
-    calls = Path(__file__).with_name("calls")
-    calls.write_text(str(int(calls.read_text() if calls.exists() else 0) + 1))
-    return [1 / (1 + len(completion[-1]["content"])) for completion in completions]
-"""
+from divided_evaluations import ask_shards, commands_of, counts_in, results_in, run, save_models, write_data
 
 
-def run(*words):
-    return app(["eval", *map(str, words)], standalone_mode=False) or 0
+@pytest.fixture(scope="module")
+def models(answering_model_folder, tiny_model_folder, tmp_path_factory):
+    return save_models(tmp_path_factory.mktemp("models"), answering_model_folder, tiny_model_folder)
+
+
+@pytest.fixture
+def data(tmp_path):
+    return write_data(tmp_path)
+
+
+@pytest.fixture
+def commands(models, data):
+    return commands_of(models, data)
 
 
 @pytest.fixture
@@ -41,78 +33,6 @@ def refuses(capsys):
         assert re.search(sentence, said[0]), said[0]
 
     return refuse
-
-
-@pytest.fixture(scope="module")
-def models(answering_model_folder, tiny_model_folder, tmp_path_factory):
-    """Two policies and a reward model."""
-    folder = tmp_path_factory.mktemp("models")
-    shutil.copytree(answering_model_folder, folder / "practised")
-    shutil.copytree(tiny_model_folder, folder / "untrained")
-    tiny_reward_model(vocabulary=len(tiny_tokenizer())).save_pretrained(folder / "scalar")
-    tiny_tokenizer().save_pretrained(folder / "scalar")
-    return folder
-
-
-@pytest.fixture
-def data(tmp_path):
-    write_questions(tmp_path / "questions.jsonl", count=10)
-    prompts = [{"prompt": [{"role": "user", "content": f"{i}+{i}?"}], "answer": 2 * i} for i in range(10)]
-    pairs = [
-        {"prompt": f"Capital {i}? ", "chosen": f"It is Paris {i}." * (1 + i % 3), "rejected": f"It is Rome {i}."}
-        for i in range(66)
-    ]
-    candidates = [{"prompt": f"Say {i}.", "responses": [f"It is {i}{'!' * j}" for j in range(8)]} for i in range(5)]
-    for name, rows in (("prompts", prompts), ("pairs", pairs), ("candidates", candidates)):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "mine.py").write_text(BREVITY)
-    return tmp_path
-
-
-@pytest.fixture
-def commands(models, data):
-    """A command of each task, with several chunks."""
-    first = ["--model", models / "practised"]
-    policies = [*first, "--baseline", models / "untrained"]
-    rewards = ["--rewards", "number_accuracy", f"{data}/mine.py:brevity", models / "scalar", "--max_new_tokens", 8]
-    judged = ["--judge", models / "practised", "--max_new_tokens", 4]
-    probes = ["--probes", "--probe_pairs", 6, "--best_of_n", data / "candidates.jsonl"]
-    sampled = ["--num_samples", 2, "--temperature", 1]
-    return {
-        "questions": [*first, "--data", data / "questions.jsonl", "--batch_size", 4, *PROMPT],
-        "prompts": [*policies, "--data", data / "prompts.jsonl", "--batch_size", 4, *rewards],
-        "samples": [*policies, "--data", data / "prompts.jsonl", "--batch_size", 4, *rewards, *sampled],
-        "pairs": [*first, "--reference", models / "untrained", "--data", data / "pairs.jsonl", *judged],
-        "reward models": ["--reward_model", models / "scalar", "--data", data / "pairs.jsonl", *probes],
-    }
-
-
-def results_in(folder):
-    """What must be equal to the byte: the record without times and counts, and every other result."""
-    record = json.loads((folder / "evaluation.json").read_text())
-    for each in [record.get("about", {}), *record.get("about", {}).get("models", [])]:
-        for name in ("created", "seconds", "command", "cached_items"):
-            each.pop(name, None)
-    files = {path.name: path.read_bytes() for path in folder.glob("*.parquet")}
-    files |= {path.name: path.read_bytes() for path in folder.glob("*.jsonl")}
-    assert files
-    return json.dumps(record), files
-
-
-def counts_in(folder):
-    """Answers that were there, by model."""
-    about = json.loads((folder / "evaluation.json").read_text())["about"]
-    return [model["cached_items"] for model in about["models"]]
-
-
-def ask_shards(command, folder, of=2):
-    """Asks all shards, and returns their folders."""
-    found = []
-    for number in range(1, of + 1):
-        found.append(folder / f"shard-{number}")
-        assert run(*command, "--shard", f"{number}/{of}", "--out", found[-1]) == 0
-        assert not (found[-1] / "evaluation.json").exists()
-    return found
 
 
 @pytest.mark.parametrize("task", ["questions", "samples", "pairs", "reward models"])
@@ -173,8 +93,16 @@ def test_what_cannot_be_a_part_is_one_sentence(words, sentence, models, tmp_path
 
 def test_a_part_for_the_wrong_launch_is_one_sentence(models, tmp_path, monkeypatch, refuses):
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
     words = ["--model", models / "practised", "--out", tmp_path / "out", "--shard", "1/2"]
     refuses("`accelerate launch` started 2, which divide the evaluation by themselves", *words)
+
+
+@pytest.mark.skipif(find_spec("lm_eval") is None, reason="lm-eval is not installed")
+def test_a_suite_that_runs_as_a_whole_is_one_sentence(models, tmp_path, refuses):
+    words = ["--suite", "lm-eval:arc_easy", "--shard", "1/2", "--out", tmp_path / "out"]
+    refuses("The suite lm-eval:arc_easy runs as a whole. Leave `--shard` out", "--model", models / "practised", *words)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.fixture
@@ -247,91 +175,3 @@ def test_a_secret_is_not_written_down(commands, tmp_path, refuses):
     words = ["--reward_kwargs", "{brevity: {api_key: abcdefghij}}", "--shard", "1/2", "--out", tmp_path / "out"]
     refuses("`--reward_kwargs` holds a secret", *commands["prompts"], *words)
     assert not (tmp_path / "out").exists()
-
-
-def launched(*words):
-    return launch("ddp_cpu.yaml", "-m", "align", "eval", *words)
-
-
-@pytest.mark.slow
-def test_a_launch_is_the_evaluation_of_one_process(commands, data, tmp_path):
-    assert run(*commands["samples"], "--out", tmp_path / "one") == 0
-    (data / "calls").unlink()
-    result = launched(*commands["samples"], "--out", tmp_path / "two")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("All numbers are in") == 1
-    assert result.stderr.count("Asking ") == 2
-    assert (data / "calls").read_text() == "2"  # once for each model
-    assert results_in(tmp_path / "two") == results_in(tmp_path / "one")
-    assert counts_in(tmp_path / "two") == [0, 0]
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-@pytest.mark.parametrize("task", ["questions", "pairs", "reward models"])
-def test_a_launch_of_every_task_is_the_evaluation_of_one_process(task, commands, tmp_path):
-    assert run(*commands[task], "--out", tmp_path / "one") == 0
-    result = launched(*commands[task], "--out", tmp_path / "two")
-    assert result.returncode == 0, result.stderr
-    assert results_in(tmp_path / "two") == results_in(tmp_path / "one")
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_a_launch_merges_shards(commands, tmp_path):
-    assert run(*commands["questions"], "--out", tmp_path / "one") == 0
-    folders = ask_shards(commands["questions"], tmp_path)
-    result = launched("--merge", *folders, "--out", tmp_path / "merged")
-    assert result.returncode == 0, result.stderr
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
-    result = launched("--merge", folders[0], "--out", tmp_path / "merged")
-    assert result.returncode == 1
-    assert result.stderr.count("Shard 2/2 is missing") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--shard", "1/2"], "`accelerate launch` started 2, which divide the evaluation by themselves."),
-        (["--backend", "vllm"], "`--backend vllm` runs in one process"),
-        (["--data", "nowhere.jsonl"], "nowhere.jsonl"),
-    ],
-)
-def test_a_launch_that_cannot_be_is_one_sentence(words, sentence, commands, tmp_path):
-    result = launched(*commands["prompts"], *words, "--out", tmp_path / "two")
-    assert result.returncode == 1
-    assert [sentence in line for line in result.stderr.splitlines() if "Error: " in line] == [True]
-
-
-@pytest.mark.slow
-@pytest.mark.nightly
-def test_a_killed_shard_goes_on(commands, data, tmp_path):
-    command = [*commands["questions"], "--batch_size", 1, "--max_new_tokens", 200]
-    out = tmp_path / "shard"
-    words = ["-m", "align", "eval", *map(str, [*command, "--shard", "1/2", "--out", out])]
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not 1 <= answers_in(out) < 5:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert answers_in(out) < 5
-    assert not json.loads((out / "shard.json").read_text())["finished"]
-    assert run(*command, "--shard", "1/2", "--out", out) == 0
-    assert answers_in(out) == 5
-    assert run(*command, "--shard", "2/2", "--out", tmp_path / "other") == 0
-    assert run("--merge", out, tmp_path / "other", "--out", tmp_path / "merged") == 0
-    assert run(*command, "--out", tmp_path / "one") == 0
-    assert results_in(tmp_path / "merged") == results_in(tmp_path / "one")
-
-
-def answers_in(folder):
-    """Counts the answers that a shard has kept."""
-    if not (folder / "cache" / "cache.db").exists():
-        return 0
-    with closing(AnswerCache(folder / "cache")) as cache:
-        return len(list(cache._cache))

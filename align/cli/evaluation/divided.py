@@ -32,8 +32,8 @@ def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
     from align.evaluation.divided.division import Division, dividing
     from align.evaluation.divided.merged import Merged
 
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if os.environ.get("RANK", "0") == "0":  # what one process says ends all
+    launched = "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if not launched or os.environ["RANK"] == "0":  # what one process says ends all
         _check(options, given, launched=launched)
     if launched:
         with _launched(options, given) as found:
@@ -65,22 +65,17 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
         if options["merge"]:
             command = peers.from_main("command", lambda: _listed(*_command_of(own, options, given)))
             options, given = _unlisted(options, command)
-        if options["backend"] == "vllm":
-            raise UserError(
-                "`--backend vllm` runs in one process, whose engine uses several GPUs by itself. Leave `accelerate "
-                "launch` out, divide the evaluation with `--shard`, or give `--backend transformers`."
-            )
-        found = dict(options) | {"device": _device(options["device"])}
         if peers.rank:
-            found["out"] = Path(held.enter_context(tempfile.TemporaryDirectory())) / "out"
+            options = dict(options) | {"out": Path(held.enter_context(tempfile.TemporaryDirectory())) / "out"}
             held.enter_context(contextlib.redirect_stdout(held.enter_context(open(os.devnull, "w"))))
         held.enter_context(dividing(Launched(peers, own)))
         try:
-            yield found, given
+            yield dict(options) | {"device": _device(options)}, given
         except UserError:
             if peers.rank:
                 time.sleep(_MAIN_SAYS_IT)
             raise
+    _leave_group()
 
 
 def _check(options: Mapping[str, Any], given: set[str], *, launched: bool) -> None:
@@ -128,13 +123,18 @@ def _unlisted(options: Mapping[str, Any], command: list[Any]) -> Options:
     return dict(options) | tuples, set(given)
 
 
-def _device(named: str | None) -> str | None:
+def _device(options: Mapping[str, Any]) -> str | None:
     """Gives each process an accelerator of its own, as accelerate numbers them."""
     import torch
     from accelerate.utils import parse_flag_from_env
 
-    if named is not None:
-        return named
+    if options["backend"] == "vllm":
+        raise UserError(
+            "`--backend vllm` runs in one process. Leave `accelerate launch` out, divide the evaluation with `--shard`, "
+            "or give `--backend transformers`."
+        )
+    if options["device"] is not None:
+        return str(options["device"])
     if parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available():
         return "cpu"
     local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.accelerator.device_count()
@@ -145,3 +145,11 @@ def _device(named: str | None) -> str | None:
         )
     torch.accelerator.set_device_index(local)
     return None
+
+
+def _leave_group() -> None:
+    """Leaves the process group that some launchers need: gloo's threads abort a process that exits with them."""
+    from torch import distributed
+
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -144,7 +144,10 @@ def measure(
 def identify(path: str) -> str:
     """Returns a digest of what decides a reward model's scores: its files and, of an adapter, those of its base."""
     config = Path(path) / "adapter_config.json"
-    base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path") if config.is_file() else None
+    base = None
+    if config.is_file():
+        with suppress(ValueError, AttributeError):  # a broken file is refused when it is loaded
+            base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
     return digest([fingerprint(path), None if base is None else fingerprint(str(base))])
 
 
