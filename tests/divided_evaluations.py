@@ -41,7 +41,9 @@ def write_data(folder):
         for i in range(66)
     ]
     candidates = [{"prompt": f"Say {i}.", "responses": [f"It is {i}{'!' * j}" for j in range(8)]} for i in range(5)]
-    for name, rows in (("prompts", prompts), ("pairs", pairs), ("candidates", candidates)):
+    core = [{"question": f"Bird {i}?", "core": "water", "spurious": ["land", "sky"]} for i in range(30)]
+    written = {"prompts": prompts, "pairs": pairs, "candidates": candidates, "core": core}
+    for name, rows in written.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "mine.py").write_text(BREVITY)
     return folder
@@ -60,6 +62,7 @@ def commands_of(models, data):
         "prompts": [*policies, "--data", data / "prompts.jsonl", "--batch_size", 4, *rewards],
         "samples": [*policies, "--data", data / "prompts.jsonl", "--batch_size", 4, *rewards, *sampled],
         "pairs": [*first, "--reference", models / "untrained", "--data", data / "pairs.jsonl", *judged],
+        "rows of a suite": [*first, "--data", data / "core.jsonl", "--suite", "core_advantage"],
         "reward models": ["--reward_model", models / "scalar", "--data", data / "pairs.jsonl", *probes],
     }
 

@@ -35,7 +35,7 @@ def refuses(capsys):
     return refuse
 
 
-@pytest.mark.parametrize("task", ["questions", "samples", "pairs", "reward models"])
+@pytest.mark.parametrize("task", ["questions", "samples", "pairs", "rows of a suite", "reward models"])
 def test_merged_shards_are_the_evaluation_of_one_process(task, commands, tmp_path, capsys):
     assert run(*commands[task], "--out", tmp_path / "one") == 0
     capsys.readouterr()

@@ -46,7 +46,7 @@ def test_a_launch_is_the_evaluation_of_one_process(commands, data, tmp_path):
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("task", ["questions", "pairs", "reward models"])
+@pytest.mark.parametrize("task", ["questions", "pairs", "rows of a suite", "reward models"])
 def test_a_launch_of_every_task_is_the_evaluation_of_one_process(task, commands, tmp_path):
     assert run(*commands[task], "--out", tmp_path / "one") == 0
     result = launched(*commands[task], "--out", tmp_path / "two")

@@ -130,7 +130,7 @@ def _device(options: Mapping[str, Any]) -> str | None:
 
     if options["backend"] == "vllm":
         raise UserError(
-            "`--backend vllm` runs in one process. Leave `accelerate launch` out, divide the evaluation with `--shard`, "
+            "`--backend vllm` runs in one process. Leave `accelerate launch` out, divide the evaluation by `--shard`, "
             "or give `--backend transformers`."
         )
     if options["device"] is not None:

@@ -1,6 +1,5 @@
 """`align eval --suite` with a suite that brings rows of its own: any of them, on policies."""
 
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,8 +13,10 @@ from align.cli.evaluation.plan import Prompting, claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
+from align.console import say
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.evaluation.divided.division import end_of_part, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
@@ -65,6 +66,7 @@ def run(words: SuiteWords) -> None:
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     with show_stages() as stages, closing(AnswerCache(folder)) as cache:
         measured, models = _measured(words, loaded, checkpoints, extra.get(REFERENCE), cache, stages)
+    end_of_part()
     about = _about(words, loaded, models, extra.get(REFERENCE), measured, time.perf_counter() - started)
     record = suite_record(about, measured, [row.id for row in loaded.rows], words.suite.compared)
     rows = [{"model": name, **row} for name, each in measured.items() for row in each.rows]
@@ -102,10 +104,10 @@ def _measured(
             kept = KeptAnswers(cache, stages.advance)
             beside = {"reference": stack.enter_context(_subject(words, base, kept))}
         for name, checkpoint in checkpoints.items():
-            print(f"Asking {checkpoint.path}", file=sys.stderr)
+            say(f"Asking {checkpoint.path}")
             begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
             stages.start(name)
-            with _subject(words, checkpoint, kept) as subject:
+            with own_part(), _subject(words, checkpoint, kept) as subject:
                 measured[name] = measure(subject, loaded.rows, asking, **beside)
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
             models.append(
