@@ -142,13 +142,17 @@ def measure(
 
 
 def identify(path: str) -> str:
-    """Returns a digest of what decides a reward model's scores: its files and, of an adapter, those of its base."""
-    config = Path(path) / "adapter_config.json"
-    base = None
-    if config.is_file():
-        with suppress(ValueError, AttributeError):  # a broken file is refused when it is loaded
-            base = json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path")
-    return digest([fingerprint(path), None if base is None else fingerprint(str(base))])
+    """Returns a digest of what decides a reward model's scores: its files or commit and, of an adapter, its base's."""
+    from transformers.utils.hub import cached_file, extract_commit_hash
+
+    base = commit = None
+    with suppress(OSError, ValueError, AttributeError):  # what is missing or broken is refused when it is loaded
+        config = cached_file(path, "adapter_config.json", _raise_exceptions_for_missing_entries=False)
+        if config is not None:
+            base = json.loads(Path(config).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        whole = cached_file(path, "config.json", _raise_exceptions_for_missing_entries=False)
+        commit = extract_commit_hash(config or whole, None)
+    return digest([fingerprint(path), commit, None if base is None else fingerprint(str(base))])
 
 
 def name_models(paths: Sequence[str]) -> list[str]:

@@ -76,8 +76,7 @@ class Shard(Division):
             other = read_shard(out)
             if (other.number, other.of) != (self._record.number, self._record.of):
                 raise UserError(
-                    f"`--out` {out} holds shard {other.name}. Give shard {self._record.name} a folder of its own. "
-                    "Nothing was written."
+                    f"`--out` {out} holds shard {other.name}. Give shard {self._record.name} a folder of its own."
                 )
         self._out, self._record.models = out, dict(fingerprints)
         self._write()
