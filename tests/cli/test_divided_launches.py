@@ -78,7 +78,7 @@ def test_a_launch_merges_shards(commands, tmp_path):
 def test_a_launch_that_cannot_be_is_one_sentence(words, sentence, commands, tmp_path):
     result = launched(*commands["prompts"], *words, "--out", tmp_path / "two")
     assert result.returncode == 1
-    assert [sentence in line for line in result.stderr.splitlines() if "Error: " in line] == [True]
+    assert [sentence in line for line in result.stderr.splitlines() if line.startswith("Error: ")] == [True]
 
 
 @pytest.mark.nightly
