@@ -1,34 +1,13 @@
 """Cues among sides of which one is right: both answers of a pair, or the options of a question."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
 from align.audit.features import FEWEST, Features
+from align.audit.sides import Sides, is_length, tell_apart
 from align.audit.significance import NUM_STRATA, binomial, of_z, strata_of
 from align.audit.tested import Numbers, Tested, Values, stricter, sums
-from align.audit.words import COUNTS
-from rewards.reading.options import LETTERS
 
-LENGTH = COUNTS[0]
 _SMOOTHING = 5.0  # sides added to a stratum, of which as many are right as in all sets
-
-
-class Sides(NamedTuple):
-    """Which sides belong together; those of a set stand in a row.
-
-    Attributes:
-        of_set: `(N,)` number of each side's set.
-        is_right: `(N,)` whether it is the better or the right one; one of each set is.
-        cluster: `(S,)` number of each set's prompt.
-        are_pairs: Whether the sets are pairs of answers; else options in the order in which they are shown.
-    """
-
-    of_set: Numbers
-    is_right: NDArray[np.bool_]
-    cluster: Numbers
-    are_pairs: bool
 
 
 def compare_choices(sides: Sides, features: Features) -> Tested:
@@ -38,21 +17,13 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
     by their mean. Within strata of length a side is expected to be right as often as sides of its relative length are
     where the feature tells nothing.
     """
-    side, feature, names, types = _with_counts(sides, features)
+    side, feature, names, types, inverse, telling, set_of, of, hit, chance = tell_apart(sides, features)
     num = len(names)
-    sizes = np.bincount(sides.of_set)
-    key, inverse = np.unique(sides.of_set[side] * num + feature, return_inverse=True)
-    in_set, at = key // num, key % num
-    having = np.bincount(inverse, minlength=len(key))
-    telling = having < sizes[in_set]
-    hit = sums(inverse, sides.is_right[side], len(key))[telling]
-    chance = (having / sizes[in_set])[telling]
-    set_of, of = in_set[telling], at[telling]
 
     stratum = strata_of(_relative_lengths(sides, features))
     weights = _weights(sides, stratum, set_of, of, num)
     weight_of_side = weights[feature, stratum[side]]
-    ours = sums(inverse, weight_of_side, len(key))[telling]
+    ours = sums(inverse, weight_of_side, len(telling))[telling]
     by_set = _per_set(sides, stratum, np.ones(len(stratum)))
     chance_within = ours / (by_set[set_of] * weights[of]).sum(axis=1)
 
@@ -71,10 +42,10 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
     effect, within = hits / n - expected, over / n
     z = (hits - n * expected) / np.sqrt(n * expected * (1 - expected))
     z_within = over / np.sqrt(np.maximum(squares, 1e-12))
-    is_length = np.array([names[i].endswith(LENGTH) and types[i] == "count" for i in kept], dtype=bool)
-    within, z_within = np.where(is_length, effect, within), np.where(is_length, z, z_within)
+    of_length = is_length(names, types)[kept]
+    within, z_within = np.where(of_length, effect, within), np.where(of_length, z, z_within)
     p_raw = binomial(hits, n, expected)
-    p_values = stricter(p_raw, z, np.where(is_length, p_raw, of_z(z_within)), z_within)
+    p_values = stricter(p_raw, z, np.where(of_length, p_raw, of_z(z_within)), z_within)
 
     right = sums(feature, sides.is_right[side], num)
     all_of = np.bincount(feature, minlength=num)
@@ -96,30 +67,6 @@ def compare_choices(sides: Sides, features: Features) -> Tested:
         feature=place[of[order]],
         is_hit=hit[order] > 0,
     )  # fmt: skip
-
-
-def _with_counts(sides: Sides, features: Features) -> tuple[Numbers, Numbers, list[str], list[str]]:
-    """Adds which side has the most of what, and the letters of options."""
-    found = [(features.text, features.feature)]
-    names, types = list(features.names), list(features.types)
-    starts = np.flatnonzero(np.r_[True, sides.of_set[1:] != sides.of_set[:-1]])
-    for number, name in enumerate(COUNTS):
-        column = features.sizes[:, number]
-        most = column == np.maximum.reduceat(column, starts)[sides.of_set]
-        alone = np.add.reduceat(most.astype(np.int64), starts)[sides.of_set] == 1
-        having = np.flatnonzero(most & alone)
-        found.append((having, np.full(len(having), len(names))))
-        names.append(f"{'more' if sides.are_pairs else 'the most'} {name}")
-        types.append("count")
-    if not sides.are_pairs:
-        place = np.arange(len(sides.of_set)) - starts[sides.of_set]
-        for number in range(int(place.max(initial=-1)) + 1):
-            having = np.flatnonzero(place == number)
-            found.append((having, np.full(len(having), len(names))))
-            names.append(f"letter {LETTERS[number]}")
-            types.append("place")
-    side, feature = (np.concatenate(each) for each in zip(*found, strict=True))
-    return side, feature, names, types
 
 
 def _relative_lengths(sides: Sides, features: Features) -> Values:

@@ -4,13 +4,14 @@ from array import array
 
 import numpy as np
 
-from align.audit.choices import Sides, compare_choices
+from align.audit.choices import compare_choices
 from align.audit.correlations import compare_outcomes
 from align.audit.cues import Cues, find_cues
 from align.audit.entry import Entry
 from align.audit.features import FEWEST, Texts
 from align.audit.labels import compare_labels
 from align.audit.rows import Compared, Flags, Seen, first_of_prompt
+from align.audit.sides import Sides
 from align.audit.tested import Numbers, Tested
 from rewards.reading.options import LETTERS
 

@@ -13,7 +13,7 @@ from align.evaluation.statistics.metrics import wilson
 
 _SAME = 0.8  # of the units, with their side, of two cues that are shown as one
 _PART = 0.6  # of the units of a weaker cue that shares a word
-_MOST_ALSO = 8
+MOST_ALSO = 8
 _EXAMPLES = 3
 _SURE = 1.96
 
@@ -78,7 +78,7 @@ class Cues:
     unit: str
 
 
-class _Lead(NamedTuple):
+class Lead(NamedTuple):
     """A cue under which others are shown.
 
     Attributes:
@@ -87,7 +87,7 @@ class _Lead(NamedTuple):
         is_positive: Whether it goes with the target.
         telling: Units that have it, each with whether it is with the target there.
         words: Of its name, and of those shown under it.
-        also: What is shown under it.
+        also: What is shown under it: numbers of features.
     """
 
     test: int
@@ -95,9 +95,9 @@ class _Lead(NamedTuple):
     is_positive: bool
     telling: set[int]
     words: set[str]
-    also: list[str]
+    also: list[int]
 
-    def covers(self, other: "_Lead") -> bool:
+    def covers(self, other: "Lead") -> bool:
         """Says whether a weaker cue is in the same units, or has a word of this one and is in part of its units."""
         if (self.test, self.is_positive) != (other.test, other.is_positive):
             return False
@@ -133,25 +133,25 @@ def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[
         picked += [(-abs(test.z[i]), number, int(i)) for i in np.flatnonzero(passes)]
     found = [
         _cue(tests[lead.test], lead, float(adjusted[starts[lead.test] + lead.feature]), kind, name_row)
-        for lead in _fold(tests, sorted(picked))
+        for lead in fold(tests, sorted(picked))
     ]
     return Cues(found, len(adjusted), by_length, unit)
 
 
-def _fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[_Lead]:
+def fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[Lead]:
     """Puts cues under stronger ones of the same units."""
-    leads: list[_Lead] = []
+    leads: list[Lead] = []
     for _, number, i in picked:
         test = tests[number]
         units, hit = test.units(i)
         telling = set((2 * units + hit).tolist())
         words = set() if test.types[i] in ("count", "place") else set(test.names[i].split(" "))
-        new = _Lead(number, i, bool(test.effect[i] > 0), telling, words, [])
+        new = Lead(number, i, bool(test.effect[i] > 0), telling, words, [])
         same = next((lead for lead in leads if lead.covers(new)), None)
         if same is None:
             leads.append(new)
             continue
-        same.also.append(describe(test.names[i], test.types[i]))
+        same.also.append(i)
         same.words.update(words)
     return leads
 
@@ -168,7 +168,7 @@ def describe(name: str, kind: str) -> str:
     return f'{kind} "{name}"' if kind.endswith("with") else f'"{name}"'
 
 
-def _cue(test: Tested, lead: _Lead, p_value: float, kind: str, name_row: Callable[[int], str]) -> Cue:
+def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable[[int], str]) -> Cue:
     i, positive = lead.feature, lead.is_positive
     units, hit = test.units(i)
     n, effect, within = int(test.n[i]), float(test.effect[i]), float(test.within[i])
@@ -200,7 +200,7 @@ def _cue(test: Tested, lead: _Lead, p_value: float, kind: str, name_row: Callabl
         within_length=within,
         p_value=p_value,
         z=float(test.z[i]),
-        also=lead.also[:_MOST_ALSO],
+        also=[describe(test.names[each], test.types[each]) for each in lead.also[:MOST_ALSO]],
         rows=[name_row(int(each)) for each in units[hit == positive][:_EXAMPLES]],
         todo=remedies(kind, test.where, test.types[i], test.names[i], surplus),
         information=known,

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from align.evaluation.record.shortcuts import GainsOfPhrases, MinedPhrases, SlicesOfPairs
 from align.evaluation.record.values import Metric, Part, Row
 
 
@@ -48,6 +49,9 @@ class Measured(Part):
     summary: dict[Metric, Row]
     difference_to: dict[str, dict[Metric, Row]] = Field(default_factory=dict)
     insertion: InsertedPhrases | None = None
+    slices: SlicesOfPairs | None = None
+    phrases: GainsOfPhrases | None = None
+    mined: MinedPhrases | None = None
     scored: Scored | None = None
 
 

@@ -151,7 +151,7 @@ def phrase_effects(
             KindEffect(kind, changes.mean(axis=0) - base.mean(axis=0), _compare(changes, base, seed), math.nan)
         )
         for text, change in zip(texts[kind], changes, strict=True):
-            p_value = _flip_signs(change - base.mean(axis=0), seed)
+            p_value = flip_signs(change - base.mean(axis=0), seed)
             phrases.append(PhraseEffect(kind, text, bootstrap(change), p_value, math.nan))
     return Insertion(
         [kind._replace(adjusted_p_value=p) for kind, p in zip(kinds, _adjust(kinds), strict=True)],
@@ -175,7 +175,8 @@ def _compare(changes: Values, base: Values, seed: int) -> float:
     return float(test.pvalue)
 
 
-def _flip_signs(differences: Values, seed: int) -> float:
+def flip_signs(differences: Values, seed: int) -> float:
+    """Tests whether differences have the mean 0, by flipping their signs; nan below two of them."""
     from scipy.stats import permutation_test
 
     if len(differences) < 2:

@@ -26,11 +26,13 @@ from align.evaluation.reward_models.insertion import Insertion, insert_phrases
 from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
 from align.evaluation.reward_models.reward_bench_2 import reward_bench_2_metrics
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings, add_to_record, find_shortcuts
 from align.evaluation.reward_models.transformations import TRANSFORMATIONS, count_markdown
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
 
 Asked = TypeVar("Asked", BenchPair, BenchItem, Candidates)
+NO_SHORTCUTS = ShortcutSettings()
 WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templates refuse a lone assistant message
 
 
@@ -45,6 +47,7 @@ class RewardResult:
         insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
         choices: What was chosen for each prompt; `None` without candidates.
         scores: Of the responses of each item of RewardBench 2, the right ones first; `None` without such items.
+        shortcuts: Slices, phrases of a file and mined phrases; `None` without pairs.
     """
 
     margins: Values | None
@@ -53,6 +56,7 @@ class RewardResult:
     insertion: Insertion | None
     choices: list[Choice] | None
     scores: list[list[float]] | None = None
+    shortcuts: Shortcuts | None = None
 
     def summary(self) -> dict[str, Estimate]:
         """Estimates every metric."""
@@ -71,6 +75,7 @@ def evaluate_reward_model(
     *,
     items: Sequence[BenchItem] = (),
     probe_pairs: int | None = None,
+    shortcuts: ShortcutSettings = NO_SHORTCUTS,
     seed: int = 0,
 ) -> RewardResult:
     """Measures a reward model.
@@ -80,7 +85,8 @@ def evaluate_reward_model(
     `accuracy_drop/<transformation>`, of the pairs that the transformation changes; `response_only_accuracy`, with the
     prompt removed; `length_correlation` and `format_correlation`, Spearman's, between the margin and the difference
     of the two responses in characters and in Markdown marks; `insertion/<kind>`, the change of a rejected response's
-    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin.
+    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin. With phrases of
+    a file, on a sample of the pairs: `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
 
     Args:
         model: The model, which gives no score to what is too long (`on_too_long="nan"`).
@@ -88,6 +94,7 @@ def evaluate_reward_model(
         candidates: Prompts to choose the best response for.
         items: Of RewardBench 2, for the metrics of `reward_bench_2_metrics`.
         probe_pairs: How many pairs to probe; no probes without it.
+        shortcuts: Which text features and phrases to look for.
         seed: Of samples, transformations and permutations. Models measured with the same seed get the same ones.
 
     Raises:
@@ -95,7 +102,7 @@ def evaluate_reward_model(
     """
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    margins = insertion = choices = scores = None
+    margins = insertion = choices = scores = found = None
     with own_part():
         margins = _margins(model, pairs) if pairs else None
     with own_part():
@@ -107,8 +114,12 @@ def evaluate_reward_model(
         if np.isnan(margins).all():
             raise DataError(f"All {len(pairs)} pairs are too long to be scored. Raise `max_length`.")
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
+        found = find_shortcuts(
+            model, pairs, margins, shortcuts, sample=_sample(pairs, shortcuts.most_pairs, seed), seed=seed
+        )
+        means |= found.phrases.means() if found.phrases is not None else {}
     if margins is not None and probe_pairs is not None:
-        sample = sorted(random.Random(seed).sample(range(len(pairs)), min(probe_pairs, len(pairs))))
+        sample = _sample(pairs, probe_pairs, seed)
         probed, known = [pairs[i] for i in sample], margins[sample]
         means |= transformation_drops(model, probed, known, seed=seed)
         means["response_only_accuracy"] = response_only_accuracy(model, probed)
@@ -126,7 +137,12 @@ def evaluate_reward_model(
         others |= oracle_quality(candidates)
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
-    return RewardResult(margins, means, others, insertion, choices, scores)
+    return RewardResult(margins, means, others, insertion, choices, scores, found)
+
+
+def _sample(pairs: Sequence[BenchPair], most: int, seed: int) -> list[int]:
+    """Draws pairs to probe, in their order."""
+    return sorted(random.Random(seed).sample(range(len(pairs)), min(most, len(pairs))))
 
 
 def score_items(model: RewardModel, items: Sequence[BenchItem]) -> list[list[float]]:
@@ -214,6 +230,8 @@ def reward_record(
             models[name].difference_to = {other: result.differences(results[other]) for other in baselines}
         if result.insertion is not None:
             models[name].insertion = _phrases(result.insertion)
+        if result.shortcuts is not None:
+            add_to_record(models[name], result.shortcuts)
         if scored is not None:
             models[name].scored = scored[name]
     return ModelsRecord(models=models)

@@ -1,0 +1,206 @@
+"""Phrases put into the chosen response, the rejected one or both: how far do they move the margin?
+
+Any text moves a score a little, so each phrase is compared with neutral words, as many as it has, in the same place.
+A phrase differs from the mean of a few others in any large sample; to count it also has to move scores further than
+each of these.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from align.audit.significance import FALSE_DISCOVERIES, adjust
+from align.data.pairs.phrases import insert_phrase
+from align.data.pairs.reward_bench import BenchPair
+from align.evaluation.reward_models.insertion import NEUTRAL, flip_signs
+from align.evaluation.reward_models.pair_metrics import pair_accuracy
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import Estimate, Values, bootstrap
+
+SIDES = ("chosen", "rejected", "both")
+
+
+class PhraseGain(NamedTuple):
+    """What one phrase does to the margins of pairs.
+
+    Attributes:
+        phrase: Its text.
+        gain: By how much it raises the response that has it above neutral words: the mean of both sides.
+        chosen: Mean change of the margin with the phrase in the chosen response only.
+        rejected: The same in the rejected response only; negative if the model favours the phrase.
+        both: The same in both.
+        p_value: Of the gain being 0, by flipping signs of the gains per pair; nan below two pairs.
+        adjusted_p_value: The same after Benjamini-Hochberg over all phrases.
+        beyond_neutral: Whether it raises, or lowers, what has it more than each run of neutral words does.
+    """
+
+    phrase: str
+    gain: Estimate
+    chosen: Estimate
+    rejected: Estimate
+    both: Estimate
+    p_value: float
+    adjusted_p_value: float
+    beyond_neutral: bool
+
+    @property
+    def moves(self) -> bool:
+        """Whether it moves scores, at a false discovery rate of 5 %, and further than anything neutral does."""
+        return self.beyond_neutral and self.adjusted_p_value <= FALSE_DISCOVERIES
+
+
+@dataclass(frozen=True)
+class PhraseGains:
+    """What phrases do to the margins of pairs.
+
+    Attributes:
+        position: Where they were put.
+        phrases: One entry per phrase.
+        margins: `(N,)` margins of the pairs.
+        changes: `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`.
+        gains: `(P, N)` gains above neutral words.
+        scale: What changes were divided by for `phrases`.
+    """
+
+    position: str
+    phrases: list[PhraseGain]
+    margins: Values
+    changes: Values
+    gains: Values
+    scale: float
+
+    def means(self) -> dict[str, ItemMean]:
+        """Returns the metrics: the mean gain of a phrase, and the accuracy lost to one on each side."""
+        before = pair_accuracy(self.margins)
+        after = pair_accuracy(self.margins + self.changes)
+        drops = {
+            f"accuracy_drop/phrases_in_{side}": ItemMean(((before - after[:, k]).mean(axis=0),), bounds=(-1.0, 1.0))
+            for k, side in enumerate(SIDES)
+        }
+        return drops | {"phrase_gain": ItemMean((self.gains.mean(axis=0) / self.scale,), bounds=None)}
+
+
+def measure_phrases(
+    model: RewardModel,
+    pairs: Sequence[BenchPair],
+    margins: Values,
+    phrases: Sequence[str],
+    *,
+    position: str,
+    scale: float,
+    seed: int = 0,
+) -> PhraseGains:
+    """Puts each phrase into the responses of each pair, and measures the change of the margin.
+
+    Args:
+        model: A scalar model, or a pairwise one.
+        pairs: N pairs.
+        margins: `(N,)` their margins as they are.
+        phrases: P phrases.
+        position: Where to put them, one of `POSITIONS`.
+        scale: Changes are divided by it. The mean absolute margin of pairs makes models comparable.
+        seed: Of the permutations.
+    """
+    changes = _changes(model, pairs, margins, phrases, position)
+    counts = [len(phrase.split()) for phrase in phrases]
+    neutral = {
+        count: gains_of(_changes(model, pairs, margins, neutral_words(count), position))
+        for count in sorted(set(counts))
+    }
+    return compare_phrases(phrases, margins, changes, [neutral[count] for count in counts], position, scale, seed)
+
+
+def compare_phrases(
+    phrases: Sequence[str],
+    margins: Values,
+    changes: Values,
+    neutral: Sequence[Values],
+    position: str,
+    scale: float = 1.0,
+    seed: int = 0,
+) -> PhraseGains:
+    """Compares what phrases do to margins with what neutral words do.
+
+    Args:
+        phrases: P phrases.
+        margins: `(N,)` margins of the pairs.
+        changes: `(P, 3, N)` changes by each phrase on each of `SIDES`; nan where a response is too long.
+        neutral: For each phrase `(C, N)` gains by C runs of neutral words.
+        position: Where the phrases were put.
+        scale: Changes are divided by it.
+        seed: Of the permutations.
+    """
+    gains, found = [], []
+    for phrase, change, control in zip(phrases, changes, neutral, strict=True):
+        own = gains_of(change[None])[0]
+        gain = own - control.mean(axis=0)
+        known = ~np.isnan(gain)
+        chosen, rejected, both = (bootstrap(each / scale) for each in change)
+        found.append(
+            PhraseGain(
+                phrase, bootstrap(gain / scale), chosen, rejected, both,
+                p_value=flip_signs(gain[known], seed), adjusted_p_value=np.nan,
+                beyond_neutral=_is_beyond(own[known], control[:, known]),
+            )
+        )  # fmt: skip
+        gains.append(gain)
+    p_values = np.array([each.p_value for each in found])
+    adjusted = np.full(len(found), np.nan)
+    known = ~np.isnan(p_values)
+    adjusted[known] = adjust(p_values[known])
+    found = [each._replace(adjusted_p_value=float(p)) for each, p in zip(found, adjusted, strict=True)]
+    return PhraseGains(position, found, margins, changes, np.stack(gains), scale)
+
+
+def _is_beyond(own: Values, control: Values) -> bool:
+    if not len(own):
+        return False
+    mean, others = own.mean(), control.mean(axis=1)
+    return bool(mean > others.max() or mean < others.min())
+
+
+def gains_of(changes: NDArray[np.float64]) -> Values:
+    """Returns `(P, N)` by how much what was inserted raises the response that has it, the mean of both sides.
+
+    In the chosen response it raises the margin, in the rejected one it lowers it. What moves the margin whichever
+    response has the phrase cancels out.
+    """
+    found: Values = (changes[:, 0] - changes[:, 1]) / 2
+    return found
+
+
+def neutral_words(count: int) -> list[str]:
+    """Returns runs of neutral words, each from the beginning of another neutral phrase.
+
+    Example:
+        >>> neutral_words(3)[:2]
+        ['The reply that', 'Here is a']
+    """
+    found = []
+    for start in range(len(NEUTRAL)):
+        words = " ".join([*NEUTRAL[start:], *NEUTRAL[:start]]).split()
+        found.append(" ".join((words * (1 + count // len(words)))[:count]))
+    return found
+
+
+def _changes(
+    model: RewardModel, pairs: Sequence[BenchPair], margins: Values, texts: Sequence[str], position: str
+) -> Values:
+    """Returns `(T, 3, N)` changes of the margin by each text on each of `SIDES`."""
+    prompts, chosen, rejected = ([getattr(pair, name) for pair in pairs] for name in ("prompt", "chosen", "rejected"))
+    found = []
+    num = len(pairs)
+    before = None if model.pairwise else model.score([*prompts, *prompts], [*chosen, *rejected])
+    for text in texts:
+        ours, theirs = ([insert_phrase(each, text, position) for each in side] for side in (chosen, rejected))
+        if before is None:
+            after = model.margins(prompts * 3, [*ours, *chosen, *ours], [*rejected, *theirs, *theirs])
+            found.append(after.reshape(3, num) - margins)
+        else:
+            raised = model.score([*prompts, *prompts], [*ours, *theirs]) - before
+            found.append(np.stack([raised[:num], -raised[num:], raised[:num] - raised[num:]]))
+    return np.stack(found)
