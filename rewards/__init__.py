@@ -29,6 +29,7 @@ from rewards.scoring.perturbation_consistency import (
     unseen_perturbation_consistency,
 )
 from rewards.scoring.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
+from rewards.scoring.phrases import Phrases
 from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
 from rewards.scoring.repetition import Repetition, repetition
 from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
@@ -47,6 +48,7 @@ __all__ = [
     "MathAccuracy",
     "NumberAccuracy",
     "PerturbationConsistency",
+    "Phrases",
     "ReferenceConsistency",
     "Repetition",
     "Response",

@@ -22,6 +22,7 @@ REWARDS = {
     "math_accuracy": "rewards.scoring.math_accuracy.MathAccuracy",
     "number_accuracy": "rewards.scoring.number_accuracy.NumberAccuracy",
     "perturbation_consistency": "rewards.scoring.perturbation_consistency.PerturbationConsistency",
+    "phrases": "rewards.scoring.phrases.Phrases",
     "reference_consistency": "rewards.scoring.reference_consistency.ReferenceConsistency",
     "repetition": "rewards.scoring.repetition.Repetition",
     "text_accuracy": "rewards.scoring.text_accuracy.TextAccuracy",

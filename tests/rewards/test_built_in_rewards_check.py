@@ -1,13 +1,15 @@
 """The built-in rewards under the check, as users are."""
 
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from tried_rewards import Tried, try_all
 
 from rewards.catalog import REWARDS
 
-SETTINGS = {"length": {"max_length": 1000, "margin": 100}, "math_accuracy": {"timeout": 5.0}}
+PHRASES = {"file": str(Path(__file__).with_name("phrases.txt"))}
+SETTINGS = {"length": {"max_length": 1000, "margin": 100}, "math_accuracy": {"timeout": 5.0}, "phrases": PHRASES}
 # Right answers that math-verify reads in several ways, or with effort.
 GOLDS = (
     r"\frac{1}{3}",

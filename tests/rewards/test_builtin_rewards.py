@@ -1,6 +1,7 @@
 """Every built-in: found by name, usable as it is in plain TRL, the same for both forms of completions."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 from datasets import Dataset
@@ -9,7 +10,8 @@ from trl import GRPOConfig, GRPOTrainer
 
 import rewards
 
-NEEDS = {"length": {"max_length": 8, "margin": 4}}
+PHRASES = {"file": str(Path(__file__).with_name("phrases.txt"))}
+NEEDS = {"length": {"max_length": 8, "margin": 4}, "phrases": PHRASES}
 ANSWERS = ["5", "6", "5 or 6", "", "Ada Lovelace"]
 TEXTS = [f"<think>Hm, hm, hm.</think><answer>{answer}</answer>" for answer in ANSWERS]
 COLUMNS = {
@@ -40,7 +42,7 @@ def test_every_built_in_is_found_by_name_pickles_and_reads_both_forms(name):
     assert any(score is not None for score in scores)
     assert call(pickle.loads(pickle.dumps(reward)), TEXTS) == scores
     assert call(reward, [[{"role": "assistant", "content": text}] for text in TEXTS]) == scores
-    if name != "length":
+    if name not in NEEDS:
         assert getattr(rewards, name).__name__ == name
 
 

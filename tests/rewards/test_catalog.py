@@ -3,6 +3,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,7 +58,8 @@ def folder(tmp_path):
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_every_name_in_the_catalog_resolves_to_a_reward_of_that_name(name):
-    kwargs = {"max_length": 10} if name == "length" else {}
+    phrases = str(Path(__file__).with_name("phrases.txt"))
+    kwargs = {"length": {"max_length": 10}, "phrases": {"file": phrases}}.get(name, {})
     reward = resolve_reward(name, kwargs)
     assert reward.__name__ == name
     assert pickle.loads(pickle.dumps(reward)).__name__ == name

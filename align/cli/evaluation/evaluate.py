@@ -42,7 +42,7 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
 
     if options["model"] is None:
         with naming_the_file(options, *OF_REWARD_MODELS):
-            _run_rewards(options)
+            _run_rewards(options, given)
         return
     from align.cli.evaluation.of_policies import run_pairs, run_prompts, run_questions, run_suite
     from align.cli.evaluation.row_suites import check_suite_options, find_row_suite
@@ -65,16 +65,20 @@ def _place(out: Path) -> Path:
     return out / BELOW
 
 
-def _run_rewards(options: Mapping[str, Any]) -> None:
+def _run_rewards(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.evaluation.reward_models import RewardWords, run
+    from align.cli.evaluation.shortcuts import read_settings
 
-    names = set(RewardWords.__dataclass_fields__) - {"baseline", "batch_size"}
+    names = set(RewardWords.__dataclass_fields__) - {"baseline", "batch_size", "shortcuts"}
     if options["prompt_format"] not in ("auto", "messages", "data"):
         raise UserError(f"`prompt_format` must be auto, messages or data, got {options['prompt_format']!r}.")
+    if options["probe_pairs"] < 1:
+        raise UserError(f"`probe_pairs` must be at least 1, got {options['probe_pairs']}.")
     run(
         RewardWords(
             baseline=tuple(options["baseline"]),
             batch_size=options["batch_size"] or 16,
+            shortcuts=read_settings(options, given),
             **{name: options[name] for name in names},
         )
     )

@@ -119,7 +119,11 @@ class OfRewardModels:
     """What is measured of a reward model."""
 
     probes: bool = option(False, "Reward models: probes for shortcuts.")
-    probe_pairs: int = option(500, "Pairs to probe, drawn at random.")
+    probe_pairs: int = option(500, "Pairs to probe and to put phrases into, drawn at random.")
+    slices: bool = option(False, "Reward models: features of responses that go with the margin.")
+    phrases: str | None = option(None, "Reward models: a file of phrases, one a line, that are put into responses.")
+    mine: bool = option(False, "Reward models: phrases from the slices, kept if held-out prompts bear them out.")
+    position: str = option("front", "Where phrases are put: front, middle or end.")
     best_of_n: str | None = option(None, "Reward models: prompts with candidate responses to choose from.")
     prompt_format: str = option(
         "auto",

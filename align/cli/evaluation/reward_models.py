@@ -3,12 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from align.cli.evaluation.shortcuts import check_pairs, show_shortcuts, write_phrases
 from align.console import make_console, make_table, say
 from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
@@ -19,7 +20,14 @@ from align.evaluation.divided.division import current, end_of_part, own_part
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord, Scored
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
+from align.evaluation.reward_models.shortcuts import ShortcutSettings
+from align.evaluation.reward_models.suite import (
+    NO_SHORTCUTS,
+    RewardResult,
+    as_messages,
+    evaluate_reward_model,
+    reward_record,
+)
 from align.evaluation.statistics.metrics import Estimate
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import fingerprint
@@ -55,6 +63,7 @@ class RewardWords:
     dtype: str = "float32"
     device: str | None = None
     seed: int = 0
+    shortcuts: ShortcutSettings = NO_SHORTCUTS
 
 
 def run(words: RewardWords) -> None:
@@ -74,22 +83,28 @@ def run(words: RewardWords) -> None:
         raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
     if words.probes and not pairs:
         raise UserError("`--probes` needs pairs. Give `--data`.")
+    check_pairs(words.shortcuts, pairs)
     names = name_models(paths := [words.reward_model, *words.baseline])
     identities = {path: digest([identify(path), words.dtype]) for path in paths}
     folder = words.out / "cache"
+    others = replace(words, shortcuts=words.shortcuts.without_mining())
     measured: dict[str, tuple[RewardResult, Scored]] = {}
     with closing(AnswerCache(folder)) as cache:
         current().claim(words.out, folder, {name: identities[path] for name, path in zip(names, paths, strict=True)})
         for name, path in zip(names, paths, strict=True):
             with own_part():
-                measured[name] = measure(path, pairs, candidates, items, words, cache, identities[path])
+                asked = words if path == words.reward_model else others
+                measured[name] = measure(path, pairs, candidates, items, asked, cache, identities[path])
     end_of_part()
     results = {name: result for name, (result, _) in measured.items()}
     record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
     write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
+    mined = write_phrases(words.out, results[names[0]].shortcuts)
     write_record(words.out / EVALUATION_FILE, record)
     print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, the report is {build_evaluation_report(words.out)}.")
+    if mined is not None:
+        print(f"The phrases that are kept are in {mined}.")
 
 
 def measure(
@@ -123,6 +138,7 @@ def measure(
         as_messages(candidates) if in_template else candidates,
         items=as_messages(items) if in_template else items,
         probe_pairs=words.probe_pairs if words.probes else None,
+        shortcuts=words.shortcuts,
         seed=words.seed,
     )
     prompts = [
@@ -233,6 +249,7 @@ def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:
             console.print(f"{name}: {model.scored.pairs_too_long:,} pairs are too long and were left out")
         if model.scored is not None and model.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
+        show_shortcuts(console, name, model)
 
 
 def _describe(row: Candidates, choice: Any) -> dict[str, Any]:

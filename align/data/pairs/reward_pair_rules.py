@@ -11,7 +11,7 @@ from align.data.rules import check_label
 
 DEFAULT_SOURCE = "preference"
 CAUSAL = ("upgrade", "degrade")  # one answer is the other one after an edit of one attribute
-NEUTRAL = ("irrelevant_query", "paraphrase", "causally_aligned")
+NEUTRAL = ("irrelevant_query", "paraphrase", "causally_aligned", "inserted_phrase")
 CSV_TRUTH = {"true": True, "false": False}
 
 

@@ -36,6 +36,7 @@ class GainOfPhrase(Part):
     p_value: float
     adjusted_p_value: float
     beyond_neutral: bool
+    moves: bool
 
 
 class GainsOfPhrases(Part):
@@ -60,4 +61,4 @@ class MinedPhrases(Part):
     position: str
     phrases: list[MinedPhrase]
     num_slices: int
-    num_pairs: tuple[int, int]
+    num_pairs: list[int]

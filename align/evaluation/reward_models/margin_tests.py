@@ -54,6 +54,9 @@ def compare_margins(sides: Sides, features: Features, margins: Values) -> Tested
         part = slice(starts[number], starts[number + 1])
         for row, values in enumerate((means[part], means_left[part])):
             ours, theirs = values[is_first[part]], values[~is_first[part]]
+            if np.ptp(values) == 0:  # which the normal approximation has no number for
+                tested[row, :, place] = 0.5, 1.0
+                continue
             test = mannwhitneyu(ours, theirs, method="asymptotic")
             tested[row, :, place] = test.statistic / (len(ours) * len(theirs)), test.pvalue
     names, types = [found.names[i] for i in kept], [found.types[i] for i in kept]

@@ -111,7 +111,7 @@ def _slices(slices: Slices) -> record.SlicesOfPairs:
 
 
 def _gain(gain: PhraseGain) -> record.GainOfPhrase:
-    return record.GainOfPhrase(**gain._asdict())
+    return record.GainOfPhrase(**gain._asdict(), moves=gain.moves)
 
 
 def _mined(mined: Mined) -> record.MinedPhrases:
@@ -122,5 +122,5 @@ def _mined(mined: Mined) -> record.MinedPhrases:
             kept.second = _gain(each.second)
         phrases.append(kept)
     return record.MinedPhrases(
-        position=mined.position, phrases=phrases, num_slices=mined.num_slices, num_pairs=mined.num_pairs
+        position=mined.position, phrases=phrases, num_slices=mined.num_slices, num_pairs=list(mined.num_pairs)
     )

@@ -85,8 +85,8 @@ def evaluate_reward_model(
     `accuracy_drop/<transformation>`, of the pairs that the transformation changes; `response_only_accuracy`, with the
     prompt removed; `length_correlation` and `format_correlation`, Spearman's, between the margin and the difference
     of the two responses in characters and in Markdown marks; `insertion/<kind>`, the change of a rejected response's
-    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin. With phrases of
-    a file, on a sample of the pairs: `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
+    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin. With phrases
+    of a file, on a sample of the pairs: `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
 
     Args:
         model: The model, which gives no score to what is too long (`on_too_long="nan"`).

@@ -1,5 +1,6 @@
 """Every metric of a policy in one line."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -138,8 +139,8 @@ def explain(metric: str) -> Meaning | None:
     return GLOSSARY[max(begins, key=len)] if begins else None
 
 
-def as_markdown() -> str:
-    """Writes the metrics as the table of the page beside this file."""
-    names = {name: f"{name}X" if name.endswith(_OPEN) else name for name in GLOSSARY}
-    rows = (f"| `{names[name]}` | {each.label}: {each.meaning} |" for name, each in GLOSSARY.items())
+def as_markdown(glossary: Mapping[str, Meaning] = GLOSSARY) -> str:
+    """Writes metrics as a table of the page on evaluation."""
+    names = {name: f"{name}X" if name.endswith(_OPEN) else name for name in glossary}
+    rows = (f"| `{names[name]}` | {each.label}: {each.meaning} |" for name, each in glossary.items())
     return "\n".join(["| metric | meaning |", "|---|---|", *rows]) + "\n"

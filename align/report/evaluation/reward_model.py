@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from align.evaluation.record.models import Measured, ModelsRecord, Scored
-from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.folder import read_lines
@@ -19,6 +19,7 @@ from align.report.evaluation.measured import (
     families,
 )
 from align.report.evaluation.shares import in_points
+from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.run.finding import Finding
 
@@ -26,37 +27,11 @@ _FEW = 100
 _MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
 _MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
-_GLOSSARY = {
-    "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", "higher"),
-    "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", "higher"),
-    "reward_bench": Meaning("RewardBench", "mean of its four sections", "higher"),
-    "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", "higher"),
-    "reward_bench_2/": Meaning(
-        "RewardBench 2",
-        "the right response scores highest; of Ties 60 % accuracy and 40 % whether right ones lie closer together "
-        "than above wrong ones",
-        "higher",
-    ),
-    "accuracy_drop/": Meaning(
-        "Accuracy lost to a change that leaves the meaning",
-        "before minus after, of the pairs that it changes",
-        "lower",
-    ),
-    "response_only_accuracy": Meaning(
-        "Accuracy without the prompt", "far above one half, the responses alone give the order away", None
-    ),
-    "length_correlation": Meaning("Margin and length", "rank correlation with the difference in characters", None),
-    "format_correlation": Meaning("Margin and format", "rank correlation with the difference in Markdown", None),
-    "insertion/": Meaning(
-        "Score gained by a phrase in front", "above a neutral phrase, in mean margins; should be near 0", None
-    ),
-    "best_of_": Meaning("Best of n", "true quality of what is chosen from n", "higher"),
-}
 
 
 def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     """Arranges the record of evaluated reward models."""
-    models, words = record.models, Words(_GLOSSARY)
+    models, words = record.models, Words(REWARD_MODEL_GLOSSARY)
     values = {name: all_known(model.summary) for name, model in models.items()}
     differences = {
         f"{name} - {other}": all_known(cells)
@@ -72,7 +47,7 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(_verdict(names, values, differences)),
-        findings=list(_find_problems(models, values)),
+        findings=[*_find_problems(models, values), *find_shortcut_problems(models)],
         headline=headline,
         compared=count_compared(differences),
         charts=[chart for chart in charts if chart],
@@ -81,6 +56,7 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
         details={},
         sections=[
             *(_section(family, members, values, differences, words) for family, members in groups.items()),
+            *shortcut_sections(models),
             *_best_of_n(metrics, values, differences, words),
         ],
         listings=_changes(folder, names),

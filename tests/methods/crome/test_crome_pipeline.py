@@ -15,6 +15,8 @@ from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
+EVERY_TIE = {"neutrals": list(NEUTRAL), "phrases": ["to be sure"]}
+
 
 @pytest.fixture
 def originals(tmp_path):
@@ -46,7 +48,7 @@ def test_fewer_attributes_are_the_heaviest(originals, tmp_path):
 
 
 def test_ties_of_every_kind(originals, tmp_path):
-    families, _, server = augment(originals, tmp_path, oracle_reply, num_attributes=1, neutrals=list(NEUTRAL))
+    families, _, server = augment(originals, tmp_path, oracle_reply, num_attributes=1, **EVERY_TIE)
     rows = {row["id"]: row for row in rows_of(families)}
     ties = Counter(row["source"] for row in rows.values() if row["tie"])
     assert ties == dict.fromkeys(NEUTRAL, 6)
@@ -156,9 +158,9 @@ def test_equal_pairs_are_asked_about_once(originals, tmp_path):
     assert len(rows_of(families)) == 2 * 11
 
 
-@pytest.mark.parametrize("neutrals", [["none"], list(NEUTRAL)])
-def test_a_plan_counts_the_calls_of_a_run_in_which_all_goes_well(originals, tmp_path, neutrals):
-    settings = CromeSettings(neutrals=neutrals, max_new_tokens=100)
+@pytest.mark.parametrize("ties", [{"neutrals": ["none"]}, EVERY_TIE])
+def test_a_plan_counts_the_calls_of_a_run_in_which_all_goes_well(originals, tmp_path, ties):
+    settings = CromeSettings(**ties, max_new_tokens=100)
     with ChatServer(oracle_reply) as server, SampledAnswers(tmp_path) as cache:
         sampler = EndpointSampler(server.url, "tiny", concurrency=4)
         cost = plan_cost(originals, sampler, None, settings)

@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from align.data.pairs.phrases import load_phrases
 from align.errors import UserError
 from align.methods.crome.augmentation.family import Family
 from align.methods.crome.augmentation.language_oracle import CUT_OFF
@@ -96,9 +97,10 @@ def _check_instructable(sampler: Sampler) -> None:
 
 
 def _settings(given: Mapping[str, Any]) -> CromeSettings:
-    """Reads the kinds of ties, which the command line names with commas between."""
+    """Reads the kinds of ties, which the command line names with commas between, and the file of phrases."""
     neutrals = [name.strip() for name in given["neutrals"].split(",")]
-    return CromeSettings(**dict(given) | {"neutrals": neutrals})
+    phrases = () if given["phrases"] is None else load_phrases(given["phrases"], "--phrases")
+    return CromeSettings(**dict(given) | {"neutrals": neutrals, "phrases": phrases})
 
 
 def _print_cost(cost: Cost, settings: CromeSettings, num_originals: int, name: str) -> None:

@@ -11,9 +11,12 @@ class EditOptions:
 
     num_attributes: int = option(5, "Attributes edited for each question, 1 to 5.")
     neutrals: str = option(
-        "irrelevant_query", "Ties, of irrelevant_query, paraphrase, causally_aligned (comma between), or none."
+        "irrelevant_query",
+        "Ties, of irrelevant_query, paraphrase, causally_aligned, inserted_phrase (comma between), or none.",
     )
     ties_of: str = option("any", "Whose answers irrelevant_query takes, of any pair or of the original.")
+    phrases: str | None = option(None, "A file of phrases, one a line, for ties of the kind inserted_phrase.")
+    position: str = option("front", "Where inserted_phrase puts a phrase: front, middle or end.")
     oracle: str | None = option(
         None, "path/to/rules.py:Rules, a class with rubric, edit and verify in place of a model."
     )

@@ -21,6 +21,8 @@ def describe_run(
 ) -> dict[str, Any]:
     """Lists what decides the pairs of a run; rules are told apart by their content."""
     described = {"method": "crome", "generator": generator, "data": describe_data(report.file), **asdict(settings)}
+    if not settings.phrases:
+        described = {name: value for name, value in described.items() if name not in ("phrases", "position")}
     if rules is None:
         return described
     of_a_model = ("temperature", "top_p", "max_new_tokens")

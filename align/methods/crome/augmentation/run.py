@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from align.data.pairs.reward_pairs import RewardPair
 from align.methods.crome.augmentation.family import Family
+from align.methods.crome.augmentation.inserted import INSERTED, add_inserted_phrases
 from align.methods.crome.augmentation.language_oracle import LanguageOracle
 from align.methods.crome.augmentation.neutrals import SOURCE, add_irrelevant_queries
 from align.methods.crome.augmentation.oracle import Oracle
@@ -85,4 +86,6 @@ async def _make_families(
 def _finish(families: list[Family], settings: CromeSettings) -> list[Family]:
     if SOURCE in settings.neutrals:
         add_irrelevant_queries(families, settings.seed, settings.ties_of)
+    if INSERTED in settings.neutrals:
+        add_inserted_phrases(families, settings.phrases, settings.position, settings.seed)
     return families

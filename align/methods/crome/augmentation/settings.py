@@ -1,8 +1,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from align.data.pairs.phrases import check_position
 from align.data.pairs.reward_pair_rules import NEUTRAL
 from align.errors import UserError
+from align.methods.crome.augmentation.inserted import INSERTED
 from align.methods.crome.augmentation.replies import NUM_ATTRIBUTES
 from align.methods.pairs.augmentation.settings import SamplingSettings, check_choice
 
@@ -19,11 +21,15 @@ class CromeSettings(SamplingSettings):
         neutrals: Kinds of ties that are made, names in `NEUTRAL`.
         ties_of: Whose answers an irrelevant query gets: those of `any` pair, edited ones too (the paper), or of the
             `original` pair, whose answers differ in more than one attribute.
+        phrases: What the ties of the kind `inserted_phrase` have in one of their answers.
+        position: Where, one of `POSITIONS`.
     """
 
     num_attributes: int = NUM_ATTRIBUTES
     neutrals: Sequence[str] = ("irrelevant_query",)
     ties_of: str = "any"
+    phrases: Sequence[str] = ()
+    position: str = "front"
     temperature: float = 0.0
     max_new_tokens: int = 2048
 
@@ -33,9 +39,17 @@ class CromeSettings(SamplingSettings):
         if not 1 <= self.num_attributes <= NUM_ATTRIBUTES:
             raise UserError(f"`num_attributes` must lie between 1 and {NUM_ATTRIBUTES}, got {self.num_attributes}.")
         check_choice("ties_of", self.ties_of, TIES_OF)
+        check_position(self.position)
         for name in self.neutrals:
             check_choice("neutrals", name, (*NEUTRAL, NO_NEUTRALS))
         if NO_NEUTRALS in self.neutrals and len(self.neutrals) > 1:
             raise UserError(f"`neutrals` has {NO_NEUTRALS} beside other kinds. Leave one of them out.")
+        if INSERTED in self.neutrals and not self.phrases:
+            raise UserError(
+                f"`neutrals` has {INSERTED}, and there are no phrases. Give a file of them with `--phrases`, such as "
+                "the `phrases.txt` of `align eval --mine`."
+            )
+        if self.phrases and INSERTED not in self.neutrals:
+            raise UserError(f"`phrases` are put in by ties of the kind {INSERTED} only. Add it to `neutrals`.")
         # In a fixed order, so that the same kinds make the same data whichever is named first.
         object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])

@@ -1,0 +1,161 @@
+"""What a reward model pays for in the words of a response: slices, phrases and mined phrases, as tables."""
+
+from collections.abc import Iterator, Mapping
+
+from align.evaluation.record.models import Measured
+from align.evaluation.record.shortcuts import GainOfPhrase, GainsOfPhrases, MinedPhrases, SlicesOfPairs
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.interval import Interval, draw_intervals
+from align.report.evaluation.view import Grid, Section
+from align.report.run.finding import Finding
+
+_MOST_ROWS, _MOST_DRAWN = 100, 16
+_NAMED = 3  # in a sentence
+_SLICES = (
+    "Features of responses that go with the margin (score of the chosen response minus that of the rejected one), in "
+    "mean absolute margins. Favour is half of the mean margin where only the chosen response has it minus that where "
+    "only the rejected one has it: above 0 the model raises what has it. Mann-Whitney decides, with and without the "
+    "length of the responses, at a false discovery rate of 5 % (Benjamini-Hochberg). A feature may stand for quality: "
+    "only a phrase that is put in shows that the words themselves are paid for."
+)
+_PHRASES = (
+    "Change of the margin with the phrase put into one response or both, in mean absolute margins. Gain is by how "
+    "much it raises whatever response has it, above as many neutral words in the same place. It counts if it is sure "
+    "at a false discovery rate of 5 %, and larger than that of every run of neutral words."
+)
+
+
+def shortcut_sections(models: Mapping[str, Measured]) -> list[Section]:
+    """Arranges the slices and phrases of each model."""
+    sections = []
+    for name, model in models.items():
+        after = f", {name}" if len(models) > 1 else ""
+        if model.slices is not None:
+            found = model.slices.found[:_MOST_DRAWN]
+            points = [Interval(each.feature, name, *each.favour[:3]) for each in found]
+            charts = [draw_intervals("Favour", "With 95 % intervals.", points, "mean margins")] if points else []
+            grids = [slice_grid(model.slices, _MOST_ROWS)] if found else []
+            note = f"{_SLICES} {count_slices(model.slices)}"
+            sections.append(Section(f"Slices{after}", note, charts, grids=grids))
+        if model.phrases is not None:
+            title = f"Phrases of a file, {_place(model.phrases.position)}{after}"
+            sections.append(Section(title, _PHRASES, grids=[phrase_grid(model.phrases)]))
+        if model.mined is not None:
+            grids = [mined_grid(model.mined)] if model.mined.phrases else []
+            title = f"Mined phrases, {_place(model.mined.position)}{after}"
+            sections.append(Section(title, f"{count_mined(model.mined)} {_PHRASES}", grids=grids))
+    return sections
+
+
+def find_shortcut_problems(models: Mapping[str, Measured]) -> Iterator[Finding]:
+    """Says what a model pays for that is no quality."""
+    for name, model in models.items():
+        if model.slices is not None and model.slices.found:
+            first = model.slices.found[0]
+            word = "raises" if first.favour.value > 0 else "lowers"
+            yield Finding(
+                f"{name}: features of responses that go with its margin: {len(model.slices.found):,}, first of all "
+                f"{first.feature} ({first.favour.value:+.2f} mean margins)",
+                f"It {word} what has it, whichever response that is. Read such pairs: does the feature stand for "
+                "quality? `--mine` says of words whether they alone are paid for.",
+            )
+        if model.phrases is not None:
+            moving = [each.phrase for each in model.phrases.phrases if each.moves]
+            yield from _moving(name, moving, "phrases of the file move its score whatever the response says")
+        if model.mined is not None:
+            kept = [each.first.phrase for each in model.mined.phrases if each.is_kept]
+            yield from _moving(name, kept, "mined phrases move its score whatever the response says")
+
+
+def _moving(name: str, phrases: list[str], words: str) -> Iterator[Finding]:
+    if phrases:
+        shown = ", ".join(f'"{phrase}"' for phrase in phrases[:_NAMED])
+        more = f" and {len(phrases) - _NAMED:,} more" if len(phrases) > _NAMED else ""
+        yield Finding(
+            f"{name}: {len(phrases):,} {words}: {shown}{more}",
+            "A policy that is trained with it can learn to write them. Count them in its responses with the audit "
+            "`phrases`, or train the reward model on ties that differ in them alone (`--neutrals inserted_phrase`).",
+        )
+
+
+def count_slices(slices: SlicesOfPairs) -> str:
+    """Says how many features were tested and what became of them."""
+    if not slices.num_tested:
+        return f"No feature is in enough of the {slices.num_pairs:,} pairs to be tested."
+    return (
+        f"{slices.num_tested:,} features were tested on {slices.num_pairs:,} pairs. Found, those of the same pairs as "
+        f"one: {len(slices.found):,}. Features that go with the margin alone and not at similar length: "
+        f"{slices.num_by_length:,}. RaVL's rule, opposite signs of the gaps in accuracy, which decides nothing here, "
+        f"would name {slices.num_opposite_signs:,}."
+    )
+
+
+def count_mined(mined: MinedPhrases) -> str:
+    """Says how many candidates there were and how many are kept."""
+    first, second = mined.num_pairs
+    if not mined.phrases:
+        return f"The slices of half of the prompts gave no phrase to put in ({mined.num_slices:,} slices)."
+    return (
+        f"{len(mined.phrases):,} phrases from {mined.num_slices:,} slices of half of the prompts were put into "
+        f"{first:,} pairs of that half, and those that moved the margin into {second:,} pairs of the other half. "
+        f"Kept, because they moved it there too: {sum(each.is_kept for each in mined.phrases):,}."
+    )
+
+
+def slice_grid(slices: SlicesOfPairs, most: int) -> Grid:
+    """Arranges slices, the surest first."""
+    columns = ("feature", "favour", "chosen alone has it", "pairs", "rejected alone has it", "pairs", "adjusted p",
+               "RaVL's signs", "in the same pairs")  # fmt: skip
+    rows = [
+        (
+            each.feature,
+            _text(each.favour),
+            _text(each.only_chosen),
+            f"{each.only_chosen.n:,}",
+            _text(each.only_rejected),
+            f"{each.only_rejected.n:,}",
+            f"{each.adjusted_p_value:.2g}",
+            "opposite" if each.opposite_signs else "not",
+            ", ".join(each.also),
+        )
+        for each in slices.found[:most]
+    ]
+    return Grid(columns, rows)
+
+
+def phrase_grid(phrases: GainsOfPhrases, most: int = _MOST_ROWS) -> Grid:
+    """Arranges the phrases of a file, those that move scores furthest first."""
+    columns = ("phrase", "gain", "in chosen", "in rejected", "in both", "adjusted p", "counts")
+    ordered = sorted(phrases.phrases, key=lambda each: (not each.moves, -abs(each.gain.value)))
+    return Grid(columns, [(each.phrase, *_gain(each), "yes" if each.moves else "no") for each in ordered[:most]])
+
+
+def mined_grid(mined: MinedPhrases) -> Grid:
+    """Arranges candidates, those that are kept first."""
+    columns = ("phrase", "from", "gain", "in chosen", "in rejected", "in both", "adjusted p", "gain, held out",
+               "adjusted p, held out", "kept")  # fmt: skip
+    rows = [
+        (
+            each.first.phrase,
+            each.feature,
+            *_gain(each.first),
+            "" if each.second is None else _text(each.second.gain),
+            "" if each.second is None else f"{each.second.adjusted_p_value:.2g}",
+            "yes" if each.is_kept else "no",
+        )
+        for each in sorted(mined.phrases, key=lambda each: not each.is_kept)
+    ]
+    return Grid(columns, rows)
+
+
+def _gain(each: GainOfPhrase) -> tuple[str, ...]:
+    cells = (_text(cell) for cell in (each.gain, each.chosen, each.rejected, each.both))
+    return (*cells, f"{each.adjusted_p_value:.2g}")
+
+
+def _text(cell: Estimate) -> str:
+    return f"{cell.value:.2f}" if cell.low != cell.low and cell.n > 1 else str(cell)
+
+
+def _place(position: str) -> str:
+    return {"front": "in front", "middle": "in the middle", "end": "at the end"}.get(position, position)
