@@ -249,7 +249,7 @@ def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:
             console.print(f"{name}: {model.scored.pairs_too_long:,} pairs are too long and were left out")
         if model.scored is not None and model.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
-        show_shortcuts(console, name, model)
+        show_shortcuts(name, model)
 
 
 def _describe(row: Candidates, choice: Any) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 
-from align.console import make_table
+from align.console import make_console, make_table
 from align.data.pairs.phrases import check_position, load_phrases
 from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError, UserError
@@ -15,7 +14,14 @@ from align.evaluation.record.models import Measured
 from align.evaluation.reward_models.mining import FEWEST_PROMPTS
 from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings
 from align.evaluation.reward_models.slices import FEWEST_PAIRS
-from align.report.evaluation.shortcuts import count_mined, count_slices, mined_grid, phrase_grid, slice_grid
+from align.report.evaluation.shortcuts import (
+    count_mined,
+    count_slices,
+    describe_position,
+    mined_grid,
+    phrase_grid,
+    slice_grid,
+)
 from align.report.evaluation.view import Grid
 
 PHRASES_FILE = "phrases.txt"
@@ -68,17 +74,17 @@ def check_pairs(settings: ShortcutSettings, pairs: Sequence[BenchPair]) -> None:
         )
 
 
-def show_shortcuts(console: Console, name: str, measured: Measured) -> None:
+def show_shortcuts(name: str, measured: Measured) -> None:
     """Prints what was found of one model."""
     if measured.slices is not None:
-        console.print(f"\n{escape(name)}: {count_slices(measured.slices)}", soft_wrap=True)
-        _print_grid(console, slice_grid(measured.slices, _MOST_ROWS), len(measured.slices.found))
+        slices = measured.slices
+        _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
     if measured.phrases is not None:
-        console.print(f"\n{escape(name)}: phrases of the file, {measured.phrases.position}", soft_wrap=True)
-        _print_grid(console, phrase_grid(measured.phrases, _MOST_ROWS), len(measured.phrases.phrases))
+        phrases = measured.phrases
+        title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
+        _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
     if measured.mined is not None:
-        console.print(f"\n{escape(name)}: {count_mined(measured.mined)}", soft_wrap=True)
-        _print_grid(console, mined_grid(measured.mined), len(measured.mined.phrases))
+        _print(f"{name}: {count_mined(measured.mined)}", mined_grid(measured.mined), len(measured.mined.phrases))
 
 
 def write_phrases(out: Path, found: Shortcuts | None) -> Path | None:
@@ -93,7 +99,9 @@ def write_phrases(out: Path, found: Shortcuts | None) -> Path | None:
     return path
 
 
-def _print_grid(console: Console, grid: Grid, num: int) -> None:
+def _print(title: str, grid: Grid, num: int) -> None:
+    console = make_console(least=160)
+    console.print(f"\n{escape(title)}", soft_wrap=True)
     if not grid.rows:
         return
     table = make_table(*grid.columns)

@@ -38,11 +38,11 @@ def shortcut_sections(models: Mapping[str, Measured]) -> list[Section]:
             note = f"{_SLICES} {count_slices(model.slices)}"
             sections.append(Section(f"Slices{after}", note, charts, grids=grids))
         if model.phrases is not None:
-            title = f"Phrases of a file, {_place(model.phrases.position)}{after}"
+            title = f"Phrases of a file, {describe_position(model.phrases.position)}{after}"
             sections.append(Section(title, _PHRASES, grids=[phrase_grid(model.phrases)]))
         if model.mined is not None:
             grids = [mined_grid(model.mined)] if model.mined.phrases else []
-            title = f"Mined phrases, {_place(model.mined.position)}{after}"
+            title = f"Mined phrases, {describe_position(model.mined.position)}{after}"
             sections.append(Section(title, f"{count_mined(model.mined)} {_PHRASES}", grids=grids))
     return sections
 
@@ -157,5 +157,6 @@ def _text(cell: Estimate) -> str:
     return f"{cell.value:.2f}" if cell.low != cell.low and cell.n > 1 else str(cell)
 
 
-def _place(position: str) -> str:
+def describe_position(position: str) -> str:
+    """Says where phrases were put."""
     return {"front": "in front", "middle": "in the middle", "end": "at the end"}.get(position, position)
