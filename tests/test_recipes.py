@@ -13,6 +13,7 @@ from align.checks.launch import read_launch
 from align.checks.recipe import check_recipe
 from align.checks.rewards import resolve_rewards
 from align.evaluation.statistics.glossary import as_markdown
+from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
 from align.methods import METHODS
 from align.recipe.fields import chain_fields
 from align.recipe.recipe import load_recipe
@@ -116,7 +117,9 @@ def test_the_first_page_is_short():
 
 
 def test_the_page_about_evaluation_explains_every_metric():
-    assert as_markdown() in (ROOT / "align" / "evaluation" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "align" / "evaluation" / "README.md").read_text(encoding="utf-8")
+    assert as_markdown() in page
+    assert as_markdown(REWARD_MODEL_GLOSSARY) in page
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -5,9 +5,9 @@ from align.recipe.recipe import load_recipe
 
 def test_an_audit_that_finds_no_phrase_in_samples_is_no_warning_and_a_reward_is(tiny_recipe, tmp_path):
     (tmp_path / "phrases.txt").write_text("no response says this\n")
-    (tmp_path / "own.py").write_text("def flat(completions, **kwargs):\n    return [0.0 for _ in completions]\n")
+    (tmp_path / "flat.py").write_text("def flat(completions, **kwargs):\n    return [0.0 for _ in completions]\n")
     path = tiny_recipe(
-        reward_funcs=["./own.py:flat"], reward_weights=[1.0], audit_funcs=["phrases"],
+        reward_funcs=["./flat.py:flat"], reward_weights=[1.0], audit_funcs=["phrases"],
         reward_kwargs={"phrases": {"file": "./phrases.txt"}},
     )  # fmt: skip
     found = [each for each in check_recipe(load_recipe(path), Launch()).findings if each.check == "rewards"]

@@ -12,6 +12,7 @@ from align.errors import DataError
 from align.evaluation.record import as_json
 from align.evaluation.reward_models.insertion import PHRASES
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.shortcuts import ShortcutSettings
 from align.evaluation.reward_models.suite import as_messages, evaluate_reward_model, reward_record
 from align.evaluation.reward_models.transformations import TRANSFORMATIONS
 from align.evaluation.statistics.metrics import wilson
@@ -142,7 +143,10 @@ def test_a_real_model_goes_through_every_probe(pairwise):
     model = tiny_model(max_position_embeddings=2048) if pairwise else tiny_reward_model()
     reward_model = RewardModel(model, tokenizer, pairwise=pairwise, batch_size=64)
     candidates = [Candidates("c", "question", ("a", "b", "c"), (0.0, 1.0, 2.0), 1)]
-    result = evaluate_reward_model(reward_model, as_messages(pairs(4)), as_messages(candidates), probe_pairs=3)
+    result = evaluate_reward_model(
+        reward_model, as_messages(pairs(4)), as_messages(candidates), probe_pairs=3,
+        shortcuts=ShortcutSettings(phrases=("to be sure",), most_pairs=2),
+    )  # fmt: skip
     values = {name: estimate.value for name, estimate in result.summary().items() if "correlation" not in name}
     assert np.isfinite(list(values.values())).all()
-    assert {"accuracy/even", "response_only_accuracy", "insertion/effort", "best_of_3"} <= set(values)
+    assert {"accuracy/even", "response_only_accuracy", "insertion/effort", "best_of_3", "phrase_gain"} <= set(values)

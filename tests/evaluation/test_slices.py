@@ -120,7 +120,7 @@ def test_the_test_reports_no_innocent_word_where_opposite_signs_do(worlds):
     planted = [world(seed, planted=1.0) for seed in range(worlds)]
     assert all(each.num_tested == 61 for each in clean)
     assert np.mean([len(each.found) for each in clean]) <= 0.15
-    # in either direction; in favour of the word, as a rule of thumb would read it, half as many
+    # 26 of 61 in either direction; in favour of the word, half as many
     assert 20 < np.mean([each.num_opposite_signs for each in clean]) < 32
     found = [{each.name: each for each in world.found} for world in planted]
     assert all("planted" in each and each["planted"].opposite_signs for each in found)
