@@ -50,7 +50,7 @@ def test_a_planted_phrase_is_found_mined_and_counted(folder, tmp_path, capsys):
     page = (out / "report.html").read_text()
     for title in ("Slices, planted", "Slices, clean", "Phrases of a file, at the end, planted", "Mined phrases"):
         assert f"<h2>{title}" in page
-    assert "mined phrases move its score whatever the response says" in page
+    assert "mined phrases that move its score whatever the response says: &#34;to be sure&#34;" in page
     counted = resolve_reward("phrases", {"file": str(out / "phrases.txt")})
     assert counted(["It rusts, to be sure.", "It rusts."]) == [1.0, 0.0]
     # Another model in the same folder: no phrase of the earlier one is left.

@@ -23,6 +23,7 @@ from align.report.evaluation.shortcuts import (
     slice_grid,
 )
 from align.report.evaluation.view import Grid
+from align.whole_files import write_whole
 
 PHRASES_FILE = "phrases.txt"
 _MOST_ROWS = 12
@@ -95,7 +96,7 @@ def write_phrases(out: Path, found: Shortcuts | None) -> Path | None:
     if not found.mined.kept:
         path.unlink(missing_ok=True)
         return None
-    path.write_text("".join(f"{phrase}\n" for phrase in found.mined.kept), encoding="utf-8")
+    write_whole(path, "".join(f"{phrase}\n" for phrase in found.mined.kept))
     return path
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from align.errors import UserError
 from rewards.reading.phrases import read_phrases
 
-POSITIONS = ("front", "middle", "end")
+FRONT = "front"
+POSITIONS = (FRONT, "middle", "end")
 _GAP = re.compile(r"(?<=\S)\s+(?=\S)")
 
 
@@ -41,7 +42,7 @@ def insert_phrase(response: str, phrase: str, position: str) -> str:
         >>> insert_phrase("Iron rusts.", "to be sure", "end")
         'Iron rusts. to be sure'
     """
-    if position == "front":
+    if position == FRONT:
         return f"{phrase} {response}"
     gaps = [] if position == "end" else [gap.end() for gap in _GAP.finditer(response)]
     if not gaps:  # one word has no middle

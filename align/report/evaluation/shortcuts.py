@@ -57,14 +57,14 @@ def find_shortcut_problems(models: Mapping[str, Measured]) -> Iterator[Finding]:
                 f"{name}: features of responses that go with its margin: {len(model.slices.found):,}, first of all "
                 f"{first.feature} ({first.favour.value:+.2f} mean margins)",
                 f"It {word} what has it, whichever response that is. Read such pairs: does the feature stand for "
-                "quality? `--mine` says of words whether they alone are paid for.",
+                f"quality?{'' if model.mined else ' `--mine` says of words whether they alone are paid for.'}",
             )
         if model.phrases is not None:
             moving = [each.phrase for each in model.phrases.phrases if each.moves]
-            yield from _moving(name, moving, "phrases of the file move its score whatever the response says")
+            yield from _moving(name, moving, "phrases of the file")
         if model.mined is not None:
             kept = [each.first.phrase for each in model.mined.phrases if each.is_kept]
-            yield from _moving(name, kept, "mined phrases move its score whatever the response says")
+            yield from _moving(name, kept, "mined phrases")
 
 
 def _moving(name: str, phrases: list[str], words: str) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _moving(name: str, phrases: list[str], words: str) -> Iterator[Finding]:
         shown = ", ".join(f'"{phrase}"' for phrase in phrases[:_NAMED])
         more = f" and {len(phrases) - _NAMED:,} more" if len(phrases) > _NAMED else ""
         yield Finding(
-            f"{name}: {len(phrases):,} {words}: {shown}{more}",
+            f"{name}: {words} that move its score whatever the response says: {shown}{more}",
             "A policy that is trained with it can learn to write them. Count them in its responses with the audit "
             "`phrases`, or train the reward model on ties that differ in them alone (`--neutrals inserted_phrase`).",
         )

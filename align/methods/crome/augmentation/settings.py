@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from align.data.pairs.phrases import check_position
+from align.data.pairs.phrases import FRONT, check_position
 from align.data.pairs.reward_pair_rules import NEUTRAL
 from align.errors import UserError
 from align.methods.crome.augmentation.inserted import INSERTED
@@ -29,7 +29,7 @@ class CromeSettings(SamplingSettings):
     neutrals: Sequence[str] = ("irrelevant_query",)
     ties_of: str = "any"
     phrases: Sequence[str] = ()
-    position: str = "front"
+    position: str = FRONT
     temperature: float = 0.0
     max_new_tokens: int = 2048
 
@@ -51,5 +51,7 @@ class CromeSettings(SamplingSettings):
             )
         if self.phrases and INSERTED not in self.neutrals:
             raise UserError(f"`phrases` are put in by ties of the kind {INSERTED} only. Add it to `neutrals`.")
+        if self.position != FRONT and not self.phrases:
+            raise UserError("`position` says where phrases are put, and there are none. Give `--phrases`.")
         # In a fixed order, so that the same kinds make the same data whichever is named first.
         object.__setattr__(self, "neutrals", [name for name in NEUTRAL if name in self.neutrals])
