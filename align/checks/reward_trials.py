@@ -18,6 +18,7 @@ from rewards.running.contract import (
     Stopped,
     Tried,
     check_elsewhere,
+    rarest_seen,
     try_reward,
 )
 from rewards.running.worker_process import WorkerError
@@ -56,7 +57,10 @@ def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handl
         found, heavy = _try_in_turn(specs, settings, handling)
         again = {index: tried.steady for index, tried in enumerate(found) if tried.steady and index not in heavy}
         for index, problems in _try_elsewhere(specs, again, handling).items():
-            found[index] = found[index]._replace(problems=found[index].problems + problems)
+            tried, compared = found[index], len(again[index].values)
+            found[index] = tried._replace(
+                problems=tried.problems + problems, num_compared=tried.num_compared + compared
+            )
     except WorkerError as error:
         raise UserError(f"Rewards are tried in a process of their own. {error}") from error
     return found
@@ -130,6 +134,10 @@ def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable:
         f"{spec} answers {tried.num_calls} sample calls with {tried.num_completions} completions; about "
         f"{_seconds(tried.seconds_per_step)} per step of {completions_per_step}."
     )
+    if tried.num_compared and all(problem.kind != "not_deterministic" for problem in tried.problems):
+        rarest = rarest_seen(tried.num_compared)
+        text += f" A value that changes in 1 of {int(1 / rarest)} calls is seen 95 % of the time."
+        numbers["rarest_change_seen"] = rarest
     ok = Finding("ok", "rewards", text, numbers | {"seconds_per_step": tried.seconds_per_step})
     return [*findings, ok]
 

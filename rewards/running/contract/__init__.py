@@ -8,6 +8,7 @@ from rewards.running.contract.samples import Sample
 from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Stopped
 from rewards.running.contract.trial import Settings, Steady
 from rewards.running.contract.tries import Tried, try_reward
+from rewards.running.contract.twice import rarest_seen
 
 __all__ = [
     "LEVELS",
@@ -26,5 +27,6 @@ __all__ = [
     "Tried",
     "check_elsewhere",
     "check_reward",
+    "rarest_seen",
     "try_reward",
 ]

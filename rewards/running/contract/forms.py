@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rewards.running.contract.completions import Form, first_difference, write_value
+from rewards.running.contract.completions import Form, write_value
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.samples import Sample
-from rewards.running.contract.trial import Trial
+from rewards.running.contract.trial import Made, Trial
+from rewards.running.contract.twice import unless_by_chance
 
 FORMS: tuple[Form, ...] = ("text", "messages")
 PROMPTS = {"text": "text prompts", "messages": "prompts of messages"}
@@ -41,24 +42,25 @@ def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], l
     return usable, [RewardProblem(trial.name, "one_form", text, remedy)]
 
 
-def check_forms(
-    trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], values: Sequence[float | None]
-) -> Iterator[RewardProblem]:
+def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[RewardProblem]:
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
     if len(forms) < 2 or trial.settings.form == "text":
         return
+    samples, values = first.samples, first.called.values
     other = trial.call(samples, forms[1])
+    both = (trial.made[-1], first)
     if other.problem is not None:
-        yield other.problem._replace(problem=f"{other.problem.problem}, with completions as {_plural(forms[1])}")
+        text = f"{other.problem.problem}, with completions as {_plural(forms[1])}"
+        yield unless_by_chance(trial, other.problem._replace(problem=text), both)
         return
-    index = first_difference(values, other.values)
+    index = trial.difference(values, other.values)
     if index is not None:
         here, there = write_value(values[index]), write_value(other.values[index])
         text = (
             f"gives {samples[index].name} {here} as {_singular(forms[0])} and {there} as {_singular(forms[1])}: it "
             "does not look into messages"
         )
-        yield RewardProblem(trial.name, "forms_differ", text, f"{READ_BOTH}.")
+        yield unless_by_chance(trial, trial.problem("forms_differ", text, f"{READ_BOTH}."), both)
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:

@@ -7,6 +7,7 @@ from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.samples import Sample, odd_samples
 from rewards.running.contract.speed import Speed
 from rewards.running.contract.trial import Trial
+from rewards.running.contract.twice import by_chance
 
 SHARE_OF_TIME = 0.3
 LEAST_ODD = 3
@@ -20,6 +21,10 @@ def check_odd(trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], sp
     for sample in odd[: max(LEAST_ODD, count)]:
         problem = trial.call([samples[0], sample], forms[0]).problem
         if problem is not None:
+            chance = by_chance(trial, trial.made[-1:])
+            if chance is not None:
+                yield chance
+                return
             found.setdefault(problem.kind, []).append((problem, sample.name))
     for failures in found.values():
         problem, name = failures[0]

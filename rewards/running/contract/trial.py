@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
-from rewards.running.contract.completions import Form, as_completion, row_in_form
+from rewards.running.contract.completions import Form, as_completion, first_difference, row_in_form
 from rewards.running.contract.problem import LEVELS, RewardProblem
 from rewards.running.contract.samples import Row, Sample
 from rewards.running.contract.subject import Description, Stopped, Subject
@@ -39,6 +39,15 @@ class Steady(NamedTuple):
     values: list[float | None]
 
 
+class Made(NamedTuple):
+    """A call that was made, and what came of it."""
+
+    samples: Sequence[Sample]
+    form: Form
+    in_thread: bool
+    called: Called
+
+
 class Trial:
     """One reward under test: its calls, counted, and its values.
 
@@ -47,6 +56,8 @@ class Trial:
         rows: Rows of the data, or made-up ones.
         is_synthetic: Whether they are made up.
         seen: Every value it has given.
+        made: Every call of it.
+        num_compared: How many values were compared with one that they should equal.
         remarks: What was seen beside the values, the first of each kind.
         processes: How many child processes there were after each call.
         steady: A call to repeat elsewhere; None if the reward does not give the same in one process.
@@ -55,7 +66,8 @@ class Trial:
     def __init__(self, subject: Subject, settings: Settings) -> None:
         self.subject = subject
         self.settings = settings
-        self.num_calls = self.num_completions = 0
+        self.num_completions = self.num_compared = 0
+        self.made: list[Made] = []
         self.seen: list[float | None] = []
         self.remarks: dict[str, RewardProblem] = {}
         self.processes: list[int] = []
@@ -69,6 +81,11 @@ class Trial:
     def name(self) -> str:
         """Name of the reward."""
         return self.description.name
+
+    @property
+    def num_calls(self) -> int:
+        """How often it was called."""
+        return len(self.made)
 
     def problem(self, kind: str, text: str, remedy: str) -> RewardProblem:
         """Words a problem of this reward."""
@@ -86,13 +103,18 @@ class Trial:
             called = self.subject.call(self.make_call(samples, form, in_thread=in_thread))
         except Stopped as stopped:
             raise Stopped(self._once_or_always(stopped.problem)) from stopped
-        self.num_calls += 1
+        self.made.append(Made(samples, form, in_thread, called))
         self.num_completions += len(samples)
         self.seen += called.values
         self.processes.append(called.processes)
         for remark in called.remarks:
             self.remarks.setdefault(remark.kind, remark)
         return called
+
+    def difference(self, one: Sequence[float | None], other: Sequence[float | None]) -> int | None:
+        """Finds the first place at which values differ that should be equal."""
+        self.num_compared += len(other)
+        return first_difference(one, other)
 
     def _once_or_always(self, problem: RewardProblem) -> RewardProblem:
         """Tells a reward that hangs or dies at once from one that does on some completions only."""

@@ -1,7 +1,7 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
 from collections.abc import Iterator
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 from rewards.running.contract.answers import check_answers
@@ -16,6 +16,7 @@ from rewards.running.contract.signature import check_signature
 from rewards.running.contract.speed import Speed, affordable, check_speed, measure
 from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
 from rewards.running.contract.trial import Settings, Steady, Trial
+from rewards.running.contract.twice import by_chance
 
 ROWS_IN_BATCH = 4
 CALLS_THAT_LEAVE_PROCESSES = 5
@@ -32,6 +33,7 @@ class Tried(NamedTuple):
         num_completions: How many completions it scored in all.
         seconds_per_step: Time per step that was measured and projected; None if it was never called.
         steady: A call to repeat in another process; None if that would tell nothing new.
+        num_compared: How many values were compared with one that they should equal.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Tried(NamedTuple):
     num_completions: int = 0
     seconds_per_step: float | None = None
     steady: Steady | None = None
+    num_compared: int = 0
 
 
 def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
@@ -77,7 +80,8 @@ def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
         return Tried(name, problems)
     problems += trial.remarks.values()
     seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
-    return Tried(name, problems, trial.num_calls, trial.num_completions, seconds, trial.steady)
+    counts = trial.num_calls, trial.num_completions
+    return Tried(name, problems, *counts, seconds, trial.steady, trial.num_compared)
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
@@ -106,14 +110,18 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
         yield from _check_none(trial, form)
         return
     speeds.append(Speed(len(samples), called.seconds, called.seconds))
+    first = trial.made[-1]
     is_steady = "changes_inputs" not in trial.remarks
-    for problem in check_repeats(trial, samples, form, called.values) if is_steady else ():
+    for problem in check_repeats(trial, first) if is_steady else ():
         is_steady = is_steady and problem.kind in ("seeds", "differs_in_thread")
         yield problem
     if is_steady:
         trial.steady = Steady(trial.make_call(samples, form), called.values)
-        yield from check_values_alone(trial, samples, form, called.values, speeds)
-        yield from check_forms(trial, samples, forms, called.values)
+        for problem in chain(check_values_alone(trial, first, speeds), check_forms(trial, first, forms)):
+            yield problem
+            if problem.kind == "not_deterministic":
+                is_steady, trial.steady = False, None
+                break
     yield from check_odd(trial, samples, forms, speed)
     if is_steady:
         yield from _check_what_is_paid(trial, form, speed)
@@ -170,4 +178,7 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
         remedy = "A constant teaches nothing: look at what it reads, and in which form."
         yield trial.problem("constant", text, remedy)
         return
-    yield from check_answers(trial, form, speed)
+    count = len(trial.made)
+    problems = list(check_answers(trial, form, speed))
+    chance = by_chance(trial, trial.made[count:]) if problems else None
+    yield from problems if chance is None else [chance]

@@ -91,13 +91,18 @@ def call_watched(func: Callable[..., Any], call: Call) -> Called:
 
 
 def seeds_of(func: Callable[..., Any], call: Call) -> list[RewardProblem]:
-    """Calls a reward from two random states and says which seeds it sets."""
+    """Calls a reward from two random states and says which seeds it sets, or what it raised this time."""
     ends: list[dict[str, bytes]] = []
     for _ in range(2):
         move_generators()
         before = process_state()
-        with contextlib.redirect_stdout(Printed()):
-            call_reward(func, call_arguments(*copied((call.rows, call.completions))))
+        arguments = call_arguments(*copied((call.rows, call.completions)))
+        with contextlib.redirect_stdout(Printed()) as printed:
+            try:
+                call_reward(func, arguments)
+            except Exception as error:  # the calls before went well
+                raised = _raised(reward_name(func), error, call, list(arguments), printed)
+                return [raised._replace(problem=f"{raised.problem}, in one of several equal calls")]
         _effects(before)
         ends.append(random_states())
     return [RewardProblem(reward_name(func), *each) for each in seeded(*ends)]

@@ -21,6 +21,21 @@ def noisy(completions, **kwargs):
     return [len(text) + random.random() for text in _texts(completions)]
 
 
+class RarelyAnother:
+    """Adds 1 to a share of its values, drawn by its own generator; `raises` then instead."""
+
+    def __init__(self, seed, share, raises=False):
+        self.__name__ = "rarely_another"
+        self.generator, self.share, self.raises = random.Random(seed), share, raises
+
+    def __call__(self, completions, **kwargs):
+        return [float(len(text) % 7) + self.draw() for text in _texts(completions)]
+
+    def draw(self):
+        drawn = self.generator.random() < self.share
+        return 1 / (not self.raises) if drawn else 0
+
+
 def grows_with_every_call(completions, **kwargs):
     CALLS.append(1)
     return [float(len(text) + len(CALLS)) for text in _texts(completions)]
