@@ -5,13 +5,19 @@ They tell what goes together in a batch and prevent nothing; that a reward goes 
 
 from collections.abc import Iterable
 
-DEFAULT_ALARMS = {"length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05}
+DEFAULT_ALARMS: dict[str, float | None] = {
+    "length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05,
+    "noise_share": 0.2, "flaky_share": None,
+}  # fmt: skip
+OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
 MEANINGS = {
     "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
     "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
     "repetition": "goes up with repeated words (rank correlation within a prompt's completions)",
     "format_share": "follows the format: this share of its variance within a prompt is explained by counting marks",
     "invalid_share": "gives values nothing can be learnt from (a timeout, an error, no number)",
+    "noise_share": "is not the same twice: this share of its variance within a prompt's completions is noise",
+    "flaky_share": "is not the same twice: this share of its values differs when they are scored again",
 }
 
 
@@ -25,11 +31,11 @@ def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
         ['rewards/accuracy/invalid_share']
     """
     reward, _, signal = alarm.rpartition("/")
-    if signal == "invalid_share":
+    if signal in OF_CALLS:
         return [
             key
             for key in logged
-            if key.startswith("rewards/") and key.endswith("/invalid_share") and reward in ("", key.split("/")[1])
+            if key.startswith("rewards/") and key.endswith(f"/{signal}") and reward in ("", key.split("/")[1])
         ]
     key = f"audit/{reward or 'total'}/{signal}"
     return [key] if key in logged else []

@@ -42,6 +42,13 @@ class RewardSettings(BaseModel):
     max_invalid_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of a reward's recent values above which training stops."
     )
+    reward_repeats: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the completions of a step, at least 8 of them, that each reward function scores again, "
+        "to log how much it differs from itself; 0 scores none.",
+    )
     reward_gates: dict[str, str] = Field(
         default_factory=dict, description="Reward to the reward that must be above 0 for it to count."
     )

@@ -29,10 +29,20 @@ from align.training.reward_records import (
     record_calls,
     shown_text,
 )
+from align.training.reward_repeats import (
+    Repeat,
+    add_noise_shares,
+    pair_scores,
+    repeat_metrics,
+    rows_to_repeat,
+)
+from align.training.scored_again import score_again
 from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
 from rewards.running.composition import Composition
+from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward
-from rewards.running.protocol import is_async
+from rewards.running.protocol import is_async, reads_whole_batch
+from rewards.running.scores import Score
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -51,6 +61,8 @@ class RewardRules:
         on_invalid: With `raise` the first invalid value ends training.
         max_invalid_share: Share of a reward's values in the last ten steps above which training ends.
         signals: Whether the signals of `align.training.audit_signals` are logged.
+        repeats: Share of the rows of a training step that are scored again, to log how much a reward differs from
+            itself; rewards that read whole batches, and reward models, are not.
     """
 
     composition: Composition = field(default_factory=Composition)
@@ -58,6 +70,7 @@ class RewardRules:
     on_invalid: str = "skip"
     max_invalid_share: float = 0.5
     signals: bool = True
+    repeats: float = 0.0
 
 
 class GuardedRewards(Parent):
@@ -89,9 +102,17 @@ class GuardedRewards(Parent):
     ) -> torch.Tensor:
         num_rewards = len(self.reward_funcs)
         with self._audits_among_rewards():
-            guarded = [func for func in self.reward_funcs if isinstance(func, GuardedReward)]
             values = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        self._judge([record_calls(func.__name__, func.take_scores(), prompts, completions) for func in guarded])
+        functions: list[Any] = [*self.reward_funcs, *self.reward_rules.audits]
+        scores = {place: func.take_scores() for place, func in enumerate(functions) if isinstance(func, GuardedReward)}
+        self._judge(
+            [record_calls(functions[place].__name__, own, prompts, completions) for place, own in scores.items()]
+        )
+        if self.reward_rules.repeats and self.model.training:
+            given = {name: [row[name] for row in inputs] for name in inputs[0] if name not in NOT_COLUMNS}
+            given |= {} if self.environments is None else {"environments": self.environments}
+            given |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids_list}
+            self._log_repeats(functions, scores, values, given | {"trainer_state": self.state})
         self._log_audits(values[:, num_rewards:], len(prompts))
         counted = self._count(values[:, :num_rewards], len(prompts))
         if self.reward_rules.signals:
@@ -111,6 +132,8 @@ class GuardedRewards(Parent):
                 texts.extend(shown)
         if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
             write_copies(columns[IMAGES_COLUMN], self._media)
+        if self.model.training:
+            add_noise_shares(self._metrics["train"])
         super().log(logs, start_time)
 
     @contextmanager
@@ -197,6 +220,29 @@ class GuardedRewards(Parent):
         for name, column in ({"total": total} | rewards).items():
             signals = audit_signals(column.cpu().numpy().astype(np.float64), features, num_generations)
             self._log_once({f"audit/{name}/{signal}": value for signal, value in signals.items()})
+
+    def _log_repeats(
+        self, functions: list[Any], scores: dict[int, list[Score]], values: torch.Tensor, given: dict[str, Any]
+    ) -> None:
+        """Scores some rows again and logs how much rewards differ from themselves; nothing is trained on that."""
+        accelerator, share = self.accelerator, self.reward_rules.repeats
+        num_generations: Any = self.num_generations
+        seed = (self.args.seed, self.state.global_step, accelerator.process_index)
+        rows = {
+            place: rows_to_repeat(own, share, accelerator.num_processes, seed)
+            for place, own in scores.items()
+            if not reads_whole_batch(functions[place])
+        }
+        loop = self.async_loop if self._has_async_funcs else None
+        asked = {functions[place]: own for place, own in rows.items() if own}
+        found = score_again(asked, given, loop, accelerator.device)
+        pairs = [pair_scores(scores[place], rows[place], found.get(functions[place], [])) for place in rows]
+        ranks: list[list[list[Repeat]]] = gather_object([pairs])
+        for place, repeats in zip(rows, zip(*ranks, strict=True), strict=True):
+            column = values[:, place].cpu().numpy().astype(np.float64)
+            metrics = repeat_metrics([each for own in repeats for each in own], column, num_generations)
+            name = functions[place].__name__
+            self._log_once({f"rewards/{name}/{quantity}": value for quantity, value in metrics.items()})
 
     def _fill_columns(self, size: int) -> None:
         """Gives a column that no reward logged this time its Nones: TRL 1.16 would keep the values of other rows."""

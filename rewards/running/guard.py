@@ -14,6 +14,7 @@ from rewards.running.guarded_call import (
     Logs,
     Sent,
     batch_call,
+    chosen_rows,
     join_outcomes,
     sent_batch,
     sent_rows,
@@ -82,6 +83,7 @@ class GuardedReward:
         self._func = func
         self._pool = pool or SharedPool([func], self.settings)
         self._scores: list[Score] = []
+        self._workers: list[int | None] = []  # that scored the rows of the last call, where they went to workers
 
     def __call__(self, **given: Any) -> Any:
         """Scores completions; what went wrong is in `take_scores`."""
@@ -93,7 +95,25 @@ class GuardedReward:
             outcomes, sizes = self._pool.map([sent_batch(index, given)], self._batch_limit(size)), [size]
         else:
             outcomes, sizes = self._pool.map(sent_rows(index, given)), [1] * size
+            self._workers = [outcome.worker for outcome in outcomes]
         return self._finish(given, *join_outcomes(outcomes, sizes))
+
+    def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
+        """Scores some rows of the last call again, in another worker if there are two; nothing is logged or kept.
+
+        Args:
+            given: The arguments of that call.
+            rows: Which, in the order in which the reward gets them.
+
+        Returns:
+            Their `Score`s; what `AsyncGuardedReward` returns is to be awaited.
+        """
+        chosen = chosen_rows(given, rows)
+        if self.settings.workers == 0:
+            return self._call_here(chosen, len(rows))[0]
+        not_by = [self._workers[row] for row in rows]
+        outcomes = self._pool.map(sent_rows(self._pool.index(self._func), chosen), not_by=not_by)
+        return join_outcomes(outcomes, [1] * len(rows))[0]
 
     def __getattr__(self, name: str) -> Any:
         """Looks up what the guard lacks on the reward itself, such as `needs_second_answer`."""
@@ -136,11 +156,18 @@ class AsyncGuardedReward(GuardedReward):
 
     async def __call__(self, **given: Any) -> Any:
         """Awaits the scores of completions; what went wrong is in `take_scores`."""
+        return self._finish(given, *await self._awaited(given))
+
+    async def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
+        """Scores some rows of the last call again; nothing is logged or kept."""
+        return (await self._awaited(chosen_rows(given, rows)))[0]
+
+    async def _awaited(self, given: Mapping[str, Any]) -> tuple[list[Score], Logs]:
         size, whole = len(given["completions"]), reads_whole_batch(self._func)
         if whole or self.settings.timeout is None:
             outcome = await _awaited_outcome(self._func, batch_call(given), self._batch_limit(size))
             if whole or outcome.failure is None:
-                return self._finish(given, *join_outcomes([outcome], [size]))
+                return join_outcomes([outcome], [size])
         turns = asyncio.Semaphore(ASYNC_CALLS_AT_ONCE)
 
         async def in_turn(row: int) -> Outcome:
@@ -148,7 +175,7 @@ class AsyncGuardedReward(GuardedReward):
                 return await _awaited_outcome(self._func, batch_call(given, row), self.settings.timeout)
 
         outcomes = await asyncio.gather(*(in_turn(row) for row in range(size)))
-        return self._finish(given, *join_outcomes(outcomes, [1] * size))
+        return join_outcomes(outcomes, [1] * size)
 
 
 def guard_rewards(funcs: Sequence[Callable[..., Any]], settings: GuardSettings) -> list[GuardedReward]:
@@ -169,14 +196,16 @@ class SharedPool:
         """Returns the place of a reward."""
         return next(place for place, other in enumerate(self.funcs) if other is func)
 
-    def map(self, calls: Sequence[Sent], timeout: float | None = None) -> list[Outcome]:
+    def map(
+        self, calls: Sequence[Sent], timeout: float | None = None, not_by: Sequence[int | None] = ()
+    ) -> list[Outcome]:
         """Calls rewards in the workers; workers that cannot be started are an error of every row."""
         try:
             if self._pool is None:
                 workers, limit, memory_gb = self.settings.workers, self.settings.timeout, self.settings.memory_gb
                 calling = GuardedCalls(self.funcs)
                 self._pool = WorkerPool(calling, workers=workers, timeout=limit, memory_gb=memory_gb)
-            return self._pool.map(calls, timeout=timeout)
+            return self._pool.map(calls, timeout=timeout, not_by=not_by)
         except WorkerError as error:
             self.close()
             return [Outcome(None, "error", str(error))] * len(calls)

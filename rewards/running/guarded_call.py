@@ -86,6 +86,12 @@ def batch_call(given: Mapping[str, Any], row: int | None = None) -> Call:
     return Call({name: [values[row]] for name, values in columns.items()}, given.get("trainer_state"), 1)
 
 
+def chosen_rows(given: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Any]:
+    """Takes some rows out of TRL's keyword arguments, in this order."""
+    columns = {name: [values[row] for row in rows] for name, values in _columns(given).items()}
+    return columns | {"trainer_state": given.get("trainer_state")}
+
+
 def sent_rows(index: int, given: Mapping[str, Any]) -> list[Sent]:
     """Makes a call for a worker out of every row."""
     columns, state = _columns(given), _plain_state(given)

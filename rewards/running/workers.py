@@ -25,12 +25,14 @@ class Outcome(NamedTuple):
         failure: None, `error` (it raised), `timeout`, or `died` (its process ended).
         message: What was raised or how the process ended; empty without a failure.
         seconds: How long the call ran.
+        worker: Number of the worker that returned.
     """
 
     value: Any
     failure: Failure | None = None
     message: str = ""
     seconds: float = 0.0
+    worker: int | None = None
 
 
 class WorkerPool:
@@ -104,7 +106,12 @@ class WorkerPool:
         self._finalizer()
 
     def map(
-        self, calls: Sequence[Any], *, timeout: float | None = None, to_load: float | None = None
+        self,
+        calls: Sequence[Any],
+        *,
+        timeout: float | None = None,
+        to_load: float | None = None,
+        not_by: Sequence[int | None] = (),
     ) -> list[Outcome]:
         """Calls the function on each item.
 
@@ -112,6 +119,7 @@ class WorkerPool:
             calls: What the function gets, one item per call.
             timeout: Seconds for one call; None is the pool's own limit.
             to_load: Seconds for a call that goes on reading files; the limit then holds from the last one it read.
+            not_by: For each call the number of a worker that it is not for, where there is another one.
 
         Returns:
             One outcome per item, in order.
@@ -123,7 +131,8 @@ class WorkerPool:
             raise WorkerError("The pool is closed.")
         with self._lock:
             try:
-                outcomes = _Round(self._workers, calls, timeout or self.timeout, self._mean_seconds, to_load).run()
+                limit, barred = timeout or self.timeout, not_by if len(self._workers) > 1 else ()
+                outcomes = _Round(self._workers, calls, limit, self._mean_seconds, to_load, barred).run()
             except BaseException:  # the workers are in the middle of something
                 self.close()
                 raise
@@ -141,8 +150,10 @@ class _Round:
         timeout: float | None,
         mean_seconds: float,
         to_load: float | None,
+        not_by: Sequence[int | None] = (),
     ) -> None:
         self.workers = workers
+        self.not_by = not_by
         self.calls = calls
         self.timeout = timeout
         self.to_load = to_load
@@ -169,7 +180,9 @@ class _Round:
         """Sends a part of what is left: large parts first, which saves messages, then small ones, which share out."""
         part = max(1, self.least_size, len(self.waiting) // (2 * len(self.workers)))
         size = min(len(self.waiting), self.most, part)
-        indices = [self.waiting.popleft() for _ in range(size)]
+        indices = self._take(self.workers.index(worker), size)
+        if not indices:
+            return
         try:
             message = pickle.dumps([self.calls[i] for i in indices], protocol=pickle.HIGHEST_PROTOCOL)
         except Exception as error:  # whatever a column's own pickling raises
@@ -181,6 +194,15 @@ class _Round:
             return
         worker.send(message, indices)
 
+    def _take(self, worker: int, size: int) -> list[int]:
+        """Takes the first waiting calls that are for a worker."""
+        if not self.not_by:
+            return [self.waiting.popleft() for _ in range(size)]
+        indices = [index for index in self.waiting if self.not_by[index] != worker][:size]
+        for index in indices:
+            self.waiting.remove(index)
+        return indices
+
     def _seconds_to_wait(self) -> float:
         if self.timeout is None:
             return SECONDS_BETWEEN_LOOKS
@@ -189,6 +211,7 @@ class _Round:
         return min(max(left, 0.0), SECONDS_BETWEEN_LOOKS)
 
     def _receive(self, worker: WorkerProcess) -> None:
+        number = self.workers.index(worker)
         for kind, value, *rest in worker.receive():
             if kind == "started":
                 continue
@@ -202,8 +225,10 @@ class _Round:
                 return
             index = worker.sent.popleft()
             seconds, worker.is_full = rest
-            raised = Outcome(None, "error", value, seconds)  # the only failure a worker can tell of
-            self.outcomes[index] = Outcome(value, seconds=seconds) if kind is None else raised
+            if kind is None:
+                self.outcomes[index] = Outcome(value, None, "", seconds, number)
+            else:
+                self.outcomes[index] = Outcome(None, "error", value, seconds)  # the only failure it can tell of
 
     def _look_after(self, worker: WorkerProcess) -> None:
         """Replaces a worker that ended or takes too long; only the call it was at is lost."""

@@ -21,6 +21,7 @@ def parse(**keys):
 def test_defaults_are_those_of_trl():
     settings = parse().rewards
     assert (settings.reward_workers, settings.reward_timeout, settings.on_invalid) == (0, None, "skip")
+    assert settings.reward_repeats == 0.0
     assert settings.composition(parse().reward_funcs).changed == []
 
 
@@ -42,6 +43,7 @@ def test_alarms_change_the_usual_ones():
     assert "length" not in thresholds
     assert thresholds["accuracy/format"] == 0.2
     assert thresholds["repetition"] == 0.5
+    assert (thresholds["noise_share"], "flaky_share" in thresholds) == (0.2, False)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +54,9 @@ def test_alarms_change_the_usual_ones():
         ({"reward_workers": -1}, "`reward_workers`: input should be greater than or equal to 0"),
         ({"on_invalid": "drop"}, "`on_invalid`: input should be 'raise', 'skip' or 'zero'; got 'drop'"),
         ({"max_invalid_share": 2}, "`max_invalid_share`: input should be less than or equal to 1"),
+        ({"reward_repeats": 5}, "`reward_repeats`: input should be less than or equal to 1; got 5"),
+        ({"reward_repeats": -0.1}, "`reward_repeats`: input should be greater than or equal to 0"),
+        ({"alarms": {"flaky": 0.5}}, "Did you mean 'flaky_share'?"),
         ({"reward_timeuot": 1}, "Unknown key `reward_timeuot` in recipe.yaml. Did you mean 'reward_timeout'?"),
         ({"reward_memory_gb": 4}, "there are none. Set `reward_workers`"),
         ({"reward_gates": {"acuracy": "format"}}, "got 'acuracy'. Did you mean 'accuracy'?"),

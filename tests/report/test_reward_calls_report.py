@@ -71,6 +71,34 @@ def test_a_signal_above_its_limit_is_a_finding(tmp_path, key, value, words):
     assert not any("Audit" in title for title in titles(calm))
 
 
+NOISE = {
+    "flaky_share": 0.12, "repeat_difference": 0.08, "repeat_icc": 0.9, "noise_variance": 0.031,
+    "group_variance": 0.1, "noise_share": 0.4,
+}  # fmt: skip
+
+
+def test_noise_is_a_finding_in_words(tmp_path):
+    noise = {f"rewards/judge/{name}": value for name, value in NOISE.items()}
+    found = find_problems(read_run_folder(write_run(tmp_path / "run", steps=40, **noise)))
+    (finding,) = [each for each in found if "Noise" in each.title]
+    assert finding.title == "Noise of the reward `judge` explains 31 % of its variance inside groups"
+    assert finding.detail.startswith("Scored again, 12 % of its values differ, by 0.08 on average (ICC 0.90 over all")
+    page = build_report(tmp_path / "run").read_text()
+    assert "Noise of a reward, share of its variance" in page
+    assert "Values that differ when scored again" in page
+    calm = write_run(tmp_path / "calm", steps=40, **noise | {"rewards/judge/noise_variance": 0.019})
+    assert not any("judge" in title for title in titles(calm))
+
+
+def test_a_share_of_differing_values_is_a_finding_where_the_recipe_asks_for_it(tmp_path):
+    quiet = {"rewards/tests/flaky_share": 0.02, "rewards/tests/noise_variance": 0.0, "rewards/tests/repeat_icc": 1.0}
+    folder = write_run(tmp_path / "run", steps=40, **quiet)
+    assert not any("tests" in title for title in titles(folder))
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "alarms: {tests/flaky_share: 0.01}\n")
+    assert "Reward `tests` gives 2 % of its values otherwise when it is asked again" in titles(folder)
+
+
 def test_limits_are_the_recipes(tmp_path):
     folder = write_run(tmp_path / "run", steps=40, **{"audit/total/length": 0.9, "audit/format/length": 0.4})
     recipe = folder / "recipe.yaml"

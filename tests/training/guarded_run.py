@@ -46,6 +46,15 @@ def judged(completions, prompts, folder, **kwargs):
     return model(folder[0]).score(prompts, completions).tolist()
 
 
+CALLS = []
+
+
+def second_thoughts(completions, **kwargs):
+    """Gives 1 more at every other call, on the second rank only."""
+    CALLS.append(1)
+    return [float(len(text)) + rank() * (len(CALLS) % 2) for text in completions]
+
+
 def failing(completions, **kwargs):
     """Raises on the second rank."""
     return [1.0 if rank() == 0 else 1 / 0 for _ in completions]
@@ -55,10 +64,11 @@ def train(policy: str, reward_model: str, folder: str, what: str) -> None:
     """Trains two steps, and writes what the test reads."""
     rewards = guard_rewards([failing] if what == "fail" else [uneven, judged], GuardSettings())
     audits = guard_rewards([unruly], GuardSettings(workers=1, timeout=1.0))
+    audits += guard_rewards([second_thoughts], GuardSettings())
     trainer = trainer_class(PROMPTS)(
         policy,
         reward_funcs=rewards,
-        reward_rules=RewardRules(Composition(limits={0: (0.0, 3.0)}), audits, max_invalid_share=0.4),
+        reward_rules=RewardRules(Composition(limits={0: (0.0, 3.0)}), audits, max_invalid_share=0.4, repeats=0.05),
         args=GRPOConfig(
             output_dir=folder, max_steps=2, per_device_train_batch_size=4, num_generations=4, max_completion_length=12,
             learning_rate=1e-2, logging_steps=1, bf16=False, use_cpu=True, report_to="none", save_strategy="no",

@@ -49,6 +49,16 @@ def test_an_alarm_is_one_line_once_it_has_lasted(capsys):
     assert sum("audit, step" in line for line in lines) == 1
 
 
+def test_noise_of_a_reward_is_an_alarm(capsys):
+    alarms = AlarmLines({"noise_share": 0.2, "other/noise_share": 0.5})
+    for step in range(1, 6):
+        logs = {"rewards/judge/noise_share": 0.31, "rewards/other/noise_share": 0.1, "rewards/judge/flaky_share": 1.0}
+        alarms.on_log(None, state(step), None, logs=logs)
+    assert "audit, step 5: Reward `judge` is not the same twice: " in (said := capsys.readouterr().err)
+    assert "0.31, above 0.2" in said
+    assert len(said.splitlines()) == 1
+
+
 def test_an_alarm_is_silent_for_a_single_batch(capsys):
     alarms = AlarmLines({"repetition": 0.5})
     for step, value in enumerate([1.0, 0.1, 0.1, 0.1, 0.1, 0.1, 1.0], 1):

@@ -47,13 +47,17 @@ def test_ranks_may_log_and_fail_apart(launched, runs):
     assert entry["rewards/uneven/mean"] == 2.25  # 1, 2, 3, and 4 cut off at 3
     assert entry["rewards/unruly/invalid_share"] == 0.25  # one NaN and one timeout, on the second rank
     assert entry["audit/unruly/mean"] == pytest.approx((1 + 2 + 3 + 4 + 2) / 5)
+    assert entry["rewards/second_thoughts/flaky_share"] == 0.5  # four rows of each rank are scored again
+    assert entry["rewards/second_thoughts/repeat_difference"] == 0.5
+    assert entry["rewards/second_thoughts/noise_variance"] == 0.25
+    assert entry["rewards/unruly/flaky_share"] == 0.0
     rows = pd.read_parquet(out / "completions" / "completions_00001.parquet")
     assert list(rows["seen"].dropna()) == ["a", "bb", "ccc", "dddd"]
     assert rows["seen"].isna().tolist() == [False] * 4 + [True] * 4
     assert rows["audit/unruly"].isna().sum() == 3
     lines = [json.loads(line) for line in (out / "rewards.jsonl").read_text().splitlines()]
     assert [(line["step"], line["reward"]) for line in lines] == [
-        (step, name) for step in (1, 2) for name in ("uneven", "judged", "unruly")
+        (step, name) for step in (1, 2) for name in ("uneven", "judged", "unruly", "second_thoughts")
     ]
     assert lines[2]["invalid"] == {"not finite": 1, "timeout": 1}
     here = RewardModel.load(folder / "rm", device="cpu").score(["q0?"], ["a"])

@@ -26,7 +26,7 @@ def long_enough(completions, **kwargs):
     return [float(len(text) % 2) for text in completions]
 
 
-def train(tmp_path, rewards, *, trainer=GUARDED, texts=None, rules=None, **settings):
+def train(tmp_path, rewards, *, trainer=GUARDED, texts=None, rules=None, resume_from=None, **settings):
     """Trains a tiny policy; with `texts` these are taken for what it sampled."""
     base = {
         "output_dir": str(tmp_path), "max_steps": 3, "per_device_train_batch_size": 8, "num_generations": 4,
@@ -47,7 +47,7 @@ def train(tmp_path, rewards, *, trainer=GUARDED, texts=None, rules=None, **setti
             [[*TOKENIZER.encode(texts[i % len(texts)]), TOKENIZER.eos_token_id] for i in range(len(prompt_ids))],
             None,
         )
-    built.train()
+    built.train(resume_from_checkpoint=resume_from)
     return built
 
 

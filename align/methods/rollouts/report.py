@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from align.methods.rollouts.audit_findings import find_audit_falls
 from align.methods.rollouts.completion_findings import find_completion_problems
 from align.methods.rollouts.findings import find_rollout_problems
+from align.methods.rollouts.noise_findings import find_noise
 from align.methods.rollouts.panels import (
     COMPARED,
     OUTCOME_PANELS,
@@ -27,6 +28,7 @@ FACTS = {
     "reward_gates": "Gates: reward and what opens it",
     "reward_clip": "Limits of rewards",
     "audit_funcs": "Audited, not trained on",
+    "reward_repeats": "Share of completions scored again",
     **LENGTH,
     "num_generations": "Completions per prompt",
     "per_device_train_batch_size": "Completions per device and pass",
@@ -56,6 +58,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
         *find_rollout_problems(run.metrics, run.completions),
         *([] if is_audited else find_completion_problems(run.completions)),
         *find_reward_signals(run.metrics, run.recipe),
+        *find_noise(run.metrics, run.recipe),
         *find_audit_falls(run.metrics),
     ]
 

@@ -22,13 +22,13 @@ _REMEDIES = {
 
 
 def find_reward_signals(metrics: Metrics, recipe: Mapping[str, Any]) -> list[Finding]:
-    """Lists the alarms of the recipe whose signal was above its limit in the last quarter of the steps."""
+    """Lists the alarms whose signal was above its limit in the last quarter of the steps; noise has its own words."""
     thresholds = DEFAULT_ALARMS | (recipe.get("alarms") or {})
     findings = []
     for alarm, limit in thresholds.items():
+        detail = _REMEDIES.get(alarm.rpartition("/")[2])
         for key in alarm_keys(alarm, metrics):
             value = recent(metrics, key)
-            if limit is not None and value > limit:
-                detail = _REMEDIES[alarm.rpartition("/")[2]]
+            if detail is not None and limit is not None and value > limit:
                 findings.append(Finding(f"Audit: {alarm_sentence(key, value, limit).rstrip('.')}", detail))
     return findings

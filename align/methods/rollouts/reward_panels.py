@@ -1,4 +1,4 @@
-"""The charts of runs with guarded rewards: how long rewards take, how often they fail, what they go along with."""
+"""The charts of runs with guarded rewards: their time, failures and noise, and what they go along with."""
 
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
@@ -15,6 +15,18 @@ def call_charts(metrics: Metrics) -> list[Chart | None]:
             "Time of a reward, seconds",
             "For one completion; 95 % take less. Rewards called for a whole batch at once: its mean.",
             _by_reward(metrics, "rewards", "seconds_p95"),
+        ),
+        Panel(
+            "Noise of a reward, share of its variance",
+            "Inside groups, from completions that are scored again: 0 gives the same each time, at 1 all is chance.",
+            _by_reward(metrics, "rewards", "noise_share"),
+            share=True,
+        ),
+        Panel(
+            "Values that differ when scored again",
+            "By more than rounding (1e-4).",
+            _by_reward(metrics, "rewards", "flaky_share"),
+            share=True,
         ),
         Panel("Invalid rewards", "Timeouts, errors, and values that are no finite number.", failed, share=True),
         Panel(
