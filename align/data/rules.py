@@ -16,6 +16,7 @@ class Checked(NamedTuple):
     options: tuple[str, ...]
     answer: int
     group: str | None
+    cell: tuple[str, str] | None
 
 
 def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
@@ -38,7 +39,15 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
         options=options,
         answer=_check_answer(row.get("answer"), options, untyped),
         group=check_label("group", row.get("group")),
+        cell=_check_cell(row),
     )
+
+
+def _check_cell(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Reads class and subgroup; a column of only one of these names may be about something else."""
+    if row.get("class") is None or row.get("subgroup") is None:
+        return None
+    return str(check_label("class", row["class"])), str(check_label("subgroup", row["subgroup"]))
 
 
 def _check_options(options: object) -> tuple[str, ...]:

@@ -164,3 +164,23 @@ def test_max_rows_reads_no_further(tmp_path):
 def test_rows_that_cannot_be_shuffled_are_counted(tmp_path):
     fixed = {"question": "?", "options": ["iron", "gold", "Both A and B"], "answer": 2}
     assert load_questions(write(tmp_path / "rows.jsonl", GOOD, fixed))[1].num_unshufflable == 1
+
+
+def test_a_class_and_a_subgroup_are_read_together(tmp_path):
+    rows = [
+        {"class": "cat", "subgroup": 3},
+        {"class": ["other"]},
+        {"subgroup": "x"},
+        {},
+        {"class": "cat", "subgroup": None},
+    ]
+    questions, _ = load_questions(write(tmp_path / "cells.jsonl", *(GOOD | row for row in rows)))
+    assert [question.cell for question in questions] == [("cat", "3"), None, None, None, None]
+    questions, problems = load_one(tmp_path, GOOD | {"class": "cat", "subgroup": ["x"]})
+    assert not questions
+    assert problems[0].column == "subgroup"
+    table = tmp_path / "cells.csv"
+    table.write_text(
+        'question,options,answer,class,subgroup\nWhich?,"[""a"", ""b""]",A,cat,\nWhy?,"[""a"", ""b""]",A,cat,red\n'
+    )
+    assert [question.cell for question in load_questions(table)[0]] == [None, ("cat", "red")]

@@ -158,7 +158,7 @@ def _about(
 ) -> About:
     from align.versions import installed_versions
 
-    content = digest([[*question_key(each), each.answer, each.group] for each in questions])
+    content = digest([[*question_key(each), each.answer, each.group, *(each.cell or ())] for each in questions])
     common, counter = words.settings.pair or (None, None)
     judge = extra.get(JUDGE)
     verifier: Source | None = None

@@ -32,6 +32,7 @@ class Question:
         group: What the question belongs to, such as a subject.
         images: Paths or images, the frames of a video included.
         row: Where it stood: line of a JSONL or CSV file, else number of the record.
+        cell: Its class and its subgroup within the class, where the row names both.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Question:
     group: str | None
     images: tuple[Any, ...]
     row: int
+    cell: tuple[str, str] | None = None
 
 
 @dataclass
@@ -75,7 +77,8 @@ def load_questions(
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
     an option. An answer that is one option's letter and another option's text is reported, not guessed. `id` (default:
-    file name and row), `group`, and one of `image`, `images` and `video` may be there; other columns are not read.
+    file name and row), `group`, `class` with `subgroup`, and one of `image`, `images` and `video` may be there; other
+    columns are not read.
     An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames
     or a list of them. Each of them is opened.
 

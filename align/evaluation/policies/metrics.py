@@ -14,7 +14,13 @@ from align.evaluation.policies.items import ItemResult
 from align.evaluation.policies.judge import judged
 from align.evaluation.policies.modality import modality_values
 from align.evaluation.policies.reliance import reliance_values
-from align.evaluation.statistics.group_metrics import NAMED_GROUPS, accuracy_by_group, counter_drop, spread_of_groups
+from align.evaluation.statistics.group_metrics import (
+    NAMED_GROUPS,
+    accuracy_by_group,
+    counter_drop,
+    spread_of_groups,
+    spread_of_subgroups,
+)
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import (
     Choice,
@@ -71,7 +77,11 @@ def per_question(values: Values, num_samples: int) -> Values:
 
 
 def accuracy_suite(
-    items: Sequence[ItemResult], num_samples: int = 1, *, pair: tuple[str, str] | None = None
+    items: Sequence[ItemResult],
+    num_samples: int = 1,
+    *,
+    pair: tuple[str, str] | None = None,
+    cells: Sequence[tuple[str, str] | None] = (),
 ) -> SuiteResult:
     """Measures accuracy, over all questions and by group.
 
@@ -80,6 +90,7 @@ def accuracy_suite(
         num_samples: S.
         pair: The groups where a shortcut helps and where it leads astray; by default `common` and `counter`, if the
             questions have them.
+        cells: `(N,)` class and subgroup of the questions, if these have some.
     """
     right = per_question(correct(items), num_samples)
     answered = np.array([float(item.first_choice is not None) for item in items])
@@ -88,7 +99,8 @@ def accuracy_suite(
     pair = pair or (NAMED_GROUPS if set(NAMED_GROUPS) <= set(groups) else None)
     if pair is not None:
         means["counter_drop"] = counter_drop(groups, right, *pair)
-    return SuiteResult(means, spread_of_groups(groups, right))
+    others = spread_of_groups(groups, right)
+    return SuiteResult(means, others | spread_of_subgroups(cells, right) if cells else others)
 
 
 def consistency_suite(

@@ -73,6 +73,7 @@ def item_rows(
 ) -> list[dict[str, Any]]:
     """Lists the answers of one model, one row per question and sample; an image that is no file is None."""
     with_images = any(question.images for question in questions)
+    with_cells = any(question.cell for question in questions)
     rows = []
     for i, item in enumerate(result.items):
         question = questions[i // num_samples]
@@ -86,6 +87,8 @@ def item_rows(
         if with_images:
             paths = [os.path.abspath(image) if isinstance(image, str) else None for image in question.images]
             shown["images"] = paths
+        if with_cells:
+            shown["class"], shown["subgroup"] = question.cell or (None, None)
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
     return rows
 

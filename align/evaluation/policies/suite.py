@@ -143,7 +143,9 @@ def evaluate_suites(
     pool: Pool | None = None
     for suite in settings.suites:
         if suite == "accuracy":
-            suites[suite] = accuracy_suite(items, num_samples, pair=settings.pair)
+            suites[suite] = accuracy_suite(
+                items, num_samples, pair=settings.pair, cells=[question.cell for question in questions]
+            )
         elif suite == "consistency":
             if judge is not None:
                 columns["judge_choice"] = judge(asked, [item.trace for item in items])

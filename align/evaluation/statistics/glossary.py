@@ -22,6 +22,10 @@ GLOSSARY = {
     "group_gap": Meaning("Group gap", "accuracy of the best group minus that of the worst", _LOW),
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", _HIGH),
     "group_std": Meaning("Group spread", "standard deviation of the groups' accuracies", _LOW),
+    "subgroup_std": Meaning(
+        "Subgroup spread", "standard deviation of accuracy over the subgroups of a class, each by its share of the "
+        "class, mean over classes", _LOW
+    ),
     "counter_drop": Meaning("Counter-drop", "accuracy where a shortcut helps minus where it leads astray", _LOW),
     "option_shuffle_consistency_one": Meaning(
         "Option-shuffle consistency, one shuffle", "answers that stay, from the same trace, after one shuffle", _HIGH

@@ -68,8 +68,43 @@ def spread_of_groups(groups: Sequence[str | None], accuracy: Values) -> dict[str
     }
 
 
-def std_in_box(low: Values, high: Values) -> tuple[float, float]:
-    """Bounds the standard deviation of G numbers that lie between `low` and `high` each.
+def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Values) -> dict[str, Estimate]:
+    """Estimates `subgroup_std`, the mean over classes of the spread of accuracy over the subgroups of a class.
+
+    The spread is a standard deviation in which a subgroup weighs as much as its share of the items of the class; every
+    class counts the same. After MacroStd of "Better May Not Be Fairer" (Chiu, Chen and Ma, arXiv 2212.08649), which
+    its abstract describes as "a macro average on the weighted standard deviations across different classes"; that
+    the weights are shares of items is our reading. The interval is made as in `spread_of_groups`, of the accuracies of
+    all subgroups of all classes at once.
+
+    Args:
+        cells: `(N,)` class and subgroup of each item; items without both are left out.
+        accuracy: `(N,)` values in [0, 1].
+
+    Returns:
+        Nothing where no class has two subgroups with items; other classes have no spread and do not count.
+    """
+    classes: dict[str, dict[str, list[float]]] = {}
+    for cell, value in zip(cells, accuracy, strict=True):
+        if cell is not None and not math.isnan(value):
+            classes.setdefault(cell[0], {}).setdefault(cell[1], []).append(float(value))
+    parts = [[np.array(each) for each in subgroups.values()] for subgroups in classes.values() if len(subgroups) > 1]
+    if not parts:
+        return {}
+    level = LEVEL ** (1 / sum(map(len, parts)))
+    spreads = []
+    for subgroups in parts:
+        means, weights = np.array([values.mean() for values in subgroups]), [len(values) for values in subgroups]
+        low, high = np.array([_interval(values, level) for values in subgroups]).T
+        variance = np.average((means - np.average(means, weights=weights)) ** 2, weights=weights)
+        spreads.append((math.sqrt(variance), *std_in_box(low, high, weights)))
+    value, least, greatest = np.mean(spreads, axis=0)
+    n = sum(len(values) for subgroups in parts for values in subgroups)
+    return {"subgroup_std": Estimate(float(value), float(least), float(greatest), n)}
+
+
+def std_in_box(low: Values, high: Values, weights: Sequence[float] | None = None) -> tuple[float, float]:
+    """Bounds the standard deviation of G numbers that lie between `low` and `high` each, and count by their weights.
 
     It is the least root mean square distance from a point. The lower bound, where all numbers are as near to a point
     as they can be, is reached; the upper one, where all are as far from one as they can be, may lie a little above
@@ -82,10 +117,10 @@ def std_in_box(low: Values, high: Values) -> tuple[float, float]:
     from scipy.optimize import minimize_scalar
 
     def nearest(point: float) -> float:
-        return float(((np.clip(point, low, high) - point) ** 2).mean())
+        return float(np.average((np.clip(point, low, high) - point) ** 2, weights=weights))
 
     def farthest(point: float) -> float:
-        return float((np.maximum(point - low, high - point) ** 2).mean())
+        return float(np.average(np.maximum(point - low, high - point) ** 2, weights=weights))
 
     ends = (float(low.min()), float(high.max()))
     found = [
