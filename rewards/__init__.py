@@ -20,6 +20,7 @@ from rewards.scoring.accuracy import Accuracy, accuracy
 from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
 from rewards.scoring.format import Format, format
 from rewards.scoring.length import Length
+from rewards.scoring.manipulation import Manipulation, manipulation
 from rewards.scoring.math_accuracy import MathAccuracy, math_accuracy
 from rewards.scoring.number_accuracy import NumberAccuracy, number_accuracy
 from rewards.scoring.perturbation_consistency import (
@@ -45,6 +46,7 @@ __all__ = [
     "AnswerConsistency",
     "Format",
     "Length",
+    "Manipulation",
     "MathAccuracy",
     "NumberAccuracy",
     "PerturbationConsistency",
@@ -65,6 +67,7 @@ __all__ = [
     "completion_text",
     "draw_permutation",
     "format",
+    "manipulation",
     "math_accuracy",
     "names_letter",
     "number_accuracy",

@@ -19,6 +19,7 @@ REWARDS = {
     "answer_consistency": "rewards.scoring.consistency.AnswerConsistency",
     "format": "rewards.scoring.format.Format",
     "length": "rewards.scoring.length.Length",
+    "manipulation": "rewards.scoring.manipulation.Manipulation",
     "math_accuracy": "rewards.scoring.math_accuracy.MathAccuracy",
     "number_accuracy": "rewards.scoring.number_accuracy.NumberAccuracy",
     "perturbation_consistency": "rewards.scoring.perturbation_consistency.PerturbationConsistency",

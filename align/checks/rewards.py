@@ -18,7 +18,7 @@ from align.recipe.reward_settings import Reward, short_name
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract import Limits, RewardSpec, Settings
-from rewards.running.protocol import is_async, reward_name
+from rewards.running.protocol import is_async, is_audit_only, reward_name
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
 ROWS = 256  # whose prompts a reward model's files are compared with
@@ -31,10 +31,11 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
         Those of `reward_funcs`, then those of `audit_funcs`.
 
     Raises:
-        ValueError: If a reward does not exist or refuses its settings, or two have one name.
+        ValueError: If a reward does not exist or refuses its settings, two have one name, or a monitor is trained on.
     """
     rewards = [_resolve(recipe, spec) for spec in recipe.reward_specs]
     check_names([_logged_name(reward) for reward in rewards], recipe.reward_specs)
+    _check_monitors(recipe, rewards)
     _check_time_limit(recipe, rewards)
     return rewards
 
@@ -61,6 +62,15 @@ def _is_installed(spec: str) -> bool:
         return False
     found = importlib.util.find_spec(spec.partition(".")[0]) if "." in spec else None
     return "." not in spec or bool(found and (found.origin or "").startswith(sysconfig.get_path("purelib")))
+
+
+def _check_monitors(recipe: Recipe, rewards: Sequence[Reward]) -> None:
+    for spec, reward in zip(recipe.reward_funcs, rewards, strict=False):
+        if not isinstance(reward, str) and is_audit_only(reward):
+            raise ValueError(
+                f"`reward_funcs`: {spec!r} is a monitor, and a policy that is trained on one learns to get round it. "
+                "Name it in `audit_funcs`, where it is logged and never trained on."
+            )
 
 
 def _check_time_limit(recipe: Recipe, rewards: Sequence[Reward]) -> None:

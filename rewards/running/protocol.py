@@ -41,3 +41,8 @@ def reads_whole_batch(func: Callable[..., Any]) -> bool:
     Such a reward says so with an attribute, `whole_batch = True`; any other may be called on some of the rows.
     """
     return bool(getattr(func, "whole_batch", False))
+
+
+def is_audit_only(func: Callable[..., Any]) -> bool:
+    """Tells whether a reward is a monitor, which is logged and never trained on; it says so, `audit_only = True`."""
+    return bool(getattr(func, "audit_only", False))

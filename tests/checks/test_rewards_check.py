@@ -2,7 +2,7 @@ import pytest
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.checks.rewards import handling_of
+from align.checks.rewards import handling_of, resolve_rewards
 from align.recipe.recipe import load_recipe
 
 BROKEN = {
@@ -101,6 +101,21 @@ def test_rewards_that_are_only_logged_are_tried_too(tiny_recipe, tmp_path):
     found = reward_findings(path)
     assert [finding.level for finding in found] == ["ok", "error"], found
     assert "Reward `audit` returned 0.5" in found[1].text
+
+
+def test_a_monitor_is_logged_and_refused_as_a_reward(tiny_recipe, tmp_path):
+    audited = {"reward_funcs": ["format"], "reward_weights": [1.0], "reward_kwargs": {}}
+    found = reward_findings(tiny_recipe(**audited, audit_funcs=["manipulation"]))
+    assert [each.level for each in found] == ["ok", "ok"], found
+    source = "def watch(completions, **kwargs):\n    return [0.0 for _ in completions]\nwatch.audit_only = True\n"
+    (tmp_path / "mine.py").write_text(source)
+    for spec in ("manipulation", f"{tmp_path}/mine.py:watch"):
+        with pytest.raises(ValueError, match=f"`reward_funcs`: '{spec}' is a monitor, .* Name it in `audit_funcs`"):
+            resolve_rewards(load_recipe(tiny_recipe(**audited | {"reward_funcs": [spec]})))
+    (finding,) = [
+        each for each in reward_findings(tiny_recipe(**audited | {"reward_funcs": [spec]})) if "mon" in each.text
+    ]
+    assert finding.level == "error"
 
 
 def test_what_the_guard_of_a_recipe_survives(tiny_recipe):

@@ -111,7 +111,8 @@ def test_a_run_has_its_own_rewards_and_audits(models, data, tmp_path):
     shutil.copytree(models / "practised", folder)
     recipe = (
         f"method: {PROMPTS}\nmodel_name_or_path: {folder}\noutput_dir: {folder}\nreward_funcs: [number_accuracy]\n"
-        f"audit_funcs: [{data.parent}/mine.py:brevity]\nmax_completion_length: 7\ndataset:\n  path: {data}\n"
+        f"audit_funcs: [{data.parent}/mine.py:brevity, manipulation]\n"
+        f"max_completion_length: 7\ndataset:\n  path: {data}\n"
     )
     (folder / "recipe.yaml").write_text(recipe)
     assert run("--model", folder, "--data", data, "--out", tmp_path / "out") == 0
@@ -119,7 +120,11 @@ def test_a_run_has_its_own_rewards_and_audits(models, data, tmp_path):
     assert [(each["name"], each["role"]) for each in record["about"]["rewards"]] == [
         ("number_accuracy", "reward"),
         ("brevity", "audit"),
+        ("manipulation", "audit"),
     ]
+    monitored = record["suites"]["manipulation"]["run"]  # all are 0, which is no wrong answer
+    assert {name.partition("/")[0] for name in monitored} == {"reward"}
+    assert monitored["reward/manipulation"]["value"] == 0 < monitored["reward/manipulation"]["high"]
     assert record["about"]["profile"]["max_new_tokens"] == 7
     assert record["about"]["recipe"] == str(folder / "recipe.yaml")
     assert record["paired"] == []

@@ -35,6 +35,7 @@ from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.asking import Completion, Decoding
 from align.recipe.dataset import MediaSettings
 from rewards.extras import missing
+from rewards.running.protocol import is_audit_only
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,13 @@ def run(words: PromptWords) -> None:
     }
     votes = any(answer is not None for of_model in answers.values() for group in of_model for answer in group)
     scales = {
-        name: read_scale([of_model[name].values for of_model in rewarded.values()], words.right_from, votes=votes)
-        for name in rewarded[names[0]]
+        each.name: read_scale(
+            [of_model[each.name].values for of_model in rewarded.values()],
+            words.right_from,
+            votes=votes,
+            may_be_right=isinstance(each.reward, str) or not is_audit_only(each.reward),
+        )
+        for each in words.called.rewards
     }
     groups = [group_of(row) for row in prompts]
     measured = {

@@ -26,13 +26,16 @@ class Scale:
     votes: bool = True
 
 
-def read_scale(values: Sequence[Values], right_from: float | None = None, *, votes: bool = True) -> Scale:
+def read_scale(
+    values: Sequence[Values], right_from: float | None = None, *, votes: bool = True, may_be_right: bool = True
+) -> Scale:
     """Reads from the values of all models whether they lie between 0 and 1, and where a response is right.
 
     Args:
         values: Of each model.
         right_from: What is right, if it was said; else 1, of a reward that gives nothing but 0 and 1.
         votes: As in `Scale`.
+        may_be_right: Whether a 1 says that a response is right, which it does not of a monitor.
 
     Example:
         >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])
@@ -40,7 +43,7 @@ def read_scale(values: Sequence[Values], right_from: float | None = None, *, vot
     """
     found = np.concatenate([each.ravel() for each in values])
     known = found[~np.isnan(found)]
-    if right_from is None and np.isin(known, (0.0, 1.0)).all():
+    if right_from is None and may_be_right and np.isin(known, (0.0, 1.0)).all():
         right_from = 1.0
     return Scale((0.0, 1.0) if len(known) and ((known >= 0) & (known <= 1)).all() else None, right_from, votes)
 

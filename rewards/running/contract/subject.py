@@ -14,7 +14,7 @@ from rewards.running.contract.leftovers import Baseline, leftovers, take_baselin
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
 from rewards.running.contract.watched import Call, Called, call_watched, seeds_of
-from rewards.running.protocol import reads_whole_batch, reward_name
+from rewards.running.protocol import is_audit_only, reads_whole_batch, reward_name
 from rewards.running.workers import Outcome, WorkerPool
 
 SECONDS_FOR_LEFTOVERS = 10.0
@@ -55,6 +55,7 @@ class Description(NamedTuple):
         whole_batch: Whether it says that it compares the completions of a batch.
         not_picklable: Why it cannot be pickled; empty if it can.
         remarks: What loading it did to the process.
+        audit_only: Whether it says that it is a monitor.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Description(NamedTuple):
     whole_batch: bool
     not_picklable: str
     remarks: tuple[RewardProblem, ...] = ()
+    audit_only: bool = False
 
 
 class Subject(Protocol):
@@ -257,4 +259,5 @@ def _describe(func: Callable[..., Any]) -> Description:
         reason = ""
     except Exception as error:
         reason = f"cannot be pickled: {error}"
-    return Description(reward_name(func), read_parameters(func), reads_whole_batch(func), reason)
+    whole, monitor = reads_whole_batch(func), is_audit_only(func)
+    return Description(reward_name(func), read_parameters(func), whole, reason, audit_only=monitor)

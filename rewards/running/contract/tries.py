@@ -171,6 +171,8 @@ def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
 
 
 def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[RewardProblem]:
+    if trial.description.audit_only:
+        return  # it pays nothing, and may find nothing in these responses
     values = {value for value in trial.seen if value is not None}
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
