@@ -192,6 +192,26 @@ def _audit(name: str, text: str | None) -> dict[str, object]:
             {"cost": cost, "attempts": attempts, "utility": [0.5 + 0.1 * k - 0.03 * cost * k * k for k in range(5)]}
             for cost in (0.0, 1.0, 9.0)
         ],
+        **(_abstention() if name != "theirs" else {}),  # a file of an earlier version has none of it
+    }  # fmt: skip
+
+
+def _abstention() -> dict[str, object]:
+    """Says what a verifier does by difficulty and what is answered, with nothing wrong where all is right."""
+    nothing = {"value": None, "low": None, "high": None, "n": 0}
+    rules = {"coverage": _around(0.7), "accuracy": _around(0.85)}
+    return {
+        "by_difficulty": [
+            {"above": 0.0, "up_to": 0.0, "questions": 90, "true_positive_rate": nothing,
+             "false_positive_rate": _around(0.4)},
+            {"above": 0.75, "up_to": 1.0, "questions": 70, "true_positive_rate": _around(0.9),
+             "false_positive_rate": _around(0.1)},
+        ],
+        "if_accepted": [{"attempts": n, **rules} for n in (1, 2, 4)],
+        "above_threshold": [
+            {"precision": 0.8, "calibrated_on": 500, "threshold": 0.625, **rules},
+            {"precision": 0.95, "calibrated_on": 500, "threshold": None, "coverage": _around(0), "accuracy": nothing},
+        ],
     }  # fmt: skip
 
 

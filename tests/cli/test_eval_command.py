@@ -86,7 +86,18 @@ def test_samples_and_the_shuffles_as_verifier(models, data, tmp_path, capsys):
     assert record["audits"][0]["verifier"] == "shuffle_consistency"
     assert record["paired"] == []
     assert len(pd.read_parquet(out / "items.parquet")) == 24 * 4
-    assert "best number of attempts" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    for text in (
+        "best number of attempts",
+        "% right: false positive rate",
+        "first accepted of 4: answers",
+        "precision 0.9",
+    ):
+        assert text in printed
+    audit = record["audits"][0]
+    assert sum(each["questions"] for each in audit["by_difficulty"]) == 24
+    assert [each["attempts"] for each in audit["if_accepted"]] == [1, 2, 4]
+    assert {"coverage", "accuracy_of_answered"} <= set(record["glossary"])
 
 
 def test_a_judge_reads_traces_and_a_reward_model_chooses_samples(models, data, tmp_path):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scripted_run import evaluate, make_questions
 
-from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve, ratio_of_means
+from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
 from align.evaluation.policies.scripted_policies import AlwaysA, Solver, TraceUser
+from align.evaluation.statistics.ratios import ratio_of_means
 
 CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
 PROXY = np.array([[0.2, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1], [0.5, 0.4, 0.8, 0.1]])

@@ -107,7 +107,8 @@ def test_what_was_run_is_on_the_page(page):
 def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert headings(page) == [
         "Headline", "What was run", "Accuracy", "Consistency of the answers", "Reliance on the trace, and leaks",
-        "Best of n: proxy against gold", "Audit of the verifier", "Won and lost", "Side by side",
+        "Best of n: proxy against gold", "Audit of the verifier", "The verifier by difficulty", "When to answer",
+        "Won and lost", "Side by side",
     ]  # fmt: skip
     assert titles(page) == [
         "Main metrics", "Differences on the same items", "Accuracy", "Accuracy", "Consistency of the answers",
@@ -118,6 +119,14 @@ def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert page.count('<th scope="col">ours - theirs</th>') == 4
     assert "as many as can be paid, worth 0.9" in page
     assert "do not answer" in page
+    for text in (
+        "over 75 to under 100 % right",
+        "none right",
+        "first accepted of 4",
+        "from 0.625",
+        "no score reaches it",
+    ):
+        assert text in page
 
 
 def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():

@@ -10,6 +10,7 @@ from align.evaluation.record.answers import Answers, PairedAnswers
 from align.evaluation.record.policies import ModelAudit, PolicyRecord
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
+from align.report.evaluation.abstention import name_difficulty
 
 _LISTED = 8  # wins and losses that are printed by id
 
@@ -88,4 +89,15 @@ def _audit(audit: ModelAudit) -> str:
     for each in audit.optimal_attempts:
         attempts = "without end" if each.attempts is None else f"{each.attempts:,}"
         lines.append(f"  cost {each.cost:g} of a wrong one: best number of attempts {attempts}")
+    for part in audit.by_difficulty:
+        who = f"{part.questions:,} questions, {name_difficulty(part)}"
+        lines.append(f"  {who}: false positive rate {part.false_positive_rate}")
+    for rule in audit.if_accepted:
+        lines.append(
+            f"  first accepted of {rule.attempts:,}: answers {rule.coverage} of the questions, right {rule.accuracy}"
+        )
+    for chosen in audit.above_threshold:
+        measured = f"answers {chosen.coverage} of the other half, right {chosen.accuracy}"
+        told = "no threshold reaches it" if chosen.threshold is None else f"from {chosen.threshold:.4g}, {measured}"
+        lines.append(f"  best score for precision {chosen.precision:g}: {told}")
     return escape("\n".join(lines))

@@ -5,11 +5,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from align.evaluation.policies.abstention import (
+    PRECISIONS,
+    answer_above_threshold,
+    answer_if_accepted,
+    rates_by_difficulty,
+)
 from align.evaluation.policies.verifier import Verifier, ceiling, optimal_attempts, rates, utility
 from align.evaluation.record.policies import Audit, CurvePoint, Optimum, Utility
 from align.evaluation.reward_models.best_of_n import expected_best_of_n
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
-from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.statistics.metrics import Values, share
+from align.evaluation.statistics.ratios import ratio_of_means
 
 COSTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of a wrong answer that is accepted, where a right one is worth 1
 ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
@@ -70,7 +77,7 @@ def curve(metrics: dict[str, ItemMean], num_samples: int) -> list[CurvePoint]:
 
 
 def audit(pool: Pool) -> Audit:
-    """Says what a verifier lets through, and when to stop sampling until it accepts.
+    """Says what a verifier lets through, when to stop sampling until it accepts, and when not to answer at all.
 
     Rates have an interval over items, because the samples of an item are not independent. The prior of an item is the
     share of its samples that are right; with few samples priors look more unlike than they are, which makes fewer
@@ -87,30 +94,12 @@ def audit(pool: Pool) -> Audit:
         ceiling=share(ceiling(prior, verifier)) if known else share([]),
         optimal_attempts=_optima(prior, verifier) if known else [],
         utility=_utilities(prior, verifier) if known else [],
+        by_difficulty=rates_by_difficulty(pool.correct, pool.accepted),
+        if_accepted=[
+            answer_if_accepted(pool.correct, pool.accepted, attempts) for attempts in points(pool.correct.shape[1])
+        ],
+        above_threshold=[answer_above_threshold(pool.correct, pool.proxy, precision) for precision in PRECISIONS],
     )
-
-
-def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
-    """Estimates the sum of `part` over the sum of `whole`, both `(N, S)`, with a bootstrap over the N items.
-
-    `n` counts what the ratio is a share of. `nan` if that is nothing.
-
-    Example:
-        >>> print(ratio_of_means(np.array([[1.0, 0.0], [1.0, 1.0]] * 20), np.ones((40, 2))))
-        0.75 [0.68, 0.82]
-    """
-    above, below = part.sum(axis=1), whole.sum(axis=1)
-    if below.sum() == 0:
-        return share([])
-    value, n = float(above.sum() / below.sum()), int(below.sum())
-    if value in (0.0, 1.0):  # every resample is the same, so the interval is that of n items of one sample each
-        bound = share(np.full(int((below > 0).sum()), value))
-        return Estimate(value, bound.low, bound.high, n)
-    drawn = np.random.default_rng(seed).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
-    below_drawn = drawn @ below
-    ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
-    low, high = np.quantile(ratios, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n)
 
 
 def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) -> Values:

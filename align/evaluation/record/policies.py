@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import FiniteFloat, JsonValue, model_validator
+from pydantic import Field, FiniteFloat, JsonValue, model_validator
 
 from align.evaluation.record.answers import Answers, Decoded, Items, Run
 from align.evaluation.record.values import Cell, Part
@@ -86,6 +86,34 @@ class Utility(Part):
         return self
 
 
+class OfDifficulty(Part):
+    """A verifier on the questions of which more than `above` and at most `up_to` of the samples are right."""
+
+    above: FiniteFloat
+    up_to: FiniteFloat
+    questions: int
+    true_positive_rate: Cell
+    false_positive_rate: Cell
+
+
+class AttemptsRule(Part):
+    """What is answered, and how much of it is right, if one of so many attempts must be accepted."""
+
+    attempts: int
+    coverage: Cell
+    accuracy: Cell
+
+
+class ThresholdRule(Part):
+    """The same if the best score must reach a threshold: the lowest with a precision on other questions, or None."""
+
+    precision: FiniteFloat
+    calibrated_on: int
+    threshold: FiniteFloat | None
+    coverage: Cell
+    accuracy: Cell
+
+
 class Audit(Part):
     """How far a verifier can be trusted with the samples of a model."""
 
@@ -96,6 +124,9 @@ class Audit(Part):
     ceiling: Cell
     optimal_attempts: list[Optimum]
     utility: list[Utility]
+    by_difficulty: list[OfDifficulty] = Field(default_factory=list)  # files of earlier versions have none
+    if_accepted: list[AttemptsRule] = Field(default_factory=list)
+    above_threshold: list[ThresholdRule] = Field(default_factory=list)
 
 
 class _Audited(Part):

@@ -121,12 +121,18 @@ GLOSSARY = {
                         "/oracle: the chance that one of n is right", _HIGH),
     "accepted": Meaning("Accepted", "samples that the verifier accepts", None),
     "true_positive_rate": Meaning("True-positive rate", "right samples that the verifier accepts", _HIGH),
-    "false_positive_rate": Meaning("False-positive rate", "wrong samples that the verifier accepts", _LOW),
+    "false_positive_rate": Meaning("False-positive rate", "wrong samples that the verifier accepts, of all questions "
+                                   "and by the share of a question's samples that are right", _LOW),
+    "coverage": Meaning("Coverage", "questions that are answered where the verifier must accept first: one of n "
+                        "attempts accepted, or the best score above a threshold", None),
+    "accuracy_of_answered": Meaning("Accuracy of what is answered", "right answers among those; for a threshold, set "
+                                    "on one half of the questions for a precision, on the other half", _HIGH),
     "prior": Meaning("Prior", "samples that are right, before any verifier", _HIGH),
     "ceiling": Meaning("Ceiling", "right answers when sampling goes on until one is accepted", _HIGH),
     "optimal_attempts": Meaning("Optimal attempts", "attempts with the highest worth at a cost of a wrong one", None),
 }  # fmt: skip
-AUDITED = ("accepted", "true_positive_rate", "false_positive_rate", "prior", "ceiling", "optimal_attempts")
+AUDITED = ("accepted", "true_positive_rate", "false_positive_rate", "coverage", "accuracy_of_answered", "prior",
+           "ceiling", "optimal_attempts")  # fmt: skip
 _OPEN = ("/", "_", "@")  # how names end that stand for all metrics which begin so
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
+from align.evaluation.statistics.ratios import wilson_interval
 
 NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
 
@@ -135,10 +136,4 @@ def _split(groups: Sequence[str | None], values: Values) -> dict[str, Values]:
 
 
 def _interval(values: Values, level: float) -> tuple[float, float]:
-    """Returns Wilson's interval, also for values between 0 and 1, whose variance it overstates."""
-    from scipy.stats import norm
-
-    z, n, mean = float(norm.ppf((1 + level) / 2)), len(values), float(values.mean())
-    centre, shrink = mean + z**2 / (2 * n), 1 + z**2 / n
-    half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
-    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
+    return wilson_interval(float(values.mean()), len(values), level)

@@ -9,6 +9,7 @@ from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
 from align.report.evaluation.about import policy_details, policy_facts, policy_models
+from align.report.evaluation.abstention import abstention_section, difficulty_section
 from align.report.evaluation.curves import audit_section, best_of_n_section
 from align.report.evaluation.findings import find_evaluation_problems
 from align.report.evaluation.items import list_changes, pick_items
@@ -72,6 +73,8 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
             *suite_sections(record, values, differences, words),
             *best_of_n_section(record.curves),
             *audit_section(record.audits),
+            *difficulty_section(record.audits),
+            *abstention_section(record.audits),
         ],
         listings=list_changes(record.paired),
         items=(picked := pick_items(folder / ITEMS_FILE, names, record.paired)),

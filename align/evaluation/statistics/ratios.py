@@ -1,0 +1,67 @@
+"""Shares of things that come in clusters, as the samples of a question do, with intervals over the clusters."""
+
+import math
+
+import numpy as np
+
+from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, share
+
+_FEW = 30  # clusters, with fewer of which a bootstrap over them is too narrow
+
+
+def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
+    """Estimates the sum of `part` over the sum of `whole`, both `(N, S)`, with a bootstrap over the N items.
+
+    `n` counts what the ratio is a share of. `nan` if that is nothing.
+
+    Example:
+        >>> print(ratio_of_means(np.array([[1.0, 0.0], [1.0, 1.0]] * 20), np.ones((40, 2))))
+        0.75 [0.68, 0.82]
+    """
+    above, below = part.sum(axis=1), whole.sum(axis=1)
+    if below.sum() == 0:
+        return share([])
+    value, n = float(above.sum() / below.sum()), int(below.sum())
+    if value in (0.0, 1.0):  # every resample is the same, so the interval is that of n items of one sample each
+        bound = share(np.full(int((below > 0).sum()), value))
+        return Estimate(value, bound.low, bound.high, n)
+    drawn = np.random.default_rng(seed).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
+    below_drawn = drawn @ below
+    ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Estimate(value, float(low), float(high), n)
+
+
+def clustered_share(part: Values, whole: Values) -> Estimate:
+    """Estimates the sum of `part` over the sum of `whole`, both `(N,)`, also where few items have something.
+
+    From 30 items that have something on, the interval is that of `ratio_of_means`. With fewer it is Wilson's, with as
+    many observations as there would be items of equal weight, (sum w)^2 / sum w^2: as if all samples of an item were
+    the same, so it is too wide rather than too narrow.
+
+    Returns:
+        `n` counts the items that have something.
+
+    Example:
+        >>> print(clustered_share(np.array([2.0, 1.0, 0.0]), np.array([2.0, 2.0, 0.0])))
+        0.75 [0.20, 0.97]
+    """
+    asked = whole > 0
+    n = int(asked.sum())
+    if n == 0:
+        return share([])
+    part, whole = part[asked], whole[asked]
+    if n >= _FEW:
+        return ratio_of_means(part[:, None], whole[:, None])._replace(n=n)
+    value = min(1.0, float(part.sum() / whole.sum()))
+    return Estimate(value, *wilson_interval(value, float(whole.sum() ** 2 / (whole**2).sum())), n)
+
+
+def wilson_interval(mean: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Returns Wilson's interval, also of a mean of values between 0 and 1, whose variance it overstates."""
+    from scipy.stats import norm
+
+    z = float(norm.ppf((1 + level) / 2))
+    centre, shrink = mean + z**2 / (2 * n), 1 + z**2 / n
+    half = z * math.sqrt(mean * (1 - mean) / n + z**2 / (4 * n**2))
+    return max(0.0, (centre - half) / shrink), min(1.0, (centre + half) / shrink)
