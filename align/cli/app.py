@@ -9,6 +9,7 @@ from align.methods import METHODS
 # isort: off
 import align.cli.arguments.recipes
 import align.cli.arguments.pairs
+import align.cli.arguments.filter
 import align.cli.arguments.audit
 import align.cli.arguments.machine
 import align.cli.evaluation.arguments

@@ -1,4 +1,4 @@
-"""Arguments of the commands that make data to train on: augment and filter."""
+"""Arguments of the command that makes data to train on: augment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,35 +90,4 @@ def augment(
             dry_run=dry_run,
             given=given_options(context),
         )
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Base:
-    """How the base model scores."""
-
-    batch_size: int = option(16, "Sequences at once.")
-    max_length: int | None = option(None, "Longest sequence in tokens; the model's own limit if not given.")
-    dtype: str = option("float32", "Of the loaded weights.")
-    split: str | None = option(None, "Split of a folder or hub data set.")
-    on_bad_rows: str = option("raise", "raise, or skip to leave them out and count them.")
-
-
-@app.command(name="filter")
-@takes(scoring=Base)
-def filter_pairs(
-    data: Annotated[str, typer.Argument(help="Pairs, with `tie` and `source`: a file, a folder or a hub id.")],
-    base: Annotated[str, typer.Option(help="Reward model trained on the original pairs: a folder or a hub id.")],
-    out: Annotated[Path, typer.Option(help="New .jsonl file for the pairs that are kept.")],
-    scoring: Base,
-    tau: Annotated[
-        float, typer.Option(help="Pairs whose probability is this close to 1 (ties: to 1/2) are left out.")
-    ] = 0.2,
-) -> None:
-    """Keep the pairs that a base reward model is not yet sure of."""
-    from align.cli.filter import run
-
-    model = {"batch_size": scoring.batch_size, "max_length": scoring.max_length, "dtype": scoring.dtype}
-    execute(
-        lambda: run(data, out, base=base, tau=tau, model=model, split=scoring.split, on_bad_rows=scoring.on_bad_rows)
     )

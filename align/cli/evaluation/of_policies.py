@@ -76,7 +76,7 @@ def run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
             called=find_rewards(reward_words, recipe, settings.response_format),
             decoding=_decoding(options, settings.max_new_tokens),
             media=media_settings(path, options["data"], media),
-            columns=_columns(recipe, options),
+            columns=named_columns(recipe, options["data"], options["split"]),
             pass_at_k=tuple(map(_whole, options["pass_at_k"])),
             recipe=path,
             engine=_engine(options),
@@ -103,7 +103,7 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
             models=models,
             reference=find_reference(options["reference"], models, recipe),
             decoding=_decoding(options, prompt_settings(recipe, chosen).max_new_tokens),
-            columns=_columns(recipe, options),
+            columns=named_columns(recipe, options["data"], options["split"]),
             recipe=path,
             engine=_engine(options),
             command=_command(options, given),
@@ -148,13 +148,13 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
     )
 
 
-def _columns(recipe: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+def named_columns(recipe: Any, data: str, split: str | None) -> Mapping[str, Any]:
     """Returns the recipe's names of columns, if the rows have them; others have our names."""
     from align.data.kinds import first_columns
 
     renamed = getattr(recipe and recipe.dataset, "columns", {})
     names = {name for each in renamed.values() for name in ([each] if isinstance(each, str) else each)}
-    return renamed if names and names <= set(first_columns(options["data"], options["split"])) else {}
+    return renamed if names and names <= set(first_columns(data, split)) else {}
 
 
 def _whole(word: str) -> int:

@@ -6,25 +6,26 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
-from align.cli.evaluation.measured_rewards import CalledRewards, NamedReward, check_invalid
+from align.cli.evaluation.measured_rewards import CalledRewards
 from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
+from align.cli.evaluation.rewarded import check_rewards, reward_all
 from align.cli.evaluation.tables import show_evaluation
 from align.console import say
 from align.data.media.images import SHOWN_WITH
-from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
+from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
-from align.evaluation.divided.division import current, end_of_part, end_of_shard, own_part
+from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
 from align.evaluation.prompts.record import describe_prompts, group_of, prompt_record, sample_rows, warn
-from align.evaluation.prompts.rewarding import Rewarded, ask_reward_model, call_reward, check_columns
+from align.evaluation.prompts.rewarding import Rewarded
 from align.evaluation.prompts.suite import Scale, read_scale, reward_suite
 from align.evaluation.prompts.voting import stated_answer
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
@@ -72,14 +73,14 @@ def run(words: PromptWords) -> None:
         words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, media=words.media,
         columns=words.columns,
     )  # fmt: skip
-    _check_rewards(words.called.rewards, prompts)
+    check_rewards(words.called.rewards, prompts)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
     _check_images(words.engine, prompts, checkpoints)
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in checkpoints.items()})
     with show_stages() as stages:
         try:
             completions, models = _answers(words, prompts, checkpoints, folder, stages)
-            rewarded = _rewarded(words, prompts, completions, stages)
+            rewarded = reward_all(words.called, words.engine, prompts, completions, stages)
         finally:
             words.called.close()
     end_of_part()
@@ -121,20 +122,6 @@ def run(words: PromptWords) -> None:
     print_report(words.out)
 
 
-def _check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) -> None:
-    """Refuses, before anything is generated, what cannot be called on these rows."""
-    from align.checks.reward_models import check_reward_model
-
-    rows = prompts_to_rows(list(prompts))
-    for each in rewards:
-        if not isinstance(each.reward, str):
-            check_columns(each.reward, rows)
-        elif not (Path(each.reward) / "adapter_config.json").is_file():  # of an adapter the loader knows more
-            found = check_reward_model(each.spec, each.reward, [row["prompt"] for row in rows])
-            if errors := [finding.text for finding in found if finding.level == "error"]:
-                raise UserError(errors[0])
-
-
 def _check_images(engine: Engine, prompts: Sequence[PromptRow], checkpoints: Mapping[str, Checkpoint]) -> None:
     with_images = next((row.id for row in prompts if row.images), None)
     if with_images is None:
@@ -171,43 +158,6 @@ def _answers(
             )
     end_of_shard()
     return completions, models
-
-
-def _rewarded(
-    words: PromptWords,
-    prompts: Sequence[PromptRow],
-    completions: Mapping[str, list[list[Completion]]],
-    stages: Stages,
-) -> dict[str, dict[str, Rewarded]]:
-    """Calls one reward after the other, so that one reward model is in memory at a time.
-
-    Of several processes one calls functions, which may cost something or have a memory; models are asked by all.
-    """
-    rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
-    shown = [row.prompt for row in prompts for _ in range(words.decoding.num_samples)]
-    for each in words.called.rewards:
-        score: Any = _reward_model(each.reward, words.engine) if isinstance(each.reward, str) else None
-        for name, answered in completions.items():
-            stages.start(name)
-            if isinstance(each.reward, str):
-                rewarded[name][each.name] = ask_reward_model(score, prompts, answered)
-                continue
-            if not current().is_main:
-                continue
-            found = call_reward(each.reward, prompts, answered, stages.advance)
-            texts = [completion.text for group in answered for completion in group]
-            check_invalid(each.name, found, shown, texts, words.called)
-            rewarded[name][each.name] = found
-    return rewarded
-
-
-def _reward_model(path: str, engine: Engine) -> Any:
-    from align.evaluation.reward_models.reward_model import RewardModel
-
-    model = RewardModel.load(
-        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", progress=True
-    )
-    return model.score
 
 
 def _about(
