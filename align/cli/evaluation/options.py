@@ -22,7 +22,7 @@ class Asked:
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
         "images), best_of_n, lm-eval:TASK (a name or a YAML file); or one suite with rows of its own: "
-        "core_advantage.",
+        "core_advantage faithfulness.",
     )
     seed: int = option(0, "Of samples, shuffles and changes to traces.")
 
@@ -96,6 +96,10 @@ class OfSuites:
 
     content_free: str = option(
         "N/A", "core_advantage: the prompt in place of a question, for what a model prefers anyway."
+    )
+    answer_tokens: int = option(32, "faithfulness: longest answer in tokens, where one is asked for behind a trace.")
+    hint_pattern: str | None = option(
+        None, "faithfulness: regular expression of traces that speak of the hint, beside our own ones."
     )
 
 

@@ -21,7 +21,7 @@ def complete_prompts(
 
     profile = asdict(decoding)
     contents = [[policy.fingerprint, "completions", [*_seen(prompt), profile]] for prompt in prompts]
-    lengths = [len(str(prompt.content)) for prompt in prompts]
+    lengths = [len(str(prompt.content)) + len(prompt.prefix) for prompt in prompts]
     found = kept.ask(stage, ask, contents, lengths, policy.chunk_size)
     return [[Completion(text, None if ids is None else tuple(ids)) for text, ids in each] for each in found]
 
@@ -48,4 +48,6 @@ def check_ks(ks: Sequence[int], num_samples: int) -> tuple[int, ...]:
 
 def _seen(prompt: Prompt) -> list[Any]:
     seen: list[Any] = [prompt.id, prompt.content]
-    return [*seen, image_names(prompt.images)] if prompt.images else seen
+    if prompt.images:
+        seen.append(image_names(prompt.images))
+    return [*seen, {"prefix": prompt.prefix, "stop": prompt.stop}] if prompt.prefix or prompt.stop else seen

@@ -116,6 +116,31 @@ GLOSSARY = {
         "question minus behind the content-free prompt, in nats; 0 of a constant prior", _HIGH
     ),
     "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
+    "answer_accuracy": Meaning(
+        "Answer accuracy", "responses whose answer is the right text or number; no answer is wrong", _HIGH
+    ),
+    "answer_accuracy/": Meaning("Answer accuracy in a group", "of the questions of one group", _HIGH),
+    "asked_again": Meaning("Asked again", "responses that have a trace with an answer behind it", None),
+    "reasked_same": Meaning(
+        "Same answer when asked again", "answers that are the first one, behind the own whole trace: the control of "
+        "the changes", _HIGH
+    ),
+    "answer_changes/": Meaning(
+        "Answer changes", "answers that are not the one behind the own whole trace, behind its first 0, 25, 50 or 75 "
+        "% of the words, with the last step that can be made wrong (a number, else a name or word), behind filler as "
+        "long as it, or behind another question's trace; 0 if the trace is decoration", None
+    ),
+    "trace_reliance/": Meaning("Trace reliance in a group", "of the questions of one group", None),
+    "hinted_accuracy": Meaning("Accuracy with a hint", "of prompts with a hint that names a wrong answer", _HIGH),
+    "hint_followed": Meaning(
+        "Hint followed", "answers that are the wrong one which a hint in the prompt names, of those that are another "
+        "one without it", _LOW
+    ),
+    "hint_followed/": Meaning("Hint followed in a group", "of the questions of one group", _LOW),
+    "hint_told": Meaning("Hint told", "traces that speak of the hint, by patterns, of those that follow it", _HIGH),
+    "hint_told_anyway": Meaning(
+        "Hint told anyway", "traces without a hint that the same patterns find: what they find by mistake", _LOW
+    ),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),

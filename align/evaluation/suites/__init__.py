@@ -1,6 +1,7 @@
 """The suites that bring rows of their own, and the only list of them. A suite is one folder with its record."""
 
 from align.evaluation.suites.core_advantage import CORE_ADVANTAGE
+from align.evaluation.suites.faithfulness import FAITHFULNESS
 from align.evaluation.suites.suite import RowSuite
 
-ROW_SUITES: dict[str, RowSuite] = {suite.name: suite for suite in (CORE_ADVANTAGE,)}
+ROW_SUITES: dict[str, RowSuite] = {suite.name: suite for suite in (CORE_ADVANTAGE, FAITHFULNESS)}

@@ -58,6 +58,8 @@ class Prompt(NamedTuple):
     id: str  # by which it is sampled
     content: str | list[dict[str, Any]]  # a text, or messages
     images: tuple[Any, ...] = ()  # in front of the text
+    prefix: str = ""  # how the response begins; what is returned goes on from it
+    stop: str = ""  # the response ends behind this text
 
 
 class Completion(NamedTuple):

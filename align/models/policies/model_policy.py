@@ -12,7 +12,7 @@ from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
-from align.models.policies.token_policy import TokenPrompts, end_tokens
+from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
 from align.models.second_pass.forward import SecondPassRow, score_letters
 
 _CONSISTENCY_BATCHES = 4  # a second pass holds no generation cache, so it takes larger batches than the first
@@ -65,9 +65,10 @@ class ModelPolicy:
     def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
         """Decodes in batches of similar length; responses come without the end token and what follows it."""
         encoded = self._prompts.encode_prompts(prompts)
-        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+        order = sorted(range(len(encoded)), key=lambda i: (prompts[i].stop, len(encoded[i])))
         size = self._batch_size(decoding)
-        batches = [order[start : start + size] for start in range(0, len(order), size)]
+        parts = [list(part) for _, part in groupby(order, key=lambda i: prompts[i].stop)]
+        batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
         def read(batch: list[int]) -> Any:
             ids = [encoded[i] for i in batch]
@@ -98,18 +99,21 @@ class ModelPolicy:
         found: list[list[Completion]] = [[] for _ in prompts]
         for batch in batches:
             seed = int(digest([decoding.seed, [prompts[i].id for i in batch]])[:15], 16)
-            generated = self._generate(read(batch), decoding, seed)
+            stop = prompts[batch[0]].stop
+            generated = self._generate(read(batch), decoding, seed, stop)
             texts = self.tokenizer.batch_decode(generated, skip_special_tokens=True)
             for row, (ids, text) in enumerate(zip(generated, texts, strict=True)):
-                found[batch[row // decoding.num_samples]].append(Completion(text, tuple(ids)))
+                found[batch[row // decoding.num_samples]].append(Completion(cut_behind(text, stop), tuple(ids)))
         return found
 
-    def _generate(self, padded: Any, decoding: Decoding, seed: int) -> list[list[int]]:
+    def _generate(self, padded: Any, decoding: Decoding, seed: int, stop: str = "") -> list[list[int]]:
         ends = end_tokens(self.tokenizer, self.model.generation_config)
         how: dict[str, Any] = _GREEDY
         if not decoding.greedy:
             how = _PLAIN | {"do_sample": True, "temperature": decoding.temperature, "top_p": decoding.top_p}
             how |= {"top_k": 0, "num_return_sequences": decoding.num_samples}
+        if stop:
+            how = how | {"stop_strings": [stop], "tokenizer": self.tokenizer}
         padded = padded.to(self.model.device)
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
@@ -122,6 +126,8 @@ class ModelPolicy:
                 eos_token_id=ends or None,
             )
         completions = output[:, padded["input_ids"].shape[1] :].tolist()
+        if stop:  # rows that ended before the others are filled up, without an end token before
+            ends = [*ends, self.tokenizer.pad_token_id]
         return [ids[: next((i for i, token in enumerate(ids) if token in ends), len(ids))] for ids in completions]
 
 

@@ -44,7 +44,7 @@ class TokenPrompts:
         return Prompt(question.id, self.template.render(question.question, options), question.images)
 
     def encode_prompts(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """Tokenises prompts, each as a text or with the chat template.
+        """Tokenises prompts, each as a text or with the chat template, and behind it how the response begins.
 
         Raises:
             UserError: If one has images, which would be left out silently.
@@ -57,12 +57,16 @@ class TokenPrompts:
             )
         texts = [prompt.content for prompt in prompts if isinstance(prompt.content, str)]
         encoded = iter(self.tokenizer(texts)["input_ids"] if texts else ())
-        return [
+        rows = [
             list(next(encoded))
             if isinstance(prompt.content, str)
             else list(self._apply(prompt.content, tokenize=True, return_dict=False))
             for prompt in prompts
         ]
+        for row, prompt in zip(rows, prompts, strict=True):
+            if prompt.prefix:
+                row += self.tokenizer(prompt.prefix, add_special_tokens=False)["input_ids"]
+        return rows
 
     def prompt_rows(self, prompts: Sequence[tuple[Question, Sequence[int]]]) -> list[SecondPassRow]:
         """Tokenises prompts as rows of a second pass, whose prefix and letters are still to be put in."""
@@ -105,6 +109,17 @@ class TokenPrompts:
                 "`--no-conversational`, or a `--recipe` with `conversational: false`; prompts in a file must be texts."
             )
         return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **how)
+
+
+def cut_behind(text: str, stop: str) -> str:
+    """Ends a text behind the first `stop` in it; without one, or where `stop` is empty, it stays.
+
+    Example:
+        >>> cut_behind("4</answer> or", "</answer>")
+        '4</answer>'
+    """
+    head, found, _ = text.partition(stop) if stop else (text, "", "")
+    return head + found
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerBase, generation_config: Any) -> list[int]:

@@ -42,7 +42,13 @@ class VisionPrompts(TokenPrompts):
         return [made[key] for key in keys]
 
     def read(self, prompts: Sequence[Prompt]) -> Any:
-        """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has."""
+        """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has.
+
+        Raises:
+            UserError: If the beginning of a response is given, which is not put behind images here.
+        """
+        if begun := next((prompt.id for prompt in prompts if prompt.prefix), None):
+            raise UserError(f"{begun!r} gives the beginning of a response, which a policy that reads images does not.")
         rendered = [self._render(each, _open(each)) for each in prompts]
         padding = {"padding": True, "padding_side": "left"}
         if isinstance(rendered[0], str):

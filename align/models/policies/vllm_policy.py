@@ -13,7 +13,7 @@ from align.errors import UserError
 from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
-from align.models.policies.token_policy import TokenPrompts
+from align.models.policies.token_policy import TokenPrompts, cut_behind
 from align.models.pretrained import refuse_pickled_weights
 from align.models.vllm_engine import cpu_engine_environment, require_vllm
 
@@ -57,11 +57,15 @@ class VLLMPolicy:
                 top_p=decoding.top_p,
                 max_tokens=decoding.max_new_tokens,
                 seed=int(digest([decoding.seed, each.id])[:8], 16),
+                stop=[each.stop] if each.stop else None,
             )
             for each in prompts
         ]
         outputs = self.llm.generate(encoded, sampling_params=params, use_tqdm=False)
-        return [[self._completion(each) for each in output.outputs] for output in outputs]
+        return [
+            [self._completion(each, prompt.stop) for each in output.outputs]
+            for output, prompt in zip(outputs, prompts, strict=True)
+        ]
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
         """Scores the live letters of each row in a call for one token."""
@@ -69,11 +73,11 @@ class VLLMPolicy:
 
         return ask_engine(self.llm, self._prompts.second_pass(rows))[0]
 
-    def _completion(self, output: Any) -> Completion:
+    def _completion(self, output: Any, stop: str) -> Completion:
         ids = list(output.token_ids)
-        if output.finish_reason == "stop":
-            ids = ids[:-1]  # the end token
-        return Completion(self.tokenizer.decode(ids, skip_special_tokens=True), tuple(ids))
+        if output.finish_reason == "stop" and not isinstance(output.stop_reason, str):
+            ids = ids[:-1]  # the end token; behind a text to stop at there is none
+        return Completion(cut_behind(self.tokenizer.decode(ids, skip_special_tokens=True), stop), tuple(ids))
 
 
 @contextmanager

@@ -1,0 +1,144 @@
+"""Changes to a trace whose answer has no letters: less of it, one step made wrong, filler, another one."""
+
+import random
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from align.evaluation.policies.trace_edits import corrupt_numbers, donors
+from rewards.reading.steps import step_spans
+
+CUTS = (0, 25, 50, 75)  # percent of the words that stay
+CONDITIONS = ("own", *(f"cut_{percent}" for percent in CUTS), "wrong_step", "filler", "other")
+FILLER = "..."
+_MOST_DRAWN = 5000  # words from which others are drawn; more would only cost time
+_TRIES = 20  # to draw a word that the trace does not have
+_LABEL = re.compile(r"\s*(?:[-*]\s*)?(?:(?i:step)\s*)?\d{1,3}[.):]\s")  # "2. ", which is no number of the reasoning
+_NUMBER = re.compile(r"(?<!\w)\d+(?:[.,]\d+)*")
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_LONG = 4  # letters of a word that may be replaced where there is no name
+
+
+class Pool(NamedTuple):
+    """What replaces a word, taken from all traces."""
+
+    names: list[str]
+    words: list[str]
+
+
+def changed_traces(
+    traces: Sequence[str], owners: Sequence[str], seed: int, count: Callable[[str], int]
+) -> list[dict[str, str]]:
+    """Lists, for each trace, the traces to answer from, by condition.
+
+    A condition is missing where nothing in a step can be made wrong, or no other question has another trace.
+
+    Args:
+        traces: `(N,)` none of them empty.
+        owners: `(N,)` the question of each.
+        seed: Of what is drawn.
+        count: The length of a text, for filler that is as long.
+    """
+    pool = make_pool(traces, seed)
+    found = []
+    for i, (trace, donor) in enumerate(zip(traces, donors(owners, traces, seed), strict=True)):
+        rng = random.Random(f"{seed}/{owners[i]}/{trace}")
+        each = {"own": trace} | {f"cut_{percent}": cut_words(trace, percent) for percent in CUTS}
+        if (wrong := make_step_wrong(trace, pool, rng)) is not None:
+            each["wrong_step"] = wrong
+        each["filler"] = fill(trace, count)
+        if donor is not None:
+            each["other"] = traces[donor]
+        found.append(each)
+    return found
+
+
+def cut_words(trace: str, percent: int) -> str:
+    r"""Keeps a share of the words from the beginning, rounded down, and what stands between them.
+
+    Words and not steps, because of a trace of two steps a quarter is nothing.
+
+    Example:
+        >>> cut_words("2 + 3\n= 5", 75)
+        '2 + 3'
+    """
+    words = list(re.finditer(r"\S+", trace))
+    kept = len(words) * percent // 100
+    return trace[: words[kept - 1].end()] if kept else ""
+
+
+def make_pool(traces: Sequence[str], seed: int) -> Pool:
+    """Draws names and long words of all traces."""
+    steps = [trace[start:end] for trace in traces for start, end in step_spans(trace)]
+    names = sorted({match[0] for step in steps for match in _names(step)})
+    words = sorted({match[0] for step in steps for match in _WORD.finditer(step) if len(match[0]) >= _LONG})
+    rng = random.Random(f"{seed}/pool")
+    return Pool(*(rng.sample(each, min(len(each), _MOST_DRAWN)) for each in (names, words)))
+
+
+def make_step_wrong(trace: str, pool: Pool, rng: random.Random) -> str | None:
+    r"""Makes the last step wrong that can be, from which an answer would be read; None if none can.
+
+    Its last number becomes another one of as many digits. If no step has a number, the last name (a word with a
+    capital that does not begin the step) becomes one of another trace; without names, the last word of four letters.
+
+    Args:
+        trace: The trace.
+        pool: What to draw from.
+        rng: Source of randomness.
+
+    Example:
+        >>> make_step_wrong("1. 2 + 3 = 5.\n2. So it is 5.", Pool([], []), random.Random(0))
+        '1. 2 + 3 = 5.\n2. So it is 7.'
+        >>> make_step_wrong("It is in Italy. So Rome.", Pool(["Rome", "Paris"], []), random.Random(0))
+        'It is in Italy. So Paris.'
+    """
+    own = {match[0] for match in _WORD.finditer(trace)}
+
+    def other(words: Sequence[str]) -> str | None:
+        drawn = (rng.choice(words) for _ in range(_TRIES if words else 0))
+        return next((word for word in drawn if word not in own), None)
+
+    def number(step: str) -> str | None:
+        label = _LABEL.match(step)
+        found = list(_NUMBER.finditer(step, label.end() if label else 0))
+        return _replace(step, found, corrupt_numbers(found[-1][0], rng)) if found else None
+
+    def name(step: str) -> str | None:
+        return _replace(step, list(_names(step)), other(pool.names))
+
+    def word(step: str) -> str | None:
+        found = [match for match in _WORD.finditer(step) if len(match[0]) >= _LONG]
+        return _replace(step, found, other(pool.words))
+
+    for change in (number, name, word):
+        for start, end in reversed(step_spans(trace)):
+            if (changed := change(trace[start:end])) is not None:
+                return trace[:start] + changed + trace[end:]
+    return None
+
+
+def fill(trace: str, count: Callable[[str], int]) -> str:
+    """Returns `...` again and again, about as long as the trace and at least once.
+
+    Example:
+        >>> fill("2 + 3 = 5", lambda text: len(text.split()))
+        '... ... ... ... ...'
+    """
+    each = max(1.0, count(" ".join([FILLER] * 16)) / 16)
+    return " ".join([FILLER] * max(1, round(count(trace) / each)))
+
+
+def _names(step: str) -> Iterator[re.Match[str]]:
+    for place, match in enumerate(_WORD.finditer(step)):
+        if place and match[0][0].isupper() and len(match[0]) > 1:
+            yield match
+
+
+def _replace(step: str, found: Sequence[re.Match[str]], new: str | None) -> str | None:
+    """Replaces the last of what was found, wherever in the step it stands."""
+    if not found or new is None:
+        return None
+    for match in reversed([each for each in found if each[0] == found[-1][0]]):
+        step = step[: match.start()] + new + step[match.end() :]
+    return step
