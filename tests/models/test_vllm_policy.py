@@ -8,7 +8,7 @@ from align.data.questions.templates import PromptTemplate
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.checkpoint import find_checkpoint, load_model
-from align.models.policies.asking import Decoding
+from align.models.policies.asking import Decoding, Prompt
 from align.models.policies.model_policy import ModelPolicy
 
 QUESTIONS = [
@@ -50,14 +50,23 @@ def test_vllm_and_transformers_answer_alike(folder, surroundings):
     checkpoint = find_checkpoint(str(folder))
     model, tokenizer = load_model(checkpoint, dtype="float32", device="cpu")
     settings = SuiteSettings(decoding=Decoding(max_new_tokens=12), num_shuffles=2)
-    expected = evaluate_suites(Asker(ModelPolicy(model, tokenizer, TEMPLATE)), QUESTIONS, settings)
+    ours = ModelPolicy(model, tokenizer, TEMPLATE)
+    expected = evaluate_suites(Asker(ours), QUESTIONS, settings)
+    begun = [
+        Prompt(each.id, TEMPLATE.render(each.question, each.options), prefix=prefix, stop=stop)
+        for each in QUESTIONS
+        for prefix, stop in (("<think>x</think><answer>", "</answer>"), ("<think>", "x"), ("<think>x", ""))
+    ]
     sampled = Decoding(max_new_tokens=12, temperature=1.0, num_samples=2, seed=3)
     with vllm_policy(checkpoint, TEMPLATE, dtype="float32", max_model_len=256) as policy:
         found = evaluate_suites(Asker(policy), QUESTIONS, settings)
         samples = [policy.generate(QUESTIONS, sampled) for _ in range(2)]
+        went_on = policy.complete(begun, settings.decoding)
     assert sum(item.first_choice is not None for item in expected.items) >= 6
     assert [item.completion for item in found.items] == [item.completion for item in expected.items]
     assert [item.second_choices for item in found.items] == [item.second_choices for item in expected.items]
     assert found.columns == expected.columns
+    assert went_on == ours.complete(begun, settings.decoding)
+    assert sum(each[0].text.endswith("</answer>") for each in went_on[::3]) >= 6
     assert samples[0] == samples[1]
     assert all(len(row) == 2 for row in samples[0])
