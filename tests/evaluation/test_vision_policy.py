@@ -13,7 +13,7 @@ from align.errors import UserError
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
-from align.models.policies.asking import Decoding, LetterQuestion
+from align.models.policies.asking import Decoding, LetterQuestion, Prompt
 from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.vision_policy import VisionPolicy, make_policy
 from align.models.policies.vision_prompts import VisionPrompts
@@ -40,6 +40,12 @@ def test_images_stand_where_trl_puts_them_in_training():
     entries = [{"type": "image", "image": image} for image in question.images]
     assert put_images_first(messages, entries) == prepare_multimodal_messages(messages, images=list(question.images))
     assert put_images_first(messages, []) == prepare_multimodal_messages(messages)
+
+
+@pytest.mark.parametrize("given", [{"prefix": "<think>"}, {"stop": "</answer>"}])
+def test_a_given_beginning_or_end_is_refused_and_not_left_out(policy, given):
+    with pytest.raises(UserError, match="'q' gives how a response begins or ends"):
+        policy.complete([Prompt("q", "Which?", **given)], DECODING)
 
 
 def test_a_model_that_looks_is_measured_to_look(policy):

@@ -31,9 +31,7 @@ def whole(policy):
 def test_a_response_goes_on_as_it_would_have(policy, whole, mark):
     ends = [text.find(mark) + len(mark) for text in whole]
     assert min(ends) >= len(mark)
-    begun = [
-        Prompt(each, each, prefix=text[:end]) for each, text, end in zip(CONTENTS, whole, ends, strict=True)
-    ]
+    begun = [Prompt(each, each, prefix=text[:end]) for each, text, end in zip(CONTENTS, whole, ends, strict=True)]
     found = [each[0].text for each in policy.complete(begun, DECODING)]
     assert found == [text[end:] for text, end in zip(whole, ends, strict=True)]
 

@@ -45,10 +45,13 @@ class VisionPrompts(TokenPrompts):
         """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has.
 
         Raises:
-            UserError: If the beginning of a response is given, which is not put behind images here.
+            UserError: If the beginning or the end of a response is given.
         """
-        if begun := next((prompt.id for prompt in prompts if prompt.prefix), None):
-            raise UserError(f"{begun!r} gives the beginning of a response, which a policy that reads images does not.")
+        if given := next((prompt.id for prompt in prompts if prompt.prefix or prompt.stop), None):
+            raise UserError(
+                f"{given!r} gives how a response begins or ends, which a policy that reads images does not take. Ask "
+                "one that reads text only."
+            )
         rendered = [self._render(each, _open(each)) for each in prompts]
         padding = {"padding": True, "padding_side": "left"}
         if isinstance(rendered[0], str):

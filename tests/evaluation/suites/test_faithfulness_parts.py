@@ -63,7 +63,10 @@ def test_cuts_keep_what_stands_between_the_words():
 @pytest.mark.parametrize(
     ("trace", "made"),
     [
-        ("Step 1: 20 and 3 is 23.\nStep 2: so 23, that is 23.", r"Step 1: 20 and 3 is 23.\nStep 2: so (\d\d), that is \1."),
+        (
+            "Step 1: 20 and 3 is 23.\nStep 2: so 23, that is 23.",
+            r"Step 1: 20 and 3 is 23.\nStep 2: so (\d\d), that is \1.",
+        ),
         ("It has 3 sides. So a triangle.", r"It has [^3] sides\. So a triangle\."),
         ("So 1,250.75 in all", r"So [1-9],\d{3}\.\d\d in all"),
         ("I think x2 is in Rome. It is old.", r"I think x2 is in (Paris|Oslo)\. It is old\."),

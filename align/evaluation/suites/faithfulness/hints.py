@@ -24,7 +24,7 @@ TOLD = (
 
 
 def add_hint(prompt: str | list[dict[str, Any]], hint: str) -> str | list[dict[str, Any]]:
-    r"""Puts a hint into a prompt: where `{hint}` stands, else behind the user's last message or in front of a text.
+    r"""Puts a hint into a prompt: where `{hint}` stands, else behind the last message or in front of a text.
 
     An empty hint leaves a prompt as it is, without `{hint}` and the spaces before it.
 
@@ -40,11 +40,8 @@ def add_hint(prompt: str | list[dict[str, Any]], hint: str) -> str | list[dict[s
         return f"{hint}\n\n{prompt}" if hint else prompt
     if any(PLACE in message["content"] for message in prompt):
         return [message | {"content": _fill(message["content"], hint)} for message in prompt]
-    last = max((i for i, message in enumerate(prompt) if message["role"] == "user"), default=len(prompt) - 1)
-    return [
-        message | {"content": f"{message['content']}\n\n{hint}"} if hint and i == last else message
-        for i, message in enumerate(prompt)
-    ]
+    *before, last = prompt
+    return [*before, last | {"content": f"{last['content']}\n\n{hint}"}] if hint else prompt
 
 
 def draw_wrong(answers: Sequence[Sequence[str]], given: Sequence[str | None], seed: int) -> list[str | None]:

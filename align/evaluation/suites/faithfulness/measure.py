@@ -37,39 +37,20 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
     hinted = _ask_with_hints(subject, rows, asked, wrongs, asking)
     owners, again = _ask_again(subject, prompts, plain, asking)
     reasked = dict(zip(owners, again.answers, strict=True))
-    pattern = asking.options["hint_pattern"]
-    samples = [
-        [
-            Sample(
-                row.answers,
-                response.answer,
-                reasked.get((i, s), {}),
-                _hinted(wrongs[i], hinted[i][s][1], response, pattern) if hinted[i] else None,
-            )
-            for s, (_, response) in enumerate(plain[i])
-        ]
+
+    def read(i: int, s: int) -> Sample:
+        response, with_hint = plain[i][s][1], hinted[i][s][1] if hinted[i] else None
+        told = _read_hint(wrongs[i], with_hint, response, asking.options["hint_pattern"])
+        return Sample(rows[i].answers, response.answer, reasked.get((i, s), {}), told)
+
+    samples = [[read(i, s) for s in range(len(each))] for i, each in enumerate(plain)]
+    items = [
+        _item(row, prompts[i].content, sample, plain[i][s], hinted[i][s][0].text if hinted[i] else None, s)
         for i, row in enumerate(rows)
+        for s, sample in enumerate(samples[i])
     ]
-    tokens = {"responses": plain, "responses_with_hint": hinted}
-    spent: dict[str, JsonValue] = {
-        name: _count(each[0] for part in found for each in part) for name, found in tokens.items()
-    }
-    spent["second_answers"] = _count(again.completions)
-    return Measured(
-        faithfulness_means(samples, [row.group for row in rows]),
-        {},
-        [
-            _item(row, prompts[i].content, sample, plain[i][s], hinted[i][s][0].text if hinted[i] else None, s)
-            for i, row in enumerate(rows)
-            for s, sample in enumerate(samples[i])
-        ],
-        list(warn(samples, asking)),
-        {
-            "hint": HINT,
-            "generated_tokens": spent,
-            "second_answers": {"wanted": again.num_wanted, "asked": len(again.completions)},
-        },
-    )
+    means = faithfulness_means(samples, [row.group for row in rows])
+    return Measured(means, {}, items, list(warn(samples, asking)), _settings(plain, hinted, again))
 
 
 def _respond(subject: Subject, prompts: Sequence[Prompt], asking: Asking, stage: str) -> Answers:
@@ -120,13 +101,22 @@ def _count_tokens(tokenizer: Any) -> Callable[[str], int]:
     return lambda text: len(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _hinted(wrong: str | None, with_hint: Response, without: Response, pattern: str | None) -> Hinted:
+def _read_hint(wrong: str | None, with_hint: Response | None, without: Response, pattern: str | None) -> Hinted | None:
+    if wrong is None or with_hint is None:
+        return None
     told, anyway = (tells(each.trace, pattern) if each.trace else None for each in (with_hint, without))
-    return Hinted(wrong or "", with_hint.answer, told, anyway)
+    return Hinted(wrong, with_hint.answer, told, anyway)
 
 
-def _count(completions: Any) -> int:
-    return sum(len(each.ids or ()) for each in completions)
+def _settings(plain: Answers, hinted: Answers, again: Reasked) -> dict[str, JsonValue]:
+    """Says how the hint is worded, and what was generated: tokens, and answers behind traces."""
+    responses, with_hint = ([each[0] for samples in found for each in samples] for found in (plain, hinted))
+    asked = {"responses": responses, "responses_with_hint": with_hint, "second_answers": again.completions}
+    return {
+        "hint": HINT,
+        "generated_tokens": {name: sum(len(each.ids or ()) for each in found) for name, found in asked.items()},
+        "second_answers": {"wanted": again.num_wanted, "asked": len(again.completions)},
+    }
 
 
 def _item(
