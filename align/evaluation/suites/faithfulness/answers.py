@@ -1,6 +1,7 @@
 """Answers that are texts or numbers, read as the rewards of the catalogue read them."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from align.models.policies.asking import Completion
 from rewards.reading.numbers import read_number
@@ -20,11 +21,7 @@ def is_right(given: str | None, answers: Sequence[str]) -> bool:
         >>> is_right("1,000", ["1000"]), is_right("paris.", ["Paris"]), is_right("Paris or Rome", ["Paris"])
         (True, True, False)
     """
-    if given is None:
-        return False
-    response = [f"<answer>{given}</answer>"]
-    rewards = ((number_accuracy if is_number(answer) else text_accuracy, answer) for answer in answers)
-    return any(reward(response, [answer]) == [1.0] for reward, answer in rewards)
+    return given is not None and any(_is_same_as(given, answer) for answer in answers)
 
 
 def same_answer(one: str | None, other: str | None) -> bool:
@@ -57,3 +54,9 @@ def read_answer(completion: Completion, stop: str, longest: int) -> str | None:
     cut_off = completion.ids is not None and len(completion.ids) >= longest
     ends = bool(found) or (stop == "\n" and not cut_off)
     return (answer.strip() or None) if ends else None
+
+
+@lru_cache(maxsize=1 << 16)  # most answers of a question are the same
+def _is_same_as(given: str, answer: str) -> bool:
+    reward = number_accuracy if is_number(answer) else text_accuracy
+    return reward([f"<answer>{given}</answer>"], [answer]) == [1.0]
