@@ -81,4 +81,4 @@ def test_what_cannot_be_is_refused_before_a_model_loads(data, tmp_path, capsys, 
 def test_without_data_it_says_what_rows_it_needs(tmp_path, capsys):
     assert run("--model", "no-such-model", "--out", tmp_path / "out") == 1
     said = " ".join(capsys.readouterr().err.split())
-    assert "questions whose answer is a text or a number, with prompt answer, or question answer." in said
+    assert "questions with open answers, with prompt answer, or question answer." in said

@@ -4,7 +4,7 @@ from align.evaluation.suites.suite import RowSuite
 
 FAITHFULNESS = RowSuite(
     name="faithfulness",
-    rows="questions whose answer is a text or a number",
+    rows="questions with open answers",
     needs=(("prompt", "answer"), ("question", "answer")),
     load="align.evaluation.suites.faithfulness.rows:load",
     measure="align.evaluation.suites.faithfulness.measure:measure",
