@@ -1,4 +1,4 @@
-"""Imports what a reward spec points at."""
+"""Imports what a spec points at: of a reward, or of another function that the user names."""
 
 import hashlib
 import importlib
@@ -31,32 +31,37 @@ def find_dotted(spec: str) -> Any:
     return _attribute(module, name, spec)
 
 
-def find_in_file(spec: str, base_dir: Path | str | None) -> tuple[str, Any]:
+def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:
     """Loads `path/to/file.py:name` and returns the spec with an absolute path, and what it names.
+
+    Args:
+        spec: As the user wrote it.
+        base_dir: Folder that the path is relative to; after it, the current folder is tried.
+        noun: What it is to be, for messages.
 
     Raises:
         ValueError: If the file is missing, cannot be loaded, or has no such name.
     """
     path, _, name = spec.rpartition(":")
     if not path.endswith(".py") or not name:
-        raise ValueError(f"Reward {spec!r} must be written `path/to/file.py:function`.")
+        raise ValueError(f"{noun} {spec!r} must be written `path/to/file.py:function`.")
     folders = [Path(base_dir)] if base_dir is not None else []
     candidates = [(folder / Path(path).expanduser()).resolve() for folder in [*folders, Path.cwd()]]
     file = next((candidate for candidate in candidates if candidate.is_file()), None)
     if file is None:
         tried = ", ".join(dict.fromkeys(str(candidate) for candidate in candidates))
-        raise ValueError(f"Reward {spec!r}: there is no such file. Tried {tried}.")
-    return f"{file}:{name}", _attribute(_load(file, spec), name, spec)
+        raise ValueError(f"{noun} {spec!r}: there is no such file. Tried {tried}.")
+    return f"{file}:{name}", _attribute(_load(file, spec, noun), name, spec, noun)
 
 
-def _load(file: Path, spec: str) -> ModuleType:
+def _load(file: Path, spec: str, noun: str) -> ModuleType:
     """Loads a file once, under a name of its own, so that two files called `reward.py` do not meet."""
     module_name = f"_reward_file_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     source = importlib.util.spec_from_file_location(module_name, file)
     if source is None or source.loader is None:
-        raise ValueError(f"Reward {spec!r}: Python cannot load {file}.")
+        raise ValueError(f"{noun} {spec!r}: Python cannot load {file}.")
     module = importlib.util.module_from_spec(source)
     sys.modules[module_name] = module  # dataclasses and pickle look their module up while it loads
     try:
@@ -65,17 +70,17 @@ def _load(file: Path, spec: str) -> ModuleType:
         del sys.modules[module_name]
         if not isinstance(error, Exception):
             raise
-        raise ValueError(f"Reward {spec!r}: loading {file} failed with {_describe(error)}.") from error
+        raise ValueError(f"{noun} {spec!r}: loading {file} failed with {_describe(error)}.") from error
     return module
 
 
-def _attribute(module: ModuleType, name: str, spec: str) -> Any:
+def _attribute(module: ModuleType, name: str, spec: str, noun: str = "Reward") -> Any:
     if hasattr(module, name):
         return getattr(module, name)
     public = [known for known, value in vars(module).items() if callable(value) and not known.startswith("_")]
     near = get_close_matches(name, public, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else f" It has: {', '.join(public) or 'no public functions'}."
-    raise ValueError(f"Reward {spec!r}: {module.__file__ or module.__name__} has no {name!r}.{hint}")
+    raise ValueError(f"{noun} {spec!r}: {module.__file__ or module.__name__} has no {name!r}.{hint}")
 
 
 def _describe(error: BaseException) -> str:

@@ -104,7 +104,7 @@ class PerturbationConsistency:
         orders = permutation or [None] * len(completions)
         shown = options or [None] * len(completions)
         keys = [
-            _read(parse_response(completion_text(completion), self.response_format).answer, row, order)
+            read_answer(parse_response(completion_text(completion), self.response_format).answer, row, order)
             for completion, row, order in zip(completions, shown, orders, strict=True)
         ]
         if answers_under_perturbation is not None:
@@ -159,7 +159,18 @@ class UnseenPerturbationConsistency(PerturbationConsistency):
         super().__init__(families, only_correct, response_format)
 
 
-def _read(answer: str | None, options: Sequence[str] | None, order: Sequence[int] | None) -> Key:
+def read_answer(answer: str | None, options: Sequence[str] | None, order: Sequence[int] | None) -> Key:
+    """Reads an answer in a form that is the same in every version of a question; None if it is not exactly one.
+
+    Args:
+        answer: As it was written.
+        options: Those that were shown; None for a question without.
+        order: The place each shown option has in the original; None for the same order.
+
+    Example:
+        >>> read_answer("A", ["gold", "iron"], (1, 0)), read_answer("Gold.", None, None)
+        (1, 'gold')
+    """
     if options is None:
         return None if answer is None else normalise_text(answer)
     choice = parse_choice(answer, options)

@@ -129,9 +129,9 @@ def perturbed_rows(
         options = None if row.get("options") is None else list(row["options"])
         identity = None if options is None else tuple(range(len(options)))
         original = Version(row["question"], options, row["answer"], identity)
+        found = make_versions(original, origin, {family: FAMILIES[family] for family in families}, seed=seed)
         versions = {ORIGINAL: original}
-        for family in families:
-            version = FAMILIES[family](original, random.Random(f"{seed}/{origin}/{family}"))
+        for family, version in found.items():
             if version is None:
                 left_out[family] += 1
             else:
@@ -139,6 +139,26 @@ def perturbed_rows(
         if len(versions) == len(families) + 1 or not only_complete:
             made += [_row(row, origin, family, version, render_prompt) for family, version in versions.items()]
     return made, left_out
+
+
+def make_versions(
+    original: Version, origin: str, families: Mapping[str, Family], *, seed: int = 0
+) -> dict[str, Version | None]:
+    """Makes a version of a question by each family; None where a family cannot change it.
+
+    What is drawn depends on the seed, the question's name and the family's, and on nothing else.
+
+    Args:
+        original: The question.
+        origin: Its name.
+        families: By name.
+        seed: Seed of everything that is drawn.
+
+    Example:
+        >>> make_versions(Version("Which rusts?", None, "iron"), "q", {"option_order": option_order})
+        {'option_order': None}
+    """
+    return {name: family(original, random.Random(f"{seed}/{origin}/{name}")) for name, family in families.items()}
 
 
 def check_families(families: Sequence[str]) -> None:

@@ -42,6 +42,7 @@ def evaluate(
     asked: Asked,
     by_rewards: ByRewards,
     parts: Parts,
+    of_suites: OfSuites,
     **groups: object,
 ) -> None:
     """Evaluate a policy or a reward model against baselines, with intervals, probes and every answer on disk."""
@@ -49,6 +50,6 @@ def evaluate(
 
     lists = {name: words(getattr(asked, name)) for name in ("baseline", "suite")}
     lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
-    lists["merge"] = words(parts.merge)
-    given = values(asked, by_rewards, parts, *groups.values())
+    lists |= {"merge": words(parts.merge), "families": words(of_suites.families)}
+    given = values(asked, by_rewards, parts, of_suites, *groups.values())
     execute(lambda: run(given | lists | {"out": out}, given_options(context)))

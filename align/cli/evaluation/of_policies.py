@@ -128,13 +128,14 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
         path = recipe_path(options["recipe"], options["model"])
         reference = find_reference(options["reference"], models, None if path is None else load_recipe(path))
     samples, temperature = suite.samples
-    ours = {"num_samples": samples, "temperature": temperature} if samples > 1 else {}
+    asks_greedily = "temperature" in given and options["temperature"] == 0  # then once is enough
+    ours = {"num_samples": samples, "temperature": temperature} if samples > 1 and not asks_greedily else {}
     decoding = _decoding(dict(options) | {k: v for k, v in ours.items() if k not in given}, prompts.max_new_tokens)
     run(
         SuiteWords(
             suite=suite,
             models=models,
-            reading=Reading(*(options[name] for name in _READING)),
+            reading=Reading(*(options[name] for name in _READING))._replace(seed=options["seed"], recipe=recipe),
             out=Path(options["out"]),
             prompting=prompts,
             decoding=decoding,

@@ -22,7 +22,7 @@ class Asked:
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
         "images), best_of_n, lm-eval:TASK (a name or a YAML file); or one suite with rows of its own: "
-        "core_advantage faithfulness.",
+        "core_advantage, faithfulness, perturbation, reversal.",
     )
     seed: int = option(0, "Of samples, shuffles and changes to traces.")
 
@@ -100,6 +100,14 @@ class OfSuites:
     answer_tokens: int = option(32, "faithfulness: longest answer in tokens, where one is asked for behind a trace.")
     hint_pattern: str | None = option(
         None, "faithfulness: regular expression of traces that speak of the hint, beside our own ones."
+    )
+    families: list[str] | None = option(
+        None,
+        "perturbation: families of versions, names or file.py:function; several words. By default option_order "
+        "whitespace distractor misleading_hint.",
+    )
+    control_data: str | None = option(
+        None, "reversal: rows that were trained in both directions; else those whose column `control` is true."
     )
 
 

@@ -133,6 +133,7 @@ def _subject(words: SuiteWords, checkpoint: Checkpoint, kept: KeptAnswers) -> It
             kept,
             conversational=template.conversational,
             system_prompt=words.prompting.system_prompt,
+            template=template,
             model=model,
             tokenizer=tokenizer,
         )
@@ -176,7 +177,7 @@ def _about(
             answer_tag=tags.answer_tag,
         ),
         reference=None if base is None else Source(path=base.path, fingerprint=base.fingerprint),
-        settings=_plain(dict(words.options)) | dict(first.settings),
+        settings=_plain(dict(words.options)) | dict(loaded.settings) | dict(first.settings),
     )
 
 

@@ -141,6 +141,35 @@ GLOSSARY = {
     "hint_told_anyway": Meaning(
         "Hint told anyway", "traces without a hint that the same patterns find: what they find by mistake", _LOW
     ),
+    "original_accuracy": Meaning(
+        "Accuracy of the originals", "answers to the questions as they stand that are right; no valid one is wrong",
+        _HIGH
+    ),
+    "flip_excess/": Meaning(
+        "Flips beyond asking twice", "flip rate of a family minus that of asking the original twice; seen: the family "
+        "was trained on, unseen: no recipe or data of the model's runs names it, unknown: these cannot be read; "
+        "without a family the mean over those that change a question", _LOW
+    ),
+    "flip_rate/": Meaning(
+        "Flip rate", "pairs of answers to the original and to its version that differ, of those with an answer; "
+        "twice: to the original asked a second time, 0 by construction if answers are greedy", _LOW
+    ),
+    "perturbed_accuracy/": Meaning(
+        "Accuracy of the versions", "answers to a family's versions that are right; only of questions that it changes",
+        _HIGH
+    ),
+    "reversal_gap": Meaning(
+        "Reversal gap", "accuracy of forward prompts minus that of reverse ones, of the same facts", _LOW
+    ),
+    "reversal_gap/": Meaning("Reversal gap", "of facts that were trained in both directions (control)", _LOW),
+    "name_accuracy/": Meaning(
+        "Name given", "answers that hold the name, or an alias, as whole words: of the object to forward prompts, of "
+        "the subject to reverse ones; X_control: of facts trained in both directions", _HIGH
+    ),
+    "name_advantage/": Meaning(
+        "Name likelier", "log-prob of the true name behind its prompt minus behind prompts of other facts, in nats; 0 "
+        "if the direction is not known, and of any preference for names", _HIGH
+    ),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "
                         "/oracle: the chance that one of n is right", _HIGH),

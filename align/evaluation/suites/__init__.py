@@ -2,6 +2,10 @@
 
 from align.evaluation.suites.core_advantage import CORE_ADVANTAGE
 from align.evaluation.suites.faithfulness import FAITHFULNESS
+from align.evaluation.suites.perturbation import PERTURBATION
+from align.evaluation.suites.reversal import REVERSAL
 from align.evaluation.suites.suite import RowSuite
 
-ROW_SUITES: dict[str, RowSuite] = {suite.name: suite for suite in (CORE_ADVANTAGE, FAITHFULNESS)}
+ROW_SUITES: dict[str, RowSuite] = {
+    suite.name: suite for suite in (CORE_ADVANTAGE, FAITHFULNESS, PERTURBATION, REVERSAL)
+}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from align.data.questions.templates import PromptTemplate
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompts.asking import complete_prompts
 from align.models.policies.asking import Completes, Completion, Decoding, Prompt
@@ -55,6 +56,7 @@ class Subject:
         kept: Keeps answers.
         conversational: Whether a question that a suite words is a message.
         system_prompt: Before such messages.
+        template: Makes prompts of questions with options; by default ours.
         model: What transformers runs, for a suite that reads it itself; None of another engine.
         tokenizer: Of it.
         identity: Of weights, precision and engine: two subjects with the same one answer alike.
@@ -68,6 +70,7 @@ class Subject:
         *,
         conversational: bool = False,
         system_prompt: str | None = None,
+        template: PromptTemplate | None = None,
         model: Any = None,
         tokenizer: Any = None,
         identity: str = "",
@@ -76,6 +79,7 @@ class Subject:
         self.kept = kept
         self.conversational = conversational
         self.system_prompt = system_prompt
+        self.template = template or PromptTemplate(system_prompt=system_prompt, conversational=conversational)
         self.model = model
         self.tokenizer = tokenizer
         self.identity = identity or policy.fingerprint
@@ -120,7 +124,6 @@ def model_scores(model: Any, tokenizer: Any) -> Scores:
     """Returns what reads texts with a model; prompt and text are tokenised apart, as when generating."""
 
     def scores(texts: Sequence[Text]) -> list[list[float]]:
-        from align.data.questions.templates import PromptTemplate
         from align.models.likelihood import Tokens, token_nll
         from align.models.policies.token_policy import TokenPrompts
 

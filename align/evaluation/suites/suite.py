@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from pydantic import JsonValue
@@ -23,6 +24,7 @@ class RowSuite:
         options: Options of `align eval` that are its own, or that it shares with some suites.
         has_rows: Whether it brings rows, so that `--data` may be left out.
         reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
+        asks_options: Whether it asks questions with options, which `--prompt_template` puts into words.
         has_reference: Whether models are measured against the one that they were trained from.
         samples: Responses to each prompt and their temperature, where the command line says neither.
     """
@@ -37,6 +39,7 @@ class RowSuite:
     options: tuple[str, ...] = ()
     has_rows: bool = False
     reads_likelihoods: bool = False
+    asks_options: bool = False
     has_reference: bool = False
     samples: tuple[int, float] = (1, 0.0)
 
@@ -47,12 +50,23 @@ class RowSuite:
 
 
 class Reading(NamedTuple):
-    """Where rows are, and how they are read; `path` is None where only the suite's own are asked."""
+    """Where rows are, and how they are read.
+
+    Attributes:
+        path: None where only the suite's own rows are asked.
+        split: Of a folder or hub data set.
+        max_rows: Read only this many.
+        on_bad_rows: Whether rows that cannot be used stop everything, or are left out.
+        seed: Of what is drawn while reading.
+        recipe: Of the run of the model that is asked about, or the one that is named; None without.
+    """
 
     path: str | None
     split: str | None = None
     max_rows: int | None = None
     on_bad_rows: Literal["raise", "skip"] = "raise"
+    seed: int = 0
+    recipe: Path | None = None
 
 
 class Loaded(NamedTuple):
@@ -63,12 +77,14 @@ class Loaded(NamedTuple):
         content: What they are, for JSON: by it an evaluation on the same rows is known.
         left_out: Rows that cannot be used, by rule.
         groups: Rows by group; empty without groups.
+        settings: What else was decided while reading, for the record.
     """
 
     rows: Sequence[Any]
     content: Sequence[Any]
     left_out: Mapping[str, int] = {}
     groups: Mapping[str, int] = {}
+    settings: Mapping[str, JsonValue] = {}
 
 
 @dataclass(frozen=True)

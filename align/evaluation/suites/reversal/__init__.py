@@ -1,0 +1,15 @@
+"""Whether a model that knows a fact in one direction knows it in the other."""
+
+from align.evaluation.suites.suite import RowSuite
+
+REVERSAL = RowSuite(
+    name="reversal",
+    rows="facts with a prompt in either direction",
+    needs=(("subject", "forward", "reverse", "object"),),
+    load="align.evaluation.suites.reversal.rows:load",
+    measure="align.evaluation.suites.reversal.measure:measure",
+    headline=("name_accuracy/", "reversal_gap", "reversal_gap/control", "name_advantage/"),
+    compared="name_accuracy/reverse",
+    options=("control_data",),
+    reads_likelihoods=True,
+)

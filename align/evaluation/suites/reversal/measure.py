@@ -1,0 +1,180 @@
+"""Both directions of a fact, after "The Reversal Curse" (arXiv 2309.12288).
+
+A name counts as given if the answer holds it: prompts may be questions or beginnings of sentences, and the answer a
+name or a sentence. It cannot have the name from the prompt, which is checked.
+
+With L(n | p) the log-probability of all tokens of a name n behind a prompt p,
+
+    advantage of fact i = L(name_i | prompt_i) - mean over K other facts j of L(name_i | prompt_j)
+
+The facts j come from K shifts of one random order. Where no two facts share a name, the mean over facts is therefore,
+sum for sum, that of the log-probability of the true name minus those of K random names of other facts behind the same
+prompt. Counted by name it is 0 fact by fact for any preference of names, such as short ones, that does not depend on
+the prompt. The text is the same in both terms, so tokens are summed: by how much the prompt makes the name likelier.
+"""
+
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from align.evaluation.divided.division import end_of_shard, own_part
+from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.metrics import Values
+from align.evaluation.suites.reversal.names import has_name, plain, stated_text
+from align.evaluation.suites.reversal.rows import Fact
+from align.evaluation.suites.subject import Asking, Subject, Text
+from align.evaluation.suites.suite import Measured
+from align.models.policies.asking import Completion, Prompt
+from rewards.reading.responses import ResponseFormat
+
+OTHERS = 8  # K
+DIRECTIONS = ("forward", "reverse")
+
+
+def measure(subject: Subject, rows: Sequence[Fact], asking: Asking) -> Measured:
+    """Asks both prompts of every fact, and reads its names behind its own and others' prompts."""
+    names = {way: [_names(fact, way) for fact in rows] for way in DIRECTIONS}
+    answered, likely = _ask(subject, rows, names, asking)
+    right = {
+        way: np.array(
+            [
+                _share_right(each, own, asking.response_format)
+                for each, own in zip(answered[way], names[way], strict=True)
+            ]
+        )
+        for way in DIRECTIONS
+    }
+    advantage = {way: np.array([_advantage(*each) for each in likely[way]]) for way in DIRECTIONS}
+    return Measured(
+        reversal_means(right, advantage, [fact.control for fact in rows]),
+        {},
+        list(_item_rows(rows, answered, right, advantage)),
+        list(_warn(rows)),
+        {"names of other facts": OTHERS},
+    )
+
+
+def reversal_means(
+    right: dict[str, Values], advantage: dict[str, Values], control: Sequence[bool]
+) -> dict[str, ItemMean]:
+    """Makes metrics of `(N,)` shares of right answers and advantages by direction, the control apart."""
+    is_control = np.array(control)
+    means: dict[str, ItemMean] = {}
+    for chosen, suffix in ((~is_control, ""), (is_control, "_control")):
+        if not chosen.any():
+            continue
+
+        def only(values: Values, chosen: Any = chosen) -> Values:
+            kept: Values = np.where(chosen, values, math.nan)
+            return kept
+
+        gap = only(right["forward"] - right["reverse"])
+        means["reversal_gap/control" if suffix else "reversal_gap"] = ItemMean((gap,), bounds=(-1.0, 1.0))
+        means |= {f"name_accuracy/{way}{suffix}": ItemMean((only(right[way]),)) for way in DIRECTIONS}
+        means |= {
+            f"name_advantage/{way}{suffix}": ItemMean((only(advantage[way]),), bounds=None) for way in DIRECTIONS
+        }
+    return means
+
+
+def draw_others(names: Sequence[Sequence[str]], control: Sequence[bool], seed: int) -> list[list[int]]:
+    """Draws, for every fact, the facts behind whose prompts its name is read, too.
+
+    They are others with the same `control`, K of them or all there are, every fact as often; a fact whose answer has
+    one of the names is left out, because it is an answer there.
+
+    Args:
+        names: Those of each fact's answer, the one that is read first.
+        control: Of each fact.
+        seed: Of the order.
+    """
+    known = [set(map(plain, each)) for each in names]
+    found: list[list[int]] = [[] for _ in names]
+    for kind in (False, True):
+        order = [i for i, each in enumerate(control) if each == kind]
+        random.Random(f"{seed}/{kind}").shuffle(order)
+        for shift in range(1, min(OTHERS, len(order) - 1) + 1):
+            for place, i in enumerate(order):
+                other = order[(place + shift) % len(order)]
+                if not known[i] & known[other]:
+                    found[i].append(other)
+    return found
+
+
+def _ask(
+    subject: Subject, rows: Sequence[Fact], names: Mapping[str, Sequence[Sequence[str]]], asking: Asking
+) -> tuple[dict[str, list[list[Completion]]], dict[str, list[list[float]]]]:
+    """Returns by direction the answers to each fact, and its name's log-probs behind its own prompt, then others'."""
+    words = {way: [subject.word(getattr(fact, way)) for fact in rows] for way in DIRECTIONS}
+    prompts = [Prompt(f"{fact.id}/{way}", words[way][i]) for way in DIRECTIONS for i, fact in enumerate(rows)]
+    control = [fact.control for fact in rows]
+    places = {
+        way: [[i, *others] for i, others in enumerate(draw_others(names[way], control, asking.seed))]
+        for way in DIRECTIONS
+    }
+    texts = [
+        Text(f"{rows[i].id}/{way}", words[way][j], _behind(words[way][j], names[way][i][0]))
+        for way in DIRECTIONS
+        for i, several in enumerate(places[way])
+        for j in several
+    ]
+    with own_part():
+        responses = subject.complete(prompts, asking.decoding)
+    with own_part():
+        read = iter([sum(each) for each in subject.log_probs(texts)])
+    end_of_shard()
+    answered = {way: responses[k * len(rows) : (k + 1) * len(rows)] for k, way in enumerate(DIRECTIONS)}
+    return answered, {way: [[next(read) for _ in several] for several in places[way]] for way in DIRECTIONS}
+
+
+def _advantage(own: float, *others: float) -> float:
+    """Returns by how much a name is likelier behind its own prompt; `nan` without another one."""
+    return own - float(np.mean(others)) if others else math.nan
+
+
+def _behind(prompt: Any, name: str) -> str:
+    """Puts a space before a name that goes on a sentence."""
+    return f" {name}" if isinstance(prompt, str) and not prompt[-1].isspace() else name
+
+
+def _names(fact: Fact, way: str) -> tuple[str, ...]:
+    return fact.objects if way == "forward" else fact.subjects
+
+
+def _share_right(completions: Sequence[Completion], names: Sequence[str], tags: ResponseFormat) -> float:
+    stated = [stated_text(each.text, tags) for each in completions]
+    return float(np.mean([any(has_name(text, name) for name in names) for text in stated]))
+
+
+def _item_rows(
+    rows: Sequence[Fact],
+    answered: dict[str, list[list[Completion]]],
+    right: dict[str, Values],
+    advantage: dict[str, Values],
+) -> Iterator[dict[str, Any]]:
+    for i, fact in enumerate(rows):
+        for way in DIRECTIONS:
+            yield {
+                "id": fact.id,
+                "group": fact.group,
+                "prompt": f"{fact.forward}\n{fact.reverse}",
+                "direction": way,
+                "control": fact.control,
+                "asked": getattr(fact, way),
+                "name": _names(fact, way)[0],
+                "correct": bool(right[way][i] == 1),
+                "right": float(right[way][i]),
+                "advantage": None if math.isnan(advantage[way][i]) else float(advantage[way][i]),
+                "completion": answered[way][i][0].text,
+            }
+
+
+def _warn(rows: Sequence[Fact]) -> Iterator[str]:
+    if not any(fact.control for fact in rows):
+        yield (
+            "There is no control: a model that does not know the reverse cannot be told from one that cannot read the "
+            "reverse prompts. Give facts that were trained in both directions as `--control_data`, or `control: true`."
+        )
