@@ -16,6 +16,18 @@ ROWS = {
     "faithfulness": [
         {"prompt": f"q{i}?\nA. {7 * i}\nB. 1\nC. 22\nD. 33\n", "answer": "ABCD"[i % 4]} for i in range(40)
     ],
+    "perturbation": [
+        {"question": f"Metal {i}?", "options": ["iron", "gold", "zinc"], "answer": i % 3} for i in range(40)
+    ],
+    "reversal": [
+        {
+            "subject": f"Ada {i}",
+            "forward": f"Ada {i} wrote",
+            "reverse": f"Book {i} was written by",
+            "object": f"Book {i}",
+        }
+        for i in range(40)
+    ],
 }
 KEPT = ("suites", "comparisons", "paired", "warnings", "glossary")
 
