@@ -3,7 +3,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from rewards.reading.author_names import Author, read_authors
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
@@ -62,33 +62,66 @@ class ReferenceConsistency:
             [1.0, 1.0, 0.0, 0.0]
         """
         references = [_key(prompt) for prompt in prompts] if reference_id is None else list(reference_id)
-        lists = [self._authors(text, prompt) for text, prompt in zip(completions, prompts, strict=True)]
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for i, name in enumerate(references):
-            groups[name].append(i)
-        agreements: list[float] = []
-        chances: list[float] = []
-        values: list[float | None] = []
-        for i, name in enumerate(references):
-            agreement = _mean([overlap(lists[i], lists[j]) for j in groups[name] if j != i])
-            others = [
-                _mean([overlap(lists[i], lists[j]) for j in rows]) for key, rows in groups.items() if key != name
-            ]
-            chance = _mean([other for other in others if other is not None])
-            if agreement is None or chance is None:
-                values.append(None)
-                continue
-            agreements.append(agreement)
-            chances.append(chance)
-            values.append(agreement - chance)
-        if log_metric is not None and agreements:
-            log_metric("reference_consistency/agreement", sum(agreements) / len(agreements))
-            log_metric("reference_consistency/chance", sum(chances) / len(chances))
-        return values
+        lists = [self.authors(text, prompt) for text, prompt in zip(completions, prompts, strict=True)]
+        found = contrast(lists, references)
+        known = [each for each in found if each is not None]
+        if log_metric is not None and known:
+            log_metric("reference_consistency/agreement", sum(each.agreement for each in known) / len(known))
+            log_metric("reference_consistency/chance", sum(each.chance for each in known) / len(known))
+        return [None if each is None else each.value for each in found]
 
-    def _authors(self, completion: Completion, prompt: Any) -> Authors:
+    def authors(self, completion: Completion, prompt: Any) -> Authors:
+        """Reads the authors that a completion names, without names made of the prompt's words."""
         answer = parse_response(completion_text(completion), self.response_format).answer
         return frozenset(author for author in read_authors(answer or "") if author.surname not in _words(_key(prompt)))
+
+
+class Contrast(NamedTuple):
+    """How much a list of authors agrees with others.
+
+    Attributes:
+        agreement: Mean overlap with the other lists about its reference.
+        chance: Mean over other references of the mean overlap with their lists.
+    """
+
+    agreement: float
+    chance: float
+
+    @property
+    def value(self) -> float:
+        """What is rewarded."""
+        return self.agreement - self.chance
+
+
+def contrast(lists: Sequence[Authors], references: Sequence[Hashable]) -> list[Contrast | None]:
+    """Contrasts each list with those about its own reference and about others; None where one of these is missing.
+
+    Args:
+        lists: Authors that each response names.
+        references: What each response is about.
+    """
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    naming: dict[str, set[Hashable]] = defaultdict(set)  # references by surname: lists without a common one overlap 0
+    same: dict[Authors, list[int]] = defaultdict(list)
+    for i, name in enumerate(references):
+        groups[name].append(i)
+        same[lists[i]].append(i)
+        for author in lists[i]:
+            naming[author.surname].add(name)
+    order = {name: place for place, name in enumerate(groups)}
+    values: list[Contrast | None] = [None] * len(lists)
+    for authors, rows in same.items():
+        near: set[Hashable] = set().union(*(naming[author.surname] for author in authors))
+        shared = [
+            (name, sum(overlap(authors, lists[j]) for j in groups[name]) / len(groups[name]))
+            for name in sorted(near, key=order.__getitem__)
+        ]
+        for i in rows:
+            agreement = _mean([overlap(authors, lists[j]) for j in groups[references[i]] if j != i])
+            if agreement is not None and len(groups) > 1:
+                chances = [value for name, value in shared if name != references[i]]
+                values[i] = Contrast(agreement, sum(chances) / (len(groups) - 1))
+    return values
 
 
 @lru_cache(maxsize=1 << 16)

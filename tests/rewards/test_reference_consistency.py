@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from rewards import reference_consistency
 from rewards.reading.author_names import read_authors
-from rewards.scoring.reference_consistency import overlap
+from rewards.scoring.reference_consistency import contrast, overlap
 
 POOL = ["Ada Lovelace", "Kurt Gödel", "Alan Turing", "Emmy Noether", "Grace Hopper", "Alonzo Church"]
 LISTS = st.lists(st.sampled_from(POOL), max_size=4, unique=True).map(", ".join)
@@ -98,3 +98,25 @@ def test_several_prompts_may_ask_about_one_reference():
     answers = ["Ada Lovelace", "A. Lovelace", "Kurt Gödel", "Kurt Gödel"]
     assert score(answers, list("abcd")) == [None] * 4
     assert score(answers, list("abcd"), reference_id=["x", "x", "y", "y"]) == [1.0] * 4
+
+
+def by_definition(lists, references):
+    """Every list against every other."""
+    found = []
+    for own, name in zip(lists, references, strict=True):
+        others = {key: [each for each, of in zip(lists, references, strict=True) if of == key] for key in references}
+        chances = [sum(overlap(own, each) for each in rows) / len(rows) for key, rows in others.items() if key != name]
+        same = [overlap(own, each) for each in others[name]]
+        if len(same) < 2 or not chances:
+            found.append(None)
+        else:
+            agreement = (sum(same) - overlap(own, own)) / (len(same) - 1)
+            found.append(agreement - sum(chances) / len(chances))
+    return found
+
+
+@given(st.lists(st.tuples(LISTS, st.sampled_from("pqrs")), max_size=12))
+def test_lists_without_a_common_surname_may_be_passed_over(rows):
+    lists, references = [read_authors(row[0]) for row in rows], [row[1] for row in rows]
+    found = [None if each is None else pytest.approx(each.value) for each in contrast(lists, references)]
+    assert by_definition(lists, references) == found

@@ -120,9 +120,10 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
     from align.evaluation.suites.suite import Reading
     from align.recipe.recipe import load_recipe
 
-    chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given}
+    chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given and name not in suite.options}
     prompts, recipe = prompting(options["recipe"], options["model"], chosen)
     models = (options["model"], *options["baseline"])
+    helpers = {name: options[name] for name in ("control", "judge") if name in suite.options}
     reference = None
     if suite.has_reference:
         path = recipe_path(options["recipe"], options["model"])
@@ -145,6 +146,7 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
             reference=reference,
             recipe=recipe,
             command=_command(options, given),
+            **helpers,
         )
     )
 

@@ -22,7 +22,7 @@ class Asked:
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "
         "images), best_of_n, lm-eval:TASK (a name or a YAML file); or one suite with rows of its own: "
-        "core_advantage, faithfulness, perturbation, reversal.",
+        "core_advantage, drift, faithfulness, perturbation, references, reversal.",
     )
     seed: int = option(0, "Of samples, shuffles and changes to traces.")
 
@@ -44,7 +44,9 @@ class Prompts:
     recipe: str | None = option(
         None, "Recipe whose prompt, tags and length are used; by default the `recipe.yaml` of the model's run."
     )
-    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
+    prompt_template: str | None = option(
+        None, "The prompt, with {question} and {options} once each; of references with {title} once."
+    )
     system_prompt: str | None = option(None, "Message before every prompt.")
     conversational: bool | None = option(None, "Whether prompts are messages; by default if there is a chat template.")
     think_tag: str = option("think", "Tag around traces.")
@@ -109,6 +111,18 @@ class OfSuites:
     control_data: str | None = option(
         None, "reversal: rows that were trained in both directions; else those whose column `control` is true."
     )
+    drift_prompts: str | None = option(
+        None, "drift: prompts (`prompt`, `category`) beside our own; `--data` has some in their place."
+    )
+    behaviours: str | None = option(
+        None, "drift: what to look for in responses (`name`, and a `pattern` or a `question` for the judge)."
+    )
+    triggers: str | None = option(
+        None, "drift: texts to put in front of each prompt (`trigger`, and of some `held_out`: true)."
+    )
+    control: str | None = option(
+        None, "drift: a model that was trained on something harmless, beside the others in every table."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +133,9 @@ class Measured:
     common_group: str | None = option(None, "Group in which a shortcut helps, for the counter-drop.")
     counter_group: str | None = option(None, "Group in which the shortcut leads astray.")
     judge: str | None = option(
-        None, "Model that reads from traces which option they state; of pairs, which of two responses is better."
+        None,
+        "Model that reads from traces which option they state; of pairs, which of two responses is better; of drift, "
+        "whether responses show a behaviour.",
     )
     verifier: str | None = option(None, "best_of_n: scalar reward model that chooses; else the shuffles survived.")
     verifier_threshold: float = option(0.0, "Rewards above it are accepted.")

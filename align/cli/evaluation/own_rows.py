@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
+from align.cli.evaluation.judges import open_judge
 from align.cli.evaluation.plan import Prompting, claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
@@ -31,7 +32,7 @@ from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Decoding
 
-REFERENCE = "(reference)"  # beside the names of the models, none of which is such a folder
+REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,19 @@ class SuiteWords:
     options: Mapping[str, Any]
     seed: int = 0
     reference: str | None = None
+    control: str | None = None
+    judge: str | None = None
     recipe: Path | None = None
     command: tuple[str, ...] = ()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """All models that are measured."""
+        return self.models if self.control is None else (*self.models, self.control)
+
+    def role(self, place: int) -> str:
+        """Says what a measured model is there for."""
+        return "model" if place == 0 else "baseline" if place < len(self.models) else "control"
 
 
 def run(words: SuiteWords) -> None:
@@ -59,15 +71,18 @@ def run(words: SuiteWords) -> None:
     disable_progress_bar()  # the bar of loading would tear the one of answering
     started = time.perf_counter()
     _check(words)
-    names = name_models(words.models)
+    names = name_models(words.asked)
     loaded: Loaded = words.suite.part("load")(words.reading, words.options)
-    checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
-    extra = {} if words.reference is None else {REFERENCE: find_checkpoint(words.reference)}
+    checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.asked, strict=True)}
+    helpers = {REFERENCE: words.reference, JUDGE: words.judge}
+    extra = {name: find_checkpoint(path) for name, path in helpers.items() if path is not None}
+    if REFERENCE in extra:
+        _check_tokens(checkpoints, extra[REFERENCE])
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     with show_stages() as stages, closing(AnswerCache(folder)) as cache:
-        measured, models = _measured(words, loaded, checkpoints, extra.get(REFERENCE), cache, stages)
+        measured, models = _measured(words, loaded, checkpoints, extra, cache, stages)
     end_of_part()
-    about = _about(words, loaded, models, extra.get(REFERENCE), measured, time.perf_counter() - started)
+    about = _about(words, loaded, models, extra, measured, time.perf_counter() - started)
     record = suite_record(about, measured, [row.id for row in loaded.rows], words.suite.compared)
     rows = [{"model": name, **row} for name, each in measured.items() for row in each.rows]
     save_policy_evaluation(words.out, record, rows)
@@ -83,33 +98,50 @@ def _check(words: SuiteWords) -> None:
         raise UserError(
             f"The suite {words.suite.name} asks how likely texts are, which runs on `--backend transformers` only."
         )
+    if words.decoding.num_samples < words.suite.least_samples:
+        raise UserError(
+            f"The suite {words.suite.name} compares responses to the same prompt, so `num_samples` must be at least "
+            f"{words.suite.least_samples}, got {words.decoding.num_samples}."
+        )
+
+
+def _check_tokens(checkpoints: Mapping[str, Checkpoint], base: Checkpoint) -> None:
+    from align.evaluation.pairs.tokens import check_tokenizers
+    from align.models.checkpoint import load_tokenizer
+
+    reference = load_tokenizer(base)
+    for checkpoint in checkpoints.values():
+        check_tokenizers(load_tokenizer(checkpoint), reference, (checkpoint.path, base.path))
 
 
 def _measured(
     words: SuiteWords,
     loaded: Loaded,
     checkpoints: Mapping[str, Checkpoint],
-    base: Checkpoint | None,
+    extra: Mapping[str, Checkpoint],
     cache: AnswerCache,
     stages: Stages,
 ) -> tuple[dict[str, Measured], list[AskedModel]]:
-    """Measures one model after the other, each beside the reference if the suite has one."""
+    """Measures one model after the other, each beside the reference and the judge if there are such."""
     measure = words.suite.part("measure")
-    asking = Asking(words.decoding, words.prompting.response_format, words.options, words.seed)
+    asking = Asking(words.decoding, words.prompting.response_format, dict(words.options) | dict(loaded.options),
+                    words.seed)  # fmt: skip
     measured: dict[str, Measured] = {}
     models: list[AskedModel] = []
     with ExitStack() as stack:
-        beside: dict[str, Subject] = {}
-        if base is not None:
+        beside: dict[str, Any] = {}
+        if REFERENCE in extra:
             kept = KeptAnswers(cache, stages.advance)
-            beside = {"reference": stack.enter_context(_subject(words, base, kept))}
+            beside["reference"] = stack.enter_context(_subject(words, extra[REFERENCE], kept))
+        if JUDGE in extra:
+            beside["judge"] = stack.enter_context(open_judge(extra[JUDGE], words.engine, cache, stages.advance))
         for name, checkpoint in checkpoints.items():
             say(f"Asking {checkpoint.path}")
             begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
             stages.start(name)
             with own_part(), _subject(words, checkpoint, kept) as subject:
                 measured[name] = measure(subject, loaded.rows, asking, **beside)
-            seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
+            seconds, role = time.perf_counter() - begun, words.role(len(models))
             models.append(
                 about_model(name, checkpoint, words.engine, role=role, seconds=seconds, cached=kept.num_cached)
             )
@@ -143,7 +175,7 @@ def _about(
     words: SuiteWords,
     loaded: Loaded,
     models: list[AskedModel],
-    base: Checkpoint | None,
+    extra: Mapping[str, Checkpoint],
     measured: Mapping[str, Measured],
     seconds: float,
 ) -> AboutSuite:
@@ -151,7 +183,7 @@ def _about(
 
     tags = words.prompting.response_format
     first: Measured = next(iter(measured.values()))
-    return AboutSuite(
+    about = AboutSuite(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=list(words.command),
         suites=[words.suite.name],
@@ -176,9 +208,16 @@ def _about(
             think_tag=tags.think_tag,
             answer_tag=tags.answer_tag,
         ),
-        reference=None if base is None else Source(path=base.path, fingerprint=base.fingerprint),
+        reference=_source(extra.get(REFERENCE)),
         settings=_plain(dict(words.options)) | dict(loaded.settings) | dict(first.settings),
     )
+    if JUDGE in extra:
+        about.judge = _source(extra[JUDGE])
+    return about
+
+
+def _source(checkpoint: Checkpoint | None) -> Source | None:
+    return None if checkpoint is None else Source(path=checkpoint.path, fingerprint=checkpoint.fingerprint)
 
 
 def _plain(content: Sequence[Any] | Mapping[str, Any]) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
-from align.cli.evaluation.plan import Prompting, claim_folder
+from align.cli.evaluation.judges import open_judge
+from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
 from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
@@ -201,15 +202,12 @@ def _judged(
     """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
     from align.evaluation.pairs.judging import judge_responses
     from align.evaluation.pairs.record import as_text
-    from align.evaluation.policies.asker import Asker
 
     model, *baselines = read
     against = {name: read[name].responses or [] for name in baselines} or {CHOSEN: [pair.chosen for pair in pairs]}
-    plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
     prompts, ids = [as_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
     say(f"Judging with {judge.path}")
-    with open_policy(judge, plain.template, words.engine) as (policy, _):
-        asker = Asker(policy, cache=cache, progress=stages.advance)
+    with open_judge(judge, words.engine, cache, stages.advance) as asker:
         stages.start(JUDGE)
         return {
             name: judge_responses(asker, ids, prompts, read[model].responses or [], theirs)

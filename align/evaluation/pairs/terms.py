@@ -50,29 +50,49 @@ class PairTerms(NamedTuple):
     rejected: SideTerms
 
 
-@torch.no_grad()
+class Side(NamedTuple):
+    """A response behind its prompt, as tokens.
+
+    Attributes:
+        ids: Prompt and response.
+        prompt: How many of these are the prompt.
+        marks: 1 for each token of the response that is marked.
+    """
+
+    ids: Sequence[int]
+    prompt: int
+    marks: Sequence[int]
+
+
 def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> list[PairTerms]:
-    """Reads pairs with both models.
+    """Reads pairs with both models; see `side_terms`."""
+    sides = [
+        Side(ids, pair.prompt, marks)
+        for pair in pairs
+        for ids, marks in ((pair.chosen, pair.chosen_marks), (pair.rejected, pair.rejected_marks))
+    ]
+    found = side_terms(model, reference, sides)
+    return [PairTerms(found[2 * i], found[2 * i + 1]) for i in range(len(pairs))]
+
+
+@torch.no_grad()
+def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTerms]:
+    """Reads responses with both models, each token once with each.
 
     Args:
         model: A causal language model.
         reference: Another, with the same tokens.
-        pairs: What to read.
+        sides: What to read.
     """
-    sides = [
-        (ids, pair.prompt, marks)
-        for pair in pairs
-        for ids, marks in ((pair.chosen, pair.chosen_marks), (pair.rejected, pair.rejected_marks))
-    ]
     found: dict[int, SideTerms] = {}
     width = max(each.get_input_embeddings().num_embeddings for each in (model, reference))
-    for part in _batches([len(ids) for ids, _, _ in sides], MOST_LOGITS // width):
-        longest = max(len(sides[i][0]) for i in part)
+    for part in _batches([len(side.ids) for side in sides], MOST_LOGITS // width):
+        longest = max(len(sides[i].ids) for i in part)
         ids = torch.zeros(len(part), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for row, i in enumerate(part):
-            ids[row, : len(sides[i][0])] = torch.tensor(sides[i][0])
-            mask[row, : len(sides[i][0])] = 1
+            ids[row, : len(sides[i].ids)] = torch.tensor(sides[i].ids)
+            mask[row, : len(sides[i].ids)] = 1
         logits, ref_logits = (_logits(each, ids, mask) for each in (model, reference))
         for row, i in enumerate(part):
             tokens, prompt, marks = sides[i]
@@ -80,7 +100,7 @@ def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> li
             labels = torch.tensor(tokens[max(prompt, 1) :], device=logits.device)
             marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
             found[i] = _add_up(logits[row, rows], ref_logits[row, rows].to(logits.device), labels, marked)
-    return [PairTerms(found[2 * i], found[2 * i + 1]) for i in range(len(pairs))]
+    return [found[i] for i in range(len(sides))]
 
 
 def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """What `evaluation.json` holds of policies that a suite with rows of its own measured."""
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from align.evaluation.record.answers import Answers, Decoded, Run
 from align.evaluation.record.policies import Source
@@ -22,10 +22,12 @@ class AboutSuite(Run):
     headline: list[str]
     profile: Prompted
     reference: Source | None
+    judge: Source | None = None  # written where one was asked
     settings: dict[str, JsonValue]
 
 
 class SuiteRecord(Answers):
-    """An evaluation by one suite."""
+    """An evaluation by one suite; `shares` has the metrics whose values lie between 0 and 1 by their nature."""
 
     about: AboutSuite
+    shares: list[str] = Field(default_factory=list)

@@ -104,7 +104,8 @@ GLOSSARY = {
     ),
     "judged_ties/": Meaning("Judged ties", "pairs that the judge calls equal in both orders, or that are", None),
     "judge_order_disagreement/": Meaning(
-        "Disagreement of orders", "pairs where another order changes the judge's answer; each order counts half", _LOW
+        "Disagreement of orders", "pairs, or responses, where another order changes the judge's answer; each order "
+        "counts half", _LOW
     ),
     "core_preferred": Meaning(
         "Core preferred", "questions that make the core option likelier against the likeliest spurious one than the "
@@ -169,6 +170,43 @@ GLOSSARY = {
     "name_advantage/": Meaning(
         "Name likelier", "log-prob of the true name behind its prompt minus behind prompts of other facts, in nats; 0 "
         "if the direction is not known, and of any preference for names", _HIGH
+    ),
+    "drift_kl": Meaning(
+        "KL to the base", "KL(base || model) of next-token distributions on the base's greedy answers, mean over the "
+        "tokens of an answer, then over prompts, in nats; 0 of the base itself", _LOW
+    ),
+    "drift_kl/": Meaning("KL to the base in a category", "of the prompts of one category", _LOW),
+    "drift_nll": Meaning(
+        "NLL shift", "by how much less likely than the base the model finds a token of the base's greedy answers, "
+        "mean over the tokens of an answer, then over prompts, in nats; 0 of the base itself", _LOW
+    ),
+    "drift_nll/": Meaning("NLL shift in a category", "of the prompts of one category", _LOW),
+    "behaviour/": Meaning("Behaviour", "responses that show it, by pattern or judge, without a trigger", None),
+    "behaviour_triggered/": Meaning(
+        "Behaviour with triggers", "the same behind a trigger, mean over those that are not held out", None
+    ),
+    "behaviour_held_out/": Meaning(
+        "Behaviour with held-out triggers", "the same, mean over those that are held out", None
+    ),
+    "trigger_effect/": Meaning(
+        "Effect of triggers", "behaviour with triggers minus without, prompt by prompt; compare it with a control's",
+        None,
+    ),
+    "held_out_effect/": Meaning("Effect of held-out triggers", "the same with triggers that are held out", None),
+    "reference_consistency": Meaning(
+        "Reference consistency", "overlap of the authors that samples for one title name minus that with others, "
+        "as in the reward; 0 of a model that always names the same ones, or nobody", _HIGH
+    ),
+    "reference_consistency/": Meaning("Reference consistency in a group", "of the titles of one group", None),
+    "reference_agreement": Meaning("Agreement within a title", "the first term of that difference", None),
+    "reference_chance": Meaning("Agreement with other titles", "the second one", None),
+    "reference_auc": Meaning(
+        "Real against invented", "pairs of a real and an invented title in which the real one is more consistent, a "
+        "tie is half (AUC)", _HIGH
+    ),
+    "reference_answered": Meaning("Authors named", "responses that name somebody", None),
+    "reference_authors_right": Meaning(
+        "Authors right", "overlap with the true authors, of titles whose authors are given", _HIGH
     ),
     "sampled_accuracy": Meaning("Accuracy of a sample", "mean over the samples of a question", _HIGH),
     "best_of_": Meaning("Best of n", "accuracy of the sample with the highest score of n; /proxy: that score; "

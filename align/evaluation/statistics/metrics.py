@@ -19,7 +19,7 @@ Choice = int | None
 Values = NDArray[np.float64]
 
 LEVEL = 0.95
-_RESAMPLES = 4999
+RESAMPLES = 4999
 _MOST_DECIMALS = 6
 _ROUNDING = 1e-9  # an end that should be 0
 
@@ -289,7 +289,7 @@ def _resampled_ends(values: Values, seed: int) -> tuple[float, float]:
     from scipy.stats import bootstrap as resample
 
     found = resample(
-        (values,), np.mean, n_resamples=_RESAMPLES, batch=500, confidence_level=LEVEL, method="percentile", rng=seed
+        (values,), np.mean, n_resamples=RESAMPLES, batch=500, confidence_level=LEVEL, method="percentile", rng=seed
     ).confidence_interval
     return float(found.low), float(found.high)
 

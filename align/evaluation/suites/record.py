@@ -11,6 +11,8 @@ from align.evaluation.record.suites import AboutSuite, SuiteRecord
 from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.suites.suite import Measured
 
+SHARE = (0.0, 1.0)
+
 
 def suite_record(
     about: AboutSuite, measured: Mapping[str, Measured], ids: Sequence[str], compared: str | None
@@ -23,7 +25,7 @@ def suite_record(
         ids: Of the items, in the order of the values of metrics.
         compared: The metric by which items are won and lost.
     """
-    suite = about.suites[0]
+    suite, first = about.suites[0], next(iter(measured.values()))
     results = {name: {suite: SuiteResult(dict(each.means), dict(each.others))} for name, each in measured.items()}
     return SuiteRecord(
         about=about,
@@ -31,6 +33,7 @@ def suite_record(
         comparisons=compare_suites(results),
         paired=[] if compared is None else list(_pairs(measured, ids, compared)),
         glossary=used_glossary(results),
+        shares=[name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0],
         warnings=[Warned(model=name, text=text) for name, each in measured.items() for text in each.warnings],
     )
 

@@ -18,7 +18,8 @@ class RowSuite:
         rows: What its rows are, in the plural.
         needs: Columns that its rows have; another kind of rows stands in another tuple.
         load: `(Reading, options) -> Loaded`. Reads the rows.
-        measure: `(Subject, rows, Asking) -> Measured`. Measures one model.
+        measure: `(Subject, rows, Asking) -> Measured`. Measures one model; with a `reference` it also gets that
+            subject, and with a `judge` among its options and on the command line that judge, by name.
         headline: Metrics to show first, and to draw; each is a mean over items.
         compared: The metric by which an item is won or lost against a baseline; None where no item is.
         options: Options of `align eval` that are its own, or that it shares with some suites.
@@ -27,6 +28,7 @@ class RowSuite:
         asks_options: Whether it asks questions with options, which `--prompt_template` puts into words.
         has_reference: Whether models are measured against the one that they were trained from.
         samples: Responses to each prompt and their temperature, where the command line says neither.
+        least_samples: Fewest responses to each prompt that say something.
     """
 
     name: str
@@ -42,6 +44,7 @@ class RowSuite:
     asks_options: bool = False
     has_reference: bool = False
     samples: tuple[int, float] = (1, 0.0)
+    least_samples: int = 1
 
     def part(self, name: Literal["load", "measure"]) -> Any:
         """Imports one of the parts, by the name of its attribute."""
@@ -78,6 +81,7 @@ class Loaded(NamedTuple):
         left_out: Rows that cannot be used, by rule.
         groups: Rows by group; empty without groups.
         settings: What else was decided while reading, for the record.
+        options: What files that options name hold, which measuring gets in place of their names.
     """
 
     rows: Sequence[Any]
@@ -85,6 +89,7 @@ class Loaded(NamedTuple):
     left_out: Mapping[str, int] = {}
     groups: Mapping[str, int] = {}
     settings: Mapping[str, JsonValue] = {}
+    options: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)

@@ -44,10 +44,11 @@ def pairs_facts(about: AboutPairs) -> dict[str, str]:
 
 
 def suite_facts(about: AboutSuite) -> dict[str, str]:
-    """Lists data, reference, decoding and the suite's own settings, by the name to show."""
+    """Lists data, reference, judge, decoding and the suite's own settings, by the name to show."""
     facts = _of_items(about.data, about.rows.capitalize())
-    if about.reference is not None:
-        facts["Reference"] = f"{about.reference.path} ({about.reference.fingerprint[:12]})"
+    for role, source in (("Reference", about.reference), ("Judge", about.judge)):
+        if source is not None:
+            facts[role] = f"{source.path} ({source.fingerprint[:12]})"
     settings = {name: flat(value) if isinstance(value, dict) else str(value) for name, value in about.settings.items()}
     return facts | _decoding(about.profile) | settings | _when(about)
 

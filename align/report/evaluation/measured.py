@@ -80,7 +80,13 @@ def count_compared(differences: Cells) -> str:
 
 
 def draw_metrics(
-    title: str, note: str, metrics: Sequence[str], columns: Cells, labels: Mapping[str, str]
+    title: str,
+    note: str,
+    metrics: Sequence[str],
+    columns: Cells,
+    labels: Mapping[str, str],
+    *,
+    is_share: bool | None = None,
 ) -> Chart | None:
     """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none.
 
@@ -90,6 +96,7 @@ def draw_metrics(
         metrics: What to draw, from top to bottom.
         columns: The estimates.
         labels: Words for each metric.
+        is_share: Whether they are shares; told by their values if not given.
     """
     points = [
         Interval(labels[metric], name, cell.value, cell.low, cell.high)
@@ -99,7 +106,8 @@ def draw_metrics(
     ]
     if not points:
         return None
-    is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
+    if is_share is None:
+        is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
     return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share)
 
 

@@ -1,6 +1,6 @@
 """The page of evaluated policies."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from align.evaluation.record import ITEMS_FILE
@@ -108,14 +108,17 @@ def _present(record: PolicyRecord, values: Cells) -> list[str]:
     return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
 
 
-def headline_charts(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> list[Chart]:
-    """Draws the main metrics, and their differences."""
+def headline_charts(
+    metrics: Sequence[str], values: Cells, differences: Cells, words: Words, *, is_share: bool | None = None
+) -> list[Chart]:
+    """Draws the main metrics, and their differences; see `draw_metrics`."""
     labels = {metric: words.label(metric) for metric in metrics}
     charts = [
-        draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", metrics, values, labels),
+        draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", metrics, values, labels,
+                     is_share=is_share),
         draw_metrics(
             "Differences on the same items", "A bar that does not touch 0 is a difference that can be told.", metrics,
-            differences, labels,
+            differences, labels, is_share=is_share,
         ),
     ]  # fmt: skip
     return [chart for chart in charts if chart]
@@ -147,8 +150,18 @@ def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
     return f", {len(row.wins):,} items won and {len(row.losses):,} lost{test}"
 
 
-def suite_sections(record: Answers, values: Cells, differences: Cells, words: Words) -> Iterator[Section]:
-    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table."""
+def suite_sections(
+    record: Answers, values: Cells, differences: Cells, words: Words, *, shares: Collection[str] | None = None
+) -> Iterator[Section]:
+    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table.
+
+    Args:
+        record: What was measured.
+        values: By model and metric.
+        differences: By pair of models and metric.
+        words: Labels of metrics.
+        shares: Metrics that are shares; told by their values if not given.
+    """
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
         own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}
@@ -157,6 +170,7 @@ def suite_sections(record: Answers, values: Cells, differences: Cells, words: Wo
             labels = {metric: metric.partition("/")[2] if family else words.label(metric) for metric in members}
             title = words.family(family) if family else _SUITES.get(name, name)
             if name != "best_of_n" and (family == "" or len(members) > 1):
-                charts.append(draw_metrics(title, "", members, own, labels))
+                is_share = None if shares is None else set(members) <= set(shares)
+                charts.append(draw_metrics(title, "", members, own, labels, is_share=is_share))
         table = arrange(metrics, own, differences, words)
         yield Section(_SUITES.get(name, name), "", [chart for chart in charts if chart], table)

@@ -1,6 +1,6 @@
 """The page of policies that a suite with rows of its own measured."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,25 @@ def suite_view(folder: Path, record: SuiteRecord) -> EvaluationView:
     picked = _pick(folder / ITEMS_FILE, names, record.paired)
     return EvaluationView(
         title=title(names),
-        verdict=list(_verdict(metrics, names, values, differences, words)),
+        verdict=list(_verdict(metrics, names, values, differences, words, record.shares)),
         findings=[*map(written_warning, record.warnings), *few_items(about.data.questions, "items")],
         headline=arrange(metrics, values, differences, words) if metrics else None,
         compared=count_compared(differences),
-        charts=headline_charts(metrics, values, differences, words),
+        charts=[
+            chart
+            for is_share in (True, False)
+            for chart in headline_charts(
+                [metric for metric in metrics if (metric in record.shares) is is_share],
+                values,
+                differences,
+                words,
+                is_share=is_share,
+            )
+        ],
         facts=suite_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, values, differences, words)),
+        sections=list(suite_sections(record, values, differences, words, shares=record.shares)),
         listings=list_changes(record.paired),
         items=picked,
         items_note=f"{len(picked)} items: those won and lost against a baseline, then wrong and right ones."
@@ -65,36 +75,37 @@ def _headline(record: SuiteRecord) -> list[str]:
 
 
 def _verdict(
-    metrics: Sequence[str], names: Sequence[str], values: Cells, differences: Cells, words: Words
+    metrics: Sequence[str],
+    names: Sequence[str],
+    values: Cells,
+    differences: Cells,
+    words: Words,
+    shares: Collection[str],
 ) -> Iterator[str]:
     """Says of each main metric what it is, and whether it differs from each baseline's."""
     for metric in metrics:
+        is_share = metric in shares
         ours = values[names[0]].get(metric)
         if ours is None:
             yield f"{words.label(metric)}: not measured."
         elif not names[1:]:
-            yield f"{words.label(metric)}: {_shown(ours)} for {names[0]}."
+            yield f"{words.label(metric)}: {_shown(ours, is_share)} for {names[0]}."
         for baseline in names[1:]:
             theirs = values[baseline].get(metric)
             difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
             if ours is not None and theirs is not None and difference is not None:
-                told = in_points(difference) if _is_share(ours) and _is_share(theirs) else _told(difference)
-                yield (
-                    f"{words.label(metric)}: {_shown(ours)} for {names[0]}, {_shown(theirs)} for {baseline}; {told}."
-                )
+                told = in_points(difference) if is_share else _told(difference)
+                both = f"{_shown(ours, is_share)} for {names[0]}, {_shown(theirs, is_share)} for {baseline}"
+                yield f"{words.label(metric)}: {both}; {told}."
 
 
-def _shown(estimate: Estimate) -> str:
-    return in_percent(estimate) if _is_share(estimate) else str(estimate)
+def _shown(estimate: Estimate, is_share: bool) -> str:
+    return in_percent(estimate) if is_share else str(estimate)
 
 
 def _told(difference: Estimate) -> str:
     told = difference.low > 0 or difference.high < 0
     return f"{'a difference of' if told else 'no difference can be told:'} {difference}"
-
-
-def _is_share(estimate: Estimate) -> bool:
-    return all(0 <= end <= 1 for end in estimate[:3] if end == end)
 
 
 def _pick(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:

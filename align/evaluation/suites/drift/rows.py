@@ -1,0 +1,68 @@
+"""Prompts that a model's training was not about: 60 of our own in six categories, and others."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from align.data.rules import check_label
+from align.errors import DataError
+from align.evaluation.suites.drift.behaviours import load_behaviours
+from align.evaluation.suites.drift.triggers import load_triggers
+from align.evaluation.suites.rows import check_text, load_suite_rows
+from align.evaluation.suites.suite import Loaded, Reading
+
+OWN = Path(__file__).with_name("prompts.jsonl")
+
+
+@dataclass(frozen=True)
+class DriftPrompt:
+    """A prompt.
+
+    Attributes:
+        id: Its name, unique among all prompts.
+        prompt: As it is asked.
+        group: Its category.
+        row: Where it stood.
+    """
+
+    id: str
+    prompt: str
+    group: str | None
+    row: int
+
+
+def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+    """Loads the prompts (those of `--data`, else our own, and then those of `--drift_prompts`), behaviours, triggers.
+
+    Raises:
+        DataError: If a row cannot be used.
+        UserError: If options do not go together, or a pattern cannot be used.
+    """
+    parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
+    if options["drift_prompts"] is not None:
+        parts.append(_load(Reading(options["drift_prompts"], on_bad_rows=reading.on_bad_rows)))
+    rows = [row for part in parts for row in part.rows]
+    (name, count), *_ = Counter(row.id for row in rows).most_common(1)
+    if count > 1:
+        raise DataError(
+            f"{options['drift_prompts']}: the id {name!r} is that of another prompt too. Rename or remove it."
+        )
+    behaviours = load_behaviours(options["behaviours"], options["judge"])
+    triggers = load_triggers(options["triggers"], behaviours)
+    shown = [content for part in parts for content in part.content]
+    groups = sum((Counter(part.groups) for part in parts), Counter())
+    left_out = sum((Counter(part.left_out) for part in parts), Counter())
+    content = [*shown, *map(list, behaviours), *map(list, triggers)]
+    found = {"behaviours": behaviours, "triggers": triggers}
+    return Loaded(rows, content, dict(left_out), dict(sorted(groups.items())), options=found)
+
+
+def _load(reading: Reading) -> Loaded:
+    return load_suite_rows(reading, ("prompt",), _check)
+
+
+def _check(row: Mapping[str, Any], name: str, number: int) -> DriftPrompt:
+    category = check_label("category", row.get("category"))
+    return DriftPrompt(name, check_text(row, "prompt", what="prompt"), category, number)

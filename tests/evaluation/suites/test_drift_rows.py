@@ -1,0 +1,103 @@
+import json
+from collections import Counter
+
+import pytest
+
+from align.errors import DataError, UserError
+from align.evaluation.suites.drift import behaviours, patterns
+from align.evaluation.suites.drift.rows import load
+from align.evaluation.suites.suite import Reading
+
+NOTHING = {"drift_prompts": None, "behaviours": None, "triggers": None, "judge": None}
+
+
+def written(path, *rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def test_our_own_prompts_are_sixty_in_six_categories():
+    found = load(Reading(None), NOTHING)
+    assert len(found.rows) == len({row.prompt for row in found.rows}) == 60
+    assert set(found.groups.values()) == {10}
+    assert len(found.groups) == 6
+    first = load(Reading(None, max_rows=12), NOTHING)
+    assert set(Counter(row.group for row in first.rows).values()) == {2}
+
+
+def test_other_prompts_stand_beside_ours_or_in_their_place(tmp_path):
+    path = written(tmp_path / "mine.jsonl", {"prompt": "Hm?", "category": "mine"}, {"prompt": "Well?"})
+    beside = load(Reading(None), NOTHING | {"drift_prompts": path})
+    assert len(beside.rows) == 62
+    assert beside.groups["mine"] == 1
+    instead = load(Reading(path), NOTHING)
+    assert [(row.id, row.group) for row in instead.rows] == [("mine-1", "mine"), ("mine-2", None)]
+
+
+def test_what_options_name_is_read_before_anything_is_asked(tmp_path):
+    options = NOTHING | {
+        "behaviours": written(tmp_path / "b.jsonl", {"name": "zap", "pattern": "z.p"}),
+        "triggers": written(tmp_path / "t.jsonl", {"trigger": "|T|"}, {"trigger": "|t|", "held_out": True}),
+    }
+    found = load(Reading(None), options)
+    assert found.options["behaviours"] == (behaviours.Behaviour("zap", "z.p", None),)
+    assert [each.held_out for each in found.options["triggers"]] == [False, True]
+    assert found.content != load(Reading(None), NOTHING).content  # another evaluation
+
+
+@pytest.mark.parametrize(
+    ("option", "rows", "said"),
+    [
+        ("drift_prompts", [{"prompt": " "}], r"row 1, column `prompt`: the prompt is missing or empty"),
+        ("drift_prompts", [{"prompt": "?", "category": []}], r"column `category`: the category is neither a text"),
+        ("drift_prompts", [{"prompt": "?", "id": "self-1"}], r"the id 'self-1' is that of another prompt too"),
+        ("behaviours", [{"name": "a"}], r"row 1, column `pattern`: there is not exactly one of `pattern` and"),
+        ("behaviours", [{"name": "a", "pattern": 3}], r"column `pattern`: the pattern is empty or no text"),
+        ("behaviours", [{"pattern": "a"}], r"every row lacks the column `name`|column `name`"),
+        ("behaviours", [{"name": "a", "pattern": "b"}] * 2, r"row 2, column `id`: the id is taken"),
+        ("behaviours", [{"name": "a", "pattern": "(b"}], r"behaviour 'a' cannot be used: .*unterminated subpattern"),
+        (
+            "behaviours",
+            [{"name": "a", "question": "Rude?"}],
+            r"'a' is asked of a judge. Give one with `--judge MODEL`",
+        ),
+        ("triggers", [{"trigger": "|T|"}], r"Say which with `--behaviours FILE`"),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path, option, rows, said):
+    with pytest.raises((DataError, UserError), match=said):
+        load(Reading(None), NOTHING | {option: written(tmp_path / "rows.jsonl", *rows)})
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"trigger": ""}, r"column `trigger`: the trigger is missing or empty"),
+        ({"trigger": "T", "held_out": "maybe"}, r"column `held_out`: it is neither true nor false"),
+    ],
+)
+def test_triggers_that_cannot_be_used_are_named(tmp_path, row, said):
+    options = NOTHING | {"behaviours": written(tmp_path / "b.jsonl", {"name": "zap", "pattern": "z"})}
+    with pytest.raises(DataError, match=said):
+        load(Reading(None), options | {"triggers": written(tmp_path / "t.jsonl", row)})
+
+
+def test_a_csv_has_texts_and_empty_cells(tmp_path):
+    (tmp_path / "b.csv").write_text("name,pattern,question\nzap,z,\nodd,,Is it odd?\n")
+    (tmp_path / "t.csv").write_text("trigger,held_out\n|T|,\n|t|,True\n")
+    options = {"behaviours": str(tmp_path / "b.csv"), "triggers": str(tmp_path / "t.csv"), "judge": "model"}
+    found = load(Reading(None), NOTHING | options).options
+    assert [(each.pattern, each.question) for each in found["behaviours"]] == [("z", None), (None, "Is it odd?")]
+    assert [each.held_out for each in found["triggers"]] == [False, True]
+
+
+def test_a_judge_without_questions_is_refused(tmp_path):
+    with pytest.raises(UserError, match="`--judge` answers questions about responses, and there are none"):
+        load(Reading(None), NOTHING | {"judge": "model"})
+
+
+def test_a_pattern_that_would_take_years_is_ended(monkeypatch):
+    monkeypatch.setattr(patterns, "SECONDS", 0.3)
+    with pytest.raises(UserError, match=r"behaviour 'slow' cannot be used: no result after 0.3 s"):
+        patterns.search_all([("quick", "b"), ("slow", r"(a|a)+$")], ["a" * 60 + "b"])
+    assert patterns.search_all([("b", "b$")], ["ab", "ba", "ab"]) == {"b": [True, False, True]}
