@@ -24,6 +24,7 @@ class Method:
         name: In recipes, and of its folder.
         config_chain: Package, file and name of the classes whose fields are its training settings, nearest first.
         dataset: Class of the `dataset` block.
+        dataset_of: `(keys) -> class` of that block, where it depends on other keys of the recipe.
         rules: `Rules` of its own settings; those of its TRL parent are known from the chain.
         load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs.
         check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
@@ -56,6 +57,7 @@ class Method:
     card: str
     report: str
     rules: str | None = None
+    dataset_of: str | None = None
     sample_pairs: str | None = None
     extras: str | None = None
     augment: str | None = None

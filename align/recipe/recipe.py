@@ -116,7 +116,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         path=path,
         method=method,
         model=_block(ModelSettings, "", model_keys),
-        dataset=_block(METHODS[method].part("dataset"), "dataset.", _mapping("dataset", content.get("dataset"))),
+        dataset=_block(_dataset_class(method, content), "dataset.", _mapping("dataset", content.get("dataset"))),
         reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         rewards=_reward_settings(content),
@@ -127,6 +127,12 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     _check_rewards(recipe)
     _check_together(recipe)
     return recipe
+
+
+def _dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfig]:
+    choose = METHODS[method].part("dataset_of")
+    found: type[DatasetConfig] = choose(content) if choose else METHODS[method].part("dataset")
+    return found
 
 
 def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 
-def find_dotted(spec: str) -> Any:
+def find_dotted(spec: str, *, noun: str = "Reward") -> Any:
     """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them.
 
     Raises:
@@ -22,13 +22,13 @@ def find_dotted(spec: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module raises is the user's to see
-        raise ValueError(f"Reward {spec!r}: importing {module_name!r} failed with {_describe(error)}.") from error
+        raise ValueError(f"{noun} {spec!r}: importing {module_name!r} failed with {_describe(error)}.") from error
     if module_name == "rewards" and not hasattr(module, name) and Path("rewards.py").is_file():
         raise ValueError(
-            f"Reward {spec!r}: `rewards` is TrueAlign's package, which has no {name!r}. Name your own file by "
+            f"{noun} {spec!r}: `rewards` is TrueAlign's package, which has no {name!r}. Name your own file by "
             f"its path: `./rewards.py:{name}`."
         )
-    return _attribute(module, name, spec)
+    return _attribute(module, name, spec, noun)
 
 
 def find_in_file(spec: str, base_dir: Path | str | None, *, noun: str = "Reward") -> tuple[str, Any]:

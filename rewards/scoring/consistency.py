@@ -26,8 +26,9 @@ class AnswerConsistency:
     """Rewards an answer by whether it and a second answer, from the same trace and shuffled options, are right.
 
     The four cases are worth `both`, `first_only`, `second_only` and 0 (the coefficients alpha_1..3 of Formula 3; the
-    numbers are ours, the paper's are not public). Both answers are compared by content, not by letter. With several
-    second answers the reward is the mean over them. The setting (1, 1, 0) is plain accuracy.
+    numbers are ours, the paper's are not public). Letters are compared by content; where answers are texts, the
+    trainer says which are right. With several second answers the reward is the mean over them. The setting (1, 1, 0)
+    is plain accuracy.
 
     Args:
         both: Reward when both answers are right.
@@ -81,6 +82,8 @@ class AnswerConsistency:
         first_choice: Sequence[int | None] | None = None,
         second_choices: Sequence[Sequence[int | None] | None] | None = None,
         options: Sequence[Sequence[str]] | None = None,
+        first_right: Sequence[bool | None] | None = None,
+        second_right: Sequence[Sequence[bool] | None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
         """Scores completions.
@@ -92,11 +95,17 @@ class AnswerConsistency:
             second_choices: Second answers per row, mapped back to the row's own options. None for a row without a
                 second pass, which then counts as a wrong second answer. `ACRETrainer` adds this column.
             options: Options per row; read only if there is no `first_choice`.
+            first_right: Where answers are texts, whether the first is right; None skips the row. `TextACRETrainer`
+                adds this column.
+            second_right: The same for second answers; None for a row without a second pass, as above.
             **kwargs: Other columns, not used.
 
         Raises:
             ValueError: If the reward needs second answers and there are none.
         """
+        if first_right is not None:
+            verdicts = zip(first_right, second_right or [None] * len(first_right), strict=True)
+            return [None if first is None else self._reward(first, second, gold=True) for first, second in verdicts]
         if first_choice is None:
             first_choice = self._read_first_choice(completions, options, answer)
         seconds = second_choices if second_choices is not None else [None] * len(first_choice)

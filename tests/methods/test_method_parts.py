@@ -5,8 +5,8 @@ from started import start
 
 from align.methods import METHODS
 
-PARTS = ("dataset", "rules", "load", "check", "check_batch", "footprint", "build", "card", "report", "sample_pairs",
-         "augment", "augment_options", "extras", "check_rewards", "reward_columns")  # fmt: skip
+PARTS = ("dataset", "dataset_of", "rules", "load", "check", "check_batch", "footprint", "build", "card", "report",
+         "sample_pairs", "augment", "augment_options", "extras", "check_rewards", "reward_columns")  # fmt: skip
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)

@@ -10,6 +10,7 @@ ACRE = Method(
         *BASE_CHAIN,
     ),
     dataset="align.recipe.dataset:MultipleChoiceDatasetConfig",
+    dataset_of="align.methods.acre.rules:dataset_class",
     rules="align.methods.acre.rules:RULES",
     load="align.methods.acre.data:load",
     check="align.methods.acre.data:check",

@@ -1,23 +1,31 @@
-from align.data.questions.multiple_choice import Question
+from typing import Any
+
 from align.data.training_data import TrainingData
+from align.methods.acre.second_pass import SecondPassTrainer
+from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import short_name
 from align.training.build import as_dataset, eval_dataset, peft_config
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 
 
-def build(recipe: Recipe, data: TrainingData[Question], rewards: Rewards) -> ACRETrainer:
+def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     trained, rules = guard(recipe, rewards)
-    return ACRETrainer(
-        model=recipe.model.model_name_or_path,
-        reward_funcs=trained,
-        reward_processing_classes=reward_tokenizers(trained, data.rows),
-        reward_rules=rules,
-        args=build_config(recipe),
-        train_dataset=as_dataset(data.rows),
-        eval_dataset=eval_dataset(data.eval_rows),
-        peft_config=peft_config(recipe),
-        render_prompt=data.extra.render,
-    )
+    given: dict[str, Any] = {
+        "model": recipe.model.model_name_or_path,
+        "reward_funcs": trained,
+        "reward_processing_classes": reward_tokenizers(trained, data.rows),
+        "reward_rules": rules,
+        "args": build_config(recipe),
+        "train_dataset": as_dataset(data.rows),
+        "eval_dataset": eval_dataset(data.eval_rows),
+        "peft_config": peft_config(recipe),
+    }
+    if not recipe.setting("families"):
+        return ACRETrainer(**given, render_prompt=data.extra.render)
+    names = [short_name(spec) for spec in recipe.reward_specs]
+    answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
+    return TextACRETrainer(**given, families=data.extra, answer_reward=answer_reward)

@@ -1,5 +1,6 @@
 """Settings of ACRE."""
 
+import math
 from dataclasses import dataclass, field
 
 from trl import GRPOConfig
@@ -10,7 +11,7 @@ from align.recipe.saved_arguments import SavedWithoutSecrets
 
 @dataclass
 class ACREConfig(SavedWithoutSecrets, GRPOConfig):
-    """Settings of `ACRETrainer`; everything else is TRL's `GRPOConfig`.
+    """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
     answer are set here; the coefficients alpha_1..3 of Formula 3 belong to the reward `answer_consistency`
@@ -20,9 +21,8 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     second_pass: str = field(
         default="auto",
         metadata={
-            "help": "Where the second answer comes from: `forward` (one forward pass of the policy), `vllm` (one "
-            "single-token call, text only), `auto` (`vllm` when rollouts of text come from vLLM, else `forward`), or "
-            "`off`."
+            "help": "Where the second answer comes from: `forward` (the policy itself), `vllm` (one call of its "
+            "engine, text only), `auto` (`vllm` when rollouts of text come from vLLM, else `forward`), or `off`."
         },
     )
     second_pass_rows: str = field(
@@ -35,7 +35,10 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     second_pass_batch_size: int = field(
         default=64, metadata={"help": "Rows per forward pass of the second pass, on each device."}
     )
-    num_shuffles: int = field(default=1, metadata={"help": "Shuffles per question; the reward averages over them."})
+    num_shuffles: int = field(
+        default=1,
+        metadata={"help": "Shuffles per question, or versions of a prompt; the reward averages over them."},
+    )
     exclude_identity: bool = field(
         default=False,
         metadata={"help": "Whether to redraw a shuffle that leaves every option in place. The paper keeps it."},
@@ -43,8 +46,8 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
     permutation_scope: str = field(
         default="group",
         metadata={
-            "help": "`group` draws one shuffle for all generations of a prompt, `row` one for each. With `group` the "
-            "shuffled prompt is read once per group."
+            "help": "`group` draws one shuffle, or version, for all generations of a prompt, `row` one for each. With "
+            "`group` the changed prompt is read once per group."
         },
     )
     scrub_letters: bool = field(
@@ -52,6 +55,34 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
         metadata={
             "help": "Whether option letters named in the trace are replaced by the option's text before the second "
             "pass. The paper does not."
+        },
+    )
+    families: list[str] = field(
+        default_factory=lambda: [],
+        metadata={
+            "help": "What a recipe changes a prompt by where answers are texts: `whitespace`, `distractor`, or your "
+            "own as `path/to/file.py:function`, which takes a row and a random.Random and returns the changed prompt "
+            "and its right answer, or None. With it the rows are prompts; without it, questions with options."
+        },
+    )
+    answer_reward: str | None = field(
+        default=None,
+        metadata={
+            "help": "The reward among `reward_funcs` or `audit_funcs` that says whether a text is the right answer: "
+            "it is where its value is above 0. Needed with `families`."
+        },
+    )
+    gold_column: str = field(
+        default="answer",
+        metadata={"help": "Column with the right answer, which the families may change; with `families`."},
+    )
+    second_answer_tokens: int = field(
+        default=16, metadata={"help": "Longest second answer in tokens, its closing tag included; with `families`."}
+    )
+    second_answer_temperature: float = field(
+        default=0.0,
+        metadata={
+            "help": "0 takes the likeliest tokens of a second answer, above it they are sampled; with `families`."
         },
     )
     think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})
@@ -65,9 +96,12 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
         """
         for name in ("second_pass", "second_pass_rows", "permutation_scope"):
             check_choice("acre", name, getattr(self, name))
-        for name in ("num_shuffles", "second_pass_batch_size"):
+        for name in ("num_shuffles", "second_pass_batch_size", "second_answer_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.second_answer_temperature < math.inf:
+            got = self.second_answer_temperature
+            raise ValueError(f"`second_answer_temperature` must be a finite number, at least 0; got {got}.")
         if self.second_pass == "vllm" and not self.use_vllm:
             raise ValueError(
                 "`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`."

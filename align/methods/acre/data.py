@@ -1,7 +1,7 @@
 """Multiple-choice questions: read, tried on the rewards, and looked at for a planted answer position."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
@@ -13,6 +13,7 @@ from align.data.questions.multiple_choice import Question, QuestionReport, load_
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.training_data import Rows, TrainingData, load_training_data
+from align.methods.acre import text_data
 from align.methods.acre.second_server import check_second_server
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
@@ -20,12 +21,14 @@ from align.recipe.reward_settings import Reward
 from rewards.reading.options import LETTERS
 
 
-def load(recipe: Recipe) -> TrainingData[Question]:
-    """Reads the questions of a recipe and renders their prompts; `extra` is the template.
+def load(recipe: Recipe) -> TrainingData[Any]:
+    """Reads the questions of a recipe and renders their prompts, `extra` is the template; or its prompts.
 
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
+    if recipe.setting("families"):
+        return text_data.load(recipe)
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
@@ -49,8 +52,10 @@ def load(recipe: Recipe) -> TrainingData[Question]:
     return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
 
 
-def check(recipe: Recipe, data: TrainingData[Question], rewards: Sequence[Reward]) -> list[Finding]:
+def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts rows, tries every reward on some of them, and measures lengths."""
+    if recipe.setting("families"):
+        return text_data.check(recipe, data, rewards)
     findings = check_questions(recipe, data)
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)

@@ -1,7 +1,46 @@
 """Rules for the settings of ACRE: nothing of TRL is imported."""
 
-from align.recipe.ranges import COUNT
+from collections.abc import Callable
+from typing import Any
+
+from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
+from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
+
+OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16, "second_answer_temperature": 0}
+OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
+
+
+def check_answers(setting: Callable[[str], Any]) -> None:
+    """Refuses settings for text answers where answers are letters, and the other way round.
+
+    Raises:
+        ValueError: At the first that has no meaning.
+    """
+    if not setting("families"):
+        for name, default in OF_TEXTS.items():
+            if setting(name) != default:
+                raise ValueError(
+                    f"`{name}` is about answers that are texts, and without `families` answers are letters of "
+                    "options. Name `families` that change a prompt, or remove the key."
+                )
+        return
+    for name, why in OF_LETTERS.items():
+        if setting(name):
+            raise ValueError(f"`{name}` is about letters of options, and with `families` answers are texts: {why}.")
+    if len(set(setting("families"))) < len(setting("families")):
+        raise ValueError(f"`families` names one twice: {', '.join(setting('families'))}. Name each once.")
+    if setting("answer_reward") is None:
+        raise ValueError(
+            "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
+            "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
+        )
+
+
+def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:
+    """Returns the class of the `dataset` block: of prompts where answers are texts, else of questions with options."""
+    return PromptDatasetConfig if content.get("families") else MultipleChoiceDatasetConfig
+
 
 RULES = Rules(
     choices={
@@ -9,5 +48,11 @@ RULES = Rules(
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
     },
-    ranges={"num_shuffles": COUNT, "second_pass_batch_size": COUNT},
+    ranges={
+        "num_shuffles": COUNT,
+        "second_pass_batch_size": COUNT,
+        "second_answer_tokens": COUNT,
+        "second_answer_temperature": NOT_NEGATIVE,
+    },
+    together=check_answers,
 )

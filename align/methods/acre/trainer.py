@@ -1,45 +1,35 @@
 """ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
 
-import inspect
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
-from trl import GRPOTrainer
 from trl.data_utils import prepare_multimodal_messages
 
 from align.data.media.images import image_digest
 from align.errors import DataError
-from align.methods.acre.config import ACREConfig
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
-from align.methods.rollouts.image_prompts import ImagePrompts
+from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
-from align.models.vllm_engine import vllm_rollouts
-from align.training.guarded_rewards import GuardedRewards, RewardRules
+from align.training.guarded_rewards import RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
-from rewards.reading.responses import Response, ResponseFormat, completion_text, parse_response
+from rewards.reading.responses import Response, completion_text, parse_response
 from rewards.reading.traces import scrub_letters
 
 Prompt = str | list[dict[str, Any]]
 
 
-class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
+class ACRETrainer(SecondPassTrainer):
     """GRPO with a second answer from the same trace after the options are shuffled.
 
-    Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, the columns
-    `first_choice` and `second_choices` (indices into the row's `options`) are added to the rows. Sampling, advantages,
-    loss and checkpoints are TRL's (see `ImagePrompts` for how images reach them), and no gradient flows through the
-    second pass. When no reward can depend on the second answer, no second pass is made and the losses are those of
-    `GRPOTrainer`.
-
-    Rows need the columns `prompt`, `question`, `options` (texts) and `answer` (index of the right option). Where they
-    also have `images` or `image`, the policy itself gives the second answers, also with vLLM rollouts.
+    The columns that rewards get are `first_choice` and `second_choices` (indices into the row's `options`);
+    `SecondPassTrainer` says what is left as it was. Rows need the columns `prompt`, `question`, `options` (texts) and
+    `answer` (index of the right option). Where they also have `images` or `image`, the policy itself gives the second
+    answers, also with vLLM rollouts.
 
     Args:
         *args: As in `GRPOTrainer`.
@@ -49,15 +39,6 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
         **kwargs: As in `GRPOTrainer`.
     """
 
-    _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
-    _name = "ACRE"
-    _paper = {  # noqa: RUF012
-        "title": "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
-        "id": "2510.10104",
-    }
-    args: ACREConfig
-    model: PreTrainedModel
-
     def __init__(
         self,
         *args: Any,
@@ -65,13 +46,8 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
         reward_rules: RewardRules | None = None,
         **kwargs: Any,
     ) -> None:
-        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
-        if not isinstance(config, ACREConfig):
-            raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
-        with vllm_rollouts(config):
-            super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.render_prompt = render_prompt
-        self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
         self._check_rows()
 
     def _check_rows(self) -> None:
@@ -107,27 +83,15 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
                 f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
             )
 
-    def _calculate_rewards(
-        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
-    ) -> torch.Tensor:
+    def _answer_twice(
+        self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
+    ) -> Twice:
         rows, responses = self._first_answers(inputs, completions)
         if self.args.second_pass != "off":
-            started = time.perf_counter()
-            rows = self._ask_again(inputs, rows, responses, completions, completion_ids_list)
-            self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)
-        self._log_outcomes(rows)
-        answers = [{"first_choice": row.first, "second_choices": row.second} for row in rows]
-        inputs = [given | answer for given, answer in zip(inputs, answers, strict=True)]
-        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        return rewards
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs as TRL does, with the second pass as a share of the step."""
-        metrics = self._metrics["train" if self.model.training else "eval"]
-        seconds, step_times = metrics.get("acre/second_pass_seconds"), metrics.get("step_time")
-        if seconds and step_times:
-            metrics["acre/second_pass_share"] = [sum(seconds) / sum(step_times)]
-        super().log(logs, start_time)
+            with self._second_pass_timed():
+                rows = self._ask_again(inputs, rows, responses, completions, completion_ids_list)
+        columns = [{"first_choice": row.first, "second_choices": row.second} for row in rows]
+        return Twice(columns, outcome_metrics(rows), [table_columns(row) for row in rows])
 
     def _first_answers(
         self, inputs: list[dict[str, Any]], completions: list[Any]
@@ -176,16 +140,9 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
             return row._replace(second=[row.first] * self.args.num_shuffles)
         return row._replace(permutations=self._permutations(given, index))
 
-    def _is_needed(self, first_is_correct: bool) -> bool:
-        return self.args.second_pass_rows == "all" or any(
-            _depends_on_second(reward, first_is_correct) for reward in self.reward_funcs
-        )
-
     def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
-        """Draws the shuffles of a row from its question and the step, so that ranks and resumed runs agree."""
-        scope = f"{self.accelerator.process_index}/{index}" if self.args.permutation_scope == "row" else "group"
-        seed = f"{self.args.seed}/{self.state.global_step}/{given['question']}/{scope}"
-        rng = random.Random(seed)
+        """Draws the shuffles of a row."""
+        rng = random.Random(self._seed(given["question"], index))
         return [
             draw_permutation(given["options"], rng, exclude_identity=self.args.exclude_identity)
             for _ in range(self.args.num_shuffles)
@@ -236,8 +193,7 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
 
     def _score(self, questions: list[SecondPassRow], dummy: SecondPassRow | None = None) -> list[list[float]]:
         """Scores the letters of every question where `second_pass` says."""
-        backend = self.args.second_pass
-        if not self.has_images and (backend == "vllm" or (backend == "auto" and self.use_vllm)):
+        if not self.has_images and self._asks_engine():
             answers = second_answers(self.vllm_generation, questions)
             if answers.cached_token_share is not None:
                 self._pending_metrics["acre/cached_token_share"].append(answers.cached_token_share)
@@ -251,24 +207,7 @@ class ACRETrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
             dummy=dummy,
         )
 
-    def _most_batches(self, own: int) -> int:
-        return int(self.accelerator.gather(torch.tensor([own], device=self.accelerator.device)).max())
-
-    def _log_outcomes(self, rows: list[AnsweredRow]) -> None:
-        for name, values in outcome_metrics(rows).items():
-            self._pending_metrics[name].extend(values)
-        columns = [table_columns(row) for row in rows]
-        for name in columns[0]:
-            self._log_completion_extra(name, [column[name] for column in columns])
-
 
 def _best_content(scores: list[float], permutation: tuple[int, ...]) -> int | None:
     """Picks the likeliest letter, the first of a tie, and maps it back to the row's options."""
     return to_content(max(range(len(scores)), key=scores.__getitem__), permutation)
-
-
-def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:
-    """Asks a reward whether it depends on the second answer; a plain function does if it names the column."""
-    if hasattr(reward, "needs_second_answer"):
-        return bool(reward.needs_second_answer(first_is_correct))
-    return not isinstance(reward, torch.nn.Module) and "second_choices" in inspect.signature(reward).parameters

@@ -44,7 +44,7 @@ def answer_place(
         raise ValueError(f"A second answer needs a first one, and this response has none: {text[-80:]!r}.")
     letter = re.match(r"\(?\s*([A-Za-z])(?![A-Za-z])", response.answer)
     if letter is not None:
-        index = _token_at(tokenizer, completion_ids, response.answer_start + letter.start(1))
+        index = token_at(tokenizer, completion_ids, response.answer_start + letter.start(1))
         siblings = _sibling_letters(tokenizer, completion_ids[index], letter[1], num_options)
         if siblings is not None:
             return AnswerPlace(list(completion_ids[:index]), siblings)
@@ -67,7 +67,7 @@ def retokenised_place(tokenizer: PreTrainedTokenizerBase, prefix: str, num_optio
     )
 
 
-def _token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], offset: int) -> int:
+def token_at(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], offset: int) -> int:
     """Finds the token that carries character `offset` of the decoded text, by bisection over prefixes."""
     low, high = 0, len(ids)
     while low < high:

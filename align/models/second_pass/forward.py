@@ -1,16 +1,23 @@
 """The second pass: which letter follows from a given trace, in one forward pass and no generation loop."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
 from align.models.second_pass.image_memo import remembered_images
+from align.models.second_pass.shared_prompts import (
+    cache_can_be_shared,
+    inference,
+    last_logits,
+    left_pad,
+    positions,
+    read_shared,
+    text_batches,
+)
 
 
 class SecondPassRow(NamedTuple):
@@ -54,11 +61,11 @@ def score_letters(
         For each row, K log-probabilities in nats, normalised over its live letters.
     """
     dummy = dummy or SecondPassRow([pad_token_id], [pad_token_id], [])
-    share = share_prompts and _cache_can_be_shared(model)
-    batches = [*_text_batches(rows, batch_size), *_image_batches(rows, batch_size if share else 1)]
+    share = share_prompts and cache_can_be_shared(model)
+    batches = [*text_batches(rows, batch_size), *_image_batches(rows, batch_size if share else 1)]
     num_dummies = most_batches(len(batches)) - len(batches)  # before the first pass: the ranks meet in this call too
     scores: list[list[float]] = [[] for _ in rows]
-    with _inference(model), remembered_images(model) if remember_images else nullcontext():
+    with inference(model), remembered_images(model) if remember_images else nullcontext():
         for batch in batches:
             logits = _forward(model, [rows[i] for i in batch], pad_token_id, share)  # (B, V)
             for i, log_probs in zip(
@@ -80,15 +87,6 @@ def _letter_log_probs(logits: Tensor, letter_ids: Sequence[Sequence[int]]) -> li
     return [row[: len(ids)] for row, ids in zip(log_probs, letter_ids, strict=True)]
 
 
-def _text_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[int]]:
-    """Batches the rows without images by prompt and length."""
-    order = sorted(
-        (i for i, row in enumerate(rows) if not row.images),
-        key=lambda i: (len(rows[i].prompt_ids), rows[i].prompt_ids, len(rows[i].prefix_ids)),
-    )
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-
-
 def _image_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[int]]:
     """Batches the rows of one prompt with images, because every model lays out the images of several another way."""
     prompts: dict[tuple[int, ...], list[int]] = {}
@@ -98,37 +96,19 @@ def _image_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[
     return [group[i : i + batch_size] for group in prompts.values() for i in range(0, len(group), batch_size)]
 
 
-@contextmanager
-def _inference(model: PreTrainedModel) -> Iterator[None]:
-    """Turns off dropout, gradients and gradient checkpointing, which forbids a cache while training."""
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        model.train(was_training)
-
-
-def _cache_can_be_shared(model: PreTrainedModel) -> bool:
-    """Tells whether keys and values of a prompt can be handed to several rows.
-
-    Recurrent states cannot, and a sliding window would count the padding between prompt and prefix.
-    """
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-
-
 def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int, share: bool) -> Tensor:
     """Reads a batch; returns the next-token logits, `(B, V)`."""
     if rows[0].images:
         return _forward_images_shared(model, rows, pad_token_id) if share else _forward_image(model, *rows)
-    return (_forward_shared if share else _forward_whole)(model, rows, pad_token_id)
+    if share:
+        return read_shared(model, rows, pad_token_id).logits
+    return _forward_whole(model, rows, pad_token_id)
 
 
 def _forward_image(model: PreTrainedModel, row: SecondPassRow) -> Tensor:
     """Reads images, prompt and prefix of one row."""
     ids = torch.tensor([row.prompt_ids + row.prefix_ids], device=model.device)
-    return _last_logits(model, ids, torch.ones_like(ids), None, **_image_fields(row, ids))
+    return last_logits(model, ids, torch.ones_like(ids), None, **_image_fields(row, ids))
 
 
 def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
@@ -164,44 +144,5 @@ def _image_fields(row: SecondPassRow, ids: Tensor) -> dict[str, Tensor]:
 
 def _forward_whole(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
     """Reads prompt and prefix of every row."""
-    ids, mask = _left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
-    return _last_logits(model, ids, mask, _positions(mask))
-
-
-def _forward_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
-    """Reads each distinct prompt once, then the prefixes of its rows."""
-    prompts, counts = _distinct_prompts(rows)
-    prompt_ids, prompt_mask = _left_pad(prompts, pad_token_id, model.device)  # (P, T)
-    cache = DynamicCache(config=model.config)
-    _last_logits(model, prompt_ids, prompt_mask, _positions(prompt_mask), past_key_values=cache, use_cache=True)
-    owner = torch.repeat_interleave(torch.tensor(counts, device=model.device))  # (B,)
-    if len(prompts) < len(rows):
-        cache.batch_select_indices(owner)
-    # The gap that left-padding puts between prompt and prefix is masked, so every row ends in the last column.
-    prefix_ids, prefix_mask = _left_pad([row.prefix_ids for row in rows], pad_token_id, model.device)
-    mask = torch.cat([prompt_mask[owner], prefix_mask], dim=1)
-    positions = _positions(mask)[:, prompt_ids.shape[1] :]
-    return _last_logits(model, prefix_ids, mask, positions, past_key_values=cache, use_cache=True)
-
-
-def _distinct_prompts(rows: Sequence[SecondPassRow]) -> tuple[list[list[int]], list[int]]:
-    runs: Iterator[tuple[list[int], Iterator[SecondPassRow]]] = groupby(rows, key=lambda row: row.prompt_ids)
-    pairs = [(prompt, len(list(run))) for prompt, run in runs]
-    return [prompt for prompt, _ in pairs], [count for _, count in pairs]
-
-
-def _last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor | None, **more: Any) -> Tensor:
-    output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **more)
-    logits: Tensor = output.logits[:, -1]
-    return logits
-
-
-def _positions(mask: Tensor) -> Tensor:
-    return (mask.cumsum(-1) - 1).clamp(min=0)
-
-
-def _left_pad(sequences: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    width = max(len(ids) for ids in sequences)
-    padded = [[pad_token_id] * (width - len(ids)) + list(ids) for ids in sequences]
-    masks = [[0] * (width - len(ids)) + [1] * len(ids) for ids in sequences]
-    return torch.tensor(padded, device=device), torch.tensor(masks, device=device)
+    ids, mask = left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
+    return last_logits(model, ids, mask, positions(mask))

@@ -1,4 +1,4 @@
-"""The second pass through TRL's vLLM engine: which letter follows from a given trace, in one call per row."""
+"""The second pass through TRL's vLLM engine: which letter or text follows from a given trace, in one call per row."""
 
 from __future__ import annotations
 
@@ -51,6 +51,77 @@ def second_answers(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) ->
     return SecondAnswers(log_probs[own], cached_token_share)
 
 
+class WrittenAnswers(NamedTuple):
+    """The answers of a second pass that are texts."""
+
+    tokens: list[list[int]]  # per row
+    cached_token_share: float | None  # as in `SecondAnswers`
+
+
+def written_answers(
+    generation: VLLMGeneration,
+    rows: Sequence[SecondPassRow],
+    *,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+    stop: str | None = None,
+) -> WrittenAnswers:
+    """Writes what follows each row, as `second_answers` scores letters: on every rank, with the weights of last sync.
+
+    Args:
+        generation: TRL's engine, `trainer.vllm_generation`.
+        rows: Prompts with what was written so far; `letter_ids` is not read.
+        max_new_tokens: Tokens after which a row ends in any case.
+        temperature: 0 takes the likeliest tokens, above it they are sampled.
+        seed: Of the sampled tokens.
+        stop: What ends a row beside the end of the text; a row may go on a little.
+    """
+    all_rows, own = _gather_rows(generation, rows)
+    settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
+    # Settings of the engine alone; with no temperature the seed has no effect.
+    more = {"seed": seed} | ({"stop": [stop], "include_stop_str_in_output": True} if stop else {})
+    if generation.mode == "server":
+        tokens, cached_token_share = (
+            _write_by_server(cast("ServerGeneration", generation), all_rows, settings, more),
+            None,
+        )
+    else:
+        with _awake(generation):
+            tokens, cached_token_share = write_by_engine(generation.llm, all_rows, **settings, **more)
+    return WrittenAnswers(tokens[own], cached_token_share)
+
+
+def write_by_engine(llm: Any, rows: Sequence[SecondPassRow], **settings: Any) -> tuple[list[list[int]], float | None]:
+    """Writes what follows each row with a vLLM engine in this process; returns tokens and the share of cached ones."""
+    from vllm import SamplingParams
+
+    prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
+    params = SamplingParams(**settings)
+    outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
+    return [list(output.outputs[0].token_ids) for output in outputs], _cached_share(prompts, outputs)
+
+
+def _cached_share(prompts: list[Any], outputs: list[Any]) -> float | None:
+    num_tokens = sum(len(prompt["prompt_token_ids"]) for prompt in prompts)
+    return sum(output.num_cached_tokens or 0 for output in outputs) / num_tokens if prompts else None
+
+
+def _write_by_server(
+    generation: ServerGeneration, rows: list[SecondPassRow], settings: dict[str, Any], more: dict[str, Any]
+) -> list[list[int]]:
+    def ask() -> list[list[int]]:
+        if not (rows and generation.accelerator.is_main_process):
+            return []
+        prompts = [row.prompt_ids + row.prefix_ids for row in rows]
+        output = generation.vllm_client.generate(prompts=prompts, **settings, generation_kwargs=more)
+        return list(output["completion_ids"])
+
+    tokens = [generation.until_answered(ask)]
+    broadcast_object_list(tokens, from_process=0)
+    return tokens[0]
+
+
 def _gather_rows(generation: VLLMGeneration, rows: Sequence[SecondPassRow]) -> tuple[list[SecondPassRow], slice]:
     """Collects the rows that one call answers, and where this rank's are among them."""
     if generation.mode == "server":
@@ -85,9 +156,7 @@ def ask_engine(llm: Any, rows: Sequence[SecondPassRow]) -> tuple[list[list[float
     prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
     outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
     scores = [{token: each.logprob for token, each in output.outputs[0].logprobs[0].items()} for output in outputs]
-    num_tokens = sum(len(prompt["prompt_token_ids"]) for prompt in prompts)
-    num_cached = sum(output.num_cached_tokens or 0 for output in outputs)
-    return _restricted(scores, rows), num_cached / num_tokens if rows else None
+    return _restricted(scores, rows), _cached_share(prompts, outputs)
 
 
 def _ask_engine(generation: VLLMGeneration, rows: list[SecondPassRow]) -> tuple[list[list[float]], float | None]:

@@ -11,6 +11,9 @@ _ANSWERS = {
     "first_answer": "first answer",
     "second_answers": "after the shuffle",
     "permutation": "shuffled order",
+    "family": "prompt changed by",
+    "second_texts": "behind the changed prompt",
+    "second_gold": "right there",
     "outcome": "correct",
 }
 
@@ -84,6 +87,9 @@ def _sample(row: Mapping[str, Any], why: str) -> Sample:
 
 
 def _disagrees(row: Mapping[str, Any]) -> bool:
+    """Tells whether a second answer is another letter than the first, or one of them is right and one is not."""
+    if {"first_only", "second_only"} & set((row.get("outcome") or "").split()):
+        return True
     return any(second != row.get("first_answer") for second in (row.get("second_answers") or "").split())
 
 

@@ -17,7 +17,7 @@ QUESTIONS = (
 SUMS = (("What is 17 + 25?", "42"), ("What is 9 * 8?", "72"), ("What is 100 - 1?", "99"), ("What is 20 / 4?", "5"))
 FAMILIES = (ORIGINAL, SEEN_FAMILIES[0], UNSEEN_FAMILIES[0])
 VERSIONS = ("origin", "family")  # columns of `rewards.perturbed_rows`
-SECOND_PASS = ("first_choice", "second_choices")  # columns that `ACRETrainer` adds
+SECOND_PASS = ("first_choice", "second_choices")  # columns that `ACRETrainer` adds; `TextACRETrainer` adds verdicts
 
 
 def synthetic_rows(parameters: Parameters) -> list[dict[str, Any]]:
@@ -43,6 +43,6 @@ def _questions() -> list[dict[str, Any]]:
 def second_pass_columns(sample: Sample, tags: ResponseFormat) -> dict[str, Any]:
     """Makes the columns that `ACRETrainer` adds, of a policy that answers the same again."""
     if not is_choice(sample.row):
-        return {}
+        return {"first_right": sample.role == "right", "second_right": [sample.role == "right"]}
     (choice,) = chosen_options([sample.text], [sample.row["options"]], tags)
     return {"first_choice": choice, "second_choices": None if choice is None else [choice]}

@@ -7,7 +7,7 @@ import yaml
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.errors import RecipeError
-from align.methods.grpo.data import load
+from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe
 
 PROMPTS = [{"id": f"p{i}", "prompt": f"say {i}", "gold": str(i)} for i in range(8)]

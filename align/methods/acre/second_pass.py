@@ -1,0 +1,118 @@
+"""What both forms of ACRE share: when a second answer is asked for, and how it is timed, logged and handed on."""
+
+import inspect
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from transformers import PreTrainedModel
+from trl import GRPOTrainer
+
+from align.methods.acre.config import ACREConfig
+from align.methods.rollouts.image_prompts import ImagePrompts
+from align.models.vllm_engine import vllm_rollouts
+from align.training.guarded_rewards import GuardedRewards, RewardRules
+from rewards.reading.responses import ResponseFormat
+
+
+class Twice(NamedTuple):
+    """What came of one batch.
+
+    Attributes:
+        columns: Per row what rewards get beside the data.
+        metrics: Quantity to the values behind it.
+        table: Per row what the completions table shows.
+    """
+
+    columns: list[dict[str, Any]]
+    metrics: Mapping[str, list[float]]
+    table: list[dict[str, Any]]
+
+
+class SecondPassTrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
+    """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
+
+    Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
+    answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see `ImagePrompts` for how
+    images reach them), and no gradient flows through the second pass. When no reward can depend on the second answer,
+    no second pass is made and the losses are those of `GRPOTrainer`.
+    """
+
+    _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
+    _name = "ACRE"
+    _paper = {  # noqa: RUF012
+        "title": "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
+        "id": "2510.10104",
+    }
+    args: ACREConfig
+    model: PreTrainedModel
+
+    def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
+        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
+        if not isinstance(config, ACREConfig):
+            raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
+        with vllm_rollouts(config):
+            super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
+
+    @abstractmethod
+    def _answer_twice(
+        self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
+    ) -> Twice:
+        """Reads the first answers and asks for the second ones; every rank takes part, also with nothing to ask."""
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        twice = self._answer_twice(inputs, completions, completion_ids_list)
+        for name, values in twice.metrics.items():
+            self._pending_metrics[name].extend(values)
+        for name in twice.table[0]:
+            self._log_completion_extra(name, [row[name] for row in twice.table])
+        inputs = [given | columns for given, columns in zip(inputs, twice.columns, strict=True)]
+        rewards: torch.Tensor = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        return rewards
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does, with the second pass as a share of the step."""
+        metrics = self._metrics["train" if self.model.training else "eval"]
+        seconds, step_times = metrics.get("acre/second_pass_seconds"), metrics.get("step_time")
+        if seconds and step_times:
+            metrics["acre/second_pass_share"] = [sum(seconds) / sum(step_times)]
+        super().log(logs, start_time)
+
+    @contextmanager
+    def _second_pass_timed(self) -> Iterator[None]:
+        """Logs the seconds of a second pass."""
+        started = time.perf_counter()
+        yield
+        self._pending_metrics["acre/second_pass_seconds"].append(time.perf_counter() - started)
+
+    def _is_needed(self, first_is_correct: bool) -> bool:
+        return self.args.second_pass_rows == "all" or any(
+            _depends_on_second(reward, first_is_correct) for reward in self.reward_funcs
+        )
+
+    def _seed(self, question: str, index: int) -> str:
+        """Names what is drawn for a row by its question and the step, so that ranks and resumed runs agree."""
+        scope = f"{self.accelerator.process_index}/{index}" if self.args.permutation_scope == "row" else "group"
+        return f"{self.args.seed}/{self.state.global_step}/{question}/{scope}"
+
+    def _asks_engine(self) -> bool:
+        """Tells whether vLLM gives second answers to prompts of text."""
+        return self.args.second_pass == "vllm" or (self.args.second_pass == "auto" and self.use_vllm)
+
+    def _most_batches(self, own: int) -> int:
+        return int(self.accelerator.gather(torch.tensor([own], device=self.accelerator.device)).max())
+
+
+def _depends_on_second(reward: Any, first_is_correct: bool) -> bool:
+    """Asks a reward whether it depends on the second answer; a plain function does if it names the column."""
+    if hasattr(reward, "needs_second_answer"):
+        return bool(reward.needs_second_answer(first_is_correct))
+    if isinstance(reward, torch.nn.Module):
+        return False
+    return bool({"second_choices", "second_right"} & set(inspect.signature(reward).parameters))

@@ -1,0 +1,122 @@
+"""Prompts whose answers are texts: read, and tried on the families and the answer reward of the recipe."""
+
+from collections.abc import Sequence
+
+from align.checks.finding import Finding
+from align.checks.lengths import load_tokenizer
+from align.checks.reward_trials import spread
+from align.data.prompt_rows import PromptRow
+from align.data.training_data import TrainingData
+from align.errors import DataError
+from align.methods.acre.family_checks import check_families
+from align.methods.rollouts import prompt_data
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward, short_name
+from rewards.running.contract.samples import gold_text
+from rewards.running.contract.signature import read_parameters
+from rewards.scoring.prompt_families import find_family
+
+
+def load(recipe: Recipe) -> TrainingData[PromptRow]:
+    """Reads the prompts of a recipe; `extra` is its families.
+
+    Raises:
+        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+        ValueError: If a family does not exist.
+    """
+    gold, folder = recipe.setting("gold_column"), recipe.path.parent
+    families = [find_family(spec, gold_column=gold, base_dir=folder) for spec in recipe.setting("families")]
+    try:
+        data = prompt_data.load(recipe)
+    except DataError as error:
+        if "`prompt`" not in str(error):
+            raise
+        raise DataError(
+            f"{error} With `families` the rows are prompts; questions with options are read without the key."
+        ) from error
+    return data._replace(extra=families)
+
+
+def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks prompts as for GRPO, and then what the second answers need."""
+    findings = prompt_data.check(recipe, data, rewards)
+    if any(row.get("images") for row in data.rows + data.eval_rows):
+        text = "Second answers that are texts read text only, and rows have images. Use questions with options."
+        findings.append(Finding("error", "families", text))
+    findings += check_answer_reward(recipe, rewards)
+    golds = check_golds(recipe, data)
+    return findings + golds + ([] if golds else check_families(recipe, data.extra, data.rows))
+
+
+def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
+    """Finds an answer reward that is not among the recipe's, and one that does not read the gold column."""
+    names = [short_name(spec) for spec in recipe.reward_specs]
+    name, gold = recipe.setting("answer_reward"), recipe.setting("gold_column")
+    if name not in names:
+        text = (
+            f"`answer_reward` must name one of `reward_funcs` or `audit_funcs` ({', '.join(names)}); got {name!r}. "
+            f"Add it to `audit_funcs` to have it called and not trained on."
+        )
+        return [Finding("error", "families", text)]
+    if not rewards:  # it was said why there are none
+        return []
+    reward = rewards[names.index(name)]
+    if isinstance(reward, str):
+        text = f"`answer_reward: {name}` is a reward model, which knows no right answer. Name a reward function."
+        return [Finding("error", "families", text)]
+    if hasattr(reward, "needs_second_answer"):
+        text = f"`answer_reward: {name}` itself waits for second answers. Name what compares one answer with the gold."
+        return [Finding("error", "families", text)]
+    parameters = read_parameters(reward)
+    if gold in parameters.columns or (parameters.takes_more and not parameters.columns):
+        return [] if any(map(_waits, rewards)) or recipe.setting("second_pass_rows") == "all" else [_nothing_waits()]
+    columns = ", ".join(parameters.columns) or "none"
+    text = (
+        f"`answer_reward: {name}` reads the columns {columns}, and `gold_column` is {gold!r}: it would not see the "
+        "right answer to a changed prompt. Make them one."
+    )
+    return [Finding("error", "families", text)]
+
+
+def _waits(reward: Reward) -> bool:
+    if isinstance(reward, str):
+        return False
+    if hasattr(reward, "needs_second_answer"):
+        return bool(reward.needs_second_answer(True) or reward.needs_second_answer(False))
+    return "second_right" in read_parameters(reward).columns
+
+
+def _nothing_waits() -> Finding:
+    text = (
+        "No reward depends on second answers, so none are asked for and this is GRPO. Add `answer_consistency`, or "
+        "`second_pass_rows: all` to log them."
+    )
+    return Finding("warning", "families", text)
+
+
+def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
+    """Finds rows without a right answer, and answers that are longer than a second one may be."""
+    column, limit = recipe.setting("gold_column"), int(recipe.setting("second_answer_tokens"))
+    rows = data.rows + data.eval_rows
+    without = [row for row in rows if row.get(column) is None]
+    if without:
+        named = ", ".join(str(row["id"]) for row in without[:5])
+        text = (
+            f"{len(without):,} of {len(rows):,} rows have no `{column}`, the right answer that second answers are "
+            f"held against ({named}{' and more' if len(without) > 5 else ''}). Name the column: `gold_column`."
+        )
+        return [Finding("error", "families", text, {"without": len(without), "of": len(rows)})]
+    tokenizer = load_tokenizer(recipe)
+    golds = [known for row in spread(rows) if (known := gold_text(row, column)) is not None]
+    if tokenizer is None or not golds:
+        return []
+    closed = [f"{gold}</{recipe.setting('answer_tag')}>" for gold in golds]
+    lengths = [len(each.ids) for each in tokenizer.encode(closed, add_special_tokens=False)]
+    over = sum(length > limit for length in lengths)
+    if not over:
+        return []
+    text = (
+        f"{over} of {len(golds)} right answers take more than `second_answer_tokens: {limit}` tokens with their "
+        f"closing tag, up to {max(lengths)}; a second answer that is cut off is wrong. Raise it."
+    )
+    return [Finding("warning", "families", text, {"over": over, "of": len(golds), "max": max(lengths)})]

@@ -1,0 +1,133 @@
+"""The second pass where an answer is a text: a few tokens behind a given trace, written by the policy."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from align.models.second_pass.forward import SecondPassRow
+from align.models.second_pass.shared_prompts import (
+    cache_can_be_shared,
+    inference,
+    last_logits,
+    left_pad,
+    positions,
+    read_shared,
+    text_batches,
+)
+
+
+def write_answers(
+    model: PreTrainedModel,
+    rows: Sequence[SecondPassRow],
+    ended: Callable[[int, list[int]], bool],
+    *,
+    pad_token_id: int,
+    batch_size: int,
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    generator: torch.Generator | None = None,
+    share_prompts: bool = True,
+    most_batches: Callable[[int], int] = int,
+    in_step: bool = False,
+) -> list[list[int]]:
+    """Writes what follows each row, token by token.
+
+    With `share_prompts`, a prompt that several rows have in common is read once; without sampling, rows of one prompt
+    and one prefix are answered once. No gradient flows, and no random number but the generator's is drawn.
+
+    Args:
+        model: The policy, in any wrapping whose forward may be called (PEFT, ZeRO-3 hooks).
+        rows: Prompts with what was written so far; text only, `letter_ids` is not read. An empty list is fine.
+        ended: Tells whether the answer of the row of an index ends with the tokens written so far.
+        pad_token_id: Token for padding, which is masked.
+        batch_size: Rows per forward pass.
+        max_new_tokens: Tokens after which a row ends in any case.
+        temperature: 0 takes the likeliest token, the first of a tie; above it tokens are sampled.
+        generator: Of the random numbers, on the model's device; needed to sample.
+        share_prompts: Whether to read common prompts once, where the model's cache allows it.
+        most_batches: Turns the number of batches of this rank into the largest of any rank, as in `score_letters`.
+        in_step: Whether every batch makes as many forward passes as any other, as ranks of a sharded model have to.
+
+    Returns:
+        For each row its new tokens, the last of which ended it unless there are `max_new_tokens`.
+    """
+    share = share_prompts and cache_can_be_shared(model)
+    first_of: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
+    owners = [
+        i if temperature else first_of.setdefault((tuple(row.prompt_ids), tuple(row.prefix_ids)), i)
+        for i, row in enumerate(rows)
+    ]
+    asked = [i for i, owner in enumerate(owners) if i == owner]
+    batches = [[asked[j] for j in batch] for batch in text_batches([rows[i] for i in asked], batch_size)]
+    num_dummies = most_batches(len(batches)) - len(batches)  # before the first pass: the ranks meet in this call too
+
+    def pick(logits: Tensor) -> Tensor:
+        if not temperature:
+            return logits.argmax(-1)
+        return torch.multinomial((logits.float() / temperature).softmax(-1), 1, generator=generator)[:, 0]
+
+    written: list[list[int]] = [[] for _ in rows]
+    rule = _Rule(pick, pad_token_id, max_new_tokens, in_step)
+    write = _write_cached if share else _write_whole
+    with inference(model):
+        for batch in batches:
+            new = write(model, [rows[i] for i in batch], rule, [partial(ended, i) for i in batch])
+            for i, ids in zip(batch, new, strict=True):
+                written[i] = ids
+        for _ in range(num_dummies if in_step else 0):
+            write(model, [SecondPassRow([pad_token_id], [pad_token_id], [])], rule, [lambda ids: False])
+    return [list(written[owner]) for owner in owners]
+
+
+class _Rule(NamedTuple):
+    pick: Callable[[Tensor], Tensor]  # from logits, `(B, V)`, to tokens, `(B,)`
+    pad_token_id: int
+    max_new_tokens: int
+    in_step: bool
+
+
+def _write_cached(
+    model: PreTrainedModel, rows: Sequence[SecondPassRow], rule: _Rule, ended: Sequence[Callable[[list[int]], bool]]
+) -> list[list[int]]:
+    """Reads prompts and prefixes once, and then each new token."""
+    logits, cache, mask = read_shared(model, rows, rule.pad_token_id)
+    written: list[list[int]] = [[] for _ in rows]
+    live = list(range(len(rows)))
+    for left in range(rule.max_new_tokens - 1, -1, -1):
+        tokens = rule.pick(logits)
+        live = _append(written, live, tokens, ended)
+        if not left or not (live or rule.in_step):
+            break
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
+        last = mask.sum(-1, keepdim=True) - 1
+        logits = last_logits(model, tokens[:, None], mask, last, past_key_values=cache, use_cache=True)
+    return written
+
+
+def _write_whole(
+    model: PreTrainedModel, rows: Sequence[SecondPassRow], rule: _Rule, ended: Sequence[Callable[[list[int]], bool]]
+) -> list[list[int]]:
+    """Reads prompt, prefix and what was written anew for each token, for models whose cache cannot be shared."""
+    written: list[list[int]] = [[] for _ in rows]
+    live = list(range(len(rows)))
+    for _ in range(rule.max_new_tokens):
+        texts = [row.prompt_ids + row.prefix_ids + new for row, new in zip(rows, written, strict=True)]
+        ids, mask = left_pad(texts, rule.pad_token_id, model.device)
+        live = _append(written, live, rule.pick(last_logits(model, ids, mask, positions(mask))), ended)
+        if not (live or rule.in_step):
+            break
+    return written
+
+
+def _append(
+    written: list[list[int]], live: list[int], tokens: Tensor, ended: Sequence[Callable[[list[int]], bool]]
+) -> list[int]:
+    """Adds a token to each row that has not ended; returns those that go on."""
+    picked = tokens.tolist()
+    for i in live:
+        written[i].append(picked[i])
+    return [i for i in live if not ended[i](written[i])]

@@ -1,0 +1,311 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from datasets import Dataset
+from tiny import tiny_model, tiny_tokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+from align.errors import DataError
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
+from rewards import AnswerConsistency, TextAccuracy
+from rewards.scoring.prompt_families import OnPrompts
+
+TOKENIZER = tiny_tokenizer()
+QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+NEUTRAL = AnswerConsistency(both=1, first_only=1, second_only=0)
+RIGHT = TextAccuracy()
+
+
+def make_rows(count=16, conversational=False):
+    rows = [{"id": f"r{i}", "prompt": f"Ann has {i}. Who?", "answer": "Ann"} for i in range(count)]
+    if conversational:
+        rows = [row | {"prompt": [{"role": "user", "content": row["prompt"]}]} for row in rows]
+    return rows
+
+
+def other_names(row, rng):
+    name = rng.choice(["Bob", "Cid", "Dan"])
+    return row["prompt"].replace("Ann", name), name
+
+
+def nothing(row, rng):
+    return None
+
+
+def make_trainer(tmp_path, reward_funcs, *, trainer=TextACRETrainer, rows=None, families=(other_names,), **settings):
+    base = QUIET | {
+        "output_dir": str(tmp_path),
+        "max_steps": 3,
+        "per_device_train_batch_size": 8,
+        "num_generations": 4,
+        "max_completion_length": 12,
+        "learning_rate": 1e-2,
+        "logging_steps": 1,
+    }
+    own = issubclass(trainer, TextACRETrainer)
+    extra = {"families": families, "answer_reward": settings.pop("answer_reward", RIGHT)} if own else {}
+    return trainer(
+        settings.pop("model", None) or tiny_model(vocabulary=len(TOKENIZER)),
+        reward_funcs=reward_funcs,
+        args=(ACREConfig if own else GRPOConfig)(**base | settings),
+        train_dataset=Dataset.from_list(rows or make_rows()),
+        processing_class=TOKENIZER,
+        **extra,
+    )
+
+
+class Scripted(TextACRETrainer):
+    """Replaces what was sampled by given responses, in turn; everything after the sampling is real."""
+
+    responses = ("<think>it is Ann</think><answer>Ann</answer>",)
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        texts = [self.responses[i % len(self.responses)] for i in range(len(prompt_ids))]
+        return [[*TOKENIZER.encode(text), TOKENIZER.eos_token_id] for text in texts], None
+
+
+class Copying(Scripted):
+    """Also replaces the second answers, by the word of the changed prompt that stands first."""
+
+    def _write_answers(self, rows, places):
+        names = [TOKENIZER.decode(row.prompt_ids).removeprefix("user: ").split()[0] for row in rows]
+        return [TOKENIZER.encode(f"{name}</answer> and more") for name in names]
+
+
+def scripted(*responses, base=Scripted):
+    return type("ScriptedTrainer", (base,), {"responses": responses})
+
+
+def losses(trainer):
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def table(trainer, folder):
+    trainer.args.log_completions = trainer.log_completions = True
+    (folder / "completions").mkdir(exist_ok=True)
+    trainer.num_completions_to_print = 0
+    trainer.train()
+    return pd.concat([pd.read_parquet(path) for path in sorted((folder / "completions").glob("*.parquet"))])
+
+
+def by_length(completions, **kwargs):
+    return [float(len(str(completion)) % 3) for completion in completions]
+
+
+@pytest.mark.parametrize("settings", [{}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}])
+def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
+    path = str(tmp_path / "model")  # TRL loads the reference model from where the policy came from
+    tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(path)
+    settings = settings | {"model": path, "model_init_kwargs": {"dtype": "float32"}}
+    weights = {"reward_weights": [0.0, 1.0]}
+    parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer, **settings))
+    assert len(set(parent)) == 3
+    assert losses(make_trainer(tmp_path, [by_length], second_pass="off", **settings)) == parent
+    assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], **settings | weights)) == parent
+
+
+class ScriptedGRPO(GRPOTrainer):
+    _generate_single_turn = Scripted._generate_single_turn
+    responses = ("<think>x</think><answer>Ann</answer>", "<think>x</think><answer>Bob</answer>", "no", "Answer: ann.")
+
+
+def test_the_coefficients_one_one_zero_reward_what_the_text_reward_does(tmp_path):
+    cls = scripted(*ScriptedGRPO.responses)
+    parent = losses(make_trainer(tmp_path, [RIGHT], trainer=ScriptedGRPO))
+    assert any(parent)
+    assert losses(make_trainer(tmp_path, [NEUTRAL], trainer=cls)) == parent
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path, temperature):
+    def texts(**settings):
+        sampled = []
+        rewards = [AnswerConsistency(), lambda completions, **k: sampled.extend(completions) or by_length(completions)]
+        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], **settings)
+        sample = trainer._generate_single_turn
+
+        def generate(*args, **kwargs):
+            ids, logps = sample(*args, **kwargs)
+            ends = TOKENIZER.encode("<think>a"), TOKENIZER.encode("</think><answer>Ann</answer>")
+            return [ends[0] + [i for i in each if 3 <= i < 100] + ends[1] for each in ids], logps
+
+        trainer._generate_single_turn = generate
+        trainer.train()
+        return sampled, trainer.state.log_history[0].get("acre/asked_again")
+
+    plain = texts(second_pass="off")
+    asked = texts(second_pass_rows="all", second_answer_temperature=temperature)
+    assert asked[1] == 1.0
+    assert plain[0] == asked[0]
+
+
+def written_by_hand(model, prompt, prefix, count):
+    ids = TOKENIZER.encode(prompt + prefix)
+    length = len(ids)
+    model.eval()
+    with torch.no_grad():
+        for _ in range(count):
+            ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+            if ids[-1] in (TOKENIZER.eos_token_id, *TOKENIZER.encode("</answer>")):
+                break
+    return TOKENIZER.decode(ids[length:], skip_special_tokens=True)
+
+
+def test_second_answers_are_those_of_the_policy_behind_the_changed_prompt(tmp_path):
+    cls = scripted(*(f"<think>trace {n}</think><answer>Ann</answer>" for n in range(4)))
+    asked = []
+
+    def spy(completions, prompts, answer, **kwargs):
+        asked.extend(zip(prompts, completions, answer, strict=True))
+        return RIGHT(completions, answer)
+
+    trainer = make_trainer(
+        tmp_path, [AnswerConsistency()], trainer=cls, answer_reward=spy, max_steps=1, second_answer_tokens=5
+    )
+    trainer.train()
+    model = tiny_model(vocabulary=len(TOKENIZER))  # the weights of the first step
+    firsts, seconds = asked[:8], asked[8:]
+    assert len(seconds) == 8
+    assert {gold for _, _, gold in firsts} == {"Ann"}
+    for (prompt, completion, _), (changed, again, gold) in zip(firsts, seconds, strict=True):
+        assert changed == prompt.replace("Ann", gold) != prompt
+        prefix = completion.split("Ann<")[0]
+        assert again == prefix + written_by_hand(model, changed, prefix, 5)
+    assert len({changed for changed, _, _ in seconds[:4]}) == 1  # one version for a group
+
+
+@pytest.mark.parametrize("conversational", [False, True])
+def test_the_mapped_gold_decides_and_what_follows_the_closing_tag_is_cut(tmp_path, conversational):
+    answers = [f"<think>t</think><answer>{name}</answer>" for name in ("Ann", "Eve")]
+    trainer = make_trainer(
+        tmp_path, [AnswerConsistency()], trainer=scripted(*answers, base=Copying), max_steps=1,
+        rows=make_rows(conversational=conversational), families=[on_text(other_names)],
+    )  # fmt: skip
+    rows = table(trainer, tmp_path)
+    assert rows["outcome"].tolist() == ["both", "second_only"] * 4
+    assert rows["answer_consistency"].tolist() == [1.0, pytest.approx(0.2)] * 4
+    assert (rows["second_texts"] == rows["second_gold"]).all()
+    assert set(rows["second_texts"]) <= {"Bob", "Cid", "Dan"}
+    assert set(rows["family"]) == {"other_names"}
+    log = trainer.state.log_history[0]
+    assert (log["acre/outcome_both"], log["acre/consistency_rate"], log["acre/has_version"]) == (0.5, 0.5, 1.0)
+    assert 0 < log["acre/second_pass_share"] < 1
+
+
+def on_text(family):
+    """Lets a family of texts change messages."""
+
+    def change(row, rng):
+        if isinstance(row["prompt"], str):
+            return family(row, rng)
+        text, gold = family(row | {"prompt": row["prompt"][0]["content"]}, rng)
+        return [{"role": "user", "content": text}], gold
+
+    change.__name__ = family.__name__
+    return change
+
+
+def test_rows_without_a_version_are_rewarded_as_in_grpo_and_counted(tmp_path):
+    answers = [f"<think>t</think><answer>{name}</answer>" for name in ("Ann", "Eve")]
+    trainer = make_trainer(
+        tmp_path, [AnswerConsistency()], trainer=scripted(*answers, base=Copying), max_steps=1, families=[nothing]
+    )
+    rows = table(trainer, tmp_path)
+    assert rows["answer_consistency"].tolist() == [1.0, 0.0] * 4
+    log = trainer.state.log_history[0]
+    assert (log["acre/has_version"], log["acre/asked_again"], log["acre/first_right"]) == (0.0, 0.0, 0.5)
+    assert "acre/outcome_both" not in log
+
+
+def test_a_family_that_fails_in_training_costs_rows_and_is_named_once(tmp_path, capfd):
+    def fails(row, rng):
+        raise KeyError("fact")
+
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, families=[fails], max_steps=2)
+    trainer.train()
+    log = trainer.state.log_history[0]
+    assert (log["acre/version_failed"], log["acre/has_version"], log["rewards/answer_consistency/mean"]) == (1, 0, 1)
+    assert capfd.readouterr().err.count("Family `fails`, row 'r") == 1
+
+
+def test_only_rows_whose_reward_can_depend_on_it_are_asked_again(tmp_path):
+    answers = [f"<think>t</think><answer>{name}</answer>" for name in ("Ann", "Eve")]
+    reward = AnswerConsistency(both=1, first_only=0, second_only=0)
+    trainer = make_trainer(tmp_path, [reward], trainer=scripted(*answers, "no answer", base=Copying), max_steps=1)
+    rows = table(trainer, tmp_path)
+    assert rows["outcome"].fillna("-").tolist() == ["both", "-", "-", "both", "-", "-", "both", "-"]
+
+
+def test_several_versions_are_averaged_and_answers_that_cannot_be_judged_do_not_count(tmp_path):
+    def judge(completions, answer, **kwargs):
+        golds = [gold if gold != "Bob" else None for gold in answer]
+        return RIGHT(completions, golds)
+
+    trainer = make_trainer(
+        tmp_path, [AnswerConsistency()], trainer=Copying, answer_reward=judge, max_steps=2, num_shuffles=6
+    )
+    rows = table(trainer, tmp_path)
+    known = rows["second_gold"].str.split(" | ", regex=False).map(lambda names: 6 - names.count("Bob"))
+    assert (rows["outcome"].str.split().str.len() == known).all()
+    assert known.min() < 6
+    assert rows["answer_consistency"].tolist() == [1.0] * len(rows)
+
+
+def test_boxed_and_plain_answers_are_asked_again_too(tmp_path):
+    answers = [r"so \boxed{Ann}", "Because.\nAnswer: Ann", r"\boxed{a} so \boxed{{Ann}}!"]
+    seen = []
+
+    def spy(completions, **kwargs):
+        seen.extend(completions)
+        return [1.0] * len(completions)
+
+    class Braces(Scripted):
+        responses = tuple(answers)
+
+        def _write_answers(self, rows, places):
+            ends = {"}": "{x}} tail}", "\n": "x\ntail"}
+            return [TOKENIZER.encode(ends[place.end]) for place in places]
+
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Braces, answer_reward=spy, max_steps=1)
+    trainer.train()
+    expected = [r"so \boxed{{x}}", "Because.\nAnswer: x\n", r"\boxed{a} so \boxed{{x}}"]
+    assert seen[8:] == [expected[i % 3] for i in range(8)]
+
+
+def test_evaluation_asks_again_too(tmp_path):
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, per_device_eval_batch_size=8)
+    metrics = trainer.evaluate(Dataset.from_list(make_rows(8)))
+    assert metrics["eval_acre/asked_again"] == 1.0
+
+
+def test_two_runs_draw_the_same_versions_and_another_seed_draws_others(tmp_path):
+    def drawn(name, **settings):
+        folder = tmp_path / name
+        folder.mkdir()
+        rows = table(make_trainer(folder, [AnswerConsistency()], trainer=Scripted, max_steps=4, **settings), folder)
+        return json.dumps(rows["second_gold"].tolist())
+
+    settings = {"second_answer_temperature": 1.0, "shuffle_dataset": False}
+    assert drawn("a", **settings) == drawn("b", **settings) != drawn("c", seed=7, **settings)
+
+
+def test_rows_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"no such column \(id, prompt, answer\)"):
+        make_trainer(tmp_path, [by_length], gold_column="solution")
+    with pytest.raises(ValueError, match="at least one family"):
+        make_trainer(tmp_path, [by_length], families=[])
+    with pytest.raises(DataError, match="rows have images"):
+        make_trainer(tmp_path, [by_length], rows=[row | {"image": "a.png"} for row in make_rows()])
+
+
+def test_a_built_in_family_keeps_the_gold(tmp_path):
+    trainer = make_trainer(
+        tmp_path, [AnswerConsistency()], trainer=Scripted, families=[OnPrompts("distractor")], max_steps=1
+    )
+    rows = table(trainer, tmp_path)
+    assert set(rows["family"]) == {"distractor"}
+    assert rows["second_gold"].isna().all()
