@@ -8,6 +8,7 @@ from align._rewards_package import place_rewards
 if TYPE_CHECKING:
     from align.evaluation.reward_models.whole_models import load_reward_model, whole_weights
     from align.methods.acre.config import ACREConfig
+    from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.trainer import ACRETrainer
     from align.methods.crome.config import CromeConfig
     from align.methods.crome.trainer import CromeTrainer
@@ -33,6 +34,7 @@ __all__ = [
     "LfUTrainer",
     "RRPOConfig",
     "RRPOTrainer",
+    "TextACRETrainer",
     "load_reward_model",
     "whole_weights",
 ]
@@ -49,6 +51,7 @@ _HOMES = {
     "LfUTrainer": "align.methods.sft.trainer",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
+    "TextACRETrainer": "align.methods.acre.text_trainer",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
     "whole_weights": "align.evaluation.reward_models.whole_models",
 }

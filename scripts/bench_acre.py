@@ -2,11 +2,14 @@
 
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_acre.py --model models/smollm2-135m --rounds 7 --json bench.json
+    python scripts/bench_acre.py --arms acre-text --completion_tokens 84 --threads 1 --clock cpu
 
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
-`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once) and `acre-rows` (one shuffle per
-row, so that nothing is shared). Reported is the median over rounds of the ratio to the `grpo` step of the same round.
+`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
+so that nothing is shared) and `acre-text` (another prompt for the group, and an answer of 8 tokens written again
+behind every trace). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on a busy
+machine, `--clock cpu` with one thread counts the process's own time.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import random
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +28,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.versions import installed_versions
 from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 
+ANSWER_TOKENS = 8
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
 
 
@@ -50,9 +57,11 @@ def make_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
     return rows
 
 
-def fixed_response(tokenizer: Any, length: int, rng: random.Random) -> list[int]:
-    """Makes a well-formed response of exactly `length` tokens."""
-    end = tokenizer.encode(f"</think><answer>{rng.choice(LETTERS[:4])}</answer>", add_special_tokens=False)
+def fixed_response(tokenizer: Any, length: int, rng: random.Random, answer_tokens: int = 1) -> list[int]:
+    """Makes a well-formed response of exactly `length` tokens; its answer is a letter, or has some tokens."""
+    words = tokenizer.encode(" ".join(rng.choices(WORDS, k=answer_tokens)), add_special_tokens=False)[:answer_tokens]
+    answer = rng.choice(LETTERS[:4]) if answer_tokens == 1 else tokenizer.decode(words)
+    end = tokenizer.encode(f"</think><answer>{answer}</answer>", add_special_tokens=False)
     start = tokenizer.encode("<think>", add_special_tokens=False)
     middle = tokenizer.encode(" ".join(rng.choices(WORDS, k=length)), add_special_tokens=False)
     return start + middle[: length - len(start) - len(end)] + end
@@ -61,11 +70,14 @@ def fixed_response(tokenizer: Any, length: int, rng: random.Random) -> list[int]
 class FixedCompletions:
     """Generates for real, then returns the same responses in every arm."""
 
+    answer_tokens = 1
+
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
         super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
         rng = random.Random(f"{self._step}")  # type: ignore[attr-defined]
         length = self.max_completion_length  # type: ignore[attr-defined]
-        return [fixed_response(self._tokenizer, length, rng) for _ in prompt_ids], None  # type: ignore[attr-defined]
+        tokenizer, words = self._tokenizer, self.answer_tokens  # type: ignore[attr-defined]
+        return [fixed_response(tokenizer, length, rng, words) for _ in prompt_ids], None
 
 
 class FixedGRPO(FixedCompletions, GRPOTrainer):
@@ -74,6 +86,22 @@ class FixedGRPO(FixedCompletions, GRPOTrainer):
 
 class FixedACRE(FixedCompletions, ACRETrainer):
     """ACRE with fixed responses."""
+
+
+class FixedText(FixedCompletions, TextACRETrainer):
+    """ACRE for texts with fixed responses."""
+
+    answer_tokens = ANSWER_TOKENS
+
+
+def ask_first(row: dict[str, Any], rng: random.Random) -> tuple[str, int]:
+    """Changes the beginning of a prompt, so that nothing of the first reading could be used again."""
+    return f"Once more, {row['prompt']}", row["answer"]
+
+
+def text_is_short(completions: list[Any], answer: list[Any], **kwargs: Any) -> list[float]:
+    """Stands for a text reward, of which every row is asked again."""
+    return [float(len(text) % 2) for text in completions]
 
 
 def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
@@ -98,6 +126,10 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     if arm == "grpo":
         accuracy_like = [constant]
         trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
+    elif arm == "acre-text":
+        args = ACREConfig(**settings, second_answer_tokens=ANSWER_TOKENS)
+        own = {"families": [ask_first], "answer_reward": text_is_short}
+        trainer = FixedText(model, [answer_consistency], args, data, processing_class=tokenizer, **own)
     else:
         scope = "row" if arm == "acre-rows" else "group"
         args = ACREConfig(**settings, permutation_scope=scope)
@@ -111,14 +143,14 @@ def constant(completions: list[Any], **kwargs: Any) -> list[float]:
     return [float(i % 2) for i in range(len(completions))]
 
 
-def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]]) -> float:
+def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Callable[[], float]) -> float:
     """Times one whole step: generation, second pass, rewards, forward, backward, optimizer."""
     trainer.model.train()
-    started = time.perf_counter()
+    started = clock()
     trainer.training_step(trainer.model, batch, None)
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -126,10 +158,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--arms", nargs="+", choices=("acre", "acre-rows"), default=["acre", "acre-rows"])
+    parser.add_argument("--arms", nargs="+", choices=("acre", "acre-rows", "acre-text"), default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
@@ -140,7 +173,7 @@ def main(argv: list[str] | None = None) -> None:
     for number in range(arguments.rounds):
         batch = [rows[number % len(rows)]] * 8
         for arm in arms if number % 2 else reversed(arms):
-            seconds[arm].append(step_seconds(trainers[arm], batch))
+            seconds[arm].append(step_seconds(trainers[arm], batch, CLOCKS[arguments.clock]))
         print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
     tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
     result = {

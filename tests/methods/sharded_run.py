@@ -18,6 +18,7 @@ from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
 from align.data.tables.outcome_rows import Scale
 from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
@@ -27,7 +28,7 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
-from rewards import AnswerConsistency, render_options
+from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
 REWARD_MODELS = ("crome", "deconfound")
@@ -59,7 +60,7 @@ def make_rows():
     return rows
 
 
-class UnevenRanks(ACRETrainer):
+class Uneven:
     """Gives rank 0 answers and rank 1 none, so that only one of them has questions to ask again."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
@@ -68,6 +69,36 @@ class UnevenRanks(ACRETrainer):
             return completion_ids, logps
         texts = [f"<think>{i}</think><answer>{'ABCD'[i % 4]}</answer>" for i in range(len(prompt_ids))]
         return [self._tokenizer.encode(text) for text in texts], logps
+
+
+class UnevenRanks(Uneven, ACRETrainer):
+    """With letters."""
+
+
+class UnevenTexts(Uneven, TextACRETrainer):
+    """With texts."""
+
+
+def make_acre_text(model, folder, peft_config):
+    return UnevenTexts(
+        model,
+        reward_funcs=[AnswerConsistency()],
+        args=ACREConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=8,
+            second_pass_batch_size=2,
+            second_answer_tokens=4,
+            log_completions=True,
+            num_completions_to_print=0,
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"q{i}?", "answer": "A"} for i in range(16)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+        families=[lambda row, rng: (f"so {row['prompt']}", row["answer"])],
+        answer_reward=text_accuracy,
+    )
 
 
 def make_acre(model, folder, peft_config, rows=None, processor=None, render_prompt=render):
@@ -173,6 +204,7 @@ def make_sft(model, folder, peft_config, **settings):
 METHODS = {
     "acre": make_acre,
     "acre_images": make_acre_images,
+    "acre_text": make_acre_text,
     "rrpo": make_rrpo,
     "rrpo_images": make_rrpo_images,
     "crome": make_crome,

@@ -28,9 +28,10 @@ FULL = (
     "deconfound-full-reward",
 )
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
+TEXT = ("acre_text-full-tied",)  # DDP and ZeRO-3
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
-SHARDED = ("sft-full-tied", *FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES)
-CASES = {"ddp_cpu": (*FULL, *LFU), "zero2_cpu": FULL, "zero3_cpu": SHARDED}
+SHARDED = ("sft-full-tied", *FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES, *TEXT)
+CASES = {"ddp_cpu": (*FULL, *LFU, *TEXT), "zero2_cpu": FULL, "zero3_cpu": SHARDED}
 STAGES = {"ddp_cpu": 0, "zero2_cpu": 2, "zero3_cpu": 3}
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 # ZeRO-2 between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.

@@ -4,8 +4,9 @@ import random
 import pytest
 from second_rows import forward_scores, make_rows
 
+from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
-from align.models.second_pass.vllm import _restricted, second_answers
+from align.models.second_pass.vllm import _restricted, second_answers, written_answers
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32
 
@@ -50,8 +51,27 @@ def test_rows_that_share_a_prompt_read_it_once(rollout_trainer):
 
 
 @pytest.mark.slow
+def test_texts_are_those_that_the_policy_itself_writes(rollout_trainer):
+    generation, eos = rollout_trainer.vllm_generation, rollout_trainer.eos_token_ids
+    generation.sync_weights()
+    rows = make_rows(12)
+    found = written_answers(generation, rows, max_new_tokens=6)
+    own = write_answers(
+        rollout_trainer.model, rows, lambda i, ids: ids[-1] in eos, pad_token_id=0, batch_size=4, max_new_tokens=6
+    )
+    assert found.tokens == own
+    assert 0 <= found.cached_token_share <= 1
+    again = [written_answers(generation, rows, max_new_tokens=6, temperature=1.0, seed=seed).tokens for seed in (3, 3)]
+    assert again[0] == again[1] != own
+    text = rollout_trainer._tokenizer.decode(own[0])
+    stopped = written_answers(generation, rows[:1], max_new_tokens=6, stop=text[1]).tokens[0]
+    assert stopped == own[0][: text.index(text[1]) + 1]
+
+
+@pytest.mark.slow
 def test_no_rows_give_no_answers(rollout_trainer):
     assert second_answers(rollout_trainer.vllm_generation, []) == ([], None)
+    assert written_answers(rollout_trainer.vllm_generation, [], max_new_tokens=2) == ([], None)
 
 
 def test_log_probs_from_before_the_restriction_are_refused():

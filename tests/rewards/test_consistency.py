@@ -31,6 +31,13 @@ def test_the_four_cases_are_worth_the_three_coefficients_and_nothing(first, seco
     assert answer_consistency(first_choice=[first], second_choices=[[second]], answer=[2]) == [reward]
 
 
+def test_verdicts_on_texts_are_rewarded_like_letters():
+    first, second = [True, True, False, False, None, True], [[True], [False], [True], [False], [True], None]
+    columns = {"first_right": first, "second_right": second, "answer": ["x"] * 6, "first_choice": [0] * 6}
+    assert answer_consistency(**columns) == [1.0, 0.5, 0.2, 0.0, None, 0.5]
+    assert answer_consistency(first_right=[True], second_right=[[True, False, True, False]]) == [0.75]
+
+
 def test_several_second_answers_are_averaged():
     rewards = answer_consistency(first_choice=[1, 0], second_choices=[[1, 2, 1, 1], [1, 0, 1, 0]], answer=[1, 1])
     assert rewards == pytest.approx([(3 * 1.0 + 0.5) / 4, 2 * 0.2 / 4])

@@ -83,6 +83,7 @@ ATTRIBUTES = {
         "_has_async_funcs",
         "chat_template",
         "chat_template_kwargs",
+        "eos_token_ids",
         "log_completions",
         "log_multimodal",
         "tools",

@@ -13,6 +13,7 @@ from align.data.questions.multiple_choice import Question, QuestionReport, load_
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.data.training_data import Rows, TrainingData, load_training_data
+from align.errors import DataError
 from align.methods.acre import text_data
 from align.methods.acre.second_server import check_second_server
 from align.recipe.dataset import MultipleChoiceDatasetConfig
@@ -49,7 +50,12 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     def to_eval_rows(questions: list[Question]) -> Rows:
         return questions_to_rows(questions, template)[0]
 
-    return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
+    try:
+        return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
+    except DataError as error:
+        if "`question`" in str(error) and "prompt" in str(error):
+            raise DataError(f"{error} Prompts without options need `families` and `answer_reward`.") from error
+        raise
 
 
 def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:

@@ -6,7 +6,7 @@ from align.report.charts.panel import Metrics, Panel, draw_panel
 OUTCOME_PANELS = (
     Panel(
         "Outcome of the two passes",
-        "Completions that were asked again, by whether the first answer and the one after the shuffle are right.",
+        "Completions that were asked again, by whether the first answer and the one after the change are right.",
         {
             "acre/outcome_both": "both right",
             "acre/outcome_first_only": "only the first",
@@ -19,8 +19,9 @@ OUTCOME_PANELS = (
     ),
     Panel(
         "Answer and trace",
-        "How often the answer survives a shuffle with the same trace, and how much of it the trace gives away.",
+        "How often the answer survives a shuffle, or another prompt, with the same trace, and what the trace gives away.",
         {
+            "acre/has_version": "prompt can be changed",
             "acre/asked_again": "asked again",
             "acre/consistency_rate": "of these, answers agree",
             "acre/trace_names_letter": "trace names a letter",
@@ -76,7 +77,7 @@ COMPARED = (
         {"acre/first_right": ""},
         share=True,
     ),
-    Panel("Answers that survive a shuffle", "Same trace, other order.", {"acre/consistency_rate": ""}, share=True),
+    Panel("Answers that survive a change", "Same trace, other order or prompt.", {"acre/consistency_rate": ""}, share=True),
     Panel("Answers that are A", "In training.", {"acre/answer_share_A": ""}, share=True),
     Panel("Completion length, tokens", "Mean over the batch.", {"completions/mean_length": ""}),
     Panel("Groups without spread", "Groups that give no gradient.", {"frac_reward_zero_std": ""}, share=True),

@@ -17,7 +17,7 @@ class TextPlace(NamedTuple):
     prefix_ids: list[int]
     trace: str
     answer: str
-    start: int  # of the answer, as a character of the decoded response; that of a box starts with the box
+    start: int  # character of a decoded response from which its end is looked for: behind the prefix, or at the box
     end: str  # what ends it: the closing tag, a line's end, or the box's brace
 
     def length(self, text: str) -> int | None:
@@ -58,6 +58,7 @@ def text_place(
         answer = text[start + len(BOX) : length - 1].strip() if length else ""
     if not trace or not answer:
         return None
-    place = TextPlace([], trace, answer, start, end)
     first = start + len(BOX) if end == "}" else start
-    return place._replace(prefix_ids=list(completion_ids[: token_at(tokenizer, completion_ids, first)]))
+    prefix_ids = list(completion_ids[: token_at(tokenizer, completion_ids, first)])
+    behind = len(str(tokenizer.decode(prefix_ids, skip_special_tokens=True)))
+    return TextPlace(prefix_ids, trace, answer, min(start, behind), end)

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rewards.reading.responses import ResponseFormat
-from rewards.running.contract.samples import GOLD_COLUMNS, Sample, is_choice
+from rewards.reading.responses import ResponseFormat, parse_response
+from rewards.running.contract.samples import GOLD_COLUMNS, Sample, gold_column, gold_text, is_choice
 from rewards.running.contract.signature import Parameters
 from rewards.scoring.accuracy import chosen_options
 from rewards.scoring.perturbations import ORIGINAL, SEEN_FAMILIES, UNSEEN_FAMILIES
@@ -17,7 +17,7 @@ QUESTIONS = (
 SUMS = (("What is 17 + 25?", "42"), ("What is 9 * 8?", "72"), ("What is 100 - 1?", "99"), ("What is 20 / 4?", "5"))
 FAMILIES = (ORIGINAL, SEEN_FAMILIES[0], UNSEEN_FAMILIES[0])
 VERSIONS = ("origin", "family")  # columns of `rewards.perturbed_rows`
-SECOND_PASS = ("first_choice", "second_choices")  # columns that `ACRETrainer` adds; `TextACRETrainer` adds verdicts
+SECOND_PASS = ("first_choice", "second_choices")  # columns that `ACRETrainer` adds
 
 
 def synthetic_rows(parameters: Parameters) -> list[dict[str, Any]]:
@@ -41,8 +41,10 @@ def _questions() -> list[dict[str, Any]]:
 
 
 def second_pass_columns(sample: Sample, tags: ResponseFormat) -> dict[str, Any]:
-    """Makes the columns that `ACRETrainer` adds, of a policy that answers the same again."""
+    """Makes the columns that `ACRETrainer` or `TextACRETrainer` adds, of a policy that answers the same again."""
     if not is_choice(sample.row):
-        return {"first_right": sample.role == "right", "second_right": [sample.role == "right"]}
+        column = gold_column([sample.row])
+        right = column is not None and parse_response(sample.text, tags).answer == gold_text(sample.row, column)
+        return {"first_right": right, "second_right": [right]}
     (choice,) = chosen_options([sample.text], [sample.row["options"]], tags)
     return {"first_choice": choice, "second_choices": None if choice is None else [choice]}

@@ -17,3 +17,10 @@ def test_a_card_of_acre_names_its_rewards_and_its_prompt(tmp_path):
     assert "| prompt | `" in text
     assert "| data | data.jsonl (SHA-256 0123456789ab) |" in text
     assert "outside multiple choice" in text
+
+
+def test_a_card_of_acre_on_texts_names_its_families(tmp_path):
+    texts = {"families": ["/home/me/own.py:renamed", "distractor"], "answer_reward": "text_accuracy"}
+    text = card(tmp_path, RECIPE | texts | {"audit_funcs": ["text_accuracy"]})
+    assert "| prompts changed by | `renamed`, `distractor` |" in text
+    assert "how answers hold under other changes of a prompt" in text
