@@ -50,9 +50,9 @@ def test_without_one_trace_and_one_answer_there_is_no_place(text):
 )
 def test_what_follows_an_answer_is_left_out(text, again, kept):
     place = place_of(text)
-    prefix = TOKENIZER.decode(place.prefix_ids)
-    length = place.length(prefix + again)
-    assert (None if length is None else (prefix + again)[:length]) == (None if kept is None else prefix + kept)
+    assert place.behind == len(TOKENIZER.decode(place.prefix_ids))
+    length = place.length(again)
+    assert (None if length is None else again[:length]) == kept
 
 
 def test_other_tags_are_those_of_the_format():
@@ -65,4 +65,12 @@ def test_a_token_with_a_part_of_the_answer_is_written_again():
     tokenizer.add_tokens([AddedToken(": 4", special=False, normalized=False)])
     place = place_of("a\nAnswer: 42", tokenizer)
     assert tokenizer.decode(place.prefix_ids) == "a\nAnswer"
-    assert place.length("a\nAnswer:7\nx") == len("a\nAnswer:7\n")
+    assert place.length(":7\nx") == len(":7\n")
+
+
+def test_a_token_with_the_brace_of_a_box_is_written_again():
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_tokens([AddedToken("{4", special=False, normalized=False)])
+    place = place_of(r"so \boxed{42}", tokenizer)
+    assert tokenizer.decode(place.prefix_ids) == r"so \boxed"
+    assert place.length("{7} and {8}") == len("{7}")

@@ -159,7 +159,7 @@ class TextACRETrainer(SecondPassTrainer):
         written = self._write_answers(rows, places)
         ids = [[*place.prefix_ids, *new] for place, new in zip(places, written, strict=True)]
         texts = [self._tokenizer.decode(tokens, skip_special_tokens=True) for tokens in ids]
-        return [text[: place.length(text)] for text, place in zip(texts, places, strict=True)], ids
+        return [_cut(text, place) for text, place in zip(texts, places, strict=True)], ids
 
     def _write_answers(self, rows: list[SecondPassRow], places: list[TextPlace]) -> list[list[int]]:
         """Writes the answers of rows where `second_pass` says."""
@@ -178,9 +178,8 @@ class TextACRETrainer(SecondPassTrainer):
             return answers.tokens
 
         def ended(index: int, new: list[int]) -> bool:
-            place = places[index]
-            text = self._tokenizer.decode([*place.prefix_ids, *new], skip_special_tokens=True)
-            return new[-1] in self.eos_token_ids or place.length(text) is not None
+            text = str(self._tokenizer.decode(new, skip_special_tokens=True))
+            return new[-1] in self.eos_token_ids or places[index].length(text) is not None
 
         return write_answers(
             self.model,
@@ -193,6 +192,12 @@ class TextACRETrainer(SecondPassTrainer):
             in_step=is_sharded(self.model),
             **limits,
         )
+
+
+def _cut(text: str, place: TextPlace) -> str:
+    """Leaves out what follows the answer of a response; one that has not ended stays as it is."""
+    length = place.length(text[place.behind :])
+    return text if length is None else text[: place.behind + length]
 
 
 async def _awaited(values: Any) -> Any:

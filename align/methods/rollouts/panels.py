@@ -19,7 +19,7 @@ OUTCOME_PANELS = (
     ),
     Panel(
         "Answer and trace",
-        "How often the answer survives a shuffle, or another prompt, with the same trace, and what the trace gives away.",
+        "How often the answer survives a shuffle or another prompt with the same trace, and what that gives away.",
         {
             "acre/has_version": "prompt can be changed",
             "acre/asked_again": "asked again",
@@ -77,7 +77,12 @@ COMPARED = (
         {"acre/first_right": ""},
         share=True,
     ),
-    Panel("Answers that survive a change", "Same trace, other order or prompt.", {"acre/consistency_rate": ""}, share=True),
+    Panel(
+        "Answers that survive a change",
+        "Same trace, other order or prompt.",
+        {"acre/consistency_rate": ""},
+        share=True,
+    ),
     Panel("Answers that are A", "In training.", {"acre/answer_share_A": ""}, share=True),
     Panel("Completion length, tokens", "Mean over the batch.", {"completions/mean_length": ""}),
     Panel("Groups without spread", "Groups that give no gradient.", {"frac_reward_zero_std": ""}, share=True),

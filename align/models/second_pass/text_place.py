@@ -17,24 +17,25 @@ class TextPlace(NamedTuple):
     prefix_ids: list[int]
     trace: str
     answer: str
-    start: int  # character of a decoded response from which its end is looked for: behind the prefix, or at the box
+    behind: int  # characters of the decoded prefix, behind which an answer is written
     end: str  # what ends it: the closing tag, a line's end, or the box's brace
+    opened: int = 0  # braces of the box that the prefix has opened
 
     def length(self, text: str) -> int | None:
-        """Returns how long a response is once its answer has ended, None if it has not.
+        """Returns the length of an answer with what ends it, None if it has not ended.
 
         Args:
-            text: The decoded response: the same up to the answer, and then another one.
+            text: What was written behind the prefix, decoded.
         """
         if self.end == "}":
-            depth = 0
-            for index in range(self.start, len(text)):
-                depth += {"{": 1, "}": -1}.get(text[index], 0)
-                if text[index] == "}" and depth <= 0:
+            depth = self.opened
+            for index, character in enumerate(text):
+                depth += {"{": 1, "}": -1}.get(character, 0)
+                if character == "}" and depth <= 0:
                     return index + 1
             return None
-        blank = len(text[self.start :]) - len(text[self.start :].lstrip()) if self.end == "\n" else 0
-        found = text.find(self.end, self.start + blank)
+        blank = len(text) - len(text.lstrip()) if self.end == "\n" else 0
+        found = text.find(self.end, blank)
         return None if found < 0 else found + len(self.end)
 
 
@@ -48,17 +49,20 @@ def text_place(
     """
     text = str(tokenizer.decode(list(completion_ids), skip_special_tokens=True))
     response = parse_response(text, response_format)
+    opening, box = f"<{response_format.answer_tag}>", text.rfind(BOX)
+    trace: str | None
     if response.answer is not None and response.answer_start is not None:
-        start, trace, answer = response.answer_start, response.trace, response.answer
-        end = "\n" if f"<{response_format.answer_tag}>" not in text else f"</{response_format.answer_tag}>"
+        trace, answer, start = response.trace, response.answer, response.answer_start
+        end = opening.replace("<", "</") if opening in text else "\n"
+    elif box >= 0:
+        trace, start, end = text[:box].strip(), box + len(BOX), "}"
+        length = TextPlace([], "", "", 0, end, opened=1).length(text[start:])
+        answer = text[start : start + length - 1].strip() if length else ""
     else:
-        start = text.rfind(BOX)
-        trace, end = text[:start].strip() if start >= 0 else None, "}"
-        length = TextPlace([], "", "", start, end).length(text) if start >= 0 else None
-        answer = text[start + len(BOX) : length - 1].strip() if length else ""
+        return None
     if not trace or not answer:
         return None
-    first = start + len(BOX) if end == "}" else start
-    prefix_ids = list(completion_ids[: token_at(tokenizer, completion_ids, first)])
-    behind = len(str(tokenizer.decode(prefix_ids, skip_special_tokens=True)))
-    return TextPlace(prefix_ids, trace, answer, min(start, behind), end)
+    prefix_ids = list(completion_ids[: token_at(tokenizer, completion_ids, start)])
+    prefix = str(tokenizer.decode(prefix_ids, skip_special_tokens=True))
+    opened = prefix[box:].count("{") if end == "}" else 0
+    return TextPlace(prefix_ids, trace, answer, len(prefix), end, opened)
