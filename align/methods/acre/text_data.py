@@ -12,7 +12,7 @@ from align.methods.acre.family_checks import check_families
 from align.methods.rollouts import prompt_data
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
-from rewards.running.contract.samples import gold_text
+from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
 from rewards.scoring.prompt_families import find_family
 
@@ -29,7 +29,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     try:
         data = prompt_data.load(recipe)
     except DataError as error:
-        if "`prompt`" not in str(error):
+        if "`prompt`" not in str(error) or "question" not in str(error):
             raise
         raise DataError(
             f"{error} With `families` the rows are prompts; questions with options are read without the key."
@@ -44,8 +44,10 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))
     findings += check_answer_reward(recipe, rewards)
-    golds = check_golds(recipe, data)
-    return findings + golds + ([] if golds else check_families(recipe, data.extra, data.rows))
+    findings += check_golds(recipe, data)
+    if any(finding.level == "error" for finding in findings):
+        return findings
+    return findings + check_families(recipe, data.extra, data.rows)
 
 
 def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
@@ -68,14 +70,14 @@ def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Findi
         text = f"`answer_reward: {name}` itself waits for second answers. Name what compares one answer with the gold."
         return [Finding("error", "families", text)]
     parameters = read_parameters(reward)
-    if gold in parameters.columns or (parameters.takes_more and not parameters.columns):
-        return [] if any(map(_waits, rewards)) or recipe.setting("second_pass_rows") == "all" else [_nothing_waits()]
-    columns = ", ".join(parameters.columns) or "none"
-    text = (
-        f"`answer_reward: {name}` reads the columns {columns}, and `gold_column` is {gold!r}: it would not see the "
-        "right answer to a changed prompt. Make them one."
-    )
-    return [Finding("error", "families", text)]
+    others = [column for column in parameters.columns if column in GOLD_COLUMNS]
+    if gold not in parameters.columns and (others or not parameters.takes_more):
+        text = (
+            f"`answer_reward: {name}` reads {' and '.join(others) or 'none'}, and `gold_column` is {gold!r}: "
+            "it would not see the right answer to a changed prompt. Make them one."
+        )
+        return [Finding("error", "families", text)]
+    return [] if any(map(_waits, rewards)) or recipe.setting("second_pass_rows") == "all" else [_nothing_waits()]
 
 
 def _waits(reward: Reward) -> bool:

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 
 import pytest
@@ -121,12 +122,10 @@ def test_right_answers_longer_than_second_ones_may_be(recipe):
     [
         ({"answer_reward": "format"}, r"must name one of .*\(answer_consistency, text_accuracy\); got 'format'"),
         ({"answer_reward": "answer_consistency"}, "itself waits for second answers"),
-        ({"gold_column": "prompt_answer"}, "reads the columns answer, and `gold_column` is 'prompt_answer'"),
+        ({"gold_column": "prompt_answer"}, "reads answer, and `gold_column` is 'prompt_answer'"),
     ],
 )
 def test_an_answer_reward_that_cannot_judge(recipe, changes, message):
-    import re
-
     rows = [row | {"prompt_answer": "Ann"} for row in ROWS]
     found = findings(recipe(rows, **changes))
     assert found[0][0] == "error"
