@@ -18,6 +18,7 @@ from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.text_place import TextPlace, text_place
 from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
+from align.training.scored_again import generators_kept
 from rewards.running.guard import GuardedReward
 from rewards.scoring.prompt_families import ChangedPrompt, FamilyError, PromptFamily, change_prompt
 
@@ -79,21 +80,25 @@ class TextACRETrainer(SecondPassTrainer):
     def _judge_answers(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> list[bool | None]:
-        """Asks the answer reward about responses; what it logs, and its failures, are left to TRL's own call of it."""
+        """Asks the answer reward about responses.
+
+        What it logs, and its failures, are left to TRL's own call of it; random numbers that it draws change nothing.
+        """
         if not inputs:
             return []
         names = [name for name in inputs[0] if name not in ("prompt", "completion", "completion_ids")]
-        values = self.answer_reward(
-            prompts=[given["prompt"] for given in inputs],
-            completions=completions,
-            completion_ids=completion_ids_list,
-            trainer_state=self.state,
-            log_extra=_log_nothing,
-            log_metric=_log_nothing,
-            **{name: [given[name] for given in inputs] for name in names},
-        )
-        if inspect.isawaitable(values):
-            values = asyncio.run(_awaited(values))
+        with generators_kept(self.accelerator.device):
+            values = self.answer_reward(
+                prompts=[given["prompt"] for given in inputs],
+                completions=completions,
+                completion_ids=completion_ids_list,
+                trainer_state=self.state,
+                log_extra=_log_nothing,
+                log_metric=_log_nothing,
+                **{name: [given[name] for given in inputs] for name in names},
+            )
+            if inspect.isawaitable(values):
+                values = asyncio.run(_awaited(values))
         if isinstance(self.answer_reward, GuardedReward):
             self.answer_reward.take_scores()  # one list of calls and rows is kept per step
         return [None if value is None or value != value else value > 0 for value in values]

@@ -1,4 +1,5 @@
 import json
+import random
 
 import pandas as pd
 import pytest
@@ -118,6 +119,16 @@ def test_the_coefficients_one_one_zero_reward_what_the_text_reward_does(tmp_path
     parent = losses(make_trainer(tmp_path, [RIGHT], trainer=ScriptedGRPO))
     assert any(parent)
     assert losses(make_trainer(tmp_path, [NEUTRAL], trainer=cls)) == parent
+
+
+def test_an_answer_reward_that_draws_random_numbers_does_not_move_those_of_the_rollouts(tmp_path):
+    def judge(completions, **kwargs):
+        torch.rand(3)
+        return [float(random.random() < 0.5) for _ in completions]
+
+    parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer))
+    weights = {"reward_weights": [0.0, 1.0]}
+    assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], answer_reward=judge, **weights)) == parent
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
