@@ -7,7 +7,11 @@ import yaml
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.errors import RecipeError
+from align.checks.rewards import resolve_rewards
+from align.errors import DataError, RecipeError
+from align.methods.acre.data import load as load_data
+from align.methods.acre.family_checks import check_families
+from align.methods.acre.text_data import check_answer_reward, check_golds, load
 from align.recipe.recipe import load_recipe
 
 ROWS = [{"id": f"p{i}", "prompt": f"Ann has {i}. Who?", "answer": "Ann"} for i in range(8)]
@@ -50,15 +54,21 @@ def recipe(tmp_path, tiny_model_folder):
     return write
 
 
-def findings(path, check="families"):
-    return [(f.level, f.text) for f in check_recipe(load_recipe(path), Launch()).findings if f.check == check]
+def findings(path):
+    """Checks what is about families, without trying the rewards."""
+    recipe = load_recipe(path)
+    data = load(recipe)
+    found = check_answer_reward(recipe, resolve_rewards(recipe)) + check_golds(recipe, data)
+    if not any(finding.level == "error" for finding in found):
+        found += check_families(recipe, data.extra, data.rows)
+    return [(finding.level, finding.text) for finding in found]
 
 
 def test_a_recipe_that_is_right_says_what_its_family_does(recipe):
-    path = recipe()
+    found = check_recipe(load_recipe(recipe()), Launch()).findings
     expected = "Family `rename` changes 8 of 8 rows that were tried, and the right answer to 8 of them."
-    assert findings(path) == [("ok", expected)]
-    assert [f.text for f in check_recipe(load_recipe(path), Launch()).findings if f.level != "ok"] == []
+    assert [f.text for f in found if f.check == "families"] == [expected]
+    assert [f.text for f in found if f.level != "ok"] == []
 
 
 @pytest.mark.parametrize(
@@ -90,15 +100,14 @@ def test_two_families_are_looked_at_together(recipe):
     ],
 )
 def test_what_is_not_there_is_an_error_of_the_data(recipe, changes, message):
-    (found,) = findings(recipe(**changes), "data")
-    assert found[0] == "error"
-    assert message in found[1]
+    with pytest.raises(ValueError, match=message):
+        load_data(load_recipe(recipe(**changes)))
 
 
 def test_prompts_without_families_are_no_questions(recipe):
-    (found,) = findings(recipe(families=None, answer_reward=None, second_answer_tokens=None), "data")
-    assert found[0] == "error"
-    assert "Prompts without options need `families`" in found[1]
+    path = recipe(families=None, answer_reward=None, second_answer_tokens=None)
+    with pytest.raises(DataError, match="Prompts without options need `families`"):
+        load_data(load_recipe(path))
 
 
 def test_rows_without_a_right_answer_are_counted_and_named(recipe):
@@ -109,7 +118,7 @@ def test_rows_without_a_right_answer_are_counted_and_named(recipe):
 
 
 def test_right_answers_longer_than_second_ones_may_be(recipe):
-    (found,) = findings(recipe(second_answer_tokens=3))
+    found, _ = findings(recipe(second_answer_tokens=3))
     assert found[0] == "warning"
     assert (
         "8 of 8 right answers take more than `second_answer_tokens: 3` tokens with their closing tag, up to 4"
