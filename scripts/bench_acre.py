@@ -2,7 +2,7 @@
 
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_acre.py --model models/smollm2-135m --rounds 7 --json bench.json
-    python scripts/bench_acre.py --arms acre-text --completion_tokens 84 --threads 1 --clock cpu
+    python scripts/bench_acre.py --arms acre-text --completion_tokens 76 --threads 1 --clock cpu
 
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
