@@ -2,7 +2,7 @@
 
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_acre.py --model models/smollm2-135m --rounds 7 --json bench.json
-    python scripts/bench_acre.py --arms acre-text --completion_tokens 76 --threads 1 --clock cpu
+    python scripts/bench_acre.py --model random --arms acre-text --completion_tokens 76 --threads 1 --clock cpu
 
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
@@ -24,7 +24,8 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from make_lab_model import make_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig, GRPOTrainer
 
 from align.methods.acre.config import ACREConfig
@@ -55,6 +56,22 @@ def make_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
             {"prompt": prompt, "question": question, "options": options, "answer": rng.randrange(4), "id": str(i)}
         )
     return rows
+
+
+def random_model(folder: str) -> str:
+    """Saves a random model of 6 layers of width 256 whose tokens are words and signs; returns the folder."""
+    units = [*WORDS, *map(chr, range(32, 127)), "\n", "Question", "Once", "more"]
+    tokenizer = make_tokenizer(units, r"\w+|\s|[^\w\s]")
+    tokenizer.model_max_length = 1024
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4,
+        num_key_value_heads=4, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
+        max_position_embeddings=1024,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
 
 
 def fixed_response(tokenizer: Any, length: int, rng: random.Random, answer_tokens: int = 1) -> list[int]:
@@ -156,7 +173,7 @@ def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Calla
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--model", default="models/smollm2-135m", help="or `random`, a Llama of 5M parameters")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--arms", nargs="+", choices=("acre", "acre-rows", "acre-text"), default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)
@@ -166,6 +183,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
+    if arguments.model == "random":
+        arguments.model = random_model(tempfile.mkdtemp())
     rows = make_rows(64, random.Random(0))
     arms = ["grpo", *arguments.arms]
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
