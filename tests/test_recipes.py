@@ -33,7 +33,7 @@ def local_paths(value):
         value = list(value.values())
     if isinstance(value, list):
         return [path for item in value for path in local_paths(item)]
-    return [Path(value.partition(".py:")[0])] if isinstance(value, str) and value.startswith("/") else []
+    return [Path(re.sub(r"\.py:\w+$", ".py", value))] if isinstance(value, str) and value.startswith("/") else []
 
 
 def test_there_are_recipes():
