@@ -1,4 +1,4 @@
-"""ACRE: after a shuffle of the options the model answers again from the same trace (arXiv 2510.10104)."""
+"""ACRE: options are shuffled or a prompt is changed, and the model answers again from its trace (arXiv 2510.10104)."""
 
 from align.methods.method import BASE_CHAIN, Method
 
