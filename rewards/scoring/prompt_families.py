@@ -35,7 +35,7 @@ class OnPrompts:
 
     Example:
         >>> OnPrompts("distractor")({"prompt": "1 + 1 =", "answer": 2}, random.Random(0))
-        ('The library on the corner closes early on Sundays. 1 + 1 =', 2)
+        ('The bus was late again this morning. 1 + 1 =', 2)
     """
 
     def __init__(self, name: str, gold_column: str = "answer") -> None:
