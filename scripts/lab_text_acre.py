@@ -1,7 +1,7 @@
 """Measures what ACRE does where answers are texts, over seeds and against augmentation alone.
 
     python scripts/lab_text_acre.py --first_seed 10 --seeds 5 --json lab_text_acre.json
-    python scripts/lab_text_acre.py --world guess --first_seed 10 --seeds 5
+    python scripts/lab_text_acre.py --world guess --max_steps 60 --arms grpo acre+other_cue
 
 In the world `cue` (that of `recipes/acre/quickstart-text.yaml`, see `scripts/text_world.py`) a cue in the prompt names
 the right answer in 75 % of the training prompts, the trace can be bypassed, and no trace can be right on 40 % of them.
@@ -223,21 +223,22 @@ def cell(values: list[float]) -> str:
 
 
 def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]:
-    """Prints one line per arm, and the differences to ACRE by seed; returns these."""
+    """Prints one line per arm, and the differences of the first arm of ACRE to others by seed; returns these."""
     for arm, runs in results.items():
         cells = [f"{label} {cell([run[name] for run in runs if name in run])}" for name, label in METRICS.items()]
         print(f"{arm:18s} " + ", ".join(cells))
+    base = next((arm for arm in results if arm.startswith("acre")), "")
     pairs = {
         arm: {
-            name: [a[name] - b[name] for a, b in zip(results["acre"], runs, strict=True)]
+            name: [a[name] - b[name] for a, b in zip(results[base], runs, strict=True)]
             for name in METRICS
-            if all(name in run for run in (*runs, *results["acre"]))
+            if all(name in run for run in (*runs, *results[base]))
         }
         for arm, runs in results.items()
-        if arm not in ("sft", "acre") and "acre" in results
+        if arm not in ("sft", base) and base
     }
     for arm, metrics in pairs.items():
-        print(f"acre - {arm:18s} " + ", ".join(f"{METRICS[name]} {cell(found)}" for name, found in metrics.items()))
+        print(f"{base} - {arm:18s} " + ", ".join(f"{METRICS[name]} {cell(found)}" for name, found in metrics.items()))
     return pairs
 
 
