@@ -65,6 +65,18 @@ def test_weights_are_evaluated_beside_their_parents_and_one_is_picked(models, qu
     assert "was picked on these items" in page
 
 
+def test_drift_is_measured_beside_and_may_bound_what_is_picked(models, questions, tmp_path):
+    out = tmp_path / "out"
+    words = [*parents(models), "--alpha", 0.5, "--data", questions, "--max_new_tokens", 4, "--out", out, "--drift"]
+    assert run(*words, "--pick", "accuracy where drift_kl < 1e-9") == 0
+    record = json.loads((out / "merging.json").read_text())
+    base, merged, tuned = (each["metrics"]["drift_kl"]["value"] for each in record["models"])
+    assert base == 0
+    assert 0 < merged < tuned
+    assert record["picked"] == 0
+    assert "KL to the base" in (out / "report.html").read_text()
+
+
 def test_a_sweep_that_is_given_again_asks_nothing_twice(models, questions, tmp_path, capsys):
     words = [
         *parents(models),

@@ -1,5 +1,6 @@
 """`align merge`: one merged model, or several that are evaluated beside their parents."""
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
     from align.models.merging.merge import check_extra, merge
     from align.models.merging.parents import find_parents
 
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("`align merge` runs in one process. Leave `accelerate launch` out.")
     has_data = options["data"] is not None
     alphas = read_alphas(options["alpha"] or (("0:1:0.1",) if has_data else ("0.5",)))
     if not has_data and (wrong := sorted(given & {*_OF_EVALUATION} - {"data"})):

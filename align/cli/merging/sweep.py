@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from align.cli.evaluation.evaluate import OF_POLICIES, run
-from align.cli.evaluation.options import Asked, OfRewardModels
+from align.cli.evaluation.options import Asked, OfRewardModels, Parts
 from align.cli.merging.table import show_merging
 from align.cli.options import Computing, Reading
 from align.errors import UserError
 from align.evaluation.merging import Rule, compare, item_values, main_metric, pick
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
 from align.evaluation.record.answers import Answers
+from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.models.merging.merge import MERGED_FILE
 from align.secrets import mask
 from align.whole_files import write_whole
 
-_LISTS = ("baseline", "suite", "rewards", "pass_at_k")
+_LISTS = ("baseline", "suite", "rewards", "pass_at_k", "merge", "families")
 _OURS = {"base", "tuned", "alpha", "drift", "pick", "keep_all", "out"}
 _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "conversational", "system_prompt"}
 
@@ -55,14 +56,14 @@ def sweep(
         merging.rule, merging.picked = rule.text, None if chosen is None else chosen.alpha
         if chosen is not None:
             _keep(merging, chosen, keep_all=options["keep_all"])
-    text = json.dumps(mask(merging.model_dump()), indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(mask(without_nan(merging.model_dump())), indent=2, ensure_ascii=False) + "\n"
     write_whole(out / MERGING_FILE, text, errors="backslashreplace")
     show_merging(merging, out)
 
 
 def _defaults() -> dict[str, Any]:
     """Returns what `align eval` takes where nothing is said."""
-    groups = (*OF_POLICIES, Asked, Reading, Computing, OfRewardModels)
+    groups = (*OF_POLICIES, Asked, Reading, Computing, OfRewardModels, Parts)
     found = {each.name: each.default for group in groups for each in fields(group) if each.default is not MISSING}
     return found | dict.fromkeys(_LISTS, ())
 

@@ -90,7 +90,7 @@ def as_json(record: Record) -> dict[str, JsonValue]:
     if isinstance(record, Answers):
         content = record.model_dump(exclude_unset=True)
         kind = next(name for name, form in KINDS.items() if isinstance(record, form))
-        return {"kind": kind, "format": FORMAT, **{key: _without_nan(each) for key, each in content.items()}}
+        return {"kind": kind, "format": FORMAT, **{key: without_nan(each) for key, each in content.items()}}
     models = record.model_dump(exclude_unset=True)["models"]
     return {
         **models,
@@ -98,11 +98,12 @@ def as_json(record: Record) -> dict[str, JsonValue]:
     }  # the first key stays the model asked about
 
 
-def _without_nan(value: JsonValue) -> JsonValue:
+def without_nan(value: JsonValue) -> JsonValue:
+    """Puts null in place of numbers that are not finite, which JSON does not know."""
     if isinstance(value, dict):
-        return {key: _without_nan(each) for key, each in value.items()}
+        return {key: without_nan(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_without_nan(each) for each in value]
+        return [without_nan(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
