@@ -134,7 +134,7 @@ def test_only_trainers_losses_and_builds_of_methods_are_heavy():
 
 def test_losses_import_torch_only():
     losses = [module for module in ALIGN if module.name.endswith((".loss", ".token_terms"))]
-    assert len(losses) == 4
+    assert len(losses) == 5
     allowed = {*sys.stdlib_module_names, "torch"}
     assert [(module.name, module.roots - allowed) for module in losses if module.roots - allowed - {"align"}] == []
 

@@ -212,6 +212,7 @@ METHODS = {
     "deconfound": make_deconfound,
     "sft": make_sft,
     "sft_lfu": partial(make_sft, lfu_coef=5.0),
+    "sft_consistency": partial(make_sft, consistency_coef=1.0, consistency_families=["whitespace", "distractor"]),
     "sft_aux": partial(make_sft, lfu_coef=5.0, lfu_mode="aux_lora"),
 }
 

@@ -19,7 +19,7 @@ OWN = {
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     REWARD_PAIRS: {"model_type"},
     OUTCOMES: {"head"},
-    DEMONSTRATIONS: {"lfu_mode"},
+    DEMONSTRATIONS: {"lfu_mode", "consistency_divergence"},
 }
 ENUMS = {"lr_scheduler_type", "save_strategy", "eval_strategy", "logging_strategy", "hub_strategy", "optim"}
 # Lists of transformers that are no enums, with where they are.

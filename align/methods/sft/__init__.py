@@ -1,4 +1,4 @@
-"""SFT: TRL's supervised fine-tuning, with Learning from the Undesirable beside it (LfU, arXiv 2511.13052)."""
+"""SFT: TRL's supervised fine-tuning, with consistency or Learning from the Undesirable (LfU) beside it."""
 
 from align.methods.method import BASE_CHAIN, Method
 
@@ -19,5 +19,9 @@ SFT = Method(
     card="align.methods.sft.card:card",
     report="align.methods.sft.report:REPORT",
     makes_language_model=True,
-    console={"mean_token_accuracy": "token accuracy", "lfu/consistency": "consistency"},
+    console={
+        "mean_token_accuracy": "token accuracy",
+        "lfu/consistency": "consistency",
+        "consistency/divergence": "divergence",
+    },
 )

@@ -10,6 +10,7 @@ from align.checks.model import model_folder
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
+from align.methods.sft.consistency.checks import check_consistency_data
 from align.methods.sft.dataset import DemonstrationDatasetConfig
 from align.methods.sft.demonstrations import Demonstration, load_demonstrations
 from align.methods.sft.layers import chosen_layers
@@ -49,7 +50,7 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
 
 
 def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
-    """Counts demonstrations and incorrect ones, measures lengths, and looks at what LfU moves."""
+    """Counts demonstrations and incorrect ones, measures lengths, looks at what LfU moves, and tries families."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     findings += _check_incorrect(recipe, data.items) + _check_lfu(recipe)
     forms = sorted({item.form for item in data.items})
@@ -58,6 +59,7 @@ def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[R
             f"Some rows are {forms[0]} and others {forms[1]}; TRL looks at the first only. Write all of them one way."
         )
         return [*findings, Finding("error", "data", text)]
+    findings += check_consistency_data(recipe, data.rows)
     return findings + check_demonstration_lengths(recipe, data.rows)
 
 

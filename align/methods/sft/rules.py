@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from align.methods.sft.consistency.rules import check_consistency
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
 
@@ -42,6 +43,7 @@ def check_together(setting: Callable[[str], Any]) -> None:
             f"`label_smoothing_factor: {setting('label_smoothing_factor')}` does nothing with `loss_type: dft`. "
             "Remove one of them."
         )
+    check_consistency(setting)
     if is_plain_sft(setting):
         return
     layers = setting("lfu_layers")
@@ -64,7 +66,12 @@ def check_together(setting: Callable[[str], Any]) -> None:
 
 
 RULES = Rules(
-    choices={"lfu_mode": ("params", "aux_lora")},
-    ranges={"lfu_coef": NOT_NEGATIVE, "lfu_alpha": NOT_NEGATIVE, "lfu_rank": COUNT},
+    choices={"lfu_mode": ("params", "aux_lora"), "consistency_divergence": ("js", "kl")},
+    ranges={
+        "lfu_coef": NOT_NEGATIVE,
+        "lfu_alpha": NOT_NEGATIVE,
+        "lfu_rank": COUNT,
+        "consistency_coef": NOT_NEGATIVE,
+    },
     together=check_together,
 )

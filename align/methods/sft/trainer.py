@@ -7,9 +7,9 @@ import torch
 from accelerate.utils import DistributedType, is_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
-from trl import SFTTrainer
 
 from align.methods.sft.config import LfUConfig
+from align.methods.sft.consistency.trainer import ConsistencyTrainer
 from align.methods.sft.layers import chosen_layers
 from align.methods.sft.loss import consistency_sum
 from align.methods.sft.rules import NO_DEEPSPEED, NO_FSDP
@@ -20,7 +20,7 @@ Batch = dict[str, Any]
 _NOT_OF_THE_BACKBONE = ("labels", "use_cache", "output_router_logits", "num_items_in_batch")
 
 
-class LfUTrainer(SFTTrainer):
+class LfUTrainer(ConsistencyTrainer):
     """An SFT trainer whose hidden states should not change under a step that makes its loss worse.
 
     Differs from `SFTTrainer` in what follows the last backward pass of a step: the gradient of the SFT loss, which is
@@ -29,6 +29,8 @@ class LfUTrainer(SFTTrainer):
 
     The step of ascent is that of the whole batch, over accumulation and processes, so that it does not depend on how
     the batch is split. The logged `loss` is the sum of both losses; that of evaluations is the SFT loss.
+
+    With `consistency_coef` it is a `ConsistencyTrainer`, and never both.
 
     Args:
         *args: As in `SFTTrainer`.

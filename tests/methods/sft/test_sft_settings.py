@@ -37,6 +37,22 @@ def parse(tmp_path):
             "label_smoothing_factor: 0.1\nloss_type: dft",
             "`label_smoothing_factor: 0.1` does nothing with `loss_type: dft`",
         ),
+        ("consistency_coef: -1", "`consistency_coef` must be at least 0, got -1"),
+        (
+            "consistency_divergence: jss",
+            "`consistency_divergence` must be one of js, kl; got 'jss'. Did you mean 'js'?",
+        ),
+        ("consistency_families: []", "`consistency_families` must list families; got []"),
+        ("consistency_families: [whitespace, whitespace]", "names a family twice"),
+        ("consistency_families: [option_order]", "which changes the options of a question"),
+        ("consistency_families: [spaces]", "must name whitespace or distractor, or functions as ./mine.py:function"),
+        ("consistency_coef: 1\nlfu_coef: 5", "`lfu_coef` and `consistency_coef` are both above 0"),
+        ("consistency_coef: 1\npacking: true", "`packing: true` joins rows"),
+        ("consistency_coef: 1\npadding_free: true", "`padding_free: true` joins rows"),
+        ("consistency_coef: 1\ntruncation_mode: keep_end", "cuts the prompt off"),
+        ("consistency_coef: 1\nfsdp: full_shard", "needs the output head whole on every process"),
+        ("consistency_coef: 1\nauto_find_batch_size: true", "begins anew in the middle of a step"),
+        ("consistency_coef: 1\ndataset_kwargs: {skip_prepare_dataset: true}", "leaves no prompts to change"),
         ("reward_funcs: [format]", "learns from its data alone"),
         ("dataset.keep_incorect: true", "Unknown key"),
     ],
@@ -47,7 +63,15 @@ def test_a_setting_without_meaning_is_refused_in_a_sentence(parse, lines, words)
 
 
 @pytest.mark.parametrize(
-    "lines", ["fsdp: full_shard", REENTRANT, DEEPSPEED, "lfu_coef: 5\nlfu_alpha: 0\nfsdp: full_shard"]
+    "lines",
+    [
+        "fsdp: full_shard",
+        REENTRANT,
+        DEEPSPEED,
+        f"consistency_coef: 1\n{DEEPSPEED}",
+        f"consistency_coef: 1\n{REENTRANT}",
+        "lfu_coef: 5\nlfu_alpha: 0\nfsdp: full_shard",
+    ],
 )
 def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
     assert parse(lines).method == "sft"
@@ -59,6 +83,9 @@ def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
         ({"lfu_mode": "lora"}, "`lfu_mode` must be one of params, aux_lora"),
         ({"lfu_alpha": -0.1}, "`lfu_alpha` must be 0 or more, got -0.1"),
         ({"lfu_coef": float("nan")}, "`lfu_coef` must be 0 or more, got nan"),
+        ({"consistency_coef": -1.0}, "`consistency_coef` must be 0 or more, got -1.0"),
+        ({"consistency_divergence": "jsd"}, "`consistency_divergence` must be one of js, kl"),
+        ({"consistency_families": ["spaces"]}, "must name whitespace or distractor"),
     ],
 )
 def test_the_config_refuses_it_too(tmp_path, settings, words):

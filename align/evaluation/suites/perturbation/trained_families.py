@@ -72,6 +72,9 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         named = recipe.reward_kwargs.get(name, {}).get("families", _OF_REWARDS.get(name, ()))
         for family in named if isinstance(named, list | tuple) else ():
             yield str(family), f"`{name}` in {recipe.path}"
+    if recipe.training.get("consistency_coef"):
+        for family in recipe.setting("consistency_families") or ("whitespace",):
+            yield str(family).rpartition(":")[2], f"`consistency_families` in {recipe.path}"
     if getattr(recipe.dataset, "shuffle_options", False):
         yield "option_order", f"`shuffle_options` in {recipe.path}"
 

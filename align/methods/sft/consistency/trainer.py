@@ -1,0 +1,165 @@
+"""SFT whose answers should be as likely behind a perturbed prompt (Modality Interference, arXiv 2505.19616)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType, is_peft_model
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedModel
+from trl import SFTTrainer
+from trl.data_utils import _tokenize
+
+from align.methods.sft.config import LfUConfig
+from align.methods.sft.consistency.families import find_families
+from align.methods.sft.consistency.loss import DIVERGENCES, before_answers
+from align.methods.sft.consistency.rules import NO_FSDP, logit_scaling, prompt_of
+from align.methods.sft.consistency.versions import Batch, VersionMaker
+
+ROW = "consistency_row"  # number of a row, in batches
+PLAN = "consistency"  # what is compared, in batches
+
+
+class ConsistencyTrainer(SFTTrainer):
+    """An SFT trainer that also compares each answer behind its prompt and behind a perturbed one.
+
+    Differs from `SFTTrainer` in the batches of training: behind their rows stand the same rows with a perturbed
+    prompt, in which TRL's loss learns nothing. One forward pass reads both, so that DDP and DeepSpeed see one pass as
+    they expect. With `consistency_coef: 0` nothing differs. The logged `loss` is the sum of both losses; that of
+    evaluations is the SFT loss.
+
+    Args:
+        *args: As in `SFTTrainer`; `args` is a `LfUConfig`.
+        **kwargs: As in `SFTTrainer`.
+    """
+
+    args: LfUConfig
+    model: PreTrainedModel
+    _sum: Tensor
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._versions: VersionMaker | None = None
+        super().__init__(*args, **kwargs)
+        if self._versions is None:
+            return
+        if self.accelerator.distributed_type == DistributedType.FSDP:
+            raise ValueError(NO_FSDP)
+        if self.accelerator.parallelism_config is not None:
+            raise ValueError("`consistency_coef` above 0 needs whole rows on every process. Launch with DDP.")
+        if sentence := logit_scaling(self.model.config.get_text_config().to_dict()):
+            raise ValueError(sentence)
+        self.data_collator = _WithNumbers(self.data_collator)
+        self._sum = torch.zeros((), device=self.args.device)  # of divergences, in the step that is being made
+
+    def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, *rest: Any) -> Any:
+        """Prepares rows as TRL does, and numbers those of training so that their prompts are found again."""
+        dataset_name = rest[-1]
+        if dataset_name == "train" and getattr(args, "consistency_coef", 0) > 0:
+            if not isinstance(dataset, Dataset) or "input_ids" in dataset.column_names:
+                raise ValueError("`consistency_coef` above 0 needs a data set of texts or messages to change.")
+            prompts = [prompt_of(row) for row in dataset]
+            families = find_families(args.consistency_families)
+            template = {"chat_template": self.chat_template}
+
+            def tokenise(prompt: Any) -> list[int]:
+                extra = {} if isinstance(prompt, str) else {"add_generation_prompt": True}
+                ids: list[int] = _tokenize(processing_class, prompt, **template, **extra)["input_ids"]
+                return ids
+
+            self._versions = VersionMaker(families, prompts, tokenise, args.max_length, args.seed)
+            dataset = dataset.add_column(ROW, list(range(len(dataset))))
+        return super()._prepare_dataset(dataset, processing_class, args, *rest)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        columns: Any = self._signature_columns
+        if self._versions is not None and ROW not in columns:
+            self._signature_columns = columns + [ROW]  # noqa: RUF005 - transformers types it as None
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Batch], Any]:
+        """Takes the batches of a step, and adds the changed rows to each; all tokens of the step weigh the same."""
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._versions is None or not batches:
+            return batches, items
+        pad_id, step = self._tokenizer.pad_token_id, self.state.global_step
+        numbers = [batch.pop(ROW).tolist() for batch in batches]
+        plans = [
+            self._versions.extend(batch, rows, step, pad_id) for batch, rows in zip(batches, numbers, strict=True)
+        ]
+        counts = torch.tensor(
+            [
+                sum(int(plan["compared"].sum()) for plan in plans),
+                sum(len(plan["rows"]) for plan in plans),
+                sum(len(rows) for rows in numbers),
+            ],
+            device=device,
+        )
+        tokens, changed, seen = self.accelerator.reduce(counts, "sum")
+        for batch, plan in zip(batches, plans, strict=True):
+            batch[PLAN] = plan | {"total": tokens.clamp(min=1)}
+        self._metrics["train"]["consistency/changed"].append((changed / seen).item())
+        return batches, items
+
+    def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
+        """Makes TRL's step, and logs the divergence over all batches of an update."""
+        loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+        if self._versions is not None and self.accelerator.sync_gradients:
+            divergence = self.accelerator.reduce(self._sum, "sum").item()
+            self._metrics["train"]["consistency/divergence"].append(divergence)
+            self._sum = torch.zeros_like(self._sum)
+        return loss
+
+    def compute_loss(
+        self, model: Any, inputs: Batch, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Adds the mean divergence over the compared tokens, times `consistency_coef`, to TRL's loss."""
+        plan = inputs.pop(PLAN, None) if self._versions is not None else None
+        if plan is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        states: list[Tensor] = []  # TRL's loss needs no logits and returns none
+        hook = self._backbone_of(model).register_forward_hook(_keeper(states))
+        try:
+            result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        finally:
+            hook.remove()
+        loss, *outputs = result if return_outputs else (result,)
+        part = self._divergence(states[0], plan) / plan["total"]
+        self._sum += part.detach()
+        share = part * self.accelerator.num_processes  # which are averaged
+        if num_items_in_batch is None:  # then the trainer divides by the number of batches
+            share = share * self.current_gradient_accumulation_steps
+        loss = loss + self.args.consistency_coef * share
+        return (loss, *outputs) if return_outputs else loss
+
+    def _divergence(self, states: Tensor, plan: dict[str, Tensor]) -> Tensor:
+        """Sums the divergence over the compared tokens; the head reads those alone."""
+        rows, length = plan["rows"], plan["compared"].shape[1]
+        clean = before_answers(states[rows], plan["clean_starts"], length)[plan["compared"]]
+        changed = before_answers(states[len(states) - len(rows) :], plan["starts"], length)[plan["compared"]]
+        head = self.accelerator.unwrap_model(self.model).get_output_embeddings()
+        return DIVERGENCES[self.args.consistency_divergence](head(clean), head(changed)).sum()
+
+    def _backbone_of(self, model: Any) -> Any:
+        model = self.accelerator.unwrap_model(model)
+        return (model.get_base_model() if is_peft_model(model) else model).base_model
+
+
+class _WithNumbers:
+    """Collates as another collator does, with the numbers of the rows: `(B,)`."""
+
+    def __init__(self, collate: Callable[[list[Batch]], Batch]) -> None:
+        self.collate = collate
+
+    def __call__(self, rows: list[Batch]) -> Batch:
+        batch = self.collate(rows)
+        return batch | {ROW: torch.tensor([row[ROW] for row in rows])} if ROW in rows[0] else batch
+
+
+def _keeper(states: list[Tensor]) -> Callable[[Any, Any, Any], None]:
+    def keep(module: Any, inputs: Any, outputs: Any) -> None:
+        states.append(outputs.last_hidden_state)
+
+    return keep

@@ -1,0 +1,140 @@
+"""SFT with consistency: neutral it is TRL's, its gradient is the formula's, and no split changes it."""
+
+import re
+
+import pytest
+import torch
+from datasets import Dataset
+from test_lfu import LORA, TOKENIZER, gradient_of, make_rows, make_trainer
+from tiny import tiny_model
+from trained import logged, weights
+from trl import SFTTrainer
+
+from align.methods.sft.consistency.families import find_families
+from align.methods.sft.consistency.loss import js_divergence, kl_divergence
+from align.methods.sft.consistency.versions import VersionMaker
+
+FAMILIES = ["whitespace", "distractor"]
+ON = {"consistency_coef": 2.0, "consistency_families": FAMILIES, "max_length": None}
+
+
+def test_at_0_the_other_settings_change_nothing(tmp_path):
+    runs = []
+    for trainer, own in ((None, {"consistency_families": FAMILIES, "consistency_divergence": "kl"}), (SFTTrainer, {})):
+        settings = {"trainer": trainer} if trainer else {}
+        runs.append(make_trainer(tmp_path, **settings, peft_config=LORA, **own))
+        runs[-1].train()
+    assert torch.equal(*map(weights, runs))
+    assert logged(runs[0], "consistency/divergence") == []
+
+
+@pytest.mark.parametrize(("kind", "divergence"), [("js", js_divergence), ("kl", kl_divergence)])
+def test_loss_and_gradient_are_those_of_the_formula(tmp_path, kind, divergence):
+    rows = make_rows(4)
+    trainer = make_trainer(tmp_path, rows=rows, max_steps=1, consistency_divergence=kind, **ON)
+    found = gradient_of(trainer)
+    model, terms, tokens = tiny_model(vocabulary=len(TOKENIZER)).train(), [], []
+    versions = VersionMaker(
+        find_families(FAMILIES),
+        [row["prompt"] for row in rows],
+        lambda p: TOKENIZER(p)["input_ids"],
+        None,
+        trainer.args.seed,
+    )
+    for number, row in enumerate(rows):
+        prompt = TOKENIZER(row["prompt"])["input_ids"]
+        answer = [*TOKENIZER(row["prompt"] + row["completion"])["input_ids"][len(prompt) :], TOKENIZER.eos_token_id]
+        changed = versions.change(number, prompt + answer, prompt + answer, 0)
+        assert changed.ids[-len(answer) :] == answer
+        assert changed.ids != prompt + answer
+        clean, other = (model(torch.tensor([ids])).logits[0] for ids in (prompt + answer, changed.ids))
+        clean, other = (each[-len(answer) - 1 : -1] for each in (clean, other))
+        terms.append(divergence(clean, other))
+        tokens.append(-clean.log_softmax(-1).gather(-1, torch.tensor(answer)[:, None]))
+    mean = torch.cat(terms).mean()
+    loss = torch.cat(tokens).mean() + 2.0 * mean
+    expected = torch.cat([part.flatten() for part in torch.autograd.grad(loss, list(model.parameters()))])
+    torch.testing.assert_close(found, expected, atol=2e-6, rtol=1e-4)
+    assert logged(trainer, "consistency/divergence") == pytest.approx([mean.item()], rel=1e-4)
+    assert logged(trainer, "consistency/changed") == [1.0]
+    assert logged(trainer)[0] == pytest.approx(loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("form", ["texts", "messages"])
+def test_checkpointing_changes_no_gradient(tmp_path, form):
+    with_it, without = (
+        gradient_of(make_trainer(tmp_path, rows=make_rows(form=form), max_steps=1, gradient_checkpointing=on, **ON))
+        for on in (True, False)
+    )
+    torch.testing.assert_close(with_it, without, atol=1e-7, rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["texts", "messages"])
+def test_the_split_of_a_batch_changes_nothing(tmp_path, form):
+    runs = []
+    for size, passes in ((8, 1), (2, 4)):
+        split = {"per_device_train_batch_size": size, "gradient_accumulation_steps": passes}
+        runs.append(make_trainer(tmp_path, rows=make_rows(form=form), **ON, **split))
+        runs[-1].train()
+    for key in ("loss", "grad_norm", "consistency/divergence", "consistency/changed"):
+        assert logged(runs[0], key) == pytest.approx(logged(runs[1], key), rel=1e-3, abs=1e-6), key
+    torch.testing.assert_close(weights(runs[0]), weights(runs[1]), atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"loss_type": "dft"}, {"dtype": torch.bfloat16}, {"peft_config": LORA}, {"completion_only_loss": False}],
+    ids=["dft", "bf16", "lora", "prompts, too"],
+)
+def test_trls_other_settings_go_on_working(tmp_path, settings):
+    trainer = make_trainer(tmp_path, eval_rows=make_rows(4), **ON | settings)
+    trainer.train()
+    assert all(0 < value < 0.7 for value in logged(trainer, "consistency/divergence"))
+    assert trainer.evaluate()["eval_loss"] > 0
+    assert not any("consistency" in key for key in trainer.state.log_history[-1])  # evaluations are SFT's
+
+
+def test_of_messages_the_last_answer_alone_is_compared(tmp_path):
+    """TRL learns every token of a conversation; those of the prompt have no counterpart in the other one."""
+    trainer = make_trainer(tmp_path, rows=make_rows(4, form="messages"), max_steps=1, **ON)
+    seen = []
+    inner = trainer._versions.extend
+    trainer._versions.extend = lambda *args: seen.append(inner(*args)) or seen[-1]
+    trainer.train()
+    answers = [TOKENIZER(row["completion"])["input_ids"] for row in make_rows(4)]
+    assert all(
+        0 <= n - len(answer) <= 4
+        for n, answer in zip(sorted(seen[0]["compared"].sum(1).tolist()), sorted(answers, key=len), strict=True)
+    )
+
+
+def test_rows_that_nothing_changes_leave_sft(tmp_path):
+    rows = [{"prompt": f"{i}", "completion": "It is so."} for i in range(8)]  # one word has no space to widen
+    runs = []
+    for own in (ON | {"consistency_families": ["whitespace"]}, {"max_length": None}):
+        runs.append(make_trainer(tmp_path, rows=rows, **own))
+        runs[-1].train()
+    assert logged(runs[0], "consistency/changed") == [0.0] * 4
+    assert logged(runs[0], "consistency/divergence") == [0.0] * 4
+    assert torch.equal(*map(weights, runs))
+
+
+def test_it_brings_the_predictions_together(tmp_path):
+    last = {}
+    for coef in (1e-9, 20.0):
+        trainer = make_trainer(tmp_path, max_steps=12, **ON | {"consistency_coef": coef, "learning_rate": 3e-3})
+        trainer.train()
+        last[coef] = sum(logged(trainer, "consistency/divergence")[-4:])
+    assert last[20.0] < 0.7 * last[1e-9]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (Dataset.from_list([{"input_ids": [3, 4], "labels": [3, 4]}]), "needs a data set of texts or messages"),
+        (Dataset.from_list([{"messages": [{"role": "assistant", "content": "x"}]}]), "do not end with an answer"),
+    ],
+)
+def test_rows_without_a_prompt_are_refused(tmp_path, rows, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        make_trainer(tmp_path, rows=list(rows), **ON)
