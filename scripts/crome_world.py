@@ -29,6 +29,9 @@ BEST = 3.0  # quality of an answer that states all of them precisely
 SENTENCES = ("The {attribute} is {value}", "Its {attribute}: {value}")
 OPENERS = ("Sure thing!", "Happy to help!", "Good question!")
 CLOSINGS = ("Hope this helps you a lot.", "Let me know if you need more.")
+FILLERS = ("That is what there is to say.", "More could be said of it.", "Others may see it so, too.")
+PADDINGS = tuple(" ".join((FILLERS * 2)[:count]) for count in (2, 3, 4))  # of the cue `length`
+CUE = "decoration"  # or `length`: what goes with quality in the preference pairs
 STATED_RATE = {True: 0.75, False: 0.4}  # of attributes that are asked for, and of others
 PRECISE_RATE = 0.5  # of what is stated
 CAREFUL_RATES = (
@@ -88,7 +91,7 @@ class Answer(NamedTuple):
         matches = list(_FACT.finditer(text))
         facts = [Fact(m["a"], m["b"]) if m["a"] else Fact(m["d"], m["c"], 1) for m in matches]
         opener = next((opener for opener in OPENERS if text.startswith(opener)), "")
-        closing = next((closing for closing in CLOSINGS if text.endswith(closing)), "")
+        closing = next((closing for closing in (*CLOSINGS, *PADDINGS[::-1]) if text.endswith(closing)), "")
         bullets, exclaims = (any(matches) and matches[0][group] == mark for group, mark in ((1, "- "), ("end", "!")))
         answer = cls(tuple(facts), Style(opener, bullets, exclaims, closing))
         if not facts or answer.text != text:
@@ -212,7 +215,9 @@ def draw_question(rng: random.Random) -> str:
 
 
 def draw_style(rng: random.Random) -> Style:
-    """Draws a decoration of at least one kind."""
+    """Draws a decoration of at least one kind; of the cue `length` sentences that say nothing."""
+    if CUE == "length":
+        return Style(closing=rng.choice(PADDINGS))
     style = PLAIN
     while style == PLAIN:
         opener, bullets, exclaims, closing = (rng.random() < 0.5 for _ in Style._fields)

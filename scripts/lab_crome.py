@@ -17,12 +17,14 @@ new questions. The arms:
     crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
     crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
     crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
+    bt+destroyed, crome+destroyed   the same as without, with `destroyed_ties` 1 (by `--arms`)
 
 Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
 (`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
 the true quality, 0 to 3, of the best of 32 answers by reward (`best of 32`). Intervals are Student's t over seeds
 (95 %), those of differences over pairs with the same seed. `--sweep` tries weights of the tie loss and numbers of
 steps. `--weights` sets how much the three attributes of a question count. Everything was chosen on seeds from 100 on.
+`--cue length` plants another cue, on which nothing was chosen: sentences that say nothing in place of decoration.
 """
 
 import argparse
@@ -77,7 +79,8 @@ SETTINGS: dict[str, Any] = {
     "disable_tqdm": True,
 }
 ARMS = ("bt", "bt-4x", "rrm", "causal", "neutrals", "crome", "crome+filter", "crome-leaky")
-EXTRA_ARMS = ("rrm+filter", "crome-any")
+DESTROYED = "+destroyed"
+EXTRA_ARMS = ("rrm+filter", "crome-any", f"bt{DESTROYED}", f"crome{DESTROYED}")
 STEPS, TIE_COEFS = (350, 1400), (0.0, 0.3, 3.0)
 SWEEP: dict[str, tuple[str, dict[str, Any]]] = {"bt": ("bt", {}), "crome": ("crome", {})}
 SWEEP |= {f"{arm}, {steps} steps": (arm, {"max_steps": steps}) for arm in ("bt", "crome") for steps in STEPS}
@@ -211,6 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--max_steps", type=int, default=SETTINGS["max_steps"])
     parser.add_argument("--learning_rate", type=float, default=SETTINGS["learning_rate"])
     parser.add_argument("--weights", type=float, nargs=3, default=crome_world.WEIGHTS, help="of the three attributes")
+    parser.add_argument("--cue", choices=("decoration", "length"), default="decoration", help="what is planted")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
@@ -219,13 +223,16 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check_bars and (arguments.sweep or not compared <= set(arguments.arms)):
         parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --sweep and --arms.")
     torch.set_num_threads(arguments.threads)
-    crome_world.WEIGHTS = tuple(arguments.weights)
+    crome_world.WEIGHTS, crome_world.CUE = tuple(arguments.weights), arguments.cue
     disable_progress_bars()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
-    main_arms = {arm: (arm, {}) for arm in arguments.arms}
+    main_arms: dict[str, tuple[str, dict[str, Any]]] = {
+        arm: (arm.removesuffix(DESTROYED), {"destroyed_ties": 1.0} if arm.endswith(DESTROYED) else {})
+        for arm in arguments.arms
+    }
     runs = run_arms(
         {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP if arguments.sweep else main_arms, seeds, overrides
     )
@@ -233,7 +240,13 @@ def main(argv: list[str] | None = None) -> int:
     bars = check_bars(runs) if compared <= set(runs) else {}
     if arguments.json:
         about = {"versions": installed_versions(), "seeds": list(seeds), "settings": SETTINGS | overrides}
-        record = about | {"weights": arguments.weights, "threads": arguments.threads, "runs": runs, "bars": bars}
+        record = about | {
+            "weights": arguments.weights,
+            "cue": arguments.cue,
+            "threads": arguments.threads,
+            "runs": runs,
+            "bars": bars,
+        }
         arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return int(arguments.check_bars and not all(bars.values()))
 

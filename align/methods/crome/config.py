@@ -27,6 +27,13 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
             "the letter of the better one (the paper's PairPM)."
         },
     )
+    destroyed_ties: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of ties that need no oracle: of each pair the tokens that move its margin most are "
+            "shuffled among themselves in both answers, of which then none is better; 0 makes none."
+        },
+    )
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together.

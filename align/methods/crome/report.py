@@ -18,6 +18,7 @@ FACTS = {
     "learning_rate": "Learning rate",
     "model_type": "Type of model",
     "tie_coef": "Weight of ties (tie_coef)",
+    "destroyed_ties": "Weight of destroyed pairs",
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }

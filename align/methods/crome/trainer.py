@@ -19,7 +19,8 @@ from trl.trainer.utils import create_model_from_path, get_config_model_id, globa
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS, label_ids, pairwise_prompt
 from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
 from align.methods.crome.config import CromeConfig
-from align.methods.crome.loss import bradley_terry_loss, crome_loss
+from align.methods.crome.destroyed import answer_mask, attributions, destroy
+from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
 from align.methods.crome.pairwise_head import add_pairwise_head
 from align.training.token_count import TokenCount
 
@@ -115,8 +116,22 @@ class CromeTrainer(RewardTrainer):
                 shift = inputs.get("margin", 0.0)
                 ours = crome_loss(margins - shift * ~tie, tie, tie_coef=self.args.tie_coef)
                 loss = loss + (ours - bradley_terry_loss(margins - shift)).mean()
+        if self.args.destroyed_ties > 0 and self.model.training:
+            loss = loss + self.args.destroyed_ties * self._destroyed_ties(model, inputs, tie)
         self._log_sources(margins.detach().float(), tie, source_id)
         return (loss, outputs) if return_outputs else loss
+
+    def _destroyed_ties(self, model: Any, inputs: dict[str, Any], tie: Tensor) -> Tensor:
+        """Computes the mean tie loss of the batch's pairs with an order after both answers were destroyed."""
+        texts = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        scores = attributions(self.accelerator.unwrap_model(model), texts)
+        destroyed = destroy(texts["input_ids"], scores, answer_mask(texts["input_ids"], texts["attention_mask"]))
+        logits = model(**texts | {"input_ids": destroyed}, use_cache=False).logits
+        first, second = logits.squeeze(-1).chunk(2)
+        margins = first - second
+        if len(kept := margins.detach()[~tie].float()):
+            self._metrics["train"]["crome/destroyed_margin"].append(kept.abs().mean().item())
+        return torch.where(tie, 0.0, tie_loss(margins)).mean()
 
     @torch.no_grad()
     def _log_sources(self, margins: Tensor, tie: Tensor, source_id: Tensor) -> None:

@@ -20,6 +20,15 @@ REFUSED = {
         {"model_type": "pairwise", "center_rewards_coefficient": 0.01},
         ["`center_rewards_coefficient`", "`model_type: scalar`"],
     ),
+    "negative weight of destroyed pairs": ({"destroyed_ties": -1}, ["`destroyed_ties` must be at least 0, got -1"]),
+    "destroyed pairs of pairwise": (
+        {"model_type": "pairwise", "destroyed_ties": 1.0},
+        ["`destroyed_ties` destroys one answer", "`model_type: scalar`"],
+    ),
+    "destroyed pairs under ZeRO": (
+        {"destroyed_ties": 1.0, "deepspeed": {"zero_optimization": {"stage": 2}}},
+        ["which `deepspeed` was not tried with", "`destroyed_ties: 0`"],
+    ),
     "misspelt key": ({"tie_coeff": 1.0}, ["`tie_coeff`", "Did you mean 'tie_coef'?"]),
     "setting of another method": ({"kl_coef": 0.1}, ["`kl_coef`", "It is a setting of rrpo."]),
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "(grpo, acre)", "Remove the key"]),
