@@ -5,7 +5,6 @@ import subprocess
 import sys
 import time
 from contextlib import closing
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from started import ROOT
 from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.app import app
+from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 
 MINE = """
@@ -60,7 +60,7 @@ def loaded(tmp_path, method, path, **keys):
     content = {"method": method, "model_name_or_path": "m", "output_dir": "o", "dataset": {"path": str(path)}} | keys
     recipe = tmp_path / f"{method}.yaml"
     recipe.write_text(json.dumps(content))
-    return import_module(f"align.methods.{method}.data").load(load_recipe(recipe))
+    return METHODS[method].part("load")(load_recipe(recipe))
 
 
 def test_accepted_samples_train_and_their_card_says_how_many_are_wrong(answering_model_folder, data, tmp_path, capsys):

@@ -129,7 +129,7 @@ def test_what_cannot_be_done_is_one_sentence(script, models, data, candidates, t
     assert script.main(["--reward_model", str(models / "a"), "--out", str(tmp_path / "out"), *words]) == 1
     error = capsys.readouterr().err
     assert f"Error: {message}" in error
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
 @pytest.mark.slow

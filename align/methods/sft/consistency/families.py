@@ -86,7 +86,7 @@ def change_prompt(families: Sequence[PromptFamily], prompt: Prompt, rng: random.
 
     Example:
         >>> change_prompt(find_families(["distractor"]), "1 + 1 =", random.Random(0))
-        'The library on the corner closes early on Sundays. 1 + 1 ='
+        'The bus was late again this morning. 1 + 1 ='
     """
     messages: Sequence[Mapping[str, Any]] = [] if isinstance(prompt, str) else prompt
     place = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=None)
