@@ -150,7 +150,7 @@ def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path)
     assert result.returncode == 0, result.stderr
     for text in ("accuracy lost to a change", "closing_sentence", "response_only_accuracy", "adjusted p: flattery"):
         assert text in result.stdout
-    written = {"evaluation.json", "pairs.jsonl", "best_of_n.jsonl", "report.html"}
+    written = {"evaluation.json", "pairs.jsonl", "best_of_n.jsonl", "report.html", "cache"}
     assert {path.name for path in out.iterdir()} == written
     record = json.loads((out / "evaluation.json").read_text())
     assert len(record["a"]["insertion"]["phrases"]) == 20
