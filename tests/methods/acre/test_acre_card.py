@@ -20,7 +20,7 @@ def test_a_card_of_acre_names_its_rewards_and_its_prompt(tmp_path):
 
 
 def test_a_card_of_acre_on_texts_names_its_families(tmp_path):
-    texts = {"families": ["/home/me/own.py:renamed", "distractor"], "answer_reward": "text_accuracy"}
+    texts = {"families": [f"{tmp_path}/own.py:renamed", "distractor"], "answer_reward": "text_accuracy"}
     text = card(tmp_path, RECIPE | texts | {"audit_funcs": ["text_accuracy"]})
     assert "| prompts changed by | `renamed`, `distractor` |" in text
     assert "how answers hold under other changes of a prompt" in text
