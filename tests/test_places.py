@@ -195,3 +195,22 @@ def test_files_of_tests_do_nothing_when_they_are_collected():
             if isinstance(node, ast.For | ast.While) or function in ("main", "os._exit", "sys.exit", "exit"):
                 wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert wrong == []
+
+
+def test_no_two_tests_draw_from_one_generator():
+    """What a test draws from one would depend on the tests before it, which differ between workers and orders."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        bound = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]
+        generators = {
+            target.id
+            for node in bound
+            if ast.unparse(node.value.func).rpartition(".")[2] in ("default_rng", "Random", "RandomState", "Generator")
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and generators):
+            read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+            wrong += [f"{path.relative_to(ROOT)}:{function.lineno} {name}" for name in sorted(read & generators)]
+    assert wrong == []

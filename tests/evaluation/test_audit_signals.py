@@ -3,13 +3,13 @@ import pytest
 
 from align.training.audit_signals import audit_signals, repetition, text_features
 
-RNG = np.random.default_rng(0)
 GROUP = 8
 
 
 def features(count=64):
-    drawn = RNG.integers(0, 6, (count, 6)).astype(float)
-    drawn[:, 0] = RNG.permutation(count)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 6, (count, 6)).astype(float)
+    drawn[:, 0] = rng.permutation(count)
     return drawn
 
 
@@ -38,7 +38,7 @@ def test_a_reward_that_is_length_is_found():
 def test_only_differences_within_a_prompt_count():
     drawn = features()
     drawn[:, 0] += 1000 * (np.arange(64) // GROUP)  # prompts with long answers
-    rewards = RNG.normal(size=64) + 1000 * (np.arange(64) // GROUP)  # are easy
+    rewards = np.random.default_rng(1).normal(size=64) + 1000 * (np.arange(64) // GROUP)  # are easy
     assert abs(audit_signals(rewards, drawn, GROUP)["length"]) < 0.4
     assert np.corrcoef(rewards, drawn[:, 0])[0, 1] > 0.99
 
@@ -46,7 +46,7 @@ def test_only_differences_within_a_prompt_count():
 def test_the_share_of_format_is_what_marks_explain():
     drawn = features(512)
     marks = drawn[:, 2:]
-    noise = RNG.normal(size=512)
+    noise = np.random.default_rng(1).normal(size=512)
     assert audit_signals(marks @ [1.0, -2.0, 0.5, 0.1], drawn, GROUP)["format_share"] == pytest.approx(1.0)
     half = marks[:, 0] / marks[:, 0].std() + noise
     assert audit_signals(half, drawn, GROUP)["format_share"] == pytest.approx(0.5, abs=0.08)
