@@ -70,6 +70,7 @@ def test_a_reward_that_takes_its_process_with_it_is_found_and_the_others_are_sti
                 raise ValueError(str(problem))
 
 
+@pytest.mark.slow
 def test_what_a_reward_does_to_the_process_it_shares_is_found():
     specs = [RewardSpec(f"{FOLDER / 'broken_globals.py'}:{name}") for name in SHARED]
     for (name, messages), tried in zip(SHARED.items(), try_rewards(specs, Settings(form="text")), strict=True):

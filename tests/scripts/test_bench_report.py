@@ -13,6 +13,7 @@ def bench_report(monkeypatch):
     return importlib.import_module("bench_report")
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_a_page_of_a_generated_run(bench_report, tmp_path, capsys):
     out = tmp_path / "bench.json"
     assert bench_report.main(["--steps", "40", "--completions", "80", "--rounds", "1", "--json", str(out)]) == 0

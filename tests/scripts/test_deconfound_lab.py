@@ -101,6 +101,7 @@ def test_arms_that_are_worse_than_the_baseline_are_listed(lab):
     assert [line.split(" ")[:2] for line in lab.harms(runs, "none")] == [["weak:", "iv"]]
 
 
+@pytest.mark.slow
 def test_a_small_lab_runs_from_end_to_end(lab, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(lab, "COVERAGE_SEED", 500)
     words = ["--replications", "2", "--first_seed", "100", "--rows", "1200", "--coverage_replications", "2"]

@@ -1,4 +1,4 @@
-"""Twelve kills over all trainers, in the slow tier; `--kills 100` is run by hand."""
+"""Six kills in the slow tier, where each method has a killed run of its own, too; `--kills 100` is run by hand."""
 
 import sys
 
@@ -10,10 +10,10 @@ pytestmark = pytest.mark.slow
 
 def test_killed_runs_end_like_the_uninterrupted_one(tmp_path):
     result = start(
-        str(ROOT / "scripts" / "kill_test.py"), "--kills", "12", "--out", str(tmp_path), PYTHONPATH=str(ROOT)
+        str(ROOT / "scripts" / "kill_test.py"), "--kills", "6", "--out", str(tmp_path), PYTHONPATH=str(ROOT)
     )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    assert "12 kills" in result.stdout
+    assert "6 kills" in result.stdout
 
 
 def test_a_run_that_ends_elsewhere_is_found(tmp_path, monkeypatch):

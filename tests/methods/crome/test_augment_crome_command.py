@@ -62,6 +62,7 @@ def held_anywhere(folder):
     return [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_without_paying_twice_and_loses_and_doubles_no_row(data, tmp_path):
     answered, counter = 50, itertools.count()
 

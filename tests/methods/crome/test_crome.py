@@ -117,6 +117,7 @@ def test_a_pairwise_model_reads_both_orders(tmp_path, model_folder, messages, pe
     assert text == (question if not messages else f"user: {question[0]['content']}\nassistant: ")
 
 
+@pytest.mark.slow
 def test_a_pairwise_model_learns(tmp_path, model_folder):
     rows = make_rows(64, ties=True)
     trainer = make_trainer(
@@ -193,6 +194,7 @@ def scores_and_read(tmp_path_factory, model_folder):
     return scores, json.loads(read.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_gives_the_same_scores_in_a_fresh_process(scores_and_read, kind):
     scores, read = scores_and_read

@@ -138,6 +138,7 @@ def saved(tmp_path_factory, tiny_model_folder):
     return {kind: (*each, scores) for (kind, each), scores in zip(saved.items(), found, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_process_reads_the_saved_model_with_equal_scores(saved, kind):
     folder, data, expected, found = saved[kind]

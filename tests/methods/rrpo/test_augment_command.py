@@ -57,6 +57,7 @@ def held_anywhere(folder, secret):
     return [path for path in folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_without_paying_twice(data, tmp_path):
     answered, counter = CONCURRENCY * 5, itertools.count()
 

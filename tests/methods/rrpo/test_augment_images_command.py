@@ -107,6 +107,7 @@ def test_a_model_is_shown_perturbed_images_and_the_pairs_name_the_original_ones(
     assert "3 prompts come with images" in (out / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_with_images_that_was_killed_goes_on_without_paying_twice(data, tmp_path):
     counter = itertools.count()
     with ChatServer(lambda body, before: reply(body, before) if next(counter) < 6 else HANG) as server:
