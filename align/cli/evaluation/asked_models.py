@@ -1,10 +1,11 @@
 """The policies of an evaluation: loaded to be asked, and described in its record."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
 from align.evaluation.record.answers import AskedModel
 from align.models.checkpoint import Checkpoint
@@ -63,6 +64,25 @@ def open_policy(
     made = template(processing.chat_template is not None)
     policy = make_policy(model, processing, made, batch_size=engine.batch_size, fingerprint=checkpoint.fingerprint)
     yield policy, model
+
+
+def check_images(what: str, engine: Engine, checkpoints: Mapping[str, Checkpoint]) -> None:
+    """Refuses items with images where one of the models would not see them.
+
+    Args:
+        what: Names the first such item, as a sentence begins.
+        engine: How policies are run.
+        checkpoints: Who would be shown it.
+
+    Raises:
+        UserError: If one would not.
+    """
+    if sentence := missing("vision", f"{what} has images, and showing them", *SHOWN_WITH):
+        raise UserError(sentence)
+    readers = [each.path for each in checkpoints.values() if not each.reads_images()]
+    if engine.backend == "vllm" or readers:
+        who = readers[0] if readers else "`--backend vllm`"
+        raise UserError(f"{what} has images, and {who} reads text only here. Leave such rows out.")
 
 
 def about_model(

@@ -12,8 +12,10 @@ from align.models.checkpoint import Checkpoint
 
 
 @contextmanager
-def open_judge(checkpoint: Checkpoint, engine: Engine, cache: AnswerCache, progress: Progress) -> Iterator[Asker]:
+def open_judge(
+    checkpoint: Checkpoint, engine: Engine, cache: AnswerCache, progress: Progress, *, images: bool = False
+) -> Iterator[Asker]:
     """Loads a judge, which reads a question and its options and nothing about tags, and frees it at the end."""
     plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
-    with open_policy(checkpoint, plain.template, engine) as (policy, _):
+    with open_policy(checkpoint, plain.template, engine, images=images) as (policy, _):
         yield Asker(policy, cache=cache, progress=progress)

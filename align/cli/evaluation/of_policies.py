@@ -90,6 +90,7 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
     """Reads pairs with policies."""
     from align.cli.evaluation.pairs import PairWords, find_reference, run
     from align.cli.evaluation.plan import prompt_settings, recipe_path
+    from align.cli.media import media_settings
     from align.recipe.recipe import load_recipe
 
     if options["data"] is None:
@@ -97,6 +98,7 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
     path = recipe_path(options["recipe"], options["model"])
     recipe = None if path is None else load_recipe(path)
     chosen: dict[str, Any] = {name: options[name] for name in ("max_new_tokens",) if name in given}
+    media = {name: options[name] for name in MEDIA_OPTIONS if name in given}
     models = (options["model"], *options["baseline"])
     run(
         PairWords(
@@ -104,6 +106,7 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
             reference=find_reference(options["reference"], models, recipe),
             decoding=_decoding(options, prompt_settings(recipe, chosen).max_new_tokens),
             columns=named_columns(recipe, options["data"], options["split"]),
+            media=media_settings(path, options["data"], media),
             recipe=path,
             engine=_engine(options),
             command=_command(options, given),

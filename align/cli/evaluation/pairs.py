@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
+from align.cli.evaluation.asked_models import Engine, about_model, check_images, open_policy, print_report
 from align.cli.evaluation.judges import open_judge
 from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
@@ -29,6 +29,7 @@ from align.evaluation.record.policies import Source
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.asking import Decoding, Prompt
+from align.recipe.dataset import MediaSettings
 
 if TYPE_CHECKING:
     from align.evaluation.pairs.judging import Judgement
@@ -51,6 +52,7 @@ class PairWords:
     decoding: Decoding
     engine: Engine
     columns: Mapping[str, str | list[str]]
+    media: MediaSettings
     judge: str | None = None
     adapter: str | None = None
     recipe: Path | None = None
@@ -101,14 +103,14 @@ def run(words: PairWords) -> None:
     names = name_models(words.models)
     pairs, report = load_preferences(
         words.data, adapter=words.adapter, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows,
-        columns=words.columns,
+        media=words.media, columns=words.columns,
     )  # fmt: skip
-    if with_images := next((pair.id for pair in pairs if pair.images), None):
-        raise UserError(f"Pair {with_images!r} has images, and pairs are read as text here. Leave such rows out.")
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
     extra = {REFERENCE: find_checkpoint(words.reference)}
     if words.judge is not None:
         extra[JUDGE] = find_checkpoint(words.judge)
+    if with_images := next((pair.id for pair in pairs if pair.images), None):
+        check_images(f"Pair {with_images!r}", words.engine, checkpoints | extra)
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in (checkpoints | extra).items()})
     with show_stages() as stages, closing(AnswerCache(folder)) as cache:
         read, models = _read(words, pairs, checkpoints, extra[REFERENCE], cache, stages)
@@ -140,26 +142,28 @@ def _read(
 ) -> tuple[dict[str, Read], list[AskedModel]]:
     """Reads the pairs with each model beside its reference, and answers their prompts if a judge compares answers."""
     from align.evaluation.pairs.tokens import check_tokenizers
-    from align.models.checkpoint import load_tokenizer
+    from align.models.checkpoint import load_processor, load_tokenizer
 
     tokenizers = {name: load_tokenizer(each) for name, each in checkpoints.items()}
     for name, tokenizer in tokenizers.items():
         check_tokenizers(tokenizer, load_tokenizer(base), (checkpoints[name].path, base.path))
+    images = any(pair.images for pair in pairs)
     read: dict[str, Read] = {}
     models: list[AskedModel] = []
-    with open_policy(base, _template, words.engine) as (_, reference):
+    with open_policy(base, _template, words.engine, images=images) as (_, reference):
         for name, checkpoint in checkpoints.items():
             say(f"Reading with {checkpoint.path}")
             begun, kept = time.perf_counter(), KeptAnswers(cache, stages.advance)
             stages.start(name)
             read[name] = Read([], None)
-            with open_policy(checkpoint, _template, words.engine) as (policy, model):
+            processing = load_processor(checkpoint) if images else tokenizers[name]
+            with open_policy(checkpoint, _template, words.engine, images=images) as (policy, model):
                 identity = [checkpoint.fingerprint, base.fingerprint, words.engine.dtype]
                 with own_part():
-                    read[name].terms = _terms(model, reference, tokenizers[name], pairs, identity, kept)
+                    read[name].terms = _terms(model, reference, processing, pairs, identity, kept)
                 if words.judge is not None:
                     with own_part():
-                        prompts = [Prompt(pair.id, pair.prompt) for pair in pairs]
+                        prompts = [Prompt(pair.id, pair.prompt, pair.images) for pair in pairs]
                         answers = complete_prompts(policy, prompts, words.decoding, kept)
                         read[name].responses = [each[0].text for each in answers]
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
@@ -173,20 +177,25 @@ def _read(
 def _terms(
     model: Any,
     reference: Any,
-    tokenizer: Any,
+    processing: Any,  # a processor where pairs have images, else a tokenizer
     pairs: Sequence[PreferencePair],
     identity: list[str],
     kept: KeptAnswers,
 ) -> "list[PairTerms]":
+    from align.evaluation.pairs.image_pairs import tokenize_image_pair
     from align.evaluation.pairs.record import pair_key, read_terms, written_terms
     from align.evaluation.pairs.terms import pair_terms
     from align.evaluation.pairs.tokens import tokenize_pair
 
+    images = any(pair.images for pair in pairs)
+    tokenize = tokenize_image_pair if images else tokenize_pair
+    kind = "terms of pairs with images" if images else "pair terms"
+
     def ask(part: list[int]) -> list[Any]:
-        tokens = [tokenize_pair(tokenizer, pairs[i]) for i in part]
+        tokens = [tokenize(processing, pairs[i]) for i in part]
         return [written_terms(each) for each in pair_terms(model, reference, tokens)]
 
-    contents = [[*identity, "pair terms", tokenizer.chat_template, pair_key(pair)] for pair in pairs]
+    contents = [[*identity, kind, processing.chat_template, pair_key(pair)] for pair in pairs]
     lengths = [len(pair.chosen) + len(pair.rejected) for pair in pairs]
     return [read_terms(each) for each in kept.ask("reading pairs", ask, contents, lengths, PAIRS_AT_ONCE)]
 
@@ -206,11 +215,12 @@ def _judged(
     model, *baselines = read
     against = {name: read[name].responses or [] for name in baselines} or {CHOSEN: [pair.chosen for pair in pairs]}
     prompts, ids = [as_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
+    shown = [pair.images for pair in pairs]
     say(f"Judging with {judge.path}")
-    with open_judge(judge, words.engine, cache, stages.advance) as asker:
+    with open_judge(judge, words.engine, cache, stages.advance, images=any(shown)) as asker:
         stages.start(JUDGE)
         return {
-            name: judge_responses(asker, ids, prompts, read[model].responses or [], theirs)
+            name: judge_responses(asker, ids, prompts, read[model].responses or [], theirs, shown)
             for name, theirs in against.items()
         }
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from align.cli.evaluation.asked_models import Engine, about_model, open_policy, print_report
+from align.cli.evaluation.asked_models import Engine, about_model, check_images, open_policy, print_report
 from align.cli.evaluation.measured_rewards import CalledRewards
 from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.progress import Stages, show_stages
@@ -16,10 +16,8 @@ from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.rewarded import check_rewards, reward_all
 from align.cli.evaluation.tables import show_evaluation
 from align.console import say
-from align.data.media.images import SHOWN_WITH
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
-from align.errors import UserError
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
@@ -35,7 +33,6 @@ from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.asking import Completion, Decoding
 from align.recipe.dataset import MediaSettings
-from rewards.extras import missing
 from rewards.running.protocol import is_audit_only
 
 
@@ -75,7 +72,8 @@ def run(words: PromptWords) -> None:
     )  # fmt: skip
     check_rewards(words.called.rewards, prompts)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
-    _check_images(words.engine, prompts, checkpoints)
+    if with_images := next((row.id for row in prompts if row.images), None):
+        check_images(f"Prompt {with_images!r}", words.engine, checkpoints)
     folder = claim_folder(words.out, {name: each.fingerprint for name, each in checkpoints.items()})
     with show_stages() as stages:
         try:
@@ -120,18 +118,6 @@ def run(words: PromptWords) -> None:
     show_evaluation(record)
     print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, all answers in {words.out / ITEMS_FILE}.")
     print_report(words.out)
-
-
-def _check_images(engine: Engine, prompts: Sequence[PromptRow], checkpoints: Mapping[str, Checkpoint]) -> None:
-    with_images = next((row.id for row in prompts if row.images), None)
-    if with_images is None:
-        return
-    if sentence := missing("vision", f"Prompt {with_images!r} has images, and showing them", *SHOWN_WITH):
-        raise UserError(sentence)
-    readers = [each.path for each in checkpoints.values() if not each.reads_images()]
-    if engine.backend == "vllm" or readers:
-        who = readers[0] if readers else "`--backend vllm`"
-        raise UserError(f"Prompt {with_images!r} has images, and {who} reads text only here. Leave such rows out.")
 
 
 def _answers(

@@ -1,7 +1,7 @@
 """Which of two responses a judge prefers, asked in both orders."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,12 @@ class Judgement(NamedTuple):
 
 
 def judge_responses(
-    asker: Asker, ids: Sequence[str], prompts: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+    asker: Asker,
+    ids: Sequence[str],
+    prompts: Sequence[str],
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    images: Sequence[tuple[Any, ...]] | None = None,
 ) -> list[Judgement]:
     """Asks a judge about each pair of responses twice, in one forward pass each; equal texts are a tie unasked.
 
@@ -49,8 +54,10 @@ def judge_responses(
         prompts: The requests, as texts.
         ours: Responses of the model.
         theirs: Those it is compared with.
+        images: What the requests show, if any does; the judge then reads images.
     """
-    groups = [_group(*row) for row in zip(ids, prompts, ours, theirs, strict=True)]
+    shown = images or [()] * len(ids)
+    groups = [_group(*row) for row in zip(ids, prompts, ours, theirs, shown, strict=True)]
     asked = [i for i, group in enumerate(groups) if group]
     answers = dict(zip(asked, asker.choose("judging", [groups[i] for i in asked]), strict=True))
     return [Judgement(*answers[i]) if i in answers else Judgement(2, 2) for i in range(len(groups))]
@@ -66,9 +73,9 @@ def judged_suite(judged: Mapping[str, Sequence[Judgement]]) -> SuiteResult:
     return SuiteResult({name: ItemMean((np.array(each),)) for name, each in values.items()})
 
 
-def _group(name: str, prompt: str, ours: str, theirs: str) -> list[LetterQuestion]:
+def _group(name: str, prompt: str, ours: str, theirs: str, images: tuple[Any, ...]) -> list[LetterQuestion]:
     if ours == theirs:
         return []
     text = INSTRUCTION.format(prompt=prompt)
-    question = Question(name, text, (ours, theirs, EQUAL), 0, None, (), 0)
+    question = Question(name, text, (ours, theirs, EQUAL), 0, None, images, 0)
     return [LetterQuestion(question, order, "The better response is option ") for order in ORDERS]

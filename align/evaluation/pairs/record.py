@@ -1,5 +1,6 @@
 """What an evaluation of policies on pairs leaves: the record, and a row for every pair and model."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from align.evaluation.policies.record import compare_suites, summarise_suites, u
 from align.evaluation.record.answers import Items, PairedAnswers, Warned
 from align.evaluation.record.pairs import AboutPairs, PairsRecord
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.models.policies.answer_keys import digest
+from align.models.policies.answer_keys import digest, image_names
 
 PAIRS, JUDGE = "pairs", "judge"  # suites
 
@@ -74,6 +75,8 @@ def pair_rows(
         if not np.isnan(values[f"{ACCURACY}/marked"][i]):
             row["margin_marked"] = each.chosen.marked_change - each.rejected.marked_change
         row |= {name: _number(found[i]) for name, found in values.items() if not name.startswith(ACCURACY)}
+        if any(other.images for other in pairs):
+            row["images"] = [os.path.abspath(image) if isinstance(image, str) else None for image in pair.images]
         if responses is not None:
             row["completion"] = responses[i]
             row |= {f"judged/{name}": found[i].worth for name, found in judged.items()}
@@ -94,7 +97,8 @@ def describe_pairs(
 def pair_key(pair: PreferencePair) -> list[Any]:
     """Lists what a model's reading of a pair depends on."""
     spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
-    return [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
+    seen = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
+    return [*seen, image_names(pair.images)] if pair.images else seen
 
 
 def as_text(prompt: Any) -> str:

@@ -1,12 +1,15 @@
 """Log-probs and KL of the tokens of pairs, under a model and its reference; added up, because tokens are many."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from align.evaluation.pairs.tokens import TokenizedPair
+from align.models.second_pass.image_memo import remembered_images
 
 MOST_LOGITS = 2**25  # of one model at once: 128 MiB
 
@@ -57,17 +60,19 @@ class Side(NamedTuple):
         ids: Prompt and response.
         prompt: How many of these are the prompt.
         marks: 1 for each token of the response that is marked.
+        images: What the model reads of the images in the prompt beside their tokens.
     """
 
     ids: Sequence[int]
     prompt: int
     marks: Sequence[int]
+    images: Mapping[str, Tensor] = {}
 
 
 def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> list[PairTerms]:
     """Reads pairs with both models; see `side_terms`."""
     sides = [
-        Side(ids, pair.prompt, marks)
+        Side(ids, pair.prompt, marks, pair.images)
         for pair in pairs
         for ids, marks in ((pair.chosen, pair.chosen_marks), (pair.rejected, pair.rejected_marks))
     ]
@@ -79,32 +84,51 @@ def pair_terms(model: Any, reference: Any, pairs: Sequence[TokenizedPair]) -> li
 def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTerms]:
     """Reads responses with both models, each token once with each.
 
+    A response behind images is read alone, because every model lays out the images of several another way; the images
+    of one that follows another with the same ones are not looked at again.
+
     Args:
-        model: A causal language model.
+        model: A causal language model, one that reads images where sides have some.
         reference: Another, with the same tokens.
         sides: What to read.
     """
     found: dict[int, SideTerms] = {}
     width = max(each.get_input_embeddings().num_embeddings for each in (model, reference))
-    for part in _batches([len(side.ids) for side in sides], MOST_LOGITS // width):
-        longest = max(len(sides[i].ids) for i in part)
-        ids = torch.zeros(len(part), longest, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for row, i in enumerate(part):
-            ids[row, : len(sides[i].ids)] = torch.tensor(sides[i].ids)
-            mask[row, : len(sides[i].ids)] = 1
-        logits, ref_logits = (_logits(each, ids, mask) for each in (model, reference))
-        for row, i in enumerate(part):
-            tokens, prompt, marks = sides[i]
-            rows = slice(max(prompt, 1) - 1, len(tokens) - 1)  # what stands before a token predicts it
-            labels = torch.tensor(tokens[max(prompt, 1) :], device=logits.device)
-            marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
-            found[i] = _add_up(logits[row, rows], ref_logits[row, rows].to(logits.device), labels, marked)
+    with ExitStack() as stack:
+        for each in [model] if model is reference else [model, reference]:
+            stack.enter_context(remembered_images(each))
+        for part in _parts(sides, MOST_LOGITS // width):
+            longest = max(len(sides[i].ids) for i in part)
+            ids = torch.zeros(len(part), longest, dtype=torch.long)
+            mask = torch.zeros_like(ids)
+            for row, i in enumerate(part):
+                ids[row, : len(sides[i].ids)] = torch.tensor(sides[i].ids)
+                mask[row, : len(sides[i].ids)] = 1
+            images = sides[part[0]].images
+            logits, ref_logits = (_logits(each, ids, mask, images) for each in (model, reference))
+            for row, i in enumerate(part):
+                tokens, prompt, marks, _ = sides[i]
+                rows = slice(max(prompt, 1) - 1, len(tokens) - 1)  # what stands before a token predicts it
+                labels = torch.tensor(tokens[max(prompt, 1) :], device=logits.device)
+                marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
+                found[i] = _add_up(logits[row, rows], ref_logits[row, rows].to(logits.device), labels, marked)
     return [found[i] for i in range(len(sides))]
 
 
-def _logits(model: Any, ids: Tensor, mask: Tensor) -> Tensor:
-    output: Tensor = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).logits
+def _parts(sides: Sequence[Side], most_tokens: int) -> Iterator[list[int]]:
+    """Yields places of sides that are read together: those without images in batches, the others alone."""
+    texts = [i for i, side in enumerate(sides) if not side.images]
+    for part in _batches([len(sides[i].ids) for i in texts], most_tokens):
+        yield [texts[j] for j in part]
+    yield from ([i] for i, side in enumerate(sides) if side.images)
+
+
+def _logits(model: Any, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor]) -> Tensor:
+    fields = {"input_ids": ids, "attention_mask": mask}
+    for name, value in images.items():  # those with one entry per token get zeros, for text, up to the end
+        per_token = name.endswith("token_type_ids")
+        fields[name] = pad(value, (0, ids.shape[1] - value.shape[1])) if per_token else value
+    output: Tensor = model(**{name: value.to(model.device) for name, value in fields.items()}).logits
     return output.float()
 
 

@@ -1,6 +1,6 @@
 """Pairs as tokens: prompt and responses as a trainer of preferences reads them, and which tokens are marked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, decide_marks
@@ -20,6 +20,7 @@ class TokenizedPair(NamedTuple):
         rejected: Prompt and worse response.
         chosen_marks: 1 for each token of the response that is marked.
         rejected_marks: The same of the other.
+        images: What the model reads of the images in the prompt beside their tokens.
     """
 
     prompt: int
@@ -27,6 +28,7 @@ class TokenizedPair(NamedTuple):
     rejected: list[int]
     chosen_marks: list[int]
     rejected_marks: list[int]
+    images: Mapping[str, Any] = {}
 
 
 def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -> TokenizedPair:

@@ -18,6 +18,7 @@ from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Item, Option, Side
 from align.report.run.finding import Finding, percent
 from align.report.run.samples import shorten
+from align.report.thumbnails import Thumbnails
 
 ACCURACIES = ("implicit_reward_accuracy", "implicit_reward_accuracy/marked")
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES = 40, 12, 4
@@ -104,14 +105,16 @@ def _pick(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) ->
     full: dict[str, dict[str, Row]] = {}
     for row in read_items(path, ids=list(why)):
         full.setdefault(str(row["id"]), {})[str(row["model"])] = row
-    return [_item(full[name], name, reason, models) for name, reason in why.items() if name in full]
+    thumbnails = Thumbnails(path.parent)
+    return [_item(full[name], name, reason, models, thumbnails) for name, reason in why.items() if name in full]
 
 
-def _item(by_model: Mapping[str, Row], name: str, why: str, models: Sequence[str]) -> Item:
+def _item(by_model: Mapping[str, Row], name: str, why: str, models: Sequence[str], thumbnails: Thumbnails) -> Item:
     answered = [model for model in models if model in by_model][:_MOST_SIDES]
     row = by_model[answered[0]]
     options = [Option("chosen", _cut(row["chosen"]), True), Option("rejected", _cut(row["rejected"]), False)]
-    return Item(why, name, [], _cut(row["prompt"]), options, [_side(model, by_model[model]) for model in answered])
+    sides, images = [_side(model, by_model[model]) for model in answered], thumbnails.strip(row.get("images"))
+    return Item(why, name, [], _cut(row["prompt"]), options, sides, images)
 
 
 def _side(model: str, row: Row) -> Side:
