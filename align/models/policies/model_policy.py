@@ -1,6 +1,7 @@
 """A policy that transformers runs in this process."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -14,6 +15,7 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
 from align.models.second_pass.forward import SecondPassRow, score_letters
+from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
 
 _CONSISTENCY_BATCHES = 4  # a second pass holds no generation cache, so it takes larger batches than the first
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
@@ -77,14 +79,16 @@ class ModelPolicy:
         return self._decode(prompts, batches, read, decoding)
 
     def score_letters(self, rows: Sequence[LetterQuestion]) -> list[list[float]]:
-        """Scores the live letters of each row in single forward passes; see `align.models.second_pass.forward`."""
-        questions = share_beginnings(self._prompts.second_pass(rows), [row.question.id for row in rows])
-        return score_letters(
-            self.model,
-            questions,
-            pad_token_id=self.tokenizer.pad_token_id,
-            batch_size=_CONSISTENCY_BATCHES * self.chunk_size,
-        )
+        """Scores the live letters of each row in forward passes, where the model allows it each common token once."""
+        questions, owners = self._prompts.second_pass(rows), [row.question.id for row in rows]
+        how = {"pad_token_id": self.tokenizer.pad_token_id, "batch_size": _CONSISTENCY_BATCHES * self.chunk_size}
+        if self._reads_trees:
+            return score_letter_trees(self.model, questions, owners, **how)
+        return score_letters(self.model, share_beginnings(questions, owners), **how)
+
+    @cached_property
+    def _reads_trees(self) -> bool:
+        return reads_trees(self.model)
 
     def _batch_size(self, decoding: Decoding) -> int:
         return max(1, self.chunk_size // decoding.num_samples)

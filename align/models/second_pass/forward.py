@@ -68,16 +68,14 @@ def score_letters(
     with inference(model), remembered_images(model) if remember_images else nullcontext():
         for batch in batches:
             logits = _forward(model, [rows[i] for i in batch], pad_token_id, share)  # (B, V)
-            for i, log_probs in zip(
-                batch, _letter_log_probs(logits, [rows[i].letter_ids for i in batch]), strict=True
-            ):
+            for i, log_probs in zip(batch, letter_log_probs(logits, [rows[i].letter_ids for i in batch]), strict=True):
                 scores[i] = log_probs
         for _ in range(num_dummies):
             _forward(model, [dummy], pad_token_id, share)
     return scores
 
 
-def _letter_log_probs(logits: Tensor, letter_ids: Sequence[Sequence[int]]) -> list[list[float]]:
+def letter_log_probs(logits: Tensor, letter_ids: Sequence[Sequence[int]]) -> list[list[float]]:
     """Normalises the `(B, V)` logits of each row over its own K letters."""
     most = max(map(len, letter_ids))
     padded = torch.tensor([[*ids, *[0] * (most - len(ids))] for ids in letter_ids], device=logits.device)

@@ -1,0 +1,115 @@
+"""The second pass over rows that begin alike: every token is read once, whatever several rows have in common."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from align.models.second_pass.forward import SecondPassRow, letter_log_probs
+from align.models.second_pass.image_memo import is_sharded
+from align.models.second_pass.shared_prompts import cache_can_be_shared, inference, last_logits
+from align.models.second_pass.trees import Batch, common_head, grow, grow_all, lay_out, put_together
+
+MOST_TOKENS = 8_192  # of a forward pass, padding included
+# What one more pass costs, in tokens: the weights are read once more on a CPU, and every kernel is launched elsewhere.
+PASS_TOKENS = {"cpu": 16}
+PASS_TOKENS_ELSEWHERE = 1_024
+_NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways
+_NEAR_ELSE = 0.1
+
+
+def score_letter_trees(
+    model: PreTrainedModel,
+    rows: Sequence[SecondPassRow],
+    owners: Sequence[str],
+    *,
+    pad_token_id: int,
+    batch_size: int,
+) -> list[list[float]]:
+    """Scores the live letters of each row as its next token, as `score_letters` does.
+
+    What all rows begin with is read first. Behind it the rows of an owner are a tree, and trees are read side by side:
+    each token sees those before it in its own rows, at the positions it has there.
+
+    Args:
+        model: The policy, one that `reads_trees`.
+        rows: The questions, without images; an empty list is fine.
+        owners: Whose each row is; those of one owner are alike.
+        pad_token_id: Token for padding, which is masked.
+        batch_size: Rows per forward pass.
+
+    Returns:
+        For each row, K log-probabilities in nats, normalised over its live letters.
+    """
+    if not rows:
+        return []
+    sequences = [row.prompt_ids + row.prefix_ids for row in rows]
+    head = common_head(sequences)
+    trees = grow_all(sequences, owners, head)
+    pass_tokens = PASS_TOKENS.get(model.device.type, PASS_TOKENS_ELSEWHERE)
+    scores: list[list[float]] = [[] for _ in rows]
+    with inference(model):
+        cache = _read_head(model, sequences[0][:head])
+        batches = put_together(trees, most_rows=batch_size, most_tokens=MOST_TOKENS, pass_tokens=pass_tokens)
+        for part in batches:
+            batch = lay_out([trees[i] for i in part], pad_token_id)
+            numbers = [number for number, _, _ in batch.rows]
+            logits = _read(model, batch, cache, head)
+            found = letter_log_probs(logits, [rows[number].letter_ids for number in numbers])
+            for number, log_probs in zip(numbers, found, strict=True):
+                scores[number] = log_probs
+    return scores
+
+
+def reads_trees(model: PreTrainedModel) -> bool:
+    """Tells by trying whether a model takes a mask and positions of our own, with eleven tokens.
+
+    Not all do: some kernels know causal masks only, and some models count positions by themselves. Layers with a
+    window or a state are ruled out, and so is a model whose ranks hold a part of the weights each.
+    """
+    if is_sharded(model) or not cache_can_be_shared(model) or getattr(model.config, "attention_layers", None):
+        return False
+    embeddings: Any = model.get_input_embeddings()
+    vocabulary: int = embeddings.num_embeddings
+    sequences = [[i * 7 % vocabulary for i in each] for each in ((1, 2, 3, 4, 5), (1, 2, 3, 6, 7), (1, 2, 8, 9))]
+    with inference(model):
+        alone = [last_logits(model, ids, torch.ones_like(ids), None) for ids in _tensors(sequences, model.device)]
+        batch = lay_out([grow([(i, ids[2:]) for i, ids in enumerate(sequences)])], 0)
+        try:
+            logits = _read(model, batch, _read_head(model, sequences[0][:2]), 2)
+        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AttributeError):
+            return False
+    order = [number for number, _, _ in batch.rows]
+    far = (logits.log_softmax(-1) - torch.cat([alone[i] for i in order]).log_softmax(-1)).abs().max()
+    return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
+
+
+def _read_head(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
+    cache = DynamicCache(config=model.config)
+    if ids:
+        head = torch.tensor([list(ids)], device=model.device)
+        last_logits(model, head, torch.ones_like(head), None, past_key_values=cache, use_cache=True)
+    return cache
+
+
+def _read(model: PreTrainedModel, batch: Batch, cache: DynamicCache, head: int) -> Tensor:
+    """Reads trees behind a head that was read; returns the logits of what follows each row, `(R, V)`."""
+    num_trees, width = batch.ids.shape
+    sees = torch.cat([torch.ones(num_trees, width, head, dtype=torch.bool), batch.sees], dim=-1)[:, None]
+    mask = torch.zeros(sees.shape, dtype=model.dtype).masked_fill(~sees, torch.finfo(model.dtype).min)
+    fields: dict[str, Any] = {"input_ids": batch.ids, "attention_mask": mask, "position_ids": head + batch.depths}
+    if head:
+        cache = copy.deepcopy(cache)
+        if num_trees > 1:
+            cache.batch_repeat_interleave(num_trees)
+        fields["past_key_values"] = cache
+    given = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in fields.items()}
+    logits: Tensor = model(**given, use_cache=bool(head), logits_to_keep=batch.num_ends).logits
+    return logits[[tree for _, tree, _ in batch.rows], [column for _, _, column in batch.rows]]
+
+
+def _tensors(sequences: Sequence[Sequence[int]], device: torch.device) -> list[Tensor]:
+    return [torch.tensor([list(ids)], device=device) for ids in sequences]
