@@ -17,7 +17,7 @@ def read_back(tree):
     found = {}
     first_end = len(tree.ids) - len(tree.ends)
     for place, numbers in enumerate(tree.ends, start=first_end):
-        seen = sorted(tree.sees[place].nonzero()[:, 0].tolist(), key=tree.depths.__getitem__)
+        seen = sorted(tree.sees[place].nonzero()[0].tolist(), key=tree.depths.__getitem__)
         assert [tree.depths[i] for i in seen] == list(range(len(seen)))
         found |= {number: [tree.ids[i] for i in seen] for number in numbers}
     return found

@@ -59,7 +59,7 @@ def test_the_bench_of_second_answers_counts_and_times(script, tmp_path, capsys):
     assert script("bench_evaluate").main(words) == 0
     found = json.loads(out.read_text())
     counted = found["counted"]
-    assert 1 <= counted["tokens_over_floor"] < counted["flops_over_floor"] < 1.3
+    assert 1 <= counted["tokens_over_floor"] < counted["flops_over_floor"] < 2
     assert counted["first"]["flops"] > 0
     assert counted["flops_ratio"] > counted["floor_ratio"] > 1
     assert len(found["ratios"]) == 1

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from align.data.media.images import open_image
-from align.data.media.rows import listed_images
 from align.data.pairs.marks import MarkRule, TokenizedResponse, decide_marks
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.errors import DataError, UserError
@@ -63,7 +62,7 @@ def _render(processor: Any, pair: PreferencePair) -> tuple[str, list[str]]:
             )
     row = pair_to_row(pair)
     messages = {side: prepare_multimodal_messages(row[side]) for side in SIDES}
-    messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(listed_images(row)))
+    messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
     texts = apply_chat_template(messages, processor)
     return texts["prompt"], [texts[side] for side in SIDES]
 

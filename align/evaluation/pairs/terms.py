@@ -105,10 +105,13 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
                 ids[row, : len(sides[i].ids)] = torch.tensor(sides[i].ids)
                 mask[row, : len(sides[i].ids)] = 1
             images = sides[part[0]].images
-            logits, ref_logits = (_logits(each, ids, mask, images) for each in (model, reference))
+            # Images are many tokens, none of which is scored.
+            before = max(sides[part[0]].prompt, 1) - 1 if images else 0
+            logits, ref_logits = (_logits(each, ids, mask, images, longest - before) for each in (model, reference))
             for row, i in enumerate(part):
                 tokens, prompt, marks, _ = sides[i]
-                rows = slice(max(prompt, 1) - 1, len(tokens) - 1)  # what stands before a token predicts it
+                # What stands before a token predicts it.
+                rows = slice(max(prompt, 1) - 1 - before, len(tokens) - 1 - before)
                 labels = torch.tensor(tokens[max(prompt, 1) :], device=logits.device)
                 marked = torch.tensor(marks[len(marks) - len(labels) :], dtype=torch.bool)
                 found[i] = _add_up(logits[row, rows], ref_logits[row, rows].to(logits.device), labels, marked)
@@ -123,12 +126,14 @@ def _parts(sides: Sequence[Side], most_tokens: int) -> Iterator[list[int]]:
     yield from ([i] for i, side in enumerate(sides) if side.images)
 
 
-def _logits(model: Any, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor]) -> Tensor:
+def _logits(model: Any, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], keep: int) -> Tensor:
+    """Returns the logits at the last `keep` places where there are images, else at all."""
     fields = {"input_ids": ids, "attention_mask": mask}
+    how = {"logits_to_keep": keep} if images else {}
     for name, value in images.items():  # those with one entry per token get zeros, for text, up to the end
         per_token = name.endswith("token_type_ids")
         fields[name] = pad(value, (0, ids.shape[1] - value.shape[1])) if per_token else value
-    output: Tensor = model(**{name: value.to(model.device) for name, value in fields.items()}).logits
+    output: Tensor = model(**{name: value.to(model.device) for name, value in fields.items()}, **how).logits
     return output.float()
 
 

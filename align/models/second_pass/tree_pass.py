@@ -14,9 +14,6 @@ from align.models.second_pass.shared_prompts import cache_can_be_shared, inferen
 from align.models.second_pass.trees import Batch, common_head, grow, grow_all, lay_out, put_together
 
 MOST_TOKENS = 8_192  # of a forward pass, padding included
-# What one more pass costs, in tokens: the weights are read once more on a CPU, and every kernel is launched elsewhere.
-PASS_TOKENS = {"cpu": 16}
-PASS_TOKENS_ELSEWHERE = 1_024
 _NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways
 _NEAR_ELSE = 0.1
 
@@ -49,11 +46,11 @@ def score_letter_trees(
     sequences = [row.prompt_ids + row.prefix_ids for row in rows]
     head = common_head(sequences)
     trees = grow_all(sequences, owners, head)
-    pass_tokens = PASS_TOKENS.get(model.device.type, PASS_TOKENS_ELSEWHERE)
     scores: list[list[float]] = [[] for _ in rows]
+    price = {"most_rows": batch_size, "most_tokens": MOST_TOKENS, "pass_tokens": _pass_tokens(model)}
     with inference(model):
         cache = _read_head(model, sequences[0][:head])
-        batches = put_together(trees, most_rows=batch_size, most_tokens=MOST_TOKENS, pass_tokens=pass_tokens)
+        batches = put_together(trees, **price)
         for part in batches:
             batch = lay_out([trees[i] for i in part], pad_token_id)
             numbers = [number for number, _, _ in batch.rows]
@@ -85,6 +82,18 @@ def reads_trees(model: PreTrainedModel) -> bool:
     order = [number for number, _, _ in batch.rows]
     far = (logits.log_softmax(-1) - torch.cat([alone[i] for i in order]).log_softmax(-1)).abs().max()
     return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
+
+
+def _pass_tokens(model: PreTrainedModel) -> int:
+    """Says how many tokens could be read in the time that one more pass takes, about.
+
+    A CPU reads the weights once more, and calls the kernels of a layer in the time of some 10 million multiplications;
+    anything faster waits for work.
+    """
+    if model.device.type != "cpu":
+        return 1_024
+    layers = model.config.get_text_config().num_hidden_layers
+    return 16 + 10_000_000 * layers // sum(weight.numel() for weight in model.parameters())
 
 
 def _read_head(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 SMALLEST = 1_024  # tokens that a tree may have in any case; a token looks over all of its tree
@@ -21,7 +23,7 @@ class Tree(NamedTuple):
 
     ids: list[int]
     depths: list[int]
-    sees: Tensor
+    sees: NDArray[np.bool_]
     ends: list[list[int]]
 
 
@@ -52,7 +54,8 @@ def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
         ([7, 8, 5, 9], [0, 1, 2, 1], [[0, 2], [1]])
     """
     total = sum(len(ids) for _, ids in sequences)
-    sees = torch.zeros(total, total, dtype=torch.bool)
+    sees = np.zeros((total, total), dtype=bool)
+    triangle = np.tri(max(len(ids) for _, ids in sequences), dtype=bool)
     ids: list[int] = []
     depths: list[int] = []
     ends: dict[int, list[int]] = {}
@@ -63,7 +66,7 @@ def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
         path, start = path[:shared], len(ids)
         new = range(start, start + len(sequence) - shared)
         sees[new.start : new.stop, path] = True
-        sees[new.start : new.stop, new.start : new.stop] = torch.ones(len(new), len(new), dtype=torch.bool).tril()
+        sees[new.start : new.stop, new.start : new.stop] = triangle[: len(new), : len(new)]
         ids += sequence[shared:]
         depths += range(shared, len(sequence))
         path, before = [*path, *new], sequence
@@ -72,7 +75,7 @@ def grow(sequences: Sequence[tuple[int, Sequence[int]]]) -> Tree:
     return Tree(
         [ids[i] for i in order],
         [depths[i] for i in order],
-        sees[order][:, order],
+        sees[np.ix_(order, order)],
         [sorted(each) for each in ends.values()],
     )
 
@@ -140,18 +143,18 @@ def lay_out(trees: Sequence[Tree], pad_token_id: int) -> Batch:
     """Pads trees: those with fewer tokens, and those with fewer last tokens, each on the left."""
     num_ends = max(len(tree.ends) for tree in trees)
     width = max(len(tree.ids) - len(tree.ends) for tree in trees) + num_ends
-    ids = torch.full((len(trees), width), pad_token_id)
-    depths = torch.zeros(len(trees), width, dtype=torch.long)
-    sees = torch.eye(width, dtype=torch.bool).repeat(len(trees), 1, 1)
+    ids = np.full((len(trees), width), pad_token_id)
+    depths = np.zeros_like(ids)
+    sees = np.repeat(np.eye(width, dtype=bool)[None], len(trees), axis=0)
     rows = []
     for row, tree in enumerate(trees):
         inner, last = len(tree.ids) - len(tree.ends), len(tree.ends)
         start, end = width - num_ends - inner, width - last
-        places = torch.tensor([*range(start, start + inner), *range(end, width)])
-        ids[row, places], depths[row, places] = torch.tensor(tree.ids), torch.tensor(tree.depths)
+        places = np.r_[start : start + inner, end:width]
+        ids[row, places], depths[row, places] = tree.ids, tree.depths
         sees[row, places[:, None], places] = tree.sees
         rows += [(each, row, num_ends - last + j) for j, numbers in enumerate(tree.ends) for each in numbers]
-    return Batch(ids, depths, sees, num_ends, rows)
+    return Batch(torch.from_numpy(ids), torch.from_numpy(depths), torch.from_numpy(sees), num_ends, rows)
 
 
 def common_head(sequences: Sequence[list[int]]) -> int:
