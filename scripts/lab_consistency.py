@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from align.methods.sft.consistency.families import PromptFamily, change_prompt, find_families
 from datasets import Dataset, disable_progress_bars
 from lab_sft import MODEL, Rows, make_rows
 from make_lab_model import split_texts
@@ -38,9 +39,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 from transformers.utils import logging
 
 from align.evaluation.statistics.metrics import mean_over_seeds
+from align.methods.consistency.loss import before_answers
 from align.methods.sft.config import LfUConfig
-from align.methods.sft.consistency.families import PromptFamily, change_prompt, find_families
-from align.methods.sft.consistency.loss import before_answers
 from align.methods.sft.trainer import LfUTrainer
 from align.versions import installed_versions
 from rewards.scoring.perturbations import Version

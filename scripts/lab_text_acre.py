@@ -49,7 +49,7 @@ from align.recipe.recipe import Recipe, load_recipe
 from align.versions import installed_versions
 from rewards import AnswerConsistency, PerturbationConsistency, text_accuracy
 from rewards.reading.responses import parse_response
-from rewards.scoring.prompt_families import find_family
+from rewards.scoring.families import find_families
 from rewards.scoring.text_accuracy import normalise_text
 
 RECIPE = "acre/quickstart-text"
@@ -167,7 +167,7 @@ def train(
             args=ACREConfig(**recipe.training | quiet | own | {"reward_weights": [1.0, 0.0]}),
             train_dataset=Dataset.from_list(training_rows(arm, rows)),
             processing_class=tokenizer,
-            families=[find_family(family)],
+            families=find_families([family]),
             answer_reward=text_accuracy,
         )
         trainer.remove_callback(PrinterCallback)

@@ -28,7 +28,7 @@ LAYERS = (
     ("align.cli",),
 )
 TOP = ("align", "align.__main__")
-SHARED = ("rollouts", "pairs")  # what several methods have in common, and no method of its own
+SHARED = ("rollouts", "pairs", "consistency")  # what several methods have in common, and no method of its own
 # A method's own command is typed as ours are.
 ALLOWED = {"align.cli.application", "align.cli.many_words", "align.cli.options"}
 

@@ -15,7 +15,7 @@ from rewards.extras import EXTRAS
 
 HEAVY = ("torch", "trl", "transformers", "accelerate", "datasets", "peft", "deepspeed", "vllm")
 LIGHT = ("align.recipe", "align.cli", "align.checks", "align.report")  # heavy packages inside functions only
-SHARED = ("rollouts", "pairs")
+SHARED = ("rollouts", "pairs", "consistency")
 OF_TRL = (
     "align.training",
     "align.models.vllm_engine",

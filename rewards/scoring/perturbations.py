@@ -26,12 +26,30 @@ LAYOUT = re.compile(r"\s{2,}|[\t\n\r`]")
 
 
 class Version(NamedTuple):
-    """A perturbed question."""
+    """A question, or a perturbed one; what else its row has is read by column.
+
+    Example:
+        >>> Version("Who?", None, "Ann", columns={"place": "Rome"})["place"]
+        'Rome'
+    """
 
     question: str
     options: list[str] | None  # None for a question without options
     answer: Any  # an index into `options`, or the answer itself
     permutation: tuple[int, ...] | None = None  # option `permutation[j]` of the original stands in place `j`
+    columns: Mapping[str, Any] | None = None  # of the row
+
+    def __getitem__(self, key: Any) -> Any:  # type: ignore[override]
+        """Returns a column of the row."""
+        return (self.columns or {})[key] if isinstance(key, str) else tuple.__getitem__(self, key)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Returns a column of the row, or a default."""
+        return (self.columns or {}).get(name, default)
+
+    def keys(self) -> Iterable[str]:
+        """Lists the columns of the row, so that `dict(version)` is the row."""
+        return (self.columns or {}).keys()
 
 
 Family = Callable[[Version, random.Random], Version | None]

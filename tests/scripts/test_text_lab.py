@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rewards.scoring.prompt_families import change_prompt, find_family
+from rewards.scoring.families import change_prompt, find_families
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/acre/assets/words"
@@ -59,7 +59,7 @@ def test_the_cue_is_planted_in_training_and_wrong_in_evaluation(scripts):
 
 @pytest.mark.parametrize("name", ["without_cue", "other_cue", "other_digits"])
 def test_the_families_of_the_recipe_change_the_prompt_and_keep_its_truth(scripts, name):
-    family = find_family(f"{LAB}/families.py:{name}")
+    (family,) = find_families([f"{LAB}/families.py:{name}"])
     for number, row in enumerate(rows_of("eval")[:60]):
         changed = change_prompt([family], row, random.Random(number))
         if changed is None:  # other digits may be the same ones

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 import trl
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 from trl.data_utils import prepare_multimodal_messages
@@ -21,6 +22,8 @@ from trl.trainer.utils import (
     create_model_from_path,
     get_config_model_id,
     maybe_gather_lm_head_ctx,
+    shuffle_sequence_dict,
+    split_tensor_dict,
     use_adapter,
 )
 
@@ -38,6 +41,9 @@ HOOKS = {
         "num_generations",
         "has_tool_images",
     ],
+    (GRPOTrainer, "_generate_and_score_completions"): ["self", "inputs"],
+    (GRPOTrainer, "_compute_loss"): ["self", "model", "inputs"],
+    (GRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],
     (GRPOTrainer, "_log_metric"): ["self", "name", "value"],
     (GRPOTrainer, "log"): ["self", "logs", "start_time"],
@@ -92,6 +98,11 @@ ATTRIBUTES = {
         "reward_weights",
         "num_generations_eval",
         "vllm_generation",
+        "aux_loss_enabled",
+        "environment_factories",
+        "pad_to_multiple_of",
+        "rollout_func",
+        "temperature",
     ),
     DPOTrainer: (
         "_metrics",
@@ -172,6 +183,22 @@ def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
 def test_rewards_are_calculated_after_the_rollout_and_before_the_loss():
     source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     assert source.index("self._generate(") < source.index("self._calculate_rewards(")
+
+
+def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_what_is_beside_it():
+    """What ConsistentAnswers needs: one forward pass for the loss, and columns of a generation that follow its rows."""
+    loss = inspect.getsource(GRPOTrainer._compute_loss)
+    assert loss.count("self._get_per_token_logps_and_entropies(") == 1
+    assert "torch.cat([prompt_ids, completion_ids], dim=1)" in loss
+    found = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)
+    assert found[:5] == ["self", "model", "input_ids", "attention_mask", "logits_to_keep"]
+    rows, whole = torch.arange(4), torch.tensor(7)
+    shuffled = shuffle_sequence_dict({"rows": rows, "more": rows[:, None], "whole": whole})
+    assert shuffled["rows"].equal(shuffled["more"][:, 0])
+    parts = split_tensor_dict(shuffled, 2)
+    assert [part["whole"] for part in parts] == [7, 7]
+    assert torch.cat([part["more"][:, 0] for part in parts]).equal(shuffled["rows"])
+    assert "self.args.steps_per_generation" in loss, "a generation's total is weighed by steps, as dapo weighs its own"
 
 
 def test_pending_metrics_are_averaged_over_rows_of_all_ranks():

@@ -6,6 +6,7 @@ ACRE = Method(
     name="acre",
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
+        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),
@@ -22,5 +23,5 @@ ACRE = Method(
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.synthetic:second_pass_columns",
-    console={"acre/consistency_rate": "consistent"},
+    console={"acre/consistency_rate": "consistent", "consistency/divergence": "divergence"},
 )

@@ -1,25 +1,30 @@
 from typing import Any
 
 from align.data.training_data import TrainingData
+from align.methods.acre.other_wording import KNOWN
 from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
+from align.methods.consistency.rules import name_families
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
 from align.training.build import as_dataset, eval_dataset, peft_config
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
+from rewards.scoring.families import ON_PROMPTS
 
 
 def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     trained, rules = guard(recipe, rewards)
+    args = build_config(recipe)
+    name_families(recipe, args, ON_PROMPTS if recipe.setting("families") else KNOWN)
     given: dict[str, Any] = {
         "model": recipe.model.model_name_or_path,
         "reward_funcs": trained,
         "reward_processing_classes": reward_tokenizers(trained, data.rows),
         "reward_rules": rules,
-        "args": build_config(recipe),
+        "args": args,
         "train_dataset": as_dataset(data.rows),
         "eval_dataset": eval_dataset(data.eval_rows),
         "peft_config": peft_config(recipe),

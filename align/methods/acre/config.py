@@ -2,15 +2,20 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 from trl import GRPOConfig
 
+from align.methods.acre.other_wording import KNOWN
+from align.methods.consistency.config import ConsistencyConfig
+from align.methods.consistency.rules import check_consistency
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from rewards.scoring.families import ON_PROMPTS
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, GRPOConfig):
+class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, GRPOConfig):
     """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
@@ -61,8 +66,9 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
         default_factory=lambda: [],
         metadata={
             "help": "What a recipe changes a prompt by where answers are texts: `whitespace`, `distractor`, or your "
-            "own as `path/to/file.py:function`, which takes a row and a random.Random and returns the changed prompt "
-            "and its right answer, or None. With it the rows are prompts; without it, questions with options."
+            "own as `path/to/file.py:function`, which takes a `Version` and a random.Random and returns the changed "
+            "text, a `Version`, the changed prompt and its right answer, or None. With it the rows are prompts; "
+            "without it, questions with options."
         },
     )
     answer_reward: str | None = field(
@@ -107,3 +113,4 @@ class ACREConfig(SavedWithoutSecrets, GRPOConfig):
                 "`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`."
             )
         super().__post_init__()
+        check_consistency(partial(getattr, self), ON_PROMPTS if self.families else KNOWN)

@@ -7,16 +7,13 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.reward_trials import spread
 from align.recipe.recipe import Recipe
-from rewards.running.protocol import reward_name
-from rewards.scoring.prompt_families import ChangedPrompt, FamilyError, PromptFamily, change_prompt
+from rewards.scoring.families import ChangedPrompt, Family, FamilyError, change_prompt
 
 MANY = 0.5  # share of rows without a version, above which most are trained as by GRPO
 Pair = tuple[ChangedPrompt | None, ChangedPrompt | None]
 
 
-def check_families(
-    recipe: Recipe, families: Sequence[PromptFamily], rows: Sequence[Mapping[str, Any]]
-) -> list[Finding]:
+def check_families(recipe: Recipe, families: Sequence[Family], rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Tries every family on rows from all over the data: what raises, what changes few, what is not repeatable."""
     tried, gold = spread(rows), recipe.setting("gold_column")
     findings, with_version = [], set()
@@ -24,10 +21,10 @@ def check_families(
         try:
             drawn = [_versions(family, row, gold) for row in tried]
         except FamilyError as error:
-            findings.append(Finding("error", "families", str(error), {"family": reward_name(family)}))
+            findings.append(Finding("error", "families", str(error), {"family": family.name}))
             continue
         with_version |= {i for i, (first, _) in enumerate(drawn) if first is not None}
-        findings.append(_describe(reward_name(family), drawn, [row.get(gold) for row in tried]))
+        findings.append(_describe(family.name, drawn, [row.get(gold) for row in tried]))
     without = len(tried) - len(with_version)
     if all(finding.level == "ok" for finding in findings) and without > MANY * len(tried):
         text = (
@@ -56,7 +53,7 @@ def _describe(name: str, drawn: Sequence[Pair], golds: Sequence[Any]) -> Finding
     return Finding("ok", "families", text, numbers)
 
 
-def _versions(family: PromptFamily, row: Mapping[str, Any], gold: str) -> Pair:
+def _versions(family: Family, row: Mapping[str, Any], gold: str) -> Pair:
     """Changes a row twice in the same way."""
     first, again = (change_prompt([family], row, random.Random(str(row["id"])), gold) for _ in range(2))
     return first, again

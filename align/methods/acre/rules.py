@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from align.methods.acre.other_wording import KNOWN
+from align.methods.consistency.rules import CHOICES, RANGES, check_consistency
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
+from rewards.scoring.families import ON_PROMPTS, check_specs
 
 OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16, "second_answer_temperature": 0}
 OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
@@ -28,13 +31,22 @@ def check_answers(setting: Callable[[str], Any]) -> None:
     for name, why in OF_LETTERS.items():
         if setting(name):
             raise ValueError(f"`{name}` is about letters of options, and with `families` answers are texts: {why}.")
-    if len(set(setting("families"))) < len(setting("families")):
-        raise ValueError(f"`families` names one twice: {', '.join(setting('families'))}. Name each once.")
+    check_specs(setting("families"), "`families`")
     if setting("answer_reward") is None:
         raise ValueError(
             "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
             "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
         )
+
+
+def check_together(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that have no meaning together, and those of consistency that cannot be used.
+
+    Raises:
+        ValueError: At the first.
+    """
+    check_answers(setting)
+    check_consistency(setting, ON_PROMPTS if setting("families") else KNOWN)
 
 
 def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:
@@ -47,12 +59,14 @@ RULES = Rules(
         "second_pass": ("auto", "forward", "vllm", "off"),
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
-    },
+    }
+    | CHOICES,
     ranges={
         "num_shuffles": COUNT,
         "second_pass_batch_size": COUNT,
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
-    },
-    together=check_answers,
+    }
+    | RANGES,
+    together=check_together,
 )

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
 from align.methods.acre.config import ACREConfig
+from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.models.vllm_engine import vllm_rollouts
 from align.training.guarded_rewards import GuardedRewards, RewardRules
@@ -32,13 +33,14 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(GuardedRewards, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(ConsistentAnswers, GuardedRewards, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
     answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see `ImagePrompts` for how
     images reach them), and no gradient flows through the second pass. When no reward can depend on the second answer,
-    no second pass is made and the losses are those of `GRPOTrainer`.
+    no second pass is made and the losses are those of `GRPOTrainer`. With `consistency_coef` above 0 the loss has one
+    more part (`ConsistentAnswers`), of which the second pass knows nothing.
     """
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so

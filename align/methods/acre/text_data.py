@@ -14,7 +14,7 @@ from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
-from rewards.scoring.prompt_families import find_family
+from rewards.scoring.families import find_families
 
 
 def load(recipe: Recipe) -> TrainingData[PromptRow]:
@@ -24,8 +24,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
         ValueError: If a family does not exist.
     """
-    gold, folder = recipe.setting("gold_column"), recipe.path.parent
-    families = [find_family(spec, gold_column=gold, base_dir=folder) for spec in recipe.setting("families")]
+    families = find_families(recipe.setting("families"), base_dir=recipe.path.parent)
     try:
         data = prompt_data.load(recipe)
     except DataError as error:
@@ -39,7 +38,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
 
 def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks prompts as for GRPO, and then what the second answers need."""
-    findings = prompt_data.check(recipe, data, rewards)
+    findings = prompt_data.check(recipe, data, rewards, recipe.setting("gold_column"))
     if any(row.get("images") for row in data.rows + data.eval_rows):
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import Any, NamedTuple
 
 from rewards.scoring.consistency import OUTCOMES, outcome
-from rewards.scoring.prompt_families import ChangedPrompt
+from rewards.scoring.families import ChangedPrompt
 from rewards.scoring.text_accuracy import normalise_text
 
 

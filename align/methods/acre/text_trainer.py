@@ -12,6 +12,7 @@ from align.console import say
 from align.errors import DataError
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
+from align.methods.consistency.prompts import other_prompt
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.image_memo import is_sharded
@@ -20,7 +21,8 @@ from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
 from align.training.scored_again import generators_kept
 from rewards.running.guard import GuardedReward
-from rewards.scoring.prompt_families import ChangedPrompt, FamilyError, PromptFamily, change_prompt
+from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt
+from rewards.scoring.perturbations import Version
 
 
 class TextACRETrainer(SecondPassTrainer):
@@ -32,8 +34,8 @@ class TextACRETrainer(SecondPassTrainer):
 
     Args:
         *args: As in `GRPOTrainer`.
-        families: What changes prompts; each takes a row and a random.Random and returns the changed prompt and its
-            right answer, or None. One of those that can change a row is drawn.
+        families: What changes prompts; each takes a `Version` and a random.Random and returns the changed text, a
+            `Version`, the changed prompt and its right answer, or None. One of those that can change a row is drawn.
         answer_reward: A reward function that reads the gold column. An answer is right where it gives more than 0, and
             nothing is known where it gives None.
         reward_rules: Gates, limits and audits of the rewards; by default none.
@@ -43,13 +45,13 @@ class TextACRETrainer(SecondPassTrainer):
     def __init__(
         self,
         *args: Any,
-        families: Sequence[PromptFamily],
+        families: Sequence[Family | Callable[[Version, random.Random], Any]],
         answer_reward: Callable[..., Any],
         reward_rules: RewardRules | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        self.families = list(families)
+        self.families = [as_family(family) for family in families]
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
         row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
@@ -61,6 +63,9 @@ class TextACRETrainer(SecondPassTrainer):
             )
         if {"images", "image"} & set(row):
             raise DataError("Second answers that are texts read text only, and the rows have images.")
+
+    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
+        return other_prompt(families, row, rng, self.args.gold_column)
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

@@ -1,7 +1,7 @@
 """ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from align.data.media.images import image_digest
 from align.errors import DataError
+from align.methods.acre.other_wording import KNOWN, other_wording
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
@@ -19,6 +20,7 @@ from align.training.guarded_rewards import RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.reading.responses import Response, completion_text, parse_response
 from rewards.reading.traces import scrub_letters
+from rewards.scoring.families import Family
 
 Prompt = str | list[dict[str, Any]]
 
@@ -38,6 +40,8 @@ class ACRETrainer(SecondPassTrainer):
         reward_rules: Gates, limits and audits of the rewards; by default none.
         **kwargs: As in `GRPOTrainer`.
     """
+
+    known_families = KNOWN
 
     def __init__(
         self,
@@ -82,6 +86,9 @@ class ACRETrainer(SecondPassTrainer):
                 f"`render_prompt` must give the prompts of the train dataset, else the second pass asks another "
                 f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
             )
+
+    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
+        return other_wording(families, row, rng, self.render_prompt)
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

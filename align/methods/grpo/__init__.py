@@ -1,4 +1,4 @@
-"""GRPO: TRL's, on plain prompts, with guarded rewards."""
+"""GRPO: TRL's, on plain prompts, with guarded rewards, and with consistency beside it."""
 
 from align.methods.method import BASE_CHAIN, Method
 
@@ -6,10 +6,12 @@ GRPO = Method(
     name="grpo",
     config_chain=(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
+        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),
     dataset="align.recipe.dataset:PromptDatasetConfig",
+    rules="align.methods.grpo.rules:RULES",
     load="align.methods.rollouts.prompt_data:load",
     check="align.methods.rollouts.prompt_data:check",
     check_batch="align.methods.rollouts.batch:check_batch",
@@ -18,4 +20,5 @@ GRPO = Method(
     card="align.methods.grpo.card:card",
     report="align.methods.rollouts.report:REPORT",
     has_rewards=True,
+    console={"consistency/divergence": "divergence"},
 )

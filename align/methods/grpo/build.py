@@ -1,5 +1,6 @@
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
+from align.methods.consistency.rules import name_families
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
@@ -11,6 +12,7 @@ from align.training.settings import build_config
 def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
+    name_families(recipe, config)
     trained, rules = guard(recipe, rewards)
     with vllm_rollouts(config):
         return GuardedGRPOTrainer(

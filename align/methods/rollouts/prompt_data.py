@@ -1,6 +1,7 @@
 """Prompts: read, validated row by row, and put to the rewards."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from align.checks.counts import check_counts
@@ -11,6 +12,8 @@ from align.checks.rewards import check_rewards
 from align.data.problems import DataReport
 from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
 from align.data.training_data import TrainingData, load_training_data
+from align.methods.consistency.checks import check_rows
+from align.methods.consistency.prompts import other_prompt
 from align.recipe.dataset import PromptDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -32,7 +35,9 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     return load_training_data(data, read, prompts_to_rows)
 
 
-def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
+def check(
+    recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward], gold_column: str = "answer"
+) -> list[Finding]:
     """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
@@ -44,5 +49,6 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
         return [*findings, Finding("error", "rewards", text)]
     if rewards:  # else it was said why there are none
         findings += check_rewards(recipe, rewards, data.rows)
+    findings += check_rows(recipe, data.rows, partial(other_prompt, gold_column=gold_column))
     images = check_images(recipe, data.rows)
     return findings + images.findings + check_lengths(recipe, data.rows, images.tokens)

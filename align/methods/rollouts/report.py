@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from align.methods.consistency import report as consistency
 from align.methods.rollouts.audit_findings import find_audit_falls
 from align.methods.rollouts.completion_findings import find_completion_problems
 from align.methods.rollouts.findings import find_rollout_problems
@@ -38,6 +39,7 @@ FACTS = {
     "temperature": "Temperature",
     "max_completion_length": "Longest completion, tokens",
     "use_vllm": "vLLM rollouts",
+    **consistency.FACTS,
 }
 
 
@@ -48,7 +50,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
         letter_chart(metrics),
         step_time_chart(metrics, STEP_TIME),
         *call_charts(metrics),
-        *(draw_panel(panel, metrics) for panel in ROLLOUT_PANELS),
+        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, consistency.PANEL)),
     ]
 
 
@@ -63,4 +65,4 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
     ]
 
 
-REPORT = ReportParts(FACTS, _charts, _findings, COMPARED)
+REPORT = ReportParts(FACTS, _charts, _findings, (*COMPARED, consistency.COMPARED), unused=consistency.unused)

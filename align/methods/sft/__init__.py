@@ -6,6 +6,7 @@ SFT = Method(
     name="sft",
     config_chain=(
         ("align", "methods/sft/config.py", "LfUConfig"),
+        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("trl", "trainer/sft_config.py", "SFTConfig"),
         *BASE_CHAIN,
     ),

@@ -1,6 +1,5 @@
 from align.data.training_data import TrainingData
-from align.methods.sft.consistency.families import find_families
-from align.methods.sft.consistency.rules import is_consistent
+from align.methods.consistency.rules import name_families
 from align.methods.sft.demonstrations import Demonstration
 from align.methods.sft.trainer import LfUTrainer
 from align.recipe.recipe import Recipe
@@ -12,9 +11,7 @@ from align.training.settings import build_config
 def build(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> LfUTrainer:
     """Builds SFT; TRL loads the model and its tokenizer from the recipe's path."""
     args = build_config(recipe)
-    if is_consistent(recipe.setting):
-        found = find_families(args.consistency_families, recipe.path.parent)
-        args.consistency_families = [family.spec for family in found]
+    name_families(recipe, args)
     return LfUTrainer(
         model=recipe.model.model_name_or_path,
         args=args,

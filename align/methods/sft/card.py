@@ -1,4 +1,4 @@
-from align.methods.sft.consistency.rules import is_consistent
+from align.methods.consistency.rules import is_consistent
 from align.methods.sft.rules import is_plain_sft
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows

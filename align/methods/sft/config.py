@@ -5,17 +5,19 @@ from typing import Any
 
 from trl import SFTConfig
 
+from align.methods.consistency.config import ConsistencyConfig
 from align.methods.sft.rules import check_together, is_plain_sft
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class LfUConfig(SavedWithoutSecrets, SFTConfig):
+class LfUConfig(SavedWithoutSecrets, ConsistencyConfig, SFTConfig):
     """Settings of `LfUTrainer`; everything else is TRL's `SFTConfig`.
 
     Paper (arXiv 2511.13052) to field: lambda is `lfu_coef` (5 there), alpha is `lfu_alpha`. With `lfu_coef: 0`, the
-    default, this is TRL's SFT. With `consistency_coef` above 0 answers behind perturbed prompts are compared.
+    default, this is TRL's SFT. With `consistency_coef` of `ConsistencyConfig` above 0 answers behind perturbed prompts
+    are compared.
     """
 
     lfu_coef: float = field(
@@ -38,27 +40,6 @@ class LfUConfig(SavedWithoutSecrets, SFTConfig):
         metadata={"help": "Layers whose hidden states are compared, from 0, or from -1 for the last; by default all."},
     )
     lfu_rank: int = field(default=8, metadata={"help": "Rank of the term of `lfu_mode: aux_lora`."})
-    consistency_coef: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of the divergence between the answer's tokens behind the prompt and behind a perturbed "
-            "one; 0 is plain SFT."
-        },
-    )
-    consistency_families: list[str] | None = field(
-        default=None,
-        metadata={
-            "help": "Families that perturb prompts, `whitespace`, `distractor`, or functions as ./mine.py:function; "
-            "by default `whitespace`."
-        },
-    )
-    consistency_divergence: str = field(
-        default="js",
-        metadata={
-            "help": "`js`, the Jensen-Shannon divergence, or `kl`, from the clean side, which is a constant, to the "
-            "perturbed one."
-        },
-    )
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together.
@@ -66,9 +47,8 @@ class LfUConfig(SavedWithoutSecrets, SFTConfig):
         Raises:
             ValueError: If a setting is outside its choices or range, or LfU cannot be trained with it.
         """
-        for name in ("lfu_mode", "consistency_divergence"):
-            check_choice("sft", name, getattr(self, name))
-        for name, least in (("lfu_coef", 0), ("lfu_alpha", 0), ("lfu_rank", 1), ("consistency_coef", 0)):
+        check_choice("sft", "lfu_mode", self.lfu_mode)
+        for name, least in (("lfu_coef", 0), ("lfu_alpha", 0), ("lfu_rank", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"`{name}` must be {least} or more, got {getattr(self, name)}.")
         super().__post_init__()

@@ -1,5 +1,5 @@
 from align.checks.memory import Footprint, activations
-from align.methods.sft.consistency.rules import is_consistent
+from align.methods.consistency.rules import is_consistent
 from align.methods.sft.rules import is_plain_sft
 from align.recipe.recipe import Recipe
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.methods.sft.consistency.rules import is_consistent
+from align.methods.consistency import report as consistency
 from align.methods.sft.findings import find_demonstration_problems
 from align.methods.sft.rules import is_plain_sft
 from align.report.charts.drawing import Chart
@@ -24,9 +24,7 @@ FACTS = {
     "lfu_alpha": "Length of the undesirable step",
     "lfu_mode": "What that step moves",
     "lfu_layers": "Layers that are compared",
-    "consistency_coef": "Weight of the divergence (consistency_coef)",
-    "consistency_families": "Families that perturb prompts",
-    "consistency_divergence": "Divergence",
+    **consistency.FACTS,
 }
 BESIDE = "mean_token_accuracy"
 PANELS = (
@@ -59,19 +57,14 @@ PANELS = (
         "As measured on the weights; below `lfu_alpha` weights in 16 bits have rounded the move away.",
         {"lfu/step_length": "length"},
     ),
-    Panel(
-        "Divergence under a perturbed prompt, nats",
-        "Between the answer's tokens behind both prompts, mean over tokens; the Jensen-Shannon divergence is at most "
-        "0.69. Near 0 the answers do not depend on the perturbation.",
-        {"consistency/divergence": "divergence"},
-    ),
+    consistency.PANEL,
 )
 STEP_TIME = Panel("Time of a step, seconds", "Of all passes over the batch.", {"step_time": "step"}, beside=BESIDE)
 COMPARED = (
     Panel("Token accuracy, demonstrations", "Each run on its own.", {BESIDE: ""}, share=True),
     Panel("Entropy of learnt tokens, nats", "Each run on its own demonstrations.", {"entropy": ""}, beside=BESIDE),
     Panel("Distance under the undesirable step", "At each run's own `lfu_alpha`.", {"lfu/consistency": ""}),
-    Panel("Divergence under a perturbed prompt", "On each run's own families.", {"consistency/divergence": ""}),
+    consistency.COMPARED,
 )
 
 
@@ -84,11 +77,9 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
-    settings = {"lfu_coef": 0.0, "lfu_alpha": 0.1, "consistency_coef": 0.0} | dict(recipe)
+    settings = {"lfu_coef": 0.0, "lfu_alpha": 0.1} | dict(recipe)
     of_lfu = ("lfu_alpha", "lfu_mode", "lfu_layers") if is_plain_sft(settings.get) else ()
-    if is_consistent(settings.get):
-        return of_lfu
-    return (*of_lfu, "consistency_families", "consistency_divergence")
+    return (*of_lfu, *consistency.unused(recipe))
 
 
 REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, unused=_unused)

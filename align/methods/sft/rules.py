@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from align.methods.sft.consistency.rules import check_consistency
+from align.methods.consistency.rules import CHOICES, RANGES
+from align.methods.sft.consistency.rules import check_rows_apart
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
 
@@ -43,7 +44,7 @@ def check_together(setting: Callable[[str], Any]) -> None:
             f"`label_smoothing_factor: {setting('label_smoothing_factor')}` does nothing with `loss_type: dft`. "
             "Remove one of them."
         )
-    check_consistency(setting)
+    check_rows_apart(setting)
     if is_plain_sft(setting):
         return
     layers = setting("lfu_layers")
@@ -66,12 +67,7 @@ def check_together(setting: Callable[[str], Any]) -> None:
 
 
 RULES = Rules(
-    choices={"lfu_mode": ("params", "aux_lora"), "consistency_divergence": ("js", "kl")},
-    ranges={
-        "lfu_coef": NOT_NEGATIVE,
-        "lfu_alpha": NOT_NEGATIVE,
-        "lfu_rank": COUNT,
-        "consistency_coef": NOT_NEGATIVE,
-    },
+    choices={"lfu_mode": ("params", "aux_lora")} | CHOICES,
+    ranges={"lfu_coef": NOT_NEGATIVE, "lfu_alpha": NOT_NEGATIVE, "lfu_rank": COUNT} | RANGES,
     together=check_together,
 )

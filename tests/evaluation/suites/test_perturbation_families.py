@@ -19,9 +19,9 @@ def written(path, rows):
     return path
 
 
-def made_by(tmp_path, body, rows=(QUESTION,)):
+def made_by(tmp_path, body, rows=(QUESTION,), given="version"):
     """Loads rows with a family of one's own."""
-    (tmp_path / "mine.py").write_text(f"def shout(version, rng):\n    {body}\n")
+    (tmp_path / "mine.py").write_text(f"def shout({given}, rng):\n    {body}\n")
     path = written(tmp_path / "rows.jsonl", rows)
     return load(Reading(str(path)), {"families": (f"{tmp_path}/mine.py:shout",)})
 
@@ -36,6 +36,23 @@ def test_a_family_of_ones_own_returns_a_text_a_version_or_none(tmp_path):
     }
 
 
+FACTS = {"question": "Who?", "answer": "Ada", "facts": "Bo is ill."}
+
+
+def test_a_family_reads_columns_of_the_row_and_may_return_the_pair_of_prompt_and_answer(tmp_path):
+    (made,) = (
+        made_by(tmp_path, "return f'{row[\"facts\"]} {row[\"question\"]}', row['answer']", [FACTS], "row")
+        .rows[0]
+        .versions
+    )
+    assert (made.version.question, made.version.answer) == ("Bo is ill. Who?", ("Ada",))
+
+
+def test_a_pair_with_another_answer_is_another_question(tmp_path):
+    with pytest.raises(DataError, match="it changed options or the answer"):
+        made_by(tmp_path, "return version['question'].upper(), 'gold'", [FACTS])
+
+
 def test_a_version_with_other_options_is_read_by_its_permutation(tmp_path):
     body = "return version._replace(options=version.options[::-1], answer=1, permutation=(1, 0))"
     (made,) = made_by(tmp_path, body).rows[0].versions
@@ -45,8 +62,8 @@ def test_a_version_with_other_options_is_read_by_its_permutation(tmp_path):
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("raise KeyError('x')", r"shout at row 1 \(q\) raised KeyError: 'x'. Mend it, or return None"),
-        ("return 3", r"shout at row 1 \(q\) must return a text .* got 3\."),
+        ("raise KeyError('x')", r"Family `shout`, row 1 \(q\): it raised KeyError: 'x'. Mend it, or return None"),
+        ("return 3", r"`shout`, row 1 \(q\): it must return a text .* got 3\."),
         ("return ' '", "returned ' ' as the question"),
         ("return version._replace(question=None)", "returned None as the question"),
         ("return version._replace(answer=1)", "returned 1 as the answer"),
@@ -75,19 +92,21 @@ def test_families_that_change_nothing_are_no_measurement(tmp_path):
 @pytest.mark.parametrize(
     ("families", "said"),
     [
-        (["option_order", "option_order"], "two families called option_order"),
+        (["option_order", "option_order"], "names a family twice: option_order"),
         (["shuffled"], "must name some of option_order, whitespace, .* got 'shuffled'"),
         (["./none.py:f"], "Family './none.py:f': there is no such file"),
         (["{file}:nothing"], "has no 'nothing'"),
         (["{file}:FIVE"], "must be a function of a version and a random.Random, got 5"),
         (["{file}:original"], "two families called original"),
         (["{file}:distractor"], "two families called distractor"),
-        (["{file}:mine", "{file}:mine"], "two families called mine"),
+        (["{file}:mine", "{file}:mine"], "names a family twice"),
+        (["{file}:mine", "./own.py:mine"], "two families called mine"),
     ],
 )
-def test_families_that_cannot_be_used_are_named(tmp_path, families, said):
+def test_families_that_cannot_be_used_are_named(tmp_path, monkeypatch, families, said):
     file = tmp_path / "own.py"
     file.write_text("FIVE = 5\ndef original(v, r): pass\ndef distractor(v, r): pass\ndef mine(v, r): pass\n")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=said):
         find_families([each.format(file=file) for each in families])
 

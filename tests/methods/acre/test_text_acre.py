@@ -24,7 +24,7 @@ from trl import GRPOTrainer
 
 from align.errors import DataError
 from rewards import AnswerConsistency
-from rewards.scoring.prompt_families import OnPrompts
+from rewards.scoring.perturbations import FAMILIES
 
 
 @pytest.mark.parametrize("settings", [{}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}])
@@ -143,7 +143,7 @@ def on_text(family):
     def change(row, rng):
         if isinstance(row["prompt"], str):
             return family(row, rng)
-        text, gold = family(row | {"prompt": row["prompt"][0]["content"]}, rng)
+        text, gold = family(dict(row) | {"prompt": row["prompt"][0]["content"]}, rng)
         return [{"role": "user", "content": text}], gold
 
     change.__name__ = family.__name__
@@ -245,7 +245,7 @@ def test_rows_that_cannot_be_are_refused(tmp_path):
 
 def test_a_built_in_family_keeps_the_gold(tmp_path):
     trainer = make_trainer(
-        tmp_path, [AnswerConsistency()], trainer=Scripted, families=[OnPrompts("distractor")], max_steps=1
+        tmp_path, [AnswerConsistency()], trainer=Scripted, families=[FAMILIES["distractor"]], max_steps=1
     )
     rows = table(trainer, tmp_path)
     assert set(rows["family"]) == {"distractor"}

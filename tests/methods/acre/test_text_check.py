@@ -95,7 +95,7 @@ def test_two_families_are_looked_at_together(recipe):
     ("changes", "message"),
     [
         ({"families": ["./gone.py:rename"]}, "no such file"),
-        ({"families": ["option_order"]}, "prompts have none"),
+        ({"families": ["option_order"]}, "which changes the options of a question or needs some"),
         ({"rows": QUESTIONS}, "With `families` the rows are prompts"),
     ],
 )
@@ -155,7 +155,7 @@ def test_a_recipe_in_which_nothing_waits_for_second_answers(recipe):
         ({"families": None, "answer_reward": None}, "`second_answer_tokens` is about answers that are texts"),
         ({"exclude_identity": True}, "`exclude_identity` is about letters of options"),
         ({"scrub_letters": True}, "`scrub_letters` is about letters of options"),
-        ({"families": ["distractor", "distractor"]}, "names one twice"),
+        ({"families": ["distractor", "distractor"]}, "`families` names a family twice"),
         ({"second_answer_tokens": 0}, "`second_answer_tokens` must be at least 1"),
         ({"second_answer_temperature": -1}, "`second_answer_temperature` must be at least 0"),
         ({"dataset": {"path": "./train.jsonl", "shuffle_options": True}}, "Unknown key `dataset.shuffle_options`"),

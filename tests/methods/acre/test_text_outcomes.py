@@ -1,7 +1,7 @@
 import pytest
 
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
-from rewards.scoring.prompt_families import ChangedPrompt
+from rewards.scoring.families import ChangedPrompt
 
 SAME, MAPPED = ChangedPrompt("p", "Ann", "noise"), ChangedPrompt("p", "Bob", "names")
 

@@ -1,15 +1,15 @@
 """Prompts that families change, and the answer's own tokens behind them."""
 
 import random
-import re
 
 import pytest
 import torch
 
-from align.methods.sft.consistency.families import FamilyError, PromptFamily, change_prompt, find_families
-from align.methods.sft.consistency.rules import logit_scaling, prompt_of
+from align.methods.consistency.prompts import other_prompt
+from align.methods.consistency.rules import consistency_families
+from align.methods.sft.consistency.rules import prompt_of
 from align.methods.sft.consistency.versions import IGNORED, VersionMaker
-from rewards.scoring.perturbations import Version
+from rewards.scoring.families import Family, FamilyError
 
 
 def characters(prompt):
@@ -18,7 +18,7 @@ def characters(prompt):
 
 
 def maker(make, prompts=("ab c",), max_length=None):
-    return VersionMaker([PromptFamily("own", make)], prompts, characters, max_length, seed=0)
+    return VersionMaker([Family("own", "own", make)], prompts, characters, max_length, seed=0)
 
 
 def louder(version, rng):
@@ -65,7 +65,7 @@ def test_a_visit_draws_by_seed_step_and_row_only():
         return f"{version.question} {rng.random()}"
 
     drawn = {
-        (seed, step, number): VersionMaker([PromptFamily("own", draw)], ["ab c"] * 2, characters, None, seed)
+        (seed, step, number): VersionMaker([Family("own", "own", draw)], ["ab c"] * 2, characters, None, seed)
         .change(number, *row("ab c", "x"), step)
         .ids
         for seed in (0, 1)
@@ -75,7 +75,7 @@ def test_a_visit_draws_by_seed_step_and_row_only():
     assert len({tuple(ids) for ids in drawn.values()}) == 8
     assert (
         drawn[1, 1, 1]
-        == VersionMaker([PromptFamily("own", draw)], ["", "ab c"], characters, None, 1)
+        == VersionMaker([Family("own", "own", draw)], ["", "ab c"], characters, None, 1)
         .change(1, *row("ab c", "x"), 1)
         .ids
     )
@@ -102,41 +102,21 @@ def test_a_batch_is_extended_by_the_rows_that_can_be_changed():
     assert (plan["compared"].shape, batch["input_ids"].shape) == ((0, 0), (3, 8))
 
 
-def test_of_messages_the_last_of_the_user_is_changed():
-    messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "a"}, {"role": "user", "content": "b"}]
-    found = change_prompt([PromptFamily("own", louder)], messages, random.Random(0))
-    assert [message["content"] for message in found] == ["s", "a", "b!!"]
-    assert messages[2]["content"] == "b"
-    assert change_prompt([PromptFamily("own", louder)], messages[:1], random.Random(0)) is None
+def test_a_family_that_changes_the_answer_is_refused_where_the_answer_is_known():
+    def rename(version, rng):
+        return version._replace(question="Who is Bo?", answer="Bo")
+
+    family, row = Family("rename", "rename", rename), {"id": "r", "prompt": "Who is Al?"}
+    assert other_prompt([family], row, random.Random(0)) == "Who is Bo?"
+    with pytest.raises(FamilyError, match="Family `rename`, row 'r': it changed the answer 'Al' to 'Bo'"):
+        other_prompt([family], row | {"answer": "Al"}, random.Random(0))
 
 
-def test_a_family_that_changes_nothing_makes_room_for_another():
-    families = [PromptFamily("same", lambda version, rng: version), PromptFamily("own", louder)]
-    assert {change_prompt(families, "a", random.Random(i)) for i in range(9)} == {"a!!"}
-    assert change_prompt(families[:1], "a", random.Random(0)) is None
-
-
-@pytest.mark.parametrize("made", [3, "  ", Version(None, None, None)._replace(question=7)])
-def test_what_is_no_question_is_refused(made):
-    if isinstance(made, Version) and made.question is None:
-        pytest.fail("a version without a question")
-    with pytest.raises(FamilyError, match=re.escape("Family own, prompt 'a': it must return a text")):
-        change_prompt([PromptFamily("own", lambda version, rng: made)], "a", random.Random(0))
-
-
-def test_what_a_family_raises_names_it():
-    with pytest.raises(FamilyError, match="Family own, prompt 'a': it raised ZeroDivisionError"):
-        change_prompt([PromptFamily("own", lambda version, rng: 1 / 0)], "a", random.Random(0))
-
-
-def test_families_are_found_by_name_and_in_files(tmp_path):
-    (tmp_path / "mine.py").write_text("def own(version, rng):\n    return version.question + '?'\nNUMBER = 3\n")
-    found = find_families(["distractor", "mine.py:own"], tmp_path)
+def test_without_a_name_the_family_is_whitespace(tmp_path):
+    (tmp_path / "mine.py").write_text("def own(version, rng):\n    return version.question + '?'\n")
+    found = consistency_families(["distractor", "mine.py:own"], tmp_path)
     assert [family.spec for family in found] == ["distractor", f"{tmp_path / 'mine.py'}:own"]
-    assert [family.spec for family in find_families(None)] == ["whitespace"]
-    for spec, words in (("mine.py:NUMBER", "must be a function"), ("gone.py:own", "there is no such file")):
-        with pytest.raises(ValueError, match=words):
-            find_families([spec], tmp_path)
+    assert [family.spec for family in consistency_families(None)] == ["whitespace"]
 
 
 def test_the_prompt_of_a_row():
@@ -145,8 +125,3 @@ def test_the_prompt_of_a_row():
     for wrong in (turns[1:], turns[::-1]):
         with pytest.raises(ValueError, match="these messages do not end with an answer to something"):
             prompt_of({"messages": wrong})
-
-
-def test_a_model_that_scales_its_logits_is_refused():
-    assert "`final_logit_softcapping: 30.0`" in logit_scaling({"final_logit_softcapping": 30.0})
-    assert logit_scaling({"final_logit_softcapping": None, "logit_scale": 1.0}) == ""

@@ -10,8 +10,8 @@ from tiny import tiny_model
 from trained import logged, weights
 from trl import SFTTrainer
 
-from align.methods.sft.consistency.families import find_families
-from align.methods.sft.consistency.loss import js_divergence, kl_divergence
+from align.methods.consistency.loss import js_divergence, kl_divergence
+from align.methods.consistency.rules import consistency_families
 from align.methods.sft.consistency.versions import VersionMaker
 
 FAMILIES = ["whitespace", "distractor"]
@@ -35,7 +35,7 @@ def test_loss_and_gradient_are_those_of_the_formula(tmp_path, kind, divergence):
     found = gradient_of(trainer)
     model, terms, tokens = tiny_model(vocabulary=len(TOKENIZER)).train(), [], []
     versions = VersionMaker(
-        find_families(FAMILIES),
+        consistency_families(FAMILIES),
         [row["prompt"] for row in rows],
         lambda p: TOKENIZER(p)["input_ids"],
         None,

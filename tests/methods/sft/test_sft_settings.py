@@ -45,7 +45,10 @@ def parse(tmp_path):
         ("consistency_families: []", "`consistency_families` must list families; got []"),
         ("consistency_families: [whitespace, whitespace]", "names a family twice"),
         ("consistency_families: [option_order]", "which changes the options of a question"),
-        ("consistency_families: [spaces]", "must name whitespace or distractor, or functions as ./mine.py:function"),
+        (
+            "consistency_families: [spaces]",
+            "must name some of whitespace, distractor, or functions as ./mine.py:function",
+        ),
         ("consistency_coef: 1\nlfu_coef: 5", "`lfu_coef` and `consistency_coef` are both above 0"),
         ("consistency_coef: 1\npacking: true", "`packing: true` joins rows"),
         ("consistency_coef: 1\npadding_free: true", "`padding_free: true` joins rows"),
@@ -85,7 +88,7 @@ def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
         ({"lfu_coef": float("nan")}, "`lfu_coef` must be 0 or more, got nan"),
         ({"consistency_coef": -1.0}, "`consistency_coef` must be 0 or more, got -1.0"),
         ({"consistency_divergence": "jsd"}, "`consistency_divergence` must be one of js, kl"),
-        ({"consistency_families": ["spaces"]}, "must name whitespace or distractor"),
+        ({"consistency_families": ["spaces"]}, "must name some of whitespace, distractor"),
     ],
 )
 def test_the_config_refuses_it_too(tmp_path, settings, words):

@@ -1,38 +1,27 @@
-"""Families of versions: those of `rewards.FAMILIES`, and functions in files that the user names."""
+"""Families of versions, and which of their versions ask the same question."""
 
+import random
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 from align.errors import DataError, UserError
 from rewards.reading.options import permute, to_shown
-from rewards.running.loading import find_in_file
-from rewards.scoring.perturbations import FAMILIES, ORIGINAL, Family, Version, make_versions
+from rewards.scoring import families
+from rewards.scoring.families import Family, FamilyError, call_family
+from rewards.scoring.perturbations import FAMILIES, ORIGINAL, Version
 
 AGAIN = "twice"  # the original, asked a second time
-_MOST_SHOWN = 60  # characters of what a family returned
 
 
-class NamedFamily(NamedTuple):
-    """A family.
-
-    Attributes:
-        name: In metrics, and in the column `family` of rows.
-        spec: As the user named it.
-        make: Returns a version of a question, or the text of its question, or None if it cannot change it.
-    """
-
-    name: str
-    spec: str
-    make: Family
-
-
-def find_families(specs: Sequence[str]) -> list[NamedFamily]:
-    """Finds families by name, or loads `path/to/file.py:function`; without any, all of `rewards.FAMILIES`.
+def find_families(specs: Sequence[str]) -> list[Family]:
+    """Finds families by name, or loads functions; without any, all of `rewards.FAMILIES`.
 
     Raises:
         UserError: If one is unknown, cannot be loaded or is no function, or two have one name.
     """
-    found = [_find(spec) for spec in specs or FAMILIES]
+    try:
+        found = families.find_families(specs or tuple(FAMILIES), "`--families`", tuple(FAMILIES))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     names = [each.name for each in found]
     for each in found:
         if names.count(each.name) > 1 or (each.name in (*FAMILIES, ORIGINAL, AGAIN) and each.spec != each.name):
@@ -40,8 +29,10 @@ def find_families(specs: Sequence[str]) -> list[NamedFamily]:
     return found
 
 
-def make_version(family: NamedFamily, original: Version, name: str, row: int, *, seed: int) -> Version | None:
+def make_version(family: Family, original: Version, name: str, row: int, *, seed: int) -> Version | None:
     """Makes the version of a question; None if the family does not change it.
+
+    What is drawn depends on the seed, the question's name and the family's, as in `rewards.perturbed_rows`.
 
     Args:
         family: One's own may do anything, so what it returns is checked.
@@ -53,42 +44,24 @@ def make_version(family: NamedFamily, original: Version, name: str, row: int, *,
     Raises:
         DataError: If the family raises, or returns something else than another wording of the same question.
     """
-    where = f"Family {family.spec} at row {row} ({name})"
     try:
-        made: Any = make_versions(original, name, {family.name: family.make}, seed=seed)[family.name]
-    except Exception as error:  # whatever it raises is the user's to see
-        raise DataError(
-            f"{where} raised {type(error).__name__}: {error}. Mend it, or return None for a question that it cannot "
-            "change."
-        ) from error
+        made = call_family(family, original, random.Random(f"{seed}/{name}/{family.name}"), f"{row} ({name})")
+    except FamilyError as error:
+        raise DataError(str(error)) from error
     if made is None:
         return None
-    version = original._replace(question=made) if isinstance(made, str) else made
-    if not isinstance(version, Version):
-        raise DataError(
-            f"{where} must return a text (the new question), a Version, or None for a question that it cannot change; "
-            f"got {repr(made)[:_MOST_SHOWN]}."
-        )
+    version = made if isinstance(made, Version) else _from_pair(made, original)
     if broken := _broken_rule(version, original):
-        raise DataError(f"{where} {broken}")
+        raise DataError(f"Family `{family.name}`, row {row} ({name}): it {broken}")
     same = (version.question, _texts(version)) == (original.question, _texts(original))
     return None if same else version
 
 
-def _find(spec: str) -> NamedFamily:
-    if spec in FAMILIES:
-        return NamedFamily(spec, spec, FAMILIES[spec])
-    if ":" not in spec and not spec.endswith(".py"):
-        raise UserError(
-            f"`--families` must name some of {', '.join(FAMILIES)}, or a function as ./mine.py:function; got {spec!r}."
-        )
-    try:
-        _, made = find_in_file(spec, None, noun="Family")
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if not callable(made):
-        raise UserError(f"Family {spec!r} must be a function of a version and a random.Random, got {made!r:.60}.")
-    return NamedFamily(spec.rpartition(":")[2], spec, made)
+def _from_pair(pair: Sequence[object], original: Version) -> Version:
+    """Reads a prompt and its answer, which stays where it is that of the row."""
+    question, answer = pair
+    kept = original.answer if answer == original.get("answer", original.answer) else answer
+    return original._replace(question=question, answer=kept)  # type: ignore[arg-type]  # which is checked
 
 
 def _broken_rule(version: Version, original: Version) -> str:

@@ -1,7 +1,7 @@
 """Questions, with or without options, and a version of each by every family."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from pydantic import JsonValue
@@ -41,6 +41,7 @@ class PerturbedQuestion:
         group: For the page.
         row: Where it stood.
         versions: By family.
+        columns: All that its row has, for families.
     """
 
     id: str
@@ -52,13 +53,15 @@ class PerturbedQuestion:
     group: str | None
     row: int
     versions: tuple[FamilyVersion, ...] = ()
+    columns: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def original(self) -> Version:
         """The question as it is asked first."""
         if self.options is None:
-            return Version(self.question, None, self.answer)
-        return Version(self.question, list(self.options), self.answer, tuple(range(len(self.options))))
+            return Version(self.question, None, self.answer, columns=self.columns)
+        identity = tuple(range(len(self.options)))
+        return Version(self.question, list(self.options), self.answer, identity, self.columns)
 
     @property
     def right(self) -> frozenset[Any]:
@@ -103,6 +106,10 @@ def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
 
 
 def _check(row: Mapping[str, Any], name: str, number: int) -> PerturbedQuestion:
+    return replace(_question(row, name, number), columns=row)
+
+
+def _question(row: Mapping[str, Any], name: str, number: int) -> PerturbedQuestion:
     if media := next((column for column in MEDIA if row.get(column)), None):
         raise BadRow(media, row[media], "the question has images, and versions are of texts", "Leave the row out.")
     group = check_label("group", row.get("group"))

@@ -74,7 +74,9 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield str(family), f"`{name}` in {recipe.path}"
     if recipe.training.get("consistency_coef"):
         for family in recipe.setting("consistency_families") or ("whitespace",):
-            yield str(family).rpartition(":")[2], f"`consistency_families` in {recipe.path}"
+            yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
+    for family in recipe.training.get("families") or ():
+        yield short_name(str(family)), f"`families` in {recipe.path}"
     if getattr(recipe.dataset, "shuffle_options", False):
         yield "option_order", f"`shuffle_options` in {recipe.path}"
 

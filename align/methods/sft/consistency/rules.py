@@ -1,31 +1,20 @@
-"""Rules of consistency, for settings, launches, rows and models: nothing of TRL is imported."""
+"""Rules of consistency for settings and rows of demonstrations: nothing of TRL is imported."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from align.methods.sft.consistency.families import Prompt, check_specs
+from align.methods.consistency.rules import check_consistency, is_consistent
 
-NO_FSDP = (
-    "`consistency_coef` above 0 needs the output head whole on every process, and FSDP shards it. Launch with DDP or "
-    "DeepSpeed, or set `consistency_coef: 0`."
-)
-# Names under which configs of models say that logits are scaled or capped behind the head.
-_SCALES = ("final_logit_softcapping", "logit_scale", "output_multiplier", "lm_head_multiplier", "logits_scaling")
+Prompt = str | list[dict[str, Any]]
 
 
-def is_consistent(setting: Callable[[str], Any]) -> bool:
-    """Says whether answers behind perturbed prompts are compared."""
-    return bool(setting("consistency_coef"))
-
-
-def check_consistency(setting: Callable[[str], Any]) -> None:
-    """Refuses settings that consistency cannot be trained with.
+def check_rows_apart(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that consistency cannot be trained with, most of which leave no row apart.
 
     Raises:
         ValueError: At the first.
     """
-    if setting("consistency_families") is not None:
-        check_specs(setting("consistency_families"))
+    check_consistency(setting)
     if not is_consistent(setting):
         return
     if setting("lfu_coef") and setting("lfu_alpha"):
@@ -53,8 +42,6 @@ def check_consistency(setting: Callable[[str], Any]) -> None:
             "`dataset_kwargs: {skip_prepare_dataset: true}` leaves no prompts to change, which `consistency_coef` "
             "above 0 needs. Remove it."
         )
-    if setting("fsdp"):
-        raise ValueError(NO_FSDP)
 
 
 def prompt_of(row: Mapping[str, Any]) -> Prompt:
@@ -78,19 +65,3 @@ def prompt_of(row: Mapping[str, Any]) -> Prompt:
             "or leave the row out."
         )
     return list(messages[:-1])
-
-
-def logit_scaling(config: Mapping[str, Any]) -> str:
-    """Words what a model does to logits behind its head, which is not repeated here; empty if nothing.
-
-    Example:
-        >>> logit_scaling({"logits_scaling": 1.0})
-        ''
-    """
-    found = [name for name in _SCALES if config.get(name) not in (None, 1, 1.0)]
-    if not found:
-        return ""
-    return (
-        f"The model scales or caps its logits (`{found[0]}: {config[found[0]]}`), which `consistency_coef` above 0 "
-        "does not do. Set `consistency_coef: 0`, or train another model."
-    )

@@ -4,17 +4,18 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType, is_peft_model
+from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import SFTTrainer
 from trl.data_utils import _tokenize
 
+from align.methods.consistency.comparison import Comparison
+from align.methods.consistency.loss import before_answers
+from align.methods.consistency.rules import NO_FSDP, NO_PARALLELISM, consistency_families
 from align.methods.sft.config import LfUConfig
-from align.methods.sft.consistency.families import find_families
-from align.methods.sft.consistency.loss import DIVERGENCES, before_answers
-from align.methods.sft.consistency.rules import NO_FSDP, logit_scaling, prompt_of
+from align.methods.sft.consistency.rules import prompt_of
 from align.methods.sft.consistency.versions import Batch, VersionMaker
 
 ROW = "consistency_row"  # number of a row, in batches
@@ -37,6 +38,7 @@ class ConsistencyTrainer(SFTTrainer):
     args: LfUConfig
     model: PreTrainedModel
     _sum: Tensor
+    _comparison: Comparison
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._versions: VersionMaker | None = None
@@ -46,9 +48,8 @@ class ConsistencyTrainer(SFTTrainer):
         if self.accelerator.distributed_type == DistributedType.FSDP:
             raise ValueError(NO_FSDP)
         if self.accelerator.parallelism_config is not None:
-            raise ValueError("`consistency_coef` above 0 needs whole rows on every process. Launch with DDP.")
-        if sentence := logit_scaling(self.model.config.get_text_config().to_dict()):
-            raise ValueError(sentence)
+            raise ValueError(NO_PARALLELISM)
+        self._comparison = Comparison(self.model, self.args.consistency_divergence)
         self.data_collator = _WithNumbers(self.data_collator)
         self._sum = torch.zeros((), device=self.args.device)  # of divergences, in the step that is being made
 
@@ -59,7 +60,7 @@ class ConsistencyTrainer(SFTTrainer):
             if not isinstance(dataset, Dataset) or "input_ids" in dataset.column_names:
                 raise ValueError("`consistency_coef` above 0 needs a data set of texts or messages to change.")
             prompts = [prompt_of(row) for row in dataset]
-            families = find_families(args.consistency_families)
+            families = consistency_families(args.consistency_families)
             template = {"chat_template": self.chat_template}
 
             def tokenise(prompt: Any) -> list[int]:
@@ -119,12 +120,8 @@ class ConsistencyTrainer(SFTTrainer):
         plan = inputs.pop(PLAN, None) if self._versions is not None else None
         if plan is None:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        states: list[Tensor] = []  # TRL's loss needs no logits and returns none
-        hook = self._backbone_of(model).register_forward_hook(_keeper(states))
-        try:
+        with self._comparison.states_kept() as states:
             result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-        finally:
-            hook.remove()
         loss, *outputs = result if return_outputs else (result,)
         part = self._divergence(states[0], plan) / plan["total"]
         self._sum += part.detach()
@@ -139,12 +136,7 @@ class ConsistencyTrainer(SFTTrainer):
         rows, length = plan["rows"], plan["compared"].shape[1]
         clean = before_answers(states[rows], plan["clean_starts"], length)[plan["compared"]]
         changed = before_answers(states[len(states) - len(rows) :], plan["starts"], length)[plan["compared"]]
-        head = self.accelerator.unwrap_model(self.model).get_output_embeddings()
-        return DIVERGENCES[self.args.consistency_divergence](head(clean), head(changed)).sum()
-
-    def _backbone_of(self, model: Any) -> Any:
-        model = self.accelerator.unwrap_model(model)
-        return (model.get_base_model() if is_peft_model(model) else model).base_model
+        return self._comparison.sum(clean, changed)
 
 
 class _WithNumbers:
@@ -156,10 +148,3 @@ class _WithNumbers:
     def __call__(self, rows: list[Batch]) -> Batch:
         batch = self.collate(rows)
         return batch | {ROW: torch.tensor([row[ROW] for row in rows])} if ROW in rows[0] else batch
-
-
-def _keeper(states: list[Tensor]) -> Callable[[Any, Any, Any], None]:
-    def keep(module: Any, inputs: Any, outputs: Any) -> None:
-        states.append(outputs.last_hidden_state)
-
-    return keep

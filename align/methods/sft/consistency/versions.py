@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from align.methods.sft.consistency.families import Prompt, PromptFamily, change_prompt
+from align.methods.consistency.prompts import other_prompt
+from align.methods.sft.consistency.rules import Prompt
+from rewards.scoring.families import Family
 
 IGNORED = -100
 Tokenise = Callable[[Prompt], list[int]]
@@ -44,7 +46,7 @@ class VersionMaker:
 
     def __init__(
         self,
-        families: Sequence[PromptFamily],
+        families: Sequence[Family],
         prompts: Sequence[Prompt],
         tokenise: Tokenise,
         max_length: int | None,
@@ -65,7 +67,9 @@ class VersionMaker:
             labels: `IGNORED` where nothing is learnt.
             step: Of training.
         """
-        changed = change_prompt(self.families, self.prompts[row], random.Random(f"{self.seed}/{step}/{row}"))
+        changed = other_prompt(
+            self.families, {"prompt": self.prompts[row]}, random.Random(f"{self.seed}/{step}/{row}")
+        )
         if changed is None:
             return None
         before, after = self.tokenise(self.prompts[row]), self.tokenise(changed)
