@@ -7,9 +7,10 @@
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
 `grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
-so that nothing is shared) and `acre-text` (another prompt for the group, and an answer of 8 tokens written again
-behind every trace). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on a busy
-machine, `--clock cpu` with one thread counts the process's own time.
+so that nothing is shared), `acre-text` (another prompt for the group, and an answer of 8 tokens written again
+behind every trace) and `grpo-consistency` (GRPO with `consistency_coef`: every completion is read behind a perturbed
+prompt, too, with gradients). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on
+a busy machine, `--clock cpu` with one thread counts the process's own time.
 """
 
 import argparse
@@ -31,11 +32,14 @@ from trl import GRPOConfig, GRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
+from align.methods.grpo.config import GRPOConfig as ConsistentConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.versions import installed_versions
 from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 
 ANSWER_TOKENS = 8
+ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
 
@@ -105,6 +109,10 @@ class FixedACRE(FixedCompletions, ACRETrainer):
     """ACRE with fixed responses."""
 
 
+class FixedConsistent(FixedCompletions, GuardedGRPOTrainer):
+    """GRPO with consistency and fixed responses."""
+
+
 class FixedText(FixedCompletions, TextACRETrainer):
     """ACRE for texts with fixed responses."""
 
@@ -140,9 +148,13 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "disable_tqdm": True,
     }
     data = Dataset.from_list(rows)
+    trainer: GRPOTrainer
     if arm == "grpo":
         accuracy_like = [constant]
         trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
+    elif arm == "grpo-consistency":
+        args = ConsistentConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
+        trainer = FixedConsistent(model, [constant], args=args, train_dataset=data, processing_class=tokenizer)
     elif arm == "acre-text":
         args = ACREConfig(**settings, second_answer_tokens=ANSWER_TOKENS)
         own = {"families": [ask_first], "answer_reward": text_is_short}
@@ -175,7 +187,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m", help="or `random`, a Llama of 5M parameters")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--arms", nargs="+", choices=("acre", "acre-rows", "acre-text"), default=["acre", "acre-rows"])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
     parser.add_argument("--threads", type=int, default=2)

@@ -24,6 +24,8 @@ from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.methods.sft.config import LfUConfig
@@ -98,6 +100,39 @@ def make_acre_text(model, folder, peft_config):
         peft_config=peft_config,
         families=[lambda row, rng: (f"so {row['prompt']}", row["answer"])],
         answer_reward=text_accuracy,
+    )
+
+
+class Told(GuardedGRPOTrainer):
+    """Has completions that depend on the place of a row among all of a step, and not on who samples it."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        _, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        first = self.accelerator.process_index * len(prompt_ids)
+        return [
+            self._tokenizer.encode("It is so." * (1 + i % 3) + str(i)) for i in range(first, first + len(prompt_ids))
+        ], logps
+
+
+def reward_length(completions, **columns):
+    return [float(len(text) % 7) for text in completions]
+
+
+def make_grpo_consistency(model, folder, peft_config):
+    return Told(
+        model,
+        reward_funcs=[reward_length],
+        args=GRPOConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=40,
+            consistency_coef=1.0,
+            consistency_families=["distractor"],
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"Is it {'so ' * (i % 3)}{i}?"} for i in range(16)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
     )
 
 
@@ -205,6 +240,7 @@ METHODS = {
     "acre": make_acre,
     "acre_images": make_acre_images,
     "acre_text": make_acre_text,
+    "grpo_consistency": make_grpo_consistency,
     "rrpo": make_rrpo,
     "rrpo_images": make_rrpo_images,
     "crome": make_crome,

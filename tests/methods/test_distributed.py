@@ -30,7 +30,12 @@ FULL = (
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
 TEXT = ("acre_text-full-tied",)  # DDP and ZeRO-3
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
-CONSISTENCY = ("sft_consistency-full-tied", "sft_consistency-lora-untied")
+CONSISTENCY = (
+    "sft_consistency-full-tied",
+    "sft_consistency-lora-untied",
+    "grpo_consistency-full-tied",
+    "grpo_consistency-lora-untied",
+)
 SHARDED = ("sft-full-tied", *FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES, *TEXT)
 CASES = {
     "ddp_cpu": (*FULL, *LFU, *TEXT, *CONSISTENCY),
@@ -44,6 +49,7 @@ MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "ze
 LOGGED = {
     "rrpo": ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"],
     "crome": ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"],
+    "grpo": ["loss", "grad_norm", "reward", "entropy"],
     "sft": ["loss", "grad_norm", "mean_token_accuracy"],
     "deconfound": ["loss", "grad_norm", "deconfound/mse", "deconfound/correlation_age", "deconfound/target_age"],
 }

@@ -186,7 +186,7 @@ def test_rewards_are_calculated_after_the_rollout_and_before_the_loss():
 
 
 def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_what_is_beside_it():
-    """What ConsistentAnswers needs: one forward pass for the loss, and columns of a generation that follow its rows."""
+    """What ConsistentAnswers needs: one forward pass for the loss, and columns that follow the rows."""
     loss = inspect.getsource(GRPOTrainer._compute_loss)
     assert loss.count("self._get_per_token_logps_and_entropies(") == 1
     assert "torch.cat([prompt_ids, completion_ids], dim=1)" in loss
