@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from some_recipes import DEMONSTRATIONS, PROMPTS
+from some_recipes import DEMONSTRATIONS, PROMPTS, QUESTIONS
 
 from align.errors import DataError, UserError
 from align.evaluation.suites.perturbation.families import find_families
@@ -175,6 +175,17 @@ def test_families_of_demonstrations_are_seen_where_they_were_trained_on(tmp_path
         keys = {"method": DEMONSTRATIONS, "model_name_or_path": "base", "consistency_coef": coef} | named
         path.write_text(json.dumps(keys | {"dataset": {"path": str(data)}}))
         assert set(trained_families(path).seen) == found
+
+
+def test_families_that_prompts_are_changed_by_are_seen_and_no_shuffle_is(tmp_path):
+    data = written(tmp_path / "plain.jsonl", [{"prompt": "Q?", "answer": "x"}])
+    keys = {
+        "families": ["distractor", "./a.py:own"],
+        "answer_reward": "text_accuracy",
+        "audit_funcs": ["text_accuracy"],
+    }
+    path = recipe(tmp_path / "run", data, method=QUESTIONS, reward_funcs=["answer_consistency"], **keys)
+    assert set(trained_families(path).seen) == {"distractor", "own"}
 
 
 def test_what_cannot_be_read_is_unknown_and_not_unseen(tmp_path):

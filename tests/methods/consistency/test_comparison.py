@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from scaled_models import SCALED, scaled_model
 from tiny import tiny_model
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from align.methods.consistency import comparison
 from align.methods.consistency.comparison import Comparison
@@ -18,15 +18,9 @@ def both(model):
     return [state.flatten(0, 1) for state in states], [each.flatten(0, 1) for each in logits]
 
 
-SIZE = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-        "num_key_value_heads": 2, "head_dim": 8, "initializer_range": 0.2, "pad_token_id": 0}  # fmt: skip
-SCALED = {"gemma2": {"final_logit_softcapping": 3.0}, "granite": {"logits_scaling": 4.0}}
-
-
 @pytest.mark.parametrize("family", SCALED)
 def test_what_a_model_does_to_its_logits_is_repeated(family):
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **SIZE | SCALED[family]))
+    model = scaled_model(family, 50)
     states, logits = both(model)
     for temperature in (1.0, 0.7):
         found = Comparison(model, "js", temperature).sum(*states)

@@ -7,6 +7,7 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig
 from rollouts import ON, TOKENIZER, by_length, gradient_and_batches, make_rows, make_trainer
+from scaled_models import SCALED, scaled_model
 from tiny import tiny_model
 from trained import logged, weights
 from trl import GRPOConfig as PlainConfig
@@ -66,6 +67,23 @@ def test_loss_and_gradient_are_those_of_the_formula_at_the_temperature(tmp_path,
     torch.testing.assert_close(found - parent, expected, atol=5e-6, rtol=1e-3)
     assert logged(trainer, "consistency/divergence") == pytest.approx([mean.item()], rel=1e-4)
     assert logged(trainer, "consistency/changed") == [1.0]
+
+
+@pytest.mark.parametrize("family", SCALED)
+def test_a_model_that_scales_its_logits_is_trained(tmp_path, family):
+    trainer = make_trainer(tmp_path, model=scaled_model(family, len(TOKENIZER)), **without_weights_moved(**ON))
+    _, (batch,) = gradient_and_batches(trainer)
+    model, terms = scaled_model(family, len(TOKENIZER)).train(), []
+    for row in range(8):
+        clean, other = (
+            model(
+                torch.cat([batch[ids], batch["completion_ids"]], 1)[row : row + 1],
+                attention_mask=torch.cat([batch[mask], batch["completion_mask"]], 1)[row : row + 1],
+            ).logits[0, -batch["completion_ids"].shape[1] - 1 : -1]
+            for ids, mask in (("prompt_ids", "prompt_mask"), (IDS, MASK))
+        )
+        terms.append(js_divergence(clean, other)[batch["completion_mask"][row].bool()])
+    assert logged(trainer, "consistency/divergence") == pytest.approx([torch.cat(terms).mean().item()], rel=1e-3)
 
 
 def test_a_draw_depends_on_seed_step_place_and_prompt(tmp_path):

@@ -8,9 +8,10 @@ from datasets import Dataset
 from test_lfu import LORA, TOKENIZER, gradient_of, make_rows, make_trainer
 from tiny import tiny_model
 from trained import logged, weights
+from transformers import AutoConfig, AutoModelForCausalLM
 from trl import SFTTrainer
 
-from align.methods.consistency.loss import js_divergence, kl_divergence
+from align.methods.consistency.loss import before_answers, js_divergence, kl_divergence
 from align.methods.consistency.rules import consistency_families
 from align.methods.sft.consistency.versions import VersionMaker
 
@@ -92,6 +93,40 @@ def test_trls_other_settings_go_on_working(tmp_path, settings):
     assert all(0 < value < 0.7 for value in logged(trainer, "consistency/divergence"))
     assert trainer.evaluate()["eval_loss"] > 0
     assert not any("consistency" in key for key in trainer.state.log_history[-1])  # evaluations are SFT's
+
+
+def test_a_model_that_caps_its_logits_is_trained(tmp_path, monkeypatch):
+    """The divergence of the first step is that of the model's own logits."""
+    config = {
+        "vocab_size": len(TOKENIZER),
+        "final_logit_softcapping": 3.0,
+        "attn_implementation": "eager",
+        "head_dim": 8,
+    }
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    made = AutoConfig.for_model(
+        "gemma2", **config, **size, num_key_value_heads=2, initializer_range=0.2, pad_token_id=0
+    )
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(made)
+    monkeypatch.setattr("test_lfu.tiny_model", lambda **given: model)
+    trainer = make_trainer(tmp_path, rows=make_rows(4), max_steps=1, **ON | {"learning_rate": 0.0})
+    terms = []
+    extend = trainer._versions.extend
+
+    def kept(batch, *args):
+        plan = extend(batch, *args)
+        with torch.no_grad():
+            logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        width = plan["compared"].shape[1]
+        clean = before_answers(logits[plan["rows"]], plan["clean_starts"], width)
+        other = before_answers(logits[-len(plan["rows"]) :], plan["starts"], width)
+        terms.append(js_divergence(clean, other)[plan["compared"]])
+        return plan
+
+    trainer._versions.extend = kept
+    trainer.train()
+    assert logged(trainer, "consistency/divergence") == pytest.approx([terms[0].mean().item()], rel=1e-3)
 
 
 def test_of_messages_the_last_answer_alone_is_compared(tmp_path):

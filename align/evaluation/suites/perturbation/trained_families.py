@@ -67,15 +67,18 @@ def trained_families(path: Path | None) -> TrainedFamilies:
 
 def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Lists the families that a recipe names, with what says so."""
+    changing = recipe.training.get("families") or ()  # then second answers come after these, and after no shuffle
     for spec in recipe.reward_funcs:
         name = short_name(spec)
+        if changing and name == "answer_consistency":
+            continue
         named = recipe.reward_kwargs.get(name, {}).get("families", _OF_REWARDS.get(name, ()))
         for family in named if isinstance(named, list | tuple) else ():
             yield str(family), f"`{name}` in {recipe.path}"
     if recipe.training.get("consistency_coef"):
         for family in recipe.setting("consistency_families") or ("whitespace",):
             yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
-    for family in recipe.training.get("families") or ():
+    for family in changing:
         yield short_name(str(family)), f"`families` in {recipe.path}"
     if getattr(recipe.dataset, "shuffle_options", False):
         yield "option_order", f"`shuffle_options` in {recipe.path}"
