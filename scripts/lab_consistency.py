@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from align.methods.sft.consistency.families import PromptFamily, change_prompt, find_families
 from datasets import Dataset, disable_progress_bars
 from lab_sft import MODEL, Rows, make_rows
 from make_lab_model import split_texts
@@ -40,9 +39,11 @@ from transformers.utils import logging
 
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.consistency.loss import before_answers
+from align.methods.consistency.prompts import other_prompt
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
 from align.versions import installed_versions
+from rewards.scoring.families import Family, as_family, find_families
 from rewards.scoring.perturbations import Version
 
 NUM_SHOWN, NUM_UNLABELLED, NUM_HELD_OUT = 400, 400, 300
@@ -72,17 +73,17 @@ def suffix(version: Version, rng: random.Random) -> str:
 
 SEEN = f"{Path(__file__).resolve()}:prefix"
 MEASURED = {
-    "prefix": PromptFamily("prefix", prefix),
-    "suffix": PromptFamily("suffix", suffix),
+    "prefix": as_family(prefix),
+    "suffix": as_family(suffix),
     "distractor": find_families(["distractor"])[0],
 }
 
 
-def perturb(rows: Rows, family: PromptFamily, seed: str) -> Rows:
+def perturb(rows: Rows, family: Family, seed: str) -> Rows:
     """Puts every answer behind a version of its prompt."""
     made = []
     for number, row in enumerate(rows):
-        prompt = change_prompt([family], row["prompt"], random.Random(f"{seed}/{number}"))
+        prompt = other_prompt([family], row, random.Random(f"{seed}/{number}"))
         assert isinstance(prompt, str), row
         made.append({"prompt": prompt, "completion": row["completion"]})
     return made
@@ -166,7 +167,8 @@ def run_seed(seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, fl
     return found
 
 
-def _words(values: list[float]) -> str:
+def words(values: list[float]) -> str:
+    """Words a mean over seeds with its interval."""
     mean = mean_over_seeds(values)
     return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
 
@@ -187,7 +189,7 @@ def main(argv: list[str] | None = None) -> int:
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     runs = {seed: run_seed(seed, arguments) for seed in seeds}
     for arm in ARMS:
-        means = {name: _words([run[arm][name] for run in runs.values()]) for name in METRICS}
+        means = {name: words([run[arm][name] for run in runs.values()]) for name in METRICS}
         print(f"{arm:16s} " + "  ".join(f"{name} {means[name]}" for name in METRICS))
     if arguments.json:
         record = {"steps": arguments.steps, "coef": arguments.coef, "threads": arguments.threads, "runs": runs}
