@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
+    from align.evaluation.reward_models.head_agreement import HeadAgreement
     from align.evaluation.reward_models.whole_models import load_reward_model, whole_weights
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
@@ -30,6 +31,7 @@ __all__ = [
     "DeconfoundConfig",
     "DeconfoundTrainer",
     "GuardedGRPOTrainer",
+    "HeadAgreement",
     "LfUConfig",
     "LfUTrainer",
     "RRPOConfig",
@@ -47,6 +49,7 @@ _HOMES = {
     "DeconfoundConfig": "align.methods.deconfound.config",
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
+    "HeadAgreement": "align.evaluation.reward_models.head_agreement",
     "LfUConfig": "align.methods.sft.config",
     "LfUTrainer": "align.methods.sft.trainer",
     "RRPOConfig": "align.methods.rrpo.config",

@@ -4,9 +4,9 @@
     python scripts/bench_crome.py --model models/smollm2-135m --check_bars --json bench.json
 
 A step collates pairs of the recipe, among them ties and several sources, and runs forward and backward with all that
-is logged; TRL takes every pair to have an order. The optimizer's part is the same for both and left out. Both trainers
-are in one process and take turns on the same pairs; reported is the median of the ratios. Without the folder of the
-model, a random one of some million weights takes its place.
+is logged; TRL takes every pair to have an order. The optimizer's part is the same for both and left out. All trainers
+are in one process and take turns on the same pairs; reported is the median of the ratios, of each of Crome's knobs to
+Crome without it. Without the folder of the model, a random one of some million weights takes its place.
 """
 
 import argparse
@@ -33,7 +33,13 @@ from align.methods.crome.trainer import CromeTrainer
 from align.versions import installed_versions
 
 LAB = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab"
-ARMS = ("trl", "crome")
+KNOBS: dict[str, dict[str, Any]] = {
+    "crome+destroyed": {"destroyed_ties": 1.0},
+    "crome+vib": {"vib_coef": 0.1},
+    "crome+heads": {"num_heads": 2},  # reads as many unlabelled pairs
+}
+BASE = {"crome": "trl", **dict.fromkeys(KNOBS, "crome")}
+ARMS = ("trl", *BASE)
 TIME_BAR = 1.05
 COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
 
@@ -63,7 +69,7 @@ def make_trainer(arm: str, model: Any, tokenizer: Any, rows: list[dict[str, Any]
         "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": num_pairs,
-        "learning_rate": 0.0,  # both arms go on with the same weights
+        "learning_rate": 0.0,  # all arms go on with the same weights
         "gradient_checkpointing": False,
         "max_length": None,
         "bf16": False,
@@ -73,24 +79,36 @@ def make_trainer(arm: str, model: Any, tokenizer: Any, rows: list[dict[str, Any]
         "disable_tqdm": True,
     }
     trainer_class, config = (RewardTrainer, RewardConfig) if arm == "trl" else (CromeTrainer, CromeConfig)
-    data = Dataset.from_list(rows)
-    trainer = trainer_class(model, args=config(**settings), train_dataset=data, processing_class=tokenizer)
+    data, head = Dataset.from_list(rows), model.score
+    own = config(**settings | KNOBS.get(arm, {}))
+    more = {"unlabelled_dataset": data} if "num_heads" in KNOBS.get(arm, {}) else {}
+    trainer = trainer_class(model, args=own, train_dataset=data, processing_class=tokenizer, **more)
     trainer.remove_callback(PrinterCallback)
     trainer.train()
+    trainer.bench_head = trainer.model.score
+    model.score = head
     return trainer
 
 
 def run_step(trainer: RewardTrainer, numbers: list[int]) -> float:
     """Takes one step on the rows with these numbers and returns its seconds."""
     rows = [trainer.train_dataset[number] for number in numbers]
+    trainer.model.score = trainer.bench_head  # the trainers share the model, and a knob may have a head of its own
     trainer.model.zero_grad()
     started = time.perf_counter()
     trainer.training_step(trainer.model, trainer.data_collator(rows))
     return time.perf_counter() - started
 
 
+def compare_times(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
+    """Returns the median of the ratios of two arms, and their quartiles."""
+    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return middle, low, high
+
+
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Times both arms in turn and prints what came out."""
+    """Times all arms in turn and prints what came out."""
     model, tokenizer, name = load_model(arguments.model)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
     lines = (LAB / "augmented.jsonl").read_text(encoding="utf-8").splitlines()[: arguments.pairs * arguments.rounds]
@@ -102,18 +120,19 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         numbers = list(range(number * arguments.pairs, (number + 1) * arguments.pairs))
         for arm in ARMS if number % 2 else reversed(ARMS):
             seconds[arm].append(run_step(trainers[arm], numbers))
-    ratios = [ours / theirs for ours, theirs in zip(seconds["crome"], seconds["trl"], strict=True)]
-    quartiles = statistics.quantiles(ratios, n=4)
     for arm in ARMS:
-        print(f"{arm:5s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
-    print(f"ratio {statistics.median(ratios):.3f} (quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})")
+        print(f"{arm:16s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
+    ratios = {arm: compare_times(seconds[arm], seconds[base]) for arm, base in BASE.items()}
+    for arm, (ratio, low, high) in ratios.items():
+        print(f"{arm} / {BASE[arm]}: {ratio:.3f} (quartiles {low:.3f}-{high:.3f})")
     return {
         "model": name,
         "million_weights": size,
         "ties": sum(row["tie"] for row in rows),
         "seconds": seconds,
-        "time_ratio": statistics.median(ratios),
-        "time_ratio_quartiles": quartiles,
+        "time_ratio": ratios["crome"][0],
+        "time_ratio_quartiles": ratios["crome"][1:],
+        "knobs": {arm: {"time_ratio": ratios[arm][0], "quartiles": ratios[arm][1:]} for arm in KNOBS},
     }
 
 

@@ -17,7 +17,11 @@ new questions. The arms:
     crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
     crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
     crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
-    bt+destroyed, crome+destroyed   the same as without, with `destroyed_ties` 1 (by `--arms`)
+    bt+destroyed, crome+destroyed   the same as without, with `destroyed_ties` 1 (by `--arms`, as those below)
+    bt+vib, crome+vib       with `vib_coef` 0.1
+    bt+heads, crome+heads   with `num_heads` 2 and 1,500 unlabelled pairs whose decoration says nothing about quality
+    bt+heads-wrong, crome+heads-wrong   the same with unlabelled pairs like the preferences
+    crome+stop     of 28 looks at held-out pairs, a tenth, the weights at which ties lie closest together in margins
 
 Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
 (`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
@@ -32,7 +36,6 @@ import json
 import os
 import random
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,45 +45,25 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import crome_world
 import torch
-from crome_measure import BARS, METRICS, HeldOut, Runs, difference, margins, mean, measure
+from crome_arms import KNOBS, SETTINGS, split_arm, train
+from crome_measure import BARS, HEADS_METRICS, METRICS, HeldOut, Metrics, Runs, difference, margins, mean, measure
 from crome_pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
 from crome_world import LeakyRules, Rules
-from datasets import Dataset, disable_progress_bars
+from datasets import disable_progress_bars
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, set_seed
 from transformers.utils import logging
 
 from align.data.pairs.confidence import keep_unsure
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.metrics import Estimate
-from align.methods.crome.config import CromeConfig
-from align.methods.crome.trainer import CromeTrainer
 from align.versions import installed_versions
 
-MODEL = Path(__file__).resolve().parents[1] / "recipes/crome/assets/lab/model"
 NUM_PAIRS, MORE = 1500, 4
 TAU = 0.2
-COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
-SETTINGS: dict[str, Any] = {
-    "max_steps": 700,
-    "per_device_train_batch_size": 32,
-    "learning_rate": 1e-3,
-    "lr_scheduler_type": "cosine",
-    "warmup_steps": 0.03,
-    "max_length": None,
-    "bf16": False,
-    "use_cpu": True,
-    "gradient_checkpointing": False,
-    "report_to": "none",
-    "save_strategy": "no",
-    "logging_strategy": "no",
-    "disable_tqdm": True,
-}
 ARMS = ("bt", "bt-4x", "rrm", "causal", "neutrals", "crome", "crome+filter", "crome-leaky")
-DESTROYED = "+destroyed"
-EXTRA_ARMS = ("rrm+filter", "crome-any", f"bt{DESTROYED}", f"crome{DESTROYED}")
+EXTRA_ARMS = ("rrm+filter", "crome-any", *(f"{kind}{knob}" for kind in ("bt", "crome") for knob in KNOBS))
 STEPS, TIE_COEFS = (350, 1400), (0.0, 0.3, 3.0)
 SWEEP: dict[str, tuple[str, dict[str, Any]]] = {"bt": ("bt", {}), "crome": ("crome", {})}
 SWEEP |= {f"{arm}, {steps} steps": (arm, {"max_steps": steps}) for arm in ("bt", "crome") for steps in STEPS}
@@ -125,41 +108,55 @@ def filter_rows(rows: list[Row], base: RewardModel) -> list[Row]:
     return rows[:NUM_PAIRS] + [row for row, keep in zip(made, kept, strict=True) if keep]
 
 
-def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
-    """Trains a reward model without leaving a run folder."""
-    set_seed(seed)  # also the head's
-    model = AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=1, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(MODEL)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = CromeTrainer(
-            model,
-            args=CromeConfig(output_dir=folder, seed=seed, **SETTINGS | overrides),
-            train_dataset=Dataset.from_list([{name: row[name] for name in COLUMNS} for row in rows]),
-            processing_class=tokenizer,
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return RewardModel(model, tokenizer, batch_size=256)
+def run_arms(
+    arms: dict[str, tuple[str, dict[str, Any]]], seeds: range, overrides: dict[str, Any], kept: Path | None = None
+) -> Runs:
+    """Runs every arm, a kind of pairs with settings of its own, with every seed and prints each result.
 
-
-def run_arms(arms: dict[str, tuple[str, dict[str, Any]]], seeds: range, overrides: dict[str, Any]) -> Runs:
-    """Runs every arm, a kind of pairs with settings of its own, with every seed and prints each result."""
+    What `kept` has of the same arm, seed and settings is not run again; what is run is added to it.
+    """
     runs: Runs = {name: [] for name in arms}
+    known = read_kept(kept)
     for seed in seeds:
-        data, base = make_data(seed), None
+        data: Data | None = None
+        base: RewardModel | None = None
         for name, (arm, own) in arms.items():
             started = time.perf_counter()
-            rows = data.pairs[arm.removesuffix("+filter")]
-            if arm.endswith("+filter"):
-                base = base or train(data.pairs["bt"], seed, overrides)
-                rows = filter_rows(rows, base)
-            model = train(rows, seed, overrides | own)
-            base = model if name == "bt" else base
-            metrics = measure(model, data.held_out) | {"pairs": len(rows)}
+            world = [crome_world.CUE, list(crome_world.WEIGHTS)]
+            key = json.dumps([name, seed, SETTINGS | overrides | own, world], sort_keys=True)
+            if key not in known:
+                data = data or make_data(seed)
+                rows = data.pairs[arm.removesuffix("+filter")]
+                if arm.endswith("+filter"):
+                    base = base or train(data.pairs["bt"], seed, overrides)
+                    rows = filter_rows(rows, base)
+                model = train(rows, seed, overrides | own)
+                base = model if name == "bt" else base
+                known[key] = measure(model, data.held_out) | {"pairs": len(rows), "step": model.stopped_at}
+                if kept is not None:
+                    with kept.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps({"key": key, "metrics": known[key]}) + "\n")
+            metrics = known[key]
             runs[name].append(metrics)
-            shown = ", ".join(f"{label} {metrics[key]:.3f}" for key, label in METRICS.items())
+            shown = ", ".join(
+                f"{METRICS.get(key, key)} {metrics[key]:.3f}" for key in (*METRICS, *HEADS_METRICS) if key in metrics
+            )
             print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
     return runs
+
+
+def read_kept(kept: Path | None) -> dict[str, Metrics]:
+    """Reads what earlier runs found; a last line that was cut off by a kill is left out."""
+    found: dict[str, Metrics] = {}
+    if kept is not None and kept.is_file():
+        text = kept.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            kept.write_text(whole, encoding="utf-8")
+        for line in whole.splitlines():
+            entry = json.loads(line)
+            found[entry["key"]] = entry["metrics"]
+    return found
 
 
 def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
@@ -217,6 +214,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cue", choices=("decoration", "length"), default="decoration", help="what is planted")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
     parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     compared = {arm for bar in BARS for arm in (bar.arm, bar.baseline)}
@@ -229,13 +227,10 @@ def main(argv: list[str] | None = None) -> int:
     logging.disable_progress_bar()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
-    main_arms: dict[str, tuple[str, dict[str, Any]]] = {
-        arm: (arm.removesuffix(DESTROYED), {"destroyed_ties": 1.0} if arm.endswith(DESTROYED) else {})
-        for arm in arguments.arms
-    }
-    runs = run_arms(
-        {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP if arguments.sweep else main_arms, seeds, overrides
-    )
+    arms = {arm: split_arm(arm) for arm in arguments.arms}
+    if arguments.sweep:
+        arms = {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP
+    runs = run_arms(arms, seeds, overrides, arguments.kept)
     report(runs)
     bars = check_bars(runs) if compared <= set(runs) else {}
     if arguments.json:

@@ -59,6 +59,15 @@ class RowDatasetConfig(DatasetConfig):
         return columns
 
 
+class RewardPairDatasetConfig(RowDatasetConfig):
+    """The `dataset` block of methods whose reward models learn from pairs."""
+
+    unlabelled_path: str | None = Field(
+        default=None,
+        description="Rows without labels, in the same ways: `prompt` and `responses`, of which two make a pair.",
+    )
+
+
 class MediaSettings(BaseModel):
     """How the images and videos of rows are read."""
 

@@ -33,7 +33,7 @@ from align.methods.sft.trainer import LfUTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
-REWARD_MODELS = ("crome", "deconfound")
+REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "deconfound")
 PROBE = torch.arange(3, 23)[None]
 SETTINGS = {
     "max_steps": 2,
@@ -187,15 +187,16 @@ def make_rrpo_images(model, folder, peft_config):
     return make_rrpo(model, folder, peft_config, show, tiny_vl_model_and_processor()[1])
 
 
-def make_crome(model, folder, peft_config, model_type="scalar"):
+def make_crome(model, folder, peft_config, **settings):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
     return CromeTrainer(
         model,
-        args=CromeConfig(output_dir=folder, tie_coef=0.5, model_type=model_type, **SETTINGS),
+        args=CromeConfig(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
         train_dataset=Dataset.from_list([row | tie for row, tie in zip(rows, ties, strict=True)]),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,
+        unlabelled_dataset=Dataset.from_list(rows[::-1]) if settings.get("num_heads") == 2 else None,
     )
 
 
@@ -245,6 +246,9 @@ METHODS = {
     "rrpo_images": make_rrpo_images,
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
+    "crome_destroyed": partial(make_crome, destroyed_ties=1.0),
+    "crome_heads": partial(make_crome, num_heads=2),
+    "crome_vib": partial(make_crome, vib_coef=0.5),
     "deconfound": make_deconfound,
     "sft": make_sft,
     "sft_lfu": partial(make_sft, lfu_coef=5.0),
@@ -274,6 +278,8 @@ def train(case: str, folder: Path) -> None:
         logits = trained(
             input_ids=PROBE, attention_mask=torch.ones_like(PROBE)
         ).logits  # every rank takes part: under ZeRO-3 each holds a part
+    if method == "crome_heads":
+        logits = logits.mean(-1, keepdim=True)  # what is saved
     if trainer.accelerator.is_main_process:
         torch.save(logits, out / "logits.pt")
         facts = {"history": trainer.state.log_history, "processes": trainer.accelerator.num_processes}

@@ -30,6 +30,8 @@ FULL = (
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
 TEXT = ("acre_text-full-tied",)  # DDP and ZeRO-3
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
+KNOBS = ("crome_destroyed-full-reward",)
+HEADS = ("crome_vib-full-reward", "crome_heads-full-reward")  # no ZeRO-3, which they refuse
 CONSISTENCY = (
     "sft_consistency-full-tied",
     "sft_consistency-lora-untied",
@@ -38,14 +40,15 @@ CONSISTENCY = (
 )
 SHARDED = ("sft-full-tied", *FULL, *(case.replace("-full-", "-lora-") for case in FULL), *IMAGES, *TEXT)
 CASES = {
-    "ddp_cpu": (*FULL, *LFU, *TEXT, *CONSISTENCY),
-    "zero2_cpu": (*FULL, *CONSISTENCY),
-    "zero3_cpu": (*SHARDED, *CONSISTENCY),
+    "ddp_cpu": (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS),
+    "zero2_cpu": (*FULL, *CONSISTENCY, *KNOBS, *HEADS),
+    "zero3_cpu": (*SHARDED, *CONSISTENCY, *KNOBS),
 }
 STAGES = {"ddp_cpu": 0, "zero2_cpu": 2, "zero3_cpu": 3}
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 # ZeRO-2 between the two that stay: no sharded gradients that ZeRO-3 has not, and whole weights as in DDP.
 MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "zero3_cpu": (NEEDS_DEEPSPEED,)}
+OF_KNOBS = ("lfu/", "consistency/", "crome/destroyed", "crome/vib", "crome/disagreement")  # metrics
 LOGGED = {
     "rrpo": ["loss", "grad_norm", "rrpo/kl_chosen", "rewards/margins"],
     "crome": ["loss", "grad_norm", "accuracy", "crome/tie_margin", "crome/margin_preference"],
@@ -82,9 +85,8 @@ def one_process(tmp_path_factory):
     """Trains on the batch of both processes in one; returns the folder of the runs."""
     folder = tmp_path_factory.mktemp("one")
     save_models(folder)
-    result = with_tests(
-        RUN, folder, 8, *(case for case in (*SHARDED, *LFU, *CONSISTENCY) if not case.startswith("acre"))
-    )
+    cases = (*SHARDED, *LFU, *CONSISTENCY, *KNOBS, *HEADS)
+    result = with_tests(RUN, folder, 8, *(case for case in cases if not case.startswith("acre")))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
     return folder
 
@@ -129,8 +131,8 @@ def test_a_method_trains_in_two_processes_and_reloads(launched, one_process, con
         assert_half_asked_again(steps, out)
         return
     expected = steps_of(one_process / case)
-    logged = [name for name in expected[0] if name.startswith(("lfu/", "consistency/"))]
-    assert bool(logged) == (case in (*LFU, *CONSISTENCY))
+    logged = [name for name in expected[0] if name.startswith(OF_KNOBS)]
+    assert bool(logged) == (case in (*LFU, *CONSISTENCY, *KNOBS, *HEADS))
     for name in (*LOGGED[method.partition("_")[0]], *logged):
         ours, right = ([entry[name] for entry in log] for log in (steps, expected))
         assert ours == pytest.approx(right, rel=1e-3, abs=1e-5), name

@@ -22,6 +22,25 @@ def pair_accuracy(margins: Sequence[float] | Values) -> Values:
     return values
 
 
+def agreement_of_heads(margins: Values) -> dict[str, ItemMean]:
+    """Measures how often two score heads order pairs differently, and how right they are where they do not.
+
+    Args:
+        margins: `(2, N)` margins of the heads; `nan` pairs are left out.
+
+    Example:
+        >>> found = agreement_of_heads(np.array([[1.0, 2.0, -1.0, 1.0], [1.0, -2.0, -3.0, 0.5]]))
+        >>> found["disagreement"].estimate().value, round(found["agreed_accuracy"].estimate().value, 3)
+        (0.25, 0.667)
+    """
+    first, second = (pair_accuracy(each) for each in margins)
+    differ = np.where(np.isnan(first + second), np.nan, first != second)
+    return {
+        "disagreement": ItemMean((differ,)),
+        "agreed_accuracy": ItemMean((np.where(differ == 0, first, np.nan),)),
+    }
+
+
 def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[str, ItemMean]:
     """Groups the accuracy of pairs as RewardBench does.
 

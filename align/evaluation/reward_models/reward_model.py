@@ -1,25 +1,26 @@
 """A trained reward model, loaded to score answers the way it was trained."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from rich.progress import Progress
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import cached_file, find_adapter_config_file, logging
+from transformers import AutoTokenizer
+from transformers.utils import find_adapter_config_file
 
 from align.console import make_console
-from align.data.pairs.pairwise import ADAPTER_MARK, label_ids, pairwise_prompt
+from align.data.pairs.pairwise import label_ids, pairwise_prompt
 from align.errors import DataError, UserError
 from align.evaluation.divided.division import current
 from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.reward_models.heads import difference_head, read_difference, with_score_head
+from align.evaluation.reward_models.loading import load_adapter_model, load_whole, loading
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
-from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
@@ -42,6 +43,7 @@ class RewardModel:
         progress: Whether to show a bar on stderr, if that is a terminal.
         cache: Where scores are kept, by batch, because padding changes their last digits; nowhere without it.
         identity: What says, there, which model and type of weights gave them.
+        difference: Half of what the score heads of a model with two differ in, for each feature.
 
     Raises:
         UserError: If the tokenizer has no padding token, or a pairwise model lacks a token for a letter.
@@ -59,6 +61,7 @@ class RewardModel:
         progress: bool = False,
         cache: AnswerCache | None = None,
         identity: str = "",
+        difference: Sequence[float] | None = None,
     ) -> None:
         if tokenizer.pad_token_id is None:
             raise UserError(
@@ -73,6 +76,7 @@ class RewardModel:
         self._progress = progress
         self._cache, self._identity = cache, identity
         self._label_ids = label_ids(tokenizer) if pairwise else None
+        self._difference = None if difference is None else difference_head(model, difference)
         text_config = model.config.get_text_config()
         text_config.pad_token_id = tokenizer.pad_token_id  # as the trainer does
         self._max_length = max_length or getattr(text_config, "max_position_embeddings", None)
@@ -93,14 +97,35 @@ class RewardModel:
             UserError: If the path cannot be loaded, or holds something else than a reward model.
         """
         source = str(path)
-        with _loading(source):
+        with loading(source):
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if find_adapter_config_file(source) is None:
-                model, pairwise = _load_whole(source, dtype)
+                model, pairwise = load_whole(source, dtype)
+                settings["difference"] = None if pairwise else read_difference(source, model)
             else:
-                model, pairwise = _load_adapter(source, dtype, num_tokens=len(tokenizer))
+                model, pairwise = load_adapter_model(source, dtype, num_tokens=len(tokenizer))
         accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
         return cls(model.to(device or accelerator), tokenizer, pairwise=pairwise, **settings)
+
+    @property
+    def has_two_heads(self) -> bool:
+        """Whether the model learnt with two score heads, of which `score` gives the mean."""
+        return self._difference is not None
+
+    def head_scores(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
+        """Gives each response the rewards of both heads, `(2, N)`.
+
+        Raises:
+            UserError: If the model has one head, or as in `score`.
+            DataError: If a sequence is too long.
+        """
+        if self._difference is None:
+            raise UserError(
+                "The reward model has one score head, which agrees with itself. Train with `num_heads: 2`."
+            )
+        sequences = [self._tokens(*row) for row in zip(prompts, responses, strict=True)]
+        mean, half = self._read(sequences), self._read(sequences, of_difference=True)
+        return np.stack([mean + half, mean - half])
 
     def score(self, prompts: Sequence[Text], responses: Sequence[Text]) -> Values:
         """Gives each response its reward.
@@ -167,7 +192,7 @@ class RewardModel:
         encoded = self.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)
         return tuple(encoded["input_ids"])
 
-    def _read(self, sequences: list[tuple[int, ...]]) -> Values:
+    def _read(self, sequences: list[tuple[int, ...]], of_difference: bool = False) -> Values:
         """Reads each distinct sequence once, so that batching cannot tell equal ones apart, the longest first."""
         self._check_lengths(sequences)
         distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
@@ -179,8 +204,8 @@ class RewardModel:
             kept = KeptAnswers(self._cache, lambda _, done, __: bar.update(task, completed=done))
             found = kept.ask(
                 "scoring",
-                lambda places: [self._forward(batches[i]) for i in places],
-                [["scores", self._identity, batch] for batch in batches],
+                lambda places: [self._forward(batches[i], of_difference) for i in places],
+                [["difference" if of_difference else "scores", self._identity, batch] for batch in batches],
                 [0] * len(batches),  # they stay in their order
                 1,
             )
@@ -199,7 +224,7 @@ class RewardModel:
             )
 
     @torch.no_grad()
-    def _forward(self, batch: Sequence[tuple[int, ...]]) -> list[float]:
+    def _forward(self, batch: Sequence[tuple[int, ...]], of_difference: bool) -> list[float]:
         width, device = len(max(batch, key=len)), self.model.device
         pad = self.tokenizer.pad_token_id
         inputs = {
@@ -210,7 +235,9 @@ class RewardModel:
             "use_cache": False,
         }
         if self._label_ids is None:
-            rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
+            head = self._difference if of_difference else None
+            with nullcontext() if head is None else with_score_head(self.model, head):
+                rewards: list[float] = self.model(**inputs).logits.squeeze(-1).float().tolist()
             return rewards
         lasts = torch.tensor([len(ids) - 1 for ids in batch], device=device)
         places, row_place = lasts.unique(return_inverse=True)  # only these positions are projected
@@ -222,68 +249,3 @@ class RewardModel:
         first, second = self._label_ids
         margins: list[float] = (logits[:, first] - logits[:, second]).tolist()
         return margins
-
-
-@contextmanager
-def _loading(source: str) -> Iterator[None]:
-    """Names the model in errors, and keeps transformers from warning about a head that the adapter brings."""
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError, ImportError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"The reward model {source} cannot be loaded: {reason}") from error
-    finally:
-        logging.set_verbosity(verbosity)
-
-
-def _load_whole(source: str, dtype: str) -> tuple[Any, bool]:
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-    pairwise = bool(getattr(config, "truealign_pairwise", False))
-    names = ", ".join(config.architectures or ["nothing"])
-    if not pairwise and not names.endswith("ForSequenceClassification"):
-        raise _not_a_reward_model(source, f"its `config.json` names {names}")
-    if not pairwise and config.num_labels != 1:
-        raise _not_a_reward_model(source, f"it has `num_labels` = {config.num_labels}")
-    model_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
-    model, missing = _from_pretrained(model_class, source, dtype)
-    if missing:
-        raise _not_a_reward_model(source, f"its weights lack {', '.join(sorted(missing))}")
-    return model, pairwise
-
-
-def _load_adapter(source: str, dtype: str, num_tokens: int) -> tuple[Any, bool]:
-    from peft import PeftConfig, TaskType
-
-    refuse_pickled_weights(source)
-    adapter = PeftConfig.from_pretrained(source)
-    pairwise = cached_file(source, ADAPTER_MARK, _raise_exceptions_for_missing_entries=False) is not None
-    if not pairwise and adapter.task_type != TaskType.SEQ_CLS:
-        raise _not_a_reward_model(source, f"its `task_type` is {adapter.task_type}, so no head was saved with it")
-    base_class = AutoModelForCausalLM if pairwise else AutoModelForSequenceClassification
-    labels = {} if pairwise else {"num_labels": 1}
-    base, missing = _from_pretrained(base_class, str(adapter.base_model_name_or_path), dtype, **labels)
-    saved = set(adapter.modules_to_save or ())
-    lost = {name for name in missing if not set(name.split(".")) & saved}
-    if lost:
-        raise _not_a_reward_model(source, f"neither it nor its base holds {', '.join(sorted(lost))}")
-    if num_tokens > base.get_input_embeddings().num_embeddings:
-        base.resize_token_embeddings(num_tokens)
-    return load_adapter(base, source), pairwise
-
-
-def _from_pretrained(model_class: Any, source: str, dtype: str, **kwargs: Any) -> tuple[Any, set[str]]:
-    """Loads a model and names the weights that its files lack."""
-    model, info = load_pretrained(model_class, source, dtype=dtype, output_loading_info=True, **kwargs)
-    return model, set(info["missing_keys"])
-
-
-def _not_a_reward_model(source: str, reason: str) -> UserError:
-    return UserError(
-        f"{source} is not a reward model: {reason}. Give one saved by `align train` with `method: crome` or by TRL's "
-        "`RewardTrainer`: a sequence classification model with one label, or a pairwise model with "
-        f"`truealign_pairwise: true` in its `config.json`, or with `{ADAPTER_MARK}` beside its adapter."
-    )

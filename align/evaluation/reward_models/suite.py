@@ -23,7 +23,12 @@ from align.evaluation.record.models import (
 )
 from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.reward_models.insertion import Insertion, insert_phrases
-from align.evaluation.reward_models.pair_metrics import accuracy_by_category, pair_accuracy, rank_correlation
+from align.evaluation.reward_models.pair_metrics import (
+    accuracy_by_category,
+    agreement_of_heads,
+    pair_accuracy,
+    rank_correlation,
+)
 from align.evaluation.reward_models.reward_bench_2 import reward_bench_2_metrics
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings, add_to_record, find_shortcuts
@@ -80,13 +85,14 @@ def evaluate_reward_model(
 ) -> RewardResult:
     """Measures a reward model.
 
-    Metrics: `accuracy`, `accuracy/<category>` and `reward_bench` as in `accuracy_by_category`; `best_of_<n>`, the true
-    quality of what is chosen from n candidates. With probes also, on a sample of the pairs:
-    `accuracy_drop/<transformation>`, of the pairs that the transformation changes; `response_only_accuracy`, with the
-    prompt removed; `length_correlation` and `format_correlation`, Spearman's, between the margin and the difference
-    of the two responses in characters and in Markdown marks; `insertion/<kind>`, the change of a rejected response's
-    score by a phrase of a kind, above that by a neutral phrase and in units of the mean absolute margin. With phrases
-    of a file, on a sample of the pairs: `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
+    Metrics: `accuracy`, `accuracy/<category>` and `reward_bench` as in `accuracy_by_category`; of a model with two
+    heads those of `agreement_of_heads`; `best_of_<n>`, the true quality of what is chosen from n candidates. With
+    probes also, on a sample of the pairs: `accuracy_drop/<transformation>`, of the pairs that the transformation
+    changes; `response_only_accuracy`, with the prompt removed; `length_correlation` and `format_correlation`,
+    Spearman's, between the margin and the difference of the two responses in characters and in Markdown marks;
+    `insertion/<kind>`, the change of a rejected response's score by a phrase of a kind, above that by a neutral phrase
+    and in units of the mean absolute margin. With phrases of a file, on a sample of the pairs:
+    `accuracy_drop/phrases_in_<side>` and `phrase_gain`, see `PhraseGains.means`.
 
     Args:
         model: The model, which gives no score to what is too long (`on_too_long="nan"`).
@@ -102,9 +108,10 @@ def evaluate_reward_model(
     """
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
-    margins = insertion = choices = scores = found = None
+    margins = insertion = choices = scores = found = of_heads = None
     with own_part():
         margins = _margins(model, pairs) if pairs else None
+        of_heads = _head_margins(model, pairs) if pairs and model.has_two_heads else None
     with own_part():
         choices = choose_best(model, candidates, seed=seed) if candidates else None
     with own_part():
@@ -114,6 +121,7 @@ def evaluate_reward_model(
         if np.isnan(margins).all():
             raise DataError(f"All {len(pairs)} pairs are too long to be scored. Raise `max_length`.")
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
+        means |= {} if of_heads is None else agreement_of_heads(of_heads)
         found = find_shortcuts(
             model, pairs, margins, shortcuts, sample=_sample(pairs, shortcuts.most_pairs, seed), seed=seed
         )
@@ -258,3 +266,10 @@ def _margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
     return model.margins(
         [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
     )
+
+
+def _head_margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
+    prompts = [pair.prompt for pair in pairs]
+    chosen = model.head_scores(prompts, [pair.chosen for pair in pairs])
+    margins: Values = chosen - model.head_scores(prompts, [pair.rejected for pair in pairs])
+    return margins

@@ -5,6 +5,8 @@ from align.evaluation.statistics.glossary import Meaning
 REWARD_MODEL_GLOSSARY = {
     "accuracy": Meaning("Accuracy", "pairs whose chosen response scores higher", "higher"),
     "accuracy/": Meaning("Accuracy by category", "of the pairs of one category", "higher"),
+    "disagreement": Meaning("Disagreement of heads", "pairs that the two score heads order differently", None),
+    "agreed_accuracy": Meaning("Accuracy where heads agree", "of the pairs that both order the same", "higher"),
     "reward_bench": Meaning("RewardBench", "mean of its four sections", "higher"),
     "reward_bench_2": Meaning("RewardBench 2", "mean of its six subsets, each counts the same", "higher"),
     "reward_bench_2/": Meaning(

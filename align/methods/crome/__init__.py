@@ -9,7 +9,7 @@ CROME = Method(
         ("trl", "trainer/reward_config.py", "RewardConfig"),
         *BASE_CHAIN,
     ),
-    dataset="align.recipe.dataset:RowDatasetConfig",
+    dataset="align.recipe.dataset:RewardPairDatasetConfig",
     rules="align.methods.crome.rules:RULES",
     load="align.methods.crome.data:load",
     check="align.methods.crome.data:check",

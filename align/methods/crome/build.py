@@ -15,5 +15,6 @@ def build(recipe: Recipe, data: TrainingData[RewardPair], rewards: list[Reward])
         args=build_config(recipe),
         train_dataset=as_dataset(data.rows),
         eval_dataset=eval_dataset(data.eval_rows),
+        unlabelled_dataset=eval_dataset(data.extra or []),
         peft_config=peft_config(recipe, task_type),
     )

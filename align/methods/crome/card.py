@@ -5,7 +5,8 @@ from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
 SETTINGS = (
-    "learning_rate", "model_type", "tie_coef", "destroyed_ties", "center_rewards_coefficient", "max_length", "seed",
+    "learning_rate", "model_type", "tie_coef", "destroyed_ties", "vib_coef", "num_heads", "center_rewards_coefficient",
+    "max_length", "seed",
 )  # fmt: skip
 NOT_SHOWN = (
     "that the model judges what its pairs are not about, and that a policy trained on its rewards gets better: it "

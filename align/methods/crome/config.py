@@ -34,6 +34,24 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
             "shuffled among themselves in both answers, of which then none is better; 0 makes none."
         },
     )
+    vib_coef: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of a Gaussian bottleneck before the score head: the length of its codes, plus a contrast "
+            "of features and codes in the batch; 0 has no bottleneck."
+        },
+    )
+    num_heads: int = field(
+        default=1,
+        metadata={
+            "help": "1, or 2 score heads that learn the same labels and are made to tell unlabelled pairs apart "
+            "independently (`dataset.unlabelled_path`). The reward is their mean."
+        },
+    )
+    disagreement_coef: float = field(
+        default=1.0,
+        metadata={"help": "With two heads, weight of the mutual information of their orders of unlabelled pairs."},
+    )
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together.

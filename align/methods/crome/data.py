@@ -7,15 +7,17 @@ from typing import Any, cast
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
+from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.methods.crome.lengths import check_reward_lengths
+from align.methods.crome.unlabelled import check_knobs, unlabelled_rows
 from align.methods.pairs.form import LONGER, check_form, length_ratio
 from align.methods.pairs.spans import spread
-from align.recipe.dataset import RowDatasetConfig
+from align.recipe.dataset import RewardPairDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
@@ -31,14 +33,19 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
-    data = cast(RowDatasetConfig, recipe.dataset)
+    data = cast(RewardPairDatasetConfig, recipe.dataset)
+    check_knobs(recipe, data.unlabelled_path)
 
     def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[RewardPair], DataReport]:
         return load_reward_pairs(
             path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, columns=data.columns
         )
 
-    return load_training_data(data, read, lambda pairs: [reward_pair_to_row(pair) for pair in pairs])
+    loaded = load_training_data(data, read, lambda pairs: [reward_pair_to_row(pair) for pair in pairs])
+    if data.unlabelled_path is None:
+        return loaded
+    rows, _ = load_candidates(data.unlabelled_path, on_bad_rows=data.on_bad_rows)
+    return loaded._replace(extra=unlabelled_rows(rows))
 
 
 def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
@@ -52,10 +59,21 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
     findings += _check_sources(recipe, data.items)
     if mixed := check_form(data.items):
         return findings + mixed
+    if data.extra is not None:
+        findings += _check_unlabelled(data)
     ordered = [pair for pair in data.items if not pair.tie]
     ties = [pair for pair in data.items if pair.tie]
     findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
     return findings + check_reward_lengths(recipe, data.items)
+
+
+def _check_unlabelled(data: TrainingData[RewardPair]) -> list[Finding]:
+    count = len(data.extra)
+    if len({isinstance(row["prompt"], str) for row in (*data.extra, data.rows[0])}) > 1:
+        text = "Of unlabelled and labelled prompts some are texts and others messages. Write all of them one way."
+        return [Finding("error", "unlabelled", text)]
+    text = f"{count} unlabelled pairs, on which the two heads come apart. In what, these pairs decide."
+    return [Finding("ok", "unlabelled", text, {"pairs": count})]
 
 
 def sample_rows(pairs: Sequence[RewardPair], limit: int = 40) -> list[dict[str, Any]]:

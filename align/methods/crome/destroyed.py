@@ -7,7 +7,7 @@ themselves; what is left has decoration and length as before, and none of the tw
 Shapes: `B` pairs, the chosen answers in the first half of `2B` rows, `T` tokens, padded on the right.
 """
 
-from collections.abc import Callable
+import random
 from typing import Any
 
 import torch
@@ -57,18 +57,20 @@ def attributions(model: Any, inputs: dict[str, Tensor]) -> Tensor:
     return (gradient * found[0].detach()).sum(-1).abs()
 
 
-def destroy(ids: Tensor, attribution: Tensor, mask: Tensor, draw: Callable[[int], Tensor] = torch.rand) -> Tensor:
+def destroy(ids: Tensor, attribution: Tensor, mask: Tensor, seed: str) -> Tensor:
     """Shuffles the most attributed tokens of each answer among themselves, so that each of them stands elsewhere.
+
+    The order is drawn from the seed and the answer, so that it does not depend on the process that has the answer.
 
     Args:
         ids: `(2B, T)` tokens.
         attribution: `(2B, T)` of them.
         mask: `(2B, T)` true for tokens of answers; an answer of one token stays.
-        draw: Draws so many numbers from 0 to 1.
+        seed: Of the step.
 
     Example:
         >>> ids, all_of_it = torch.tensor([[7, 8, 9]]), torch.ones(1, 3).bool()
-        >>> destroy(ids, torch.tensor([[3.0, 1.0, 2.0]]), all_of_it)
+        >>> destroy(ids, torch.tensor([[3.0, 1.0, 2.0]]), all_of_it, "0")
         tensor([[9, 8, 7]])
     """
     destroyed = ids.clone()
@@ -77,7 +79,8 @@ def destroy(ids: Tensor, attribution: Tensor, mask: Tensor, draw: Callable[[int]
         if len(places) < 2:
             continue
         count = max(2, round(SHARE * len(places)))
-        top = places[scores[places].topk(count).indices]
-        ring = top[draw(count).argsort().to(top.device)]  # a round in random order moves every one of them
+        top = sorted(places[scores[places].topk(count).indices].tolist())
+        random.Random(f"{seed} {ids[row, places].tolist()}").shuffle(top)
+        ring = torch.tensor(top, device=ids.device)  # a round in random order moves every one of them
         destroyed[row, ring] = ids[row, ring.roll(1)]
     return destroyed

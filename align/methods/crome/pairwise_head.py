@@ -5,25 +5,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
+from trl.trainer.utils import create_model_from_path, get_config_model_id
 
+from align.data.pairs.pairwise import label_ids
+from align.methods.crome.config import CromeConfig
 from align.training.output_head import read_output_head
 
 
-def add_pairwise_head(model: PreTrainedModel, label_ids: tuple[int, int]) -> None:
+def add_pairwise_head(model: PreTrainedModel, labels: tuple[int, int]) -> None:
     """Patches a model's forward so that it returns `(N, 1)` logits, as a reward model does.
 
     The patch is on the object: what is saved is the causal language model.
 
     Args:
         model: A causal language model.
-        label_ids: Tokens of the two labels.
+        labels: Tokens of the two labels.
 
     Raises:
         UserError: If the model's logits would be read wrong.
     """
-    first, second = label_ids
+    first, second = labels
     reading = read_output_head(model)
 
     def forward(self: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Any:
@@ -37,3 +40,20 @@ def add_pairwise_head(model: PreTrainedModel, label_ids: tuple[int, int]) -> Non
         return SequenceClassifierOutput(logits=logits[:, :1] - logits[:, 1:])
 
     model.forward = types.MethodType(forward, model)
+
+
+def make_pairwise(given: dict[str, Any]) -> None:
+    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named."""
+    config: CromeConfig = given["args"]
+    if isinstance(given["model"], str):
+        init: dict[str, Any] = dict(config.model_init_kwargs or {})  # type: ignore[arg-type]
+        if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+            init["device_map"] = None
+        given["model"] = create_model_from_path(given["model"], AutoModelForCausalLM, **init)  # type: ignore[arg-type]
+        config.model_init_kwargs = None  # TRL warns that it does not use them
+    model = given["model"]
+    if given.get("processing_class") is None:
+        given["processing_class"] = AutoTokenizer.from_pretrained(get_config_model_id(model.config))
+    model.config.num_labels = 1  # what TRL asks of a reward model
+    model.config.truealign_pairwise = True
+    add_pairwise_head(model, label_ids(given["processing_class"]))

@@ -19,6 +19,8 @@ FACTS = {
     "model_type": "Type of model",
     "tie_coef": "Weight of ties (tie_coef)",
     "destroyed_ties": "Weight of destroyed pairs",
+    "vib_coef": "Weight of the bottleneck",
+    "num_heads": "Score heads",
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }

@@ -33,7 +33,9 @@ def make_rows(count=16, seed=0, *, messages=False, ties=False):
     return rows
 
 
-def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_config=None, eval_rows=None, **settings):
+def make_trainer(
+    tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_config=None, eval_rows=None, unlabelled=None, **settings
+):
     base = QUIET | {
         "output_dir": str(tmp_path),
         "max_steps": 5,
@@ -42,6 +44,7 @@ def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_confi
         "logging_steps": 1,
         "max_length": 400,
     }
+    more = {} if unlabelled is None else {"unlabelled_dataset": Dataset.from_list(unlabelled)}
     config = CromeConfig if issubclass(trainer, CromeTrainer) else RewardConfig
     return trainer(
         model,
@@ -50,4 +53,5 @@ def make_trainer(tmp_path, model, rows=None, *, trainer=CromeTrainer, peft_confi
         eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,
         peft_config=peft_config,
+        **more,
     )

@@ -25,10 +25,20 @@ REFUSED = {
         {"model_type": "pairwise", "destroyed_ties": 1.0},
         ["`destroyed_ties` destroys one answer", "`model_type: scalar`"],
     ),
-    "destroyed pairs under ZeRO": (
-        {"destroyed_ties": 1.0, "deepspeed": {"zero_optimization": {"stage": 2}}},
-        ["which `deepspeed` was not tried with", "`destroyed_ties: 0`"],
+    "destroyed pairs under FSDP": (
+        {"destroyed_ties": 1.0, "fsdp": "full_shard"},
+        ["which `fsdp` was not tried with", "`destroyed_ties: 0`"],
     ),
+    "negative weight of the bottleneck": ({"vib_coef": -1}, ["`vib_coef` must be at least 0, got -1"]),
+    "bottleneck of pairwise": (
+        {"model_type": "pairwise", "vib_coef": 0.1},
+        ["`vib_coef` changes the score head", "`model_type: scalar`"],
+    ),
+    "bottleneck under FSDP": ({"vib_coef": 0.1, "fsdp": "full_shard"}, ["which `fsdp` was not tried with"]),
+    "three heads": ({"num_heads": 3}, ["`num_heads` must be 1 or 2, got 3"]),
+    "heads of pairwise": ({"model_type": "pairwise", "num_heads": 2}, ["`num_heads` changes the score head"]),
+    "two heads and a bottleneck": ({"num_heads": 2, "vib_coef": 0.1}, ["`vib_coef` and `num_heads: 2` both change"]),
+    "negative weight of disagreement": ({"disagreement_coef": -1}, ["`disagreement_coef` must be at least 0, got -1"]),
     "misspelt key": ({"tie_coeff": 1.0}, ["`tie_coeff`", "Did you mean 'tie_coef'?"]),
     "setting of another method": ({"kl_coef": 0.1}, ["`kl_coef`", "It is a setting of rrpo."]),
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "(grpo, acre)", "Remove the key"]),

@@ -52,28 +52,28 @@ def test_a_tenth_of_an_answer_moves_and_nothing_else():
     attribution = torch.zeros(2, 100)
     attribution[:, [41, 50, 60, 70, 80, 99]] = 1.0
     attribution[:, :40] = 9.0  # of the prompt
-    torch.manual_seed(0)
-    destroyed = destroy(ids, attribution, mask)
+    destroyed = destroy(ids, attribution, mask, "0 0")
     moved = (destroyed[0] != ids[0]).nonzero().squeeze(-1).tolist()
     assert moved == [41, 50, 60, 70, 80, 99]
     assert sorted(destroyed[0, moved].tolist()) == moved
     assert torch.equal(destroyed[1], ids[1])  # an answer of one token
+    alone = destroy(ids[:1], attribution[:1], mask[:1], "0 0")
+    assert torch.equal(alone[0], destroyed[0])  # whoever else is in the batch
+    assert not torch.equal(destroy(ids, attribution, mask, "0 1")[0], destroyed[0])  # another step
 
 
-def test_the_loss_is_that_of_the_formula(tmp_path, monkeypatch):
-    """The same permutation drawn twice: TRL's loss plus the weight times the tie loss of the destroyed pairs."""
+def test_the_loss_is_that_of_the_formula(tmp_path):
+    """TRL's loss plus the weight times the tie loss of the destroyed pairs."""
     rows = make_rows(4, ties=True)
     plain, ours = (
         make_trainer(tmp_path, reward_model(), rows, max_steps=1, destroyed_ties=weight) for weight in (0.0, 0.7)
     )
     inputs = ours.data_collator([ours.train_dataset[i] for i in range(4)])
     base = plain.compute_loss(plain.model.train(), dict(inputs))
-    torch.manual_seed(5)
     total = ours.compute_loss(ours.model.train(), dict(inputs))
-    torch.manual_seed(5)
     texts = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     mask = answer_mask(texts["input_ids"], texts["attention_mask"])
-    destroyed = destroy(texts["input_ids"], attributions(ours.model, texts), mask)
+    destroyed = destroy(texts["input_ids"], attributions(ours.model, texts), mask, f"{ours.args.seed} 0")
     first, second = ours.model(input_ids=destroyed, attention_mask=texts["attention_mask"]).logits.squeeze(-1).chunk(2)
     ordered = ~inputs["tie"]
     expected = base + 0.7 * tie_loss(first - second)[ordered].sum() / 4

@@ -1,0 +1,35 @@
+"""What a reward model's folder says of its score head beside the weights, as JSON.
+
+The weights themselves are those of an ordinary reward model, which any library reads.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from align.errors import UserError
+
+HEAD_FILE = "truealign_head.json"
+LOG_NOISE, DIFFERENCE = "log_noise", "difference"
+
+
+def write_head(folder: Path, terms: Mapping[str, Sequence[float]]) -> None:
+    """Writes numbers, one for each feature, by name."""
+    text = json.dumps({name: [*values] for name, values in terms.items()})
+    (folder / HEAD_FILE).write_text(f"{text}\n", encoding="utf-8")
+
+
+def read_head(file: Path, name: str, size: int) -> list[float]:
+    """Reads the numbers of a name.
+
+    Raises:
+        UserError: If they are not there, or there are not so many.
+    """
+    try:
+        terms = json.loads(file.read_text(encoding="utf-8"))
+        values = [float(value) for value in terms[name]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} cannot be read as numbers named {name!r}: {error!r}. Save the model anew.") from error
+    if len(values) != size:
+        raise UserError(f"{file} has {len(values)} numbers named {name!r} for {size} features. Save the model anew.")
+    return values
