@@ -21,7 +21,7 @@ Values = NDArray[np.float64]
 LEVEL = 0.95
 RESAMPLES = 4999
 _MOST_DECIMALS = 6
-_ROUNDING = 1e-9  # an end that should be 0
+_ROUNDING = 0.5 * 10**-_MOST_DECIMALS  # an end that no number of decimals would tell from 0
 
 
 class Estimate(NamedTuple):
@@ -57,7 +57,7 @@ def num_decimals(low: float, high: float, least: int) -> int:
     """Returns with how many decimals, at least `least`, an interval shows its width and on which side of 0 it is.
 
     Example:
-        >>> num_decimals(0.0003, 0.002, 2), num_decimals(0.1, 0.2, 2), num_decimals(-1e-17, 0.2, 2)
+        >>> num_decimals(0.0003, 0.002, 2), num_decimals(0.1, 0.2, 2), num_decimals(-1e-7, 0.2, 2)
         (4, 2, 2)
     """
     for digits in range(least, _MOST_DECIMALS):

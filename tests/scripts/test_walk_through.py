@@ -1,0 +1,121 @@
+"""The walk-through gives commands that exist, continues where it was killed, and says what its numbers say."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from align.assets import find_recipe
+from align.checks.rewards import resolve_rewards
+from align.evaluation.statistics.metrics import Estimate
+from align.recipe.recipe import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def page(scripts):
+    return scripts("walk_through_page")
+
+
+@pytest.mark.parametrize("model", ["tiny", "smollm2"])
+def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(scripts, model):
+    walk_through = scripts("walk_through")
+    stages = walk_through.stages(walk_through.walks()[model], Path("out"), list(walk_through.ARMS), [0, 1])
+    assert len({stage.name for stage in stages}) == len(stages) == 2 + 2 * 7
+    runs = [stage.words for stage in stages if stage.words[0] == "train"]
+    for _, name, *overrides in runs:
+        recipe = load_recipe(find_recipe(name), overrides[: overrides.index("--resume")])
+        resolve_rewards(recipe)
+    assert len(runs) == 7
+
+
+def item(model, name, gold, first, trace, consistent):
+    return {
+        "id": name, "model": model, "gold": gold, "options": list("wxyz"), "correct": first == gold,
+        "consistent": consistent, "first_choice": first, "trace_choice": trace,
+    }  # fmt: skip
+
+
+def test_differences_are_paired_by_question_whatever_their_order(page, tmp_path):
+    before = [item("sft", str(i), i % 4, 0, i % 4, 0.25) for i in range(40)]  # always the first option
+    after = [item("acre-0", str(i), i % 4, i % 4, i % 4, 1.0) for i in reversed(range(40))]  # always right
+    parquet.write_table(pa.Table.from_pylist([*before, *after]), tmp_path / "items.parquet")
+    found = {each.metric: each for each in page.differences(tmp_path, ["sft", "acre-0"])}
+    assert {metric: each.estimate.value for metric, each in found.items()} == pytest.approx(
+        {
+            "accuracy": 0.75,
+            "option_shuffle_consistency": 0.75,
+            "trace_answer_consistency": 0.75,
+            "letter_bias": -0.75,
+        }
+    )
+    assert all(page.verdict(each).startswith("acre-0 is better than sft in ") for each in found.values())
+
+
+def test_a_verdict_goes_by_the_interval_and_by_which_side_is_better(page):
+    def said(metric, *numbers):
+        return page.verdict(page.Difference("a", "b", metric, Estimate(*numbers, 200)))
+
+    assert said("accuracy", 0.1, 0.02, 0.2) == "a is better than b in accuracy: 0.10 [0.02, 0.20]"
+    assert said("letter_bias", 0.1, 0.02, 0.2) == "a is worse than b in letter bias: 0.10 [0.02, 0.20]"
+    assert said("accuracy", 0.1, -0.02, 0.2) == "a and b cannot be told apart in accuracy: 0.10 [-0.02, 0.20]"
+    nan = float("nan")
+    assert said("accuracy", nan, nan, nan) == "a and b cannot be told apart in accuracy: no data"
+
+
+def test_over_seeds_the_mean_of_each_comparison_counts(page):
+    found = {
+        seed: [page.Difference(f"acre-{seed}", "sft", "accuracy", Estimate(value, 0.0, 1.0, 200))]
+        for seed, value in ((0, 0.2), (1, 0.3), (12, 0.4))
+    }
+    (averaged,) = page.over_seeds(found)
+    assert averaged[:3] == ("acre", "sft", "accuracy")
+    assert str(averaged.estimate) == "0.30 [0.05, 0.55]"
+
+
+def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(scripts, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert scripts("walk_through").main(["--model", "smollm2"]) == 1
+    assert "python scripts/make_smollm2.py --out models/smollm2-135m" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.nightly  # seven commands, each of which loads its libraries
+def test_the_tiny_walk_continues_where_it_was_killed_and_ends_with_its_page(tmp_path):
+    out = tmp_path / "walk"
+    words = [sys.executable, "scripts/walk_through.py", "--model", "tiny", "--out", str(out)]
+    command = [*words, "--max_steps", "2", "--sft_steps", "2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    started = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (out / "stages" / "evaluation-before.txt").is_file() and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.killpg(started.pid, signal.SIGKILL)
+    started.wait()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "sft is finished.\nevaluation-before is finished.\n" in done.stdout
+    assert done.stdout.count("\n$ align ") == 5
+    written = (out / "walk_through.md").read_text(encoding="utf-8")
+    assert written.count("\n| acre-0 |") == 1
+    assert written.count("\n| merged-acre-0 |") == 5
+    assert "acre-0 and grpo-0 cannot be told apart in accuracy" in written
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "$ align" not in again.stdout
+    longer = [*words, "--sft_steps", "2", "--max_steps", "3"]
+    done = subprocess.run(longer, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.count("\n$ align ") == 5  # what follows from a run that went on is measured again
