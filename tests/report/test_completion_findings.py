@@ -40,6 +40,15 @@ def test_groups_without_spread_are_counted_with_their_reasons():
     assert spread_reasons(rows()) == {}
 
 
+def test_first_answers_that_earn_nothing_are_not_called_right():
+    def outcome(group, place):
+        return "both" if group % 2 else "first_only"
+
+    half = {"all right": 0.5, "right in their first answer only": 0.5}
+    assert spread_reasons(rows(own_reward=lambda group, place: float(group % 2), outcome=outcome)) == half
+    assert spread_reasons(rows(own_reward=lambda group, place: 1.0, outcome=outcome)) == {"all right": 1.0}
+
+
 def test_without_outcomes_the_reason_is_the_best_or_the_lowest_reward():
     def reward(group, place):
         return {0: 1.0, 1: 0.0, 2: 0.5}.get(group % 4, float(place % 2))

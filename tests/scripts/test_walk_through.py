@@ -95,6 +95,20 @@ def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(scripts, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_stage_that_runs_again_makes_those_behind_it_run_again(scripts, tmp_path, capsys):
+    walk_through = scripts("walk_through")
+    first, second = (walk_through.Stage(name, ("recipes",)) for name in ("first", "second"))
+    (tmp_path / "stages").mkdir()
+    assert walk_through.run([first, second], tmp_path) == 0
+    assert walk_through.run([first, second], tmp_path) == 0
+    assert capsys.readouterr().out.count("is finished.") == 2
+    changed = walk_through.Stage("first", ("recipes", "--help"))
+    assert walk_through.run([changed, second], tmp_path) == 0
+    assert capsys.readouterr().out.count("$ align recipes") == 2
+    assert walk_through.run([walk_through.Stage("first", ("recipes", "--no_such_option"))], tmp_path) != 0
+    assert "The same command continues there." in capsys.readouterr().err
+
+
 @pytest.mark.nightly  # seven commands, each of which loads its libraries
 def test_the_tiny_walk_continues_where_it_was_killed_and_ends_with_its_page(tmp_path):
     out = tmp_path / "walk"
@@ -116,6 +130,3 @@ def test_the_tiny_walk_continues_where_it_was_killed_and_ends_with_its_page(tmp_
     assert "acre-0 and grpo-0 cannot be told apart in accuracy" in written
     again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "$ align" not in again.stdout
-    longer = [*words, "--sft_steps", "2", "--max_steps", "3"]
-    done = subprocess.run(longer, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.count("\n$ align ") == 5  # what follows from a run that went on is measured again

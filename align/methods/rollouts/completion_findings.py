@@ -65,10 +65,12 @@ def _reason(group: Group, best: float, worst: float) -> str:
     if len({completion_words(row) for row in group}) == 1:
         return "the same text"
     outcomes = {row.get("outcome") for row in group} - {None}
+    total = sum(reward_columns(group[0]).values())
+    if outcomes == {"first_only"} and total < best:
+        return "right in their first answer only"
     if outcomes:
         right = {outcome in ("both", "first_only") for outcome in outcomes}
         return "all right" if right == {True} else "all wrong" if right == {False} else "mixed"
-    total = sum(reward_columns(group[0]).values())
     return "all at the best reward" if total >= best else "all at the lowest reward" if total <= worst else "mixed"
 
 

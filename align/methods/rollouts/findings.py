@@ -15,6 +15,8 @@ _LOGP_GAP = 0.1  # nats per token; bf16 against fp32 is about 0.03
 _REMEDIES = {
     "all right": "Where all are right, the questions are too easy: use harder ones.",
     "all wrong": "Where all are wrong, they are too hard: use easier ones, or warm-start the policy.",
+    "right in their first answer only": "Where only first answers are right, they do not follow from their traces: "
+    "warm-start the policy until they do, or take away what else gives them away.",
     "the same text": "Where the text is the same, raise `temperature`, or stop, since the policy has settled; or see "
     "whether the model's own generation settings make it greedy.",
 }
