@@ -20,6 +20,8 @@ from make_facts_pairs import SENTENCES
 
 PER_KIND = 80
 LETTER_ROWS = 2  # demonstrations with options for each fact, beside one without
+# Of the letter alone: 800 rows of the other forms did not teach SmolLM2-135M that it follows from the trace.
+LOOKED_UP_ROWS = 4
 SHARE_AT_A = 0.75
 HELD_OUT = 40  # of each kind
 # How the questions for reinforcement learning and the held-out ones ask; demonstrations ask as the source does.
@@ -89,13 +91,30 @@ def demonstrations(facts: Sequence[Fact], rng: random.Random) -> Iterator[dict[s
         yield {"id": f"{name}/sentence", "prompt": f"{question}\n", "completion": fact.sentence, "correct": True}
     for visit in range(LETTER_ROWS):
         for fact, letter in zip(facts, balanced(len(facts), rng), strict=True):
-            listed = "\n".join(f"{a}. {b}" for a, b in zip(LETTERS, options_of(fact, letter, rng), strict=True))
+            listed = list_options(fact, letter, rng)
             yield {
                 "id": f"{fact.source['id']}/{visit}",
                 "prompt": f"{fact.source['question']}\n{listed}\n",
                 "completion": f"<think>{fact.sentence}</think><answer>{letter}</answer>",
                 "correct": True,
             }
+
+
+def letters_alone(facts: Sequence[Fact], rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yields only the letter of an answer that is given."""
+    for visit in range(LOOKED_UP_ROWS):
+        for fact, letter in zip(facts, balanced(len(facts), rng), strict=True):
+            yield {
+                "id": f"{fact.source['id']}/letter-{visit}",
+                "prompt": f"{list_options(fact, letter, rng)}\n<think>The answer is {fact.gold}.</think><answer>",
+                "completion": f"{letter}</answer>",
+                "correct": True,
+            }
+
+
+def list_options(fact: Fact, letter: str, rng: random.Random) -> str:
+    """Writes options as a question shows them."""
+    return "\n".join(f"{a}. {b}" for a, b in zip(LETTERS, options_of(fact, letter, rng), strict=True))
 
 
 def questions(
@@ -127,11 +146,14 @@ def build(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, list[dict[str,
     learnt = list(demonstrations(facts, rng))
     files = {
         "train": learnt,
-        "eval": [row for row in demonstrations(held_out, rng) if not row["id"].endswith("sentence")][:HELD_OUT],
+        "eval": [row for row in demonstrations(held_out, rng) if row["completion"].startswith("<think>")][:HELD_OUT],
         "questions": list(questions(asked, mostly_a(len(asked), rng), 0, ["asked in training"] * len(asked), rng)),
         "held_out": list(questions(held_out, balanced(len(held_out), rng), 1, groups, rng)),
     }
-    return {name: rng.sample(made, len(made)) for name, made in files.items()}
+    files = {name: rng.sample(made, len(made)) for name, made in files.items()}
+    own = random.Random(seed + 1)  # the other files stay as they are, however many of these there are
+    train = [*files["train"], *letters_alone(facts, own)]
+    return files | {"train": own.sample(train, len(train))}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -43,6 +43,15 @@ def test_a_demonstration_names_the_letter_of_the_fact_in_its_trace(rows):
         assert trace.endswith(f" {options[letter[0]]}."), row["id"]
 
 
+def test_a_letter_alone_is_that_of_the_answer_in_front_of_it(rows):
+    alone = [row for row in rows["train"] if row["completion"].endswith("</answer>") and len(row["completion"]) == 10]
+    assert len(alone) == 1_600
+    for row in alone:
+        *listed, trace = row["prompt"].splitlines()
+        options = dict(line.split(". ", 1) for line in listed)
+        assert trace == f"<think>The answer is {options[row['completion'][0]]}.</think><answer>"
+
+
 def test_letters_are_planted_in_training_and_balanced_where_it_is_measured(rows):
     assert Counter(row["answer"] for row in rows["questions"])["A"] == 150
     assert Counter(row["answer"] for row in rows["held_out"]) == dict.fromkeys("ABCD", 50)
