@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections import Counter
 from importlib.metadata import packages_distributions
 
 from installed import distributions
@@ -214,3 +215,9 @@ def test_no_two_tests_draw_from_one_generator():
             read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
             wrong += [f"{path.relative_to(ROOT)}:{function.lineno} {name}" for name in sorted(read & generators)]
     assert wrong == []
+
+
+def test_no_two_files_of_tests_have_one_name():
+    """They are imported by their names alone."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
+    assert [name for name, count in names.items() if count > 1 and name != "conftest.py"] == []

@@ -95,8 +95,9 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
     found: dict[int, SideTerms] = {}
     width = max(each.get_input_embeddings().num_embeddings for each in (model, reference))
     with ExitStack() as stack:
-        for each in [model] if model is reference else [model, reference]:
-            stack.enter_context(remembered_images(each))
+        if any(side.images for side in sides):
+            for each in [model] if model is reference else [model, reference]:
+                stack.enter_context(remembered_images(each))
         for part in _parts(sides, MOST_LOGITS // width):
             longest = max(len(sides[i].ids) for i in part)
             ids = torch.zeros(len(part), longest, dtype=torch.long)

@@ -2,15 +2,16 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
-
-from datasets import Dataset
+from typing import TYPE_CHECKING, Any
 
 from align.data.conversations import write_response
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
 from align.methods.crome.rules import ADAPTER_REFUSED
 from align.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def unlabelled_rows(rows: list[Candidates]) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ class UnlabelledPairs:
         seed: Of the orders.
     """
 
-    def __init__(self, rows: Dataset, collate: Callable[[list[Any]], dict[str, Any]], batch_size: int, seed: int):
+    def __init__(self, rows: "Dataset", collate: Callable[[list[Any]], dict[str, Any]], batch_size: int, seed: int):
         self._rows, self._collate, self._batch_size, self._seed = rows, collate, batch_size, seed
         self._place, self._around = (-1, 0), -1
         self._order: list[int] = []
