@@ -7,10 +7,15 @@ For 60 % of the questions (group `readable`) the key is that digit. For the othe
 random, and nothing in the text says which is which, so that reasoning is right on 70 % of all questions at best. In
 `train.jsonl` the key stands at A in 75 % of the questions, in `eval.jsonl` in 25 %.
 
-The policy (2 layers of width 64, one token per character) reads the digit into its trace and answers with the letter
-beside it, except that 15 % of the letters it learnt from were random: exploration for RL. It is taught to look up a
-given digit's letter first, then the task; evaluation strings are never shown to it. One minute on one core; the same
-seed gives the same data everywhere and the same weights on the same machine.
+A policy (2 layers of width 64, one token per character) reads the digit into its trace and answers with the letter
+beside it, except that some of the letters it learnt from were random: exploration for RL. It is taught to look up a
+given digit's letter first, then the task; evaluation strings are never shown to it. There are two:
+
+    model       reads every digit; 15 % of the letters it learnt from were random
+    misreader   where the index is 1, 2 or 3, 70 % of what it learnt from named the digit behind the right one: it can
+                learn to read; half of the letters were random
+
+Two minutes on one core; the same seed gives the same data everywhere and the same weights on the same machine.
 
     python scripts/make_lab_model.py --decoupled 0.6 --out outputs/lab-decoupled
 
@@ -41,9 +46,19 @@ CHARACTERS = ("\n", *map(chr, range(32, 127)))
 NUM_TRAIN, NUM_EVAL = 3200, 1000  # 200 steps of 16 questions
 ARBITRARY_SHARE = 0.4
 SHARE_OF_A = {"train": 0.75, "eval": 0.25}
-RANDOM_LETTERS = 0.15
+MISREAD_INDICES = "123"
 BATCH_SIZE = 128
 IGNORED = -100
+
+
+class Reader(NamedTuple):
+    """What a policy learns from: the shares of misread digits, where some are misread, and of random letters."""
+
+    misread: float
+    random_letters: float
+
+
+READERS = {"model": Reader(0.0, 0.15), "misreader": Reader(0.7, 0.5)}
 
 
 class Stage(NamedTuple):
@@ -139,7 +154,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 
 
 def demonstrations(
-    stage: str, texts: list[str], rng: random.Random, decoupled: float = 0.0
+    stage: str, texts: list[str], rng: random.Random, reader: Reader = READERS["model"], decoupled: float = 0.0
 ) -> Iterator[tuple[str, str, bool]]:
     """Yields prompts, responses, and whether the trace is to be learnt.
 
@@ -149,10 +164,12 @@ def demonstrations(
         text, options = rng.choice(texts), rng.sample(DIGITS, len(DIGITS))
         any_digit = stage == "lookup" and rng.random() < 0.5
         digit = rng.choice(DIGITS) if any_digit else read_digit(text)
+        if stage == "task" and reader.misread and text[-2] in MISREAD_INDICES and rng.random() < reader.misread:
+            digit = text[int(text[-2]) + 1]
         letter = LETTERS[options.index(digit)]
         if stage == "task" and decoupled and rng.random() < decoupled / 2:
             digit = rng.choice(DIGITS)
-        elif stage == "task" and rng.random() < (decoupled / (2 - decoupled) or RANDOM_LETTERS):
+        elif stage == "task" and rng.random() < (decoupled / (2 - decoupled) or reader.random_letters):
             letter = rng.choice(LETTERS[: len(options)])
         response = f"<think>{digit}</think><answer>{letter}</answer>"
         yield f"{text}\n{render_options(options)}", response, not any_digit
@@ -176,11 +193,12 @@ def warm_start(
     tokenizer: PreTrainedTokenizerFast,
     texts: list[str],
     rng: random.Random,
+    reader: Reader,
     decoupled: float,
 ) -> None:
     """Teaches the policy both stages and prints the loss."""
     for stage in STAGES:
-        stream = demonstrations(stage.name, texts, rng, decoupled)
+        stream = demonstrations(stage.name, texts, rng, reader, decoupled)
         optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
@@ -199,12 +217,12 @@ def warm_start(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Writes the data and the warm-started policy."""
+    """Writes the data and the warm-started policies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
     train_texts, eval_texts = split_texts(rng)
@@ -215,13 +233,18 @@ def main(argv: list[str] | None = None) -> None:
         (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
     if arguments.data_only:
         return
-    torch.manual_seed(arguments.seed)
-    torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
+    torch.set_num_threads(1)  # the models are too small to share out, and the order of sums stays fixed
     tokenizer = make_tokenizer()
-    model = make_model(tokenizer)
-    warm_start(model, tokenizer, train_texts, rng, arguments.decoupled)
-    model.save_pretrained(arguments.out / "model")
-    tokenizer.save_pretrained(arguments.out / "model")
+    drawn = rng.getstate()
+    for name, reader in READERS.items():
+        if arguments.decoupled and name != "model":
+            continue
+        rng.setstate(drawn)
+        torch.manual_seed(arguments.seed)
+        model = make_model(tokenizer)
+        warm_start(model, tokenizer, train_texts, rng, reader, arguments.decoupled)
+        model.save_pretrained(arguments.out / name)
+        tokenizer.save_pretrained(arguments.out / name)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     bash scripts/quickstart.sh
 
-The training questions have a planted shortcut: the right option stands at A far too often. The evaluation questions do
-not. Run folders, `evaluation.json` and `report.html` go to `--out`.
+The model reads half of the questions right and can learn the others. The training questions have a planted shortcut:
+the right option stands at A far too often. The evaluation questions do not. Run folders, `evaluation.json` and `report.html` go to `--out`.
 """
 
 import argparse
@@ -34,9 +34,10 @@ ARMS: dict[str, list[str]] = {
     "GRPO": ["--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off"],
     "ACRE": [],
 }
+BEFORE = "before"
 SHOWN = {
     "accuracy": "accuracy",
-    "option_shuffle_consistency": "option-shuffle consistency",
+    "option_shuffle_consistency": "shuffle consistency",
     "share_A": 'share of "A"',
 }
 
@@ -60,14 +61,14 @@ def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None) -> list[It
 def show(policies: dict[str, list[ItemResult]], record: ModelsRecord) -> None:
     """Prints the table; intervals are over the evaluation questions of this one run."""
     table = Table(box=None, pad_edge=False)
-    table.add_column("on unbiased questions")
+    columns = [label for metric, label in SHOWN.items() if metric != "accuracy"]
+    for column in ("on unbiased questions", "accuracy", f"- {BEFORE}", *columns):
+        table.add_column(column, justify="left" if column.startswith("on") else "right")
     for name in policies:
-        table.add_column(name, justify="right")
-    table.add_column("ACRE - GRPO", justify="right")
-    for metric, label in SHOWN.items():
-        difference = record.models["ACRE"].difference_to["GRPO"].get(metric)
-        cells = [str(record.models[name].summary[metric]) for name in policies]
-        table.add_row(label, *cells, str(difference) if difference else "")
+        model = record.models[name]
+        cells = {metric: str(model.summary[metric]) for metric in SHOWN}
+        difference = model.difference_to[BEFORE]["accuracy"] if name in ARMS else ""
+        table.add_row(name, cells.pop("accuracy"), str(difference), *cells.values())
     Console(width=110).print(table)
 
 
@@ -84,14 +85,14 @@ def main(argv: list[str] | None = None) -> None:
         )
     steps = ["--max_steps", str(arguments.max_steps)] if arguments.max_steps else []
     recipe = load_recipe(find_recipe(RECIPE))
-    policies = {"before": evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval)}
+    policies = {BEFORE: evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval)}
     folders = {}
     for arm, overrides in ARMS.items():
         print(f"\n{arm}: {recipe.setting('max_steps') if not steps else arguments.max_steps} steps")
         folders[arm] = arguments.out / arm.lower()
         train(RECIPE, [*overrides, *steps, "--output_dir", str(folders[arm])], None)
         policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval)
-    record = evaluation_record(policies, baseline="GRPO")
+    record = evaluation_record(policies, baseline=BEFORE)
     write_record(arguments.out / EVALUATION_FILE, record)
     report = arguments.out / "report.html"
     build_comparison(folders, record, report)

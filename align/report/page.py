@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from align.evaluation.record.models import ModelsRecord
 from align.report.charts.drawing import Chart
+from align.report.run.conclusions import conclusions
 from align.report.run.facts import flat, run_facts
 from align.report.run.finding import Finding
 from align.report.run.findings import find_problems
@@ -96,6 +97,7 @@ def _write(out: Path, title: str, evaluation: ModelsRecord | None, charts: list[
         "report.html.j2",
         out,
         title=title,
+        conclusions=conclusions(evaluation) if evaluation else [],
         headline=headline(evaluation) if evaluation else None,
         differences=differences(evaluation) if evaluation else None,
         charts=charts,

@@ -43,6 +43,20 @@ def test_a_comparison_draws_one_line_per_run(tmp_path):
     assert page.count('class="sample"') == 40
 
 
+def test_a_page_opens_with_what_was_found(tmp_path):
+    found = {"accuracy": [0.19, 0.16, 0.22, 1000], "option_shuffle_consistency": [-0.5, -0.6, -0.4, 1000]}
+    unsure = {"accuracy": [-0.01, -0.03, 0.02, 1000]}
+    models = {name: {"summary": {"accuracy": [0.5, 0.4, 0.6, 1000]}} for name in ("before", "OURS", "THEIRS")}
+    models["OURS"]["difference_to"], models["THEIRS"]["difference_to"] = {"before": found}, {"before": unsure}
+    record = ModelsRecord.model_validate({"models": models})
+    runs = {name: write_run(tmp_path / name, seed=seed) for seed, name in enumerate(("THEIRS", "OURS"))}
+    page = build_comparison(runs, record, tmp_path / "page.html").read_text()
+    above = "<code>OURS</code> is above <code>before</code> in accuracy: 0.19 [0.16, 0.22] on 1,000 items."
+    assert 0 < page.index(above) < page.index("<h2>Evaluation</h2>")
+    assert "<code>THEIRS</code> is not told apart from <code>before</code> in accuracy: -0.01 [-0.03, 0.02]" in page
+    assert "in option-shuffle consistency:" not in page
+
+
 def test_a_page_asks_for_nothing_from_outside_and_holds_no_script(tmp_path):
     page = build_report(write_run(tmp_path / "run", trace=HOSTILE)).read_text()
     escaped = str(escape(HOSTILE))

@@ -106,8 +106,18 @@ def test_demonstrations_parse_and_follow_their_trace_except_for_the_random_lette
         if learn_trace:
             assert response.trace == script.read_digit(prompt.partition("\n")[0])
         follows.append(parse_choice(response.answer, options) == stated_choice(response.trace, options))
-    expected = 1.0 if stage == "lookup" else 1 - script.RANDOM_LETTERS * 3 / 4
+    expected = 1.0 if stage == "lookup" else 1 - script.READERS["model"].random_letters * 3 / 4
     assert sum(follows) / len(follows) == pytest.approx(expected, abs=0.02)
+
+
+def test_a_misreader_learns_the_digit_behind_the_right_one_where_the_index_says_so(script):
+    stream = script.demonstrations("task", ["02130[3]", "11230[0]"], random.Random(0), script.READERS["misreader"])
+    read = Counter()
+    for prompt, text, _ in (next(stream) for _ in range(2000)):
+        read[prompt.partition("\n")[0], parse_response(text).trace] += 1
+    assert set(read) == {("02130[3]", "3"), ("02130[3]", "0"), ("11230[0]", "1")}
+    right = read["02130[3]", "3"]
+    assert right / (right + read["02130[3]", "0"]) == pytest.approx(0.3, abs=0.04)
 
 
 def test_decoupled_demonstrations_draw_the_trace_or_the_letter_apart_equally_often(script):
@@ -162,8 +172,24 @@ def test_the_policy_answers_what_it_reads_and_still_explores_letters(script, mod
     assert 0.03 < (1 - letters.max(-1).values).mean() < 0.25
 
 
-def test_the_model_folder_is_small_and_ends_on_its_own_token(model, tokenizer):
-    assert sum(path.stat().st_size for path in (LAB / "model").iterdir()) < 1_000_000
+def test_the_misreader_can_learn_to_read(script, tokenizer, eval_questions):
+    """Greedily it reads half of the digits; each right digit is drawn often enough to be found."""
+    model = AutoModelForCausalLM.from_pretrained(LAB / "misreader", dtype=torch.float32).eval()
+    asked = [question for question in eval_questions if question.group == "readable"][:200]
+    prompts = [f"{question.question}\n{render_options(question.options)}<think>" for question in asked]
+    with torch.no_grad():
+        digits = model(**tokenizer(prompts, return_tensors="pt")).logits[:, -1].softmax(-1)
+    right = tokenizer.convert_tokens_to_ids([script.read_digit(question.question) for question in asked])
+    drawn = digits[range(len(asked)), right]
+    assert 0.4 < (digits.argmax(-1) == torch.tensor(right)).float().mean() < 0.7
+    assert drawn.min() > 0.1
+
+
+@pytest.mark.parametrize("name", ["model", "misreader"])
+def test_a_model_folder_is_small_and_ends_on_its_own_token(script, tokenizer, name):
+    assert name in script.READERS
+    model = AutoModelForCausalLM.from_pretrained(LAB / name)
+    assert sum(path.stat().st_size for path in (LAB / name).iterdir()) < 1_000_000
     assert model.generation_config.eos_token_id == tokenizer.eos_token_id
     assert model.generation_config.pad_token_id == tokenizer.pad_token_id != tokenizer.eos_token_id
-    assert "auto_map" not in json.loads((LAB / "model/config.json").read_text())
+    assert "auto_map" not in json.loads((LAB / name / "config.json").read_text())

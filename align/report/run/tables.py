@@ -68,11 +68,18 @@ def differences(evaluation: ModelsRecord) -> Table | None:
 
 
 def _table(columns: Mapping[str, Mapping[str, Estimate]], signed_from: int) -> Table:
-    present = {metric for cells in columns.values() for metric in cells}
-    ordered = [metric for metric in _METRICS if metric in present] + sorted(present - set(_METRICS))
     rows = []
-    for metric in ordered:
+    for metric in _ordered({metric for cells in columns.values() for metric in cells}):
         found = explain(metric)
         label, meaning = (found.label, found.meaning) if found else (metric, "")
         rows.append(Row(label, meaning, [cells.get(metric) for cells in columns.values()]))
     return Table(list(columns), rows, signed_from)
+
+
+def first_metric(cells: Mapping[str, Estimate]) -> str | None:
+    """Names the metric that comes first in a table; None if there is none."""
+    return next(iter(_ordered(set(cells))), None)
+
+
+def _ordered(metrics: set[str]) -> list[str]:
+    return [metric for metric in _METRICS if metric in metrics] + sorted(metrics - set(_METRICS))
