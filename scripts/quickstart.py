@@ -3,7 +3,8 @@
     bash scripts/quickstart.sh
 
 The model reads half of the questions right and can learn the others. The training questions have a planted shortcut:
-the right option stands at A far too often. The evaluation questions do not. Run folders, `evaluation.json` and `report.html` go to `--out`.
+the right option stands at A far too often. The evaluation questions do not. Run folders, `evaluation.json` and
+`report.html` go to `--out`.
 """
 
 import argparse
