@@ -274,10 +274,8 @@ def train(case: str, folder: Path) -> None:
     trainer.save_model(str(out))
     trained = trainer.accelerator.unwrap_model(trainer.model)
     trained.eval()
-    with torch.no_grad():
-        logits = trained(
-            input_ids=PROBE, attention_mask=torch.ones_like(PROBE)
-        ).logits  # every rank takes part: under ZeRO-3 each holds a part
+    with torch.no_grad():  # every rank takes part: under ZeRO-3 each holds a part
+        logits = trained(input_ids=PROBE, attention_mask=torch.ones_like(PROBE)).logits
     if method == "crome_heads":
         logits = logits.mean(-1, keepdim=True)  # what is saved
     if trainer.accelerator.is_main_process:

@@ -75,7 +75,7 @@ def reads_trees(model: PreTrainedModel) -> bool:
     with inference(model):
         alone = [last_logits(model, ids, torch.ones_like(ids), None) for ids in _tensors(sequences, model.device)]
         batch = lay_out([grow([(i, ids[2:]) for i, ids in enumerate(sequences)])], 0)
-        try:
+        try:  # what a model raises that cannot is its own; such a model is read row by row, with the same scores
             logits = _read(model, batch, _read_head(model, sequences[0][:2]), 2)
         except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AttributeError):
             return False
