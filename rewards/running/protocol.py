@@ -43,6 +43,14 @@ def reads_whole_batch(func: Callable[..., Any]) -> bool:
     return bool(getattr(func, "whole_batch", False))
 
 
+def renders_messages(func: Callable[..., Any]) -> bool:
+    """Tells whether a reward renders messages by a chat template, so that texts and messages may differ in value.
+
+    Such a reward, which asks a model, says so with an attribute, `renders_messages = True`.
+    """
+    return bool(getattr(func, "renders_messages", False))
+
+
 def is_audit_only(func: Callable[..., Any]) -> bool:
     """Tells whether a reward is a monitor, which is logged and never trained on; it says so, `audit_only = True`."""
     return bool(getattr(func, "audit_only", False))

@@ -132,7 +132,7 @@ CASES = {
 CLEAN = {
     "exact_answer": {}, "right_option": {}, "as_array": {}, "as_generator": {}, "penalty_for_length": {},
     "awaited": {}, "with_a_generator_of_its_own": {}, "none_where_it_has_nothing_to_say": {}, "logs_what_it_read": {},
-    "shorter_than_the_others": {}, "Scaled": {"scale": 0.5}, "make_scaled": {},
+    "shorter_than_the_others": {}, "length_as_rendered": {}, "Scaled": {"scale": 0.5}, "make_scaled": {},
     "starts_helpers_once": {}, "runs_a_program": {}, "puts_everything_back": {}, "scalars_of_numpy": {},
 }  # fmt: skip
 

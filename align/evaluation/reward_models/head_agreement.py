@@ -48,6 +48,7 @@ class HeadAgreement:
     """
 
     whole_batch = True  # never one completion at a time, in a worker
+    renders_messages = True
 
     def __init__(self, path: str, dtype: str = "float32", device: str | None = None, batch_size: int = 16) -> None:
         self.__name__ = "head_agreement"

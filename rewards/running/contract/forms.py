@@ -44,7 +44,7 @@ def usable_forms(trial: Trial, samples: Sequence[Sample]) -> tuple[list[Form], l
 
 def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[RewardProblem]:
     """Compares the values of the same texts in both forms; it is text that people write rewards for."""
-    if len(forms) < 2 or trial.settings.form == "text":
+    if len(forms) < 2 or trial.settings.form == "text" or trial.description.renders_messages:
         return
     samples, values = first.samples, first.called.values
     other = trial.call(samples, forms[1])
@@ -60,7 +60,8 @@ def check_forms(trial: Trial, first: Made, forms: Sequence[Form]) -> Iterator[Re
             f"gives {samples[index].name} {here} as {_singular(forms[0])} and {there} as {_singular(forms[1])}: it "
             "does not look into messages"
         )
-        yield unless_by_chance(trial, trial.problem("forms_differ", text, f"{READ_BOTH}."), both)
+        remedy = f"{READ_BOTH}; one that asks a model by its chat template says so, `renders_messages = True`."
+        yield unless_by_chance(trial, trial.problem("forms_differ", text, remedy), both)
 
 
 def _telling(failures: Mapping[Form, RewardProblem]) -> RewardProblem:

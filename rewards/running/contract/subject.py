@@ -14,7 +14,7 @@ from rewards.running.contract.leftovers import Baseline, leftovers, take_baselin
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
 from rewards.running.contract.watched import Call, Called, call_watched, seeds_of
-from rewards.running.protocol import is_audit_only, reads_whole_batch, reward_name
+from rewards.running.protocol import is_audit_only, reads_whole_batch, renders_messages, reward_name
 from rewards.running.workers import Outcome, WorkerPool
 
 SECONDS_FOR_LEFTOVERS = 10.0
@@ -56,6 +56,7 @@ class Description(NamedTuple):
         not_picklable: Why it cannot be pickled; empty if it can.
         remarks: What loading it did to the process.
         audit_only: Whether it says that it is a monitor.
+        renders_messages: Whether it says that it renders messages by a chat template.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Description(NamedTuple):
     not_picklable: str
     remarks: tuple[RewardProblem, ...] = ()
     audit_only: bool = False
+    renders_messages: bool = False
 
 
 class Subject(Protocol):
@@ -259,5 +261,11 @@ def _describe(func: Callable[..., Any]) -> Description:
         reason = ""
     except Exception as error:
         reason = f"cannot be pickled: {error}"
-    whole, monitor = reads_whole_batch(func), is_audit_only(func)
-    return Description(reward_name(func), read_parameters(func), whole, reason, audit_only=monitor)
+    return Description(
+        reward_name(func),
+        read_parameters(func),
+        reads_whole_batch(func),
+        reason,
+        audit_only=is_audit_only(func),
+        renders_messages=renders_messages(func),
+    )

@@ -75,6 +75,13 @@ def shorter_than_the_others(completions, **kwargs):
 shorter_than_the_others.whole_batch = True
 
 
+def length_as_rendered(completions, **kwargs):
+    return [len(c) / 100 if isinstance(c, str) else (len(c[0]["content"]) + 12) / 100 for c in completions]
+
+
+length_as_rendered.renders_messages = True
+
+
 class Scaled:
     """A class with settings."""
 
