@@ -22,4 +22,7 @@ def execute(command: Callable[[], int | None]) -> None:
     except UserError as error:
         typer.secho(f"Error: {mask(str(error))}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt:
+        typer.echo("Stopped by Ctrl-C.", err=True)
+        raise typer.Exit(130) from None  # 128 + SIGINT, as shells write it
     raise typer.Exit(code or 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from align.checks.launch import current_launch
 from align.checks.output import run_bytes
 from align.checks.recipe import Checked
 from align.cli.build_error import build_error
+from align.cli.going_on import how_to_go_on
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
@@ -55,7 +57,7 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
             _finish(stage, checked, steps)
         else:
             write_missing_report(stage.folder, anew=True)
-            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. `--resume auto` goes on.")
+            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {how_to_go_on(sys.argv)}")
     state.wait_for_everyone()  # a second run reads what the main process wrote
     return reason is None
 
@@ -117,11 +119,11 @@ def _run(
     trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
-    trainer.add_callback(RunProgress(METHODS[recipe.method].console))
+    trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
     restore_to_one_cpu()
-    with early, _room_named(folder):
+    with early, _end_named(trainer, folder), progress, _room_named(folder):
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason
 
@@ -173,6 +175,18 @@ def _free_name(checkpoint: Path) -> Path:
     """Names a checkpoint so that neither training nor a later start takes it for one."""
     names = (f"passed-over-{checkpoint.name}{number}" for number in ("", *(f".{n}" for n in range(1, 10_000))))
     return next(path for path in map(checkpoint.with_name, names) if not path.exists())
+
+
+@contextmanager
+def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
+    """Says what is kept where a second Ctrl-C ends a run."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        whole = [path.name for path in list_checkpoints(folder) if read_manifest(path / MANIFEST)]
+        kept = f"{whole[0]} is kept. {how_to_go_on(sys.argv)}" if whole else "There is no checkpoint yet."
+        say(f"Ended in step {trainer.state.global_step + 1}. {kept}")
+        raise
 
 
 @contextmanager

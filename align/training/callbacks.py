@@ -4,6 +4,7 @@ import json
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -44,6 +45,8 @@ class MetricsFile(TrainerCallback):
 class RunProgress(TrainerCallback):
     """Shows a bar with the few numbers that matter, or one line per log where there is no terminal.
 
+    As a context it gives the terminal back however training ends.
+
     Args:
         own: What the method shows beside those of all runs: logged quantity to word.
     """
@@ -53,6 +56,17 @@ class RunProgress(TrainerCallback):
         self.shown = dict([first, *(own or {}).items(), *rest])
         self.console = make_console(stderr=True)
         self.bar: Progress | None = None
+
+    def __enter__(self) -> "RunProgress":
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops the bar, which hides the cursor."""
+        if self.bar:
+            self.bar.stop()
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Starts the bar."""
@@ -78,11 +92,6 @@ class RunProgress(TrainerCallback):
             self.bar.update(self.task, numbers=numbers)
         else:
             self.console.print(f"step {state.global_step}/{state.max_steps}  {numbers}")
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Stops the bar."""
-        if self.bar:
-            self.bar.stop()
 
 
 def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:

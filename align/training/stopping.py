@@ -1,4 +1,4 @@
-"""An early end that loses nothing: at SIGTERM, or shortly before a time limit."""
+"""An early end that loses nothing: at SIGTERM, at Ctrl-C, or shortly before a time limit."""
 
 import math
 import os
@@ -15,10 +15,14 @@ from transformers.trainer_utils import SaveStrategy
 
 TO_BE_CONTINUED = 75  # EX_TEMPFAIL of sysexits.h
 _SHARE_TO_SPARE, _MOST_TO_SPARE = 0.05, 120.0  # of the limit, seconds: reports, engines that shut down
+_SIGNALS = {signal.SIGTERM: "SIGTERM", signal.SIGINT: "Ctrl-C"}
+_SAME = 1.0  # seconds: a launcher hands on what the terminal has sent to everyone
 
 
 class EarlyEnd(TrainerCallback):
-    """Saves and stops after the step in which SIGTERM came or time ran out, on all processes together.
+    """Saves and stops after the step in which SIGTERM or Ctrl-C came or time ran out, on all processes together.
+
+    A second Ctrl-C raises `KeyboardInterrupt` at once.
 
     Time runs out when twice the longest step and twice the longest save or evaluation no longer fit before the limit.
 
@@ -31,23 +35,25 @@ class EarlyEnd(TrainerCallback):
         self.reason: str | None = None
         self._seconds, self._every = seconds, every
         self._started = psutil.Process().create_time()
-        self._signalled = False
-        self._before: Any = None
+        self._signalled: int | None = None
+        self._signalled_at = 0.0
+        self._before: dict[int, Any] = {}
         self._step_began = self._save_began = time.monotonic()
         self._longest_step = self._longest_save = 0.0
 
     def __enter__(self) -> "EarlyEnd":
-        """Takes SIGTERM over."""
+        """Takes the signals over; Ctrl-C stays ignored where it is, as in a shell's background."""
         if threading.current_thread() is threading.main_thread():  # Python allows it nowhere else
-            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+            taken = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._on_signal) for number in taken}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Gives SIGTERM back."""
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
+        """Gives the signals back."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Starts the clock of a step."""
@@ -57,10 +63,10 @@ class EarlyEnd(TrainerCallback):
         """Asks all processes whether one wants to stop."""
         self._longest_step = max(self._longest_step, time.monotonic() - self._step_began)
         self._save_began = time.monotonic()
-        wish = _highest(2 if self._signalled else int(self._is_late()), args)
+        wish = _highest(self._signalled or int(self._is_late()), args)  # 1 is no signal that is taken over
         if not wish or state.global_step >= state.max_steps or state.global_step % self._every:
             return
-        self.reason = "SIGTERM" if wish == 2 else f"the time limit of {self._seconds:.0f} s is near"
+        self.reason = _SIGNALS.get(signal.Signals(wish)) or f"the time limit of {self._seconds:.0f} s is near"
         control.should_save = control.should_training_stop = True
         if args.save_strategy == SaveStrategy.BEST:  # an evaluation of this step would decide otherwise
             args.save_strategy = SaveStrategy.STEPS
@@ -86,10 +92,16 @@ class EarlyEnd(TrainerCallback):
         return time.time() - self._started + needed > self._seconds
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._signalled and os.environ.get("RANK", "0") == "0":
+        if self._signalled is not None:
+            if number == signal.SIGINT and time.monotonic() - self._signalled_at > _SAME:
+                raise KeyboardInterrupt
+            return
+        self._signalled, self._signalled_at = number, time.monotonic()
+        if os.environ.get("RANK", "0") == "0":
+            more = " Once more ends it at once, without saving." if number == signal.SIGINT else ""
             # Not through `sys.stderr`, in whose writing the signal may have come.
-            os.write(2, b"SIGTERM: the run saves and stops after this step.\n")
-        self._signalled = True
+            text = f"{_SIGNALS[signal.Signals(number)]}: the run saves and stops after this step.{more}\n"
+            os.write(2, text.encode())
 
 
 def exact_every(args: Any) -> int:

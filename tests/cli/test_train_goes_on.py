@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,42 @@ def start(path, *words):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+SLEEPS_IN_THE_THIRD_STEP = """
+import time
+
+def variety(completions, trainer_state=None, **kwargs):
+    if trainer_state is not None and trainer_state.global_step == 2:
+        time.sleep(60)
+    return [len(set(text)) / 10 for text in completions]
+"""
+
+
+OWNS_ITS_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY)"
+
+
+def start_on_a_terminal(path):
+    """Starts a run as the foreground of a terminal of its own."""
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{OWNS_ITS_TERMINAL}\nfrom align.cli import main\nmain()", "train", str(path)],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "400"},
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        start_new_session=True,
+    )
+    os.close(its)
+    return process, ours
+
+
+def read_until(terminal, text):
+    said = b""
+    while text not in said:
+        said += os.read(terminal, 4096)
+    return said
 
 
 def wait_for(path, process, seconds=240):
@@ -179,13 +216,31 @@ def test_sigterm_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == TO_BE_CONTINUED, said
-    assert "SIGTERM: the run saves and stops after this step." in said
+    assert "SIGTERM: the run saves and stops after this step.\n" in said
+    assert f"SIGTERM. It goes on with: align train {path} --resume auto\n" in said
     reached = max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))
     assert 0 < reached < 24
     assert run(str(path), [], "auto") == 0
     assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     assert same_weights(folder, tmp_path / "whole")
     assert sorted(metrics_of(folder)) == list(range(1, 25))
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_back(tiny_recipe, folder):
+    path = tiny_recipe()
+    path.with_name("own.py").write_text(SLEEPS_IN_THE_THIRD_STEP)
+    process, terminal = start_on_a_terminal(path)
+    wait_for(folder / "checkpoint-2" / "manifest.json", process)
+    os.write(terminal, b"\x03")
+    said = read_until(terminal, b"Once more ends it at once")
+    time.sleep(1.1)
+    os.write(terminal, b"\x03")
+    said += read_until(terminal, b"Stopped by Ctrl-C.")
+    assert process.wait(60) == 130
+    assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")
+    assert f"It goes on with: align train {path} --resume auto".encode() in said
+    assert b"Traceback" not in said
 
 
 @pytest.mark.slow

@@ -35,7 +35,6 @@ def test_without_a_terminal_each_log_is_a_line_with_the_numbers_that_matter(caps
     progress.on_train_begin(None, state(0), None)
     progress.on_log(None, state(2), None, logs={"reward": 0.123456, "own/rate": 0.5, "grad_norm": 9.0})
     progress.on_log(None, state(3), None, logs={"train_runtime": 9.0})
-    progress.on_train_end(None, state(3), None)
     assert capsys.readouterr().err.strip() == "step 2/3  reward 0.123  consistent 0.5"
 
 

@@ -12,12 +12,13 @@ from align.training.stopping import EarlyEnd
 
 
 class SignalAt(TrainerCallback):
-    def __init__(self, step):
-        self.step = step
+    def __init__(self, step, *numbers):
+        self.step, self.numbers = step, numbers
 
     def on_step_begin(self, args, state, control, **kwargs):
         if state.global_step + 1 == self.step:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for number in self.numbers:
+                os.kill(os.getpid(), number)
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def stopped(tmp_path):
     def train(step, **settings):
         early = EarlyEnd(None)
         trainer = line_trainer(tmp_path, **settings)
-        trainer.add_callback(SignalAt(step))
+        trainer.add_callback(SignalAt(step, signal.SIGTERM))
         trainer.add_callback(early)
         with early:
             trainer.train()
@@ -51,6 +52,37 @@ def test_a_stop_within_a_pass_is_not_its_end(stopped, step, evaluations):
     saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
     assert saved == sorted({f"checkpoint-{each}" for each in (*evaluations, step)})
     assert evaluated == evaluations
+
+
+def test_ctrl_c_saves_too_and_one_that_a_launcher_hands_on_is_the_same(tmp_path, capfd):
+    early, trainer = EarlyEnd(None), line_trainer(tmp_path)
+    trainer.add_callback(SignalAt(3, signal.SIGINT, signal.SIGINT))
+    trainer.add_callback(early)
+    with early:
+        trainer.train()
+    assert (early.reason, trainer.state.global_step) == ("Ctrl-C", 3)
+    assert (tmp_path / "checkpoint-3").is_dir()
+    assert capfd.readouterr().err.count("Ctrl-C: the run saves and stops after this step. Once more ends it at") == 1
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.training.stopping._SAME", -1.0)
+    early, trainer = EarlyEnd(None), line_trainer(tmp_path)
+    trainer.add_callback(SignalAt(3, signal.SIGINT, signal.SIGINT))
+    trainer.add_callback(early)
+    with pytest.raises(KeyboardInterrupt), early:
+        trainer.train()
+    assert trainer.state.global_step == 2
+
+
+def test_ctrl_c_stays_ignored_in_the_background():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with EarlyEnd(None):
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class SlowEvaluation(TrainerCallback):
