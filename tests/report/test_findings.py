@@ -28,6 +28,9 @@ def test_a_healthy_run_has_no_findings(tmp_path):
         ({"frac_reward_zero_std": 0.7}, "70 % of prompt groups", "temperature"),
         ({f"{QUESTIONS}/trace_names_letter": 0.8}, "80 % of traces name a letter", "scrub_letters"),
         ({f"{QUESTIONS}/answer_share_A": 0.9}, "Answers favour A", "shuffle_options"),
+        ({f"{QUESTIONS}/no_answer": 0.97}, "97 % of responses have no readable answer", "answer_tag"),
+        ({"reward": 0.0, "reward_std": 0.0}, "Every completion of the run earned 0", "align rewards check"),
+        ({f"{QUESTIONS}/no_answer": 0.97, "reward": 0.0, "reward_std": 0.0}, "and the reward never paid", "sft"),
         ({"loss": float("nan")}, "loss is not a number from step 1", "learning_rate"),
     ],
 )

@@ -24,13 +24,14 @@ def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
 
     Returns:
         `acre/outcome_*` over the rows asked again, by shuffle; `acre/consistency_rate` (both answers agree) likewise;
-        `acre/first_right` and `acre/asked_again` over all rows; `acre/answer_share_*` and `acre/gold_share_*` over
-        all rows, where no answer counts for no letter; `acre/trace_names_letter` and `acre/trace_quotes_answer` over
-        the rows with a trace.
+        `acre/first_right`, `acre/no_answer` and `acre/asked_again` over all rows; `acre/answer_share_*` and
+        `acre/gold_share_*` over all rows, where no answer counts for no letter; `acre/trace_names_letter` and
+        `acre/trace_quotes_answer` over the rows with a trace.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         values["acre/first_right"].append(float(row.first == row.gold))
+        values["acre/no_answer"].append(float(row.first is None))
         values["acre/asked_again"].append(float(row.second is not None))
         for second in row.second or []:
             found = outcome(row.first, second, row.gold)

@@ -38,14 +38,15 @@ def text_metrics(rows: list[TextRow]) -> dict[str, list[float]]:
     """Lists the values behind each metric, one per row that it is about, so that ranks can be averaged rightly.
 
     Returns:
-        `acre/first_right` and `acre/asked_again` over all rows; `acre/has_version` over the rows for which a version
-        was looked for; `acre/second_unread` over second answers, where the reward could not say; `acre/outcome_*` and
-        `acre/consistency_rate` over the others. Two right answers agree, and so do two wrong ones of the same words to
-        the same right answer; two wrong ones to different right answers count for nothing.
+        `acre/first_right`, `acre/no_answer` and `acre/asked_again` over all rows; `acre/has_version` over the rows for
+        which a version was looked for; `acre/second_unread` over second answers, where the reward could not say;
+        `acre/outcome_*` and `acre/consistency_rate` over the others. Two right answers agree, and so do two wrong
+        ones of the same words to the same right answer; two wrong ones to different right answers count for nothing.
     """
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         values["acre/first_right"].append(float(row.right is True))
+        values["acre/no_answer"].append(float(row.answer is None))
         values["acre/asked_again"].append(float(bool(row.second)))
         if row.has_version is not None:
             values["acre/has_version"].append(float(row.has_version))

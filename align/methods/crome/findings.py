@@ -5,7 +5,7 @@ import math
 from align.data.pairs.reward_pair_rules import CAUSAL
 from align.methods.crome.panels import ACCURACY, sources_of
 from align.report.charts.panel import Metrics
-from align.report.run.finding import Finding, early, percent, recent
+from align.report.run.finding import Finding, early, percent, recent, stays_at_log_two
 
 _LEARNT = 0.6  # accuracy, below which margins say nothing
 _WELL_LEARNT = 0.8
@@ -22,8 +22,24 @@ def find_reward_problems(metrics: Metrics, pairwise: bool) -> list[Finding]:
         pairwise: Whether the model reads both answers at once, so that its rewards are those of places.
     """
     offset = _prefers_a_place(metrics) if pairwise else _drifts(metrics)
-    found = (_rewards_decoration(metrics), _fails_at_a_source(metrics), _learns_by_heart(metrics), offset)
+    found = (
+        _learns_nothing(metrics),
+        _rewards_decoration(metrics),
+        _fails_at_a_source(metrics),
+        _learns_by_heart(metrics),
+        offset,
+    )
     return [finding for finding in found if finding]
+
+
+def _learns_nothing(metrics: Metrics) -> Finding | None:
+    if "accuracy" not in metrics or not stays_at_log_two(metrics):  # a run of ties alone should stay there
+        return None
+    return Finding(
+        "The loss stays at log 2: the model scores chosen and rejected answers alike",
+        "Raise `learning_rate` (adapters take ten times that of all weights), look whether labels are right and "
+        "answers differ in what the model reads. Where most pairs are ties, see `crome/accuracy_preference`.",
+    )
 
 
 def _rewards_decoration(metrics: Metrics) -> Finding | None:

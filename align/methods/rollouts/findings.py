@@ -8,6 +8,7 @@ from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding, percent, recent
 
 _HALF = 0.5
+_FEWEST_STEPS = 10  # fewer may be chance where a policy is seldom right
 _LETTER_GAP = 0.15  # total variation; a batch of 128 answers over 4 letters is off by about 0.06 by chance
 _DOMINANT = 0.7
 _LOGP_GAP = 0.1  # nats per token; bf16 against fp32 is about 0.03
@@ -30,8 +31,42 @@ def find_rollout_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = 
         metrics: What was logged.
         rows: Saved completions, which say why groups have no spread.
     """
-    found = (_cut_off(metrics), _no_spread(metrics, rows), _letters(metrics), _leak(metrics), _two_log_probs(metrics))
+    found = (
+        _unread(metrics),
+        _cut_off(metrics),
+        _no_spread(metrics, rows),
+        _letters(metrics),
+        _leak(metrics),
+        _two_log_probs(metrics),
+    )
     return [finding for finding in found if finding]
+
+
+def _unread(metrics: Metrics) -> Finding | None:
+    share, never_paid = recent(metrics, "acre/no_answer"), _is_constant(metrics)
+    if share > _HALF:
+        return Finding(
+            f"{percent(share)} of responses have no readable answer" + (", and the reward never paid" * never_paid),
+            "Read some below: what is looked for is the last text between answer tags, within "
+            "`max_completion_length`. Show the form in the prompt, warm-start with `method: sft`, or name the tags "
+            "that the model writes with `think_tag` and `answer_tag`.",
+        )
+    if never_paid:
+        return Finding(
+            f"Every completion of the run earned {metrics['reward'].values[0]:.3g}",
+            "A reward that does not vary teaches nothing. Read some completions below: either none has the form that "
+            "the reward reads, or the task is too hard or too easy for this policy. `align rewards check` tries the "
+            "reward on right and wrong answers.",
+        )
+    return None
+
+
+def _is_constant(metrics: Metrics) -> bool:
+    """Tells whether no two completions of a run earned different rewards."""
+    if not {"reward", "reward_std"} <= metrics.keys():
+        return False
+    reward, spread = (metrics[key].values for key in ("reward", "reward_std"))
+    return len(reward) >= _FEWEST_STEPS and bool((reward == reward[0]).all() and (spread == 0).all())
 
 
 def _cut_off(metrics: Metrics) -> Finding | None:

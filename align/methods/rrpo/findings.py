@@ -3,7 +3,7 @@
 import numpy as np
 
 from align.report.charts.panel import Metrics
-from align.report.run.finding import Finding, percent, recent
+from align.report.run.finding import Finding, percent, recent, stays_at_log_two
 from align.report.run.folder import Series
 
 _FALLEN = -1.0  # nats: the marked text is e times less likely than in the reference, beyond the noise of a batch
@@ -24,8 +24,18 @@ def find_pair_problems(metrics: Metrics, whole: bool) -> list[Finding]:
         whole: Whether the recipe asks for whole responses to be marked.
     """
     marks = None if whole else _marks(metrics)
-    found = (_chosen_falls(metrics), _over_trained(metrics), _far_away(metrics), marks)
+    found = (_learns_nothing(metrics), _chosen_falls(metrics), _over_trained(metrics), _far_away(metrics), marks)
     return [finding for finding in found if finding]
+
+
+def _learns_nothing(metrics: Metrics) -> Finding | None:
+    if not stays_at_log_two(metrics):
+        return None
+    return Finding(
+        "The loss stays at log 2: the policy prefers chosen to rejected responses no more than the reference does",
+        "Raise `learning_rate` (adapters take ten times that of all weights), look whether the pairs below differ in "
+        "what the policy reads, and whether `max_length` cuts off where they differ.",
+    )
 
 
 def _chosen_falls(metrics: Metrics) -> Finding | None:

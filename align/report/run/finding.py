@@ -1,9 +1,13 @@
 """A finding about a run, and the numbers it speaks of."""
 
+import math
 from typing import NamedTuple
 
 from align.report.charts.drawing import format_number
 from align.report.charts.panel import Metrics
+
+_NEAR_LOG_TWO = 0.005  # nats: a mean margin of 0.01, in units of `beta` for DPO
+_FEWEST = 20  # logs; a warm-up may take that long
 
 
 class Finding(NamedTuple):
@@ -21,6 +25,12 @@ def recent(metrics: Metrics, key: str) -> float:
 def early(metrics: Metrics, key: str) -> float:
     """Returns the mean of the first quarter of a metric, or NaN."""
     return metrics[key].early() if key in metrics else float("nan")
+
+
+def stays_at_log_two(metrics: Metrics) -> bool:
+    """Tells whether a loss over pairs ends where it began: at log 2, that of a model to which both sides are equal."""
+    losses = (early(metrics, "loss"), recent(metrics, "loss"))
+    return all(abs(loss - math.log(2)) < _NEAR_LOG_TWO for loss in losses) and len(metrics["loss"].values) >= _FEWEST
 
 
 def percent(share: float) -> str:

@@ -19,7 +19,7 @@ ROWS = [
     row(False, SecondText(MAPPED, "Eve", False)),  # nobody knows who Eve became
     row(True, SecondText(SAME, "?", None)),  # the reward could not say
     row(True, has_version=False),
-    row(None, has_version=None),
+    row(None, has_version=None)._replace(answer=None),
 ]
 
 
@@ -27,6 +27,7 @@ def test_metrics_by_hand():
     means = {name: sum(values) / len(values) for name, values in text_metrics(ROWS).items()}
     assert means == {
         "acre/first_right": pytest.approx(4 / 9),
+        "acre/no_answer": pytest.approx(1 / 9),
         "acre/asked_again": pytest.approx(7 / 9),
         "acre/has_version": pytest.approx(7 / 8),
         "acre/second_unread": pytest.approx(1 / 7),
@@ -52,4 +53,4 @@ def test_the_table_shows_golds_that_changed_only():
     assert text_table(both)["second_texts"] == "- | Ann"
     assert text_table(both)["second_gold"] == "Ann | Bob"
     assert (text_table(both)["family"], text_table(both)["outcome"]) == ("noise names", "first_only")
-    assert set(text_table(ROWS[-1]).values()) == {"t", "Eve", None}
+    assert set(text_table(ROWS[-1]).values()) == {"t", None}

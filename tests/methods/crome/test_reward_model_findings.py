@@ -43,6 +43,13 @@ def test_a_margin_of_ties_that_falls_or_an_order_that_is_not_learnt_is_no_decora
     assert findings(tmp_path / "chance", tie_margin=1.5, margin=0.01, **at_chance) == []
 
 
+def test_a_loss_that_stays_at_log_two_is_found_and_one_that_leaves_it_is_not(tmp_path):
+    flat = np.full(40, 0.6931)
+    (finding,) = with_metrics(tmp_path / "flat", loss=flat)
+    assert finding.title == "The loss stays at log 2: the model scores chosen and rejected answers alike"
+    assert with_metrics(tmp_path / "learns", loss=np.linspace(0.6931, 0.5, 40)) == []
+
+
 @pytest.mark.parametrize(
     ("fixed", "title", "reason"),
     [

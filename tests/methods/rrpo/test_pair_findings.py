@@ -34,6 +34,7 @@ def test_a_healthy_run_on_pairs_has_no_findings(tmp_path):
         ({"rrpo/kl_chosen_per_token": 0.8}, "0.8 nats per token", "`kl_coef`"),
         ({"rrpo/marked_share": 0.83}, "83 % of response tokens are marked", "close to DPO"),
         ({"rrpo/marked_share": 0.002}, "Only 0.2 % of response tokens", "diff_unit"),
+        ({"loss": 0.6925}, "loss stays at log 2", "Raise `learning_rate`"),
         ({"grad_norm": float("nan")}, "grad_norm is not a number", "learning_rate"),
     ],
 )
