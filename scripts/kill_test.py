@@ -198,7 +198,9 @@ def differences(expected: Path, found: Path) -> list[str]:
     """Names what a run left that another did not."""
     wrong = []
     names = [path.name for path in expected.glob("*") if path.suffix in (".safetensors", ".json", ".jinja")]
-    for name in sorted({*names} - {"versions.json", "checks.json"}):  # dates, and the bytes that are free
+    for name in sorted(
+        {*names} - {"versions.json", "checks.json", "started.json"}
+    ):  # dates, the bytes that are free, seconds
         if not (found / name).exists() or (found / name).read_bytes() != (expected / name).read_bytes():
             wrong.append(name)
     wrong += [name for name in ("README.md", "report.html") if not (found / name).exists()]

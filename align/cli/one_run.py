@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from align.checks.output import run_bytes
 from align.checks.recipe import Checked
 from align.cli.build_error import build_error
 from align.cli.going_on import how_to_go_on
+from align.cli.opening import record_start, say_loading
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
@@ -72,6 +74,7 @@ def _build(stage: Stage, checked: Checked) -> Any:
     recipe, folder = stage.recipe, stage.folder
     if checked.data is None:
         raise RecipeError("The data could not be read.")
+    say_loading(recipe, folder)
     _quiet_warnings()
     mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
     disable_progress_bar()  # bars of loading and saving would tear the one of the run
@@ -105,7 +108,7 @@ def _run(
 ) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
+    from align.training.callbacks import AlarmLines, FirstStep, MetricsFile, RunProgress
     from align.training.devices import restore_to_one_cpu
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
@@ -120,6 +123,7 @@ def _run(
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
+    trainer.add_callback(FirstStep(partial(record_start, folder)))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
     restore_to_one_cpu()

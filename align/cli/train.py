@@ -12,6 +12,7 @@ from align.checks.recipe import Checked, check_recipe
 from align.checks.vllm_server import await_server
 from align.cli.check import print_findings
 from align.cli.one_run import quiet_environment, train
+from align.cli.opening import say_checking
 from align.console import say
 from align.errors import RecipeError
 from align.recipe.duration import read_seconds
@@ -48,6 +49,7 @@ def run(
         for stage in stages:
             if stage.todo is ToDo.TRAINING:
                 await_server(stage.recipe)
+        say_checking(name)
         checked = check_recipe(recipe, current_launch())
         if checked.errors:
             raise RecipeError(" ".join(finding.text for finding in checked.errors))

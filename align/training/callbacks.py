@@ -1,12 +1,14 @@
 """What a run writes and shows while it trains."""
 
 import json
+import time
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
@@ -97,6 +99,23 @@ class RunProgress(TrainerCallback):
 def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
     found = {label: logs[key] for key, label in shown.items() if isinstance(logs.get(key), int | float)}
     return "  ".join(f"{label} {value:.3g}" for label, value in found.items())
+
+
+class FirstStep(TrainerCallback):
+    """Keeps how long the main process took from its start to its first step, for the next start to say.
+
+    Args:
+        record: Gets the seconds.
+    """
+
+    def __init__(self, record: Callable[[float], None]) -> None:
+        self.record: Callable[[float], None] | None = record
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Counts once."""
+        if self.record is not None and state.is_world_process_zero:
+            self.record(time.time() - psutil.Process().create_time())
+        self.record = None
 
 
 class AlarmLines(TrainerCallback):

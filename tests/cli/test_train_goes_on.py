@@ -87,7 +87,9 @@ def test_a_finished_run_says_so_and_stays_as_it_is(tiny_recipe, folder, capfd):
     path = tiny_recipe(max_steps=2)
     assert run(str(path), [], None) == 0
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-    capfd.readouterr()
+    said = capfd.readouterr().err
+    assert said.index(f"Checking the data, rewards and settings of {path}.") < said.index("Loading ")
+    assert json.loads((folder / "started.json").read_text())["seconds_to_first_step"] > 0
     assert run(str(path), [], "auto") == 0
     assert f"{folder} holds a finished run; nothing is left to do." in capfd.readouterr().err
     assert {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()} == before

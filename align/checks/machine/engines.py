@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from align.checks.finding import Finding
+from align.checks.machine.compiled import check_locks
 from align.checks.machine.devices import torch_build
 from align.versions import installed_version
 from rewards.extras import pip_line
@@ -19,7 +20,7 @@ def check_engines(*, has_gpu: bool) -> list[Finding]:
     Args:
         has_gpu: Whether the machine has a GPU.
     """
-    return [_check_vllm(has_gpu), *_check_audio(), _check_deepspeed(has_gpu)]
+    return [_check_vllm(has_gpu), *_check_audio(), _check_deepspeed(has_gpu), *check_locks()]
 
 
 def _check_vllm(has_gpu: bool) -> Finding:
