@@ -125,7 +125,7 @@ def _run(
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(FirstStep(partial(record_start, folder)))
     trainer.add_callback(PhaseTimer(trainer))
-    trainer.add_callback(AlarmLines(recipe.rewards.thresholds()))
+    trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     restore_to_one_cpu()
     with early, _end_named(trainer, folder), progress, _room_named(folder):
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)

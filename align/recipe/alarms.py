@@ -7,9 +7,12 @@ from collections.abc import Iterable
 
 DEFAULT_ALARMS: dict[str, float | None] = {
     "length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05,
-    "noise_share": 0.2, "flaky_share": None,
+    "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1,
 }  # fmt: skip
 OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
+# Of vLLM's log-probabilities of what it sampled from the trainer's of the same tokens, in nats per token. Different
+# precision alone gives about 0.03; weights that were not transferred give more.
+LOGP_DIFFERENCE = "sampling/sampling_logp_difference/mean"
 MEANINGS = {
     "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
     "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
@@ -31,6 +34,8 @@ def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
         ['rewards/accuracy/invalid_share']
     """
     reward, _, signal = alarm.rpartition("/")
+    if signal == "logp_difference":
+        return [LOGP_DIFFERENCE] if LOGP_DIFFERENCE in logged else []
     if signal in OF_CALLS:
         return [
             key
@@ -48,6 +53,11 @@ def alarm_sentence(key: str, value: float, limit: float) -> str:
         >>> alarm_sentence("rewards/own/invalid_share", 0.1, 0.05)
         'Reward `own` gives values nothing can be learnt from (a timeout, an error, no number): 0.10, above 0.05.'
     """
+    if key == LOGP_DIFFERENCE:
+        return (
+            "vLLM and the trainer give the same tokens different log-probabilities, the policy that writes is not the "
+            f"one that learns: {value:.2f} nats per token, above {limit:g}."
+        )
     _, reward, signal = key.split("/")
     subject = "The total reward" if reward == "total" else f"Reward `{reward}`"
     return f"{subject} {MEANINGS[signal]}: {value:.2f}, above {limit:g}."

@@ -62,6 +62,9 @@ class RewardSettings(BaseModel):
         default_factory=dict,
         description="Signal, or reward/signal, to the value above which the report warns; null turns one off.",
     )
+    stop_on: list[str] = Field(
+        default_factory=list, description="Alarms that end training, named as in `alarms`, when they last."
+    )
 
     def composition(self, specs: Sequence[str]) -> Composition:
         """Returns the gates and limits of rewards by their place in `reward_funcs`."""
@@ -118,11 +121,15 @@ def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> Non
         reward, _, signal = alarm.rpartition("/")
         _check_name("alarms", signal, list(DEFAULT_ALARMS))
         if reward:
-            _check_name(f"alarms.{alarm}", reward, [*names, *audits])
+            _check_name(f"alarms.{alarm}", reward, [*names, *audits] if signal != "logp_difference" else [])
+    for alarm in settings.stop_on:
+        _check_name("stop_on", alarm, list(settings.thresholds()))
     if settings.reward_memory_gb is not None and settings.reward_workers == 0:
         raise ValueError("`reward_memory_gb` limits workers, and there are none. Set `reward_workers`.")
 
 
 def _check_name(key: str, name: str, names: list[str]) -> None:
+    if not names:
+        raise ValueError(f"`{key}` must not name a reward; got {name!r}.")
     if name not in names:
         raise ValueError(f"`{key}` must name one of {', '.join(names)}; got {name!r}.{suggestion(name, names)}")

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback
 
 from align.console import make_console, say
+from align.errors import UserError
 from align.recipe.alarms import alarm_keys, alarm_sentence
 from align.secrets import mask
 
@@ -119,19 +120,24 @@ class FirstStep(TrainerCallback):
 
 
 class AlarmLines(TrainerCallback):
-    """Prints one line when a signal stays above its limit for some steps, once per signal.
+    """Prints one line when a signal stays above its limit for some steps, once per signal, or ends training.
 
     Args:
         thresholds: Alarm to limit, as in the recipe's `alarms`.
+        stops: The alarms that end training.
     """
 
-    def __init__(self, thresholds: Mapping[str, float]) -> None:
-        self.thresholds = thresholds
+    def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
+        self.thresholds, self.stops = thresholds, stops
         self.recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LOGS_OF_AN_ALARM))
         self.said: set[str] = set()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
-        """Looks at the latest numbers."""
+        """Looks at the latest numbers.
+
+        Raises:
+            UserError: If an alarm that ends training has lasted.
+        """
         if not state.is_world_process_zero:
             return
         numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
@@ -141,5 +147,10 @@ class AlarmLines(TrainerCallback):
                 mean = sum(self.recent[key]) / len(self.recent[key])
                 if len(self.recent[key]) == LOGS_OF_AN_ALARM and mean > limit and key not in self.said:
                     self.said.add(key)
-                    sentence = alarm_sentence(key, mean, limit)
-                    say(f"audit, step {state.global_step}: {sentence}")
+                    sentence = f"audit, step {state.global_step}: {alarm_sentence(key, mean, limit)}"
+                    if alarm in self.stops:
+                        raise UserError(
+                            f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and go on "
+                            f"from a checkpoint before step {state.global_step - LOGS_OF_AN_ALARM + 1}, or start anew."
+                        )
+                    say(sentence)

@@ -1,6 +1,9 @@
 import json
 from types import SimpleNamespace
 
+import pytest
+
+from align.errors import UserError
 from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
 
 
@@ -56,6 +59,19 @@ def test_noise_of_a_reward_is_an_alarm(capsys):
     assert "audit, step 5: Reward `judge` is not the same twice: " in (said := capsys.readouterr().err)
     assert "0.31, above 0.2" in said
     assert len(said.splitlines()) == 1
+
+
+def test_an_alarm_that_stops_ends_training_and_the_others_are_lines(capsys):
+    alarms = AlarmLines({"length": 0.7, "logp_difference": 0.1}, ["logp_difference"])
+    key = "sampling/sampling_logp_difference/mean"
+    for step, value in enumerate([0.02, 0.02, 0.03, 0.2, 0.2], 1):  # a mean of 0.094
+        alarms.on_log(None, state(step), None, logs={key: value, "audit/total/length": 0.9})
+    assert "The total reward goes up" in capsys.readouterr().err
+    alarms.on_log(None, state(6, is_main=False), None, logs={key: 9.0})
+    with pytest.raises(
+        UserError, match=r"step 6: vLLM and the trainer .* 0\.13 nats per token, above 0\.1\. .*before step 2"
+    ):
+        alarms.on_log(None, state(6), None, logs={key: 0.2})
 
 
 def test_an_alarm_is_silent_for_a_single_batch(capsys):
