@@ -10,7 +10,7 @@ from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 
 TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
-ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms")  # name a reward by the last part of its path
+ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms", "stop_on")  # name a reward by the last part of its path
 
 
 def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
