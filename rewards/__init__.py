@@ -17,6 +17,7 @@ from rewards.reading.traces import names_letter, quotes_answer, scrub_letters, s
 from rewards.running.contract import RewardProblem, check_reward
 from rewards.running.protocol import RewardFunction
 from rewards.scoring.accuracy import Accuracy, accuracy
+from rewards.scoring.code_accuracy import CodeAccuracy, code_accuracy
 from rewards.scoring.consistency import OUTCOMES, AnswerConsistency, answer_consistency, outcome
 from rewards.scoring.format import Format, format
 from rewards.scoring.length import Length
@@ -44,6 +45,7 @@ __all__ = [
     "UNSEEN_FAMILIES",
     "Accuracy",
     "AnswerConsistency",
+    "CodeAccuracy",
     "Format",
     "Length",
     "Manipulation",
@@ -64,6 +66,7 @@ __all__ = [
     "answer_consistency",
     "can_shuffle",
     "check_reward",
+    "code_accuracy",
     "completion_text",
     "draw_permutation",
     "format",

@@ -17,6 +17,7 @@ from rewards.running.worker import end_if_copied
 REWARDS = {
     "accuracy": "rewards.scoring.accuracy.Accuracy",
     "answer_consistency": "rewards.scoring.consistency.AnswerConsistency",
+    "code_accuracy": "rewards.scoring.code_accuracy.CodeAccuracy",
     "format": "rewards.scoring.format.Format",
     "length": "rewards.scoring.length.Length",
     "manipulation": "rewards.scoring.manipulation.Manipulation",

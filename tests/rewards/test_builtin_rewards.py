@@ -21,6 +21,7 @@ COLUMNS = {
     "family": ["original", "whitespace", "distractor", "original", "original"],
     "first_choice": [0] * 5,
     "second_choices": [[0]] * 5,
+    "tests": [["assert f() == 5"]] * 5,
     "trainer_state": None,
 }
 GOLDS = {"accuracy": 0, "answer_consistency": 0, "text_accuracy": "5", "number_accuracy": 5, "math_accuracy": "5"}

@@ -1,0 +1,145 @@
+"""Runs programs through the launcher, several at a time, with limits on each."""
+
+import base64
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+_WALL = 4.0  # times the seconds of computing: other programs run beside it
+_SPARE = 20.0  # seconds until a launcher itself is given up
+
+
+class ProgramLimits(NamedTuple):
+    """What one program may use.
+
+    Attributes:
+        seconds: Of computing; four times as long by the clock.
+        memory_mb: Of each process, and of all its processes together.
+        disk_mb: Of its own folder, which is in memory.
+        output_kb: Of what it prints.
+        processes: At the same time.
+    """
+
+    seconds: float = 5.0
+    memory_mb: int = 512
+    disk_mb: int = 16
+    output_kb: int = 256
+    processes: int = 16
+
+
+class ProgramRun(NamedTuple):
+    """A program to run.
+
+    Attributes:
+        program: Python.
+        expressions: What to evaluate after it; None runs it as a script.
+        given: What it reads from stdin.
+    """
+
+    program: str
+    expressions: tuple[str, ...] | None = None
+    given: str = ""
+
+
+class ProgramEnd(NamedTuple):
+    """How a program ended.
+
+    Attributes:
+        ended: `exit`, or the limit that it was killed at: `seconds`, `memory`, `output`, `processes`.
+        code: Exit code; negative for a signal.
+        printed: What it wrote to stdout.
+        values: `repr` of each expression by its place, where there is one.
+    """
+
+    ended: str
+    code: int | None
+    printed: str
+    values: dict[int, str]
+
+
+class NotRunError(RuntimeError):
+    """A program that could not be run, which says nothing about it."""
+
+
+def run_programs(runs: Sequence[ProgramRun], limits: ProgramLimits, *, isolated: bool, workers: int) -> list[Any]:
+    """Runs programs, `workers` at a time.
+
+    Returns:
+        For each a `ProgramEnd`, or a `NotRunError` where the machine failed and not the program.
+    """
+    with ThreadPoolExecutor(max_workers=workers) as threads:
+        return list(threads.map(lambda run: _attempt(run, limits, isolated), runs))
+
+
+@cache
+def why_not_isolated() -> str:
+    """Says why programs cannot be isolated on this machine; empty where they can."""
+    try:
+        end = _run(ProgramRun("print(1)"), ProgramLimits(), isolated=True)
+    except NotRunError as error:
+        return str(error)
+    return "" if end.printed == "1\n" else f"a program that prints 1 ended with {end.ended} {end.code}"
+
+
+def _attempt(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramEnd | NotRunError:
+    try:
+        return _run(run, limits, isolated)
+    except NotRunError as error:
+        return error
+
+
+def _run(run: ProgramRun, limits: ProgramLimits, isolated: bool) -> ProgramEnd:
+    with tempfile.TemporaryDirectory(prefix="truealign-program-") as folder:
+        prefixes = dict.fromkeys((sys.prefix, sys.base_prefix, str(Path(sys.executable).resolve().parents[1])))
+        job = run._asdict() | limits._asdict() | {
+            "input": run.given, "isolated": isolated, "folder": folder, "prefixes": list(prefixes),
+            "wall_seconds": _WALL * limits.seconds,
+        }  # fmt: skip
+        words = [sys.executable, "-I", "-S", str(_LAUNCHER)]
+        try:
+            done = subprocess.run(
+                words, input=json.dumps(job), capture_output=True, text=True, env={}, cwd="/", start_new_session=True,
+                timeout=_WALL * limits.seconds + _SPARE,
+            )  # fmt: skip
+            found = json.loads(done.stdout)
+        except (OSError, subprocess.TimeoutExpired, ValueError) as error:
+            raise NotRunError(f"{type(error).__name__}: {str(error)[:300]}") from error
+    if "problem" in found:
+        raise NotRunError(found["problem"])
+    printed, values = (base64.b64decode(found[name]).decode("utf-8", "replace") for name in ("printed", "values"))
+    return ProgramEnd(found["ended"], found["code"], printed, _read_values(values))
+
+
+def _read_values(text: str) -> dict[int, str]:
+    """Reads lines that a program may have written itself: what is no value is left out."""
+    values = {}
+    for line in text.split("\n"):
+        try:
+            place, value = json.loads(line)
+        except (ValueError, TypeError, RecursionError):
+            continue
+        if isinstance(place, int) and isinstance(value, str):
+            values[place] = value
+    return values
+
+
+def check_limits(limits: ProgramLimits) -> None:
+    """Refuses limits that limit nothing.
+
+    Raises:
+        ValueError: At the first that is no finite number above 0.
+    """
+    for name, value in limits._asdict().items():
+        whole = name != "seconds"
+        is_number = isinstance(value, int) if whole else isinstance(value, int | float)
+        if isinstance(value, bool) or not is_number or not 0 < value < math.inf:
+            kind = "whole number" if whole else "finite number"
+            raise ValueError(f"`{name}` must be a {kind} above 0, got {value!r}.")

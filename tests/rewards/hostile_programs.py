@@ -1,0 +1,79 @@
+"""Programs that do harm where they can, by what they try; each also defines an `add` that is wrong, or prints."""
+
+WRONG = "\ndef add(a, b):\n    return a * b\n"
+HOSTILE = {
+    # Against the machine.
+    "fork bomb": "import os\nwhile True:\n    os.fork()",
+    "fork bomb of sleepers": "import os, time\nwhile True:\n    if os.fork() == 0:\n        time.sleep(99)",
+    "threads without end": "import threading as t, time\nwhile True: t.Thread(target=time.sleep, args=(99,)).start()",
+    "endless loop": "while True: pass",
+    "endless sleep": "import time\ntime.sleep(10_000)",
+    "ignores the signals that would end it": (
+        "import signal\nfor n in range(1, 32):\n    try: signal.signal(n, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\nwhile True: pass"
+    ),
+    "eats memory": "x = []\nwhile True: x.append(bytearray(1 << 24))",
+    "eats memory in children": (
+        "import os, time\nfor _ in range(6):\n    if os.fork() == 0:\n        x = bytearray(100 << 20)\n"
+        "        time.sleep(99)\ntime.sleep(99)"
+    ),
+    "fills the disk": "with open('big', 'wb') as f:\n    while True: f.write(bytes(1 << 20))",
+    "fills the disk with small files": "i = 0\nwhile True:\n    open(f'f{i}', 'w').write('x'); i += 1",
+    "prints without end": "while True: print('x' * 1000)",
+    "prints a gigabyte at once": "import os\nos.write(1, b'x' * (1 << 28))",
+    "writes values without end": "import os\nwhile True: os.write(3, b'x' * 4096)",
+    "recurses": "def f(): f()\nf()",
+    "breaks the interpreter": "import ctypes\nctypes.string_at(0)",
+    "kills its parent": "import os, signal\nos.kill(os.getppid(), signal.SIGKILL)",
+    "kills everybody": "import os, signal\nos.kill(-1, signal.SIGKILL)",
+    "kills the first process": "import os, signal\nos.kill(1, signal.SIGKILL)",
+    "leaves a child behind": "import os, time\nif os.fork() == 0:\n    os.setsid(); time.sleep(99)",
+    "opens a thousand files": "x = [open('/dev/null') for _ in range(1000)]",
+    "takes real-time priority": "import os\nos.nice(-20)\nos.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))",
+    "dumps core": "import os\nos.abort()",
+    # Against its walls.
+    "opens a socket": "import socket\nsocket.create_connection(('1.1.1.1', 53), 2)",
+    "connects to this machine": "import socket\nsocket.create_connection(('127.0.0.1', PORT), 2).send(b'x')",
+    "mounts": "import ctypes\nif ctypes.CDLL(None).mount(b'tmpfs', b'/usr', b'tmpfs', 0, None) != 0: raise OSError",
+    "mounts in a namespace of its own": (
+        "import ctypes, os\nc = ctypes.CDLL(None)\nif c.unshare(0x10020000) != 0: raise OSError\n"
+        "c.mount(None, b'/', None, 0x1020, None)\nopen('/usr/hacked', 'w')"
+    ),
+    "writes into Python's library": "import os\nopen(os.__file__, 'a').write('#')",
+    "writes into the root": "open('/hacked', 'w').write('x')",
+    "writes where this test lies": "open('OUTSIDE', 'w').write('x')",
+    "reads where this test lies": "open('SECRET').read()",
+    "reads the home folder": "import os\nos.listdir(os.path.expanduser('~root'))[0]\nopen('/root/.bashrc').read()",
+    "reads keys in the environment": "import os\nos.environ['OPENAI_API_KEY']",
+    "reads the environment of the first process": "x = open('/proc/1/environ').read()\nassert 'KEY' in x",
+    "reads the memory of the first process": "open('/proc/1/mem', 'rb').read(1)",
+    "leaves its root": "import os\nos.chroot('/proc/1/root')\nopen('/SECRET').read()",
+    "looks into the first process's root": "import os\nos.listdir('/proc/1/root')",
+    "traces the first process": "import ctypes\nif ctypes.CDLL(None).ptrace(16, 1, 0, 0) != 0: raise OSError",
+    "becomes root": "import os\nos.setuid(0)",
+    "changes the clock": "import time\ntime.clock_settime(time.CLOCK_REALTIME, 0)",
+    "changes a setting of the kernel": "open('/proc/sys/kernel/hostname', 'w').write('hacked')",
+    "names the machine": "import socket\nsocket.sethostname('hacked')",
+    # Against the verdict.
+    "exits with 0 at once": "import os\nos._exit(0)",
+    "exits politely": "raise SystemExit(0)",
+    "equals everything": "class Yes(str):\n    __eq__ = lambda *a: True\ndef add(a, b): return Yes()",
+    "patches assertions": "import builtins\nbuiltins.eval = lambda *a: True",
+    "patches repr": "import builtins\nbuiltins.repr = lambda x: '<anything>'",
+    "patches json": "import json\njson.dumps = lambda x: '[0, 1]'",
+    "writes values itself": (
+        "import os\nfor n in range(3, 20):\n    try: os.write(n, b'[0, \"[]\"]\\n[1, \"True\"]\\n')\n"
+        "    except OSError: pass\nos._exit(0)"
+    ),
+    "looks for what is expected": (
+        "import gc, os, sys\nframe = sys._getframe(1)\nnames = str(frame.f_globals) + str(gc.get_objects())[:100000]\n"
+        "names += open('expressions.json').read() + ''.join(os.listdir('.'))\n"
+        "assert str(int('74822') + 1) in names"
+    ),
+    "is no program": "def add(a, b:",
+    "has a null byte": "x = 1\0",
+    "nests without end": "(" * 100_000,
+    "is a surrogate": "x = '\ud800'",
+}  # fmt: skip
+# They do nothing that reaches further than themselves, and end as if nothing were.
+HARMLESS = {"kills its parent", "kills the first process", "leaves a child behind", "changes a setting of the kernel"}

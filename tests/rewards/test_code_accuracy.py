@@ -1,0 +1,136 @@
+"""Programs against tests, and programs against the machine."""
+
+import os
+import socket
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from hostile_programs import HARMLESS, HOSTILE, WRONG
+
+from rewards import CodeAccuracy, code_accuracy
+from rewards.reading.programs import CallTest, PrintTest, is_met, prints_alike, read_program, read_tests
+from rewards.reading.responses import DEFAULT_FORMAT
+from rewards.running.isolated.programs import why_not_isolated
+
+isolated = pytest.mark.skipif(bool(why_not_isolated()), reason=f"no namespaces here: {why_not_isolated()}")
+ADDS = ["assert add(20811, 54012) == 74823", "assert add('a', 'b') == 'ab'"]
+
+
+def block(program):
+    return f"<think>Hm.</think>\n```python\n{program}\n```"
+
+
+def score(*programs, tests=ADDS, **settings):
+    reward = CodeAccuracy(**settings)
+    return reward(completions=[block(program) for program in programs], tests=[tests] * len(programs))
+
+
+@isolated
+def test_a_program_earns_what_its_tests_say():
+    right, wrong, half = "def add(a, b):\n    return a + b", WRONG, "def add(a, b):\n    return 74823"
+    assert score(right, wrong, half) == [1.0, 0.0, 0.0]
+    logged = {}
+    reward = CodeAccuracy(partial=True)
+    texts = [block(half), "no program", [{"role": "assistant", "content": block(right)}], block(right)]
+    assert reward(texts, [ADDS, ADDS, ADDS, None], log_metric=logged.__setitem__) == [0.5, 0.0, 1.0, None]
+    assert logged == {"code_accuracy/limit_rate": 0.0, "code_accuracy/error_rate": 0.0}
+
+
+@isolated
+def test_a_program_that_reads_and_prints_is_run_once_for_each_input():
+    doubles = "print(2 * int(input()))"
+    tests = [{"input": "4\n", "output": "8"}, {"input": "x", "output": "8"}]
+    assert score(doubles, tests=tests[:1]) == [1.0]
+    assert score(doubles, tests=tests, partial=True) == [0.5]
+    assert score("print(8)\nraise SystemExit(1)", tests=tests[:1]) == [0.0], "it failed after it printed"
+
+
+@isolated
+def test_what_one_program_leaves_no_other_finds():
+    leaves = "open('/tmp/here', 'w').write('x')\ndef add(a, b): return a + b"
+    finds = "open('/tmp/here')\ndef add(a, b): return a + b"
+    assert score(leaves, finds, workers=1) == [1.0, 0.0]
+
+
+@isolated
+@pytest.mark.slow
+def test_hostile_programs_earn_nothing_and_harm_nothing(tmp_path, monkeypatch):
+    secret, outside = tmp_path / "secret", tmp_path / "outside"
+    secret.write_text("74823")
+    tmp_path.chmod(0o777)
+    monkeypatch.setenv("OPENAI_API_KEY", "74823")
+    before = {process.pid for process in psutil.process_iter()}
+    hostname, stat, started = socket.gethostname(), Path(os.__file__).stat(), time.time()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        names = {"PORT": str(server.getsockname()[1]), "SECRET": str(secret), "OUTSIDE": str(outside)}
+        programs = dict(HOSTILE)
+        for word, value in names.items():
+            programs = {name: program.replace(word, value) for name, program in programs.items()}
+        # What stands at the end is reached by those that fail in silence only.
+        ends = [text if "def add" in text else f"{text}\ndef add(a, b): return a + b" for text in programs.values()]
+        earned = dict(zip(programs, score(*ends, seconds=0.5, workers=4), strict=True))
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert earned == {name: float(name in HARMLESS) for name in HOSTILE}
+    assert not outside.exists()
+    assert (socket.gethostname(), Path(os.__file__).stat().st_mtime) == (hostname, stat.st_mtime)
+    assert 0 < time.time() - started < 3600
+    left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
+    assert [each for each in left if "program" in " ".join(each.info["cmdline"] or [])] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "program"),
+    [
+        ("```python\na\n```\nor\n```py\nb\n```", "b\n"),
+        ("<think>```\nno\n```</think><answer>x = 1</answer>", "x = 1"),
+        ("<think>t</think><answer>So:\n```python\nx\n```\n</answer>", "x\n"),
+        ("```bash\nls\n```", None),
+        ("<think>```\nnever closed\n```", None),
+        ("plain words", None),
+        ("", None),
+    ],
+)
+def test_the_program_of_a_response(text, program):
+    assert read_program(text, DEFAULT_FORMAT) == program
+
+
+def test_tests_are_read_and_what_is_none_is_named():
+    tests = ["assert f(1) == [2, 3]", "assert not g()", "assert h(x=1)", {"input": "", "output": "4"}]
+    assert read_tests(tests) == [
+        CallTest("f(1)", [2, 3], False),
+        CallTest("g()", False, True),
+        CallTest("h(x=1)", True, True),
+        PrintTest("", "4"),
+    ]
+    for wrong in ("assert f(1) == 2", [], None, ["f(1) == 2"], ["assert f(1) == g(1)"], [{"input": 1}], ["assert ("]):
+        with pytest.raises(ValueError, match=r"Column `tests` .*assert add\(1, 2\) == 3"):
+            read_tests(wrong)
+
+
+def test_values_are_compared_as_python_does_and_odd_ones_equal_nothing():
+    three = CallTest("f()", 3, False)
+    assert [is_met(three, value) for value in ("3", "3.0", "'3'", "[3]", None, "", "x", "(" * 5000)] == (
+        [True, True] + [False] * 6
+    )
+    assert is_met(CallTest("f()", set(), False), "set()")
+    assert is_met(CallTest("f()", True, True), "[0]")
+    assert prints_alike("a \nb\n\n", "a\nb")
+    assert not prints_alike("a b", "a\nb")
+
+
+def test_settings_that_limit_nothing_are_refused():
+    for settings in ({"seconds": 0}, {"memory_mb": 1.5}, {"workers": 0}, {"isolation": "docker"}, {"processes": True}):
+        with pytest.raises(ValueError, match=f"`{next(iter(settings))}` must be"):
+            CodeAccuracy(**settings)
+
+
+def test_a_machine_without_namespaces_is_refused_and_limits_alone_work(monkeypatch):
+    monkeypatch.setattr("rewards.scoring.code_accuracy.why_not_isolated", lambda: "unshare: not permitted")
+    with pytest.raises(RuntimeError, match=r"\(unshare: not permitted\).*`isolation: none`"):
+        code_accuracy(completions=[""], tests=[ADDS])
+    right = "def add(a, b):\n    return a + b"
+    assert score(right, WRONG, "while True: pass", isolation="none", seconds=1) == [1.0, 0.0, 0.0]
