@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from align.methods.rrpo.trainer import RRPOTrainer
     from align.methods.sft.config import LfUConfig
     from align.methods.sft.trainer import LfUTrainer
+    from align.models.judge import Judge
 
 place_rewards()
 
@@ -32,6 +33,7 @@ __all__ = [
     "DeconfoundTrainer",
     "GuardedGRPOTrainer",
     "HeadAgreement",
+    "Judge",
     "LfUConfig",
     "LfUTrainer",
     "RRPOConfig",
@@ -50,6 +52,7 @@ _HOMES = {
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
     "HeadAgreement": "align.evaluation.reward_models.head_agreement",
+    "Judge": "align.models.judge",
     "LfUConfig": "align.methods.sft.config",
     "LfUTrainer": "align.methods.sft.trainer",
     "RRPOConfig": "align.methods.rrpo.config",

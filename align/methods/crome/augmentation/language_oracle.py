@@ -14,12 +14,11 @@ from align.methods.crome.augmentation.replies import (
     Element,
     Elements,
     FullRubric,
-    Reply,
-    UnreadableReplyError,
     Verdict,
 )
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.asker import Asker
+from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Failure, Request
 
 NUM_RETRIES = 2  # of a reply that cannot be read

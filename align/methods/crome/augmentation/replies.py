@@ -1,52 +1,20 @@
 """What an oracle answers, checked."""
 
-import json
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import BeforeValidator, Field, field_validator
+
+from align.models.samplers.reply import Reply
 
 NUM_ATTRIBUTES = 5
 NUM_ELEMENTS = 5
 WEIGHT_TOLERANCE = 0.05  # of the sum; what is nearer to 1 is rounding, and made exact
-DECODER = json.JSONDecoder(strict=False)  # models break lines inside texts
-MAX_SHOWN_ERRORS = 5
 
 Text = Annotated[str, Field(min_length=1)]
-R = TypeVar("R", bound="Reply")
 
 
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
-
-
-class UnreadableReplyError(ValueError):
-    """An answer that does not hold what was asked for; the text says why, for the one who wrote it."""
-
-
-class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
-    """A JSON object; keys that were not asked for are dropped."""
-
-    @classmethod
-    def read(cls: type[R], text: str) -> R:
-        """Reads the first JSON object in a text, which may be fenced or have words around it.
-
-        Raises:
-            UnreadableReplyError: If there is none, or it breaks a rule.
-        """
-        start = text.find("{")
-        if start < 0:
-            raise UnreadableReplyError("There is no JSON object in it.")
-        try:
-            content, _ = DECODER.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError) as error:
-            reason = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else "too deep"
-            raise UnreadableReplyError(f"It is not valid JSON: {reason}.") from error
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            listed = [_describe(each) for each in error.errors()[:MAX_SHOWN_ERRORS]]
-            raise UnreadableReplyError("The JSON object breaks a rule: " + "; ".join(listed) + ".") from error
 
 
 class Attribute(Reply, frozen=True):
@@ -121,9 +89,3 @@ class Differences(Reply, frozen=True):
     """How two answers differ, attribute by attribute."""
 
     differences: Annotated[tuple[Difference, ...], Field(min_length=1)]
-
-
-def _describe(error: ErrorDetails) -> str:
-    """Words one error of validation, such as `attributes.3.weight: Input should be greater than 0`."""
-    place = ".".join(map(str, error["loc"]))
-    return f"{place}: {error['msg'].removeprefix('Value error, ')}"
