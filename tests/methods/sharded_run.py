@@ -15,6 +15,7 @@ from pair_recipe import as_messages
 from peft import LoraConfig
 from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from align.data.tables.outcome_rows import Scale
 from align.methods.acre.config import ACREConfig
@@ -265,6 +266,7 @@ def train(case: str, folder: Path) -> None:
         folder: Where models are and runs go.
     """
     AcceleratorState._reset_state()  # DeepSpeed's "auto" keys were filled in for the trainer before
+    unset_hf_deepspeed_config()  # while it lives, ZeRO-3 splits what is built: a case would lean on the one before
     method, weights, model = case.split("-")
     out = folder / case
     task = "SEQ_CLS" if method in REWARD_MODELS else "CAUSAL_LM"
