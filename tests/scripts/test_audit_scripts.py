@@ -1,21 +1,12 @@
-import importlib
 import json
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module
+from loaded_script import load_script
 
 
-def test_the_lab_counts_false_alarms_and_cues_found(script, tmp_path, capsys):
+def test_the_lab_counts_false_alarms_and_cues_found(tmp_path, capsys):
     out = tmp_path / "lab.json"
-    lab = script("lab_audit")
+    lab = load_script("lab_audit")
     assert lab.main(["--clean", "3", "--power", "2", "--check_bars", "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["sets_with_false_alarms"] == {}
@@ -23,16 +14,16 @@ def test_the_lab_counts_false_alarms_and_cues_found(script, tmp_path, capsys):
     assert "False alarms in 0 of 3 clean sets of 600 pairs (seeds 0 to 2)" in capsys.readouterr().out
 
 
-def test_a_missed_bar_of_the_lab_is_an_exit_code(script, monkeypatch):
-    lab = script("lab_audit")
+def test_a_missed_bar_of_the_lab_is_an_exit_code(monkeypatch):
+    lab = load_script("lab_audit")
     monkeypatch.setattr(lab, "cues_of", lambda rows: ['"noise"'])
     assert lab.main(["--clean", "2", "--power", "1", "--pairs", "20", "--check_bars"]) == 1
 
 
 @pytest.mark.parametrize("part", ["exact", "near", "all"])
-def test_the_bench_counts_what_it_wrote(script, tmp_path, part):
+def test_the_bench_counts_what_it_wrote(tmp_path, part):
     out = tmp_path / "bench.json"
-    bench = script("bench_audit")
+    bench = load_script("bench_audit")
     assert bench.main(["--rows", "900", "--part", part, "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["rows"] == 900

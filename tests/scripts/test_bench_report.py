@@ -1,16 +1,12 @@
-import importlib
 import json
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from loaded_script import load_script
 
 
 @pytest.fixture
-def bench_report(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    return importlib.import_module("bench_report")
+def bench_report():
+    return load_script("bench_report")
 
 
 @pytest.mark.slow

@@ -1,19 +1,16 @@
 """The lab of consistency measures what it says."""
 
-import importlib
 import random
-from pathlib import Path
 
 import pytest
 import torch
+from loaded_script import load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "scripts"))
-        yield importlib.import_module("lab_consistency")
+    return load_script("lab_consistency")
 
 
 def test_greedy_answers_do_not_depend_on_the_other_rows_and_flips_are_counted(lab):

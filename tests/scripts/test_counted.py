@@ -1,23 +1,13 @@
-import importlib
 import json
-from pathlib import Path
 
-import pytest
 import torch
+from loaded_script import load_script
 from tiny import tiny_model
 
-SCRIPTS = str(Path(__file__).resolve().parents[2] / "scripts")
 
-
-@pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module
-
-
-def test_the_least_is_what_is_counted_but_for_what_attention_hides(script):
+def test_the_least_is_what_is_counted_but_for_what_attention_hides():
     """Of n tokens attention counts n x n pairs, of which n (n + 1) / 2 are needed."""
-    counted, model = script("counted"), tiny_model().eval()
+    counted, model = load_script("counted"), tiny_model().eval()
     ids, cost = [5, 6, 7, 8, 9], counted.Cost()
     with counted.counting(model, cost), torch.no_grad():
         model(input_ids=torch.tensor([ids]), logits_to_keep=1, use_cache=False)
@@ -30,8 +20,8 @@ def test_the_least_is_what_is_counted_but_for_what_attention_hides(script):
     assert cost.peak_bytes > 4 * config.hidden_size * 5
 
 
-def test_what_sequences_of_an_owner_share_is_needed_once(script):
-    counted, model = script("counted"), tiny_model()
+def test_what_sequences_of_an_owner_share_is_needed_once():
+    counted, model = load_script("counted"), tiny_model()
 
     def tokens(sequences, owners):
         return counted.least(model, sequences, owners)[1]
@@ -43,8 +33,8 @@ def test_what_sequences_of_an_owner_share_is_needed_once(script):
     assert tokens([[1, 2], [1, 2]], "aa") == 2
 
 
-def test_bytes_at_once_are_followed(script):
-    with script("counted").LiveBytes() as live:
+def test_bytes_at_once_are_followed():
+    with load_script("counted").LiveBytes() as live:
         first = torch.zeros(1000)
         second = first + 1
         del first
@@ -53,10 +43,10 @@ def test_bytes_at_once_are_followed(script):
     assert third.numel() == 1000
 
 
-def test_the_bench_of_second_answers_counts_and_times(script, tmp_path, capsys):
+def test_the_bench_of_second_answers_counts_and_times(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--questions", "12", "--rounds", "1", "--threads", "1", "--json", str(out)]
-    assert script("bench_evaluate").main(words) == 0
+    assert load_script("bench_evaluate").main(words) == 0
     found = json.loads(out.read_text())
     counted = found["counted"]
     assert 1 <= counted["tokens_over_floor"] < counted["flops_over_floor"] < 2
@@ -66,10 +56,10 @@ def test_the_bench_of_second_answers_counts_and_times(script, tmp_path, capsys):
     assert "second answers over the floor" in capsys.readouterr().out
 
 
-def test_the_bench_of_generation_ends_in_the_engines_texts(script, tmp_path, capsys):
+def test_the_bench_of_generation_ends_in_the_engines_texts(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--prompts", "8", "--batch_size", "4", "--rounds", "1", "--threads", "1", "--json", str(out)]
-    assert script("bench_prompts").main(words) == 0
+    assert load_script("bench_prompts").main(words) == 0
     found = json.loads(out.read_text())
     assert found["same_texts"] == found["prompts"] == 8
     assert found["tokens"]["align"] == found["tokens"]["engine"] > 8

@@ -1,11 +1,10 @@
-import importlib
 import json
 import random
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from loaded_script import load_script
 from transformers import AutoTokenizer
 
 from align.data.pairs.reward_pairs import load_reward_pairs
@@ -15,15 +14,6 @@ LAB = ROOT / "recipes/crome/assets/lab"
 FACTS = ROOT / "recipes/crome/assets/facts"
 FILES = ("train.jsonl", "augmented.jsonl", "eval.jsonl")
 QUESTION = "Describe a lamp: mainly light, also price, perhaps cord."
-
-
-def load_script(name):
-    """Loads a script as a run from its folder would, with those beside it."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        return importlib.import_module(name)
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
 
 
 world = load_script("crome_world")

@@ -1,33 +1,23 @@
-import importlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
+from loaded_script import load_script
 
 
 @pytest.fixture(scope="module")
-def world(scripts):
-    return scripts("deconfound_world")
+def world():
+    return load_script("deconfound_world")
 
 
 @pytest.fixture(scope="module")
-def arms(scripts):
-    return scripts("deconfound_arms")
+def arms():
+    return load_script("deconfound_arms")
 
 
 @pytest.fixture(scope="module")
-def lab(scripts):
-    return scripts("lab_deconfound")
+def lab():
+    return load_script("lab_deconfound")
 
 
 def test_a_seed_draws_the_same_world_again(world):

@@ -1,14 +1,12 @@
-import importlib.util
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from loaded_script import load_script
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "recipes" / "acre" / "assets" / "facts"
-SCRIPT = ROOT / "scripts" / "make_facts_data.py"
 # Kinds whose answers are values that many entities share.
 SHARED_VALUES = (
     "element_number",
@@ -113,10 +111,4 @@ def test_facts_that_everybody_knows_are_right(row_id: str, answer: str):
 def test_the_script_rebuilds_the_committed_files():
     for package in ("mendeleev", "pycountry", "babel"):
         pytest.importorskip(package, reason="needs the extra `facts`")
-    spec = importlib.util.spec_from_file_location("make_facts_data", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    assert module.build(seed=0) == {"train": TRAIN, "eval": EVAL}
+    assert load_script("make_facts_data").build(seed=0) == {"train": TRAIN, "eval": EVAL}

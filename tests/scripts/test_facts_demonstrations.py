@@ -1,11 +1,11 @@
 """The warm start's rows and the questions behind it are what their script makes, and test what they say."""
 
-import importlib
 import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from loaded_script import load_script
 
 from align.data.questions.multiple_choice import load_questions
 
@@ -16,9 +16,7 @@ FILES = ("train", "eval", "questions", "held_out")
 
 @pytest.fixture(scope="module")
 def script():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module("make_facts_demonstrations")
+    return load_script("make_facts_demonstrations")
 
 
 @pytest.fixture(scope="module")

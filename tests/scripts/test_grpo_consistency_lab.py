@@ -1,17 +1,14 @@
 """The lab of GRPO with consistency goes on where it was stopped, and does not mix settings."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
+from loaded_script import load_script
 
 
 @pytest.fixture(scope="module")
 def lab():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "scripts"))
-        yield importlib.import_module("lab_grpo_consistency")
+    return load_script("lab_grpo_consistency")
 
 
 def test_a_seed_that_is_kept_is_not_trained_again(lab, tmp_path, monkeypatch, capsys):

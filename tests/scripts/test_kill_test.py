@@ -1,8 +1,7 @@
 """Six kills in the slow tier, where each method has a killed run of its own, too; `--kills 100` is run by hand."""
 
-import sys
-
 import pytest
+from loaded_script import load_script
 from started import ROOT, start
 
 pytestmark = pytest.mark.slow
@@ -16,10 +15,8 @@ def test_killed_runs_end_like_the_uninterrupted_one(tmp_path):
     assert "6 kills" in result.stdout
 
 
-def test_a_run_that_ends_elsewhere_is_found(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import kill_test
-
+def test_a_run_that_ends_elsewhere_is_found(tmp_path):
+    kill_test = load_script("kill_test")
     for name, reward in (("whole", 0.5), ("other", 0.25)):
         folder = tmp_path / name
         folder.mkdir()
@@ -30,4 +27,3 @@ def test_a_run_that_ends_elsewhere_is_found(tmp_path, monkeypatch):
     found = kill_test.differences(tmp_path / "whole", tmp_path / "other")
     assert found == ["model.safetensors", "metrics.jsonl at [(1,)]"]
     assert kill_test.differences(tmp_path / "whole", tmp_path / "whole") == []
-    sys.modules.pop("kill_test")

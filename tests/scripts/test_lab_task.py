@@ -1,4 +1,3 @@
-import importlib.util
 import json
 import random
 from collections import Counter
@@ -6,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loaded_script import load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.data.questions.multiple_choice import load_questions
@@ -19,10 +19,7 @@ LAB = ROOT / "recipes/acre/assets/lab"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("make_lab_model", ROOT / "scripts/make_lab_model.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_lab_model")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,9 @@
 import csv
-import importlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from loaded_script import load_script
 from scipy.stats import spearmanr
 from transformers import AutoTokenizer
 
@@ -22,11 +21,7 @@ def read(name):
 
 
 def test_the_script_makes_the_shipped_data(tmp_path):
-    sys.path.insert(0, str(ROOT / "scripts"))
-    try:
-        importlib.import_module("make_deconfound_lab").main(["--out", str(tmp_path), "--data_only"])
-    finally:
-        sys.path.remove(str(ROOT / "scripts"))
+    load_script("make_deconfound_lab").main(["--out", str(tmp_path), "--data_only"])
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (LAB / name).read_bytes(), name
 

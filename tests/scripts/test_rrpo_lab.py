@@ -1,4 +1,3 @@
-import importlib
 import json
 import math
 import random
@@ -6,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from loaded_script import load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.data.pairs.preferences import load_preferences
@@ -15,25 +15,18 @@ LAB = ROOT / "recipes/rrpo/assets/lab"
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
+def world():
+    return load_script("rrpo_world")
 
 
 @pytest.fixture(scope="module")
-def world(scripts):
-    return scripts("rrpo_world")
+def measure():
+    return load_script("rrpo_measure")
 
 
 @pytest.fixture(scope="module")
-def measure(scripts):
-    return scripts("rrpo_measure")
-
-
-@pytest.fixture(scope="module")
-def lab(scripts):
-    return scripts("lab_rrpo")
+def lab():
+    return load_script("lab_rrpo")
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +39,8 @@ def model():
     return AutoModelForCausalLM.from_pretrained(LAB / "model", dtype=torch.float32).eval()
 
 
-def test_the_script_writes_the_committed_pairs_again(scripts, tmp_path):
-    scripts("make_rrpo_lab").main(["--out", str(tmp_path), "--data_only"])
+def test_the_script_writes_the_committed_pairs_again(tmp_path):
+    load_script("make_rrpo_lab").main(["--out", str(tmp_path), "--data_only"])
     for name in ("train.jsonl", "eval.jsonl"):
         assert (tmp_path / name).read_text() == (LAB / name).read_text()
 

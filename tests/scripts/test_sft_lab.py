@@ -1,27 +1,20 @@
 """The lab of SFT measures what it says, and the rows of the quickstart are what their script makes."""
 
-import importlib
 import json
 import random
 from pathlib import Path
 
 import pytest
 import torch
+from loaded_script import load_script
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
-
-
-@pytest.fixture(scope="module")
-def lab(scripts):
-    return scripts("lab_sft")
+def lab():
+    return load_script("lab_sft")
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +23,8 @@ def model_and_tokenizer(lab):
     return model, AutoTokenizer.from_pretrained(lab.MODEL)
 
 
-def test_the_shipped_rows_are_those_of_the_script(scripts, tmp_path):
-    scripts("make_sft_lab").main(["--out", str(tmp_path)])
+def test_the_shipped_rows_are_those_of_the_script(tmp_path):
+    load_script("make_sft_lab").main(["--out", str(tmp_path)])
     for name in ("train", "eval"):
         assert (tmp_path / f"{name}.jsonl").read_text() == (ROOT / f"recipes/sft/assets/lab/{name}.jsonl").read_text()
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]

@@ -1,10 +1,10 @@
-import importlib
 import math
 import random
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from loaded_script import load_script
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
@@ -22,30 +22,23 @@ LAB = ROOT / "recipes/acre/assets/vision"
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
+def world():
+    return load_script("vision_world")
 
 
 @pytest.fixture(scope="module")
-def world(scripts):
-    return scripts("vision_world")
+def make():
+    return load_script("make_vision_lab")
 
 
 @pytest.fixture(scope="module")
-def make(scripts):
-    return scripts("make_vision_lab")
+def measure():
+    return load_script("vision_measure")
 
 
 @pytest.fixture(scope="module")
-def measure(scripts):
-    return scripts("vision_measure")
-
-
-@pytest.fixture(scope="module")
-def lab(scripts):
-    return scripts("lab_vision")
+def lab():
+    return load_script("lab_vision")
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +52,8 @@ def eval_questions():
 
 
 @pytest.fixture(scope="module")
-def arms(scripts):
-    return scripts("vision_arms")
+def arms():
+    return load_script("vision_arms")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The walk-through gives commands that exist, continues where it was killed, and says what its numbers say."""
 
-import importlib
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from loaded_script import load_script
 
 from align.assets import find_recipe
 from align.checks.rewards import resolve_rewards
@@ -21,20 +21,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
-
-
-@pytest.fixture(scope="module")
-def page(scripts):
-    return scripts("walk_through_page")
+def page():
+    return load_script("walk_through_page")
 
 
 @pytest.mark.parametrize("model", ["tiny", "smollm2"])
-def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(scripts, model):
-    walk_through = scripts("walk_through")
+def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(model):
+    walk_through = load_script("walk_through")
     stages = walk_through.stages(walk_through.walks()[model], Path("out"), list(walk_through.ARMS), [0, 1])
     assert len({stage.name for stage in stages}) == len(stages) == 2 + 2 * 7
     runs = [stage.words for stage in stages if stage.words[0] == "train"]
@@ -88,15 +81,15 @@ def test_over_seeds_the_mean_of_each_comparison_counts(page):
     assert str(averaged.estimate) == "0.30 [0.05, 0.55]"
 
 
-def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(scripts, tmp_path, monkeypatch, capsys):
+def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert scripts("walk_through").main(["--model", "smollm2"]) == 1
+    assert load_script("walk_through").main(["--model", "smollm2"]) == 1
     assert "python scripts/make_smollm2.py --out models/smollm2-135m" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_stage_that_runs_again_makes_those_behind_it_run_again(scripts, tmp_path, capsys):
-    walk_through = scripts("walk_through")
+def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsys):
+    walk_through = load_script("walk_through")
     first, second = (walk_through.Stage(name, ("recipes",)) for name in ("first", "second"))
     (tmp_path / "stages").mkdir()
     assert walk_through.run([first, second], tmp_path) == 0
