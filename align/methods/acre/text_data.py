@@ -1,20 +1,21 @@
 """Prompts whose answers are texts: read, and tried on the families and the answer reward of the recipe."""
 
 from collections.abc import Sequence
+from functools import partial
 
+from align.checks.families import try_families
 from align.checks.finding import Finding
 from align.checks.lengths import load_tokenizer
 from align.checks.reward_trials import spread
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
 from align.errors import DataError
-from align.methods.acre.family_checks import check_families
 from align.methods.rollouts import prompt_data
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, short_name
 from rewards.running.contract.samples import GOLD_COLUMNS, gold_text
 from rewards.running.contract.signature import read_parameters
-from rewards.scoring.families import find_families
+from rewards.scoring.families import change_prompt, find_families
 
 
 def load(recipe: Recipe) -> TrainingData[PromptRow]:
@@ -46,7 +47,19 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
     findings += check_golds(recipe, data)
     if any(finding.level == "error" for finding in findings):
         return findings
-    return findings + check_families(recipe, data.extra, data.rows)
+    return findings + check_families(recipe, data)
+
+
+def check_families(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
+    """Tries the families on rows from all over the data."""
+    gold = recipe.setting("gold_column")
+    return try_families(
+        data.extra,
+        data.rows,
+        partial(change_prompt, gold_column=gold),
+        "they are rewarded as by GRPO",
+        lambda row, version: version.gold != row.get(gold),
+    )
 
 
 def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:

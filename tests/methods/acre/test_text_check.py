@@ -10,8 +10,7 @@ from align.checks.recipe import check_recipe
 from align.checks.rewards import resolve_rewards
 from align.errors import DataError, RecipeError
 from align.methods.acre.data import load as load_data
-from align.methods.acre.family_checks import check_families
-from align.methods.acre.text_data import check_answer_reward, check_golds, load
+from align.methods.acre.text_data import check_answer_reward, check_families, check_golds, load
 from align.recipe.recipe import load_recipe
 
 ROWS = [{"id": f"p{i}", "prompt": f"Ann has {i}. Who?", "answer": "Ann"} for i in range(8)]
@@ -60,7 +59,7 @@ def findings(path):
     data = load(recipe)
     found = check_answer_reward(recipe, resolve_rewards(recipe)) + check_golds(recipe, data)
     if not any(finding.level == "error" for finding in found):
-        found += check_families(recipe, data.extra, data.rows)
+        found += check_families(recipe, data)
     return [(finding.level, finding.text) for finding in found]
 
 
@@ -77,7 +76,7 @@ def test_a_recipe_that_is_right_says_what_its_family_does(recipe):
         ("none", "error", "Family `none` changes none of 8 rows that were tried"),
         ("raises", "error", "Family `raises`, row 'p5': it raised KeyError: 'facts'"),
         ("wild", "error", "gives another version when it is called again"),
-        ("last", "warning", "7 of 8 rows have no version, and are rewarded as by GRPO"),
+        ("last", "warning", "No family changes 7 of 8 rows that were tried, and they are rewarded as by GRPO."),
     ],
 )
 def test_families_are_tried_before_training(recipe, family, level, message):
