@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from started import align, modules_after
+from started import modules_after
 from typer.testing import CliRunner
 from written_questions import write_questions
 
@@ -20,8 +20,8 @@ def check(*words):
 
 
 def test_a_good_recipe_is_ready_to_train(tiny_recipe):
-    result = align("check", tiny_recipe())
-    assert result.returncode == 0, result.stderr
+    result = check(tiny_recipe())
+    assert result.exit_code == 0, result.output
     assert "Ready to train." in result.stdout
     assert "8 completions" in result.stdout
 
@@ -29,8 +29,8 @@ def test_a_good_recipe_is_ready_to_train(tiny_recipe):
 def test_findings_are_printed_as_json(tiny_recipe, tmp_path):
     path = tiny_recipe()
     before = snapshot(tmp_path)
-    result = align("check", path, "--json")
-    assert result.returncode == 0
+    result = check(path, "--json")
+    assert result.exit_code == 0
     findings = json.loads(result.stdout)
     assert {finding["level"] for finding in findings} == {"ok"}
     (batch,) = [finding for finding in findings if finding["check"] == "batch"]

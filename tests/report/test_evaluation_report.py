@@ -4,10 +4,11 @@ import re
 import numpy as np
 import pytest
 from browser import HOSTILE
-from started import align
+from typer.testing import CliRunner
 from written_evaluation import cell, write_evaluation, write_reward_model_evaluation
 from written_run import EVALUATION, write_run
 
+from align.cli.app import app
 from align.errors import RunFolderError
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.policies.metrics import accuracy_suite
@@ -265,6 +266,6 @@ def test_broken_files_are_named(tmp_path):
 
 
 def test_the_command_takes_a_run_or_an_evaluation(folder):
-    result = align("report", folder)
-    assert result.returncode == 0
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["report", str(folder)])
+    assert result.exit_code == 0, result.output
     assert f"The report is {folder / 'report.html'}." in result.stdout
