@@ -9,6 +9,7 @@ from some_recipes import QUESTIONS
 from started import align, metrics_of, train_and_kill
 
 from align.cli.train import run
+from align.errors import RunFolderError
 from align.methods import METHODS
 
 COLUMNS = ["trace", "first_answer", "second_answers", "permutation", "outcome", "answer_consistency", "variety"]
@@ -71,8 +72,7 @@ def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recip
     assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     reached = train_and_kill(path, tmp_path / "run")
     assert reached < steps, "the run ended before it was killed"
-    resumed = align("train", path, "--resume", "auto")
-    assert resumed.returncode == 0, resumed.stderr
+    assert run(str(path), [], "auto") == 0
 
     expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
     assert sorted(found) == list(range(1, steps + 1))
@@ -92,7 +92,5 @@ def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recip
 def test_resuming_under_another_recipe_is_refused(answering_recipe, tmp_path):
     path = answering_recipe(max_steps=1, save_steps=1)
     assert run(str(path), [], None) == 0
-    result = align("train", path, "--resume", "auto", "--beta", "0.1")
-    assert result.returncode == 1
-    assert "`beta: None`, now it is `0.1`" in result.stderr
-    assert "Traceback" not in result.stderr
+    with pytest.raises(RunFolderError, match=r"`beta: None`, now it is `0\.1`"):
+        run(str(path), ["--beta", "0.1"], "auto")

@@ -5,7 +5,7 @@ import shutil
 import pytest
 from chat_server import HANG, ChatServer, completion, kill_once_answered
 from oracle_replies import oracle_reply, step_of, write_preferences
-from started import ROOT, align
+from started import ROOT
 from typer.testing import CliRunner
 from vllm_server import serve
 
@@ -71,19 +71,19 @@ def test_a_run_that_was_killed_goes_on_without_paying_twice_and_loses_and_double
 
     out, whole = tmp_path / "out", tmp_path / "whole"
     with ChatServer(hang_after_a_while, key=KEY) as server:
-        command = ["augment", *words(data, out, server.url, "--concurrency", CONCURRENCY)]
-        kill_once_answered(server, command, answered, CONCURRENCY)
+        command = words(data, out, server.url, "--concurrency", CONCURRENCY)
+        kill_once_answered(server, ["augment", *command], answered, CONCURRENCY)
         assert not (out / "pairs.jsonl").exists()
         server.reply = oracle_reply
-        result = align(*command)
-        assert result.returncode == 0, result.stderr
+        result = augment(*command)
+        assert result.exit_code == 0, result.output
         assert "50 more are answered already." in result.stdout
         assert max(server.answered.values()) == 1, "a prompt was paid for twice"
         paid = sum(server.answered.values())
-        again = align(*command)
+        again = augment(*command)
         assert "No call is left: 156 answers are known." in again.stdout
         assert sum(server.answered.values()) == paid == 6 * 26, "a finished run calls nobody"
-        assert align("augment", *words(data, whole, server.url)).returncode == 0
+        assert augment(*words(data, whole, server.url)).exit_code == 0
     files = ("pairs.jsonl", "left_out.jsonl", "rubrics.jsonl", "card.json")
     assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in files)
     assert json.loads((out / "card.json").read_text())["tokens"]["answers"] == paid

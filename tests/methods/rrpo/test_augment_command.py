@@ -4,7 +4,6 @@ import time
 
 import pytest
 from chat_server import HANG, ChatServer, kill_once_answered
-from started import align
 from tiny import tiny_model, tiny_tokenizer
 from typer.testing import CliRunner
 from vllm_server import serve
@@ -70,17 +69,17 @@ def test_a_run_that_was_killed_goes_on_without_paying_twice(data, tmp_path):
         kill_once_answered(server, command, answered, CONCURRENCY)
         assert not (out / "pairs.jsonl").exists()
         server.reply = reply
-        result = align(*command)
-        assert result.returncode == 0, result.stderr
+        result = augment(*command)
+        assert result.exit_code == 0, result.output
         assert "20 more are answered already" in result.stdout
         assert max(server.answered.values()) == 1, "a prompt was paid for twice"
         paid = sum(server.answered.values())
         finished = files(out)
-        assert align(*command).returncode == 0
+        assert augment(*command).exit_code == 0
         assert sum(server.answered.values()) == paid, "a finished run calls nobody"
         assert files(out) == finished
         whole = tmp_path / "whole"
-        assert align(*words(data, whole, server.url)).returncode == 0
+        assert augment(*words(data, whole, server.url)).exit_code == 0
     pairs = [json.loads(line) for line in finished["pairs.jsonl"].decode().splitlines()]
     left_out = finished["left_out.jsonl"].decode().splitlines()
     assert len(pairs) + len(left_out) == 48

@@ -4,7 +4,6 @@ import json
 import numpy as np
 import pytest
 from chat_server import HANG, ChatServer, kill_once_answered, shown_images
-from started import align
 from typer.testing import CliRunner
 
 from align.cli.app import app
@@ -114,8 +113,8 @@ def test_a_run_with_images_that_was_killed_goes_on_without_paying_twice(data, tm
         command = words(data, tmp_path / "out", server.url, "--concurrency", 2)
         kill_once_answered(server, command, 6, 2)
         server.reply = reply
-        result = align(*command)
-        assert result.returncode == 0, result.stderr
+        result = augment(*command)
+        assert result.exit_code == 0, result.output
         assert "6 more are answered already" in result.stdout
         assert max(server.answered.values()) == 1, "a prompt was paid for twice"
         # Another picture in the same file is another question.
