@@ -15,16 +15,17 @@ from align.cli.one_run import train
 from align.recipe.recipe import load_recipe
 from align.runs.stages import Stage, plan_stages
 
-SHORT = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2", "--logging_steps", "1"]
-SHORT += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_cpu", "true"]
+WORDS = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2", "--logging_steps", "1"]
+WORDS += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_cpu", "true"]
+EVALUATED = ["--eval_strategy", "steps", "--eval_steps", "2"]
 
 
 def run(name: str, weights: str, folder: Path) -> None:
     """Makes `folder/NAME-WEIGHTS-whole`, and `...-resumed` from its checkpoint after two steps."""
     whole, resumed = (folder / f"{name.replace('/', '-')}-{weights}-{end}" for end in ("whole", "resumed"))
-    words = [*SHORT, "--use_peft", "true"] if weights == "lora" else list(SHORT)
+    words = [*WORDS, "--use_peft", "true"] if weights == "lora" else list(WORDS)
     if name.startswith(PAIRS):  # evaluation logs the tokens that training has seen
-        words += ["--eval_strategy", "steps", "--eval_steps", "2"]
+        words += EVALUATED
     for out in (whole, resumed):
         AcceleratorState._reset_state()
         recipe = load_recipe(find_recipe(name), [*words, "--output_dir", str(out)])

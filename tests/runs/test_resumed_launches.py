@@ -1,24 +1,27 @@
 """With every launch file for CPUs, a run that goes on ends like the one that was never stopped."""
 
 import json
+import shutil
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from resumed_run import EVALUATED, WORDS
 from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
 from started import launch, metrics_of
 
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("resumed_run.py")
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
-BOTH = (f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora")
-CASES = {
-    "ddp_cpu": (f"{PAIRS}/quickstart:full", f"{REWARD_PAIRS}/quickstart:lora", f"{QUESTIONS}/quickstart:full"),
-    "zero2_cpu": BOTH,
-    "zero3_cpu": BOTH,
-}
-MARKS = {"ddp_cpu": (), "zero2_cpu": (NEEDS_DEEPSPEED, pytest.mark.nightly), "zero3_cpu": (NEEDS_DEEPSPEED,)}
-SHORT = ["--use_cpu", "true", "--eval_strategy", "no", "--per_device_train_batch_size", "8", "--max_steps", "2"]
+FULL, LORA = f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora"
+DDP = ("ddp_cpu", (FULL, f"{REWARD_PAIRS}/quickstart:lora", f"{QUESTIONS}/quickstart:full"))
+LAUNCHES = [
+    pytest.param(*DDP, id="ddp_cpu"),
+    pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
+    pytest.param("zero3_cpu", (FULL,), marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
+    pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),
+]
 TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
 
 
@@ -32,13 +35,30 @@ def evaluated(folder):
     return {line["step"]: without_times(line) for line in lines if "eval_loss" in line}
 
 
-@pytest.mark.parametrize("config", [pytest.param(config, marks=MARKS[config]) for config in CASES])
-def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path):
-    result = launch(f"{config}.yaml", RUN, tmp_path, *CASES[config])
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
-    for case in CASES[config]:
-        name = case.replace("/", "-").replace(":", "-")
-        whole, resumed = tmp_path / f"{name}-whole", tmp_path / f"{name}-resumed"
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory):
+    """Trains cases in two processes when first asked, each twice; returns the folder of the runs."""
+
+    @cache
+    def train(config, cases):
+        folder = tmp_path_factory.mktemp(config)
+        result = launch(f"{config}.yaml", RUN, folder, *cases)
+        assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
+        return folder
+
+    return train
+
+
+def runs_of(folder, case):
+    name = case.replace("/", "-").replace(":", "-")
+    return folder / f"{name}-whole", folder / f"{name}-resumed"
+
+
+@pytest.mark.parametrize(("config", "cases"), LAUNCHES)
+def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(launched, config, cases):
+    folder = launched(config, cases)
+    for case in cases:
+        whole, resumed = runs_of(folder, case)
         (weights,) = (path.name for path in whole.glob("*.safetensors"))
         assert (resumed / weights).read_bytes() == (whole / weights).read_bytes(), case
         assert evaluated(resumed) == evaluated(whole), case
@@ -51,11 +71,11 @@ def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(config, tmp_path)
         assert (resumed / "finished.json").read_text() == (whole / "finished.json").read_text()
 
 
-def test_an_end_is_written_by_one_process(tmp_path):
-    words = ["-m", "align", "train", f"{PAIRS}/quickstart", *SHORT, "--save_steps", "2", "--save_strategy", "steps"]
-    words += ["--output_dir", tmp_path]
-    assert launch("ddp_cpu.yaml", *words).returncode == 0
-    (tmp_path / "finished.json").unlink()
+def test_an_end_is_written_by_one_process(launched, tmp_path):
+    whole, _ = runs_of(launched(*DDP), FULL)
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / "finished.json").unlink()
+    words = ["-m", "align", "train", f"{PAIRS}/quickstart", *WORDS, *EVALUATED, "--output_dir", tmp_path / "run"]
     result = launch("ddp_cpu.yaml", *words, "--resume", "auto")
     assert result.returncode == 0, result.stderr[-3000:]
     assert "All steps of" in result.stderr

@@ -1,8 +1,10 @@
 """Two hosts, each with a network and a name of its own, against one host with two processes."""
 
 import os
+import shutil
 import signal
 import time
+from functools import cache
 from importlib.util import find_spec
 
 import pytest
@@ -36,11 +38,23 @@ def ended(process, seconds=200):
     return process.returncode, said
 
 
+@pytest.fixture(scope="module")
+def on_one_host(tmp_path_factory):
+    """Trains on one host when first asked; returns the run."""
+
+    @cache
+    def train(config):
+        out = tmp_path_factory.mktemp(config) / "run"
+        result = launch(f"{config}.yaml", *SHORT, "--output_dir", out)
+        assert result.returncode == 0, result.stderr[-3000:]
+        return out
+
+    return train
+
+
 @pytest.mark.parametrize("config", [pytest.param(config, marks=marks) for config, marks in CONFIGS.items()])
-def test_two_hosts_train_like_one_and_go_on_after_one_of_them_died(config, tmp_path):
-    one = launch(f"{config}.yaml", *SHORT, "--output_dir", tmp_path / "one")
-    assert one.returncode == 0, one.stderr[-3000:]
-    out = tmp_path / "two"
+def test_two_hosts_train_like_one_and_go_on_after_one_of_them_died(on_one_host, config, tmp_path):
+    one, out = on_one_host(config), tmp_path / "two"
     with two_hosts() as hosts:
         first, second = (
             hosts.launch(host, f"{config}.yaml", *SHORT, "--max_steps", "400", "--output_dir", out) for host in (0, 1)
@@ -60,12 +74,13 @@ def test_two_hosts_train_like_one_and_go_on_after_one_of_them_died(config, tmp_p
         both = [hosts.launch(host, f"{config}.yaml", *words) for host in (0, 1)]
         results = [ended(process) for process in both]
     assert [code for code, _ in results] == [0, 0], results[0][1][-3000:] + results[1][1][-3000:]
-    assert (out / "model.safetensors").read_bytes() == (tmp_path / "one" / "model.safetensors").read_bytes()
+    assert (out / "model.safetensors").read_bytes() == (one / "model.safetensors").read_bytes()
 
 
-def test_a_host_without_the_checkpoint_is_named_and_both_end(tmp_path):
-    one = launch("ddp_cpu.yaml", *SHORT, "--output_dir", "run", "--max_steps", "2", cwd=tmp_path)
-    assert one.returncode == 0, one.stderr[-3000:]
+def test_a_host_without_the_checkpoint_is_named_and_both_end(on_one_host, tmp_path):
+    shutil.copytree(on_one_host("ddp_cpu"), tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoint-4")
+    (tmp_path / "run" / "finished.json").unlink()
     (tmp_path / "elsewhere").mkdir()
     with two_hosts() as hosts:
         words = [*SHORT, "--output_dir", "run", "--resume", "auto"]
