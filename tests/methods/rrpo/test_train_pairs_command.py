@@ -6,7 +6,7 @@ import pytest
 import torch
 from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe
 from safetensors.torch import load_file
-from started import align, metrics_of, train_and_kill
+from started import metrics_of, train_and_kill
 
 from align.cli.train import run
 
@@ -76,8 +76,10 @@ CROME = (write_reward_recipe, ("loss", "margin", "mean_reward", "learning_rate")
 @pytest.mark.parametrize(
     ("write", "keys", "settings"),
     [
-        pytest.param(*RRPO, {}, id="rrpo-full"),  # the reference is the model of the recipe, not the checkpoint
         pytest.param(*CROME, LORA, id="crome-lora"),  # the score head is saved beside the adapter
+        # In CI tests/scripts/test_kill_test.py kills a run with full weights, and compares every number that it logs.
+        # The reference is the model of the recipe, not the checkpoint.
+        pytest.param(*RRPO, {}, id="rrpo-full", marks=pytest.mark.nightly),
         pytest.param(*RRPO, LORA, id="rrpo-lora", marks=pytest.mark.nightly),
         pytest.param(*CROME, {}, id="crome-full", marks=pytest.mark.nightly),
     ],
@@ -90,8 +92,7 @@ def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(
     path = write(tmp_path, tiny_model_folder, sourced_pairs(16), max_steps=steps, save_steps=1, **settings)
     assert run(str(path), ["--output_dir", str(tmp_path / "whole")], None) == 0
     assert train_and_kill(path, tmp_path / "run") < steps, "the run ended before it was killed"
-    resumed = align("train", path, "--resume", "auto")
-    assert resumed.returncode == 0, resumed.stderr
+    assert run(str(path), [], "auto") == 0
 
     expected, found = metrics_of(tmp_path / "whole"), metrics_of(tmp_path / "run")
     assert sorted(found) == list(range(1, steps + 1))
