@@ -105,9 +105,14 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("command", ["check", "train"])
-@pytest.mark.parametrize("case", BAD)
-def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, case, command):
+# Training checks first what `check` checks: one case of the recipe, the data, the model and a reward shows that.
+ALSO_IN_TRAINING = ("unknown key", "broken line", "missing model", "nan")
+
+
+@pytest.mark.parametrize(
+    ("command", "case"), [*(("check", case) for case in BAD), *(("train", case) for case in ALSO_IN_TRAINING)]
+)
+def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, command, case):
     changes, damage, words = BAD[case]
     path = tiny_recipe(**changes)
     if damage:

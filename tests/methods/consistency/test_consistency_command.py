@@ -36,7 +36,7 @@ def recipe(tmp_path, tiny_model_folder):
         content = {
             "method": method, "model_name_or_path": str(tiny_model_folder), "output_dir": "./run",
             "dataset": {"path": "./rows.jsonl"}, "consistency_coef": 1.0,
-            "consistency_families": ["./mine.py:shout"], "max_steps": 4, "logging_steps": 1, "save_steps": 2,
+            "consistency_families": ["./mine.py:shout"], "max_steps": 2, "logging_steps": 1, "save_steps": 1,
             "bf16": False, "use_cpu": True, "report_to": "none",
         }  # fmt: skip
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content | SETTINGS[method] | changes))
@@ -51,7 +51,7 @@ def recipe(tmp_path, tiny_model_folder):
 def test_a_run_says_so_and_a_continued_one_ends_where_it_would_have(recipe, tmp_path, method, on_card):
     path = str(recipe(method, consistency_families=["whitespace", "./mine.py:shout"]))
     assert run(path, [], None) == 0
-    assert run(path, ["--output_dir", str(tmp_path / "again")], str(tmp_path / "run" / "checkpoint-2")) == 0
+    assert run(path, ["--output_dir", str(tmp_path / "again")], str(tmp_path / "run" / "checkpoint-1")) == 0
     ends = [load_file(tmp_path / name / "model.safetensors") for name in ("run", "again")]
     assert all(ends[0][name].equal(ends[1][name]) for name in ends[0])
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]

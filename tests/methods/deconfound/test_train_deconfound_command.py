@@ -10,8 +10,7 @@ from align.cli.train import run
 LORA = {"use_peft": True, "lora_r": 4}
 
 
-@pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
-@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(("settings", "messages"), [({}, False), (LORA, True)], ids=["full-text", "lora-messages"])
 def test_a_run_leaves_a_model_that_its_card_can_load(tmp_path, tiny_model_folder, settings, messages):
     dataset = {"eval_path": "./eval.csv", "conversational": messages}
     evaluation = {"dataset": dataset, "eval_strategy": "steps", "eval_steps": 4}

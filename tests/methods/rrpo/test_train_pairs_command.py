@@ -43,8 +43,7 @@ def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path
     assert str(folder / "report.html") in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
-@pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
+@pytest.mark.parametrize(("settings", "messages"), [({}, False), (LORA, True)], ids=["full-text", "lora-messages"])
 def test_a_run_of_a_reward_model_leaves_a_model_that_its_card_can_load(
     tmp_path, tiny_model_folder, settings, messages
 ):
