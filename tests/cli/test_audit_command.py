@@ -94,7 +94,7 @@ def test_a_recipe_says_where_its_rows_are_and_how_they_are_read(tmp_path):
     found, _ = audited(tmp_path / "out", "--recipe", f"{OUTCOMES}/quickstart", "--max_rows", "300")
     assert found["kind"] == "outcomes"
     assert [file["read"] for file in found["files"]] == [300, 300]
-    found, _ = audited(tmp_path / "out", "--recipe", f"{QUESTIONS}/quickstart")
+    found, _ = audited(tmp_path / "out", "--recipe", f"{QUESTIONS}/quickstart", "--max_rows", "600")
     letters = {cue["name"]: cue["goes_with"] for cue in found["cues"]["found"]}
     assert letters["letter A"] == "the right option"
 
