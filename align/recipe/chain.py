@@ -13,6 +13,13 @@ TRAINED = "trained"  # stands for the model of the first run: as a reward, or as
 ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms", "stop_on")  # name a reward by the last part of its path
 
 
+def second_methods(method: str) -> list[str]:
+    """Lists the methods of the run that may come after one: what starts from its model, or is rewarded by it."""
+    first = METHODS[method]
+    after = [name for name, other in METHODS.items() if first.makes_language_model or other.has_rewards]
+    return after if first.makes_language_model or first.makes_reward_model else []
+
+
 def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | None:
     """Returns the recipe under `then`, whose reward or model `trained` is the folder of the first run.
 
@@ -36,7 +43,7 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
     starts = METHODS[method].makes_language_model
     _check_first(content)
     second = then.get("method")
-    seconds = [name for name, other in METHODS.items() if starts or other.has_rewards]
+    seconds = second_methods(method)
     if second not in seconds:
         hint = suggestion(second, seconds) if isinstance(second, str) else ""
         which = "" if starts else ", which use rewards"

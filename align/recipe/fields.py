@@ -9,6 +9,10 @@ from pydantic import TypeAdapter
 from align.methods import METHODS
 from align.recipe.signatures import Source, as_type, find_definition
 
+# Where a recipe is silent, in place of the defaults of TRL and transformers.
+OUR_DEFAULTS: dict[str, Any] = {"log_completions": True, "num_completions_to_print": 0}
+OUR_FOLDER = "outputs/{method}-{name}"
+
 
 class ConfigField(NamedTuple):
     """One field of a config dataclass."""
@@ -17,6 +21,9 @@ class ConfigField(NamedTuple):
     type: Any  # pydantic can validate it
     default: Any  # None where the source computes it
     choices: tuple[str, ...] = ()  # of its metadata
+    help: str = ""  # of its metadata
+    owner: tuple[str, str] = ("", "")  # package and name of the class whose field it is
+    is_computed: bool = False  # the source has no written default
 
 
 @cache
@@ -52,7 +59,10 @@ def _class_fields(source: Source, class_name: str) -> dict[str, ConfigField]:
             name, kind, facts = node.target.id, as_type(node.annotation), _metadata(node.value)
             if facts.get("const") is True:  # `fsdp` is annotated as text, and also a switch
                 kind = bool | kind
-            fields[name] = ConfigField(name, kind, _default(node.value), tuple(facts.get("choices", ())))
+            choices, told = tuple(facts.get("choices", ())), " ".join(str(facts.get("help", "")).split())
+            default, is_computed = _default(node.value)
+            owner, told = (source[0], class_name), told.replace("%%", "%")  # as argparse wants it written
+            fields[name] = ConfigField(name, kind, default, choices, told, owner, is_computed)
     return fields
 
 
@@ -67,12 +77,15 @@ def _metadata(value: ast.expr | None) -> dict[str, Any]:
     return found
 
 
-def _default(value: ast.expr | None) -> Any:
+def _default(value: ast.expr | None) -> tuple[Any, bool]:
+    """Reads a default, and says whether there is one that is computed."""
     if isinstance(value, ast.Call):  # field(default=..., metadata=...) or field(default_factory=lambda: ..., ...)
         given = {keyword.arg: keyword.value for keyword in value.keywords}
         factory = given.get("default_factory")
+        if isinstance(factory, ast.Name) and factory.id in ("list", "dict"):
+            return {"list": [], "dict": {}}[factory.id], False
         value = given.get("default", factory.body if isinstance(factory, ast.Lambda) else None)
     try:
-        return ast.literal_eval(value) if value is not None else None
+        return (ast.literal_eval(value) if value is not None else None), False
     except ValueError:
-        return None
+        return None, True

@@ -5,22 +5,24 @@ from typing import NamedTuple
 
 
 class Range(NamedTuple):
-    """A closed interval; `open_low` and `open_high` leave out an end."""
+    """A closed interval; `open_low` and `open_high` leave out an end, and `other` is one number outside."""
 
     low: float
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    other: float | None = None
+    meaning: str = ""
 
     def holds(self, value: float) -> bool:
         """Says whether a number is inside."""
         above = value > self.low if self.open_low else value >= self.low
-        return above and (value < self.high if self.open_high else value <= self.high)
+        return (above and (value < self.high if self.open_high else value <= self.high)) or value == self.other
 
     def __str__(self) -> str:
         low = f"{'above' if self.open_low else 'at least'} {self.low:,.12g}"
         high = "" if math.isinf(self.high) else f" and {'below' if self.open_high else 'at most'} {self.high:,.12g}"
-        return low + high
+        return low + high + ("" if self.other is None else f", or {self.other:g} {self.meaning}")
 
 
 POSITIVE = Range(0.0, open_low=True)
@@ -38,6 +40,7 @@ TRAINING_RANGES: dict[str, Range] = {
     "adam_beta2": Range(0.0, 1.0, open_high=True),
     "adam_epsilon": SHARE,
     "max_grad_norm": NOT_NEGATIVE,
+    "max_steps": Range(1, other=-1, meaning="to go by `num_train_epochs`"),
     "warmup_steps": NOT_NEGATIVE,
     "label_smoothing_factor": Range(0.0, 1.0, open_high=True),
     "neftune_noise_alpha": NOT_NEGATIVE,

@@ -13,7 +13,8 @@ from align.methods import METHODS
 from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
-from align.recipe.fields import config_fields, validate_field
+from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields, validate_field
+from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.method_key import method_of
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
@@ -25,7 +26,6 @@ from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
 
 Block = TypeVar("Block", bound=BaseModel)
-REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Recipe:
         Raises:
             KeyError: If the method has no such setting.
         """
-        return self.training.get(name, config_fields(self.method)[name].default)
+        default = config_fields(self.method)[name].default
+        return self.training.get(name, OUR_DEFAULTS.get(name, default))
 
     @property
     def reward_specs(self) -> list[str]:
@@ -108,7 +109,8 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         for key, value in content.items()
         if key in config_fields(method) and key not in model_keys
     }
-    training["output_dir"] = os.path.expanduser(training.get("output_dir", f"outputs/{method}-{path.stem}"))
+    folder = OUR_FOLDER.format(method=method, name=path.stem)
+    training["output_dir"] = os.path.expanduser(training.get("output_dir", folder))
     has_rewards = METHODS[method].has_rewards
     after = second_run(content, training["output_dir"])
     then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
@@ -137,8 +139,7 @@ def _dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfi
 
 def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
     """Refuses keys that the method does not have, and says whose they are."""
-    own = {"method", "dataset", "then", *ModelSettings.model_fields, *config_fields(method)}
-    known = own | set(REWARD_KEYS) if METHODS[method].has_rewards else own - set(REWARD_KEYS)
+    known = top_names(method)
     for key in content:
         if key in known:
             continue

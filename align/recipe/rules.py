@@ -228,7 +228,5 @@ def check_range(method: str, name: str, value: object, block: str = "") -> None:
     bounds = rules_of(method).ranges.get(name)
     if bounds is not None and not bounds.holds(value):
         raise ValueError(f"`{label}` must be {bounds}, got {value:g}.")
-    if name == "max_steps" and value < 1 and value != -1:
-        raise ValueError(f"`max_steps` must be at least 1, or -1 to go by `num_train_epochs`; got {value}.")
     if name in EVERY and value > 1 and value != int(value):
         raise ValueError(f"`{label}` above 1 must be a whole number of steps, got {value}.")

@@ -9,6 +9,7 @@ from align.recipe.rules import suggestion
 from align.recipe.signatures import enum_members
 
 Setting = Callable[[str], Any]
+IN_LAUNCH_FILE = "parallelism_config"  # a setting that a recipe cannot hold
 
 
 def check_together(setting: Setting, has: Callable[[str], bool], evaluates: bool) -> None:
@@ -37,8 +38,8 @@ def check_together(setting: Setting, has: Callable[[str], bool], evaluates: bool
 
 def _check_alone(setting: Setting, has: Callable[[str], bool]) -> None:
     """Checks texts that have a form of their own."""
-    if setting("parallelism_config") is not None:
-        raise ValueError("`parallelism_config` cannot be written in a recipe. Write the block into the launch file.")
+    if setting(IN_LAUNCH_FILE) is not None:
+        raise ValueError(f"`{IN_LAUNCH_FILE}` cannot be written in a recipe. Write the block into the launch file.")
     if setting("output_dir") is not None and not setting("output_dir").strip():
         raise ValueError("`output_dir` is empty. Remove the line for the default, or name a folder.")
     backend = setting("torch_compile_backend")

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, Trainer, TrainingArguments, get_sched
 
 from align.errors import RecipeError
 from align.methods import METHODS
-from align.recipe.fields import config_fields
+from align.recipe.fields import OUR_DEFAULTS, config_fields
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 
@@ -69,9 +69,9 @@ def _blamed(
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     settings = _device_defaults() | recipe.training
-    if METHODS[recipe.method].has_rewards:
-        settings = {"log_completions": True, "num_completions_to_print": 0} | settings
-    has_kwargs = "model_init_kwargs" in config_fields(recipe.method)
+    known = config_fields(recipe.method)
+    settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | settings
+    has_kwargs = "model_init_kwargs" in known
     return settings | {"model_init_kwargs": model_kwargs(recipe)} if has_kwargs else settings
 
 

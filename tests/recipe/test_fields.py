@@ -13,7 +13,7 @@ CHOICES = {method: rules_of(method).choices for method in METHODS}
 RANGES = {method: rules_of(method).ranges for method in METHODS}
 UPDATE = "TRL or transformers changed its configs: update the chains in align/methods/method.py, then rules.py"
 # Defaults that the source computes; `config_fields` gives None for them.
-COMPUTED = {"optim", "include_for_metrics"}
+COMPUTED = {"optim"}
 OWN = {
     QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope"},
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},

@@ -57,7 +57,7 @@ REFUSED = [
     ('learning_rate: "1e400"', "`learning_rate` must be a finite number, got inf"),
     (f'seed: "{"1" * 400}"', "`seed` must be a finite number"),
     ("seed: -1", "`seed` must be at least 0 and at most 4,294,967,295, got -1"),
-    ("max_steps: 0", "`max_steps` must be at least 1, or -1 to go by `num_train_epochs`; got 0"),
+    ("max_steps: 0", "`max_steps` must be at least 1, or -1 to go by `num_train_epochs`, got 0"),
     ("logging_steps: 1.5", "`logging_steps` above 1 must be a whole number of steps, got 1.5"),
     ("save_steps: 0", "`save_steps` must be above 0"),
     ("warmup_steps: -1", "`warmup_steps` must be at least 0"),

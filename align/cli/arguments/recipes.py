@@ -1,4 +1,4 @@
-"""Arguments of the commands around a recipe: train, check, recipes and report."""
+"""Arguments of the commands around a recipe: train, check, keys, recipes and report."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -49,6 +49,20 @@ def check(
     from align.cli.check import run
 
     execute(lambda: run(recipe, context.args, accelerate_config, json))
+
+
+@app.command()
+def keys(
+    method: Annotated[str, typer.Argument(help="A method, such as grpo.")],
+    word: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(help="Show only keys with this in their name or help, and all of the help."),
+    ] = None,
+) -> None:
+    """List every key that a recipe of a method may hold, with what it takes, its default and what it does."""
+    from align.cli.keys import run
+
+    execute(lambda: run(method, word))
 
 
 @app.command()

@@ -1,0 +1,156 @@
+"""Every key that a recipe of a method may hold, from what checks it: blocks, the fields of configs, and rules."""
+
+import math
+from collections.abc import Iterator
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from align.methods import METHODS
+from align.recipe.chain import second_methods
+from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, ConfigField, config_fields
+from align.recipe.model import ModelSettings
+from align.recipe.ranges import Range
+from align.recipe.reward_settings import RewardSettings
+from align.recipe.rules import NO_NULL, rules_of
+from align.recipe.together import IN_LAUNCH_FILE
+
+REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
+EVERY_RECIPE, DATA, REWARDS = "Every recipe", "The data", "Rewards"
+OURS = "align"
+BOUNDS = ("ge", "gt", "le", "lt")
+
+
+class Key(NamedTuple):
+    """One key of a recipe.
+
+    Attributes:
+        name: As it is written; keys of a block have its name before a dot.
+        place: What it is about, or the class of a library that it is a field of.
+        type: Pydantic can validate it.
+        help: What it does.
+        default: What holds where a recipe is silent.
+        choices: What it may be, where that is a list.
+        range: What numbers it may be.
+        is_needed: Whether a recipe must have it.
+        is_computed: Whether its default is found out when training begins.
+        is_ours: Whether it is no key of TRL and transformers.
+    """
+
+    name: str
+    place: str
+    type: Any
+    help: str
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    range: Range | None = None
+    is_needed: bool = False
+    is_computed: bool = False
+    is_ours: bool = True
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether null may be written."""
+        return self.name not in NO_NULL and (self.type is Any or type(None) in get_args(self.type))
+
+
+@cache
+def keys_of(method: str) -> tuple[Key, ...]:
+    """Lists the keys of a method, ours first."""
+    keys = [*_top_keys(method), *_block_keys(ModelSettings, "", EVERY_RECIPE)]
+    keys += sorted(_block_keys(METHODS[method].part("dataset"), "dataset.", DATA), key=lambda key: not key.is_needed)
+    if METHODS[method].has_rewards:
+        keys += _reward_keys()
+    names = {key.name for key in keys} | {IN_LAUNCH_FILE}
+    return tuple(keys + [key for key in _training_keys(method) if key.name not in names])
+
+
+@cache
+def top_names(method: str) -> frozenset[str]:
+    """Names what may stand at the top of a recipe, with what is refused there by a sentence of its own."""
+    return frozenset(key.name for key in keys_of(method) if "." not in key.name) | {"then", IN_LAUNCH_FILE}
+
+
+def _top_keys(method: str) -> Iterator[Key]:
+    yield Key("method", EVERY_RECIPE, Literal[method], "Which method trains.", choices=(method,), is_needed=True)
+    yield Key(
+        "dataset", EVERY_RECIPE, dict[str, Any], "The data: a block of the keys `dataset.*` below.", is_needed=True
+    )
+    if after := second_methods(method):
+        told = f"The run after this one: a block with the keys of a recipe, of {', '.join(after)}."
+        yield Key("then", EVERY_RECIPE, dict[str, Any], told)
+
+
+def _reward_keys() -> Iterator[Key]:
+    yield Key(
+        "reward_funcs",
+        REWARDS,
+        list[str] | str,
+        "Rewards that are trained on: names of `align rewards list`, package.module.function, ./file.py:function, or "
+        "the folder or hub id of a reward model.",
+        is_needed=True,
+    )
+    yield Key(
+        "reward_kwargs",
+        REWARDS,
+        dict[str, dict[str, Any]] | None,
+        "Reward to its settings, such as {length: {max_length: 200}}; `align rewards list` shows which there are.",
+        default={},
+    )
+    for key in _block_keys(RewardSettings, "", REWARDS):
+        yield key._replace(type=list[str] | str) if key.name == "audit_funcs" else key
+
+
+def _block_keys(block: type[BaseModel], prefix: str, place: str) -> Iterator[Key]:
+    for name, field in block.model_fields.items():
+        needed = field.is_required()
+        yield Key(
+            prefix + name,
+            place,
+            field.annotation,
+            field.description or "",
+            None if needed else field.get_default(call_default_factory=True),
+            _choices(field.annotation),
+            _bounds(field),
+            is_needed=needed,
+        )
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((found for part in get_args(kind) if (found := _choices(part))), ())
+
+
+def _bounds(field: FieldInfo) -> Range | None:
+    """Reads `ge=0, lt=1` of a field as a range."""
+    found = {name: getattr(rule, name) for rule in field.metadata for name in BOUNDS if hasattr(rule, name)}
+    if not found:
+        return None
+    low, high = found.get("ge", found.get("gt", -math.inf)), found.get("le", found.get("lt", math.inf))
+    return Range(low, high, open_low="gt" in found, open_high="lt" in found)
+
+
+def _training_keys(method: str) -> Iterator[Key]:
+    rules, chain = rules_of(method), [(package, name) for package, _, name in METHODS[method].config_chain]
+    for field in sorted(config_fields(method).values(), key=lambda field: chain.index(field.owner)):
+        is_ours = field.owner[0] == OURS
+        yield Key(
+            field.name,
+            f"Of {method}" if is_ours else f"{field.owner[1].strip('_')} of {field.owner[0]}",
+            list[str] | str if field.type == list[str] else field.type,  # one text stands for a list of it
+            field.help,
+            _default(method, field),
+            rules.choices.get(field.name) or field.choices,
+            rules.ranges.get(field.name),
+            is_computed=field.is_computed,
+            is_ours=is_ours,
+        )
+
+
+def _default(method: str, field: ConfigField) -> Any:
+    if field.name == "output_dir":
+        return OUR_FOLDER.format(method=method, name="NAME")
+    return OUR_DEFAULTS.get(field.name, field.default)
