@@ -1,4 +1,4 @@
-"""Arguments of the commands around a recipe: train, check, keys, recipes and report."""
+"""Arguments of the commands around a recipe: train, check, keys, schema, recipes and report."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -63,6 +63,14 @@ def keys(
     from align.cli.keys import run
 
     execute(lambda: run(method, word))
+
+
+@app.command()
+def schema(method: Annotated[str, typer.Argument(help="A method, such as grpo.")]) -> None:
+    """Print the JSON Schema of a method's recipes, with which an editor checks and completes them."""
+    from align.cli.schema import run
+
+    execute(lambda: run(method))
 
 
 @app.command()
