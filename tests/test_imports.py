@@ -132,8 +132,8 @@ def test_shared_code_names_no_method():
     assert wrong == []
 
 
-@pytest.mark.parametrize("command", ["-c 'import align, rewards'", "-m align --help"])
-def test_imports_and_help_take_half_a_second(command):
+@pytest.mark.parametrize("command", ["-c 'import align, rewards'", "-m align --help", "-m align --version"])
+def test_imports_help_and_versions_take_half_a_second(command):
     assert least_seconds(command, 0.5) < 0.5
 
 

@@ -1,8 +1,11 @@
 """The one command line application, which `arguments` fills."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
+
+from align.versions import LIBRARIES, installed_versions
 
 app = typer.Typer(
     help="Alignment training on TRL with rewards that are checked, consistent and causal.",
@@ -10,6 +13,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_versions(asked: bool) -> None:
+    if asked:
+        found = installed_versions()
+        for name in LIBRARIES:
+            print(name, found[name] or "not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_versions, is_eager=True, help="Show versions, for a report of a bug."
+        ),
+    ] = False,
+) -> None: ...
 
 
 def execute(command: Callable[[], int | None]) -> None:

@@ -1,4 +1,6 @@
+import platform
 import re
+from importlib.metadata import version
 
 import pytest
 from some_recipes import QUESTIONS
@@ -27,6 +29,14 @@ def test_help_lists_every_command():
     assert result.returncode == 0
     for command in ("train", "check", "recipes", "report", "doctor"):
         assert re.search(rf"\b{command}\b", result.stdout)
+
+
+def test_versions_are_those_that_are_installed():
+    result = CliRunner().invoke(app, ["--version"])
+    found = dict(line.split(" ", 1) for line in result.output.splitlines())
+    assert list(found) == ["truealign", "python", "torch", "trl", "transformers"]
+    assert {name: found[name] for name in ("torch", "trl")} == {name: version(name) for name in ("torch", "trl")}
+    assert found["python"] == platform.python_version()
 
 
 def test_recipes_lists_every_shipped_recipe_with_hardware_and_purpose():
