@@ -28,7 +28,7 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_versions, is_eager=True, help="Show versions, for a report of a bug."
+            "--version", callback=_print_versions, is_eager=True, help="Show versions, to name in a bug report."
         ),
     ] = False,
 ) -> None: ...

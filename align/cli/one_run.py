@@ -23,6 +23,7 @@ from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
+from align.runs.in_force import unwritten
 from align.runs.room import free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 
@@ -90,7 +91,8 @@ def _build(stage: Stage, checked: Checked) -> Any:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
             os.replace(path, _free_name(path))
-        record_run(folder, recipe.resolved, {"data": checked.data.fingerprints})
+        data = {"data": checked.data.fingerprints}
+        record_run(folder, recipe.resolved, data, unwritten(recipe, trainer.args))
         record_checks(folder, [finding.without_samples() for finding in checked.findings])
         if sample_pairs := METHODS[recipe.method].part("sample_pairs"):
             write_pairs(folder, sample_pairs(recipe, checked.data))

@@ -114,11 +114,18 @@ def _broken(path: Path, why: str) -> RunFolderError:
     )
 
 
-def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes the resolved recipe and the versions, without secrets; `facts` are further entries."""
+def record_run(folder: Path, resolved: Mapping[str, Any], facts: Mapping[str, Any], comments: str = "") -> None:
+    """Writes the resolved recipe and the versions, without secrets.
+
+    Args:
+        folder: The run folder.
+        resolved: Every key that was written.
+        facts: Further entries beside the versions.
+        comments: What stands below the recipe and is not read back, without secrets.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / FINISHED_FILE).unlink(missing_ok=True)
-    write_whole(folder / RECIPE_FILE, dump_yaml(mask(resolved)))
+    write_whole(folder / RECIPE_FILE, dump_yaml(mask(resolved)) + comments)
     command = shlex.join(mask_words([Path(sys.argv[0]).name, *sys.argv[1:]]))
     record = {"command": command, **installed_versions(), **mask(facts)}
     write_whole(folder / VERSIONS_FILE, json.dumps(record, indent=2) + "\n")

@@ -36,7 +36,9 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
         "recipe.yaml", "versions.json", "metrics.jsonl", "completions", "checkpoint-2", "checkpoint-4", "README.md",
         "report.html", "model.safetensors", "tokenizer.json",
     }  # fmt: skip
-    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    text = (folder / "recipe.yaml").read_text()
+    recipe = yaml.safe_load(text)
+    assert "\n# generation_batch_size: 8\n" in text, "what nobody wrote is there, too, and read by nobody"
     assert (recipe["learning_rate"], recipe["model_name_or_path"][0]) == (1e-3, "/")
     assert json.loads((folder / "versions.json").read_text())["data"]["train.jsonl"]
     metrics = metrics_of(folder)

@@ -11,8 +11,8 @@ from some_recipes import OUTCOMES, QUESTIONS
 
 from align.methods import METHODS
 from align.recipe.fields import config_fields
+from align.recipe.keys import REWARD_KEYS
 from align.recipe.model import ModelSettings
-from align.recipe.recipe import REWARD_KEYS
 from align.recipe.rules import rules_of
 
 SECRETS = ("hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ012345", "correct-Horse-7-battery", "sk-proj-abcdefghijklmnop1234")

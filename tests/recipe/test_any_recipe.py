@@ -13,8 +13,9 @@ from align.checks.recipe import check_recipe
 from align.errors import UserError
 from align.methods import METHODS
 from align.recipe.fields import config_fields
+from align.recipe.keys import REWARD_KEYS
 from align.recipe.model import ModelSettings
-from align.recipe.recipe import REWARD_KEYS, load_recipe
+from align.recipe.recipe import load_recipe
 
 ODD = [10**18, 10**30, 1e308, float("nan"), float("inf"), "", " ", "./x", "../../x", "a/b", "none", "all", "auto", "{"]
 ODD += ['{"a": 1}', "1e-6", "1" * 5_000, "1e400", "2026-02-30", "\u200b", "x" * 3_000, "trained", "format", "cosine"]
