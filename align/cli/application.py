@@ -11,7 +11,6 @@ app = typer.Typer(
     help="Alignment training on TRL with rewards that are checked, consistent and causal.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 

@@ -6,9 +6,14 @@ from typing import Annotated, Optional
 import typer
 
 from align.cli.application import app, execute
+from align.cli.completion import WithKeys, methods
+from align.cli.completion import recipes as shipped
 
 OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
-RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.", autocompletion=shipped)
+]
+MethodArgument = Annotated[str, typer.Argument(help="A method, such as grpo.", autocompletion=methods)]
 LaunchOption = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
     typer.Option(
@@ -17,7 +22,7 @@ LaunchOption = Annotated[
 ]
 
 
-@app.command(context_settings=OVERRIDES)
+@app.command(cls=WithKeys, context_settings=OVERRIDES)
 def train(
     context: typer.Context,
     recipe: RecipeArgument,
@@ -38,7 +43,7 @@ def train(
     execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
 
 
-@app.command(context_settings=OVERRIDES)
+@app.command(cls=WithKeys, context_settings=OVERRIDES)
 def check(
     context: typer.Context,
     recipe: RecipeArgument,
@@ -53,7 +58,7 @@ def check(
 
 @app.command()
 def keys(
-    method: Annotated[str, typer.Argument(help="A method, such as grpo.")],
+    method: MethodArgument,
     word: Annotated[
         Optional[str],  # noqa: UP045
         typer.Argument(help="Show only keys with this in their name or help, and all of the help."),
@@ -66,7 +71,7 @@ def keys(
 
 
 @app.command()
-def schema(method: Annotated[str, typer.Argument(help="A method, such as grpo.")]) -> None:
+def schema(method: MethodArgument) -> None:
     """Print the JSON Schema of a method's recipes, with which an editor checks and completes them."""
     from align.cli.schema import run
 

@@ -6,18 +6,20 @@ from typing import Annotated, Optional
 import typer
 
 from align.cli.application import app, execute
+from align.cli.completion import WithKeys, recipes
 
 rewards_app = typer.Typer(help="Find, start and check rewards.", no_args_is_help=True)
 app.add_typer(rewards_app, name="rewards")
 
 
-@rewards_app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@rewards_app.command(cls=WithKeys, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def check(
     context: typer.Context,
     subject: Annotated[
         str,
         typer.Argument(
             metavar="RECIPE_OR_REWARD",
+            autocompletion=recipes,
             help="A recipe (`--key value` overrides it), or a reward: a name, package.module.function, "
             "file.py:function, or the folder or hub id of a reward model.",
         ),
