@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from align.audit.entry import KINDS, Entry
 from align.audit.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
-from align.data.columns import Columns, rename
+from align.data.columns import Columns, NeverThere, questions_in_columns, rename
 from align.data.files import RawRow, find_split, read_rows
 from align.data.loading import Schema, read_row
 from align.data.media.rows import MediaReader, media_folder
@@ -88,9 +88,12 @@ class Reader:
         """
         self.report = report = DataReport(self.file)
         reader = MediaReader(media_folder(self.file), self.source.media)
+        never = NeverThere(self.file, self.source.columns)
         check: Check = check_of(self.kind, self.file, reader, self._named)
         with reader.progress:
             for raw in islice(read_rows(self.file, self._split), self.source.max_rows):
+                if not isinstance(raw.content, RowProblem):
+                    never.look(raw.content)
                 found = read_row(raw, self.file, check, self._schema)
                 report.num_read += 1
                 if isinstance(found, RowProblem):
@@ -100,6 +103,8 @@ class Reader:
                 yield ReadRow(raw, found)
         if not report.num_read:
             raise DataError(f"{self.file} holds no rows. Give a data set with at least one.")
+        if self.source.max_rows is None:
+            never.check()
 
     def _guess(self) -> str:
         source = self.source
@@ -110,6 +115,11 @@ class Reader:
             with suppress(BadRow):  # what is wrong with the row is said when it is read
                 row = rename(row, source.columns, untyped=raw.untyped) if source.columns else row
             found = guess_kind(list(row), source.named)
+            if found == "prompts" and (entry := questions_in_columns(list(row))):
+                raise DataError(
+                    f"{source.path} has a column for each option. Say so with `{entry}` under `dataset` of a recipe, "
+                    f"which `--recipe` names; or read the rows as they are with `--kind {found}`."
+                )
             if found:
                 return found
             names = ", ".join(printable(name) for name in row)

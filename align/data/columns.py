@@ -8,6 +8,7 @@ from typing import Any
 from align.data.csv_rows import parse_cell
 from align.data.problems import BadRow, RowProblem, printable
 from align.data.raw_rows import RawRow, Row
+from align.errors import DataError
 
 Columns = Mapping[str, str | list[str]]
 MISSING = "the column is missing"
@@ -45,7 +46,7 @@ def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, An
         >>> rename({"Q": "Which rusts?", "A": "iron", "B": "gold"}, {"question": "Q", "options": ["A", "B"]})
         {'question': 'Which rusts?', 'options': ['iron', 'gold']}
     """
-    taken = {name for names in columns.values() for name in ([names] if isinstance(names, str) else names)}
+    taken = _taken(columns)
     renamed = {name: value for name, value in row.items() if name not in taken}
     for ours, theirs in columns.items():
         first = theirs if isinstance(theirs, str) else theirs[0]
@@ -57,6 +58,29 @@ def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, An
             values = [row.get(name) for name in theirs]
             renamed[ours] = values[: max((i + 1 for i, value in enumerate(values) if value is not None), default=0)]
     return renamed
+
+
+def our_names(names: Iterable[str], columns: Columns) -> list[str]:
+    """Lists the columns that rows with these have once they are renamed.
+
+    Example:
+        >>> our_names(["id", "prompt", "A", "B"], {"question": "prompt", "options": ["A", "B"]})
+        ['id', 'question', 'options']
+    """
+    taken = _taken(columns)
+    return [name for name in names if name not in taken] + list(columns)
+
+
+def columns_meant(columns: Columns, names: Iterable[str]) -> Columns:
+    """Returns what is to be renamed in rows that a recipe may not be about: nothing if they have our names already.
+
+    Example:
+        >>> columns_meant({"question": "Q"}, ["question", "id"]), columns_meant({"question": "Q"}, ["Q", "id"])
+        ({}, {'question': 'Q'})
+    """
+    found, taken = set(names), _taken(columns)
+    is_ours = set(columns) <= found or not taken & found
+    return {} if is_ours and not taken <= found else columns
 
 
 def guess_columns(
@@ -76,6 +100,55 @@ def guess_columns(
         elif name := _guess(column, free):
             guessed[column] = free.pop(name)
     return guessed
+
+
+def questions_in_columns(names: Sequence[str]) -> str:
+    """Words how rows with a column for each option are named as questions; empty if they are something else.
+
+    Example:
+        >>> questions_in_columns(["prompt", "A", "B", "C", "target"])
+        'columns: {question: prompt, options: [A, B, C], answer: target}'
+    """
+    wanted = [name for name in ("question", "options", "answer") if name not in names]
+    guessed = guess_columns(wanted, names)
+    if not isinstance(guessed.get("options"), list) or set(guessed) != set(wanted):
+        return ""
+    return f"columns: {{{', '.join(f'{ours}: {_show(theirs)}' for ours, theirs in guessed.items())}}}".replace("`", "")
+
+
+class NeverThere:
+    """Of columns that together become a list those that no row has, and another name of theirs that rows have.
+
+    A row may have fewer options than there are columns, and a file too; a name that was misspelt must not look so.
+    """
+
+    def __init__(self, file: str, columns: Columns | None) -> None:
+        self._file, self._columns = file, columns or {}
+        self._left = {name for names in self._columns.values() if isinstance(names, list) for name in names[1:]}
+        self._names: dict[str, None] = {}
+
+    def look(self, row: Row) -> None:
+        """Looks at the names of a row."""
+        if self._left:
+            self._left -= row.keys()
+            self._names |= dict.fromkeys(row)
+
+    def check(self) -> None:
+        """Refuses columns that were in no row, where one that is not named looks like them.
+
+        Raises:
+            DataError: If there is one.
+        """
+        free = [name for name in self._names if name not in _taken(self._columns) and name not in self._columns]
+        for ours, theirs in self._columns.items():
+            absent = next((name for name in theirs if name in self._left), None) if isinstance(theirs, list) else None
+            meant = absent and (_find_several(free, 1) or get_close_matches(absent, free, n=1, cutoff=ALIKE))
+            if absent and meant:
+                has = ", ".join(f"`{printable(name)}`" for name in list(self._names)[:SHOWN_NAMES])
+                raise DataError(
+                    f"{self._file} has no column `{printable(absent)}` in any row, and `columns` takes "
+                    f"`{ours}: {_show(theirs)}` from it. It has: {has}. Did you mean `{printable(meant[0])}`?"
+                )
 
 
 class Lacking:
@@ -148,20 +221,26 @@ def _word_remedy(
     mended = {ours: guessed.get(str(theirs), theirs) for ours, theirs in columns.items()}
     mended |= {ours: theirs for ours, theirs in guessed.items() if ours not in columns.values()}
     mapping = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items()) or f"{missing}: NAME"
-    return f"{did_you_mean}Say so with `columns: {{{mapping.replace('`', '')}}}` under `dataset`, or rename them."
+    entry = f"`columns: {{{mapping.replace('`', '')}}}`"
+    return f"{did_you_mean}Say so with {entry} under `dataset` of the recipe, or rename them."
+
+
+def _taken(columns: Columns) -> set[str]:
+    """Names the columns that are taken by another name."""
+    return {name for names in columns.values() for name in ([names] if isinstance(names, str) else names)}
 
 
 def _show(names: str | list[str]) -> str:
     return f"`{printable(names)}`" if isinstance(names, str) else f"[{', '.join(map(printable, names))}]"
 
 
-def _find_several(names: Sequence[str]) -> list[str]:
+def _find_several(names: Sequence[str], least: int = 2) -> list[str]:
     """Finds columns that hold one option each, such as A, B, C or choice1, choice2."""
     found: dict[str, list[str]] = {}
     for name in names:
         if match := ONE_OF_SEVERAL.fullmatch(name):
             found.setdefault(match[1].lower(), []).append(name)
-    return max(found.values(), key=len) if found and max(map(len, found.values())) > 1 else []
+    return max(found.values(), key=len) if found and max(map(len, found.values())) >= least else []
 
 
 def _guess(column: str, free: Mapping[str, str]) -> str | None:

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
 
-from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
+from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
 from align.data.files import RawRow, Row, read_rows
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.questions.adapters import Adapter, AdapterError
@@ -69,8 +69,11 @@ def load_rows(
     """
     items: dict[str, T] = {}
     lacking = Lacking(report.file, schema.needs)
+    never = NeverThere(report.file, schema.columns)
     for raw in islice(read_rows(report.file, split), max_rows):
         report.num_read += 1
+        if not isinstance(raw.content, RowProblem):
+            never.look(raw.content)
         result = read_row(raw, report.file, check, schema)
         if not isinstance(result, RowProblem) and result.id in items:
             remedy = f"Row {items[result.id].row} has it: rename one."
@@ -84,6 +87,8 @@ def load_rows(
     report.num_kept = len(items)
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
+    if report.num_kept and (max_rows is None or report.num_read < max_rows):
+        never.check()
     if report.problems and (on_bad_rows == "raise" or not items):
         if 2 * lacking.count > report.num_read:
             raise DataError(_describe(lacking, schema, check, report.num_read))

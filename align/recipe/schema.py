@@ -17,7 +17,7 @@ Schema = dict[str, Any]
 def schema_of(method: str) -> Schema:
     """Returns the JSON Schema of a method's recipes; what keys say about each other it leaves to `align check`."""
     after = second_methods(method)
-    whole = {"$schema": DIALECT, "title": f"A recipe of {method}"} | _recipe(method)
+    whole: Schema = {"$schema": DIALECT, "title": f"A recipe of {method}"} | _recipe(method)
     if not after:
         return whole
     whole["properties"]["then"] |= _second(after)

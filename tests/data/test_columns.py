@@ -6,6 +6,7 @@ import pytest
 from some_recipes import originals_and_sources
 
 from align.data import DataError, load_preferences, load_questions, load_reward_pairs
+from align.data.columns import columns_meant
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_bench import load_reward_bench
 from align.data.prompt_rows import load_prompts
@@ -25,7 +26,7 @@ MISSING = {
     "upper case": (
         load_questions, {"Question": "Q?", "options": ["x", "y"], "answer": 0}, OFFERED,
         "no column `question`. It has: `Question`, `options`, `answer`. Did you mean `Question` for `question`? Say "
-        "so with `columns: {question: Question}` under `dataset`, or rename them.",
+        "so with `columns: {question: Question}` under `dataset` of the recipe, or rename them.",
     ),
     "several": (
         load_questions, {"problem": "Q?", "choices": ["x", "y"], "label": 0}, OFFERED,
@@ -101,6 +102,23 @@ def test_columns_are_taken_by_the_names_they_have(tmp_path, columns, row, suffix
         file.write_text(",".join(row) + "\n" + ",".join(f'"{cell}"' for cell in cells) + "\n")
     (question,), _ = load_questions(file, columns=columns)
     assert (question.question, question.options, question.answer) == ("Why?", ("x", "y"), 1)
+
+
+def test_rows_may_lack_an_option_whose_name_is_not_misspelt(tmp_path):
+    rows = [{"question": f"{i}?", "A": "x", "B": "y", "answer": "B", "C": "z"} for i in range(3)]
+    rows[0].pop("C")
+    file = write(tmp_path / "rows.jsonl", *rows)
+    questions, _ = load_questions(file, columns={"options": ["A", "B", "C", "D"]})
+    assert [len(question.options) for question in questions] == [2, 3, 3]
+    with pytest.raises(DataError, match=r"no column `D` in any row, .* `options: \[A, B, D\]` .* mean `C`\?"):
+        load_questions(file, columns={"options": ["A", "B", "D"]})
+
+
+def test_rows_in_our_names_are_not_renamed_for_a_recipe_about_others():
+    named = {"question": "prompt", "options": ["A", "B"]}
+    assert columns_meant(named, ["question", "options", "answer", "prompt"]) == {}
+    assert columns_meant(named, ["text", "label"]) == {}, "what these are is said by the columns they lack"
+    assert columns_meant(named, ["prompt", "A", "B"]) == columns_meant(named, ["prompt", "options"]) == named
 
 
 def test_most_rows_are_enough_and_few_are_rows(tmp_path):

@@ -51,10 +51,23 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
         check_suite_options(suite, given)
         run_suite(suite, options, given)
         return
+    options |= {"columns": _columns(options)}
     task = tell_task(options)
     check_options(task, given)
     with naming_the_file(options, KINDS[task]):
         {"questions": run_questions, "prompts": run_prompts, "pairs": run_pairs}[task](options, given)
+
+
+def _columns(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Takes what columns are named from the recipe that the prompt is taken from."""
+    from align.cli.evaluation.of_policies import named_columns
+    from align.cli.evaluation.plan import recipe_path
+    from align.recipe.recipe import load_recipe
+
+    path = recipe_path(options["recipe"], options["model"])
+    if path is None or options["data"] is None:
+        return {}
+    return named_columns(load_recipe(path), options["data"], options["split"])
 
 
 def _place(out: Path) -> Path:

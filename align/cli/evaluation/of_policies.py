@@ -42,6 +42,7 @@ def run_questions(options: Mapping[str, Any], given: set[str]) -> None:
             settings=settings,
             named_suites=bool(options["suite"]),
             prompting=prompts,
+            columns=options["columns"],
             media=media_settings(recipe, options["data"], media),
             recipe=recipe,
             out=Path(options["out"]),
@@ -76,7 +77,7 @@ def run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
             called=find_rewards(reward_words, recipe, settings.response_format),
             decoding=_decoding(options, settings.max_new_tokens),
             media=media_settings(path, options["data"], media),
-            columns=named_columns(recipe, options["data"], options["split"]),
+            columns=options["columns"],
             pass_at_k=tuple(map(_whole, options["pass_at_k"])),
             recipe=path,
             engine=_engine(options),
@@ -105,7 +106,7 @@ def run_pairs(options: Mapping[str, Any], given: set[str]) -> None:
             models=models,
             reference=find_reference(options["reference"], models, recipe),
             decoding=_decoding(options, prompt_settings(recipe, chosen).max_new_tokens),
-            columns=named_columns(recipe, options["data"], options["split"]),
+            columns=options["columns"],
             media=media_settings(path, options["data"], media),
             recipe=path,
             engine=_engine(options),
@@ -155,12 +156,12 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
 
 
 def named_columns(recipe: Any, data: str, split: str | None) -> Mapping[str, Any]:
-    """Returns the recipe's names of columns, if the rows have them; others have our names."""
+    """Returns the recipe's names of columns, if the rows are such rows; others have our names."""
+    from align.data.columns import columns_meant
     from align.data.kinds import first_columns
 
-    renamed = getattr(recipe and recipe.dataset, "columns", {})
-    names = {name for each in renamed.values() for name in ([each] if isinstance(each, str) else each)}
-    return renamed if names and names <= set(first_columns(data, split)) else {}
+    named = getattr(recipe and recipe.dataset, "columns", {})
+    return columns_meant(named, first_columns(data, split)) if named else {}
 
 
 def _whole(word: str) -> int:

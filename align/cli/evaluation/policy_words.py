@@ -7,6 +7,7 @@ from typing import Literal
 
 from align.cli.evaluation.asked_models import Engine
 from align.cli.evaluation.plan import Prompting
+from align.data.columns import Columns
 from align.data.media.images import SHOWN_WITH
 from align.data.questions.multiple_choice import Question, load_questions
 from align.errors import UserError
@@ -28,6 +29,7 @@ class PolicyWords:
     settings: SuiteSettings
     named_suites: bool
     prompting: Prompting
+    columns: Columns
     media: MediaSettings
     engine: Engine
     recipe: Path | None = None
@@ -77,6 +79,7 @@ def read_questions(words: PolicyWords) -> tuple[list[Question], dict[str, int]]:
         on_bad_rows=words.on_bad_rows,
         max_rows=words.max_rows,
         media=words.media,
+        columns=words.columns,
     )
     pair = words.settings.pair
     groups = sorted({question.group for question in questions if question.group is not None})

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from align.data.columns import Columns, our_names, questions_in_columns
 from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, Kind, first_columns, tell_kind
 from align.errors import DataError
 
@@ -15,20 +16,21 @@ _MEASURED = {
 }
 
 
-def name_the_file(path: str, split: str | None, read_as: Sequence[Kind]) -> str:
+def name_the_file(path: str, split: str | None, read_as: Sequence[Kind], named: Columns) -> str:
     """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read.
 
     Args:
         path: Of the data.
         split: Of a folder or hub data set.
         read_as: What its rows can have been read as.
+        named: Columns that were taken by another name.
     """
     try:
         columns = first_columns(path, split)
     except DataError:
         return ""  # which says itself what is wrong with the file
-    kind = tell_kind(columns)
-    if not columns or kind in read_as:
+    kind = tell_kind(our_names(columns, named))
+    if not columns or kind in read_as or (QUESTIONS in read_as and questions_in_columns(our_names(columns, named))):
         return ""
     shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
     if kind is not None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from align.cli.evaluation.options import ByRewards, OfSuites, OnPairs
 from align.cli.evaluation.supported import name_the_file
+from align.data.columns import our_names, questions_in_columns
 from align.data.kinds import PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, Kind, first_columns, tell_kind
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.errors import DataError, UserError
@@ -35,7 +36,8 @@ def tell_task(options: Mapping[str, Any]) -> str:
         return "pairs"
     if options["data"] is None or options["adapter"] or options["suite"]:
         return "questions"
-    kind = tell_kind(first_columns(options["data"], options["split"]))
+    names = our_names(first_columns(options["data"], options["split"]), options["columns"])
+    kind = None if questions_in_columns(names) else tell_kind(names)
     return {PROMPTS: "prompts", PAIRS: "pairs"}.get(kind, "questions") if kind else "questions"
 
 
@@ -55,8 +57,8 @@ def naming_the_file(options: Mapping[str, Any], *kinds: Kind) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        path = options["data"]
-        found = "" if path is None or options["adapter"] else name_the_file(path, options["split"], kinds)
+        path, columns = options["data"], options.get("columns", {})
+        found = "" if path is None or options["adapter"] else name_the_file(path, options["split"], kinds, columns)
         if not found:
             raise
         raise DataError(f"{found} Read as {kinds[0].name}: {error}") from error

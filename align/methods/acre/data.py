@@ -56,7 +56,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     try:
         return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
     except DataError as error:
-        if "`question`" in str(error) and "prompt" in str(error):
+        if "`question`" in str(error) and "prompt" in str(error) and "for `options`" not in str(error):
             raise DataError(f"{error} Prompts without options need `families` and `answer_reward`.") from error
         raise
 
