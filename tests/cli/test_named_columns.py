@@ -88,9 +88,7 @@ def test_without_a_mapping_every_command_names_the_one_to_write(recipe, tmp_path
 
 def test_a_mapping_that_does_not_fit_is_named_with_what_there_is(recipe, tmp_path, answering_model_folder):
     has = "It has: `prompt`, `A`, `B`, `C`, `E`, `target`. Did you mean `E`?"
-    sentence = (
-        f"no column `D` in any row, and `columns` takes `options: [A, B, C, D]` from it. {has}"
-    )
+    sentence = f"no column `D` in any row, and `columns` takes `options: [A, B, C, D]` from it. {has}"
     path = recipe()
     data = write_csv(tmp_path / "train.csv", HEADER.replace("D", "E"))
     for words in (

@@ -92,10 +92,10 @@ def test_a_terminal_is_not_overflown():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ([PROMPTS, "lerning"], "No key of grpo has 'lerning' in its name or help. Near it are learning_rate."),
+        ([PROMPTS, "lerning"], f"No key of {PROMPTS} has 'lerning' in its name or help. Near it are learning_rate."),
         ([PROMPTS, "kl_placement"], f"It is a key of {PAIRS}."),
         ([PROMPTS, "zzz"], f"`align keys {PROMPTS}` lists all."),
-        (["grp"], "`method` must be one of grpo, "),
+        ([PROMPTS[:-1]], f"`method` must be one of {PROMPTS}, "),
     ],
 )
 def test_what_is_not_there_is_a_sentence(words, sentence):
@@ -106,7 +106,7 @@ def test_what_is_not_there_is_a_sentence(words, sentence):
 
 def test_keys_are_listed_without_torch():
     code = (
-        "import sys; from align.cli.keys import run; run('grpo', None);"
+        "import sys; from align.cli.keys import run; run('" + PROMPTS + "', None);"
         "print([name for name in ('torch', 'trl', 'transformers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
