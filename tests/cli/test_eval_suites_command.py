@@ -4,7 +4,9 @@ import json
 
 import pandas as pd
 import pytest
+from peft import LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_tokenizer
+from transformers import AutoModelForCausalLM
 
 from align.cli.app import app
 from align.evaluation.record import read_record, write_record
@@ -85,3 +87,33 @@ def test_a_suite_without_data_says_what_rows_it_needs(models, tmp_path, capsys):
     assert run("--model", models / "first", "--suite", "core_advantage", "--out", tmp_path / "out") == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "needs `--data`: questions with a core and spurious options, with question core spurious." in said
+
+
+def test_questions_of_a_public_schema_are_perturbed_by_group_also_with_an_adapter_of_weights(models, tmp_path):
+    rows = [
+        {"question": f"Metal {i}?", "choices": ["iron", "gold"], "answer": i % 2, "subject": ("ores", "rust")[i % 2]}
+        for i in range(8)
+    ]
+    words = ["--suite", "perturbation", "--adapter", "mmlu", "--data", written(tmp_path / "mmlu.jsonl", rows)]
+    words += ["--model", with_lora(models / "first", tmp_path / "lora"), "--baseline", models / "first"]
+    assert run(*words, "--families", "whitespace", "--max_new_tokens", 2, "--out", tmp_path / "out") == 0
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert record["about"]["data"]["groups"] == {"ores": 4, "rust": 4}
+    assert record["about"]["models"][0]["kind"] == "adapter"
+    measured = record["suites"]["perturbation"]["lora"]
+    assert {"original_accuracy/ores", "flip_excess_by_group/unknown/rust", "worst_group"} <= set(measured)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Accuracy of the versions in a group: rust" in page
+    assert "Worst group" in page
+
+
+def test_a_schema_of_rows_without_options_is_refused(models, core, tmp_path, capsys):
+    words = ["--model", models / "first", "--data", core, "--out", tmp_path / "out", "--adapter", "mmlu"]
+    assert run(*words, "--suite", "core_advantage") == 1
+    assert "`--adapter` does not go with `--suite core_advantage`" in " ".join(capsys.readouterr().err.split())
+
+
+def with_lora(base, folder):
+    model = AutoModelForCausalLM.from_pretrained(base)
+    get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=2, init_lora_weights=False)).save_pretrained(folder)
+    return folder

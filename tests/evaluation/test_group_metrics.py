@@ -5,11 +5,13 @@ import pytest
 
 from align.evaluation.statistics.group_metrics import (
     accuracy_by_group,
+    by_group,
     counter_drop,
     spread_of_groups,
     spread_of_subgroups,
     std_in_box,
 )
+from align.evaluation.statistics.item_means import ItemMean
 
 GROUPS = ["common"] * 4 + ["counter"] * 2 + [None]
 RIGHT = np.array([1.0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0])
@@ -23,6 +25,15 @@ def test_groups_worked_by_hand():
     spread = {name: estimate.value for name, estimate in spread_of_groups(GROUPS, RIGHT).items()}
     assert spread == pytest.approx({"worst_group": 1 / 2, "group_gap": 1 / 4, "group_std": 1 / 8})
     assert counter_drop(GROUPS, RIGHT, "common", "counter").estimate().value == pytest.approx(1 / 4)
+
+
+def test_a_difference_of_two_groups_is_taken_apart_like_a_mean():
+    values = np.arange(7.0)
+    found = by_group({"gap": ItemMean((values, -values), (1.0, -1.0), bounds=None)}, GROUPS)
+    assert list(found) == ["gap/common", "gap/counter"]
+    assert [list(part) for part in found["gap/counter"].groups] == [[4, 5], [-4, -5]]
+    assert found["gap/counter"].weights == (1.0, -1.0)
+    assert by_group({"gap": ItemMean((values,))}, []) == by_group({"gap": ItemMean((values,))}, ["one"] * 7) == {}
 
 
 @pytest.mark.parametrize("groups", [[None] * 7, ["one"] * 7])

@@ -130,6 +130,7 @@ def test_the_metrics_of_a_known_policy():
     values = {name: round(cell.value, 6) for name, cell in suite.items() if not name.endswith(("/a", "/b"))}
     assert values == {
         "reward/r": 0.75, "pass@1/r": 0.75, "pass@2/r": 1.0, "maj@2/r": 0.75, "pass@4/r": 1.0, "maj@4/r": 1.0,
+        "worst_group/r": 0.75,
     }  # fmt: skip
     assert suite["pass@1/r/a"].value == 0.75
     assert suite["pass@1/r/a"].n == 5

@@ -140,7 +140,11 @@ def run_suite(suite: "RowSuite", options: Mapping[str, Any], given: set[str]) ->
         SuiteWords(
             suite=suite,
             models=models,
-            reading=Reading(*(options[name] for name in _READING))._replace(seed=options["seed"], recipe=recipe),
+            reading=Reading(
+                **{name: options[name] for name in (*_READING[1:], "seed", "adapter")},
+                path=options["data"],
+                recipe=recipe,
+            ),
             out=Path(options["out"]),
             prompting=prompts,
             decoding=decoding,

@@ -17,7 +17,9 @@ class Asked:
         "A file, a folder or a hub id: multiple-choice questions, prompts for `--rewards`, or pairs; pairs for a "
         "reward model.",
     )
-    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    adapter: str | None = option(
+        None, "Public schema of the questions (also of perturbation), such as arc or mmlu, or of pairs."
+    )
     suite: list[str] | None = option(
         None,
         "accuracy consistency rotation reliance (all four if not given), modality (too, where questions have "

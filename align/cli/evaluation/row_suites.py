@@ -10,7 +10,7 @@ from align.evaluation.suites.suite import RowSuite
 
 _OF_ALL = {"suite", "system_prompt", "conversational"}  # of what is asked in words of ours
 _OF_REFERENCE = {"reference"}
-_OF_TEMPLATE = {"prompt_template"}
+_OF_OPTIONS = {"prompt_template", "adapter"}
 
 
 def find_row_suite(options: Mapping[str, Any]) -> RowSuite | None:
@@ -40,7 +40,7 @@ def check_suite_options(suite: RowSuite, given: set[str]) -> None:
         UserError: At the first of them.
     """
     takes = _OF_ALL | set(suite.options) | (_OF_REFERENCE if suite.has_reference else set())
-    takes |= _OF_TEMPLATE if suite.asks_options else set()
+    takes |= _OF_OPTIONS if suite.asks_options else set()
     foreign = (OF_QUESTIONS | BY_REWARDS | ON_PAIRS | OF_SUITES) - takes
     if wrong := sorted(given & foreign):
         raise UserError(f"`--{wrong[0]}` does not go with `--suite {suite.name}`. Leave it out.")

@@ -7,6 +7,7 @@ import numpy as np
 
 from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.prompts.voting import maj_at_k, pass_at_k
+from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 
@@ -74,26 +75,14 @@ def reward_suite(
             if k > 1 and scale.votes:  # of one sample the majority is that sample
                 means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
     metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
-    return SuiteResult(metrics | _by_group(means, groups))
+    worst = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
+    lowest = {f"worst_group/{name}": each for key, each in worst.items() if key == "worst_group"}
+    return SuiteResult(metrics | by_group(metrics, groups), lowest)
 
 
 def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:
     """Returns the `(N,)` mean value of a reward over the samples of each prompt."""
     return metrics[f"reward/{name}"].groups[0]
-
-
-def _by_group(
-    means: Mapping[str, tuple[Values, tuple[float, float] | None]], groups: Sequence[str | None]
-) -> dict[str, ItemMean]:
-    names = sorted({group for group in groups if group is not None})
-    if len(names) < 2:
-        return {}
-    places = {name: np.array([group == name for group in groups]) for name in names}
-    return {
-        f"{metric}/{name}": ItemMean((values[here],), bounds=bounds)
-        for metric, (values, bounds) in means.items()
-        for name, here in places.items()
-    }
 
 
 def _mean(values: Values) -> Values:

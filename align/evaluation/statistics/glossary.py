@@ -19,6 +19,15 @@ GLOSSARY = {
     "accuracy/": Meaning("Accuracy in a group", "of the questions of one group", _HIGH),
     "answered": Meaning("Answered", "responses with exactly one valid answer", _HIGH),
     "worst_group": Meaning("Worst group", "accuracy of the group with the lowest one", _HIGH),
+    "worst_group/": Meaning("Worst group", "pass@1 of the group with the lowest one, by reward", _HIGH),
+    "worst_group/versions": Meaning(
+        "Worst group of the versions", "accuracy of versions, mean over families, of the group with the lowest one",
+        _HIGH
+    ),
+    "worst_group/flips": Meaning(
+        "Most flips in a group", "flip rate, mean over families, of the group with the highest one; that of asking "
+        "twice is not taken off", _LOW
+    ),
     "group_gap": Meaning("Group gap", "accuracy of the best group minus that of the worst", _LOW),
     "macro_accuracy": Meaning("Macro accuracy", "mean of the groups' accuracies, each group counts the same", _HIGH),
     "group_std": Meaning("Group spread", "standard deviation of the groups' accuracies", _LOW),
@@ -116,6 +125,7 @@ GLOSSARY = {
         "Core advantage", "log-prob a token of the core option minus that of the likeliest spurious one, behind the "
         "question minus behind the content-free prompt, in nats; 0 of a constant prior", _HIGH
     ),
+    "core_advantage/": Meaning("Core advantage in a group", "of the questions of one group", _HIGH),
     "core_margin/": Meaning("Core margin", "the two terms of that difference", None),
     "answer_accuracy": Meaning(
         "Answer accuracy", "responses whose answer is the right text or number; no answer is wrong", _HIGH
@@ -146,10 +156,14 @@ GLOSSARY = {
         "Accuracy of the originals", "answers to the questions as they stand that are right; no valid one is wrong",
         _HIGH
     ),
+    "original_accuracy/": Meaning("Accuracy of the originals in a group", "of the questions of one group", _HIGH),
     "flip_excess/": Meaning(
         "Flips beyond asking twice", "flip rate of a family minus that of asking the original twice; seen: the family "
         "was trained on, unseen: no recipe or data of the model's runs names it, unknown: these cannot be read; "
         "without a family the mean over those that change a question", _LOW
+    ),
+    "flip_excess_by_group/": Meaning(
+        "Flips beyond asking twice in a group", "mean over families, of the questions of one group", _LOW
     ),
     "flip_rate/": Meaning(
         "Flip rate", "pairs of answers to the original and to its version that differ, of those with an answer; "
@@ -159,10 +173,15 @@ GLOSSARY = {
         "Accuracy of the versions", "answers to a family's versions that are right; only of questions that it changes",
         _HIGH
     ),
+    "perturbed_accuracy_by_group/": Meaning(
+        "Accuracy of the versions in a group", "mean over families, of the questions of one group", _HIGH
+    ),
     "reversal_gap": Meaning(
         "Reversal gap", "accuracy of forward prompts minus that of reverse ones, of the same facts", _LOW
     ),
     "reversal_gap/": Meaning("Reversal gap", "of facts that were trained in both directions (control)", _LOW),
+    "reversal_gap_by_group/": Meaning("Reversal gap in a group", "of facts of one group, without the control", _LOW),
+    "name_accuracy_by_group/": Meaning("Name given in a group", "by direction, without the control", _HIGH),
     "name_accuracy/": Meaning(
         "Name given", "answers that hold the name, or an alias, as whole words: of the object to forward prompts, of "
         "the subject to reverse ones; X_control: of facts trained in both directions", _HIGH

@@ -1,7 +1,8 @@
-"""Accuracy by group of questions: the worst group, how far groups lie apart, and what a shortcut is worth."""
+"""Metrics by group of items: the worst group, how far groups lie apart, and what a shortcut is worth."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,24 @@ from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 from align.evaluation.statistics.ratios import wilson_interval
 
 NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
+SPREADS = ("worst_group", "group_gap", "group_std")  # of shares
+
+
+def by_group(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dict[str, ItemMean]:
+    """Takes each metric apart by group of items, as `<metric>/<group>`; nothing with fewer than two groups.
+
+    Args:
+        means: Of all items, by name.
+        groups: `(N,)` names; items without one are in no group.
+    """
+    places = _places(groups)
+    if len(places) < 2:
+        return {}
+    return {
+        f"{metric}/{name}": replace(mean, groups=tuple(values[here] for values in mean.groups))
+        for metric, mean in means.items()
+        for name, here in places.items()
+    }
 
 
 def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[str, ItemMean]:
@@ -24,9 +43,9 @@ def accuracy_by_group(groups: Sequence[str | None], accuracy: Values) -> dict[st
         accuracy: `(N,)` values in [0, 1].
     """
     metrics = {"accuracy": ItemMean((accuracy,))}
+    metrics |= by_group(metrics, groups)
     parts = _split(groups, accuracy)
     if len(parts) > 1:
-        metrics |= {f"accuracy/{name}": ItemMean((values,)) for name, values in parts.items()}
         metrics["macro_accuracy"] = ItemMean(tuple(parts.values()), (1 / len(parts),) * len(parts))
     return metrics
 
@@ -131,8 +150,12 @@ def std_in_box(low: Values, high: Values, weights: Sequence[float] | None = None
 
 
 def _split(groups: Sequence[str | None], values: Values) -> dict[str, Values]:
+    return {name: values[here] for name, here in _places(groups).items()}
+
+
+def _places(groups: Sequence[str | None]) -> dict[str, NDArray[np.bool_]]:
     names: NDArray[np.object_] = np.array(groups, dtype=object)
-    return {name: values[names == name] for name in sorted({group for group in groups if group is not None})}
+    return {name: names == name for name in sorted({group for group in groups if group is not None})}
 
 
 def _interval(values: Values, level: float) -> tuple[float, float]:

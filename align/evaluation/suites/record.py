@@ -9,6 +9,7 @@ from align.evaluation.policies.record import compare_suites, summarise_suites, u
 from align.evaluation.record.answers import PairedAnswers, Warned
 from align.evaluation.record.suites import AboutSuite, SuiteRecord
 from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suites.suite import Measured
 
 SHARE = (0.0, 1.0)
@@ -33,7 +34,10 @@ def suite_record(
         comparisons=compare_suites(results),
         paired=[] if compared is None else list(_pairs(measured, ids, compared)),
         glossary=used_glossary(results),
-        shares=[name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0],
+        shares=[
+            *(name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0),
+            *(name for name in first.others if name.partition("/")[0] in SPREADS),
+        ],
         warnings=[Warned(model=name, text=text) for name, each in measured.items() for text in each.warnings],
     )
 

@@ -6,8 +6,9 @@ from dataclasses import asdict
 from typing import Any, Protocol
 
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Schema, find_adapter, load_rows, name_row
 from align.data.problems import BadRow, DataReport
+from align.data.questions.adapters import Adapter
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.evaluation.suites.suite import Loaded, Reading
@@ -25,6 +26,7 @@ def load_suite_rows(
     reading: Reading,
     needs: tuple[str, ...],
     check: Callable[[Mapping[str, Any], str, int], Any],
+    adapters: Mapping[str, Adapter] = {},
 ) -> Loaded:
     """Loads rows.
 
@@ -33,19 +35,19 @@ def load_suite_rows(
         needs: Columns that every row has.
         check: Makes a dataclass with `id`, `row` and `group` from a row, its id (of its own, or after file and place)
             and its place, and raises `BadRow` if it cannot.
+        adapters: Public schemas that the rows may be in.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
+    schema = Schema(needs, find_adapter(reading.adapter, adapters), adapters)
     file, split = find_split(str(reading.path), reading.split)
     report = DataReport(file)
 
     def read(content: Row, raw: RawRow) -> Any:
         return check(content, check_label("id", content.get("id")) or name_row(raw.row, file), raw.row)
 
-    rows = load_rows(
-        report, read, Schema(needs), split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows
-    )
+    rows = load_rows(report, read, schema, split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows)
     groups = Counter(row.group for row in rows if row.group is not None)
     return Loaded(rows, [asdict(row) for row in rows], report.reasons, dict(sorted(groups.items())))
 

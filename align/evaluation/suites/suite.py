@@ -25,7 +25,8 @@ class RowSuite:
         options: Options of `align eval` that are its own, or that it shares with some suites.
         has_rows: Whether it brings rows, so that `--data` may be left out.
         reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
-        asks_options: Whether it asks questions with options, which `--prompt_template` puts into words.
+        asks_options: Whether it asks questions with options, which `--prompt_template` puts into words, and which
+            `--adapter` reads from a public schema.
         has_reference: Whether models are measured against the one that they were trained from.
         samples: Responses to each prompt and their temperature, where the command line says neither.
         least_samples: Fewest responses to each prompt that say something.
@@ -62,6 +63,7 @@ class Reading(NamedTuple):
         on_bad_rows: Whether rows that cannot be used stop everything, or are left out.
         seed: Of what is drawn while reading.
         recipe: Of the run of the model that is asked about, or the one that is named; None without.
+        adapter: Public schema of the rows; of suites that ask questions with options.
     """
 
     path: str | None
@@ -70,6 +72,7 @@ class Reading(NamedTuple):
     on_bad_rows: Literal["raise", "skip"] = "raise"
     seed: int = 0
     recipe: Path | None = None
+    adapter: str | None = None
 
 
 class Loaded(NamedTuple):

@@ -108,6 +108,34 @@ def test_a_policy_that_follows_hints_fails_on_that_family_alone(rows):
     assert {found[f"flip_excess/unknown/{family}"] for family in FAMILIES[:3]} == {0}
 
 
+def test_a_group_that_follows_hints_is_told_from_one_that_does_not(written_rows):
+    """Metals are answered rightly whatever is hinted; planets follow every hint: 1 of 4 families."""
+    questions = [
+        {
+            "question": f"Which {kind}, number {i}?",
+            "options": ["iron", "gold"],
+            "answer": i % 2,
+            "group": kind,
+            "id": f"q{i}",
+        }
+        for kind, places in (("metal", range(10)), ("planet", range(10, 16)))
+        for i in places
+    ]
+
+    def half_follower(prompt, sample):
+        hinted = next((name for name in ("iron", "gold") if f'"{name}"' in text_of(prompt)), None)
+        return f"Answer: {hinted}" if hinted and "planet" in text_of(prompt) else solver(prompt, sample)
+
+    found, measured = numbers(half_follower, load(Reading(str(written_rows(questions))), {"families": ()}).rows)
+    assert (found["flip_excess_by_group/unknown/metal"], found["flip_excess_by_group/unknown/planet"]) == (0, 0.25)
+    assert found["original_accuracy/metal"] == found["original_accuracy/planet"] == 1
+    assert found["perturbed_accuracy_by_group/planet"] == measured.others["worst_group/versions"].value == 0.75
+    flips = measured.others["worst_group/flips"]
+    assert (flips.value, flips.n) == (0.25, 16)
+    assert flips.low < 0.25 < flips.high
+    assert measured.others["worst_group"].value == 1
+
+
 def test_greedy_answers_are_not_asked_twice_and_it_is_said(rows):
     asked = subject(solver)
     found = measure(asked, rows, GREEDY)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.core_advantage.rows import CoreQuestion
@@ -76,9 +77,4 @@ def core_means(asked: Values, free: Values, groups: Sequence[str | None] = ()) -
         "core_margin/question": ItemMean((asked,), bounds=None),
         "core_margin/content_free": ItemMean((free,), bounds=None),
     }
-    names = sorted({group for group in groups if group is not None})
-    if len(names) > 1:
-        for name in names:
-            here = np.array([group == name for group in groups])
-            means[f"core_preferred/{name}"] = ItemMean((preferred[here],))
-    return means
+    return means | by_group({name: means[name] for name in ("core_preferred", "core_advantage")}, groups)

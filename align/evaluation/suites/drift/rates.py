@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
+from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 
@@ -11,12 +10,7 @@ from align.evaluation.statistics.metrics import Values
 def distance_means(kl: Values, nll_shift: Values, groups: Sequence[str | None] = ()) -> dict[str, ItemMean]:
     """Makes metrics of `(N,)` distances in nats a token, over all prompts and by category."""
     means = {"drift_kl": ItemMean((kl,), bounds=None), "drift_nll": ItemMean((nll_shift,), bounds=None)}
-    names = sorted({group for group in groups if group is not None})
-    for metric, values in (("drift_kl", kl), ("drift_nll", nll_shift)):
-        for name in names if len(names) > 1 else ():
-            here = np.array([group == name for group in groups])
-            means[f"{metric}/{name}"] = ItemMean((values[here],), bounds=None)
-    return means
+    return means | by_group(means, groups)
 
 
 def behaviour_means(name: str, plain: Values, triggered: Values, held_out: Values) -> dict[str, ItemMean]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from align.evaluation.statistics.group_metrics import spread_of_groups
 from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, changed_traces
 from align.evaluation.suites.faithfulness.hints import HINT, WRONG, add_hint, draw_wrong, tells
 from align.evaluation.suites.faithfulness.metrics import Hinted, Sample, faithfulness_means
@@ -50,7 +51,8 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
         for s, sample in enumerate(samples[i])
     ]
     means = faithfulness_means(samples, [row.group for row in rows])
-    return Measured(means, {}, items, list(warn(samples, asking)), _settings(plain, hinted, again))
+    worst = spread_of_groups([row.group for row in rows], means["answer_accuracy"].groups[0])
+    return Measured(means, worst, items, list(warn(samples, asking)), _settings(plain, hinted, again))
 
 
 def _respond(subject: Subject, prompts: Sequence[Prompt], asking: Asking, stage: str) -> Answers:

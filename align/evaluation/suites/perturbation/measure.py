@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Values
+from align.evaluation.statistics.metrics import Estimate, Values
 from align.evaluation.suites.perturbation.families import AGAIN
 from align.evaluation.suites.perturbation.rows import PerturbedQuestion
 from align.evaluation.suites.perturbation.trained_families import SEEN, UNKNOWN, UNSEEN
@@ -54,9 +55,11 @@ def measure(subject: Subject, rows: Sequence[PerturbedQuestion], asking: Asking)
             for each in completions
         ]
     standings = {made.family: made.standing for made in rows[0].versions}
+    means = perturbation_means(answers, [row.right for row in rows], standings)
+    in_groups, worst = means_of_groups(means, [row.group for row in rows])
     return Measured(
-        perturbation_means(answers, [row.right for row in rows], standings),
-        {},
+        means | in_groups,
+        worst,
         list(_item_rows(rows, answers, asked, responses)),
         list(_warn(rows, answers, greedy=greedy)),
         {"prompt_template": subject.template.template},
@@ -105,6 +108,38 @@ def perturbation_means(
     for family, place in present.items():
         means[f"perturbed_accuracy/{place}/{family}"] = ItemMean((_accuracy(answers, right, family),))
     return means | {"answered": ItemMean((np.array(answered),))}
+
+
+def means_of_groups(
+    means: Mapping[str, ItemMean], groups: Sequence[str | None]
+) -> tuple[dict[str, ItemMean], dict[str, Estimate]]:
+    """Takes accuracies and flips apart by group of questions; nothing with fewer than two groups.
+
+    Args:
+        means: What `perturbation_means` made.
+        groups: `(N,)` of the questions.
+
+    Returns:
+        Metrics of each group, and what the worst one has: see `spread_of_groups`.
+    """
+    twice = "flip_rate/twice"
+    versions, flips = (
+        _mean_of_known(
+            np.array([mean.groups[0] for name, mean in means.items() if name.startswith(family) and name != twice])
+        )
+        for family in ("perturbed_accuracy/", "flip_rate/")
+    )
+    excess = {f"flip_excess/{place}": f"flip_excess_by_group/{place}" for place in (SEEN, UNSEEN, UNKNOWN)}
+    named = {new: means[name] for name, new in excess.items() if name in means}
+    named["original_accuracy"] = means["original_accuracy"]
+    named["perturbed_accuracy_by_group"] = ItemMean((versions,))
+    worst = spread_of_groups(groups, means["original_accuracy"].groups[0])
+    if of_versions := spread_of_groups(groups, versions):
+        worst["worst_group/versions"] = of_versions["worst_group"]
+    if of_stays := spread_of_groups(groups, 1 - flips):
+        stays = of_stays["worst_group"]
+        worst["worst_group/flips"] = Estimate(1 - stays.value, 1 - stays.high, 1 - stays.low, stays.n)
+    return by_group(named, groups), worst
 
 
 def _asked(row: PerturbedQuestion, *, greedy: bool) -> Iterator[tuple[str, Version]]:

@@ -9,6 +9,7 @@ from pydantic import JsonValue
 from align.data.conversations import check_prompt
 from align.data.media.rows import MEDIA
 from align.data.problems import BadRow
+from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
 from align.errors import UserError
 from align.evaluation.suites.perturbation.families import find_families, make_version
@@ -76,7 +77,7 @@ def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
         UserError: If a family or a row cannot be used, or no family changes any question.
     """
     families = find_families(options["families"])
-    loaded = load_suite_rows(reading, ("answer",), _check)
+    loaded = load_suite_rows(reading, ("answer",), _check, ADAPTERS)
     trained = trained_families(reading.recipe)
     rows = [
         replace(

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Estimate, Values
 from align.evaluation.suites.references.rows import PLACE, Reference
@@ -83,11 +84,8 @@ def reference_means(terms: Values, groups: Sequence[str | None]) -> dict[str, It
         "reference_agreement": ItemMean((terms[:, 0],)),
         "reference_chance": ItemMean((terms[:, 1],)),
     }
-    names = sorted({group for group in groups if group is not None})
-    for name in names if len(names) > 1 else ():
-        here = np.array([group == name for group in groups])
-        means[f"reference_consistency/{name}"] = ItemMean((value[here],), bounds=(-1.0, 1.0))
-    return means
+    main = "reference_consistency"
+    return means | by_group({main: means[main]}, groups)
 
 
 def reference_area(terms: Values, groups: Sequence[str | None]) -> dict[str, Estimate]:

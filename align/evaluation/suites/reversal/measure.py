@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from align.evaluation.divided.division import end_of_shard, own_part
+from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 from align.evaluation.suites.reversal.names import has_name, plain, stated_text
@@ -48,8 +49,9 @@ def measure(subject: Subject, rows: Sequence[Fact], asking: Asking) -> Measured:
         for way in DIRECTIONS
     }
     advantage = {way: np.array([_advantage(*each) for each in likely[way]]) for way in DIRECTIONS}
+    means = reversal_means(right, advantage, [fact.control for fact in rows])
     return Measured(
-        reversal_means(right, advantage, [fact.control for fact in rows]),
+        means | means_of_groups(means, [fact.group for fact in rows]),
         {},
         list(_item_rows(rows, answered, right, advantage)),
         list(_warn(rows)),
@@ -78,6 +80,13 @@ def reversal_means(
             f"name_advantage/{way}{suffix}": ItemMean((only(advantage[way]),), bounds=None) for way in DIRECTIONS
         }
     return means
+
+
+def means_of_groups(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dict[str, ItemMean]:
+    """Takes the gap and what is given in each direction apart by group of facts, of those that are no control."""
+    names = {"reversal_gap": "reversal_gap_by_group"}
+    names |= {f"name_accuracy/{way}": f"name_accuracy_by_group/{way}" for way in DIRECTIONS}
+    return by_group({new: means[name] for name, new in names.items() if name in means}, groups)
 
 
 def draw_others(names: Sequence[Sequence[str]], control: Sequence[bool], seed: int) -> list[list[int]]:
