@@ -31,7 +31,13 @@ def models(tmp_path_factory):
 @pytest.fixture
 def data(tmp_path):
     rows = [
-        {"prompt": f"Capital {i}? ", "chosen": f"It is Paris {i}.", "rejected": f"It is Rome {i}."} for i in range(10)
+        {
+            "prompt": f"Capital {i}? ",
+            "chosen": f"It is Paris {i}.",
+            "rejected": f"It is Rome {i}.",
+            "group": "ab"[i % 2],
+        }
+        for i in range(10)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return tmp_path / "pairs.jsonl"
@@ -69,6 +75,12 @@ def test_a_policy_is_compared_with_its_reference_and_by_a_judge(models, data, tm
     page = (out / "report.html").read_text()
     for text in ("Implicit-reward accuracy, marked tokens", "The judge prefers first to second", "Reference", "order"):
         assert text in page
+    assert own["implicit_reward_accuracy_by_group/a"]["n"] == 5
+    assert "Worst group of pairs" in page
+    in_nats = page.split(">KL to the reference per token<")[1].partition("</figure>")[0]
+    assert "value" in in_nats
+    assert "%" not in in_nats
+    assert "those won and lost against a baseline, then those in the wrong order" in page
 
     write_record(out / "again.json", read_record(out / "evaluation.json"))
     assert json.loads((out / "again.json").read_text()) == record
@@ -89,6 +101,9 @@ def test_without_a_baseline_the_judge_compares_with_the_chosen_response(models, 
     assert record["about"]["data"]["questions"] == 4
     assert "judged_win_rate/chosen" in record["suites"]["judge"]["first"]
     assert record["paired"] == []
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "4 pairs: those in the wrong order and in the right one." in page
+    assert "Only 4 pairs were evaluated" in page
 
 
 def test_the_reference_is_the_model_of_the_runs_recipe(models, data, tmp_path):

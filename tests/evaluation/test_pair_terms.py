@@ -46,6 +46,9 @@ def test_implicit_reward_accuracy_by_hand():
     assert found["logp_change/shared"] == pytest.approx((1 - 3 + 0) / 2)
     assert found["kl_per_token/chosen"] == pytest.approx(2 / 4 / 3)
     assert pairs_suite(terms).summary()["implicit_reward_accuracy/marked"].n == 2
+    by_group = pairs_suite(terms, ["a", "b", "b"]).summary()
+    assert by_group["implicit_reward_accuracy_by_group/b"].value == 0.75
+    assert by_group["worst_group/implicit_reward_accuracy"].value == 0
 
 
 def test_a_tie_is_half():

@@ -179,7 +179,7 @@ def test_what_weakens_an_evaluation_is_said(metric, value, words):
 def test_few_questions_and_an_interval_that_says_nothing_are_said():
     wide = {"ours - theirs": {"accuracy": Estimate(0.02, -0.1, 0.14, 60)}}
     few, nothing = problems({"ours": ("accuracy", 0.5)}, wide, questions=60)
-    assert few.title == "Only 60 questions were asked"
+    assert few.title == "Only 60 questions were evaluated"
     assert nothing.title == "ours - theirs: the interval is too wide to say anything (-10 to +14 points)"
     assert "About 300 questions" in nothing.detail
     assert in_points(wide["ours - theirs"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"

@@ -120,7 +120,7 @@ def run(words: PairWords) -> None:
     data = describe_pairs(pairs, path=words.data, split=words.split, left_out=report.reasons)
     with_marks = sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[names[0]])
     about = _about(words, data, models, extra, with_marks, time.perf_counter() - started)
-    record = pairs_record(about, terms, judged, ids)
+    record = pairs_record(about, terms, judged, ids, [pair.group for pair in pairs])
     rows = [
         row
         for name, each in read.items()

@@ -28,12 +28,14 @@ class PreferencePair(Pair):
         rejected_spans: What counts in the worse one.
         spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
         images: What both responses speak of, in front of the prompt; the frames of a video included.
+        group: For metrics by group.
     """
 
     chosen_spans: tuple[Span, ...]
     rejected_spans: tuple[Span, ...]
     spans_from: str
     images: tuple[Any, ...] = ()
+    group: str | None = None
 
 
 def load_preferences(
@@ -77,7 +79,9 @@ def load_preferences(
         if images:
             check_shown_prompt(checked.prompt)
         name = checked.id or name_row(raw.row, file)
-        return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
+        group = row.get("group")  # training has no use for it, so that what is no label is not refused
+        named = str(group) if isinstance(group, str | int) and str(group).strip() else None
+        return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row, "group": named})
 
     with reader.progress:
         pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)

@@ -1,6 +1,7 @@
 """What an evaluation of policies on pairs leaves: the record, and a row for every pair and model."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ def pairs_record(
     terms: Mapping[str, Sequence[PairTerms]],
     judged: Mapping[str, Sequence[Judgement]],
     ids: Sequence[str],
+    groups: Sequence[str | None] = (),
 ) -> PairsRecord:
     """Arranges what was measured as it is kept.
 
@@ -32,8 +34,9 @@ def pairs_record(
         terms: Of each model; the first is the one asked about.
         judged: What the judge said of the first model against others, by their names.
         ids: Of the pairs.
+        groups: Of the pairs.
     """
-    measured = {name: {PAIRS: pairs_suite(each)} for name, each in terms.items()}
+    measured = {name: {PAIRS: pairs_suite(each, groups)} for name, each in terms.items()}
     model, *baselines = terms
     suites, explained = summarise_suites(measured), dict(measured)
     if judged:
@@ -69,7 +72,7 @@ def pair_rows(
     values = pair_values(terms)
     rows = []
     for i, (pair, each) in enumerate(zip(pairs, terms, strict=True)):
-        row: dict[str, Any] = {"id": pair.id, "model": model, "prompt": as_text(pair.prompt)}
+        row: dict[str, Any] = {"id": pair.id, "model": model, "prompt": as_text(pair.prompt), "group": pair.group}
         row |= {"chosen": pair.chosen, "rejected": pair.rejected, "correct": bool(values[ACCURACY][i] == 1)}
         row |= {"margin": each.chosen.change - each.rejected.change, "margin_marked": None}
         if not np.isnan(values[f"{ACCURACY}/marked"][i]):
@@ -89,8 +92,9 @@ def describe_pairs(
 ) -> Items:
     """Says what the pairs are and where they come from."""
     content = [pair_key(pair) for pair in pairs]
+    groups = dict(sorted(Counter(pair.group for pair in pairs if pair.group is not None).items()))
     return Items(
-        path=path, split=split, left_out=left_out, fingerprint=digest(content), questions=len(pairs), groups={}
+        path=path, split=split, left_out=left_out, fingerprint=digest(content), questions=len(pairs), groups=groups
     )
 
 

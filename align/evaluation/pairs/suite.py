@@ -7,6 +7,7 @@ import numpy as np
 
 from align.evaluation.pairs.terms import PairTerms
 from align.evaluation.policies.metrics import SuiteResult
+from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
 
@@ -56,11 +57,18 @@ def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
     }
 
 
-def pairs_suite(terms: Sequence[PairTerms]) -> SuiteResult:
-    """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token."""
-    return SuiteResult(
-        {
-            name: ItemMean((values,), bounds=(0.0, 1.0) if name.startswith(ACCURACY) else None)
-            for name, values in pair_values(terms).items()
-        }
-    )
+def pairs_suite(terms: Sequence[PairTerms], groups: Sequence[str | None] = ()) -> SuiteResult:
+    """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token.
+
+    Args:
+        terms: Of each pair.
+        groups: Of the pairs, by which accuracy is told, too.
+    """
+    means = {
+        name: ItemMean((values,), bounds=(0.0, 1.0) if name.startswith(ACCURACY) else None)
+        for name, values in pair_values(terms).items()
+    }
+    right = means[ACCURACY]
+    spread = spread_of_groups(groups, right.groups[0])
+    worst = {f"worst_group/{ACCURACY}": spread["worst_group"]} if spread else {}
+    return SuiteResult(means | by_group({f"{ACCURACY}_by_group": right}, groups), worst)

@@ -75,9 +75,9 @@ def reward_suite(
             if k > 1 and scale.votes:  # of one sample the majority is that sample
                 means[f"maj@{k}/{name}"] = (_per_prompt(right, answers, k, maj_at_k), (0.0, 1.0))
     metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
-    worst = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
-    lowest = {f"worst_group/{name}": each for key, each in worst.items() if key == "worst_group"}
-    return SuiteResult(metrics | by_group(metrics, groups), lowest)
+    spread = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
+    worst = {f"worst_group/{name}": spread["worst_group"]} if spread else {}
+    return SuiteResult(metrics | by_group(metrics, groups), worst)
 
 
 def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:

@@ -100,6 +100,12 @@ GLOSSARY = {
     "implicit_reward_accuracy/": Meaning(
         "Implicit-reward accuracy", "of the tokens that tell the responses apart only, of pairs with such", _HIGH
     ),
+    "implicit_reward_accuracy_by_group/": Meaning(
+        "Implicit-reward accuracy in a group", "of the pairs of one group", _HIGH
+    ),
+    "worst_group/implicit_reward_accuracy": Meaning(
+        "Worst group of pairs", "implicit-reward accuracy of the group with the lowest one", _HIGH
+    ),
     "logp_change/": Meaning(
         "Change of log-prob from the reference", "sum over the tokens of a response, in nats: whole responses, marked "
         "tokens, and those of the chosen one that are not marked (shared)", None

@@ -8,6 +8,7 @@ from align.evaluation.record.pairs import AboutPairs
 from align.evaluation.record.policies import About, Profile
 from align.evaluation.record.prompts import AboutPrompts, MeasuredReward
 from align.evaluation.record.suites import AboutSuite
+from align.report.evaluation.items import count
 from align.report.evaluation.view import Grid
 from align.report.run.facts import flat
 
@@ -81,7 +82,7 @@ def _of_items(data: Items, noun: str) -> dict[str, str]:
 def _decoding(profile: Decoded) -> dict[str, str]:
     how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
     return {
-        "Decoding": f"{how}, {profile.num_samples} sample(s)",
+        "Decoding": f"{how}, {count(profile.num_samples, 'sample')}",
         "Longest completion, tokens": str(profile.max_new_tokens),
         "Seed": str(profile.seed),
     }

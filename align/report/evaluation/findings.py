@@ -34,7 +34,7 @@ def few_items(count: int, noun: str) -> Iterator[Finding]:
     """Says if there are too few items to tell much."""
     if 0 < count < _FEW:
         yield Finding(
-            f"Only {count} {noun} were asked",
+            f"Only {count} {noun if count > 1 else noun.removesuffix('s')} {'were' if count > 1 else 'was'} evaluated",
             "Intervals are wide, and a difference below 10 to 20 points cannot be told. Ask at least a few hundred.",
         )
 

@@ -31,6 +31,22 @@ _OTHER_IMAGES = {
 Row = Mapping[str, Any]
 
 
+def count(number: int, noun: str) -> str:
+    """Counts things.
+
+    Example:
+        >>> count(1, "item"), count(1200, "item")
+        ('1 item', '1,200 items')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def note_items(picked: int, noun: str, paired: Sequence[PairedAnswers], others: str, rest: str = "") -> str:
+    """Says which items stand side by side; nothing if none do."""
+    won = "those won and lost against a baseline, then " if paired else ""
+    return f"{count(picked, noun)}: {won}{others}.{rest}" if picked else ""
+
+
 def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     """Lists the items that a model won and lost against a baseline."""
     listings = []
@@ -40,7 +56,7 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
         if measure:  # a reward, and no answer that is right or wrong
             words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]
         for names, (ours, theirs) in zip((pair.wins, pair.losses), words, strict=True):
-            title = f"{pair.model} {ours} {pair.baseline} {theirs}: {len(names):,} items"
+            title = f"{pair.model} {ours} {pair.baseline} {theirs}: {count(len(names), 'item')}"
             listings.append(Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES)))
     return listings
 

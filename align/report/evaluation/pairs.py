@@ -11,7 +11,7 @@ from align.report.charts.drawing import format_number
 from align.report.evaluation.about import pairs_facts, policy_details, policy_models
 from align.report.evaluation.findings import few_items, written_warning
 from align.report.evaluation.folder import read_items
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.shares import in_percent, in_points
@@ -20,6 +20,7 @@ from align.report.run.finding import Finding, percent
 from align.report.run.samples import shorten
 from align.report.thumbnails import Thumbnails
 
+SHARES = ("implicit_reward_accuracy", "judged_", "judge_", "worst_group")  # how their names begin
 ACCURACIES = ("implicit_reward_accuracy", "implicit_reward_accuracy/marked")
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES = 40, 12, 4
 _OFTEN = 0.2  # share of pairs where the order of the responses changes a judge's answer
@@ -31,7 +32,8 @@ def pairs_view(folder: Path, record: PairsRecord) -> EvaluationView:
     about, words = record.about, Words(record.glossary)
     names = [model.name for model in about.models]
     values, differences = collect(record)
-    shares = [metric for metric in values[names[0]] if metric in ACCURACIES or metric.startswith("judged_win_rate/")]
+    headline = [metric for metric in values[names[0]] if metric in ACCURACIES or metric.startswith("judged_win_rate/")]
+    shares = [metric for metric in values[names[0]] if metric.startswith(SHARES)]
     picked = _pick(folder / ITEMS_FILE, names, record.paired)
     return EvaluationView(
         title=title(names),
@@ -41,19 +43,16 @@ def pairs_view(folder: Path, record: PairsRecord) -> EvaluationView:
             *_of_judge(values[names[0]]),
             *few_items(about.data.questions, "pairs"),
         ],
-        headline=arrange(shares, values, differences, words),
+        headline=arrange(headline, values, differences, words),
         compared=count_compared(differences),
-        charts=headline_charts(shares, values, differences, words),
+        charts=headline_charts(headline, values, differences, words),
         facts=pairs_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, values, differences, words)),
+        sections=list(suite_sections(record, values, differences, words, shares=shares)),
         listings=list_changes(record.paired),
         items=picked,
-        items_note=f"{len(picked)} pairs: those won and lost against a baseline, then those in the wrong order and in "
-        "the right one."
-        if picked
-        else "",
+        items_note=note_items(len(picked), "pair", record.paired, "those in the wrong order and in the right one"),
     )
 
 
@@ -63,6 +62,13 @@ def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterato
     alone = values[model].get(ACCURACIES[0])
     if not names[1:] and alone is not None:
         yield f"{model} gained more log-prob on the chosen response in {in_percent(alone)} of pairs."
+    changes = [values[model].get(f"logp_change/{side}") for side in ("chosen", "rejected")]
+    if all(cell is not None and cell.high < 0 for cell in changes):
+        chosen, rejected = changes
+        yield (
+            f"Both responses became less likely than under the reference, in nats: the chosen one {chosen}, the "
+            f"rejected one {rejected}."
+        )
     for baseline in names[1:]:
         for metric, words in zip(ACCURACIES, ("whole responses", "marked tokens"), strict=True):
             ours, theirs = values[model].get(metric), values[baseline].get(metric)
@@ -114,7 +120,8 @@ def _item(by_model: Mapping[str, Row], name: str, why: str, models: Sequence[str
     row = by_model[answered[0]]
     options = [Option("chosen", _cut(row["chosen"]), True), Option("rejected", _cut(row["rejected"]), False)]
     sides, images = [_side(model, by_model[model]) for model in answered], thumbnails.strip(row.get("images"))
-    return Item(why, name, [], _cut(row["prompt"]), options, sides, images)
+    tags = [str(row["group"])] if row.get("group") else []
+    return Item(why, name, tags, _cut(row["prompt"]), options, sides, images)
 
 
 def _side(model: str, row: Row) -> Side:

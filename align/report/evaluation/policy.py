@@ -12,7 +12,7 @@ from align.report.evaluation.about import policy_details, policy_facts, policy_m
 from align.report.evaluation.abstention import abstention_section, difficulty_section
 from align.report.evaluation.curves import audit_section, best_of_n_section
 from align.report.evaluation.findings import find_evaluation_problems
-from align.report.evaluation.items import list_changes, pick_items
+from align.report.evaluation.items import count, list_changes, note_items, pick_items
 from align.report.evaluation.measured import (
     Cells,
     Words,
@@ -78,10 +78,12 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
         ],
         listings=list_changes(record.paired),
         items=(picked := pick_items(folder / ITEMS_FILE, names, record.paired)),
-        items_note=f"{len(picked)} items: those won and lost against a baseline, then those whose answers change when "
-        "the options are reordered, then wrong and right ones."
-        if picked
-        else "",
+        items_note=note_items(
+            len(picked),
+            "item",
+            record.paired,
+            "those whose answers change when the options are reordered, then wrong and right ones",
+        ),
     )
 
 
@@ -147,7 +149,7 @@ def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
         return ""
     p = row.mcnemar_p
     test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
-    return f", {len(row.wins):,} items won and {len(row.losses):,} lost{test}"
+    return f", {count(len(row.wins), 'item')} won and {len(row.losses):,} lost{test}"
 
 
 def suite_sections(
@@ -169,8 +171,13 @@ def suite_sections(
         for family, members in families(metrics).items():
             labels = {metric: metric.partition("/")[2] if family else words.label(metric) for metric in members}
             title = words.family(family) if family else _SUITES.get(name, name)
-            if name != "best_of_n" and (family == "" or len(members) > 1):
-                is_share = None if shares is None else set(members) <= set(shares)
-                charts.append(draw_metrics(title, "", members, own, labels, is_share=is_share))
+            if name == "best_of_n" or (family and len(members) == 1):
+                continue
+            if shares is None:
+                charts.append(draw_metrics(title, "", members, own, labels))
+                continue
+            for is_share in (True, False):  # no axis is of both
+                alike = [metric for metric in members if (metric in shares) is is_share]
+                charts.append(draw_metrics(title, "", alike, own, labels, is_share=is_share))
         table = arrange(metrics, own, differences, words)
         yield Section(_SUITES.get(name, name), "", [chart for chart in charts if chart], table)

@@ -8,7 +8,7 @@ from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report.evaluation.about import policy_details, policy_models, prompts_facts
 from align.report.evaluation.findings import few_items, written_warning
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.samples import pick_samples
@@ -39,10 +39,13 @@ def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
         sections=list(suite_sections(record, values, differences, words)) if about.data.groups else [],
         listings=list_changes(record.paired),
         items=picked,
-        items_note=f"{len(picked)} prompts: those won and lost against a baseline by the first reward, then those "
-        "with the lowest and the highest one. The text is that of the first sample."
-        if picked
-        else "",
+        items_note=note_items(
+            len(picked),
+            "prompt",
+            record.paired,
+            "those with the lowest and the highest first reward",
+            " The text is that of the first sample.",
+        ),
     )
 
 

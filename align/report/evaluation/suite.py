@@ -12,7 +12,7 @@ from align.report.charts.drawing import format_number
 from align.report.evaluation.about import policy_details, policy_models, suite_facts
 from align.report.evaluation.findings import few_items, written_warning
 from align.report.evaluation.folder import read_items
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.shares import in_percent, in_points
@@ -55,9 +55,7 @@ def suite_view(folder: Path, record: SuiteRecord) -> EvaluationView:
         sections=list(suite_sections(record, values, differences, words, shares=record.shares)),
         listings=list_changes(record.paired),
         items=picked,
-        items_note=f"{len(picked)} items: those won and lost against a baseline, then wrong and right ones."
-        if picked
-        else "",
+        items_note=note_items(len(picked), "item", record.paired, "wrong and right ones"),
     )
 
 
