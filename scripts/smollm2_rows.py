@@ -47,7 +47,7 @@ import re
 
 def states_the_fact(completions, reference, **kwargs):
     texts = [each if isinstance(each, str) else each[-1]["content"] for each in completions]
-    return [float(bool(re.search(rf"(?<!\\\\w){re.escape(fact)}(?!\\\\w)", text)))
+    return [float(bool(re.search(rf"(?<!\\w){re.escape(fact)}(?!\\w)", text)))
             for text, fact in zip(texts, reference, strict=True)]
 '''
 

@@ -22,7 +22,14 @@ from align.evaluation.divided.division import end_of_part, end_of_shard, own_par
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
-from align.evaluation.prompts.record import describe_prompts, group_of, prompt_record, sample_rows, warn
+from align.evaluation.prompts.record import (
+    describe_prompts,
+    group_of,
+    prompt_record,
+    sample_rows,
+    warn,
+    warn_of_groups,
+)
 from align.evaluation.prompts.rewarding import Rewarded
 from align.evaluation.prompts.suite import Scale, read_scale, reward_suite
 from align.evaluation.prompts.voting import stated_answer
@@ -105,10 +112,9 @@ def run(words: PromptWords) -> None:
         for name in names
     }
     warnings = [
-        each
-        for name in names
-        for each in warn(name, prompts, completions[name], words.decoding.max_new_tokens, rewarded[name])
+        each for name in names for each in warn(name, completions[name], words.decoding.max_new_tokens, rewarded[name])
     ]
+    warnings += warn_of_groups(names[0], prompts)
     about = _about(words, prompts, report.reasons, models, ks, scales, rewarded, time.perf_counter() - started)
     record = prompt_record(about, measured, [row.id for row in prompts], warnings)
     rows = [

@@ -74,10 +74,10 @@ def group_of(row: PromptRow) -> str | None:
 
 
 def warn(
-    model: str, prompts: Sequence[PromptRow], completions: Sequence[Sequence[Completion]], longest: int,
+    model: str, completions: Sequence[Sequence[Completion]], longest: int,
     rewarded: Mapping[str, Rewarded],
 ) -> Iterator[Warned]:  # fmt: skip
-    """Says what limits the numbers of a model: values that are missing, responses cut off, small groups."""
+    """Says what limits the numbers of a model: values that are missing, and responses cut off."""
     texts = [each for group in completions for each in group]
     for name, found in rewarded.items():
         if invalid := sum(found.failures.values()):
@@ -92,6 +92,10 @@ def warn(
             model, f"{cut:,} of {len(texts):,} responses ({cut / len(texts):.0%}) are as long as `max_new_tokens` "
             f"({longest}) allows: most were cut off",
         )  # fmt: skip
+
+
+def warn_of_groups(model: str, prompts: Sequence[PromptRow]) -> Iterator[Warned]:
+    """Names groups that are too small to tell much, which are the same for all models."""
     small = [name for name, count in Counter(map(group_of, prompts)).items() if name is not None and count < _FEW]
     if small:
         yield _warned(model, f"Groups with fewer than {_FEW} prompts: {', '.join(sorted(small))}")

@@ -24,6 +24,10 @@ class Words:
         """Names a metric for a reader."""
         entry, rest = self._entry(metric)
         label = metric if entry is None else entry.label
+        prefix = metric.removesuffix(rest)
+        if rest and prefix.endswith("@"):  # `pass@` and what k is
+            number, _, rest = rest.partition("/")
+            label = f"{prefix}{number}"
         return f"{label}: {rest}" if rest else label
 
     def family(self, prefix: str) -> str:

@@ -169,7 +169,10 @@ def suite_sections(
         own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}
         charts = []
         for family, members in families(metrics).items():
-            labels = {metric: metric.partition("/")[2] if family else words.label(metric) for metric in members}
+            labels = {
+                metric: _within(name, metric.partition("/")[2]) if family else words.label(metric)
+                for metric in members
+            }
             title = words.family(family) if family else _SUITES.get(name, name)
             if name == "best_of_n" or (family and len(members) == 1):
                 continue
@@ -181,3 +184,13 @@ def suite_sections(
                 charts.append(draw_metrics(title, "", alike, own, labels, is_share=is_share))
         table = arrange(metrics, own, differences, words)
         yield Section(_SUITES.get(name, name), "", [chart for chart in charts if chart], table)
+
+
+def _within(suite: str, label: str) -> str:
+    """Leaves the name of a section out of a label in it: metrics of a reward end in its name, then in a group.
+
+    Example:
+        >>> _within("brevity", "brevity/poems"), _within("brevity", "brevity"), _within("brevity", "poems")
+        ('poems', 'all', 'poems')
+    """
+    return "all" if label == suite else label.removeprefix(f"{suite}/")
