@@ -43,30 +43,27 @@ class Evaluation(NamedTuple):
 
 
 def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluation]:
-    """Yields what is asked of a model that learnt to answer questions."""
-    dataset: Any = load_recipe(find_recipe("acre/smollm2-135m")).dataset  # two answered questions, which a base needs
-    models = ("--model", policy, "--baseline", BASE, "--no-conversational", *CPU, "--max_rows", str(rows))
-    asked = ("--prompt_template", dataset.prompt_template, "--max_new_tokens", "48")
-    yield Evaluation(
-        "perturbation",
-        (*models, *asked, "--suite", "perturbation", "--temperature", "0", "--data", f"{data}/questions.jsonl"),
-        ("original_accuracy", "flip_excess/seen", "flip_excess/unseen", "flip_excess/unknown", "answered"),
-    )
-    yield Evaluation(
-        "letters",
-        (
-            *models,
-            *asked,
-            "--suite",
-            "accuracy",
-            "consistency",
-            "rotation",
-            "reliance",
-            "--data",
-            f"{data}/questions.jsonl",
-        ),
-        ("accuracy", "option_shuffle_consistency", "rotation_robust_accuracy", "trace_reliance"),
-    )
+    """Yields what is asked of a model that learnt to answer questions.
+
+    Before training, a model answers in the asked form only behind two answered questions, and after it only to the
+    prompt that it was trained on. So each has an evaluation of its own where the form matters, and no difference.
+    """
+    common = ("--no-conversational", *CPU, "--max_rows", str(rows))
+    models = ("--model", policy, "--baseline", BASE, *common)
+    for when, model, recipe in (("", policy, "acre/smollm2-135m-after-sft"), ("_before", BASE, "acre/smollm2-135m")):
+        dataset: Any = load_recipe(find_recipe(recipe)).dataset
+        asked = ("--prompt_template", dataset.prompt_template, "--max_new_tokens", "48")
+        words = ("--model", model, *common, *asked, "--data", f"{data}/questions.jsonl")
+        yield Evaluation(
+            f"perturbation{when}",
+            (*words, "--suite", "perturbation", "--temperature", "0"),
+            ("original_accuracy", "flip_excess/seen", "flip_excess/unseen", "flip_excess/unknown", "answered"),
+        )
+        yield Evaluation(
+            f"letters{when}",
+            (*words, "--suite", "accuracy", "consistency", "rotation", "reliance"),
+            ("accuracy", "option_shuffle_consistency", "rotation_robust_accuracy", "trace_reliance"),
+        )
     yield Evaluation(
         "faithfulness",
         (*models, "--suite", "faithfulness", "--data", f"{data}/traced.jsonl", "--max_new_tokens", "48",

@@ -96,10 +96,13 @@ def test_questions_of_a_public_schema_are_perturbed_by_group_also_with_an_adapte
     ]
     words = ["--suite", "perturbation", "--adapter", "mmlu", "--data", written(tmp_path / "mmlu.jsonl", rows)]
     words += ["--model", with_lora(models / "first", tmp_path / "lora"), "--baseline", models / "first"]
-    assert run(*words, "--families", "whitespace", "--max_new_tokens", 2, "--out", tmp_path / "out") == 0
+    words += ["--families", "whitespace", "--max_new_tokens", 2, "--temperature", 0]
+    assert run(*words, "--out", tmp_path / "out") == 0
     record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert record["about"]["data"]["groups"] == {"ores": 4, "rust": 4}
     assert record["about"]["models"][0]["kind"] == "adapter"
+    assert "by construction" in record["warnings"][0]["text"]
+    assert record["warnings"][0]["model"] == "lora, first", "what is said of both models is said once"
     measured = record["suites"]["perturbation"]["lora"]
     assert {"original_accuracy/ores", "flip_excess_by_group/unknown/rust", "worst_group"} <= set(measured)
     page = (tmp_path / "out" / "report.html").read_text()

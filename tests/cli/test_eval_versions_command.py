@@ -79,7 +79,7 @@ def test_perturbation_is_measured_compared_and_continued(models, questions, tmp_
     assert len(items) == 2 * 2 * (4 * 5 + 3)
     assert set(items["family"]) == {"original", "twice", "option_order", "misleading_hint", "shout"}
     page = (out / "report.html").read_text()
-    assert "Flips beyond asking twice: seen" in page
+    assert "Flip excess: seen" in page
     assert "NAME AN OLD METAL." in page
     assert same_when_written_again(out / "evaluation.json")
     assert run(*words) == 0

@@ -8,7 +8,10 @@ from tiny import tiny_reward_model, tiny_tokenizer
 from align.cli.app import app
 from align.data.pairs.reward_bench_2 import SUBSETS, TIES, BenchItem, load_reward_bench_2
 from align.errors import DataError
+from align.evaluation.record.models import Measured, ModelsRecord
 from align.evaluation.reward_models.reward_bench_2 import best_is_right, reward_bench_2_metrics, ties_value
+from align.evaluation.statistics.metrics import Estimate
+from align.report.evaluation.reward_model import reward_model_view
 
 
 def rows_of(per_subset=2):
@@ -137,3 +140,10 @@ def test_a_bad_row_of_the_benchmark_is_named_alone(tmp_path, capsys):
     error = capsys.readouterr().err
     assert "there must be a list of texts" in error
     assert "Read as pairs" not in error
+
+
+def test_the_page_of_one_subset_says_that_it_is_not_the_benchmark(tmp_path):
+    part = {"reward_bench_2/Math": Estimate(0.5, 0.4, 0.6, 32)}
+    page = reward_model_view(tmp_path, ModelsRecord(models={"ours": Measured(summary=part)}))
+    assert page.verdict == ["RewardBench 2, Math: 50.0 % [40.0, 60.0] for ours; there is no baseline to compare with."]
+    assert page.findings[0].title == "ours: no score of RewardBench 2, only of Math (32)"

@@ -164,12 +164,12 @@ GLOSSARY = {
     ),
     "original_accuracy/": Meaning("Accuracy of the originals in a group", "of the questions of one group", _HIGH),
     "flip_excess/": Meaning(
-        "Flips beyond asking twice", "flip rate of a family minus that of asking the original twice; seen: the family "
+        "Flip excess", "flip rate of a family minus that of asking the original twice; seen: the family "
         "was trained on, unseen: no recipe or data of the model's runs names it, unknown: these cannot be read; "
         "without a family the mean over those that change a question", _LOW
     ),
     "flip_excess_by_group/": Meaning(
-        "Flips beyond asking twice in a group", "mean over families, of the questions of one group", _LOW
+        "Flip excess in a group", "mean over families, of the questions of one group", _LOW
     ),
     "flip_rate/": Meaning(
         "Flip rate", "pairs of answers to the original and to its version that differ, of those with an answer; "

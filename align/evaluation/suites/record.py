@@ -38,8 +38,17 @@ def suite_record(
             *(name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0),
             *(name for name in first.others if name.partition("/")[0] in SPREADS),
         ],
-        warnings=[Warned(model=name, text=text) for name, each in measured.items() for text in each.warnings],
+        warnings=list(_warnings(measured)),
     )
+
+
+def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:
+    """Yields each warning once, with the models that it is about."""
+    names: dict[str, list[str]] = {}
+    for name, each in measured.items():
+        for text in each.warnings:
+            names.setdefault(text, []).append(name)
+    yield from (Warned(model=", ".join(models), text=text) for text, models in names.items())
 
 
 def _pairs(measured: Mapping[str, Measured], ids: Sequence[str], compared: str) -> Iterator[PairedAnswers]:

@@ -32,7 +32,15 @@ class Interval(NamedTuple):
     high: float
 
 
-def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: str, *, share: bool = False) -> Chart:
+def draw_intervals(
+    title: str,
+    note: str,
+    intervals: Sequence[Interval],
+    unit: str,
+    *,
+    share: bool = False,
+    order: Sequence[str] = (),
+) -> Chart:
     """Draws estimates as points with bars, and a line at 0; series take turns in colour beyond six.
 
     Args:
@@ -41,13 +49,15 @@ def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: s
         intervals: At least one.
         unit: Of the axis.
         share: Whether values are shares or differences of shares, and the axis counts percent.
+        order: Names of series, so that one has its colour in every chart; others come behind, as they are met.
     """
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 
     labels = list(dict.fromkeys(interval.label for interval in intervals))
-    series = list(dict.fromkeys(interval.series for interval in intervals))
+    found = {interval.series for interval in intervals}
+    series = list(dict.fromkeys([*order, *(interval.series for interval in intervals)]))
     step = 0.8 / len(series)
     with matplotlib.rc_context(page_style(title)):
         height = _MARGIN + _ROW * max(len(labels) * (1 + 0.5 * (len(series) - 1)), 2)
@@ -68,7 +78,7 @@ def draw_intervals(title: str, note: str, intervals: Sequence[Interval], unit: s
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > _TENTH else 1, symbol=" %"))
         strip_frame(axes, grid="x")
         svg = to_svg(figure, title)
-    legend = [Legend(name, "", number % NUM_COLOURS, False) for number, name in enumerate(series)]
+    legend = [Legend(name, "", number % NUM_COLOURS, False) for number, name in enumerate(series) if name in found]
     return Chart(title, note, svg, legend if len(series) > 1 else [])
 
 

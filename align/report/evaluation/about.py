@@ -12,6 +12,8 @@ from align.report.evaluation.items import count
 from align.report.evaluation.view import Grid
 from align.report.run.facts import flat
 
+_LONG = 200  # characters
+
 
 def policy_facts(about: About) -> dict[str, str]:
     """Lists data, decoding and suites, by the name to show."""
@@ -50,7 +52,7 @@ def suite_facts(about: AboutSuite) -> dict[str, str]:
     for role, source in (("Reference", about.reference), ("Judge", about.judge)):
         if source is not None:
             facts[role] = f"{source.path} ({source.fingerprint[:12]})"
-    settings = {name: flat(value) if isinstance(value, dict) else str(value) for name, value in about.settings.items()}
+    settings = {name: text for name, text in _settings(about).items() if not _is_long(text)}
     return facts | _decoding(about.profile) | settings | _when(about)
 
 
@@ -65,8 +67,19 @@ def policy_details(about: Run) -> dict[str, str]:
     details = {"Command": shlex.join(about.command)}
     if isinstance(about, About):
         details["Prompt"] = _prompt(about.profile)
+    if isinstance(about, AboutSuite):
+        details |= {name: text for name, text in _settings(about).items() if _is_long(text)}
     versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
     return details | {"Versions": "\n".join(versions)}
+
+
+def _settings(about: AboutSuite) -> dict[str, str]:
+    return {name: flat(value) if isinstance(value, dict) else str(value) for name, value in about.settings.items()}
+
+
+def _is_long(text: str) -> bool:
+    """Whether a setting, such as a prompt of several lines, is too long for a list of facts."""
+    return "\n" in text.strip() or len(text) > _LONG
 
 
 def _of_items(data: Items, noun: str) -> dict[str, str]:

@@ -112,7 +112,7 @@ def draw_metrics(
         return None
     if is_share is None:
         is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
-    return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share)
+    return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share, order=list(columns))
 
 
 def families(metrics: Sequence[str]) -> dict[str, list[str]]:

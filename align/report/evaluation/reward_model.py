@@ -18,12 +18,13 @@ from align.report.evaluation.measured import (
     draw_metrics,
     families,
 )
-from align.report.evaluation.shares import in_points
+from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.run.finding import Finding
 
 _FEW = 100
+_SUBSETS = "reward_bench_2/"  # how their metrics begin
 _MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
 _MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
@@ -64,8 +65,15 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
 
 
 def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
+    ours_by_metric = values[names[0]]
+    parts = [metric for metric in ours_by_metric if metric.startswith(_SUBSETS)]
+    told = [("accuracy", "Accuracy"), ("reward_bench_2", "RewardBench 2")]
+    told += [(metric, f"RewardBench 2, {metric.removeprefix(_SUBSETS)}") for metric in parts if len(parts) == 1]
+    for metric, word in told:
+        if not names[1:] and (alone := ours_by_metric.get(metric)) is not None:
+            yield f"{word}: {in_percent(alone)} for {names[0]}; there is no baseline to compare with."
     for baseline in names[1:]:
-        for metric, word in (("accuracy", "Accuracy"), ("reward_bench_2", "RewardBench 2")):
+        for metric, word in told:
             difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
             ours, theirs = values[names[0]].get(metric), values[baseline].get(metric)
             if difference is not None and ours is not None and theirs is not None:
@@ -80,6 +88,10 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
             yield Finding(
                 f"{name}: only {accuracy.n} pairs", "Intervals are wide. Evaluate on a few hundred at least."
             )
+        parts = {metric: cell for metric, cell in cells.items() if cell is not None and metric.startswith(_SUBSETS)}
+        if parts and "reward_bench_2" not in cells:
+            there = ", ".join(f"{metric.removeprefix(_SUBSETS)} ({cell.n})" for metric, cell in parts.items())
+            yield Finding(f"{name}: no score of RewardBench 2, only of {there}", "It is the mean of its six subsets.")
         scored = models[name].scored
         if scored is not None and scored.pairs_too_long:
             yield Finding(
@@ -103,7 +115,7 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
 def _facts(scored: Scored | None) -> dict[str, str]:
     if scored is None:
         return {}
-    facts = {"Pairs": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
+    facts = {"Data": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
     return {label: text for label, text in facts.items() if text is not None}
 
 
