@@ -31,6 +31,7 @@ from align.recipe.recipe import load_recipe
 from align.whole_files import write_whole
 
 BASE = "models/smollm2-135m"
+BEFORE = "_before"  # how evaluations are named of which the model before training is all there is
 CPU = ("--dtype", "bfloat16", "--batch_size", "16")
 
 
@@ -50,7 +51,8 @@ def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluatio
     """
     common = ("--no-conversational", *CPU, "--max_rows", str(rows))
     models = ("--model", policy, "--baseline", BASE, *common)
-    for when, model, recipe in (("", policy, "acre/smollm2-135m-after-sft"), ("_before", BASE, "acre/smollm2-135m")):
+    more = (*models[:-1], str(3 * rows))
+    for when, model, recipe in (("", policy, "acre/smollm2-135m-after-sft"), (BEFORE, BASE, "acre/smollm2-135m")):
         dataset: Any = load_recipe(find_recipe(recipe)).dataset
         asked = ("--prompt_template", dataset.prompt_template, "--max_new_tokens", "48")
         words = ("--model", model, *common, *asked, "--data", f"{data}/questions.jsonl")
@@ -72,12 +74,12 @@ def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluatio
     )  # fmt: skip
     yield Evaluation(
         "reversal",
-        (*models, "--suite", "reversal", "--data", f"{data}/facts.jsonl", "--max_new_tokens", "24"),
+        (*more, "--suite", "reversal", "--data", f"{data}/facts.jsonl", "--max_new_tokens", "24"),
         ("reversal_gap", "reversal_gap/control", "name_advantage/forward", "name_advantage/reverse"),
     )
     yield Evaluation(
         "core_advantage",
-        (*models, "--suite", "core_advantage", "--data", f"{data}/core.jsonl"),
+        (*more, "--suite", "core_advantage", "--data", f"{data}/core.jsonl"),
         ("core_preferred", "core_advantage"),
     )
 
@@ -124,7 +126,7 @@ def reward_evaluations(model: str, early: str | None, data: Path, rows: int) -> 
     yield Evaluation(
         "reward_pairs",
         (*models, "--data", f"{data}/prompts.jsonl", "--slices", "--max_rows", str(8 * rows)),
-        ("pair_accuracy",),
+        ("accuracy",),
     )
     yield Evaluation(
         "reward_bench_2",
@@ -136,36 +138,25 @@ def reward_evaluations(model: str, early: str | None, data: Path, rows: int) -> 
 def table_rows(evaluation: Evaluation, folder: Path) -> Iterator[tuple[str, ...]]:
     """Yields the shown metrics that were measured: evaluation, metric, items, before, after, and the difference."""
     record: Any = read_record(folder / EVALUATION_FILE)
-    found, differences = _of_models(record) if isinstance(record, ModelsRecord) else _of_answers(record)
-    names = list(found)
+    if isinstance(record, ModelsRecord):
+        after, *others = record.models.values()
+        values, before = after.summary, others[0].summary if others else {}
+        differences: Mapping[str, Estimate] = next(iter(after.difference_to.values()), {})
+    else:
+        first, *rest = (model.name for model in record.about.models)
+        found = {name: {} for name in (first, *rest)}
+        for suite in record.suites.values():
+            for name, cells in suite.items():
+                found[name] |= cells
+        roles = {model.role: model.name for model in record.about.models}
+        values, before = found[first], found.get(roles.get("baseline", ""), {})
+        differences = {row.metric: row.difference for row in reversed(record.comparisons)}
     for metric in evaluation.shown:
-        after = found[names[0]].get(metric)
-        if after is None:
-            continue
-        before = found[names[1]].get(metric) if len(names) > 1 else None
-        yield (
-            evaluation.name,
-            f"`{metric}`",
-            str(after.n),
-            _cell(before),
-            _cell(after),
-            _cell(differences.get(metric)),
-        )
-
-
-def _of_answers(record: Any) -> tuple[dict[str, dict[str, Estimate]], dict[str, Estimate]]:
-    found: dict[str, dict[str, Estimate]] = {model.name: {} for model in record.about.models}
-    for suite in record.suites.values():
-        for name, cells in suite.items():
-            found[name].update(cells)
-    first = record.about.models[0].name
-    return found, {row.metric: row.difference for row in reversed(record.comparisons) if row.model == first}
-
-
-def _of_models(record: ModelsRecord) -> tuple[dict[str, Mapping[str, Estimate]], Mapping[str, Estimate]]:
-    found = {name: measured.summary for name, measured in record.models.items()}
-    first = next(iter(record.models.values()))
-    return found, next(iter(first.difference_to.values()), {})
+        if metric in values:
+            cells = [_cell(before.get(metric)), _cell(values[metric]), _cell(differences.get(metric))]
+            if evaluation.name.endswith(BEFORE):
+                cells = [cells[1], "-", "-"]
+            yield evaluation.name, f"`{metric}`", str(values[metric].n), *cells
 
 
 def _cell(estimate: Estimate | None) -> str:

@@ -74,7 +74,8 @@ def policy_details(about: Run) -> dict[str, str]:
 
 
 def _settings(about: AboutSuite) -> dict[str, str]:
-    return {name: flat(value) if isinstance(value, dict) else str(value) for name, value in about.settings.items()}
+    given = {name: value for name, value in about.settings.items() if value not in (None, [], {})}
+    return {name: flat(value) if isinstance(value, dict) else str(value) for name, value in given.items()}
 
 
 def _is_long(text: str) -> bool:

@@ -1,0 +1,76 @@
+"""The evaluations of a real model: rows that their suites can read, options that exist, and one table."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import typer
+
+from align.assets import asset_dir
+from align.cli.app import app
+from align.data.pairs.preferences import load_preferences
+from align.data.pairs.reward_bench_2 import load_reward_bench_2
+from align.data.prompt_rows import load_prompts
+from align.evaluation.suites import ROW_SUITES
+from align.evaluation.suites.suite import Reading
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None, "control_data": None,
+           "prompt_template": None, "content_free": "N/A"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "scripts"))
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def data(scripts, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rows")
+    scripts("smollm2_rows").write_rows(asset_dir("recipes"), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("suite", "file", "count"),
+    [
+        ("perturbation", "questions", 200),
+        ("faithfulness", "traced", 200),
+        ("core_advantage", "core", 200),
+        ("references", "titles", 24),
+        ("reversal", "facts", 44),
+    ],
+)
+def test_every_suite_reads_its_rows(data, suite, file, count):
+    rows = ROW_SUITES[suite].part("load")(Reading(str(data / f"{file}.jsonl")), OPTIONS).rows
+    assert len(rows) == count
+    assert all(row.group for row in rows)
+    if suite == "reversal":
+        assert [row.control for row in rows[:4]] == [False, True] * 2
+
+
+def test_the_tasks_read_theirs(data):
+    assert len(load_prompts(data / "prompts.jsonl")[0]) == len(load_preferences(data / "prompts.jsonl")[0]) == 326
+    assert len(load_reward_bench_2(data / "bench2.jsonl")[0]) == 326
+
+
+def test_a_fact_counts_as_a_whole_word(data, scripts, monkeypatch):
+    monkeypatch.syspath_prepend(str(data))
+    states = importlib.import_module("states").states_the_fact
+    texts = ["Its symbol is H.", "Hydrogen", [{"role": "assistant", "content": "C++ (H)"}]]
+    assert states(texts, ["H", "H", "C++"]) == [1.0, 0.0, 1.0]
+
+
+def test_the_commands_have_options_that_exist(data, scripts):
+    script = scripts("evaluate_smollm2")
+    found = [
+        *script.policy_evaluations("sft", data, 16),
+        *script.preferring_evaluations("rrpo", data, 16, "sft"),
+        *script.reward_evaluations("crome", None, data, 16),
+    ]
+    command = typer.main.get_command(app).commands["eval"]
+    for evaluation in found:
+        assert command.make_context("eval", [*evaluation.words, "--out", "x"]).params["data"] or "drift" in evaluation
+    assert len({evaluation.name for evaluation in found}) == len(found) == 14
