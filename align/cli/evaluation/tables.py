@@ -68,8 +68,9 @@ def _sentence(paired: PairedAnswers) -> str:
     if reward:
         others = f"{paired.num_both + paired.num_neither:,} equal"
     lines = [
-        f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} wins, "
-        f"{len(losses):,} losses, {others}{p_value}."
+        f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "
+        f"{'win' if len(wins) == 1 else 'wins'}, {len(losses):,} {'loss' if len(losses) == 1 else 'losses'}, {others}"
+        f"{p_value}."
     ]
     for word, ids in (("Wins", wins), ("Losses", losses)):
         if ids:

@@ -52,7 +52,8 @@ def in_points(effect: float) -> str:
 
 def by_length(cues: Cues) -> str:
     """Says how many features were tested, and how many go with length."""
-    text = f"{cues.num_tested:,} features were tested, in {cues.unit}; the false discovery rate is 5 %."
+    tested = "feature was" if cues.num_tested == 1 else "features were"
+    text = f"{cues.num_tested:,} {tested} tested, in {cues.unit}; the false discovery rate is 5 %."
     if cues.num_by_length:
         text += (
             f" {cues.num_by_length:,} more pass alone, and not where texts of similar length are compared: they go "

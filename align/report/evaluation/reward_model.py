@@ -9,6 +9,7 @@ from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSS
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.folder import read_lines
+from align.report.evaluation.items import count
 from align.report.evaluation.measured import (
     Cells,
     Words,
@@ -95,7 +96,7 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
         scored = models[name].scored
         if scored is not None and scored.pairs_too_long:
             yield Finding(
-                f"{name}: {scored.pairs_too_long:,} pairs are too long and were left out", "Raise `--max_length`."
+                f"{name}: {count(scored.pairs_too_long, 'pair')} too long, and left out", "Raise `--max_length`."
             )
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
             cell = cells.get(metric)
@@ -167,6 +168,6 @@ def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
                 for row, is_right in zip(rows, right, strict=True)
                 if is_right[names[0]] is ours and is_right[baseline] is not ours
             ]
-            title = f"{names[0]} is {words}: {len(found):,} pairs"
+            title = f"{names[0]} is {words}: {count(len(found), 'pair')}"
             listings.append(Listing(title, found[:_MOST_NAMES], max(0, len(found) - _MOST_NAMES)))
     return listings if rows else []

@@ -6,6 +6,7 @@ from align.evaluation.record.models import Measured
 from align.evaluation.record.shortcuts import GainOfPhrase, GainsOfPhrases, MinedPhrases, SlicesOfPairs
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.interval import Interval, draw_intervals
+from align.report.evaluation.items import count
 from align.report.evaluation.view import Grid, Section
 from align.report.run.finding import Finding
 
@@ -82,9 +83,10 @@ def count_slices(slices: SlicesOfPairs) -> str:
     """Says how many features were tested and what became of them."""
     if not slices.num_tested:
         return f"No feature is in enough of the {slices.num_pairs:,} pairs to be tested."
+    tested = f"{count(slices.num_tested, 'feature')} {'was' if slices.num_tested == 1 else 'were'} tested"
     return (
-        f"{slices.num_tested:,} features were tested on {slices.num_pairs:,} pairs. Found, those of the same pairs as "
-        f"one: {len(slices.found):,}. Features that go with the margin alone and not at similar length: "
+        f"{tested} on {count(slices.num_pairs, 'pair')}. Found, those of the same pairs as one: "
+        f"{len(slices.found):,}. Features that go with the margin alone and not at similar length: "
         f"{slices.num_by_length:,}. RaVL's rule, opposite signs of the gaps in accuracy, which decides nothing here, "
         f"would name {slices.num_opposite_signs:,}."
     )

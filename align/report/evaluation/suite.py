@@ -33,7 +33,7 @@ def suite_view(folder: Path, record: SuiteRecord) -> EvaluationView:
     metrics = [metric for metric in _headline(record) if metric in values[names[0]]]
     picked = _pick(folder / ITEMS_FILE, names, record.paired)
     return EvaluationView(
-        title=title(names),
+        title=title([f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]),
         verdict=list(_verdict(metrics, names, values, differences, words, record.shares)),
         findings=[*map(written_warning, record.warnings), *few_items(about.data.questions, "items")],
         headline=arrange(metrics, values, differences, words) if metrics else None,
