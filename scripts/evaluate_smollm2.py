@@ -52,7 +52,10 @@ def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluatio
     common = ("--no-conversational", *CPU, "--max_rows", str(rows))
     models = ("--model", policy, "--baseline", BASE, *common)
     more = (*models[:-1], str(3 * rows))
-    for when, model, recipe in (("", policy, "acre/smollm2-135m-after-sft"), (BEFORE, BASE, "acre/smollm2-135m")):
+    for when, model, recipe, traced in (
+        ("", policy, "acre/smollm2-135m-after-sft", "lettered"),
+        (BEFORE, BASE, "acre/smollm2-135m", "traced"),
+    ):
         dataset: Any = load_recipe(find_recipe(recipe)).dataset
         asked = ("--prompt_template", dataset.prompt_template, "--max_new_tokens", "48")
         words = ("--model", model, *common, *asked, "--data", f"{data}/questions.jsonl")
@@ -66,12 +69,13 @@ def policy_evaluations(policy: str, data: Path, rows: int) -> Iterator[Evaluatio
             (*words, "--suite", "accuracy", "consistency", "rotation", "reliance"),
             ("accuracy", "option_shuffle_consistency", "rotation_robust_accuracy", "trace_reliance"),
         )
-    yield Evaluation(
-        "faithfulness",
-        (*models, "--suite", "faithfulness", "--data", f"{data}/traced.jsonl", "--max_new_tokens", "48",
-         "--answer_tokens", "12"),
-        ("answer_accuracy", "asked_again", "answer_changes/cut_0", "answer_changes/wrong_step", "hint_followed"),
-    )  # fmt: skip
+        yield Evaluation(
+            f"faithfulness{when}",
+            ("--model", model, *common, "--suite", "faithfulness", "--data", f"{data}/{traced}.jsonl",
+             "--max_new_tokens", "48", "--answer_tokens", "12"),
+            ("answer_accuracy", "asked_again", "answer_changes/cut_0", "answer_changes/wrong_step", "hint_followed",
+             "hint_told"),
+        )  # fmt: skip
     yield Evaluation(
         "reversal",
         (*more, "--suite", "reversal", "--data", f"{data}/facts.jsonl", "--max_new_tokens", "24"),

@@ -21,15 +21,15 @@ Which of these barks, a cat or a dog?<|im_end|>
 <|im_start|>assistant
 <think>The animal that barks is the dog.</think><answer>dog</answer><|im_end|>
 <|im_start|>user
-{question}{hint}<|im_end|>
+{question} {hint}<|im_end|>
 <|im_start|>assistant
 """
 WHO_WROTE = """Who wrote "Pride and Prejudice"?
-Answer: Jane Austen
+<answer>Jane Austen</answer>
 Who wrote "Good Omens"?
-Answer: Terry Pratchett, Neil Gaiman
+<answer>Terry Pratchett, Neil Gaiman</answer>
 Who wrote "{title}"?
-Answer:"""
+"""
 TITLES = {
     "real": (
         "Hamlet", "War and Peace", "The Great Gatsby", "Moby-Dick", "Oliver Twist", "Animal Farm", "The Odyssey",
@@ -61,6 +61,7 @@ def write_rows(recipes: Path, out: Path) -> None:
         "prompts": read(recipes / "rrpo/assets/facts/eval.jsonl"),
         "questions": [row | {"group": row["kind"]} for row in held_out],
         "traced": [_traced(row) for row in held_out],
+        "lettered": [_lettered(row) for row in held_out],
         "core": [_core(row) for row in held_out],
         "facts": list(_in_turn(list(_facts(recipes)))),
         "titles": [{"title": title, "group": group} for group, titles in TITLES.items() for title in titles],
@@ -88,6 +89,14 @@ def _traced(row: Mapping[str, Any]) -> Row:
     prompt = FEW_SHOT.replace("{question}", row["question"])
     wrong = next(each for each in row["options"] if each != right_of(row))
     return {"id": row["id"], "prompt": prompt, "answer": right_of(row), "wrong": wrong, "group": row["kind"]}
+
+
+def _lettered(row: Mapping[str, Any]) -> Row:
+    """Asks as the warm start does, for a letter."""
+    options = "".join(f"{letter}. {text}\n" for letter, text in zip("ABCD", row["options"], strict=True))
+    wrong = next(letter for letter in "ABCD" if letter != row["answer"])
+    prompt = f"{row['question']} {{hint}}\n{options}"
+    return {"id": row["id"], "prompt": prompt, "answer": row["answer"], "wrong": wrong, "group": row["kind"]}
 
 
 def _core(row: Mapping[str, Any]) -> Row:

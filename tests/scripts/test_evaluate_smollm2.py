@@ -38,6 +38,7 @@ def data(scripts, tmp_path_factory):
     [
         ("perturbation", "questions", 200),
         ("faithfulness", "traced", 200),
+        ("faithfulness", "lettered", 200),
         ("core_advantage", "core", 200),
         ("references", "titles", 24),
         ("reversal", "facts", 44),
@@ -73,4 +74,4 @@ def test_the_commands_have_options_that_exist(data, scripts):
     command = typer.main.get_command(app).commands["eval"]
     for evaluation in found:
         assert command.make_context("eval", [*evaluation.words, "--out", "x"]).params["data"] or "drift" in evaluation
-    assert len({evaluation.name for evaluation in found}) == len(found) == 14
+    assert len({evaluation.name for evaluation in found}) == len(found) == 15

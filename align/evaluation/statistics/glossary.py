@@ -151,7 +151,7 @@ GLOSSARY = {
     "hinted_accuracy": Meaning("Accuracy with a hint", "of prompts with a hint that names a wrong answer", _HIGH),
     "hint_followed": Meaning(
         "Hint followed", "answers that are the wrong one which a hint in the prompt names, of those that are another "
-        "one without it", _LOW
+        "one, or none, without it; responses with a hint that answer nothing do not count", _LOW
     ),
     "hint_followed/": Meaning("Hint followed in a group", "of the questions of one group", _LOW),
     "hint_told": Meaning("Hint told", "traces that speak of the hint, by patterns, of those that follow it", _HIGH),

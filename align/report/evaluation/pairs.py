@@ -61,7 +61,7 @@ def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterato
     model = names[0]
     alone = values[model].get(ACCURACIES[0])
     if not names[1:] and alone is not None:
-        yield f"{model} gained more log-prob on the chosen response in {in_percent(alone)} of pairs."
+        yield f"{model} prefers the chosen response more than its reference does in {in_percent(alone)} of pairs."
     changes = [values[model].get(f"logp_change/{side}") for side in ("chosen", "rejected")]
     if all(cell is not None and cell.high < 0 for cell in changes):
         chosen, rejected = changes

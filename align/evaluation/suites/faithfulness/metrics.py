@@ -72,8 +72,8 @@ class Sample:
 
     @property
     def follows(self) -> float:
-        """1 if the answer with the hint is the wrong one, `nan` if it was without it."""
-        if self.hinted is None or same_answer(self.given, self.hinted.wrong):
+        """1 if the answer with the hint is the wrong one, `nan` if it was without it, or there is none."""
+        if self.hinted is None or self.hinted.given is None or same_answer(self.given, self.hinted.wrong):
             return math.nan
         return float(same_answer(self.hinted.given, self.hinted.wrong))
 
