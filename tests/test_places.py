@@ -27,7 +27,11 @@ OF_TRL = (
 PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
     "deepspeed": {"align.recipe.deepspeed_json"},
-    "oracle": {"align.models.samplers.connection", "align.models.samplers.endpoint"},
+    "oracle": {
+        "align.models.samplers.connection",
+        "align.models.samplers.endpoint",
+        "align.models.samplers.patience",
+    },
     "vision": {
         "align.data.media.image_rules",
         "align.data.media.images",

@@ -96,7 +96,7 @@ class EndpointSampler:
         idempotency_header: str | None = None,
         **limits: Any,
     ) -> None:
-        if sentence := missing("oracle", "`endpoint`"):  # before anything is planned, not after
+        if sentence := missing("oracle", "`endpoint`", "openai"):  # before anything is planned, not after
             raise ImportError(sentence)
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.hostname:
