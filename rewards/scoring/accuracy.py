@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rewards.reading.options import parse_choice
+from rewards.reading.options import LETTERS, parse_choice
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text, parse_response
 
 
@@ -36,7 +36,7 @@ class Accuracy:
         self,
         completions: Sequence[Completion],
         options: Sequence[Sequence[str]],
-        answer: Sequence[int | None],
+        answer: Sequence[int | str | None],
         **kwargs: Any,
     ) -> list[float | None]:
         """Scores completions; a row whose `answer` is None is skipped.
@@ -44,24 +44,32 @@ class Accuracy:
         Args:
             completions: The responses, plain or conversational.
             options: Options per row, in the order of the prompt.
-            answer: Index of the right option per row.
+            answer: The right option per row, as a 0-based index or a letter.
             **kwargs: Other columns, not used.
 
         Raises:
-            TypeError: If an answer is not an index.
+            TypeError: If an answer is neither an index nor a letter of an option.
 
         Example:
-            >>> accuracy(["<answer>B</answer>", "Answer: A"], [["iron", "gold"], ["iron", "gold"]], [1, 1])
+            >>> accuracy(["<answer>B</answer>", "Answer: A"], [["iron", "gold"], ["iron", "gold"]], [1, "B"])
             [1.0, 0.0]
         """
-        for gold in answer:
-            if gold is not None and (isinstance(gold, bool) or not isinstance(gold, int)):
-                raise TypeError(
-                    f"Column `answer` must hold 0-based indices into `options`, got {gold!r}. "
-                    "`align.data.questions_to_rows` makes them from letters and texts."
-                )
+        golds = [_right_option(gold, row) for gold, row in zip(answer, options, strict=True)]
         choices = chosen_options(completions, options, self.response_format)
-        return [None if gold is None else float(a == gold) for a, gold in zip(choices, answer, strict=True)]
+        return [None if gold is None else float(a == gold) for a, gold in zip(choices, golds, strict=True)]
+
+
+def _right_option(gold: int | str | None, options: Sequence[str]) -> int | None:
+    """Reads an index or a letter; a letter that is itself the text of another option is refused, as any other text."""
+    if gold is None or (isinstance(gold, int) and not isinstance(gold, bool)):
+        return gold
+    letters = list(LETTERS[: len(options)])
+    if isinstance(gold, str) and gold in letters and gold not in options:
+        return letters.index(gold)
+    raise TypeError(
+        f"Column `answer` must hold 0-based indices into `options`, or letters, got {gold!r} for the options "
+        f"{list(options)!r:.200}. `align.data.questions_to_rows` makes indices from letters and texts."
+    )
 
 
 accuracy = Accuracy()

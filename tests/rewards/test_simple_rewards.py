@@ -31,12 +31,16 @@ def test_format_rewards_form_whatever_the_answer(completions):
     assert rewards.format(completions=completions, answer=[1] * len(TEXTS)) == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
 
 
-def test_accuracy_skips_rows_without_gold_and_refuses_gold_letters():
-    assert rewards.accuracy([GOOD, GOOD], OPTIONS[:2], [None, 1]) == [None, 1.0]
-    with pytest.raises(TypeError, match="`answer` must hold 0-based indices into `options`, got 'B'"):
-        rewards.accuracy([GOOD], OPTIONS[:1], ["B"])
-    with pytest.raises(TypeError, match="got True"):
-        rewards.accuracy([GOOD], OPTIONS[:1], [True])
+def test_accuracy_reads_indices_and_letters_and_skips_rows_without_gold():
+    assert rewards.accuracy([GOOD] * 4, [["iron", "gold"]] * 4, [None, 1, "B", "A"]) == [None, 1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("gold", ["C", "AB", "gold", "b", "", True, 1.0])
+def test_accuracy_refuses_what_names_no_option(gold):
+    with pytest.raises(TypeError, match="`answer` must hold 0-based indices into `options`, or letters, got"):
+        rewards.accuracy([GOOD], OPTIONS[:1], [gold])
+    with pytest.raises(TypeError, match="got 'B'"):
+        rewards.accuracy([GOOD], [["B", "A"]], ["B"])  # the first option, or the second?
 
 
 def test_tags_are_the_rewards_own():
