@@ -30,14 +30,15 @@ class PrintTest(NamedTuple):
     output: str
 
 
-def read_program(text: str, response_format: ResponseFormat) -> str | None:
-    r"""Reads the last fenced block of Python in the answer, or behind the trace where there are no answer tags.
+def read_program(text: str, response_format: ResponseFormat, *, block: str = "last") -> str | None:
+    r"""Reads a fenced block of Python in the answer, or behind the trace where there are no answer tags.
 
-    An answer in tags without a block is the program itself. Where there is neither, there is no program.
+    Of several it is the `last` one, or the `first` one of a model that goes on with a task of its own. An answer in
+    tags without a block is the program itself. Where there is neither, there is no program.
 
     Example:
         >>> read_program("<think>Add.</think>```python\nprint(1)\n```", ResponseFormat())
-        'print(1)\\n'
+        'print(1)\n'
     """
     response = parse_response(text, response_format)
     close = f"</{response_format.think_tag}>"
@@ -45,7 +46,7 @@ def read_program(text: str, response_format: ResponseFormat) -> str | None:
     place = response.answer if response.answer is not None else text.rpartition(close)[2]
     blocks = [code for language, code in _BLOCK.findall(f"{place}\n") if language.lower() in _PYTHON]
     if blocks and not opened:
-        return str(blocks[-1])
+        return str(blocks[-1] if block == "last" else blocks[0])
     has_tags = f"<{response_format.answer_tag}>" in text
     return response.answer if has_tags else None
 

@@ -15,7 +15,7 @@ from rewards.running.isolated.programs import (
 )
 
 logger = logging.getLogger(__name__)
-_ISOLATION = ("namespaces", "none")
+_ISOLATION, _BLOCKS = ("namespaces", "none"), ("last", "first")
 Test = CallTest | PrintTest
 
 
@@ -40,6 +40,7 @@ class CodeAccuracy:
         output_kb: Of what it prints.
         processes: At the same time.
         workers: Programs at a time.
+        block: Which one counts of several fenced blocks, `last` or `first`.
         isolation: `namespaces`, or `none`: limits only, with your files and network open to every program.
         response_format: Tags of the response.
 
@@ -58,6 +59,7 @@ class CodeAccuracy:
         output_kb: int = ProgramLimits().output_kb,
         processes: int = ProgramLimits().processes,
         workers: int = 2,
+        block: str = "last",
         isolation: str = "namespaces",
         response_format: ResponseFormat = DEFAULT_FORMAT,
     ) -> None:
@@ -65,9 +67,10 @@ class CodeAccuracy:
         check_limits(self.limits)
         if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
             raise ValueError(f"`workers` must be a whole number above 0, got {workers!r}.")
-        if isolation not in _ISOLATION:
-            raise ValueError(f"`isolation` must be one of {', '.join(_ISOLATION)}, got {isolation!r}.")
-        self.partial, self.workers, self.isolation = partial, workers, isolation
+        for name, value, known in (("isolation", isolation, _ISOLATION), ("block", block, _BLOCKS)):
+            if value not in known:
+                raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}.")
+        self.partial, self.workers, self.isolation, self.block = partial, workers, isolation, block
         self.response_format = response_format
 
     def __call__(
@@ -91,7 +94,9 @@ class CodeAccuracy:
         """
         self._require_isolation()
         known = [None if each is None else read_tests(each) for each in tests]
-        programs = [read_program(completion_text(text), self.response_format) for text in completions]
+        programs = [
+            read_program(completion_text(text), self.response_format, block=self.block) for text in completions
+        ]
         runs = [
             (row, run)
             for row, (program, own) in enumerate(zip(programs, known, strict=True))

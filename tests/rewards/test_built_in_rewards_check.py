@@ -26,7 +26,12 @@ GOLDS = (
 
 ROWS = tuple({"prompt": f"q{i}", "solution": gold, "answer": gold} for i, gold in enumerate(GOLDS))
 NEEDS_MATH = pytest.mark.skipif(find_spec("math_verify") is None, reason="needs the extra `math`")
-TRIED = {name: Tried(name, SETTINGS.get(name)) for name in REWARDS}
+PROGRAMS = (
+    {"prompt": "add", "tests": ["assert add(1, 2) == 3"], "solution": "def add(a, b):\n    return a + b"},
+    {"prompt": "neg", "tests": ["assert neg(2) == -2"], "solution": "def neg(a):\n    return -a"},
+)
+TRIED = {name: Tried(name, SETTINGS.get(name)) for name in REWARDS if name != "code_accuracy"}
+TRIED["code_accuracy"] = Tried("code_accuracy", {"seconds": 1.0}, rows=PROGRAMS, form="text")
 TRIED |= {
     form: Tried("math_accuracy", SETTINGS["math_accuracy"], rows=ROWS, form=form) for form in ("text", "messages")
 }
@@ -42,7 +47,8 @@ def found():
     "name", [pytest.param(name, marks=NEEDS_MATH if name == "math_accuracy" else ()) for name in REWARDS]
 )
 def test_nothing_is_found_in_a_built_in_reward(found, name):
-    assert found[name] == []
+    # A program takes as long to start as the machine is busy, which is said.
+    assert [each for each in found[name] if name != "code_accuracy" or each.level == "error"] == []
 
 
 @NEEDS_MATH

@@ -135,7 +135,11 @@ def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder, n
 @pytest.mark.parametrize(
     ("spec", "kwargs", "message"),
     [
-        ("acuracy", {}, r"Unknown reward 'acuracy'.*accuracy, answer_consistency, format, length.*mean 'accuracy'"),
+        (
+            "acuracy",
+            {},
+            r"Unknown reward 'acuracy'.*accuracy, answer_consistency, code_accuracy, format.*mean 'accuracy'",
+        ),
         ("rewards.scoring.accuracy.acuracy", {}, r"has no 'acuracy'. Did you mean 'accuracy'"),
         ("no_such_package.reward", {}, r"importing 'no_such_package' failed with ModuleNotFoundError"),
         ("rewards.scoring.consistency.OUTCOMES", {}, r"is a tuple, not a function"),

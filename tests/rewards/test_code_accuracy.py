@@ -98,6 +98,10 @@ def test_the_program_of_a_response(text, program):
     assert read_program(text, DEFAULT_FORMAT) == program
 
 
+def test_the_first_block_of_a_model_that_goes_on_can_count():
+    assert read_program("```\na\n```\n\nNext:\n```\nb\n```", DEFAULT_FORMAT, block="first") == "a\n"
+
+
 def test_tests_are_read_and_what_is_none_is_named():
     tests = ["assert f(1) == [2, 3]", "assert not g()", "assert h(x=1)", {"input": "", "output": "4"}]
     assert read_tests(tests) == [
@@ -123,7 +127,14 @@ def test_values_are_compared_as_python_does_and_odd_ones_equal_nothing():
 
 
 def test_settings_that_limit_nothing_are_refused():
-    for settings in ({"seconds": 0}, {"memory_mb": 1.5}, {"workers": 0}, {"isolation": "docker"}, {"processes": True}):
+    for settings in (
+        {"seconds": 0},
+        {"memory_mb": 1.5},
+        {"workers": 0},
+        {"isolation": "docker"},
+        {"block": 0},
+        {"processes": True},
+    ):
         with pytest.raises(ValueError, match=f"`{next(iter(settings))}` must be"):
             CodeAccuracy(**settings)
 
