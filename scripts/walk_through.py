@@ -89,11 +89,13 @@ def stages(
     seeds: Sequence[int],
     max_steps: int | None = None,
     sft_steps: int | None = None,
+    bf16: bool = False,
 ) -> list[Stage]:
     """Lists the commands of a walk in their order."""
     warm = str(out / "sft")
     fewer = ("--max_steps", str(sft_steps)) if sft_steps else ()
-    found = [Stage("sft", ("train", *walk.sft, *fewer, "--output_dir", warm, "--resume", "auto"))]
+    faster = ("--bf16", "true") if bf16 else ()
+    found = [Stage("sft", ("train", *walk.sft, *fewer, *faster, "--output_dir", warm, "--resume", "auto"))]
     steps = str(max_steps or walk.max_steps)
     asked = ("--data", walk.held_out, *walk.more)
     suites = ("--suite", *walk.suites)
@@ -103,7 +105,7 @@ def stages(
     for seed in seeds:
         trained = {arm: str(out / f"{arm}-{seed}") for arm in arms}
         for arm, folder in trained.items():
-            starts = ("--model_name_or_path", warm, "--max_steps", steps, "--seed", str(seed))
+            starts = ("--model_name_or_path", warm, "--max_steps", steps, "--seed", str(seed), *faster)
             words = ("train", *walk.rl, *ARMS[arm], *starts, "--output_dir", folder, "--resume", "auto")
             found.append(Stage(Path(folder).name, words))
         *others, last = trained.values()
@@ -151,6 +153,7 @@ def main(argv: list[str] | None = None) -> int:
         "--max_steps", type=int, help="of reinforcement learning; 60 of tiny and 100 of smollm2 if not given"
     )
     parser.add_argument("--sft_steps", type=int, help="of the warm start; those of its recipe if not given")
+    parser.add_argument("--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units")
     arguments = parser.parse_args(argv)
     walk, out = known[arguments.model], arguments.out or Path("outputs") / f"walk-{arguments.model}"
     if not Path(walk.base).is_dir():
@@ -160,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 1
     (out / "stages").mkdir(parents=True, exist_ok=True)
-    found = stages(walk, out, arguments.arms, arguments.seeds, arguments.max_steps, arguments.sft_steps)
+    found = stages(walk, out, arguments.arms, arguments.seeds, arguments.max_steps, arguments.sft_steps, arguments.bf16)
     if code := run(found, out):
         return code
     write_page(out, arguments.arms, arguments.seeds, [shlex.join(stage.words) for stage in found])
