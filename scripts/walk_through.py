@@ -2,6 +2,7 @@
 
     python scripts/walk_through.py --model tiny --out outputs/walk-tiny          # the quickstart's model, two minutes
     python scripts/walk_through.py --model smollm2 --out outputs/walk-smollm2    # SmolLM2-135M, hours on one CPU core
+    python scripts/walk_through.py --model smollm2 --bf16 --sft_steps 160 --max_steps 24    # what recipes/acre reports
 
 The stages are SFT, GRPO and ACRE from it, an evaluation of all of them, and each merged with the warm start. Every
 command is printed before it runs. The same command goes on where it was stopped: what is finished is skipped, a run
@@ -153,7 +154,9 @@ def main(argv: list[str] | None = None) -> int:
         "--max_steps", type=int, help="of reinforcement learning; 60 of tiny and 100 of smollm2 if not given"
     )
     parser.add_argument("--sft_steps", type=int, help="of the warm start; those of its recipe if not given")
-    parser.add_argument("--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units")
+    parser.add_argument(
+        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
+    )
     arguments = parser.parse_args(argv)
     walk, out = known[arguments.model], arguments.out or Path("outputs") / f"walk-{arguments.model}"
     if not Path(walk.base).is_dir():
@@ -163,7 +166,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         return 1
     (out / "stages").mkdir(parents=True, exist_ok=True)
-    found = stages(walk, out, arguments.arms, arguments.seeds, arguments.max_steps, arguments.sft_steps, arguments.bf16)
+    found = stages(
+        walk, out, arguments.arms, arguments.seeds, arguments.max_steps, arguments.sft_steps, arguments.bf16
+    )
     if code := run(found, out):
         return code
     write_page(out, arguments.arms, arguments.seeds, [shlex.join(stage.words) for stage in found])
