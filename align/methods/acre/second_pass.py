@@ -15,6 +15,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.models.vllm_engine import vllm_rollouts
+from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
 from rewards.reading.responses import ResponseFormat
 
@@ -53,9 +54,8 @@ class SecondPassTrainer(ConsistentAnswers, GuardedRewards, ImagePrompts, GRPOTra
     model: PreTrainedModel
 
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
-        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
-        if not isinstance(config, ACREConfig):
-            raise TypeError(f"`args` must be an ACREConfig, got {type(config).__name__}.")
+        args, kwargs = with_args(GRPOTrainer.__init__, self, args, kwargs, ACREConfig)
+        config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments["args"]
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)

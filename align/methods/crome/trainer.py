@@ -26,6 +26,7 @@ from align.methods.crome.rules import ADAPTER_REFUSED
 from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, save_terms, split_weights
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.unlabelled import UnlabelledPairs
+from align.training.default_args import with_args
 from align.training.token_count import TokenCount
 
 
@@ -59,10 +60,9 @@ class CromeTrainer(RewardTrainer):
     model: PreTrainedModel
 
     def __init__(self, *args: Any, unlabelled_dataset: Dataset | None = None, **kwargs: Any) -> None:
+        args, kwargs = with_args(RewardTrainer.__init__, self, args, kwargs, CromeConfig)
         bound = inspect.signature(RewardTrainer.__init__).bind(self, *args, **kwargs)
         given = bound.arguments
-        if not isinstance(given.get("args"), CromeConfig):
-            raise TypeError(f"`args` must be a CromeConfig, got {type(given.get('args')).__name__}.")
         if given["args"].model_type == "pairwise":
             make_pairwise(given)
         self._sources: dict[str, int] = {}

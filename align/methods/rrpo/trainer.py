@@ -1,6 +1,5 @@
 """RRPO: preference learning that touches only what differs (arXiv 2504.12083)."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
 from align.methods.rrpo.spans import SpanCollator, fit_dataset, mark_dataset
 from align.methods.rrpo.vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
+from align.training.default_args import with_args
 from align.training.output_head import check_fused_head
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
@@ -60,9 +60,7 @@ class RRPOTrainer(DPOTrainer):
     model: PreTrainedModel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        config = inspect.signature(DPOTrainer.__init__).bind(self, *args, **kwargs).arguments.get("args")
-        if not isinstance(config, RRPOConfig):
-            raise TypeError(f"`args` must be an RRPOConfig, got {type(config).__name__}.")
+        args, kwargs = with_args(DPOTrainer.__init__, self, args, kwargs, RRPOConfig)
         self.num_left_out: dict[str, int] = {}
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))

@@ -7,6 +7,7 @@ import torch
 from accelerate.utils import DistributedType, is_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
+from trl import SFTTrainer
 
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.consistency.trainer import ConsistencyTrainer
@@ -14,6 +15,7 @@ from align.methods.sft.layers import chosen_layers
 from align.methods.sft.loss import consistency_sum
 from align.methods.sft.rules import NO_DEEPSPEED, NO_FSDP
 from align.methods.sft.undesirable import AuxiliaryLoRA, UndesirableStep, WeightStep
+from align.training.default_args import with_args
 from align.training.token_count import TokenCount
 
 Batch = dict[str, Any]
@@ -47,9 +49,8 @@ class LfUTrainer(ConsistencyTrainer):
     model: PreTrainedModel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, LfUConfig)
         super().__init__(*args, **kwargs)
-        if not isinstance(self.args, LfUConfig):
-            raise TypeError(f"`args` must be a LfUConfig, got {type(self.args).__name__}.")
         self.add_callback(TokenCount(self))
         if self.args.is_sft:
             return

@@ -1,0 +1,42 @@
+"""The config of a trainer that is given none, as TRL makes one."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from transformers import TrainingArguments
+from trl.trainer.utils import get_config_model_id
+
+
+def with_args(
+    init: Callable[..., None],
+    trainer: Any,
+    given: tuple[Any, ...],
+    named: dict[str, Any],
+    kind: type[TrainingArguments],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Fills in `args`, a config with defaults whose folder is named after model and method, where there is none.
+
+    Args:
+        init: The parent's `__init__`, which says where `args` stands.
+        trainer: What is being built.
+        given: Its arguments by place.
+        named: Its arguments by name.
+        kind: The config of its method.
+
+    Returns:
+        Both kinds of arguments for the parent.
+
+    Raises:
+        TypeError: If `args` is another config.
+    """
+    bound = inspect.signature(init).bind(trainer, *given, **named)
+    config = bound.arguments.get("args")
+    if config is None:
+        model = bound.arguments.get("model")
+        name = model if isinstance(model, str) else get_config_model_id(model.config)  # type: ignore[union-attr]
+        bound.arguments["args"] = kind(f"{name.split('/')[-1]}-{trainer._name}")
+    elif not isinstance(config, kind):
+        article = "an" if kind.__name__[0] in "AEIOR" else "a"
+        raise TypeError(f"`args` must be {article} {kind.__name__}, got {type(config).__name__}.")
+    return bound.args[1:], bound.kwargs
