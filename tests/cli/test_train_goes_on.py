@@ -45,7 +45,11 @@ def variety(completions, trainer_state=None, **kwargs):
 """
 
 
-OWNS_ITS_TERMINAL = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY)"
+OWNS_ITS_TERMINAL = """
+import fcntl, signal, termios
+fcntl.ioctl(0, termios.TIOCSCTTY)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in a shell's background, where it is ignored
+"""
 
 
 def start_on_a_terminal(path):

@@ -22,6 +22,14 @@ class SignalAt(TrainerCallback):
 
 
 @pytest.fixture
+def interruptible():
+    """Takes Ctrl-C as on a terminal, where tests may run in a shell's background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
 def stopped(tmp_path):
     """Trains up to ten steps, five a pass, and stops at one of them."""
 
@@ -54,6 +62,7 @@ def test_a_stop_within_a_pass_is_not_its_end(stopped, step, evaluations):
     assert evaluated == evaluations
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_saves_too_and_one_that_a_launcher_hands_on_is_the_same(tmp_path, capfd):
     early, trainer = EarlyEnd(None), line_trainer(tmp_path)
     trainer.add_callback(SignalAt(3, signal.SIGINT, signal.SIGINT))
@@ -66,6 +75,7 @@ def test_ctrl_c_saves_too_and_one_that_a_launcher_hands_on_is_the_same(tmp_path,
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr("align.training.stopping._SAME", -1.0)
     early, trainer = EarlyEnd(None), line_trainer(tmp_path)

@@ -125,6 +125,9 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
     held = {path: os.open(path, os.O_PATH) for path in places if path not in links and not _is_within(path, SYSTEM)}
     _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
     _mount(b"tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")  # what was there is out of sight now
+    # Before what is mounted below it: Python itself may lie in the machine's /tmp.
+    os.makedirs("/tmp/tmp")
+    _mount(b"tmpfs", "/tmp/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_mb}m,mode=1777,nr_inodes=4096")
     for path, target in links.items():
         if not _is_within(path, SYSTEM):
             os.makedirs(f"/tmp{os.path.dirname(path)}", exist_ok=True)
@@ -140,10 +143,8 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
         os.close(descriptor)
         if path not in DEVICES:
             _make_read_only(place)
-    for folder in ("/tmp/proc", "/tmp/tmp"):
-        os.makedirs(folder)
+    os.makedirs("/tmp/proc")
     _mount(b"proc", "/tmp/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    _mount(b"tmpfs", "/tmp/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_mb}m,mode=1777,nr_inodes=4096")
     os.chdir("/tmp")
     _checked(libc.syscall(PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
     _checked(libc.umount2(b".", MNT_DETACH), "umount")
