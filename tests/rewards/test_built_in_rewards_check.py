@@ -31,7 +31,7 @@ PROGRAMS = (
     {"prompt": "neg", "tests": ["assert neg(2) == -2"], "solution": "def neg(a):\n    return -a"},
 )
 TRIED = {name: Tried(name, SETTINGS.get(name)) for name in REWARDS if name != "code_accuracy"}
-TRIED["code_accuracy"] = Tried("code_accuracy", {"seconds": 1.0}, rows=PROGRAMS, form="text")
+TRIED["code_accuracy"] = Tried("code_accuracy", {"seconds": 1.0, "isolation": "none"}, rows=PROGRAMS, form="text")
 TRIED |= {
     form: Tried("math_accuracy", SETTINGS["math_accuracy"], rows=ROWS, form=form) for form in ("text", "messages")
 }

@@ -11,7 +11,11 @@ from trl import GRPOConfig, GRPOTrainer
 import rewards
 
 PHRASES = {"file": str(Path(__file__).with_name("phrases.txt"))}
-NEEDS = {"length": {"max_length": 8, "margin": 4}, "phrases": PHRASES}
+NEEDS = {
+    "length": {"max_length": 8, "margin": 4},
+    "phrases": PHRASES,
+    "code_accuracy": {"isolation": "none"},  # works where there are no namespaces, too
+}
 ANSWERS = ["5", "6", "5 or 6", "", "Ada Lovelace"]
 TEXTS = [f"<think>Hm, hm, hm.</think><answer>{answer}</answer>" for answer in ANSWERS]
 COLUMNS = {
