@@ -56,7 +56,7 @@ def test_what_one_program_leaves_no_other_finds():
 
 @isolated
 @pytest.mark.slow
-def test_hostile_programs_earn_nothing_and_harm_nothing(tmp_path, monkeypatch):
+def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_nothing(tmp_path, monkeypatch):
     secret, outside = tmp_path / "secret", tmp_path / "outside"
     secret.write_text("74823")
     tmp_path.chmod(0o777)
