@@ -43,7 +43,7 @@ HOSTILE = {
     "writes into the root": "open('/hacked', 'w').write('x')",
     "writes where this test lies": "open('OUTSIDE', 'w').write('x')",
     "reads where this test lies": "open('SECRET').read()",
-    "reads the home folder": "import os\nos.listdir(os.path.expanduser('~root'))[0]\nopen('/root/.bashrc').read()",
+    "reads the home folder": "import os\nopen(os.path.expanduser('~root/.bashrc')).read()",
     "reads keys in the environment": "import os\nos.environ['OPENAI_API_KEY']",
     "reads the environment of the first process": "x = open('/proc/1/environ').read()\nassert 'KEY' in x",
     "reads the memory of the first process": "open('/proc/1/mem', 'rb').read(1)",

@@ -31,6 +31,7 @@ DIES_WITH_PARENT, NO_NEW_RIGHTS = 1, 38  # of prctl
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 POLL = 0.02  # seconds
+NEW_ROOT = "/tmp"  # where the root is built; every Linux has the folder, and what is in it gets out of sight
 
 # What runs in the program's own process. It is not believed: it may have been changed by the program.
 EVALUATE = """
@@ -45,7 +46,7 @@ exec(compile(source, "program.py", "exec"), names)
 for place, expression in enumerate(expressions):
     try:
         line = json.dumps([place, repr(eval(expression, names))[:100000]])
-    except Exception:
+    except Exception:  # it has no value, which fails its test
         continue
     os.write(place_of_values, line.encode() + b"\\n")
 """
@@ -124,16 +125,17 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
     links = {path: os.readlink(path) for path in places if os.path.islink(path)}
     held = {path: os.open(path, os.O_PATH) for path in places if path not in links and not _is_within(path, SYSTEM)}
     _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
-    _mount(b"tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")  # what was there is out of sight now
+    _mount(b"tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     # Before what is mounted below it: Python itself may lie in the machine's /tmp.
-    os.makedirs("/tmp/tmp")
-    _mount(b"tmpfs", "/tmp/tmp", "tmpfs", MS_NOSUID | MS_NODEV, f"size={disk_mb}m,mode=1777,nr_inodes=4096")
+    os.makedirs(f"{NEW_ROOT}/tmp")
+    options = f"size={disk_mb}m,mode=1777,nr_inodes=4096"
+    _mount(b"tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
     for path, target in links.items():
         if not _is_within(path, SYSTEM):
-            os.makedirs(f"/tmp{os.path.dirname(path)}", exist_ok=True)
-            os.symlink(target, f"/tmp{path}")
+            os.makedirs(f"{NEW_ROOT}{os.path.dirname(path)}", exist_ok=True)
+            os.symlink(target, f"{NEW_ROOT}{path}")
     for path, descriptor in held.items():
-        place = f"/tmp{path}"
+        place = f"{NEW_ROOT}{path}"
         if path in DEVICES:
             os.makedirs(os.path.dirname(place), exist_ok=True)
             os.close(os.open(place, os.O_CREAT))
@@ -143,9 +145,9 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
         os.close(descriptor)
         if path not in DEVICES:
             _make_read_only(place)
-    os.makedirs("/tmp/proc")
-    _mount(b"proc", "/tmp/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
-    os.chdir("/tmp")
+    os.makedirs(f"{NEW_ROOT}/proc")
+    _mount(b"proc", f"{NEW_ROOT}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    os.chdir(NEW_ROOT)
     _checked(libc.syscall(PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
     _checked(libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/")
