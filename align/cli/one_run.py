@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,7 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
     Returns:
         Whether it is finished; else it was stopped early.
     """
+    from align.training.callbacks import FirstStep
     from align.training.process_group import join_process_group
 
     state = join_process_group(stage.recipe)
@@ -51,7 +53,9 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
             _finish(stage, checked, manifest.step if manifest else 0)
         state.wait_for_everyone()
         return True
+    began = time.monotonic()
     trainer = _build(stage, checked)
+    trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
     steps, reason = _run(trainer, stage, checked, seconds, is_shared)
     if reason is None:
         trainer.save_model(str(stage.folder))
@@ -110,7 +114,7 @@ def _run(
 ) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from align.training.callbacks import AlarmLines, FirstStep, MetricsFile, RunProgress
+    from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.devices import restore_to_one_cpu
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
@@ -125,7 +129,6 @@ def _run(
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
-    trainer.add_callback(FirstStep(partial(record_start, folder)))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     restore_to_one_cpu()

@@ -8,7 +8,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import psutil
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
 
@@ -103,19 +102,21 @@ def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
 
 
 class FirstStep(TrainerCallback):
-    """Keeps how long the main process took from its start to its first step, for the next start to say.
+    """Keeps how long a run took to its first step, for the next start to say.
 
     Args:
+        began: When the run began to load, on the monotonic clock.
         record: Gets the seconds.
     """
 
-    def __init__(self, record: Callable[[float], None]) -> None:
+    def __init__(self, began: float, record: Callable[[float], None]) -> None:
+        self.began = began
         self.record: Callable[[float], None] | None = record
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Counts once."""
         if self.record is not None and state.is_world_process_zero:
-            self.record(time.time() - psutil.Process().create_time())
+            self.record(time.monotonic() - self.began)
         self.record = None
 
 
