@@ -247,6 +247,13 @@ def _check_rewards(recipe: Recipe) -> None:
         check_reward_settings(recipe.rewards, recipe.reward_funcs)
     except ValueError as error:
         raise RecipeError(str(error)) from error
+    if "logp_difference" in recipe.rewards.stop_on and not (
+        recipe.uses_vllm and recipe.setting("vllm_importance_sampling_correction")
+    ):
+        raise RecipeError(
+            "`stop_on: [logp_difference]` would never end training: TRL compares log-probabilities of vLLM and "
+            "trainer only with `use_vllm: true` and `vllm_importance_sampling_correction: true`. Set both, or drop it."
+        )
 
 
 def _check_together(recipe: Recipe) -> None:

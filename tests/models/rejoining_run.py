@@ -21,7 +21,6 @@ def make_trainer(policy, url, folder, **settings):
         use_vllm=True,
         vllm_mode="server",
         vllm_server_base_url=url,
-        max_steps=4,
         learning_rate=3e-2,
         per_device_train_batch_size=4,
         num_generations=4,
@@ -30,7 +29,7 @@ def make_trainer(policy, url, folder, **settings):
         use_cpu=True,
         report_to="none",
         logging_steps=1,
-        **{"save_strategy": "no", "vllm_server_timeout": 60} | settings,
+        **{"max_steps": 4, "save_strategy": "no", "vllm_server_timeout": 60} | settings,
     )
     with vllm_rollouts(args):
         return GRPOTrainer(

@@ -103,6 +103,11 @@ REFUSED = [
     ("remove_unused_columns: true", "`remove_unused_columns: true` would take the columns away that rewards read"),
     ("max_steps: 1:30", "`max_steps`: .*valid integer.*got '1:30'"),
     ("reward_workers: 5000", "`reward_workers`: .*less than or equal to 1024"),
+    ("stop_on: [logp_difference]", "would never end training: .* only with `use_vllm: true`"),
+    (
+        "stop_on: [logp_difference]\nuse_vllm: true\nvllm_importance_sampling_correction: false",
+        "and `vllm_importance_sampling_correction: true`. Set both, or drop it",
+    ),
     ("gradient_checkpointing_kwargs: {a: 1}", "`gradient_checkpointing_kwargs.a` for torch's `checkpoint`. It takes"),
     ("gradient_checkpointing_kwargs: {use_reentrant: 3}", "use_reentrant`: .*valid boolean"),
     ("model_init_kwargs: junk", "`model_init_kwargs` must be a block"),
