@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification
-from sharded_run import PROBE, REWARD_MODELS
+from sharded_cases import REWARD_MODELS
+from sharded_run import PROBE
 from started import launch, with_tests
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer, tiny_vl_model_and_processor
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification

@@ -1,0 +1,249 @@
+"""The trainers that sharded_run.py trains under every launcher, a builder each."""
+
+import random
+from functools import partial
+from itertools import cycle
+
+from datasets import Dataset
+from pair_recipe import as_messages
+from scenes import COLOURS, square
+from tiny import tiny_tokenizer, tiny_vl_model_and_processor
+
+from align.data.tables.outcome_rows import Scale
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.trainer import ACRETrainer
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+from align.methods.deconfound.config import DeconfoundConfig
+from align.methods.deconfound.trainer import DeconfoundTrainer
+from align.methods.grpo.config import GRPOConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.methods.sft.config import LfUConfig
+from align.methods.sft.trainer import LfUTrainer
+from rewards import AnswerConsistency, render_options, text_accuracy
+from rewards.correction import NoCorrection
+
+REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "deconfound")
+SETTINGS = {
+    "max_steps": 2,
+    "learning_rate": 1e-2,
+    "logging_steps": 1,
+    "save_steps": 2,
+    "bf16": False,
+    "use_cpu": True,
+    "report_to": "none",
+    "disable_tqdm": True,
+    "model_init_kwargs": {"dtype": "float32"},
+}
+
+
+def render(question, options):
+    return f"{question}\n{render_options(options)}\n"
+
+
+def make_rows():
+    rng = random.Random(0)
+    rows = []
+    for i in range(16):
+        options = [str(n) for n in rng.sample(range(10, 99), 4)]
+        question = f"q{i}?"
+        rows.append({"prompt": render(question, options), "question": question, "options": options, "answer": i % 4})
+    return rows
+
+
+class Uneven:
+    """Gives rank 0 answers and rank 1 none, so that only one of them has questions to ask again."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        completion_ids, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        if self.accelerator.process_index == 1:
+            return completion_ids, logps
+        texts = [f"<think>{i}</think><answer>{'ABCD'[i % 4]}</answer>" for i in range(len(prompt_ids))]
+        return [self._tokenizer.encode(text) for text in texts], logps
+
+
+class UnevenRanks(Uneven, ACRETrainer):
+    """With letters."""
+
+
+class UnevenTexts(Uneven, TextACRETrainer):
+    """With texts."""
+
+
+def make_acre_text(model, folder, peft_config):
+    return UnevenTexts(
+        model,
+        reward_funcs=[AnswerConsistency()],
+        args=ACREConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=8,
+            second_pass_batch_size=2,
+            second_answer_tokens=4,
+            log_completions=True,
+            num_completions_to_print=0,
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"q{i}?", "answer": "A"} for i in range(16)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+        families=[lambda row, rng: (f"so {row['prompt']}", row["answer"])],
+        answer_reward=text_accuracy,
+    )
+
+
+class Told(GuardedGRPOTrainer):
+    """Has completions that depend on the place of a row among all of a step, and not on who samples it."""
+
+    def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        _, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
+        first = self.accelerator.process_index * len(prompt_ids)
+        return [
+            self._tokenizer.encode("It is so." * (1 + i % 3) + str(i)) for i in range(first, first + len(prompt_ids))
+        ], logps
+
+
+def reward_length(completions, **columns):
+    return [float(len(text) % 7) for text in completions]
+
+
+def make_grpo_consistency(model, folder, peft_config):
+    return Told(
+        model,
+        reward_funcs=[reward_length],
+        args=GRPOConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=40,
+            consistency_coef=1.0,
+            consistency_families=["distractor"],
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list([{"prompt": f"Is it {'so ' * (i % 3)}{i}?"} for i in range(16)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
+def make_acre(model, folder, peft_config, rows=None, processor=None, render_prompt=render):
+    return UnevenRanks(
+        model,
+        reward_funcs=[AnswerConsistency()],
+        args=ACREConfig(
+            output_dir=folder,
+            num_generations=4,
+            max_completion_length=8,
+            second_pass_batch_size=2,
+            log_completions=True,
+            num_completions_to_print=0,
+            **SETTINGS,
+        ),
+        train_dataset=Dataset.from_list(rows or make_rows()),
+        processing_class=processor or tiny_tokenizer(),
+        peft_config=peft_config,
+        render_prompt=render_prompt,
+    )
+
+
+def make_acre_images(model, folder, peft_config):
+    def render_message(question, options):
+        return [{"role": "user", "content": render(question, options)}]
+
+    rows = make_rows()
+    for row, colour in zip(rows, 4 * list(COLOURS), strict=True):
+        row |= {"prompt": render_message(row["question"], row["options"]), "images": [square(colour)]}
+    _, processor = tiny_vl_model_and_processor()
+    return make_acre(model, folder, peft_config, rows, processor, render_message)
+
+
+def make_rrpo(model, folder, peft_config, change=None, processor=None):
+    rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
+    return RRPOTrainer(
+        model,
+        args=RRPOConfig(output_dir=folder, kl_coef=0.1, **SETTINGS),
+        train_dataset=Dataset.from_list([change(row) for row in rows] if change else rows),
+        processing_class=processor or tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
+def make_rrpo_images(model, folder, peft_config):
+    colours = cycle(COLOURS)
+
+    def show(row):
+        return as_messages(row) | {"images": [square(next(colours))]}
+
+    return make_rrpo(model, folder, peft_config, show, tiny_vl_model_and_processor()[1])
+
+
+def make_crome(model, folder, peft_config, **settings):
+    rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
+    ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
+    return CromeTrainer(
+        model,
+        args=CromeConfig(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
+        train_dataset=Dataset.from_list([row | tie for row, tie in zip(rows, ties, strict=True)]),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+        unlabelled_dataset=Dataset.from_list(rows[::-1]) if settings.get("num_heads") == 2 else None,
+    )
+
+
+def make_deconfound(model, folder, peft_config):
+    rng = random.Random(0)
+    rows = [
+        {
+            "prompt": f"q{i}?",
+            "text": f"It is {i}.",
+            "label": rng.gauss(0, 1),
+            "outcome": float(i),
+            "confounders": [i % 5],
+        }
+        for i in range(16)
+    ]
+    fitted = NoCorrection().fit(range(40), {"age": [number % 5 for number in range(40)]})
+    settings = {name: value for name, value in SETTINGS.items() if name != "model_init_kwargs"}
+    return DeconfoundTrainer(
+        model,
+        DeconfoundConfig(output_dir=folder, **settings),
+        Dataset.from_list(rows),
+        correction=fitted.correction_,
+        scale=Scale("clicks", 0.0, 1.0),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+        model_kwargs={"dtype": "float32"},
+    )
+
+
+def make_sft(model, folder, peft_config, **settings):
+    rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
+    return LfUTrainer(
+        model,
+        args=LfUConfig(output_dir=folder, max_length=64, **SETTINGS | settings),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+        peft_config=peft_config,
+    )
+
+
+METHODS = {
+    "acre": make_acre,
+    "acre_images": make_acre_images,
+    "acre_text": make_acre_text,
+    "grpo_consistency": make_grpo_consistency,
+    "rrpo": make_rrpo,
+    "rrpo_images": make_rrpo_images,
+    "crome": make_crome,
+    "crome_pairwise": partial(make_crome, model_type="pairwise"),
+    "crome_destroyed": partial(make_crome, destroyed_ties=1.0),
+    "crome_heads": partial(make_crome, num_heads=2),
+    "crome_vib": partial(make_crome, vib_coef=0.5),
+    "deconfound": make_deconfound,
+    "sft": make_sft,
+    "sft_lfu": partial(make_sft, lfu_coef=5.0),
+    "sft_consistency": partial(make_sft, consistency_coef=1.0, consistency_families=["whitespace", "distractor"]),
+    "sft_aux": partial(make_sft, lfu_coef=5.0, lfu_mode="aux_lora"),
+}
