@@ -16,7 +16,7 @@ from align.checks.output import run_bytes
 from align.checks.recipe import Checked
 from align.cli.build_error import build_error
 from align.cli.going_on import how_to_go_on
-from align.cli.opening import record_start, say_loading
+from align.cli.opening import say_loading
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
@@ -25,6 +25,7 @@ from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
 from align.runs.in_force import unwritten
+from align.runs.progress import record_start
 from align.runs.room import free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 
@@ -114,8 +115,10 @@ def _run(
 ) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
+    from align.report import build_report
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.devices import restore_to_one_cpu
+    from align.training.live_page import LivePage
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
     from align.training.stopping import EarlyEnd, exact_every
@@ -131,6 +134,7 @@ def _run(
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
+    trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
     with early, _end_named(trainer, folder), progress, _room_named(folder):
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)

@@ -1,6 +1,5 @@
 """What `align train` says before its first step, which may be minutes away."""
 
-import json
 import os
 from pathlib import Path
 
@@ -8,9 +7,7 @@ from align.checks.machine.compiled import check_locks, has_compiled
 from align.checks.memory import count_parameters
 from align.console import say
 from align.recipe.recipe import Recipe
-from align.whole_files import write_whole
-
-STARTED_FILE = "started.json"
+from align.runs.progress import seconds_last_time
 
 
 def say_checking(name: str) -> None:
@@ -31,19 +28,6 @@ def say_loading(recipe: Recipe, folder: Path) -> None:
             say(f"{finding.text} Remove it: {finding.fix}")
         if not has_compiled():
             say("DeepSpeed compiles its operators before the first step, once per machine: one to three minutes.")
-
-
-def seconds_last_time(folder: Path) -> float | None:
-    """Reads how long the last start in a folder took; a file that is broken tells nothing."""
-    try:
-        return float(json.loads((folder / STARTED_FILE).read_text(encoding="utf-8"))["seconds_to_first_step"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def record_start(folder: Path, seconds: float) -> None:
-    """Keeps how long a start took."""
-    write_whole(folder / STARTED_FILE, json.dumps({"seconds_to_first_step": round(seconds, 1)}) + "\n")
 
 
 def _size(parameters: int) -> str:

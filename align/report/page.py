@@ -14,10 +14,13 @@ from align.report.run.folder import RunFolder, read_run_folder
 from align.report.run.pairs import Pair, pick_pairs
 from align.report.run.panels import comparison_charts, run_charts
 from align.report.run.parts import parts_of
+from align.report.run.progress import describe
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
 from align.report.run.samples import Sample, pick_samples
 from align.report.run.tables import differences, headline
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
+from align.runs.progress import Progress, State, look_up
+from align.whole_files import write_whole
 
 _SAMPLES = 40
 
@@ -26,6 +29,8 @@ class RunView(NamedTuple):
     """What the page says about one run."""
 
     name: str
+    progress: str  # empty for a run that is finished
+    is_running: bool
     facts: dict[str, str]
     findings: list[Finding]
     recipe: str
@@ -36,12 +41,13 @@ class RunView(NamedTuple):
     calls: RewardCalls | None  # of guarded rewards
 
 
-def build_report(run_dir: Path, out: Path | None = None) -> Path:
+def build_report(run_dir: Path, out: Path | None = None, *, in_training: bool = False) -> Path:
     """Writes the report of one run.
 
     Args:
         run_dir: The folder that `align train` wrote.
         out: The HTML file; `report.html` in the run folder if not given.
+        in_training: Whether this process is training it.
 
     Returns:
         The file written.
@@ -51,7 +57,7 @@ def build_report(run_dir: Path, out: Path | None = None) -> Path:
     """
     run = read_run_folder(run_dir)
     title = f"{str(run.recipe.get('method', 'run')).upper()}: {run_dir.resolve().name}"
-    view = _view(run_dir.resolve().name, run)
+    view = _view(run_dir.resolve().name, run, look_up(run_dir, in_training=in_training))
     return _write(
         out or run_dir / "report.html",
         title,
@@ -73,14 +79,16 @@ def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | No
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
     runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
     charts = comparison_charts({name: (parts_of(run.recipe), run.metrics) for name, run in runs.items()})
-    views = [_view(name, run, len(runs)) for name, run in runs.items()]
+    views = [_view(name, run, look_up(run.path), len(runs)) for name, run in runs.items()]
     return _write(out, " vs ".join(runs), evaluation, charts, views)
 
 
-def _view(name: str, run: RunFolder, num_runs: int = 1) -> RunView:
+def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> RunView:
     num_samples, thumbnails = _SAMPLES // num_runs, Thumbnails(run.path, PAGE_BYTES // num_runs)
     return RunView(
         name=name,
+        progress=describe(progress, run.metrics),
+        is_running=progress.state is State.RUNNING,
         facts=run_facts(run),
         findings=find_problems(run),
         recipe=run.recipe_text,
@@ -117,6 +125,5 @@ def write_page(template: str, out: Path, *, package: str = "align.report", **con
         lstrip_blocks=True,
     )
     page = environment.get_template(template).render(**content)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8", errors="replace")
+    write_whole(out, page, errors="replace")
     return out

@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -96,6 +97,19 @@ def holder_of(folder: Path) -> str | None:
     except psutil.NoSuchProcess:
         return None
     return f"process {owner.pid} on {owner.hostname}, started {started:%Y-%m-%d %H:%M:%S}"
+
+
+def is_held(folder: Path) -> bool:
+    """Says whether another living process holds a run folder; one on another host lives while it renews its note."""
+    owner = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS).owner
+    if owner is None or holder_of(folder) is None:
+        return False
+    if _is_here(owner):
+        return owner.pid != os.getpid()
+    try:
+        return time.time() - (folder / LOCK).stat().st_mtime < LEASE_SECONDS
+    except OSError:
+        return False
 
 
 def token_in(folder: Path) -> str | None:

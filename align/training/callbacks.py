@@ -106,17 +106,17 @@ class FirstStep(TrainerCallback):
 
     Args:
         began: When the run began to load, on the monotonic clock.
-        record: Gets the seconds.
+        record: Gets the seconds, and the steps that the run is to make.
     """
 
-    def __init__(self, began: float, record: Callable[[float], None]) -> None:
+    def __init__(self, began: float, record: Callable[[float, int], None]) -> None:
         self.began = began
-        self.record: Callable[[float], None] | None = record
+        self.record: Callable[[float, int], None] | None = record
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Counts once."""
         if self.record is not None and state.is_world_process_zero:
-            self.record(time.monotonic() - self.began)
+            self.record(time.monotonic() - self.began, state.max_steps)
         self.record = None
 
 

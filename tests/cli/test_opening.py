@@ -6,8 +6,9 @@ import time
 import pytest
 
 from align.checks.machine.compiled import check_locks
-from align.cli.opening import record_start, say_loading, seconds_last_time
+from align.cli.opening import say_loading
 from align.recipe.recipe import load_recipe
+from align.runs.progress import record_start, seconds_last_time
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_a_start_says_how_large_a_model_is_and_how_long_the_last_start_took(tiny
     said = capfd.readouterr().err
     assert said.startswith("Loading ")
     assert said.endswith("M parameters.\n")
-    record_start(tmp_path, 41.6)
+    record_start(tmp_path, 41.6, steps=10)
     say_loading(recipe, tmp_path)
     assert capfd.readouterr().err == said.rstrip() + " Last time the first step began after 42 s.\n"
 
@@ -34,7 +35,7 @@ def test_a_start_says_how_large_a_model_is_and_how_long_the_last_start_took(tiny
 def test_a_broken_record_of_a_start_is_none(tmp_path, text):
     (tmp_path / "started.json").write_text(text)
     assert seconds_last_time(tmp_path) is None
-    record_start(tmp_path, 3.25)
+    record_start(tmp_path, 3.25, steps=10)
     assert seconds_last_time(tmp_path) == 3.2
 
 

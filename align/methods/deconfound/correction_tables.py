@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.charts.interval import in_words
 from align.report.run.finding import percent
 from rewards.correction import Correction

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from align.recipe.alarms import DEFAULT_ALARMS, alarm_keys
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding, percent, recent
 

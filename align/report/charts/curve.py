@@ -5,16 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from align.report.charts.drawing import (
-    NUM_COLOURS,
-    Chart,
-    Legend,
-    format_number,
-    page_style,
-    stand_in,
-    strip_frame,
-    to_svg,
-)
+from align.report.charts.axis import format_number
+from align.report.charts.drawing import NUM_COLOURS, Chart, Legend
+from align.report.charts.figure import page_style, stand_in, strip_frame, to_svg
 
 
 class Curve(NamedTuple):

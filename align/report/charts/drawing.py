@@ -1,27 +1,25 @@
-"""Line charts as SVG that takes its text colour, font and line colours from the page around it."""
+"""Line charts over optimizer steps as SVG of our own, quick enough to be drawn anew while a run trains."""
 
-import io
+import json
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from html import escape
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from align.report.charts.axis import Axis, axis_of, format_number, whole_ticks
 from align.report.run.folder import Series
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
 _MAX_POINTS = 150
 _SMALL_SHARE = 0.25  # shares that stay below are drawn on their own scale, from 0
-_TINY_SHARE = 0.01  # would be 0 or 1 % without decimals
-_INK, GRID = "#010203", "#010204"  # stand-ins for the page's colours, replaced after drawing
-_INKED = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_WIDTH, _HEIGHT, _TOP, _BOTTOM, _RIGHT = 346, 173, 7, 141, 338
+_LETTER = 5.2  # widest digit at the size of the labels
+
+Stretches = tuple[NDArray[np.float64], ...]
 
 
 class Line(NamedTuple):
@@ -43,12 +41,13 @@ class Legend(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A drawn chart with the words that go around it."""
+    """A drawn chart with the words that go around it; `data` is what the page's script draws it from."""
 
     title: str
     note: str
     svg: str
     legend: list[Legend]
+    data: str = ""
 
 
 def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = False, stacked: bool = False) -> Chart:
@@ -61,49 +60,30 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
         share: Whether values lie in 0..1 and the axis counts percent from 0.
         stacked: Whether the series add up and are drawn as areas.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(page_style(title)):
-        figure = Figure(figsize=(4.8, 2.4), layout="constrained")
-        axes = figure.add_subplot()
-        _draw_areas(axes, lines) if stacked else _draw_lines(axes, lines)
-        _dress(axes, share=share)
-        svg = to_svg(figure, title)
-    latest = [format_number(line.series.recent(), share) for line in lines]
-    legend = [Legend(line.label, number, line.colour, line.dashed) for line, number in zip(lines, latest, strict=True)]
-    return Chart(title, note, svg, legend)
-
-
-def page_style(title: str) -> Any:
-    """Returns matplotlib's settings for a chart that `to_svg` can fit into a page."""
-    return {"svg.fonttype": "none", "svg.hashsalt": title, "font.size": 9} | dict.fromkeys(_INKED, _INK)
-
-
-def to_svg(figure: "Figure", title: str) -> str:
-    """Writes a figure, drawn with `page_style`, as SVG that takes its look from the page."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _adopt_page_style(buffer.getvalue(), title)
+    columns = _together(lines) if stacked else [downsample(line.series) for line in lines]
+    ends = _pile(columns) if stacked else [(low, high) for _, _, low, high in columns]
+    axis = axis_of(np.concatenate([end for pair in ends for end in pair]), share=share, from_zero=share or stacked)
+    if share and axis.high > _SMALL_SHARE:
+        axis = axis_of(np.array([0.0, 1.0]), share=True, from_zero=True)
+    place = _Place(axis, [line.series.steps for line in lines])
+    parts = [place.svg_axes()]
+    for line, (steps, mean, low, high), (bottom, top) in zip(lines, columns, ends, strict=True):
+        if stacked:
+            parts.append(place.area(line, steps, bottom, top, opacity=1))
+            continue
+        if (high > low).any():
+            parts.append(place.area(line, steps, low, high, opacity=0.15))
+        parts.append(place.curve(line, steps, mean))
+    # The script replaces what lies in the second group.
+    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}"'
+    svg = f'<svg class="plot" {size}>{"".join(parts)}</g></svg>'
+    legend = [
+        Legend(line.label, format_number(line.series.recent(), share), line.colour, line.dashed) for line in lines
+    ]
+    return Chart(title, note, svg, legend, _data(place, lines, columns, share=share, stacked=stacked))
 
 
-def format_number(value: float, share: bool = False) -> str:
-    """Writes a number for a reader: shares in percent, the rest with three significant digits.
-
-    Example:
-        >>> format_number(0.4567, share=True), format_number(0.00312, share=True)
-        ('46 %', '0.31 %')
-        >>> format_number(123.4), format_number(1e-6), format_number(float("nan"))
-        ('123', '1e-06', 'n/a')
-    """
-    if not np.isfinite(value):
-        return "n/a"
-    if share:
-        return f"{100 * value:.2g} %" if 0 < value < _TINY_SHARE else f"{100 * value:.0f} %"
-    return f"{value:.3g}"
-
-
-def downsample(series: Series, max_points: int = _MAX_POINTS) -> tuple[NDArray[np.float64], ...]:
+def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
     """Averages a series into at most `max_points` stretches.
 
     Returns:
@@ -113,61 +93,108 @@ def downsample(series: Series, max_points: int = _MAX_POINTS) -> tuple[NDArray[n
     width = max(1, math.ceil(kept.sum() / max_points))  # equal stretches: noise must not change along the curve
     cuts = range(width, int(kept.sum()), width)
     steps, values = np.split(series.steps[kept], cuts), np.split(series.values[kept], cuts)
+    if not kept.any():
+        return tuple(np.empty(0) for _ in range(4))
     columns = (map(np.mean, steps), map(np.mean, values), map(np.min, values), map(np.max, values))
     return tuple(np.array(list(column), dtype=float) for column in columns)
 
 
-def _draw_lines(axes: "Axes", lines: Sequence[Line]) -> None:
-    for line in lines:
-        steps, mean, low, high = downsample(line.series)
-        colour, single = stand_in(line.colour), len(steps) == 1
-        axes.plot(steps, mean, color=colour, lw=1.6, ls="--" if line.dashed else "-", marker="o" if single else None)
-        if (high > low).any():
-            axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
-
-
-def _draw_areas(axes: "Axes", lines: Sequence[Line]) -> None:
+def _together(lines: Sequence[Line]) -> list[Stretches]:
+    """Averages series over the steps that all of them have."""
     common = reduce(np.intersect1d, (line.series.steps[np.isfinite(line.series.values)] for line in lines))
     shared = [Series(common, line.series.values[np.isin(line.series.steps, common)]) for line in lines]
-    columns = [downsample(series)[:2] for series in shared]
-    colours = [stand_in(line.colour) for line in lines]
-    axes.stackplot(columns[0][0], *[mean for _, mean in columns], colors=colours, lw=0)
-    axes.margins(x=0)
+    return [downsample(series) for series in shared]
 
 
-def _dress(axes: "Axes", *, share: bool) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    axes.set_xlabel("optimizer step")
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    strip_frame(axes, grid="y")
-    if share:
-        axes.set_ylim(0, 1 if axes.get_ylim()[1] > _SMALL_SHARE else None)
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
+def _pile(columns: Sequence[Stretches]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Puts each series on top of those before it."""
+    tops = np.cumsum([mean for _, mean, *_ in columns], axis=0)
+    return [(top - mean, top) for top, (_, mean, *_) in zip(tops, columns, strict=True)]
 
 
-def strip_frame(axes: "Axes", *, grid: Literal["x", "y"]) -> None:
-    """Leaves the axis at the bottom and faint lines across; the page around gives the frame."""
-    axes.grid(axis=grid, color=GRID, lw=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(length=0)
+class _Place:
+    """Where steps and values lie in a drawing.
+
+    Args:
+        axis: Of the values.
+        steps: Of each line.
+    """
+
+    def __init__(self, axis: Axis, steps: Iterable[NDArray[np.int64]]) -> None:
+        found = np.concatenate([*steps, np.empty(0)])
+        first, last = (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
+        self.axis, self.steps = axis, (first, last)
+        self.left = 10 + _LETTER * max(5, *(len(label) for _, label in axis.ticks))
+
+    def x(self, steps: Any) -> Any:
+        first, last = self.steps
+        middle = (self.left + _RIGHT) / 2
+        return (
+            self.left + (steps - first) / (last - first) * (_RIGHT - self.left) if last > first else steps * 0 + middle
+        )
+
+    def y(self, values: Any) -> Any:
+        return _BOTTOM - (values - self.axis.low) / (self.axis.high - self.axis.low) * (_BOTTOM - _TOP)
+
+    def svg_axes(self) -> str:
+        """Draws the axis below, then opens a group with the lines across and their numbers."""
+        below = "".join(
+            f'<text x="{self.x(tick):.1f}" y="{_BOTTOM + 12}" text-anchor="middle">{label}</text>'
+            for tick, label in whole_ticks(*self.steps)
+        )
+        middle = (self.left + _RIGHT) / 2
+        across = "".join(
+            f'<path class="across" d="M{self.left:.1f} {self.y(tick):.1f}H{_RIGHT}"/>'
+            f'<text x="{self.left - 5:.1f}" y="{self.y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
+            for tick, label in self.axis.ticks
+        )
+        return (
+            f'<g>{below}<text x="{middle:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">optimizer step</text>'
+            f'<path class="below" d="M{self.left:.1f} {_BOTTOM}H{_RIGHT}"/></g><g>{across}'
+        )
+
+    def curve(self, line: Line, steps: Any, values: Any) -> str:
+        if len(steps) == 1:
+            return f'<circle r="3" cx="{self.x(steps[0]):.1f}" cy="{self.y(values[0]):.1f}" {_fill(line)}/>'
+        dashes = ' stroke-dasharray="6 3"' if line.dashed else ""
+        style = f'style="stroke:var(--c{line.colour % NUM_COLOURS})"{dashes}'
+        return f'<path class="curve" d="{self._path(steps, values)}" {style}/>'
+
+    def area(self, line: Line, steps: Any, low: Any, high: Any, *, opacity: float) -> str:
+        if len(steps) < 2:
+            return ""
+        back = self._path(steps[::-1], low[::-1]).replace("M", "L", 1)
+        shade = "" if opacity == 1 else f' opacity="{opacity:g}"'
+        return f'<path d="{self._path(steps, high)}{back}Z" {_fill(line)}{shade}/>'
+
+    def _path(self, steps: Any, values: Any) -> str:
+        points = [f"{x:.1f} {y:.1f}" for x, y in zip(self.x(steps), self.y(values), strict=True)]
+        return "M" + "L".join(points) if points else ""
 
 
-def stand_in(colour: int) -> str:
-    """Returns the colour to draw with, which the page then replaces."""
-    return f"#0102{0x10 + colour % NUM_COLOURS:02x}"
+def _fill(line: Line) -> str:
+    return f'style="fill:var(--c{line.colour % NUM_COLOURS})"'
 
 
-def _adopt_page_style(svg: str, title: str) -> str:
-    """Makes matplotlib's file fit for inlining: no prologue, namespaces, metadata or ids to clash, the page's look."""
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<(metadata|style)\b.*?</\1>", "", svg, flags=re.DOTALL)
-    label = re.sub(r'[<>&"]', "", title)
-    svg = re.sub(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
-    svg = re.sub(r"font-family: [^;]*; ", "", svg)
-    svg = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d)\d+", r"\1", path[0]).replace("\n", ""), svg)
-    for colour in range(NUM_COLOURS):
-        svg = svg.replace(stand_in(colour), f"var(--c{colour})")
-    return svg.replace(_INK, "currentColor").replace(GRID, "var(--grid)")
+def _data(place: _Place, lines: Sequence[Line], columns: Sequence[Stretches], *, share: bool, stacked: bool) -> str:
+    """Writes what a script needs to show values and to draw the curves otherwise, thinned as they are drawn."""
+    drawn = []
+    for line, (steps, mean, low, high) in zip(lines, columns, strict=True):
+        values = {"x": _rounded(steps, 7), "y": _rounded(mean)}
+        if (high > low).any() and not stacked:
+            values |= {"low": _rounded(low), "high": _rounded(high)}
+        drawn.append({"label": line.label, "colour": line.colour % NUM_COLOURS, "dashed": line.dashed, **values})
+    about = {
+        "box": [round(place.left, 1), _TOP, _RIGHT, _BOTTOM],
+        "steps": place.steps,
+        "values": [place.axis.low, place.axis.high],
+        "ticks": place.axis.ticks,
+        "share": share,
+        "stacked": stacked,
+    }
+    return json.dumps(about | {"lines": drawn}, separators=(",", ":"))
+
+
+def _rounded(values: NDArray[np.float64], digits: int = 4) -> list[float | int]:
+    numbers = [float(f"{value:.{digits}g}") for value in values]
+    return [int(number) if number.is_integer() else number for number in numbers]

@@ -4,17 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from align.report.charts.drawing import (
-    GRID,
-    NUM_COLOURS,
-    Chart,
-    Legend,
-    format_number,
-    page_style,
-    stand_in,
-    strip_frame,
-    to_svg,
-)
+from align.report.charts.axis import format_number
+from align.report.charts.drawing import NUM_COLOURS, Chart, Legend
+from align.report.charts.figure import GRID, page_style, stand_in, strip_frame, to_svg
 
 _ROW, _MARGIN = 0.26, 0.7  # inches
 _LONGEST_LABEL = 32

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from align.evaluation.record.policies import AttemptsRule, ModelAudit, OfDifficulty, ThresholdRule
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.evaluation.measured import known
 from align.report.evaluation.view import Grid, Section
 from align.report.run.tables import Row, Table

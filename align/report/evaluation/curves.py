@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 from align.evaluation.record.policies import Audit, BestOfN, ModelAudit
 from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
-from align.report.charts.drawing import NUM_COLOURS, Chart, format_number
+from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.evaluation.measured import known
 from align.report.evaluation.view import Grid, Section
 from align.report.run.tables import Row, Table

@@ -7,7 +7,7 @@ from typing import Any
 from align.evaluation.record import ITEMS_FILE
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.record.pairs import PairsRecord
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.evaluation.about import pairs_facts, policy_details, policy_models
 from align.report.evaluation.findings import few_items, written_warning
 from align.report.evaluation.folder import read_items

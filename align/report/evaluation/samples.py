@@ -6,7 +6,7 @@ from typing import Any
 
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.record.prompts import MeasuredReward
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Side
 from align.report.run.samples import shorten

@@ -8,7 +8,7 @@ from align.evaluation.record import ITEMS_FILE
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.record.suites import SuiteRecord
 from align.evaluation.statistics.metrics import Estimate
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.evaluation.about import policy_details, policy_models, suite_facts
 from align.report.evaluation.findings import few_items, written_warning
 from align.report.evaluation.folder import read_items

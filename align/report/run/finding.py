@@ -3,7 +3,7 @@
 import math
 from typing import NamedTuple
 
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.charts.panel import Metrics
 
 _NEAR_LOG_TWO = 0.005  # nats: a mean margin of 0.01, in units of `beta` for DPO

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.report.charts.drawing import format_number
+from align.report.charts.axis import format_number
 from align.report.run.marked_text import Piece, mark_text, share_marked
 from align.report.thumbnails import Filmstrip, Thumbnails
 

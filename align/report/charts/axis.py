@@ -1,0 +1,85 @@
+"""Numbers along an axis, and numbers for a reader."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TINY_SHARE = 0.01  # would be 0 or 1 % without decimals
+_STEPS = (1, 2, 2.5, 5, 10)
+
+
+class Axis(NamedTuple):
+    """The ends of an axis, and its numbers with their labels."""
+
+    low: float
+    high: float
+    ticks: list[tuple[float, str]]
+
+
+def format_number(value: float, share: bool = False) -> str:
+    """Writes a number for a reader: shares in percent, the rest with three significant digits.
+
+    Example:
+        >>> format_number(0.4567, share=True), format_number(0.00312, share=True)
+        ('46 %', '0.31 %')
+        >>> format_number(123.4), format_number(1e-6), format_number(float("nan"))
+        ('123', '1e-06', 'n/a')
+    """
+    if not np.isfinite(value):
+        return "n/a"
+    if share:
+        return f"{100 * value:.2g} %" if 0 < value < _TINY_SHARE else f"{100 * value:.0f} %"
+    return f"{value:.3g}"
+
+
+def axis_of(values: NDArray[np.float64], *, share: bool = False, from_zero: bool = False) -> Axis:
+    """Finds an axis with four to seven round numbers on which all values lie.
+
+    Example:
+        >>> axis_of(np.array([0.0, 1.0]), share=True).ticks[-1]
+        (1.0, '100 %')
+        >>> [label for _, label in axis_of(np.array([0.0131, 0.0218])).ticks]
+        ['0.014', '0.016', '0.018', '0.020', '0.022']
+    """
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    low = min(low, 0.0) if from_zero else low
+    if not high > low:
+        margin = abs(high) / 10 or 1.0
+        low, high = (low if from_zero else low - margin), high + margin
+    elif not share:
+        margin = (high - low) / 20
+        low, high = (low if from_zero else low - margin), high + margin
+    step, digits = round_step(high - low, 6)
+    places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
+    ticks = [round(place * step, 12) + 0.0 for place in places]
+    return Axis(low, high, [(tick, _label(tick, digits, share)) for tick in ticks])
+
+
+def whole_ticks(first: float, last: float) -> list[tuple[float, str]]:
+    """Finds at most seven whole numbers between two steps.
+
+    Example:
+        >>> whole_ticks(1, 4), whole_ticks(10, 20)[0]
+        ([(1, '1'), (2, '2'), (3, '3'), (4, '4')], (10, '10'))
+    """
+    step = max(1, round(round_step(last - first, 6)[0])) if last > first else 1
+    places = range(math.ceil(first / step), math.floor(last / step) + 1)
+    return [(place * step, f"{place * step}") for place in places] or [(round(first), f"{round(first)}")]
+
+
+def round_step(span: float, count: int) -> tuple[float, int]:
+    """Finds a round distance of which about `count` fit into a span, and the decimals that its multiples have."""
+    raw = span / count
+    power = math.floor(math.log10(raw))
+    factor = next(factor for factor in _STEPS if factor * 10**power >= raw * (1 - 1e-9))
+    return factor * 10**power, max(0, (1 if factor == 2.5 else 0) - power - (1 if factor == 10 else 0))
+
+
+def _label(tick: float, digits: int, share: bool) -> str:
+    if share:
+        return f"{100 * tick:.{max(0, digits - 2)}f} %"
+    if tick and (digits > 4 or abs(tick) >= 1e6):
+        return f"{tick:.2g}" if digits > 4 else f"{tick:.3g}"
+    return f"{tick:.{digits}f}"

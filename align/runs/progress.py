@@ -1,0 +1,73 @@
+"""How far a run is, and whether somebody makes it go on."""
+
+import json
+import time
+from enum import Enum
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from align.runs.folder import FINISHED_FILE
+from align.runs.owner import is_held
+from align.whole_files import write_whole
+
+STARTED_FILE = "started.json"
+
+
+class State(Enum):
+    """What becomes of a run."""
+
+    RUNNING = "running"
+    CUT_SHORT = "cut short"
+    FINISHED = "finished"
+
+
+class Progress(NamedTuple):
+    """Where a run is.
+
+    Attributes:
+        state: Whether it goes on.
+        steps: It was asked for; None where nobody noted it.
+        written: When this was looked up, in UTC.
+    """
+
+    state: State
+    steps: int | None
+    written: str
+
+
+def record_start(folder: Path, seconds: float, steps: int) -> None:
+    """Keeps how long a start took, and how many steps the run is to make."""
+    record = {"seconds_to_first_step": round(seconds, 1), "steps": steps}
+    write_whole(folder / STARTED_FILE, json.dumps(record) + "\n")
+
+
+def seconds_last_time(folder: Path) -> float | None:
+    """Reads how long the last start in a folder took; a file that is broken tells nothing."""
+    try:
+        return float(_read(folder)["seconds_to_first_step"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def look_up(folder: Path, *, in_training: bool = False) -> Progress:
+    """Says where a run is.
+
+    Args:
+        folder: The run folder.
+        in_training: Whether the process that asks is the one that trains.
+    """
+    if (folder / FINISHED_FILE).is_file():
+        state = State.FINISHED
+    else:
+        state = State.RUNNING if in_training or is_held(folder) else State.CUT_SHORT
+    steps = _read(folder).get("steps")
+    now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+    return Progress(state, steps if isinstance(steps, int) else None, now)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / STARTED_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
