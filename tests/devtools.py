@@ -48,6 +48,11 @@ class Reader:
         """Waits until the page has loaded itself again."""
         self._until(lambda message: message.get("method") == "Page.loadEventFired")
 
+    def let_pass(self, seconds: float) -> None:
+        """Lets the page's clock run as fast as it can; answers of servers are waited for."""
+        policy = "pauseIfNetworkFetchesPending"
+        self.tell("Emulation.setVirtualTimePolicy", policy=policy, budget=1000 * seconds)
+
     def look(self, width: int, *, dark: bool = False, media: str = "screen") -> None:
         """Sets the screen: its width, its colour scheme, or paper."""
         self.tell(

@@ -1,10 +1,67 @@
 """`align report`: one page per run, comparison or evaluation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from align.report import build_any_report
+from align.errors import UserError
+from align.report import build_any_report, build_comparison
+from align.report.any_folder import is_evaluation
 
 
-def run(folder: Path) -> None:
-    """Writes report.html into a run folder or the folder of an evaluation."""
-    print(f"The report is {build_any_report(folder)}.")
+def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, port: int = 8765) -> None:
+    """Writes a page, or serves it and follows its runs.
+
+    Raises:
+        UserError: If the words do not fit together, or a folder is not what a page needs.
+    """
+    if out is not None and watch:
+        raise UserError("`--watch` serves the page and writes no file. Leave out `--out` or `--watch`.")
+    if out is not None and out.is_dir():
+        raise UserError(f"`--out` must be a file, got the folder {out}. Name a file in it, such as {out}/report.html.")
+    if watch:
+        _follow(folders, port)
+    elif len(folders) == 1:
+        print(f"The report is {build_any_report(folders[0], out)}.")
+    else:
+        page = build_comparison(_named(folders), None, out or Path("comparison.html"))
+        print(f"The comparison of {len(folders)} runs is {page}.")
+
+
+def _follow(folders: Sequence[Path], port: int) -> None:
+    from align.report.watch import FollowedPage, serve
+
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                f"`--watch` follows runs, and {str(folder)!r} is no folder. Give the `output_dir` of a run."
+            )
+    page = FollowedPage(_named(folders))
+
+    def say(address: str) -> None:
+        print(f"{address} follows {', '.join(map(str, folders))}. Ctrl-C ends this.", flush=True)
+
+    serve(page, port, say)
+    print("\nThe page is not served any more; `align report` writes it as a file.")
+
+
+def _named(folders: Sequence[Path]) -> dict[str, Path]:
+    """Names runs by as many parts of their paths as tell them apart.
+
+    Raises:
+        UserError: If a folder is given twice, or is an evaluation.
+    """
+    whole = [folder.resolve() for folder in folders]
+    twice = next((folder for folder in whole if whole.count(folder) > 1), None)
+    if twice is not None:
+        raise UserError(f"{twice} is given twice. Name each run once.")
+    for folder in whole:
+        if is_evaluation(folder):
+            raise UserError(
+                f"{folder} holds an evaluation, and several folders and `--watch` are for runs. "
+                f"`align report {folder}` writes its page."
+            )
+    for length in range(1, max(len(folder.parts) for folder in whole) + 1):
+        names = ["/".join(folder.parts[-length:]) for folder in whole]
+        if len(set(names)) == len(names):
+            break
+    return dict(zip(names, whole, strict=True))

@@ -10,21 +10,29 @@ from align.report.page import build_comparison, build_report
 _LOG = "metrics.jsonl"
 
 
-def build_any_report(folder: Path) -> Path:
+def is_evaluation(folder: Path) -> bool:
+    """Tells whether a folder holds an evaluation; a folder with a log is a run, also if one lies beside the log."""
+    return not (folder / _LOG).exists() and (folder / EVALUATION_FILE).exists()
+
+
+def build_any_report(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of a training run, of an evaluation, or of runs side by side with their evaluation.
 
-    A folder with a log is a run, also if an evaluation of it lies beside the log. A folder with `evaluation.json` and
-    run folders in it is a comparison, such as the quickstart writes.
+    A folder with `evaluation.json` and run folders in it is a comparison, such as the quickstart writes.
+
+    Args:
+        folder: What to report.
+        out: The HTML file; `report.html` in the folder if not given.
 
     Raises:
         RunFolderError: If the folder is none of these, or a file is broken.
     """
-    if (folder / _LOG).exists() or not (folder / EVALUATION_FILE).exists():
-        return build_report(folder)
+    if not is_evaluation(folder):
+        return build_report(folder, out)
     runs = sorted(path.parent for path in folder.glob(f"*/{_LOG}"))
     if not runs:
-        return build_evaluation_report(folder)
+        return build_evaluation_report(folder, out)
     record = read_record(folder / EVALUATION_FILE)
     short = record if isinstance(record, ModelsRecord) else None
     names = {name.lower(): name for name in short.models} if short else {}
-    return build_comparison({names.get(run.name, run.name): run for run in runs}, short, folder / "report.html")
+    return build_comparison({names.get(run.name, run.name): run for run in runs}, short, out or folder / "report.html")

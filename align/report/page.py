@@ -1,5 +1,6 @@
-"""One HTML file about one run or several: no script, no request, every word of a model escaped."""
+"""One HTML file about one run or several: no request, one script of our own, every word of a model escaped."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from align.report.run.progress import describe
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
 from align.report.run.samples import Sample, pick_samples
 from align.report.run.tables import differences, headline
+from align.report.script import page_script
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
 from align.whole_files import write_whole
@@ -55,16 +57,18 @@ def build_report(run_dir: Path, out: Path | None = None, *, in_training: bool = 
     Raises:
         RunFolderError: If the folder lacks what a report needs, or a file in it is broken.
     """
+    out = out or run_dir / "report.html"
+    write_whole(out, run_page(run_dir, in_training=in_training), errors="replace")
+    return out
+
+
+def run_page(run_dir: Path, *, in_training: bool = False, version: str = "") -> str:
+    """Renders the page of one run; one with a version asks the server that it came from for a later one."""
     run = read_run_folder(run_dir)
-    title = f"{str(run.recipe.get('method', 'run')).upper()}: {run_dir.resolve().name}"
-    view = _view(run_dir.resolve().name, run, look_up(run_dir, in_training=in_training))
-    return _write(
-        out or run_dir / "report.html",
-        title,
-        run.evaluation,
-        run_charts(parts_of(run.recipe), run.metrics),
-        [view],
-    )
+    name = run_dir.resolve().name
+    title = f"{str(run.recipe.get('method', 'run')).upper()}: {name}"
+    view = _view(name, run, look_up(run_dir, in_training=in_training))
+    return _render(title, run.evaluation, run_charts(parts_of(run.recipe), run.metrics), [view], version)
 
 
 def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, out: Path) -> Path:
@@ -75,12 +79,18 @@ def build_comparison(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | No
         evaluation: What was measured of them, by the same names; `None` if nothing was.
         out: The HTML file.
     """
+    write_whole(out, comparison_page(run_dirs, evaluation), errors="replace")
+    return out
+
+
+def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | None, *, version: str = "") -> str:
+    """Renders the page of several runs, their curves laid over each other."""
     if not run_dirs:
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
     runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
     charts = comparison_charts({name: (parts_of(run.recipe), run.metrics) for name, run in runs.items()})
     views = [_view(name, run, look_up(run.path), len(runs)) for name, run in runs.items()]
-    return _write(out, " vs ".join(runs), evaluation, charts, views)
+    return _render(" vs ".join(runs), evaluation, charts, views, version)
 
 
 def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> RunView:
@@ -100,11 +110,14 @@ def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> R
     )
 
 
-def _write(out: Path, title: str, evaluation: ModelsRecord | None, charts: list[Chart], runs: list[RunView]) -> Path:
-    return write_page(
+def _render(
+    title: str, evaluation: ModelsRecord | None, charts: list[Chart], runs: list[RunView], version: str
+) -> str:
+    return render_page(
         "report.html.j2",
-        out,
         title=title,
+        script=page_script(),
+        version=version,
         conclusions=conclusions(evaluation) if evaluation else [],
         headline=headline(evaluation) if evaluation else None,
         differences=differences(evaluation) if evaluation else None,
@@ -114,16 +127,25 @@ def _write(out: Path, title: str, evaluation: ModelsRecord | None, charts: list[
 
 
 def write_page(template: str, out: Path, *, package: str = "align.report", **content: Any) -> Path:
-    """Fills a template of a package, on the layout of this one, escaping everything, and writes the file."""
+    """Fills a template of a package, on the layout of this one, and writes the file at once."""
+    write_whole(out, render_page(template, package=package, **content), errors="replace")
+    return out
+
+
+def render_page(template: str, *, package: str = "align.report", **content: Any) -> str:
+    """Fills a template of a package, on the layout of this one, escaping everything."""
+    page = _environment(package).get_template(template)
+    return page.render({"script": None, "version": ""} | content)
+
+
+@functools.cache
+def _environment(package: str) -> Any:
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(
+    return Environment(
         loader=ChoiceLoader([PackageLoader(name, ".") for name in (package, "align.report")]),
         autoescape=True,  # completions and data may hold markup; `select_autoescape` would miss the name `.html.j2`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template(template).render(**content)
-    write_whole(out, page, errors="replace")
-    return out

@@ -87,8 +87,21 @@ def recipes() -> None:
 
 
 @app.command()
-def report(folder: Annotated[Path, typer.Argument(help="The output folder of a run or of an evaluation.")]) -> None:
-    """Write report.html for a run or an evaluation."""
+def report(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(help="The output folder of a run or an evaluation, or several of runs to lay over each other."),
+    ],
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The file to write; report.html in the folder, or comparison.html here for several."),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Serve the page on 127.0.0.1 while runs train; it follows them.")
+    ] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of `--watch`; 0 takes a free one.")] = 8765,
+) -> None:
+    """Write the page of a run, of several runs side by side, or of an evaluation."""
     from align.cli.report import run
 
-    execute(lambda: run(folder))
+    execute(lambda: run(folders, out, watch, port))

@@ -1,0 +1,121 @@
+"""A page of a run in a real browser as its reader uses it: screens, colours, paper, pointer and keys."""
+
+import json
+
+import pytest
+from browser import HOSTILE, needs_chromium
+from devtools import reader
+from written_run import write_run
+
+from align.report import build_report
+
+pytestmark = needs_chromium
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with reader(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    run = write_run(tmp_path_factory.mktemp("runs") / "run", steps=300)
+    calls = {"reward": "a_reward_with_a_long_name", "step": 1, "mode": "train", "rows": 8, "none": 0, "invalid": {}}
+    calls |= {"seconds": {"p50": 1.0, "p95": 2.0, "max": 3.0}, "slowest": [], "failed": []}
+    (run / "rewards.jsonl").write_text(json.dumps(calls) + "\n")
+    return build_report(run).as_uri()
+
+
+SCREENS = [(width, dark, media) for width in (400, 1400) for dark in (False, True) for media in ("screen", "print")]
+
+
+@pytest.mark.parametrize(("width", "dark", "media"), SCREENS)
+def test_nothing_sticks_out_of_a_page(browser, page, width, dark, media):
+    browser.look(width, dark=dark, media=media)
+    browser.open(page)
+    browser.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.console == []
+    light = browser.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert max(light) < 60 if dark and media == "screen" else min(light) > 200
+    shown = browser.value("getComputedStyle(document.querySelector('.tools')).display")
+    assert shown == ("none" if media == "print" else "flex")
+
+
+def values(browser, chart=0):
+    return browser.value(f"document.querySelectorAll('.tip')[{chart}].innerText").split("\n")
+
+
+def test_the_pointer_and_the_arrow_keys_show_the_values_of_a_step(browser, page):
+    browser.look(1400)
+    browser.open(page)
+    svg = "document.querySelector('svg.plot')"
+    browser.value(f"{svg}.scrollIntoView()")
+    box = browser.value(f"{svg}.getBoundingClientRect().toJSON()")
+    browser.point(box["left"] + box["width"] / 2, box["top"] + box["height"] / 2)
+    under = values(browser)
+    assert 130 < int(under[0].rpartition(" ")[2]) < 150
+    assert under[1].startswith("total 0.")
+    browser.point(1, 1)
+    assert browser.value("document.querySelector('.tip').hidden")
+    browser.value(f"{svg}.focus()")
+    browser.press("End")
+    assert values(browser)[0] in ("step 300", "about step 300")
+    browser.press("ArrowLeft", 3)
+    assert 290 < int(values(browser)[0].rpartition(" ")[2]) < 297
+    browser.press("Escape")
+    assert browser.value("document.querySelector('.tip').hidden")
+
+
+def test_curves_are_smoothed_and_drawn_on_a_logarithmic_scale(browser, page):
+    browser.look(1400)
+    browser.open(page)
+    drawn = "[...document.querySelectorAll('svg.plot')].map((svg) => svg.querySelector('g:nth-of-type(2)').innerHTML)"
+    before = browser.value(drawn)
+    browser.value("document.getElementById('smoothing-0').focus()")
+    browser.press("ArrowRight", 5)
+    smoothed = browser.value(drawn)
+    assert browser.value("document.querySelector('.tools output').innerText") == "0.25"
+    assert all(one != other for one, other in zip(before, smoothed, strict=True))
+    assert "NaN" not in "".join(smoothed)
+    browser.press("Home")
+    assert browser.value(drawn) == before
+    browser.press("Tab")
+    browser.press(" ")
+    logarithmic = browser.value(drawn)
+    assert browser.value("document.activeElement.checked")
+    linear = [one == other for one, other in zip(before, logarithmic, strict=True)]
+    assert [linear[0], linear[1]] == [False, True], "parts that add up stay as they are"
+    notes = browser.value("[...document.querySelectorAll('figcaption span:last-child')].map((each) => !each.hidden)")
+    assert notes == linear
+
+
+def test_every_control_is_reached_by_the_tab_key_and_has_a_name(browser, page):
+    browser.look(1400)
+    browser.open(page)
+    wanted = browser.value("document.querySelectorAll('summary, input, select, button, svg.plot').length")
+    reached = []
+    for _ in range(wanted + 5):
+        browser.press("Tab")
+        name = browser.value(
+            "((at) => at === document.body ? '' : at.ariaLabel || at.getAttribute('aria-label') || "
+            "(at.labels?.[0] || at).textContent.trim())(document.activeElement)"
+        )
+        reached.append(name)
+    assert all(reached[: wanted - 100])
+    assert len([name for name in reached if name]) >= wanted - 60
+
+
+def test_markup_in_names_of_metrics_and_completions_does_nothing_when_the_script_shows_it(browser, tmp_path):
+    run = write_run(tmp_path / "run", trace=HOSTILE, **{f"rewards/{HOSTILE.replace('/', '|')}/mean": 0.5})
+    browser.look(1400)
+    browser.open(build_report(run).as_uri())
+    browser.value("document.querySelector('svg.plot').focus()")
+    browser.press("End")
+    assert "<script>" in values(browser)[-1] + "".join(values(browser))
+    browser.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
+    assert browser.value("document.title") != "owned"
+    assert browser.value("document.querySelectorAll('img, script').length") == 1
+    assert browser.console == []
+    assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []

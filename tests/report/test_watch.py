@@ -1,0 +1,141 @@
+"""`align report --watch`: a page that follows a run, for this machine alone."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from http.server import ThreadingHTTPServer
+
+import pytest
+from browser import needs_chromium
+from devtools import reader
+from written_run import metric_lines, write_run
+
+from align.errors import UserError
+from align.report import watch
+from align.report.watch import FollowedPage, handler_of, serve
+
+
+@contextmanager
+def served(run_dirs):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(FollowedPage(run_dirs)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(port, path="/", host="127.0.0.1", method="GET"):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request(method, path, headers={"Host": host})
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def go_on(run, step):
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(metric_lines(step)[-1]) + "\n")
+
+
+def at_once(monkeypatch):
+    """Lets a page be rendered however short ago it was."""
+    monkeypatch.setattr(watch, "_FEWEST_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "_SHARE", 1e9)
+
+
+def test_the_page_is_rendered_anew_when_the_run_has_gone_on(tmp_path, monkeypatch):
+    at_once(monkeypatch)
+    run = write_run(tmp_path / "run", steps=20)
+    with served({"run": run}) as port:
+        status, before = ask(port)
+        version = ask(port, "/version")[1]
+        assert status == 200
+        assert f'data-version="{version}"' in before
+        assert ask(port, "/version")[1] == version
+        go_on(run, 30)
+        later = ask(port, "/version")[1]
+        assert later != version
+        assert "1 to 30" in ask(port)[1]
+        (run / "completions" / "completions_00030.parquet").write_bytes(b"PAR1 is being written")
+        assert ask(port, "/version")[1] == later, "the last whole page stays"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost@evil.example:80"])
+def test_a_name_of_elsewhere_that_points_to_this_machine_gets_nothing(tmp_path, host):
+    with served({"run": write_run(tmp_path / "run", steps=3)}) as port:
+        status, text = ask(port, host=host)
+        assert status == 403
+        assert "<html" not in text
+        assert ask(port, host="localhost:1234")[0] == 200
+
+
+def test_nothing_but_the_page_is_served(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    with served({"run": run}) as port:
+        for path in ("/recipe.yaml", "/../run/recipe.yaml", f"/{run}/metrics.jsonl", "/%2e%2e/", "//etc/passwd"):
+            assert ask(port, path)[0] == 404
+        assert ask(port, method="POST")[0] == 501
+        assert ask(port, method="HEAD") == (200, "")
+
+
+def test_a_run_that_has_logged_nothing_is_waited_for(tmp_path):
+    (tmp_path / "new").mkdir()
+    with served({"new": tmp_path / "new"}) as port:
+        status, page = ask(port)
+        assert status == 200
+        assert "There is nothing to show yet" in page
+        assert "recipe.yaml is missing" in page
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with served({"run": tmp_path}) as port, pytest.raises(UserError, match=f"`--port {port}` on 127.0.0.1 cannot be"):
+        serve(FollowedPage({"run": tmp_path}), port, print)
+
+
+@needs_chromium
+def test_a_page_that_loads_itself_again_stays_where_its_reader_was(tmp_path, monkeypatch):
+    at_once(monkeypatch)
+    run = write_run(tmp_path / "run", steps=20)
+    with served({"run": run}) as port, reader(tmp_path) as browser:
+        browser.look(1400)
+        browser.open(f"http://127.0.0.1:{port}/")
+        browser.value("document.querySelectorAll('details.sample')[2].open = true")
+        browser.value("document.getElementById('log-0').click()")
+        browser.value("document.getElementById('log-0').focus(); scrollTo(0, 700)")
+        go_on(run, 30)
+        browser.let_pass(seconds=4)
+        browser.loaded()
+        assert "1 to 30" in browser.value("document.body.innerText")
+        assert browser.value("document.querySelectorAll('details.sample')[2].open")
+        assert browser.value("document.getElementById('log-0').checked")
+        assert browser.value("document.activeElement.id") == "log-0"
+        assert abs(browser.value("scrollY") - 700) < 5
+        assert browser.console == []
+        assert {url.rpartition("/")[0] for url in browser.asked} == {f"http://127.0.0.1:{port}"}
+
+
+@pytest.mark.slow
+def test_the_command_says_its_address_and_ends_with_a_sentence_on_ctrl_c(tmp_path):
+    run = write_run(tmp_path / "run", steps=3)
+    command = [sys.executable, "-m", "align", "report", str(run), "--watch", "--port", "0"]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
+    said = process.stdout.readline()
+    assert said.startswith("http://127.0.0.1:")
+    port = int(said.split("/")[2].split(":")[1])
+    assert ask(port)[0] == 200
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    assert rest.strip() == "The page is not served any more; `align report` writes it as a file."
+    assert (process.returncode, errors) == (0, "")
+    assert not (run / "report.html").exists()
