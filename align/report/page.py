@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 from align.evaluation.record.models import ModelsRecord
 from align.report.charts.drawing import Chart
+from align.report.run.compared import SideBySide, final_numbers, recipe_differences
+from align.report.run.completions import reward_weights
 from align.report.run.conclusions import conclusions
 from align.report.run.facts import flat, run_facts
 from align.report.run.finding import Finding
 from align.report.run.findings import find_problems
 from align.report.run.folder import RunFolder, read_run_folder
 from align.report.run.pairs import Pair, pick_pairs
-from align.report.run.panels import comparison_charts, run_charts
+from align.report.run.panels import compared_panels, comparison_charts, run_charts
 from align.report.run.parts import parts_of
 from align.report.run.progress import describe
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
@@ -24,7 +26,7 @@ from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
 from align.whole_files import write_whole
 
-_SAMPLES = 40
+_SAMPLES = 60
 
 
 class RunView(NamedTuple):
@@ -88,9 +90,14 @@ def comparison_page(run_dirs: Mapping[str, Path], evaluation: ModelsRecord | Non
     if not run_dirs:
         raise ValueError("`run_dirs` must name at least one run folder, got none.")
     runs = {name: read_run_folder(path) for name, path in run_dirs.items()}
-    charts = comparison_charts({name: (parts_of(run.recipe), run.metrics) for name, run in runs.items()})
+    metrics = {name: run.metrics for name, run in runs.items()}
+    panels = compared_panels(runs)
+    tables = {
+        "Where the recipes differ": recipe_differences({name: run.recipe for name, run in runs.items()}),
+        "Final numbers": final_numbers(metrics, panels),
+    }
     views = [_view(name, run, look_up(run.path), len(runs)) for name, run in runs.items()]
-    return _render(" vs ".join(runs), evaluation, charts, views, version)
+    return _render(" vs ".join(runs), evaluation, comparison_charts(panels, metrics), views, version, tables)
 
 
 def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> RunView:
@@ -103,15 +110,24 @@ def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> R
         findings=find_problems(run),
         recipe=run.recipe_text,
         versions={key: flat(value) for key, value in run.versions.items() if value is not None},
-        samples=pick_samples(run.completions, num_samples, thumbnails) if "reward" in run.metrics else None,
+        samples=_samples(run, num_samples, thumbnails) if "reward" in run.metrics else None,
         pairs=pick_pairs(run.pairs, num_samples, thumbnails),
         marks=parts_of(run.recipe).describe_marks(run.recipe, run.pairs),
         calls=read_reward_calls(run.path),
     )
 
 
+def _samples(run: RunFolder, limit: int, thumbnails: Thumbnails) -> list[Sample]:
+    return pick_samples(run.completions, limit, thumbnails, reward_weights(run.recipe))
+
+
 def _render(
-    title: str, evaluation: ModelsRecord | None, charts: list[Chart], runs: list[RunView], version: str
+    title: str,
+    evaluation: ModelsRecord | None,
+    charts: list[Chart],
+    runs: list[RunView],
+    version: str,
+    side_by_side: Mapping[str, SideBySide] | None = None,
 ) -> str:
     return render_page(
         "report.html.j2",
@@ -123,6 +139,7 @@ def _render(
         differences=differences(evaluation) if evaluation else None,
         charts=charts,
         runs=runs,
+        side_by_side=side_by_side,
     )
 
 

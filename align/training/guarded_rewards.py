@@ -37,6 +37,7 @@ from align.training.reward_repeats import (
     rows_to_repeat,
 )
 from align.training.scored_again import score_again
+from align.training.shown_gold import GOLD_COLUMN, right_answers
 from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
 from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
@@ -119,6 +120,9 @@ class GuardedRewards(Parent):
             self._log_signals(counted, completions, completion_ids_list)
         if self.log_completions and self.log_multimodal and has_images(inputs[0]):
             self._log_completion_extra(IMAGES_COLUMN, small_copies(inputs))
+        gold = right_answers(inputs) if self.log_completions else None
+        if gold and GOLD_COLUMN not in self._pending_extra_logs:  # a reward may log a column of that name
+            self._log_completion_extra(GOLD_COLUMN, gold)
         self._fill_columns(len(prompts))
         return counted
 

@@ -93,9 +93,15 @@ def test_a_short_series_is_drawn_as_logged():
     assert mean.tolist() == low.tolist() == high.tolist() == [0.1, 0.3]
 
 
-def row(step: int, first: str, second: str | None, advantage: float) -> dict[str, object]:
+def row(step: int, first: str, second: str | None, advantage: float, **columns: object) -> dict[str, object]:
     outcome = "both" if first == second else "first_only"
-    return {"step": step, "first_answer": first, "second_answers": second, "outcome": outcome, "advantage": advantage}
+    words = {
+        "step": step,
+        "completion": f"It is {first}, {advantage}.",
+        "first_answer": first,
+        "second_answers": second,
+    }
+    return {**words, "outcome": outcome, "advantage": advantage, **columns}
 
 
 def test_samples_lead_with_the_disagreeing_rows_that_were_rewarded_most():
@@ -109,9 +115,29 @@ def test_samples_lead_with_the_disagreeing_rows_that_were_rewarded_most():
     assert [sample.why for sample in picked] == ["disagreeing", "disagreeing", "last", "first"]
 
 
+def test_samples_hold_the_best_the_worst_and_those_of_which_rewards_disagree():
+    rows = [row(step, "A", "A", 0.0, right=0.5, neat=0.5, completion=f"Text {step}.", gold="B") for step in range(40)]
+    rows[17] |= {"right": 1.0, "neat": 1.0}
+    rows[18] |= {"right": 0.0, "neat": 0.0}
+    rows[19] |= {"right": 0.0, "neat": 1.0}
+    rows[20] |= {"audit/seen": 2.0, "right": float("nan"), "neat": None}
+    picked = {sample.why: sample for sample in pick_samples(rows, limit=10, weights={"right": 2.0, "neat": 1.0})[::-1]}
+    assert (picked["best"].step, picked["best"].reward, picked["best"].gold) == (17, "3.00", "B")
+    assert (picked["worst"].step, picked["worst"].reward) == (18, "0.00")
+    assert (picked["disagreeing"].step, picked["disagreeing"].differs) == (19, ["rewards disagree"])
+    assert picked["best"].words == "Text 17."
+    ((unpaid,),) = [pick_samples([rows[20]], limit=1)]
+    assert unpaid.reward == "", "an audit is no reward"
+
+
+def test_columns_that_a_method_saves_of_its_own_are_shown():
+    (sample,) = pick_samples([row(1, "A", "A", 0.0, turns=[{"role": "tool", "content": "4"}], own="seen")])
+    assert sample.others == {"turns": "tool: 4", "own": "seen"}
+
+
 def test_two_wrong_answers_that_differ_disagree():
-    assert pick_samples([row(1, "C", "B", 0.0)])[0].disagrees
-    assert not pick_samples([row(1, "C", "C", 0.0)])[0].disagrees
+    assert pick_samples([row(1, "C", "B", 0.0)])[0].differs == ["answers disagree"]
+    assert pick_samples([row(1, "C", "C", 0.0)])[0].differs == []
 
 
 def test_no_row_is_sampled_twice():

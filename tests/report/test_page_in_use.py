@@ -119,3 +119,58 @@ def test_markup_in_names_of_metrics_and_completions_does_nothing_when_the_script
     assert browser.value("document.querySelectorAll('img, script').length") == 1
     assert browser.console == []
     assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []
+
+
+def closed_lines(browser):
+    return browser.value(
+        "[...document.querySelectorAll('.samples > details')].filter((each) => !each.hidden)"
+        ".map((each) => [each.dataset.reward, each.dataset.step, each.dataset.outcome, each.open])"
+    )
+
+
+def change(browser, label, value):
+    """Sets the control with this label."""
+    browser.value(
+        f"""(() => {{
+          const named = (at) => [at.ariaLabel, at.textContent.trim()].some((words) => words?.startsWith({label!r}));
+          const found = [...document.querySelectorAll(".tools label, .tools input")].find(named);
+          const control = found.control || found;
+          control.value = {value!r};
+          control.dispatchEvent(new Event("input", {{ bubbles: true }}));
+        }})()"""
+    )
+
+
+def test_completions_are_searched_sorted_filtered_and_opened_at_once(browser, page):
+    browser.look(1400)
+    browser.open(page)
+    listed = closed_lines(browser)
+    change(browser, "Order", "reward -1")
+    rewards = [float(reward) for reward, *_ in closed_lines(browser)]
+    assert rewards == sorted(rewards, reverse=True)
+    assert len(set(rewards)) > 1
+    change(browser, "Order", "")
+    assert closed_lines(browser) == listed
+    change(browser, "Outcome", "second only")
+    change(browser, "Step from", "2")
+    found = closed_lines(browser)
+    assert {outcome for _, _, outcome, _ in found} == {"second only"}
+    assert {step for _, step, _, _ in found} == {"150", "300"}
+    browser.value("[...document.querySelectorAll('button')].find((at) => at.textContent === 'Expand all').click()")
+    assert all(is_open for *_, is_open in closed_lines(browser))
+    assert browser.value("document.querySelectorAll('.samples > details[open]').length") == len(found)
+    change(browser, "Search", "tungsten is w. so the ELEMENT")
+    assert 0 < len(closed_lines(browser)) < len(found)
+    change(browser, "Search", "no such words")
+    assert closed_lines(browser) == []
+    assert "0 of " in browser.value("[...document.querySelectorAll('.tools output')].at(-1).innerText")
+
+
+def test_without_its_script_a_page_reads_the_same_and_shows_no_control(browser, page):
+    browser.look(1400)
+    browser.tell("Emulation.setScriptExecutionDisabled", value=True)
+    browser.open(page)
+    browser.tell("Emulation.setScriptExecutionDisabled", value=False)
+    assert browser.value("document.querySelectorAll('.tools, button, input, .tip').length") == 0
+    assert browser.value("document.querySelectorAll('svg.plot path.curve').length") > 10
+    assert browser.value("document.querySelectorAll('.samples > details summary').length") > 40

@@ -33,12 +33,12 @@ def test_the_images_of_a_run_stand_in_its_page_beside_the_completions(tmp_path):
     page = build_report(run).read_text()
     images = shown(page)
     assert all(max(image.size) == 160 for image, _ in images)
-    first = page.split('<details class="sample">')[1]
+    first = page.split('<details class="sample"')[1]
     assert len(SOURCES.findall(first)) in (1, 4, 8)
     assert "image 1 of 1" in {words for _, words in images}
     assert "image 16 of 16" in {words for _, words in images}
     assert "+8 more" in page
-    assert page.count('<div class="strip') == 40
+    assert page.count('<div class="strip') == page.count('class="sample"') > 40
     assert len(page) < 4_500_000
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from align.report.run.completions import completion_words, reward_columns
 from align.report.run.finding import Finding
-from align.report.run.samples import completion_words, reward_columns
 
 _FEWEST = 64  # completions, below which a rank correlation of one half happens by chance
 _STRONG = 0.5

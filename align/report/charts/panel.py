@@ -55,7 +55,7 @@ def draw_panel(panel: Panel, metrics: Metrics) -> Chart | None:
 def draw_comparison(panel: Panel, runs: Mapping[str, Metrics]) -> Chart | None:
     """Draws one line per run for a panel with a single metric, or None if no run logged it."""
     lines = [
-        Line(name, metrics[key], colour % NUM_COLOURS)
+        Line(name, metrics[key], colour % NUM_COLOURS, dashed=colour // NUM_COLOURS % 2 == 1)
         for colour, (name, metrics) in enumerate(runs.items())
         for key in panel.metrics_of(metrics)
     ]

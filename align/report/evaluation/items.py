@@ -7,7 +7,7 @@ from typing import Any
 from align.evaluation.record.answers import PairedAnswers
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Listing, Option, Side
-from align.report.run.samples import shorten
+from align.report.run.completions import shorten
 from align.report.thumbnails import Thumbnails
 
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES = 40, 12, 4

@@ -16,8 +16,8 @@ from align.report.evaluation.measured import Cells, Words, arrange, count_compar
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Item, Option, Side
+from align.report.run.completions import shorten
 from align.report.run.finding import Finding, percent
-from align.report.run.samples import shorten
 from align.report.thumbnails import Thumbnails
 
 SHARES = ("implicit_reward_accuracy", "judged_", "judge_", "worst_group")  # how their names begin

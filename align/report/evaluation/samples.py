@@ -9,7 +9,7 @@ from align.evaluation.record.prompts import MeasuredReward
 from align.report.charts.axis import format_number
 from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Side
-from align.report.run.samples import shorten
+from align.report.run.completions import shorten
 
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES, _MOST_VALUES = 40, 10, 4, 8
 Row = Mapping[str, Any]

@@ -17,7 +17,7 @@ from align.report.evaluation.measured import Cells, Words, arrange, count_compar
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.shares import in_percent, in_points
 from align.report.evaluation.view import EvaluationView, Item, Side
-from align.report.run.samples import shorten
+from align.report.run.completions import shorten
 
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES, _MOST_ROWS = 40, 12, 4, 6
 _MOST_FACT = 300  # characters

@@ -1,16 +1,25 @@
 """The charts that runs of every method have."""
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
-from align.report.run.parts import ReportParts
+from align.report.run.folder import RunFolder
+from align.report.run.parts import ReportParts, parts_of
 
 _SHARED = (
     Panel("Gradient norm", "Before clipping.", {"grad_norm": "gradient norm"}),
     Panel("Learning rate", "As scheduled.", {"learning_rate": "learning rate"}),
 )
-_COMPARED = (Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),)
+_COMPARED = (
+    Panel("Time of a step, seconds", "On the same machine only if the runs were.", {"step_time": ""}),
+    Panel("Gradient norm", "Before clipping.", {"grad_norm": ""}),
+    Panel("Learning rate", "As scheduled.", {"learning_rate": ""}),
+)
+_OF_REWARDS = ("reward_funcs", "reward_weights", "reward_kwargs", "reward_gates", "reward_clip")
+_REWARD = re.compile(r"rewards/(.+)/mean")
 _PHASES = {
     "time/generate": "generate",
     "time/second_pass": "second pass",
@@ -27,17 +36,40 @@ def run_charts(parts: ReportParts, metrics: Metrics) -> list[Chart]:
     return [chart for chart in charts if chart]
 
 
-def comparison_charts(runs: Mapping[str, tuple[ReportParts, Metrics]]) -> list[Chart]:
-    """Draws one line per run for the quantities that mean the same in each of them.
+def compared_panels(runs: Mapping[str, RunFolder]) -> list[Panel]:
+    """Lists the quantities that mean the same in each of several runs.
 
-    Rewards of functions are left out: runs with different reward functions earn on different scales.
+    A reward is compared with that of the same name; their total, and the loss, only where the recipes agree on what
+    makes it up.
     """
     panels: list[Panel] = []
-    for parts, _ in runs.values():
-        panels += [panel for panel in parts.compared if panel not in panels]
-    metrics = {name: logged for name, (_, logged) in runs.items()}
-    charts = (draw_comparison(panel, metrics) for panel in (*panels, *_COMPARED))
+    for run in runs.values():
+        panels += [panel for panel in parts_of(run.recipe).compared if panel not in panels]
+    return [*_same_rewards(list(runs.values())), *panels, *_same_loss(list(runs.values())), *_COMPARED]
+
+
+def comparison_charts(panels: Sequence[Panel], runs: Mapping[str, Metrics]) -> list[Chart]:
+    """Draws one line per run."""
+    charts = (draw_comparison(panel, runs) for panel in panels)
     return [chart for chart in charts if chart]
+
+
+def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
+    panels = []
+    rewards = [[run.recipe.get(key) for key in _OF_REWARDS] for run in runs]
+    if all(each == rewards[0] for each in rewards):
+        panels.append(Panel("Reward in all", "The weighted total, of the same rewards in each run.", {"reward": ""}))
+    logged = Counter(key for run in runs for key in run.metrics if _REWARD.fullmatch(key))
+    shared = [key for key, count in logged.items() if count > 1]
+    if len(shared) > 1 or not panels:
+        note = "Mean over the batch, without its weight. Its settings may differ between the runs."
+        panels += [Panel(f"Reward {_REWARD.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
+    return panels
+
+
+def _same_loss(runs: Sequence[RunFolder]) -> list[Panel]:
+    losses = {(run.recipe.get("method"), str(run.recipe.get("loss_type"))) for run in runs}
+    return [Panel("Loss", "Of one method in each run.", {"loss": ""})] if len(losses) == 1 else []
 
 
 def step_time_chart(metrics: Metrics, whole: Panel) -> Chart | None:

@@ -1,119 +1,192 @@
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from align.report.run.completions import (
+    ANSWERS,
+    Row,
+    answers_disagree,
+    completion_words,
+    first_words,
+    gold_of,
+    in_words,
+    number,
+    other_texts,
+    outcome_of,
+    rewards_of,
+    total_reward,
+)
 from align.report.thumbnails import Filmstrip, Thumbnails
 
-_LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
-_KNOWN = ("step", "prompt", "completion", "advantage")
-_ANSWERS = {
-    "first_answer": "first answer",
-    "second_answers": "after the shuffle",
-    "permutation": "shuffled order",
-    "family": "prompt changed by",
-    "second_texts": "behind the changed prompt",
-    "second_gold": "right there",
-    "outcome": "correct",
-}
+_FAR = 0.75  # of its range: rewards so far apart judge a completion differently
+_ORDER = ("disagreeing", "best", "worst", "last", "first")
+ANSWERS_DIFFER, REWARDS_DIFFER = "answers disagree", "rewards disagree"
 
 
 class Sample(NamedTuple):
-    """One completion as the report shows it."""
+    """One completion as the report shows it.
 
+    Attributes:
+        key: Tells it from all others of its run, also when the page is written anew.
+        why: Why it was picked.
+        step: The optimizer step.
+        reward: What it earned in all; empty where no reward had an opinion.
+        gold: The right answer, empty where none was saved.
+        outcome: What became of its answers, empty where that was not looked at.
+        words: How it begins.
+        differs: What disagrees in it.
+        answers: Words on its answers, by the name to show.
+        rewards: By the name of the reward.
+        prompt: Text.
+        trace: Text.
+        completion: Text.
+        others: What a method or a reward saved of its own.
+        images: Of the prompt.
+    """
+
+    key: str
     why: str
     step: int
+    reward: str
+    gold: str
+    outcome: str
+    words: str
+    differs: list[str]
     answers: dict[str, str]
     rewards: dict[str, str]
     prompt: str
     trace: str
     completion: str
-    disagrees: bool
+    others: dict[str, str]
     images: Filmstrip = Filmstrip()
 
 
 def pick_samples(
-    rows: Sequence[Mapping[str, Any]], limit: int = 40, thumbnails: Thumbnails | None = None
+    rows: Sequence[Row],
+    limit: int = 40,
+    thumbnails: Thumbnails | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> list[Sample]:
-    """Picks a bounded sample of completions: the first, those that disagree and were rewarded most, and the last.
+    """Picks a bounded sample of completions: disagreeing ones, the best, the worst, the last and the first.
 
-    Disagreeing rows (a second answer is not the first) are taken by descending advantage: what the update pushed
-    towards although trace and answer do not belong together. A run without outcomes shows its lowest rewards instead.
+    Disagreeing rows are those whose second answer is not the first, by descending advantage (what the update pushed
+    towards although trace and answer do not belong together), then those that one reward finds good and another bad.
 
     Args:
         rows: Rows of the completions tables, in step order.
         limit: Completions to pick at most.
         thumbnails: Reads the images of the rows; without it none are shown.
+        weights: Of the rewards, by column.
     """
-    ends = max(1, limit // 4)
+    totals = [total_reward(row, weights or {}) for row in rows]
+    spread = _spread_of_rewards(rows)
+    ends = max(1, limit // 5)
     by_place = dict.fromkeys(range(min(ends, len(rows))), "first")
     by_place |= {index: "last" for index in range(max(0, len(rows) - ends), len(rows)) if index not in by_place}
-    for index, why in _worst(rows):
+    for index, why in _telling(rows, totals, spread):
         if len(by_place) >= limit:
             break
         by_place.setdefault(index, why)
-    reasons = ("disagreeing", "lowest reward", "last", "first")
-    order = sorted(by_place, key=lambda index: reasons.index(by_place[index]))  # stable: the worst stay in their order
-    samples = [(rows[index], _sample(rows[index], by_place[index])) for index in order[:limit]]
-    if thumbnails is None:
-        return [sample for _, sample in samples]
-    return [sample._replace(images=thumbnails.strip(row.get("images"))) for row, sample in samples]
+    order = sorted(by_place, key=lambda index: _ORDER.index(by_place[index]))  # stable: the most telling lead
+    keys = _keys(rows)
+    samples = []
+    for index in order[:limit]:
+        row, images = rows[index], Filmstrip()
+        differs = [ANSWERS_DIFFER] if answers_disagree(row) else []
+        differs += [REWARDS_DIFFER] if spread[index] >= _FAR else []
+        if thumbnails is not None:
+            images = thumbnails.strip(row.get("images"))
+        samples.append(_sample(row, keys[index], by_place[index], totals[index], differs, images))
+    return samples
 
 
-def _worst(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
-    if any(row.get("outcome") is not None for row in rows):
-        split = [i for i, row in enumerate(rows) if _disagrees(row)]
-        yield from ((i, "disagreeing") for i in sorted(split, key=lambda i: -_number(rows[i].get("advantage"))))
-    else:
-        totals = {i: sum(map(_number, _rewards(row).values())) for i, row in enumerate(rows)}
-        yield from ((i, "lowest reward") for i in sorted(totals, key=lambda i: totals[i]))
+def _telling(
+    rows: Sequence[Row], totals: Sequence[float | None], spread: NDArray[np.float64]
+) -> Iterator[tuple[int, str]]:
+    """Takes turns between rows that disagree, the best and the worst, each text once."""
+    split = sorted(
+        (i for i, row in enumerate(rows) if answers_disagree(row)), key=lambda i: -number(rows[i].get("advantage"))
+    )
+    apart = sorted(np.flatnonzero(spread >= _FAR).tolist(), key=lambda i: -spread[i])
+    known = {i: total for i, total in enumerate(totals) if total is not None}
+    ranked = sorted(known, key=lambda i: known[i]) if len(set(known.values())) > 1 else []
+    queues = (
+        ((i, "disagreeing") for i in _each_once(rows, [*split, *apart])),
+        ((i, "best") for i in _each_once(rows, ranked[::-1])),
+        ((i, "worst") for i in _each_once(rows, ranked)),
+    )
+    yield from (pick for pick in chain.from_iterable(zip_longest(*queues)) if pick is not None)
 
 
-def _sample(row: Mapping[str, Any], why: str) -> Sample:
-    answers = {label: _short(row[key]) for key, label in _ANSWERS.items() if key in row}
+def _each_once(rows: Sequence[Row], places: Sequence[int]) -> Iterator[int]:
+    seen = set()
+    for place in places:
+        text = (str(rows[place].get("prompt")), completion_words(rows[place]))
+        if text not in seen:
+            seen.add(text)
+            yield place
+
+
+def _spread_of_rewards(rows: Sequence[Row]) -> NDArray[np.float64]:
+    """Returns how far apart the rewards of each row are, each as a share of its range over all rows: `(N,)`."""
+    found = [rewards_of(row) for row in rows]
+    names = list(dict.fromkeys(name for given in found for name in given if not name.endswith("_raw")))
+    values = np.array([[_or_nan(given.get(name)) for name in names] for given in found], dtype=float)
+    if len(rows) == 0 or len(names) < 2:
+        return np.zeros(len(rows))
+    with np.errstate(all="ignore"):
+        low, high = (np.where(np.isnan(values), fill, values) for fill in (np.inf, -np.inf))
+        least, most = low.min(axis=0), high.max(axis=0)
+        shares = (values - least) / (most - least)
+    shares = shares[:, np.isfinite(most - least) & (most > least)]
+    if shares.shape[1] < 2:
+        return np.zeros(len(rows))
+    low, high = (np.where(np.isnan(shares), fill, shares) for fill in (np.inf, -np.inf))
+    return np.where(np.isfinite(high.max(axis=1) - low.min(axis=1)), high.max(axis=1) - low.min(axis=1), 0.0)
+
+
+def _or_nan(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def _keys(rows: Sequence[Row]) -> list[str]:
+    """Names rows by their step and their place in it, which more steps do not change."""
+    met: Counter[Any] = Counter()
+    keys = []
+    for row in rows:
+        met[row.get("step")] += 1
+        keys.append(f"{row.get('step')}-{met[row.get('step')]}")
+    return keys
+
+
+def _sample(row: Row, key: str, why: str, total: float | None, differs: list[str], images: Filmstrip) -> Sample:
+    answers = {label: _short(row[name]) for name, label in ANSWERS.items() if name in row}
     if "correct" in answers:
-        answers["correct"] = answers["correct"].replace("_", " ")
-    numbers = _rewards(row) | ({"advantage": row["advantage"]} if "advantage" in row else {})
+        answers["correct"] = outcome_of(row) or "none"
+    gold = gold_of(row)
+    numbers = rewards_of(row) | ({"advantage": row["advantage"]} if "advantage" in row else {})
     return Sample(
+        key=key,
         why=why,
         step=int(row.get("step", 0)),
-        answers=answers,
+        reward="" if total is None else f"{total:.2f}",
+        gold=gold,
+        outcome=outcome_of(row),
+        words=first_words(row),
+        differs=differs,
+        answers=({"gold": gold} if gold else {}) | answers,
         rewards={name: _short(value) for name, value in numbers.items()},
-        prompt=_text(row.get("prompt")),
-        trace=_text(row.get("trace")),
-        completion=_text(row.get("completion")),
-        disagrees=_disagrees(row),
+        prompt=in_words(row.get("prompt")),
+        trace=in_words(row.get("trace")),
+        completion=in_words(row.get("completion")),
+        others=other_texts(row),
+        images=images,
     )
-
-
-def _disagrees(row: Mapping[str, Any]) -> bool:
-    """Tells whether a second answer is another letter than the first, or one of them is right and one is not."""
-    if {"first_only", "second_only"} & set((row.get("outcome") or "").split()):
-        return True
-    return any(second != row.get("first_answer") for second in (row.get("second_answers") or "").split())
-
-
-def completion_words(row: Mapping[str, Any]) -> str:
-    """Returns the text of a completion that is a string or a list of messages."""
-    value = row.get("completion")
-    if isinstance(value, str) or value is None:
-        return value or ""
-    return "\n\n".join(_message(part) for part in value)
-
-
-def reward_columns(row: Mapping[str, Any]) -> dict[str, float]:
-    """Returns what each reward function gave; nothing counts as 0."""
-    return {name: _number(value) for name, value in _rewards(row).items()}
-
-
-def _rewards(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the columns of reward functions: the numbers that are not TRL's or ACRE's own columns."""
-    own = {*_KNOWN, *_ANSWERS, "trace"}
-    return {
-        key: value
-        for key, value in row.items()
-        if key not in own and (value is None or isinstance(value, int | float))
-    }
 
 
 def _short(value: Any) -> str:
@@ -124,37 +197,3 @@ def _short(value: Any) -> str:
     if isinstance(value, list | tuple):
         return " ".join(map(_short, value))
     return str(value)
-
-
-def _text(value: Any) -> str:
-    """Flattens a string or a list of messages, shortened."""
-    if value is None or isinstance(value, str):
-        return shorten(value)
-    return shorten("\n\n".join(_message(part) for part in value))
-
-
-def shorten(text: str | None, where: str = "the completions table") -> str:
-    """Cuts a long text, and says how much of it is left out and where to find it."""
-    if text is None or len(text) <= _LONGEST_TEXT:
-        return text or ""
-    return f"{text[:_LONGEST_TEXT]}\n[{len(text) - _LONGEST_TEXT:,} more characters in {where}]"
-
-
-def _message(message: Any) -> str:
-    if not isinstance(message, Mapping):
-        return str(message)
-    content = message.get("content")
-    if not isinstance(content, str):
-        content = " ".join(_parts(content or []))
-    return f"{message.get('role', '')}: {content}"
-
-
-def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Returns texts, and names what is no text: the 16 frames of a video at once."""
-    for (text, kind), group in groupby((part.get("text"), part.get("type")) for part in parts):
-        count = len(list(group))
-        yield from [str(text)] * count if text else [f"[{count} {kind}s]" if count > 1 else f"[{kind}]"]
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not math.isnan(value) else 0.0

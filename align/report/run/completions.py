@@ -1,0 +1,141 @@
+"""What the row of a completions table says, whichever method and rewards wrote it."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+Row = Mapping[str, Any]
+LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
+_FIRST_WORDS = 110  # characters of the closed line
+_KNOWN = ("step", "prompt", "completion", "advantage", "gold", "images", "trace")
+# Words of a second answer, where there is one, by the name to show.
+ANSWERS = {
+    "first_answer": "first answer",
+    "second_answers": "after the shuffle",
+    "permutation": "shuffled order",
+    "family": "prompt changed by",
+    "second_texts": "behind the changed prompt",
+    "second_gold": "right there",
+    "outcome": "correct",
+}
+_NOT_TRAINED_ON = ("audit/", "_raw")  # of an audit, and of a reward before its gate or limit
+
+
+def completion_words(row: Row) -> str:
+    """Returns the text of a completion that is a string or a list of messages."""
+    return _words(row.get("completion"))
+
+
+def first_words(row: Row) -> str:
+    """Returns how a completion begins, without line ends and the role of its first message."""
+    value = row.get("completion")
+    if isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
+        text = _content(value[0])
+    else:
+        text = _words(value)
+    text = " ".join(text[: 4 * _FIRST_WORDS].split())
+    return text if len(text) <= _FIRST_WORDS else f"{text[: _FIRST_WORDS - 1]}…"
+
+
+def reward_columns(row: Row) -> dict[str, float]:
+    """Returns what each reward function gave; nothing counts as 0."""
+    return {name: number(value) for name, value in rewards_of(row).items()}
+
+
+def rewards_of(row: Row) -> dict[str, Any]:
+    """Returns the columns of rewards and audits: the numbers that are no other column."""
+    own = {*_KNOWN, *ANSWERS}
+    return {
+        key: value
+        for key, value in row.items()
+        if key not in own and (value is None or isinstance(value, int | float))
+    }
+
+
+def total_reward(row: Row, weights: Mapping[str, float]) -> float | None:
+    """Adds up what a completion earned, by weight where one is known; None where no reward had an opinion."""
+    given = {
+        name: float(value)
+        for name, value in rewards_of(row).items()
+        if not (name.startswith(_NOT_TRAINED_ON[0]) or name.endswith(_NOT_TRAINED_ON[1]))
+        and isinstance(value, int | float) and not math.isnan(value)
+    }  # fmt: skip
+    if weights and set(weights) & set(given):
+        given = {name: value * weights[name] for name, value in given.items() if name in weights}
+    return sum(given.values()) if given else None
+
+
+def reward_weights(recipe: Mapping[str, Any]) -> dict[str, float]:
+    """Reads the weights of a run's rewards by the names of their columns."""
+    names, weights = recipe.get("reward_funcs"), recipe.get("reward_weights")
+    if not isinstance(names, list):
+        return {}
+    if not isinstance(weights, list) or len(weights) != len(names):
+        weights = [1.0] * len(names)
+    return {str(name).rpartition(":")[2]: float(weight) for name, weight in zip(names, weights, strict=True)}
+
+
+def gold_of(row: Row) -> str:
+    """Returns the right answer of a row, empty where none was saved."""
+    value = row.get("gold")
+    return "" if value is None else shorten(str(value))
+
+
+def outcome_of(row: Row) -> str:
+    """Returns what became of the answers of a row, empty where that was not looked at."""
+    return str(row.get("outcome") or "").replace("_", " ")
+
+
+def answers_disagree(row: Row) -> bool:
+    """Tells whether a second answer is another letter than the first, or one of them is right and one is not."""
+    if {"first_only", "second_only"} & set((row.get("outcome") or "").split()):
+        return True
+    return any(second != row.get("first_answer") for second in (row.get("second_answers") or "").split())
+
+
+def other_texts(row: Row) -> dict[str, str]:
+    """Returns the columns that nothing else here knows: what a method or a reward wrote of its own."""
+    own = {*_KNOWN, *ANSWERS, *rewards_of(row)}
+    return {key: in_words(value) for key, value in row.items() if key not in own and value is not None}
+
+
+def in_words(value: Any) -> str:
+    """Flattens a string or a list of messages, shortened."""
+    return shorten(_words(value))
+
+
+def shorten(text: str | None, where: str = "the completions table") -> str:
+    """Cuts a long text, and says how much of it is left out and where to find it."""
+    if text is None or len(text) <= LONGEST_TEXT:
+        return text or ""
+    return f"{text[:LONGEST_TEXT]}\n[{len(text) - LONGEST_TEXT:,} more characters in {where}]"
+
+
+def number(value: Any) -> float:
+    """Reads a number; nothing counts as 0."""
+    return float(value) if isinstance(value, int | float) and not math.isnan(value) else 0.0
+
+
+def _words(value: Any) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    if not isinstance(value, Sequence):
+        return str(value)
+    return "\n\n".join(_message(part) for part in value)
+
+
+def _message(message: Any) -> str:
+    return f"{message.get('role', '')}: {_content(message)}" if isinstance(message, Mapping) else str(message)
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    return content if isinstance(content, str) else " ".join(_parts(content or []))
+
+
+def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Returns texts, and names what is no text: the 16 frames of a video at once."""
+    for (text, kind), group in groupby((part.get("text"), part.get("type")) for part in parts):
+        count = len(list(group))
+        yield from [str(text)] * count if text else [f"[{count} {kind}s]" if count > 1 else f"[{kind}]"]
