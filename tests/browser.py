@@ -1,11 +1,15 @@
-"""A real browser without a window, and what it did with a page."""
+"""A real browser without a window that does what a reader does: another width, other colours, keys, and a look."""
 
+import base64
 import json
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
@@ -20,82 +24,141 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--allow-file-access-from-files",  # lets the frame of a narrow page be measured
 ]
 HOSTILE = (
     "</pre></span><script>document.title = 'owned'</script><img src='http://127.0.0.1:9/x' "
     "onerror=\"document.title='owned'\"> {{ 7 * 7 }} \"'><svg onload=\"document.title='owned'\">"
 )
+KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "Home": 36, "End": 35, "Escape": 27, "Tab": 9, "Enter": 13, " ": 32}
 
 
-class Visit(NamedTuple):
-    """What a browser made of a page: its document, what it printed to the console, and what it asked the network."""
+class Reader:
+    """One tab; commands go through a pair of pipes in the DevTools protocol."""
 
-    dom: str
-    console: list[str]
-    requests: list[str]
+    def __init__(self, to_browser: int, from_browser: int) -> None:
+        self._to, self._from = os.fdopen(to_browser, "wb", 0), os.fdopen(from_browser, "rb", 0)
+        self._number, self._rest, self._session = 0, b"", None
+        self.console: list[str] = []
+        self.asked: list[str] = []
+        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.tell(f"{domain}.enable")
+
+    def tell(self, method: str, **params: Any) -> dict[str, Any]:
+        """Sends a command and returns its answer."""
+        self._number += 1
+        command: dict[str, Any] = {"id": self._number, "method": method, "params": params}
+        if self._session:
+            command["sessionId"] = self._session
+        self._to.write(json.dumps(command).encode() + b"\0")
+        answer = self._until(lambda message: message.get("id") == self._number)
+        assert "error" not in answer, (method, answer["error"])
+        return answer["result"]
+
+    def open(self, page: Path | str) -> None:
+        """Opens a page, from disk or by its address, and waits until it is loaded."""
+        self.console, self.asked = [], []
+        self.tell("Page.navigate", url=page.as_uri() if isinstance(page, Path) else page)
+        self._until(lambda message: message.get("method") == "Page.loadEventFired")
+
+    def loaded(self) -> None:
+        """Waits until the page has loaded itself again."""
+        self._until(lambda message: message.get("method") == "Page.loadEventFired")
+
+    def let_pass(self, seconds: float) -> None:
+        """Lets the page's clock run as fast as it can; answers of servers are waited for."""
+        policy = "pauseIfNetworkFetchesPending"
+        self.tell("Emulation.setVirtualTimePolicy", policy=policy, budget=1000 * seconds)
+
+    def look(self, width: int, *, dark: bool = False, media: str = "screen") -> None:
+        """Sets the screen: its width, its colour scheme, or paper."""
+        self.tell(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 500
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.tell("Emulation.setEmulatedMedia", media=media, features=[scheme])
+
+    def from_outside(self) -> list[str]:
+        """Lists what the page asked for beside itself."""
+        return [url for url in self.asked if not url.startswith(("file:", "data:"))]
+
+    def width(self) -> int:
+        """Returns how wide the page is; one that is wider than the screen is scrolled sideways."""
+        return int(self.value("document.documentElement.scrollWidth"))
+
+    def text(self) -> str:
+        """Returns the words of the page, those of closed parts included."""
+        return str(self.value("document.body.textContent"))
+
+    def value(self, expression: str) -> Any:
+        """Evaluates an expression in the page."""
+        found = self.tell("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Presses a key, or types a letter."""
+        words = {"key": key, "windowsVirtualKeyCode": KEYS.get(key, 0)}
+        text = {" ": " ", "Enter": "\r"}.get(key, key if len(key) == 1 else "")
+        for _ in range(times):
+            self.tell("Input.dispatchKeyEvent", type="keyDown", **words, **({"text": text} if text else {}))
+            self.tell("Input.dispatchKeyEvent", type="keyUp", **words)
+
+    def point(self, x: float, y: float) -> None:
+        """Moves the mouse."""
+        self.tell("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def picture(self, path: Path, *, whole: bool = True) -> None:
+        """Writes what the page looks like."""
+        data = self.tell("Page.captureScreenshot", captureBeyondViewport=whole)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def _until(self, is_it: Any) -> dict[str, Any]:
+        while True:
+            message = self._read()
+            self._keep(message)
+            if is_it(message):
+                return message
+
+    def _read(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            found = self._from.read(65536)
+            assert found, "the browser has ended"
+            self._rest += found
+        text, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(text)
+
+    def _keep(self, message: dict[str, Any]) -> None:
+        params = message.get("params", {})
+        if message.get("method") == "Network.requestWillBeSent":
+            self.asked.append(params["request"]["url"])
+        elif message.get("method") in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):
+            self.console.append(json.dumps(params))
 
 
-def visit(page: Path, folder: Path) -> Visit:
-    """Opens a page from disk.
-
-    Args:
-        page: The HTML file.
-        folder: Where the browser may write.
-    """
-    assert CHROMIUM is not None
-    log = folder / "net.json"
-    options = [f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}", "--enable-logging=stderr"]
-    command = [CHROMIUM, *FLAGS, *options, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    return Visit(done.stdout, console, _requests(log.read_text()))
-
-
-def visit_on_phone(page: Path, folder: Path, width: int = 390) -> tuple[int, Visit]:
-    """Measures how wide a page becomes on a screen of this many pixels; a wider one is scrolled sideways."""
-    found, seen = _measure(page, folder, "this.contentDocument.documentElement.scrollWidth", width)
-    return int(found), seen
-
-
-def image_widths(page: Path, folder: Path) -> list[int]:
-    """Returns the widths that a page's images have by themselves; one that the browser did not load has 0."""
-    found, _ = _measure(page, folder, "Array.from(this.contentDocument.images, image => image.naturalWidth)")
-    return [int(width) for width in found.split(",") if width]
-
-
-def _measure(page: Path, folder: Path, expression: str, width: int = 390) -> tuple[str, Visit]:
-    """Evaluates an expression about a page, which holds no script itself, from the page around its frame."""
-    frame = folder / "frame.html"
-    frame.write_text(
-        f'<!DOCTYPE html><title>none</title><iframe style="width: {width}px; height: 800px; border: 0" '
-        f'src="{page.as_uri()}" onload="document.title = \'found \' + ({expression})"></iframe>'
+@contextmanager
+def reader(folder: Path) -> Iterator[Reader]:
+    """Starts a browser that writes into a folder."""
+    to_browser, from_browser = os.pipe(), os.pipe()
+    flags = [*FLAGS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'reader'}"]
+    # The browser reads from descriptor 3 and writes to 4, whatever they are here.
+    shell = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
+    process = subprocess.Popen(
+        ["bash", "-c", shell, str(CHROMIUM), *flags],
+        pass_fds=(to_browser[0], from_browser[1]),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
-    seen = visit(frame, folder)
-    found = re.search(r"<title>found ?([\d,]*)</title>", seen.dom)
-    assert found, "the page could not be measured"
-    return found[1], seen
-
-
-def background(page: Path, folder: Path, *, dark: bool) -> tuple[int, ...]:
-    """Returns the colour of a page's upper left corner, for a reader who prefers dark or light pages."""
-    from PIL import Image
-
-    assert CHROMIUM is not None
-    picture = folder / f"dark-{dark}.png"
-    options = [f"--user-data-dir={folder / 'profile'}", f"--blink-settings=preferredColorScheme={0 if dark else 1}"]
-    command = [CHROMIUM, *FLAGS, *options, f"--screenshot={picture}", page.as_uri()]
-    subprocess.run(command, capture_output=True, timeout=240, check=True)
-    return tuple(Image.open(picture).convert("RGB").getpixel((2, 2)))
+    os.close(to_browser[0])
+    os.close(from_browser[1])
+    try:
+        yield Reader(to_browser[1], from_browser[0])
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
 def without_policy(page: Path) -> None:
     """Takes the policy that forbids scripts and requests out of a page: escaping alone must hold."""
     page.write_text(re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", page.read_text()))
-
-
-def _requests(log: str) -> list[str]:
-    """Lists the addresses that a page's frames asked for; the browser's own traffic has no page behind it."""
-    events = json.loads(log if log.rstrip().endswith("}") else log.rstrip().rstrip(",") + "]}")["events"]
-    asked = [event["params"] for event in events if "url" in event.get("params", {}) and "method" in event["params"]]
-    return [each["url"] for each in asked if each.get("initiator") not in (None, "not an origin")]

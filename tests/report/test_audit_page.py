@@ -2,7 +2,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from browser import HOSTILE, needs_chromium, visit, visit_on_phone, without_policy
+from browser import HOSTILE, needs_chromium, without_policy
 from planted import clean_pairs, with_cue, write_rows
 
 from align.audit.reading import Source
@@ -58,24 +58,14 @@ def test_attributes_and_traces_are_escaped(scored_page):
 
 
 @needs_chromium
-@pytest.mark.slow
-def test_a_phone_shows_attributes_and_traces_without_scrolling_sideways(scored_page, tmp_path):
-    without_policy(scored_page)
-    seen = visit(scored_page, tmp_path)
-    assert "<title>Audit of rows.jsonl</title>" in seen.dom
-    assert seen.requests == []
-    width, _ = visit_on_phone(scored_page, tmp_path)
-    assert width <= 390
-
-
-@needs_chromium
-@pytest.mark.slow
-def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(hostile_page, tmp_path):
-    without_policy(hostile_page)
-    seen = visit(hostile_page, tmp_path)
-    assert "<title>Audit of rows.jsonl</title>" in seen.dom
-    assert "{{ 7 * 7 }}" in seen.dom
-    assert [line for line in seen.console if "favicon" not in line] == []
-    assert seen.requests == []
-    width, _ = visit_on_phone(hostile_page, tmp_path)
-    assert width <= 390
+@pytest.mark.parametrize("name", ["scored_page", "hostile_page"])
+def test_a_browser_runs_nothing_of_the_data_and_a_phone_does_not_scroll_sideways(browser, name, request):
+    page = request.getfixturevalue(name)
+    without_policy(page)
+    browser.look(400)
+    browser.open(page)
+    assert browser.value("document.title") == "Audit of rows.jsonl"
+    assert "{{ 7 * 7 }}" in browser.text()
+    assert browser.console == []
+    assert browser.from_outside() == []
+    assert browser.width() <= 400

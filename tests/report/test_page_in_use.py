@@ -4,7 +4,6 @@ import json
 
 import pytest
 from browser import HOSTILE, needs_chromium
-from devtools import reader
 from written_run import write_run
 
 from align.report import build_report
@@ -13,18 +12,12 @@ pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with reader(tmp_path_factory.mktemp("browser")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory):
     run = write_run(tmp_path_factory.mktemp("runs") / "run", steps=300)
     calls = {"reward": "a_reward_with_a_long_name", "step": 1, "mode": "train", "rows": 8, "none": 0, "invalid": {}}
     calls |= {"seconds": {"p50": 1.0, "p95": 2.0, "max": 3.0}, "slowest": [], "failed": []}
     (run / "rewards.jsonl").write_text(json.dumps(calls) + "\n")
-    return build_report(run).as_uri()
+    return build_report(run)
 
 
 SCREENS = [(width, dark, media) for width in (400, 1400) for dark in (False, True) for media in ("screen", "print")]
@@ -35,7 +28,7 @@ def test_nothing_sticks_out_of_a_page(browser, page, width, dark, media):
     browser.look(width, dark=dark, media=media)
     browser.open(page)
     browser.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
-    assert browser.value("document.documentElement.scrollWidth") <= width
+    assert browser.width() <= width
     assert browser.console == []
     light = browser.value("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert max(light) < 60 if dark and media == "screen" else min(light) > 200
@@ -94,31 +87,28 @@ def test_curves_are_smoothed_and_drawn_on_a_logarithmic_scale(browser, page):
 def test_every_control_is_reached_by_the_tab_key_and_has_a_name(browser, page):
     browser.look(1400)
     browser.open(page)
-    wanted = browser.value("document.querySelectorAll('summary, input, select, button, svg.plot').length")
-    reached = []
-    for _ in range(wanted + 5):
-        browser.press("Tab")
-        name = browser.value(
-            "((at) => at === document.body ? '' : at.ariaLabel || at.getAttribute('aria-label') || "
-            "(at.labels?.[0] || at).textContent.trim())(document.activeElement)"
-        )
-        reached.append(name)
-    assert all(reached[: wanted - 100])
-    assert len([name for name in reached if name]) >= wanted - 60
+    browser.value("addEventListener('focusin', (event) => (event.target.dataset.reached = 1))")
+    controls = "document.querySelectorAll('summary, input, select, button, svg.plot')"
+    count = browser.value(f"[...{controls}].filter((at) => at.checkVisibility()).length")
+    assert count > 60
+    browser.press("Tab", count)
+    name = "at.ariaLabel || (at.labels?.[0] || at).textContent.trim()"
+    wrong = f"[...{controls}].filter((at) => at.checkVisibility() && !(at.dataset.reached && ({name})))"
+    assert browser.value(f"{wrong}.map((at) => at.outerHTML)") == []
 
 
 def test_markup_in_names_of_metrics_and_completions_does_nothing_when_the_script_shows_it(browser, tmp_path):
     run = write_run(tmp_path / "run", trace=HOSTILE, **{f"rewards/{HOSTILE.replace('/', '|')}/mean": 0.5})
     browser.look(1400)
-    browser.open(build_report(run).as_uri())
+    browser.open(build_report(run))
     browser.value("document.querySelector('svg.plot').focus()")
     browser.press("End")
-    assert "<script>" in values(browser)[-1] + "".join(values(browser))
+    assert "<script>" in "".join(values(browser))
     browser.value("document.querySelectorAll('details').forEach((each) => (each.open = true))")
     assert browser.value("document.title") != "owned"
     assert browser.value("document.querySelectorAll('img, script').length") == 1
     assert browser.console == []
-    assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []
+    assert browser.from_outside() == []
 
 
 def closed_lines(browser):

@@ -12,7 +12,6 @@ from http.server import ThreadingHTTPServer
 
 import pytest
 from browser import needs_chromium
-from devtools import reader
 from written_run import metric_lines, write_run
 
 from align.errors import UserError
@@ -101,10 +100,10 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 @needs_chromium
-def test_a_page_that_loads_itself_again_stays_where_its_reader_was(tmp_path, monkeypatch):
+def test_a_page_that_loads_itself_again_stays_where_its_reader_was(browser, tmp_path, monkeypatch):
     at_once(monkeypatch)
     run = write_run(tmp_path / "run", steps=20)
-    with served({"run": run}) as port, reader(tmp_path) as browser:
+    with served({"run": run}) as port:
         browser.look(1400)
         browser.open(f"http://127.0.0.1:{port}/")
         browser.value("document.querySelectorAll('details.sample')[2].open = true")
