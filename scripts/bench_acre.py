@@ -3,6 +3,7 @@
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_acre.py --model models/smollm2-135m --rounds 7 --json bench.json
     python scripts/bench_acre.py --model random --arms acre-text --completion_tokens 76 --threads 1 --clock cpu
+    python scripts/bench_acre.py --model random-large --device cuda --dtype bfloat16
 
 Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
 well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
@@ -11,6 +12,9 @@ so that nothing is shared), `acre-text` (another prompt for the group, and an an
 behind every trace) and `grpo-consistency` (GRPO with `consistency_coef`: every completion is read behind a perturbed
 prompt, too, with gradients). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on
 a busy machine, `--clock cpu` with one thread counts the process's own time.
+
+Then one more step of each arm is counted, which no machine changes: operations, tokens read, and the most bytes at
+once. The floor of second answers by letters is every shuffled prompt read once, and every trace behind it.
 """
 
 import argparse
@@ -18,15 +22,18 @@ import json
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_device import CLOCKS, add_device, clock, on_device, weights
+from counted import Cost, cost_of, counting
 from datasets import Dataset
-from make_lab_model import make_tokenizer
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from random_model import NAMES, WORDS, random_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 from align.methods.acre.config import ACREConfig
@@ -40,8 +47,7 @@ from rewards.reading.options import LETTERS
 
 ANSWER_TOKENS = 8
 ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
-WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
+LETTERS_BAR = 1.02  # tokens read for second answers over their floor
 
 
 def render(question: str, options: list[str]) -> str:
@@ -60,22 +66,6 @@ def make_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
             {"prompt": prompt, "question": question, "options": options, "answer": rng.randrange(4), "id": str(i)}
         )
     return rows
-
-
-def random_model(folder: str) -> str:
-    """Saves a random model of 6 layers of width 256 whose tokens are words and signs; returns the folder."""
-    units = [*WORDS, *map(chr, range(32, 127)), "\n", "Question", "Once", "more"]
-    tokenizer = make_tokenizer(units, r"\w+|\s|[^\w\s]")
-    tokenizer.model_max_length = 1024
-    tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=768, num_hidden_layers=6, num_attention_heads=4,
-        num_key_value_heads=4, tie_word_embeddings=True, pad_token_id=0, eos_token_id=1, bos_token_id=None,
-        max_position_embeddings=1024,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
-    return folder
 
 
 def fixed_response(tokenizer: Any, length: int, rng: random.Random, answer_tokens: int = 1) -> list[int]:
@@ -132,7 +122,7 @@ def text_is_short(completions: list[Any], answer: list[Any], **kwargs: Any) -> l
 def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
     """Builds one arm with its own copy of the model, and takes a first step to warm up."""
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments))
     length = arguments.completion_tokens
     settings: dict[str, Any] = {
         "output_dir": tempfile.mkdtemp(),
@@ -142,11 +132,9 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "max_completion_length": length,
         "generation_kwargs": {"min_new_tokens": length},
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "bf16": False,
-        "use_cpu": True,
         "save_strategy": "no",
         "disable_tqdm": True,
-    }
+    } | on_device(arguments)
     data = Dataset.from_list(rows)
     trainer: GRPOTrainer
     if arm == "grpo":
@@ -172,31 +160,79 @@ def constant(completions: list[Any], **kwargs: Any) -> list[float]:
     return [float(i % 2) for i in range(len(completions))]
 
 
-def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Callable[[], float]) -> float:
-    """Times one whole step: generation, second pass, rewards, forward, backward, optimizer."""
+def take_step(trainer: GRPOTrainer, batch: list[dict[str, Any]]) -> None:
+    """Takes one whole step: generation, second pass, rewards, forward, backward, optimizer."""
     trainer.model.train()
-    started = clock()
     trainer.training_step(trainer.model, batch, None)
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
+
+
+def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Callable[[], float]) -> float:
+    """Times a step."""
+    started = clock()
+    take_step(trainer, batch)
     return clock() - started
+
+
+def count_letters(trainer: ACRETrainer, batch: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts what the second answers by letters of one step take, and what they could not do without."""
+    cost, score = Cost(), trainer._score
+
+    def counted(rows: list[Any], *more: Any) -> Any:
+        prompts = {tuple(row.prompt_ids) for row in rows}
+        cost.floor_tokens = sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
+        with counting(trainer.model, cost):
+            return score(rows, *more)
+
+    trainer._score = counted  # type: ignore[method-assign]
+    take_step(trainer, batch)
+    trainer._score = score  # type: ignore[method-assign]
+    return asdict(cost) | {"tokens_over_floor": cost.tokens / cost.floor_tokens}
+
+
+def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    """Counts a step of every arm and prints it beside TRL's."""
+    costs = {
+        arm: cost_of(trainer.model, partial(take_step, trainer, batch), device) for arm, trainer in trainers.items()
+    }
+    found: dict[str, Any] = {}
+    for arm, cost in costs.items():
+        found[arm] = asdict(cost) | {
+            "flops_ratio": cost.flops / costs["grpo"].flops,
+            "peak_ratio": cost.peak_bytes / costs["grpo"].peak_bytes,
+        }
+        print(
+            f"{arm:10s} {cost.flops:.3e} FLOPs ({found[arm]['flops_ratio']:.3f} of grpo), "
+            f"{cost.peak_bytes / 1e9:.3f} GB ({found[arm]['peak_ratio']:.3f})"
+        )
+        if arm in ("acre", "acre-rows"):
+            found[arm]["second"] = second = count_letters(trainers[arm], batch)
+            print(
+                f"{'':10s} second answers: {second['tokens_over_floor']:.3f} of the tokens of prompts and traces "
+                f"(bar {LETTERS_BAR})"
+            )
+    return found
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="models/smollm2-135m", help="or `random`, a Llama of 5M parameters")
+    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    add_device(parser)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    if arguments.model == "random":
-        arguments.model = random_model(tempfile.mkdtemp())
+    if arguments.model in NAMES:
+        # A vocabulary as real models have, which no tokenizer of a few words fills.
+        vocabulary = 32_000 if arguments.model == "random-large" else 0
+        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary)
     rows = make_rows(64, random.Random(0))
     arms = ["grpo", *arguments.arms]
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
@@ -204,10 +240,12 @@ def main(argv: list[str] | None = None) -> None:
     for number in range(arguments.rounds):
         batch = [rows[number % len(rows)]] * 8
         for arm in arms if number % 2 else reversed(arms):
-            seconds[arm].append(step_seconds(trainers[arm], batch, CLOCKS[arguments.clock]))
+            seconds[arm].append(step_seconds(trainers[arm], batch, clock(arguments, arguments.clock)))
         print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
     tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
-    result = {
+    result: dict[str, Any] = {
+        "device": arguments.device,
+        "dtype": arguments.dtype,
         "prompt_tokens": tokens,
         "rounds": arguments.rounds,
         "gradient_checkpointing": arguments.gradient_checkpointing,
@@ -222,6 +260,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{arm:10s} {statistics.median(seconds[arm]):6.2f} s  ratio {statistics.median(ratios):.3f} "
             f"(quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})"
         )
+    result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
     if arguments.json:
         arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
 

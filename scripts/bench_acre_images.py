@@ -8,7 +8,8 @@ what was generated is then replaced by one fixed, well-formed response per row, 
 The arms are `grpo` (TRL's trainer), `group` and `row` (ACRE with one shuffle per prompt group, the default, and with
 one per row), `row-forget` (the same without the memory of image features; a group has one prompt and needs none) and
 `plain` (one whole forward pass per row, nothing shared). Reported are CPU seconds, which other programs hardly
-disturb, and the median over rounds of the ratio to the `grpo` step of the same round.
+disturb (those of the wall on a GPU), and the median over rounds of the ratio to the `grpo` step of the same round;
+then operations and the most bytes at once of one more step.
 """
 
 import argparse
@@ -17,7 +18,9 @@ import random
 import statistics
 import string
 import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -25,9 +28,12 @@ from unittest import mock
 
 import numpy as np
 import torch
-from bench_acre import WORDS, FixedACRE, FixedGRPO, constant
+from bench_acre import FixedACRE, FixedGRPO, constant, take_step
+from bench_device import add_device, clock, on_device
+from counted import cost_of
 from datasets import Dataset
 from PIL import Image
+from random_model import WORDS
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     PreTrainedTokenizerFast,
@@ -52,6 +58,21 @@ ARMS = {
     "row": {},
     "row-forget": {"remember_images": False},
     "plain": {"remember_images": False, "share_prompts": False},
+}
+# Of the language model and the vision tower. `large` is for GPUs; a head is 32 wide in the others, 64 there.
+SIZES: dict[str, tuple[dict[str, int], dict[str, int]]] = {
+    "tiny": (
+        {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
+        {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2},
+    ),
+    "small": (
+        {"hidden_size": 256, "intermediate_size": 683, "num_hidden_layers": 6, "num_attention_heads": 8},
+        {"depth": 2, "hidden_size": 128, "intermediate_size": 341, "num_heads": 4},
+    ),
+    "large": (
+        {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 12, "num_attention_heads": 16},
+        {"depth": 8, "hidden_size": 512, "intermediate_size": 1408, "num_heads": 8},
+    ),
 }
 MARKS = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = PromptTemplate("{question}\n{options}\nThink in <think> tags, then give one letter in <answer> tags.")
@@ -82,18 +103,18 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def make_model() -> tuple[Any, Any]:
+def make_model(size: str = "small") -> tuple[Any, Any]:
     """Builds the model and its processor."""
+    text, vision = SIZES[size]
+    is_wide = text["hidden_size"] // text["num_attention_heads"] == 64
     tokenizer = make_tokenizer()
     start, end, image, video, *_ = tokenizer.convert_tokens_to_ids(MARKS)
-    rope = {"rope_type": "default", "mrope_section": [4, 6, 6], "rope_theta": 10000.0}
-    text = {"hidden_size": 256, "intermediate_size": 683, "num_hidden_layers": 6, "num_attention_heads": 8}
-    text |= {"num_key_value_heads": 4, "vocab_size": len(tokenizer), "rope_parameters": rope}
+    rope = {"rope_type": "default", "mrope_section": [8, 12, 12] if is_wide else [4, 6, 6], "rope_theta": 10000.0}
+    language = {"num_key_value_heads": text["num_attention_heads"] // 2, "vocab_size": len(tokenizer)}
     ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id, "bos_token_id": None}
-    vision = {"depth": 2, "hidden_size": 128, "intermediate_size": 341, "num_heads": 4, "out_hidden_size": 256}
     config = Qwen2_5_VLConfig(
-        text_config=text | ends,
-        vision_config=vision | {"fullatt_block_indexes": [1]},
+        text_config=text | language | {"rope_parameters": rope} | ends,
+        vision_config=vision | {"out_hidden_size": text["hidden_size"], "fullatt_block_indexes": [1]},
         vision_start_token_id=start,
         vision_end_token_id=end,
         image_token_id=image,
@@ -109,7 +130,8 @@ def make_model() -> tuple[Any, Any]:
 
 def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
     """Builds one arm with its own copy of the model, and takes a first step to warm up."""
-    model, processor = make_model()
+    model, processor = make_model(arguments.size)
+    model = model.to(getattr(torch, arguments.dtype))
     settings: dict[str, Any] = {
         "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
@@ -118,11 +140,9 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         "max_completion_length": arguments.completion_tokens,
         "generation_kwargs": {"min_new_tokens": arguments.completion_tokens},
         "gradient_checkpointing": False,
-        "bf16": False,
-        "use_cpu": True,
         "save_strategy": "no",
         "disable_tqdm": True,
-    }
+    } | on_device(arguments)
     data = Dataset.from_list(rows)
     if arm == "grpo":
         trainer = FixedGRPO(model, [constant], GRPOConfig(**settings), data, processing_class=processor)
@@ -134,24 +154,33 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     return trainer
 
 
-def step_seconds(trainer: GRPOTrainer, arm: str, batch: list[dict[str, Any]]) -> tuple[float, float]:
+def step_seconds(
+    trainer: GRPOTrainer, arm: str, batch: list[dict[str, Any]], clock: Callable[[], float]
+) -> tuple[float, float]:
     """Times one whole step (generation to optimizer), and the forward passes for second answers in it."""
     scoring = 0.0
 
     def timed(*given: Any, **named: Any) -> Any:
         nonlocal scoring
-        started = time.process_time()
+        started = clock()
         scores = score_letters(*given, **named, **ARMS[arm])
-        scoring += time.process_time() - started
+        scoring += clock() - started
         return scores
 
-    trainer.model.train()
     with mock.patch("align.methods.acre.trainer.score_letters", timed):
-        started = time.process_time()
-        trainer.training_step(trainer.model, batch, None)
-        trainer.optimizer.step()
-        trainer.optimizer.zero_grad()
-        return time.process_time() - started, scoring
+        started = clock()
+        take_step(trainer, batch)
+        return clock() - started, scoring
+
+
+def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    """Counts a step of TRL's trainer and one of ACRE as it is by default."""
+    grpo, acre = (
+        cost_of(trainers[arm].model, partial(take_step, trainers[arm], batch), device) for arm in ("grpo", "group")
+    )
+    ratios = {"flops_ratio": acre.flops / grpo.flops, "peak_ratio": acre.peak_bytes / grpo.peak_bytes}
+    print(f"group over grpo: {ratios['flops_ratio']:.3f} of the FLOPs, {ratios['peak_ratio']:.3f} of the peak bytes")
+    return {"grpo": asdict(grpo), "group": asdict(acre)} | ratios
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -161,15 +190,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--num_images", type=int, default=4)
     parser.add_argument("--image_side", type=int, default=224, help="Pixels; 224 makes 64 tokens.")
     parser.add_argument("--completion_tokens", type=int, default=64)
+    parser.add_argument("--size", choices=SIZES, default="small")
+    add_device(parser)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     rows = make_rows(arguments.rounds, arguments.num_images, arguments.image_side)
     trainers = {arm: make_trainer(arm, arguments, rows) for arm in ARMS}
     times: dict[str, list[tuple[float, float]]] = {arm: [] for arm in ARMS}
+    ticks = clock(arguments, "cpu")
     for number, row in enumerate(rows):
         for arm in ARMS if number % 2 else reversed(ARMS):
-            times[arm].append(step_seconds(trainers[arm], arm, [row] * 8))
+            times[arm].append(step_seconds(trainers[arm], arm, [row] * 8, ticks))
         print(f"round {number}: " + ", ".join(f"{arm} {times[arm][-1][0]:.2f} s" for arm in ARMS), flush=True)
     tokens = len(trainers["grpo"]._tokenize_prompts([_message(rows[0])])[0][0])
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
@@ -184,6 +216,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{arm:11s} {statistics.median(steps):6.2f} CPU s, {statistics.median(scoring):5.2f} for second "
             f"answers  ratio {median:.3f} (quartiles {low:.3f}-{high:.3f})"
         )
+    result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
     if arguments.json:
         arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
 

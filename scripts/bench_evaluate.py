@@ -30,6 +30,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
 
 import torch
+from bench_device import CLOCKS, add_device, clock
 from counted import Cost, counting, least
 
 from align.assets import find_recipe
@@ -46,7 +47,6 @@ from align.recipe.recipe import load_recipe
 from align.versions import installed_versions
 
 BARS = {"time": 1.6, "floor": 1.02}
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 
 
 class CountedPolicy(ModelPolicy):
@@ -76,14 +76,14 @@ def seconds(
     questions: list[Question],
     decoding: Decoding,
     num_shuffles: int,
-    clock: Callable[[], float] = time.perf_counter,
+    ticks: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, list[ItemResult]]:
     """Times one evaluation with an empty cache."""
     with tempfile.TemporaryDirectory() as folder, closing(AnswerCache(Path(folder))) as cache:
         asker = Asker(policy, cache=cache)
-        started = clock()
+        started = ticks()
         items, _ = answer_questions(asker, questions, decoding, num_shuffles=num_shuffles)
-        return clock() - started, items
+        return ticks() - started, items
 
 
 def count(policy: CountedPolicy, questions: list[Question], decoding: Decoding, num_shuffles: int) -> dict[str, Any]:
@@ -112,13 +112,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    add_device(parser)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 if a ratio is above its bar: {BARS}")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(find_recipe(arguments.recipe))
     checkpoint = find_checkpoint(recipe.model.model_name_or_path)
-    model, tokenizer = load_model(checkpoint, dtype="float32", device="cpu")
+    model, tokenizer = load_model(checkpoint, dtype=arguments.dtype, device=arguments.device)
     data = recipe.dataset
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
     questions = load_questions(data.eval_path, max_rows=arguments.questions)[0]
@@ -154,12 +155,12 @@ def compare(
     policy: ModelPolicy, questions: list[Question], decoding: Decoding, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Times both arms in turn."""
-    clock = CLOCKS[arguments.clock]
+    ticks = clock(arguments, arguments.clock)
     seconds(policy, questions[:64], decoding, 1)  # warms up
     times: dict[int, list[float]] = {0: [], arguments.num_shuffles: []}
     for number in range(arguments.rounds):
         for shuffles in times if number % 2 else reversed(times):
-            taken, items = seconds(policy, questions, decoding, shuffles, clock)
+            taken, items = seconds(policy, questions, decoding, shuffles, ticks)
             times[shuffles].append(taken)
             if shuffles:
                 answers = [len(item.second_choices or []) for item in items]

@@ -105,7 +105,7 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[Any, list[Prompt], D
     prompts = [Prompt(each.id, template.render(each.question, each.options)) for each in questions]
     if not isinstance(prompts[0].content, str):
         raise SystemExit(f"{arguments.recipe} asks in messages. Name a recipe with `conversational: false`.")
-    engine = Engine(arguments.backend, arguments.dtype, "cpu", arguments.batch_size)
+    engine = Engine(arguments.backend, arguments.dtype, arguments.device, arguments.batch_size)
     decoding = Decoding(max_new_tokens=int(recipe.setting("max_completion_length")))
     with open_policy(find_checkpoint(recipe.model.model_name_or_path), lambda _: template, engine) as (policy, _):
         yield policy, prompts, decoding
@@ -135,7 +135,14 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
         (tokens["align"] / ours) / (tokens["engine"] / theirs)
         for ours, theirs in zip(seconds["align"], seconds["engine"], strict=True)
     ]
-    return {"prompts": len(prompts), "same_texts": same, "tokens": tokens, "seconds": seconds, "ratios": ratios}
+    return {
+        "prompts": len(prompts),
+        "same_texts": same,
+        "same_share": same / len(prompts),
+        "tokens": tokens,
+        "seconds": seconds,
+        "ratios": ratios,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -144,6 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--recipe", default="acre/quickstart")
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--batch_size", type=int, default=32, help="the command's default; vLLM makes its own batches")
     parser.add_argument("--rounds", type=int, default=5)

@@ -3,25 +3,29 @@
     python scripts/make_smollm2.py --out models/smollm2-135m
     python scripts/bench_rrpo.py --model models/smollm2-135m --tokens 512 1024 --rounds 5 --json bench.json
 
+    python scripts/bench_rrpo.py --model random-large --device cuda --dtype bfloat16
+
 A batch is two pairs; a quarter of each sequence is the prompt, and one response token in ten is marked. Time is that
 of one forward and backward pass, of both arms in turn in one process; reported is the median of the ratios. It is
-counted in seconds of the CPU, which other work on the machine hardly changes. Memory is the peak above both loaded
-models of such a pass, gradients included, of each arm in a process of its own.
+counted in seconds of the CPU, which other work on the machine hardly changes, on a GPU in those of the wall. Another
+pass of each is counted: operations, and the peak of bytes above both loaded models, gradients included, of tensors on
+a CPU and of the allocator on a GPU. The floor of RRPO is what policy and reference do on the rows, see `floor_flops`.
 """
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_device import add_device, clock, on_device, weights
+from counted import Cost, cost_of, counting
 from datasets import Dataset
+from random_model import NAMES, random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
 
@@ -32,6 +36,7 @@ from align.versions import installed_versions
 ARMS = ("dpo", "rrpo")
 PAIRS, PROMPT_SHARE, MARKED_EVERY = 2, 4, 10
 GB = 1e9
+FLOOR_BAR = 1.05
 
 
 def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
@@ -41,13 +46,11 @@ def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
         "max_steps": 1,
         "per_device_train_batch_size": 1,
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "bf16": False,
-        "use_cpu": True,
         "report_to": "none",
         "save_strategy": "no",
         "disable_tqdm": True,
-    }
-    policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32) for _ in ARMS)
+    } | on_device(arguments)
+    policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments)) for _ in ARMS)
     trainer_class, config = (DPOTrainer, DPOConfig) if arm == "dpo" else (RRPOTrainer, RRPOConfig)
     trainer = trainer_class(
         policy,
@@ -76,90 +79,102 @@ def make_batch(num_tokens: int, vocabulary: int, number: int) -> dict[str, torch
     }
 
 
-def run_pass(trainer: DPOTrainer, batch: dict[str, torch.Tensor]) -> float:
-    """Runs one forward and backward pass and returns its seconds of the CPU."""
+def run_pass(trainer: DPOTrainer, batch: dict[str, torch.Tensor]) -> None:
+    """Runs one forward and backward pass, as TRL prepares a batch."""
     inputs = {name: value for name, value in batch.items() if name != "span_mask" or isinstance(trainer, RRPOTrainer)}
+    inputs = {name: value.to(trainer.accelerator.device) for name, value in inputs.items()}
     trainer.model.train()
     trainer.model.zero_grad()
-    started = time.process_time()
     trainer.compute_loss(trainer.model, inputs).backward()
-    return time.process_time() - started
 
 
-def resident(field: str) -> float:
-    """Reads the resident set now (`VmRSS`) or its highest value (`VmHWM`), in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))
+def floor_flops(trainer: RRPOTrainer, batch: dict[str, torch.Tensor]) -> int:
+    """Counts a reading of the rows by policy and reference and a backward pass, and the head where it is needed.
+
+    Needed are the tokens of the chosen response and the marked ones of the rejected: by the policy forward and twice
+    backward, by the reference once.
+    """
+    inputs = {name: batch[name].to(trainer.accelerator.device) for name in ("input_ids", "attention_mask")}
+    cost, trainer_model = Cost(), trainer.model
+    trainer_model.zero_grad()
+    with counting(trainer_model, cost):
+        trainer_model.model(**inputs, use_cache=False)[0].sum().backward()
+        with torch.no_grad():
+            trainer.ref_model.model(**inputs, use_cache=False)
+    needed = int(batch["completion_mask"][:PAIRS, 1:].sum() + batch["span_mask"][PAIRS:, 1:].sum())
+    return cost.flops + 2 * (1 + 2 + 1) * trainer_model.get_output_embeddings().weight.numel() * needed
 
 
-def peak_memory(arm: str, arguments: argparse.Namespace, num_tokens: int) -> float:
-    """Measures the peak above the loaded models of one pass in this process, in bytes."""
-    trainer = make_trainer(arm, arguments)
-    trainer.model.zero_grad(set_to_none=True)
-    trainer.optimizer = trainer.lr_scheduler = None  # the step of the warm-up left its moments
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the highest value is counted from here
-    run_pass(trainer, make_batch(num_tokens, len(trainer.processing_class), 0))
-    return resident("VmHWM") - before
+def count(trainers: dict[str, DPOTrainer], batch: dict[str, torch.Tensor], device: str) -> dict[str, Any]:
+    """Counts a pass of both arms, and how much more than the floor RRPO does."""
+    for trainer in trainers.values():
+        trainer.optimizer = trainer.lr_scheduler = None  # the step of the warm-up left its moments
+        trainer.model.zero_grad(set_to_none=True)
+    costs = {arm: cost_of(each.model, partial(run_pass, each, batch), device) for arm, each in trainers.items()}
+    rrpo, dpo = costs["rrpo"], costs["dpo"]
+    rrpo.floor_flops = floor_flops(trainers["rrpo"], batch)
+    return {arm: asdict(cost) for arm, cost in costs.items()} | {
+        "flops_ratio": rrpo.flops / dpo.flops,
+        "peak_ratio": rrpo.peak_bytes / dpo.peak_bytes,
+        "flops_over_floor": rrpo.flops / rrpo.floor_flops,
+    }
 
 
-def peak_in_a_process(arm: str, words: list[str], num_tokens: int) -> float:
-    """Measures an arm's peak in a fresh process."""
-    command = [sys.executable, __file__, *words, "--peak_of", arm, "--tokens", str(num_tokens)]
-    # glibc keeps freed memory in one pool per thread otherwise, and the peak would be that of the pools
-    environment = os.environ | {"MALLOC_ARENA_MAX": "1"}
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    return float(done.stdout.splitlines()[-1])
-
-
-def compare(arguments: argparse.Namespace, words: list[str], num_tokens: int) -> dict[str, Any]:
+def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
     """Compares both arms at one length and prints what came out."""
-    peaks = {arm: peak_in_a_process(arm, words, num_tokens) for arm in ARMS}
+    ticks = clock(arguments, "cpu")
     trainers = {arm: make_trainer(arm, arguments) for arm in ARMS}
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(arguments.rounds):
         batch = make_batch(num_tokens, len(trainers["dpo"].processing_class), number)
         for arm in ARMS if number % 2 else reversed(ARMS):
-            seconds[arm].append(run_pass(trainers[arm], batch))
+            started = ticks()
+            run_pass(trainers[arm], batch)
+            seconds[arm].append(ticks() - started)
     ratios = [rrpo / dpo for rrpo, dpo in zip(seconds["rrpo"], seconds["dpo"], strict=True)]
     quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    memory = peaks["rrpo"] / peaks["dpo"]
+    counted = count(trainers, batch, arguments.device)
     for arm in ARMS:
-        print(f"{num_tokens:5d} tokens  {arm:5s} {statistics.median(seconds[arm]):7.2f} s  {peaks[arm] / GB:6.2f} GB")
+        print(
+            f"{num_tokens:5d} tokens  {arm:5s} {statistics.median(seconds[arm]):7.3f} s  "
+            f"{counted[arm]['peak_bytes'] / GB:6.2f} GB  {counted[arm]['flops']:.3e} FLOPs"
+        )
     print(
         f"{num_tokens:5d} tokens  ratio {statistics.median(ratios):.3f} of the time (quartiles {quartiles[0]:.3f}-"
-        f"{quartiles[2]:.3f}), {memory:.3f} of the peak above the models",
+        f"{quartiles[2]:.3f}), {counted['peak_ratio']:.3f} of the peak above the models, {counted['flops_ratio']:.3f} "
+        f"of the FLOPs, which are {counted['flops_over_floor']:.3f} of the floor (bar {FLOOR_BAR})",
         flush=True,
     )
     return {
         "seconds": seconds,
         "time_ratio": statistics.median(ratios),
         "time_ratio_quartiles": quartiles,
-        "peak_bytes_above_models": peaks,
-        "memory_ratio": memory,
+        "counted": counted,
     }
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="models/smollm2-135m")
+    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
     parser.add_argument("--threads", type=int, default=1)
+    add_device(parser)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--peak_of", choices=ARMS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    if arguments.peak_of:
-        print(peak_memory(arguments.peak_of, arguments, arguments.tokens[0]))
-        return
-    words = ["--model", arguments.model, "--threads", str(arguments.threads)]
-    words += ["--gradient_checkpointing"] if arguments.gradient_checkpointing else []
-    results = {num_tokens: compare(arguments, words, num_tokens) for num_tokens in arguments.tokens}
+    if arguments.model in NAMES:  # with a vocabulary as real models have: the loss is about it
+        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=49_152)
+    results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
     if arguments.json:
-        record = {"rounds": arguments.rounds, "gradient_checkpointing": arguments.gradient_checkpointing}
+        record = {
+            "rounds": arguments.rounds,
+            "device": arguments.device,
+            "dtype": arguments.dtype,
+            "gradient_checkpointing": arguments.gradient_checkpointing,
+        }
         arguments.json.write_text(json.dumps(installed_versions() | record | {"tokens": results}, indent=2) + "\n")
 
 

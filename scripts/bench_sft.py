@@ -8,8 +8,9 @@ trainers are in one process, have a copy of the model each and take turns on the
 round; reported is the median of the ratios of processor time, which other work on the machine hardly changes. By
 counting passes, LfU should take 7/3 of SFT (SFT reads and learns, which is 3 forward passes; LfU reads once more, and
 reads and learns at the moved weights) and 9/4 with gradient checkpointing, less what the output head costs, which
-LfU's own passes do without. The authors report 2.99 (4142 for 1387 ms). Without the folder of the model, a random one
-of some million weights takes its place.
+LfU's own passes do without. The authors report 2.99 (4142 for 1387 ms). Operations and the most bytes at once of one
+more step follow. Without the folder of the model, a random one takes its place: of some million weights, or of 0.3
+billion with `--model random-large`.
 """
 
 import argparse
@@ -19,7 +20,9 @@ import os
 import statistics
 import sys
 import tempfile
-import time
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
+from bench_device import add_device, clock, on_device
+from counted import cost_of
 from datasets import Dataset, disable_progress_bars
+from random_model import size_of
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PrinterCallback
 from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
@@ -55,10 +61,7 @@ def load_model(folder: Path) -> tuple[Any, Any, str]:
     tokenizer = AutoTokenizer.from_pretrained(LAB)
     config = LlamaConfig(
         vocab_size=8_192,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=6,
-        num_attention_heads=4,
+        **size_of(folder),
         pad_token_id=tokenizer.pad_token_id,
     )
     return AutoModelForCausalLM.from_config(config), tokenizer, "random"
@@ -72,8 +75,6 @@ def make_trainer(arm: str, model: Any, tokenizer: Any, arguments: argparse.Names
         "per_device_train_batch_size": arguments.rows,
         "learning_rate": 0.0,  # every arm keeps the weights that all began with
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "bf16": False,
-        "use_cpu": True,
         "report_to": "none",
         "save_strategy": "no",
         "disable_tqdm": True,
@@ -82,7 +83,7 @@ def make_trainer(arm: str, model: Any, tokenizer: Any, arguments: argparse.Names
     rows = [{"prompt": "Say it. ", "completion": "It is so."}] * arguments.rows
     trainer = trainer_class(
         copy.deepcopy(model),
-        args=config(**settings | ARMS[arm]),
+        args=config(**settings | on_device(arguments) | ARMS[arm]),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
     )
@@ -99,19 +100,20 @@ def make_batch(arguments: argparse.Namespace, vocabulary: int, number: int) -> d
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
 
 
-def run_step(trainer: SFTTrainer, batch: dict[str, torch.Tensor]) -> float:
-    """Takes one step and returns its seconds of the processor."""
+def run_step(trainer: SFTTrainer, batch: dict[str, torch.Tensor], clock: Callable[[], float]) -> float:
+    """Takes one step and returns its seconds."""
     trainer.model.zero_grad()
     num_items = (batch["labels"] != -100).sum()
-    started = time.process_time()
+    started = clock()
     trainer.training_step(trainer.model, dict(batch), num_items)
-    return time.process_time() - started
+    return clock() - started
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Times all arms in turn and prints what came out."""
     model, tokenizer, name = load_model(arguments.model)
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
+    model, ticks = model.to(getattr(torch, arguments.dtype)), clock(arguments, "cpu")
     trainers = {arm: make_trainer(arm, model, tokenizer, arguments) for arm in ARMS}
     print(f"{name} model of {size:.1f} M weights, {arguments.rows} rows of {arguments.tokens} tokens a step")
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
@@ -119,7 +121,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     for number in range(arguments.rounds):
         batch = make_batch(arguments, vocabulary, number)
         for arm in ARMS if number % 2 else reversed(ARMS):
-            seconds[arm].append(run_step(trainers[arm], batch))
+            seconds[arm].append(run_step(trainers[arm], batch, ticks))
     record: dict[str, Any] = {"model": name, "million_weights": size, "seconds": seconds, "ratios": {}}
     print(f"trl       {1000 * statistics.median(seconds['trl']):8.1f} ms a step")
     for arm in list(ARMS)[1:]:
@@ -127,6 +129,19 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
         low, middle, high = statistics.quantiles(ratios, n=4)
         record["ratios"][arm] = {"median": middle, "quartiles": [low, high]}
         print(f"{arm:9s} {1000 * statistics.median(seconds[arm]):8.1f} ms, ratio {middle:.3f} ({low:.3f}-{high:.3f})")
+    costs = {
+        arm: cost_of(each.model, partial(run_step, each, batch, float), arguments.device)
+        for arm, each in trainers.items()
+    }
+    for arm, cost in costs.items():
+        ratios = {
+            "flops_ratio": cost.flops / costs["trl"].flops,
+            "peak_ratio": cost.peak_bytes / costs["trl"].peak_bytes,
+        }
+        record.setdefault("counted", {})[arm] = asdict(cost) | ratios
+        print(
+            f"{arm:9s} {ratios['flops_ratio']:.3f} of the FLOPs of trl, {ratios['peak_ratio']:.3f} of the peak bytes"
+        )
     return record
 
 
@@ -139,6 +154,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default")
     parser.add_argument("--threads", type=int, default=1)
+    add_device(parser)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 if a ratio of LfU is above {TIME_BAR}")
     arguments = parser.parse_args(argv)

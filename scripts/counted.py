@@ -1,7 +1,7 @@
 """What a piece of work costs on any machine: floating-point operations, tokens read, and bytes of live tensors."""
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,20 @@ def counting(model: nn.Module, cost: Cost) -> Iterator[None]:
         yield
     hook.remove()
     cost.add(counter.get_total_flops(), sum(read), live.peak)
+
+
+def cost_of(model: nn.Module, work: Callable[[], object], device: str = "cpu") -> Cost:
+    """Counts a piece of work; on a GPU it is done once more, and the peak is that of the allocator."""
+    cost = Cost()
+    with counting(model, cost):
+        work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        cost.peak_bytes = torch.cuda.max_memory_allocated() - before
+    return cost
 
 
 def _sdpa(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:

@@ -4,10 +4,11 @@
 
 The model reads half of the questions right and can learn the others. The training questions have a planted shortcut:
 the right option stands at A far too often. The evaluation questions do not. Run folders, `evaluation.json` and
-`report.html` go to `--out`.
+`report.html` go to `--out`. On a GPU: `--device cuda`.
 """
 
 import argparse
+import json
 import os
 import shutil
 from pathlib import Path
@@ -43,14 +44,14 @@ SHOWN = {
 }
 
 
-def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None) -> list[ItemResult]:
+def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None, device: str) -> list[ItemResult]:
     """Evaluates a checkpoint on the recipe's evaluation questions, with greedy decoding."""
     if recipe.dataset.eval_path is None:
         raise ValueError("The quickstart recipe has no `dataset.eval_path`.")
     questions, _ = load_questions(recipe.dataset.eval_path, max_rows=max_rows)
     data = recipe.dataset
     return evaluate_policy(
-        AutoModelForCausalLM.from_pretrained(model, dtype="float32"),
+        AutoModelForCausalLM.from_pretrained(model, dtype="float32").to(device),
         AutoTokenizer.from_pretrained(model),
         questions,
         template=PromptTemplate(data.prompt_template, data.system_prompt, data.conversational),
@@ -79,22 +80,29 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/quickstart"))
     parser.add_argument("--max_steps", type=int, help="fewer steps, for a look at the mechanics")
     parser.add_argument("--max_eval", type=int, help="fewer evaluation questions")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", type=Path, help="where accuracies go as numbers, too")
     arguments = parser.parse_args(argv)
     if arguments.out.exists():
         shutil.move(
             arguments.out, arguments.out.with_name(f"{arguments.out.name}-{int(arguments.out.stat().st_mtime)}")
         )
     steps = ["--max_steps", str(arguments.max_steps)] if arguments.max_steps else []
+    place = ["--use_cpu", "false"] if arguments.device == "cuda" else []
     recipe = load_recipe(find_recipe(RECIPE))
-    policies = {BEFORE: evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval)}
+    policies = {BEFORE: evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval, arguments.device)}
     folders = {}
     for arm, overrides in ARMS.items():
         print(f"\n{arm}: {recipe.setting('max_steps') if not steps else arguments.max_steps} steps")
         folders[arm] = arguments.out / arm.lower()
-        train(RECIPE, [*overrides, *steps, "--output_dir", str(folders[arm])], None)
-        policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval)
+        train(RECIPE, [*overrides, *steps, *place, "--output_dir", str(folders[arm])], None)
+        policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval, arguments.device)
     record = evaluation_record(policies, baseline=BEFORE)
     write_record(arguments.out / EVALUATION_FILE, record)
+    if arguments.json:
+        accuracies = {name: record.models[name].summary["accuracy"].value for name in policies}
+        accuracies["gain"] = accuracies["ACRE"] - accuracies["GRPO"]
+        arguments.json.write_text(json.dumps(accuracies, indent=1) + "\n", encoding="utf-8")
     report = arguments.out / "report.html"
     build_comparison(folders, record, report)
     print(f"\nOne run of each, {len(policies['ACRE'])} evaluation questions, greedy decoding, 95 % intervals:")

@@ -1,0 +1,50 @@
+"""Llamas with random weights, for benches and checks that no folder of a model is given to."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from make_lab_model import make_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
+# `small` has 5M weights; `large`, of which a step is more than the start of its kernels on a GPU, 0.3 billion.
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "small": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 4},
+    "large": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 16, "num_attention_heads": 16},
+}
+NAMES = ("random", *(f"random-{size}" for size in SIZES))
+
+
+def size_of(name: str | Path) -> dict[str, int]:
+    """Returns the size that `random-SIZE` names; anything else is small."""
+    return SIZES.get(str(name).removeprefix("random-"), SIZES["small"])
+
+
+def words_tokenizer() -> PreTrainedTokenizerFast:
+    """Builds a tokenizer whose tokens are words and signs."""
+    units = [*WORDS, *map(chr, range(32, 127)), "\n", "Question", "Once", "more"]
+    tokenizer: Any = make_tokenizer(units, r"\w+|\s|[^\w\s]")
+    tokenizer.model_max_length = 1024
+    return tokenizer
+
+
+def random_model(folder: str | Path, name: str = "random", vocabulary: int = 0, **settings: Any) -> str:
+    """Saves a random model and its tokenizer; returns the folder.
+
+    Args:
+        folder: Where to.
+        name: One of `NAMES`.
+        vocabulary: Tokens of the model, if these are more than those of the tokenizer.
+        settings: More of its config.
+    """
+    tokenizer = words_tokenizer()
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=max(vocabulary, len(tokenizer)), tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,
+        bos_token_id=None, max_position_embeddings=4096, **size_of(name) | settings,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    return str(folder)
