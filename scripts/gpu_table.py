@@ -1,0 +1,206 @@
+"""What `gpu_checks.sh` runs, how long each may take on a GPU, and the bars that its numbers are held to."""
+
+from typing import NamedTuple
+
+
+class Bar(NamedTuple):
+    """A number of a check.
+
+    Attributes:
+        name: In tables.
+        path: Where it is in the JSON that the check writes, keys joined by slashes.
+        most: It may not be above.
+        least: It may not be below.
+        tiny: Whether the bar holds for `--tiny` too; a ratio of two tiny steps says nothing.
+        gpu: Whether only a GPU has the number.
+    """
+
+    name: str
+    path: str
+    most: float | None = None
+    least: float | None = None
+    tiny: bool = True
+    gpu: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Tells whether a value keeps to the bar; NaN does not."""
+        return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
+
+    def __str__(self) -> str:
+        return " and ".join(
+            f"{sign} {value:g}" for sign, value in (("<=", self.most), (">=", self.least)) if value is not None
+        )
+
+
+class Check(NamedTuple):
+    """A command in a process of its own.
+
+    Attributes:
+        name: For `--only`.
+        claim: What it shows.
+        seconds: It may take on a GPU.
+        words: Script and options on a GPU of any size.
+        tiny: The same for `--tiny`.
+        bars: Its numbers.
+        takes: Which of `--device` and `--dtype` the script has.
+        packages: It imports beside those of a base install.
+        gpus: It needs; 0 runs on a CPU, too.
+        all_gpus: Whether it sees all of them.
+    """
+
+    name: str
+    claim: str
+    seconds: int
+    words: str
+    tiny: str
+    bars: tuple[Bar, ...]
+    takes: tuple[str, ...] = ("device", "dtype")
+    packages: tuple[str, ...] = ()
+    gpus: int = 0
+    all_gpus: bool = False
+
+
+def ratio(name: str, path: str, most: float) -> Bar:
+    """Makes a bar of a ratio of times."""
+    return Bar(name, path, most, tiny=False)
+
+
+NEAR, CANCELS = 0.05, 0.25  # relative errors of gradients; check_numerics.py says why
+CHECKS = (
+    Check(
+        "numerics", "losses and gradients in bfloat16 are those of float32", 40,
+        "check_numerics.py --model random-large", "check_numerics.py --model random-tiny",
+        (
+            *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound", "consistency")),
+            Bar("lfu loss", "lfu/loss", 0.05),
+            *(Bar(f"{name} gradient", f"{name}/gradient", NEAR) for name in ("rrpo", "crome", "deconfound")),
+            *(Bar(f"{name} gradient", f"{name}/gradient", CANCELS) for name in ("lfu", "grpo", "consistency")),
+            Bar("acre letters, nats", "acre/letters", 0.1),
+        ),
+        takes=("device",),
+    ),
+    Check(
+        "rrpo", "a pass of RRPO over one of TRL's DPO, which has Triton kernels", 35,
+        "bench_rrpo.py --model random-large --tokens 1024 --rounds 5",
+        "bench_rrpo.py --model random-tiny --tokens 64 --rounds 2",
+        (
+            ratio("time", "tokens/*/time_ratio", 1.05), Bar("peak memory", "tokens/*/counted/peak_ratio", 1.05),
+            Bar("FLOPs over the floor", "tokens/*/counted/flops_over_floor", 1.05, tiny=False),
+        ),
+    ),
+    Check(
+        "acre", "a step of ACRE and of GRPO with consistency over one of TRL's GRPO", 45,
+        "bench_acre.py --model random-large --arms acre acre-text grpo-consistency --rounds 5",
+        "bench_acre.py --model random-tiny --arms acre acre-text grpo-consistency --completion_tokens 32 --rounds 2",
+        (
+            ratio("letters, time", "acre/median_ratio", 1.1),
+            Bar("letters, peak memory", "counted/acre/peak_ratio", 1.05),
+            Bar("letters, tokens over the floor", "counted/acre/second/tokens_over_floor", 1.02),
+            ratio("texts, time", "acre-text/median_ratio", 1.25),
+            Bar("texts, peak memory", "counted/acre-text/peak_ratio", 1.05),
+            ratio("consistency, time", "grpo-consistency/median_ratio", 2.0),
+            Bar("consistency, peak memory", "counted/grpo-consistency/peak_ratio", 2.3),
+        ),
+    ),
+    Check(
+        "acre-images", "the same with images", 30,
+        "bench_acre_images.py --size large --rounds 3",
+        "bench_acre_images.py --size tiny --rounds 2 --num_images 1 --image_side 56 --completion_tokens 48",
+        (ratio("time", "group/median_ratio", 1.1), Bar("peak memory", "counted/peak_ratio", 1.05)),
+        packages=("PIL", "torchvision"),
+    ),
+    Check(
+        "crome", "a step of Crome over one of TRL's RewardTrainer", 20,
+        "bench_crome.py --model random-large --rounds 9", "bench_crome.py --model random-tiny --rounds 2",
+        (
+            ratio("time", "time_ratio", 1.05), Bar("peak memory", "counted/peak_ratio", 1.02),
+            Bar("FLOPs", "counted/flops_ratio", 1.0001),
+        ),
+    ),
+    Check(
+        "lfu", "a step of LfU over one of TRL's SFTTrainer", 20,
+        "bench_sft.py --model random-large --rounds 9", "bench_sft.py --model random-tiny --rounds 2 --tokens 64",
+        (ratio("time", "ratios/params/median", 2.9), Bar("peak memory", "counted/params/peak_ratio", 2.0)),
+    ),
+    Check(
+        "evaluate", "four shuffles of `align eval` over first answers alone", 20,
+        "bench_evaluate.py --questions 256 --rounds 3", "bench_evaluate.py --questions 12 --rounds 1",
+        (
+            ratio("time", "median_ratio", 1.6),
+            Bar("tokens over the floor", "counted/tokens_over_floor", 1.02, tiny=False),
+        ),
+    ),
+    Check(
+        "images", "second answers and training with images", 20,
+        "check_images.py --size large", "check_images.py --size tiny --image_side 56",
+        (Bar("letters, nats", "letters", 0.1), Bar("steps with a gradient", "steps", least=4)),
+        packages=("PIL", "torchvision"),
+    ),
+    Check(
+        "colocate", "ACRE with vLLM in its process, asleep between rollouts; second answers by it or the policy", 75,
+        "check_engine.py --model random-large", "check_engine.py --model random-tiny",
+        (
+            Bar("steps", "steps", least=4), Bar("rows asked again", "asked", least=1.0),
+            Bar("letters after an exchange, nats", "letters", 0.1),
+            Bar("samples after an exchange, nats", "sampled", 0.1),
+            Bar("memory freed in its sleep", "freed", least=0.7, gpu=True),
+        ),
+        packages=("vllm",),
+    ),
+    Check(
+        "generation", "generation of `align eval --rewards` over vLLM called directly", 40,
+        "bench_prompts.py --backend vllm --prompts 256 --rounds 3",
+        "bench_prompts.py --backend vllm --prompts 8 --rounds 1",
+        (Bar("throughput", "median_ratio", least=0.95, tiny=False), Bar("same texts", "same_share", least=0.9)),
+        packages=("vllm",),
+    ),
+    Check(
+        "server", "second answers by `vllm serve`", 40,
+        "check_server.py --model random-large", "check_server.py --model random-tiny",
+        (Bar("letters, nats", "letters", 0.1),),
+        packages=("vllm",),
+    ),
+    Check(
+        "zero2", "recipes under ZeRO-2 on all GPUs train as in one process", 30,
+        "check_sharding.py --stage 2", "check_sharding.py --stage 2",
+        (
+            Bar("loss", "loss", 0.02), Bar("steps with a gradient", "steps", least=12),
+            Bar("models saved whole", "saved", least=4),
+        ),
+        takes=("device",), packages=("deepspeed",), all_gpus=True,
+    ),
+    Check(
+        "zero3", "the same under ZeRO-3", 30,
+        "check_sharding.py --stage 3", "check_sharding.py --stage 3",
+        (
+            Bar("loss", "loss", 0.02), Bar("steps with a gradient", "steps", least=12),
+            Bar("models saved whole", "saved", least=4),
+        ),
+        takes=("device",), packages=("deepspeed",), all_gpus=True,
+    ),
+    Check(
+        "qlora", "adapters on a base in 4 bits", 20,
+        "check_qlora.py --model random-large", "check_qlora.py --model random-tiny",
+        (
+            Bar("steps with a gradient", "steps", least=6), Bar("weights over bfloat16", "memory", 0.4, tiny=False),
+            Bar("an adapter alone is saved", "saved", least=1),
+        ),
+        takes=("device",), packages=("bitsandbytes",),
+    ),
+    Check(
+        "quickstart", "200 steps of GRPO and of ACRE, evaluated", 70,
+        "quickstart.py --max_steps 200 --out {out}", "quickstart.py --max_steps 2 --max_eval 50 --out {out}",
+        (Bar("accuracy of ACRE over GRPO", "gain", least=0.1, tiny=False),),
+        takes=("device",),
+    ),
+    Check(
+        "server-training", "the same server in training, with weights sent by NCCL", 60,
+        "check_server.py --model random-large --train", "check_server.py --model random-tiny --train",
+        (
+            Bar("steps", "steps", least=4), Bar("rows asked again", "asked", least=1.0),
+            Bar("letters after an exchange, nats", "letters", 0.1),
+            Bar("samples after an exchange, nats", "sampled", 0.1),
+        ),
+        packages=("vllm",), gpus=2, all_gpus=True,
+    ),
+)  # fmt: skip
