@@ -27,6 +27,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import psutil
 import torch
+from random_model import NAMES, random_model
 
 from align.assets import find_recipe
 from align.cli.evaluation.asked_models import Engine, open_policy
@@ -105,9 +106,12 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[Any, list[Prompt], D
     prompts = [Prompt(each.id, template.render(each.question, each.options)) for each in questions]
     if not isinstance(prompts[0].content, str):
         raise SystemExit(f"{arguments.recipe} asks in messages. Name a recipe with `conversational: false`.")
+    model = recipe.model.model_name_or_path
+    if arguments.model:
+        model = random_model(tempfile.mkdtemp(), arguments.model) if arguments.model in NAMES else arguments.model
     engine = Engine(arguments.backend, arguments.dtype, arguments.device, arguments.batch_size)
-    decoding = Decoding(max_new_tokens=int(recipe.setting("max_completion_length")))
-    with open_policy(find_checkpoint(recipe.model.model_name_or_path), lambda _: template, engine) as (policy, _):
+    decoding = Decoding(max_new_tokens=arguments.max_new_tokens or int(recipe.setting("max_completion_length")))
+    with open_policy(find_checkpoint(model), lambda _: template, engine) as (policy, _):
         yield policy, prompts, decoding
 
 
@@ -149,6 +153,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="acre/quickstart")
+    parser.add_argument("--model", help=f"in place of the recipe's: a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--max_new_tokens", type=int, help="in place of the recipe's")
     parser.add_argument("--prompts", type=int, default=256)
     parser.add_argument("--backend", choices=("transformers", "vllm"), default="transformers")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

@@ -51,7 +51,9 @@ def served(folder: str, arguments: Namespace) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", folder, "--port", str(port)]
+    # It has a session of its own, so that nothing ends it where this process is killed.
+    words = ["timeout", "--kill-after=5", "600", sys.executable, "-m", "vllm.entrypoints.openai.api_server"]
+    command = [*words, "--model", folder, "--port", str(port)]
     command += ["--logprobs-mode", "processed_logprobs", "--max-model-len", "1024", "--dtype", arguments.dtype]
     environment = os.environ | {"VLLM_SERVER_DEV_MODE": "1"}
     if arguments.device == "cuda":

@@ -14,17 +14,15 @@ import argparse
 import importlib.util
 import json
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from gpu_process import start
 from gpu_record import (
     FROM_A_GPU,
     NOT_YET,
@@ -72,25 +70,6 @@ def environment(check: Check) -> dict[str, str]:
     if not check.all_gpus:  # a trainer of one process would spread over all it sees
         given["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     return given
-
-
-def start(words: Sequence[str], log: Path, seconds: float, variables: dict[str, str]) -> int:
-    """Runs a process and those that it starts, and ends all of them; returns the exit code, 124 if time was up."""
-    # `timeout` holds where this process is killed and can end nothing any more.
-    limit = ["timeout", "--kill-after=5", f"{seconds + 5:.0f}"] if shutil.which("timeout") else []
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*limit, *words], cwd=ROOT, env=variables, stdout=output, stderr=output, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            return process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return 124
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 def run(check: Check, device: str, tiny: bool, seconds: float, out: Path) -> Result:
@@ -201,20 +180,33 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--budget", type=float, help=f"seconds for all; {BUDGET} on a GPU")
     parser.add_argument("--list", action="store_true", help="run nothing")
     parser.add_argument("--markdown", action="store_true", help="with --list: the table of the page")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.budget is not None and arguments.budget <= 0:
+        parser.error(f"argument --budget: must be above 0 seconds, got {arguments.budget:g}")
+    return arguments
+
+
+def show_list(arguments: argparse.Namespace) -> int:
+    """Prints every number with its bar, and what a GPU said."""
+    try:
+        record = read(arguments.json or FROM_A_GPU)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if arguments.markdown:
+        print(as_markdown(record), end="")
+        return 0
+    for check, name, bar, said in listed(record):
+        if check.name in arguments.only:
+            print(f"{check.name:16s} {name:34s} {bar:10s} {said}")
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the checks, or lists them."""
     arguments = parse(argv)
     if arguments.list:
-        record = read(arguments.json or FROM_A_GPU)
-        if arguments.markdown:
-            print(as_markdown(record), end="")
-        else:
-            for check, name, bar, said in listed(record):
-                print(f"{check.name:16s} {name:34s} {bar:10s} {said}")
-        return 0
+        return show_list(arguments)
     path = arguments.json or (FROM_A_GPU if arguments.device == "cuda" and not arguments.tiny else None)
     path = path and path.absolute()
     try:
@@ -233,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         results = run_all(checks, record, path, budget, gpus)
     except OSError as error:
-        print(f"{path} cannot be written any more: {error.strerror}.", file=sys.stderr)
+        print(f"Stopped: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

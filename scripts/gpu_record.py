@@ -71,7 +71,7 @@ def joined(record: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def described(record: dict[str, Any]) -> str:
     """Names a machine in a few words."""
-    return (", ".join(record["gpus"]) or record["device"].upper()) + (", tiny" if record["tiny"] else "")
+    return (", ".join(record["gpus"]) or record["device"].upper()) + (" with --tiny" if record["tiny"] else "")
 
 
 def write(record: dict[str, Any], path: Path | None) -> None:

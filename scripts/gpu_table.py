@@ -80,7 +80,7 @@ CHECKS = (
         takes=("device",),
     ),
     Check(
-        "rrpo", "a pass of RRPO over one of TRL's DPO, which has Triton kernels", 35,
+        "rrpo", "a pass of RRPO over one of TRL's DPO, which has Triton kernels", 30,
         "bench_rrpo.py --model random-large --tokens 1024 --rounds 5",
         "bench_rrpo.py --model random-tiny --tokens 64 --rounds 2",
         (
@@ -90,7 +90,7 @@ CHECKS = (
     ),
     Check(
         "acre", "a step of ACRE and of GRPO with consistency over one of TRL's GRPO", 45,
-        "bench_acre.py --model random-large --arms acre acre-text grpo-consistency --rounds 5",
+        "bench_acre.py --model random-large --arms acre acre-text grpo-consistency --rounds 4",
         "bench_acre.py --model random-tiny --arms acre acre-text grpo-consistency --completion_tokens 32 --rounds 2",
         (
             ratio("letters, time", "acre/median_ratio", 1.1),
@@ -103,9 +103,10 @@ CHECKS = (
         ),
     ),
     Check(
-        "acre-images", "the same with images", 30,
-        "bench_acre_images.py --size large --rounds 3",
-        "bench_acre_images.py --size tiny --rounds 2 --num_images 1 --image_side 56 --completion_tokens 48",
+        "acre-images", "the same with images", 35,
+        "bench_acre_images.py --size large --arms group --rounds 3 --completion_tokens 48",
+        "bench_acre_images.py --size tiny --arms group --rounds 2 --num_images 1 --image_side 56 "
+        "--completion_tokens 48",
         (ratio("time", "group/median_ratio", 1.1), Bar("peak memory", "counted/peak_ratio", 1.05)),
         packages=("PIL", "torchvision"),
     ),
@@ -123,7 +124,7 @@ CHECKS = (
         (ratio("time", "ratios/params/median", 2.9), Bar("peak memory", "counted/params/peak_ratio", 2.0)),
     ),
     Check(
-        "evaluate", "four shuffles of `align eval` over first answers alone", 20,
+        "evaluate", "four shuffles of `align eval` over first answers alone", 15,
         "bench_evaluate.py --questions 256 --rounds 3", "bench_evaluate.py --questions 12 --rounds 1",
         (
             ratio("time", "median_ratio", 1.6),
@@ -137,7 +138,36 @@ CHECKS = (
         packages=("PIL", "torchvision"),
     ),
     Check(
-        "colocate", "ACRE with vLLM in its process, asleep between rollouts; second answers by it or the policy", 75,
+        "qlora", "adapters on a base in 4 bits", 20,
+        "check_qlora.py --model random-large", "check_qlora.py --model random-tiny",
+        (
+            Bar("steps with a gradient", "steps", least=6), Bar("weights over bfloat16", "memory", 0.4, tiny=False),
+            Bar("an adapter alone is saved", "saved", least=1),
+        ),
+        takes=("device",), packages=("bitsandbytes",),
+    ),
+    Check(
+        "quickstart", "200 steps, 100 each of GRPO and of ACRE, evaluated", 50,
+        "quickstart.py --out {out}", "quickstart.py --max_steps 2 --max_eval 50 --out {out}",
+        (Bar("accuracy of ACRE over GRPO", "gain", least=0.1, tiny=False),),
+        takes=("device",),
+    ),
+    Check(
+        "zero", "recipes under ZeRO-2 and ZeRO-3 on all GPUs, by NCCL, train as in one process", 65,
+        "check_sharding.py", "check_sharding.py",
+        tuple(
+            bar
+            for stage in (2, 3)
+            for bar in (
+                Bar(f"loss, ZeRO-{stage}", f"zero{stage}/loss", 0.05),
+                Bar(f"steps with a gradient, ZeRO-{stage}", f"zero{stage}/steps", least=12),
+                Bar(f"models saved whole, ZeRO-{stage}", f"zero{stage}/saved", least=4),
+            )
+        ),
+        takes=("device",), packages=("deepspeed",), all_gpus=True,
+    ),
+    Check(
+        "colocate", "ACRE with vLLM in its process, asleep between rollouts; second answers by it or the policy", 80,
         "check_engine.py --model random-large", "check_engine.py --model random-tiny",
         (
             Bar("steps", "steps", least=4), Bar("rows asked again", "asked", least=1.0),
@@ -148,50 +178,17 @@ CHECKS = (
         packages=("vllm",),
     ),
     Check(
-        "generation", "generation of `align eval --rewards` over vLLM called directly", 40,
-        "bench_prompts.py --backend vllm --prompts 256 --rounds 3",
-        "bench_prompts.py --backend vllm --prompts 8 --rounds 1",
+        "generation", "generation of `align eval --rewards` over vLLM called directly", 45,
+        "bench_prompts.py --backend vllm --model random-large --max_new_tokens 64 --prompts 256 --rounds 3",
+        "bench_prompts.py --backend vllm --model random-tiny --prompts 8 --rounds 1",
         (Bar("throughput", "median_ratio", least=0.95, tiny=False), Bar("same texts", "same_share", least=0.9)),
         packages=("vllm",),
     ),
     Check(
-        "server", "second answers by `vllm serve`", 40,
+        "server", "second answers by `vllm serve`", 45,
         "check_server.py --model random-large", "check_server.py --model random-tiny",
         (Bar("letters, nats", "letters", 0.1),),
         packages=("vllm",),
-    ),
-    Check(
-        "zero2", "recipes under ZeRO-2 on all GPUs train as in one process", 30,
-        "check_sharding.py --stage 2", "check_sharding.py --stage 2",
-        (
-            Bar("loss", "loss", 0.02), Bar("steps with a gradient", "steps", least=12),
-            Bar("models saved whole", "saved", least=4),
-        ),
-        takes=("device",), packages=("deepspeed",), all_gpus=True,
-    ),
-    Check(
-        "zero3", "the same under ZeRO-3", 30,
-        "check_sharding.py --stage 3", "check_sharding.py --stage 3",
-        (
-            Bar("loss", "loss", 0.02), Bar("steps with a gradient", "steps", least=12),
-            Bar("models saved whole", "saved", least=4),
-        ),
-        takes=("device",), packages=("deepspeed",), all_gpus=True,
-    ),
-    Check(
-        "qlora", "adapters on a base in 4 bits", 20,
-        "check_qlora.py --model random-large", "check_qlora.py --model random-tiny",
-        (
-            Bar("steps with a gradient", "steps", least=6), Bar("weights over bfloat16", "memory", 0.4, tiny=False),
-            Bar("an adapter alone is saved", "saved", least=1),
-        ),
-        takes=("device",), packages=("bitsandbytes",),
-    ),
-    Check(
-        "quickstart", "200 steps of GRPO and of ACRE, evaluated", 70,
-        "quickstart.py --max_steps 200 --out {out}", "quickstart.py --max_steps 2 --max_eval 50 --out {out}",
-        (Bar("accuracy of ACRE over GRPO", "gain", least=0.1, tiny=False),),
-        takes=("device",),
     ),
     Check(
         "server-training", "the same server in training, with weights sent by NCCL", 60,

@@ -8,11 +8,12 @@ from make_lab_model import make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
-# `small` has 5M weights; `large`, of which a step is more than the start of its kernels on a GPU, 0.3 billion.
+# `small` has 5M weights. `large` has 0.3 billion in few and wide layers: a step on a GPU is then more than the start
+# of its kernels.
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2},
     "small": {"hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6, "num_attention_heads": 4},
-    "large": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 16, "num_attention_heads": 16},
+    "large": {"hidden_size": 2048, "intermediate_size": 5504, "num_hidden_layers": 6, "num_attention_heads": 16},
 }
 NAMES = ("random", *(f"random-{size}" for size in SIZES))
 
