@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop
 
 
 @dataclass
@@ -34,8 +34,12 @@ def counting(model: nn.Module, cost: Cost) -> Iterator[None]:
     """Counts what happens inside the block; slow, so nothing should be timed there."""
     read: list[int] = []
     hook = model.get_input_embeddings().register_forward_hook(lambda _, given, __: read.append(given[0].numel()))
-    # The counter knows the kernels of accelerators only.
-    kernels = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _sdpa}
+    aten = torch.ops.aten
+    kernels = {  # torch 2.13 knows the attention of accelerators only, and no product that names the type of its sum
+        aten._scaled_dot_product_flash_attention_for_cpu: _sdpa,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _sdpa_backward,
+        aten.addmm: _addmm,
+    }
     with LiveBytes() as live, FlopCounterMode(display=False, custom_mapping=kernels) as counter:
         yield
     hook.remove()
@@ -58,6 +62,14 @@ def cost_of(model: nn.Module, work: Callable[[], object], device: str = "cpu") -
 
 def _sdpa(query: Any, key: Any, value: Any, *args: Any, out_shape: Any = None, **kwargs: Any) -> int:
     return int(sdpa_flop(query, key, value))
+
+
+def _sdpa_backward(grad: Any, query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:
+    return int(sdpa_backward_flop_count(grad, query, key, value))
+
+
+def _addmm(total: Any, one: Any, other: Any, *args: Any, **kwargs: Any) -> int:
+    return int(2 * one[0] * one[1] * other[1])
 
 
 class LiveBytes(TorchDispatchMode):

@@ -20,6 +20,27 @@ def test_the_least_is_what_is_counted_but_for_what_attention_hides():
     assert cost.peak_bytes > 4 * config.hidden_size * 5
 
 
+def test_products_and_attention_are_counted_backward_too_and_in_the_type_of_their_sum():
+    counted, model = load_script("counted"), tiny_model()
+    forward, both = counted.Cost(), counted.Cost()
+    ids = torch.tensor([[5, 6, 7, 8, 9]])
+    with counted.counting(model, forward):
+        loss = model(input_ids=ids, use_cache=False).logits.sum()
+    with counted.counting(model, both):
+        loss.backward()
+    config = model.config
+    attention = 4 * config.num_hidden_layers * config.hidden_size * 25  # forward; backward it reads everything again
+    angles = 2 * config.head_dim // 2 * 5
+    assert both.flops == 2 * (forward.flops - attention - angles) + 2.5 * attention
+    one, other, total = (
+        torch.zeros(2, 2, dtype=kind, device="meta") for kind in (torch.half, torch.half, torch.float)
+    )
+    products = counted.Cost()
+    with counted.counting(model, products):
+        torch.addmm(total, one, other, out_dtype=torch.float32, out=total)
+    assert products.flops == 2 * 2 * 2 * 2
+
+
 def test_what_sequences_of_an_owner_share_is_needed_once():
     counted, model = load_script("counted"), tiny_model()
 
