@@ -45,7 +45,7 @@ def _options(keys: Iterable[Key]) -> list[Any]:
 
 
 def _option(key: Key) -> Any:
-    values = ("true", "false") if key.type is bool else key.choices
+    values = ("true", "false") if key.type is bool else key.choice_words
 
     def complete(incomplete: str) -> list[str]:
         return [value for value in values if value.startswith(incomplete)]

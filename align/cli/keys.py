@@ -51,7 +51,8 @@ def describe(key: Key, *, whole: bool = True) -> str:
         whole: Whether every choice is named, if there are many.
     """
     if key.choices:
-        named = key.choices if whole or len(key.choices) <= FEW else (*key.choices[: FEW - 1], "...")
+        words = key.choice_words
+        named = words if whole or len(words) <= FEW else (*words[: FEW - 1], "...")
         takes = f"{'list of ' if _is_list(key.type) else ''}{', '.join(named)}"
     else:
         takes = type_words(key.type)

@@ -108,8 +108,10 @@ class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista"] | None = Field(
         default=None, description="Public schema the rows are in; by default our own."
     )
-    shuffle_options: bool = Field(
-        default=False, description="Whether each training question shows its options in a random order, drawn once."
+    shuffle_options: Literal[False, True, "every_visit"] = Field(
+        default=False,
+        description="Whether each training question shows its options in a random order, drawn once; with "
+        "`every_visit` it is drawn anew each time the question is asked.",
     )
     prompt_template: str = Field(
         default=DEFAULT_TEMPLATE, description="The prompt, with {question} and {options} once each."

@@ -44,11 +44,16 @@ class Key(NamedTuple):
     type: Any
     help: str
     default: Any = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     range: Range | None = None
     is_needed: bool = False
     is_computed: bool = False
     is_ours: bool = True
+
+    @property
+    def choice_words(self) -> tuple[str, ...]:
+        """The choices as a recipe writes them."""
+        return tuple(str(choice).lower() if isinstance(choice, bool) else choice for choice in self.choices)
 
     @property
     def takes_null(self) -> bool:
@@ -118,7 +123,7 @@ def _block_keys(block: type[BaseModel], prefix: str, place: str) -> Iterator[Key
         )
 
 
-def _choices(kind: Any) -> tuple[str, ...]:
+def _choices(kind: Any) -> tuple[Any, ...]:
     if get_origin(kind) is Literal:
         return get_args(kind)
     return next((found for part in get_args(kind) if (found := _choices(part))), ())

@@ -1,5 +1,5 @@
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from align.data.media.images import add_images
@@ -37,3 +37,17 @@ def questions_to_rows(
         rows.append(row)
     num_fixed = sum(not can_shuffle(question.options) for question in questions) if shuffle_options else 0
     return add_images(rows, [question.images for question in questions]), num_fixed
+
+
+def show_anew(
+    row: Mapping[str, Any], render: Callable[[str, Sequence[str]], Any], *, seed: int, visit: int
+) -> dict[str, Any]:
+    """Shows a row's options in an order drawn from the seed, its id (or its question) and the number of a visit.
+
+    Prompt, options and answer change together; options that have to stay in their order do.
+    """
+    name = row.get("id") or row["question"]
+    permutation = draw_permutation(row["options"], random.Random(f"{seed}/{name}/{visit}"))
+    options = permute(row["options"], permutation)
+    answer = to_shown(row["answer"], permutation)
+    return {**row, "prompt": render(row["question"], options), "options": options, "answer": answer}

@@ -1,4 +1,4 @@
-from typing import Any
+from typing import Any, cast
 
 from align.data.training_data import TrainingData
 from align.methods.acre.other_wording import KNOWN
@@ -6,6 +6,7 @@ from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.consistency.rules import name_families
+from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
 from align.training.build import as_dataset, eval_dataset, peft_config
@@ -30,7 +31,9 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPa
         "peft_config": peft_config(recipe),
     }
     if not recipe.setting("families"):
-        return ACRETrainer(**given, render_prompt=data.extra.render)
+        questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
+        every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
+        return ACRETrainer(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
     answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
     return TextACRETrainer(**given, families=data.extra, answer_reward=answer_reward)

@@ -88,7 +88,8 @@ class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, GRPOConfig):
     second_answer_temperature: float = field(
         default=0.0,
         metadata={
-            "help": "0 takes the likeliest tokens of a second answer, above it they are sampled; with `families`."
+            "help": "0 takes the likeliest letter of a second answer, or with `families` its likeliest tokens; above "
+            "it they are sampled."
         },
     )
     think_tag: str = field(default="think", metadata={"help": "Tag around the reasoning trace."})

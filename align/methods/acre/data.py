@@ -48,7 +48,8 @@ def load(recipe: Recipe) -> TrainingData[Any]:
         )
 
     def to_rows(questions: list[Question]) -> Rows:
-        return questions_to_rows(questions, template, shuffle_options=data.shuffle_options, seed=data.seed)[0]
+        once = data.shuffle_options is True  # with `every_visit` the trainer draws the order
+        return questions_to_rows(questions, template, shuffle_options=once, seed=data.seed)[0]
 
     def to_eval_rows(questions: list[Question]) -> Rows:
         return questions_to_rows(questions, template)[0]

@@ -10,7 +10,7 @@ from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
 from rewards.scoring.families import ON_PROMPTS, check_specs
 
-OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16, "second_answer_temperature": 0}
+OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16}
 OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
 
 

@@ -8,7 +8,9 @@ import torch
 from trl.data_utils import prepare_multimodal_messages
 
 from align.data.media.images import image_digest
+from align.data.questions.rows import show_anew
 from align.errors import DataError
+from align.methods.acre.letters import take_letter
 from align.methods.acre.other_wording import KNOWN, other_wording
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
@@ -38,6 +40,9 @@ class ACRETrainer(SecondPassTrainer):
         render_prompt: Renders a question and its options, in the order given, as a prompt; the function that made the
             column `prompt`.
         reward_rules: Gates, limits and audits of the rewards; by default none.
+        shuffle_seed: Seed by which a training question shows its options in another order at every visit, the same
+            for all its generations; the columns `prompt`, `options` and `answer` are then those shown. With None it
+            shows them as they are.
         **kwargs: As in `GRPOTrainer`.
     """
 
@@ -48,10 +53,12 @@ class ACRETrainer(SecondPassTrainer):
         *args: Any,
         render_prompt: Callable[[str, Sequence[str]], Prompt],
         reward_rules: RewardRules | None = None,
+        shuffle_seed: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.render_prompt = render_prompt
+        self.shuffle_seed = shuffle_seed
         self._check_rows()
 
     def _check_rows(self) -> None:
@@ -86,6 +93,13 @@ class ACRETrainer(SecondPassTrainer):
                 f"`render_prompt` must give the prompts of the train dataset, else the second pass asks another "
                 f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
             )
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        if self.shuffle_seed is not None and self.model.training:  # the step tells visits apart, also of a resumed run
+            seed, visit = self.shuffle_seed, self.state.global_step
+            inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return output
 
     def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
         return other_wording(families, row, rng, self.render_prompt)
@@ -133,11 +147,25 @@ class ACRETrainer(SecondPassTrainer):
                 questions.append(prompts[key]._replace(prefix_ids=place.prefix_ids, letter_ids=place.letter_ids))
         scores = iter(self._score(questions, self._dummy(inputs)))
         return [
-            row._replace(second=[_best_content(next(scores), permutation) for permutation in row.permutations])
+            row._replace(second=self._letters(given, i, [next(scores) for _ in row.permutations], row.permutations))
             if row.permutations
             else row
-            for row in answered
+            for i, (given, row) in enumerate(zip(inputs, answered, strict=True))
         ]
+
+    def _letters(
+        self,
+        given: dict[str, Any],
+        index: int,
+        scores: Sequence[Sequence[float]],
+        permutations: Sequence[Sequence[int]],
+    ) -> list[int | None]:
+        """Takes a letter for each shuffle of a row and maps it back to the row's options."""
+        mode = "train" if self.model.training else "eval"
+        place = f"{self.state.global_step}/{given['question']}/{self.accelerator.process_index}/{index}/{mode}"
+        rng = random.Random(f"second answer/{self.args.seed}/{place}")
+        letters = (take_letter(each, self.args.second_answer_temperature, rng) for each in scores)
+        return [to_content(letter, order) for letter, order in zip(letters, permutations, strict=True)]
 
     def _shuffled(self, given: dict[str, Any], row: AnsweredRow, index: int) -> AnsweredRow:
         """Draws the shuffles of a row whose reward can depend on them."""
@@ -213,8 +241,3 @@ class ACRETrainer(SecondPassTrainer):
             most_batches=self._most_batches,
             dummy=dummy,
         )
-
-
-def _best_content(scores: list[float], permutation: tuple[int, ...]) -> int | None:
-    """Picks the likeliest letter, the first of a tie, and maps it back to the row's options."""
-    return to_content(max(range(len(scores)), key=scores.__getitem__), permutation)
