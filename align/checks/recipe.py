@@ -9,6 +9,7 @@ from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.memory import check_memory
+from align.checks.mixture import check_mixture
 from align.checks.model import check_model
 from align.checks.model_kwargs import check_model_kwargs
 from align.checks.needs import check_needs
@@ -93,7 +94,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
         findings.append(Finding("error", "data", str(error)))
     if data is not None:
         findings += method.part("check")(recipe, data, rewards)
-        findings += check_rows(recipe, data)
+        findings += check_mixture(data) + check_rows(recipe, data)
         findings += check_batch(recipe, launch, len(data.rows))
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
     findings += check_memory(recipe, launch) + check_room(recipe, launch)

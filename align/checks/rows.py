@@ -44,9 +44,9 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
 
 
 def _line(recipe: Recipe, kind: str) -> str:
-    """Writes the command that shows more; names of columns are the recipe's, which it then reads."""
+    """Writes the command that shows more; names of columns and several sets are the recipe's, which it then reads."""
     data = recipe.dataset
-    if getattr(data, "columns", None) or kind == "outcomes":
+    if getattr(data, "columns", None) or data.mix is not None or kind == "outcomes":
         return shlex.join(["align", "audit", "--recipe", str(recipe.path), "--out", "audit"])
     given = {"eval": data.eval_path, "split": data.split, "adapter": getattr(data, "adapter", None), "out": "audit"}
     options = [word for name, value in given.items() if value for word in (f"--{name}", str(value))]

@@ -130,7 +130,7 @@ def read_reward_rows(path: str) -> list[dict[str, Any]]:
 
 
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
-    overrides = [*words, *(["--dataset.path", str(Path(data).resolve())] if data else [])]
+    overrides = [*words, *(["--dataset.path", str(Path(data).resolve()), "--dataset.mix", "null"] if data else [])]
     recipe = load_recipe(find_recipe(subject), overrides)
     recipe = recipe.then if recipe.then is not None and not recipe.reward_specs else recipe
     if not recipe.reward_specs:

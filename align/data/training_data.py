@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from align.data.loading import Item as Named
+from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
 from align.recipe.dataset import DatasetConfig
 
-Item = TypeVar("Item")
+Item = TypeVar("Item", bound=Named)
+Block = TypeVar("Block", bound=DatasetConfig)
 Rows = list[dict[str, Any]]
 
 
@@ -24,6 +27,7 @@ class TrainingData(NamedTuple, Generic[Item]):
         extra: What else the trainer of the method needs.
         eval_report: Of the evaluation file, None without.
         eval_items: The rows of that file as they were read.
+        shares: What became of each set of a mixture; `rows` has rows of all of them, `items` each of these once.
     """
 
     items: list[Item]
@@ -34,38 +38,52 @@ class TrainingData(NamedTuple, Generic[Item]):
     extra: Any = None
     eval_report: DataReport | None = None
     eval_items: Sequence[Item] = ()
+    shares: Sequence[Share] = ()
 
 
 def load_training_data(
-    data: DatasetConfig,
-    read: Callable[[str, str | None, int | None], tuple[list[Item], DataReport]],
+    data: Block,
+    read: Callable[[Block], tuple[list[Item], DataReport]],
     to_rows: Callable[[list[Item]], Rows],
     *,
     to_eval_rows: Callable[[list[Item]], Rows] | None = None,
     extra: Any = None,
 ) -> TrainingData[Item]:
-    """Reads the rows of both files of a data set.
+    """Reads the rows of a data set, or of several that are mixed, and those for evaluation.
 
     Args:
         data: Names the files.
-        read: Reads `(path, split, max_rows)`.
-        to_rows: Makes rows for the trainer.
+        read: Reads what one block names: `path`, `split`, `max_rows` and what else the method's block has.
+        to_rows: Makes rows for the trainer; each has the `id` of its item.
         to_eval_rows: Makes those for evaluation, where they differ.
         extra: As in `TrainingData`.
 
     Raises:
-        DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
+        DataError: If the data cannot be read, has rows that cannot be used and should not be skipped, or the sets of a
+            mixture do not fit together.
     """
-    items, report = read(data.path, data.split, data.max_rows)
+    sources = data.sources
+    parts = [read(source) for source in sources]
+    items, report = parts[0] if data.mix is None else join_sets(set_names(sources), parts)
+    rows = to_rows(items)
+    shares: list[Share] = []
+    if data.mix is not None:
+        sizes = [len(part) for part, _ in parts]
+        rows, shares = mix_rows(rows, [item.id for item in items], sizes, data)
     held_out: list[Item] = []
     eval_report = None
-    if data.eval_path is not None:
-        held_out, eval_report = read(data.eval_path, data.eval_split, data.max_eval_rows)
+    if data.held_out is not None:
+        held_out, eval_report = read(data.held_out)
     eval_rows = (to_eval_rows or to_rows)(held_out)
-    return TrainingData(items, report, to_rows(items), eval_rows, fingerprints(data), extra, eval_report, held_out)
+    return TrainingData(items, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out, shares)
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
-    """Computes the SHA-256 of each local file of a data set, by file name."""
-    files = [Path(path) for path in (data.path, data.eval_path) if path is not None and Path(path).is_file()]
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    """Computes the SHA-256 of each local file of a data set, by file name, or by path where two have one name."""
+    paths = [Path(each) for each in (*(source.path for source in data.sources), data.eval_path) if each is not None]
+    files = [path for path in dict.fromkeys(paths) if path.is_file()]
+    names = [path.name for path in files]
+    return {
+        path.name if names.count(path.name) == 1 else str(path): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }

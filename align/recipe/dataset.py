@@ -1,8 +1,11 @@
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 PLACEHOLDERS = ("{question}", "{options}")
+JOINT = " + "  # between the paths of a mixture
+OF_THE_MIXTURE = ("path", "mix", "stopping_strategy", "mix_seed", "eval_path", "eval_split", "max_eval_rows")
 MIN_PIXELS = 28 * 28  # one token of Qwen2-VL
 DEFAULT_TEMPLATE = """{question}
 
@@ -11,6 +14,25 @@ Options:
 
 Think it through inside <think> and </think>. Then write only the letter of the right option inside <answer> and \
 </answer>."""
+
+
+class MixedSet(BaseModel):
+    """One data set of a mixture; what it leaves out is as the keys beside `mix` say."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    path: str = Field(min_length=1, description="Its rows, as in `dataset.path`.")
+    weight: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Its share of the rows, against the weights of the others; all sets have one, or none.",
+    )
+    split: str | None = Field(default=None, description="Split of a folder or hub data set.")
+    max_rows: int | None = Field(default=None, ge=1, description="Read only this many of its rows.")
+    columns: dict[str, str | list[str]] | None = Field(default=None, description="As `dataset.columns`.")
+    adapter: str | None = Field(default=None, description="As `dataset.adapter`.")
+    media_dir: str | None = Field(default=None, description="As `dataset.media_dir`.")
 
 
 class DatasetConfig(BaseModel):
@@ -23,6 +45,17 @@ class DatasetConfig(BaseModel):
         description="Training rows: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
         "(`owner/name` or `owner/name:subset`).",
     )
+    mix: list[MixedSet] | None = Field(
+        default=None,
+        description="Several data sets in place of `path`, each a block of `path` and `weight`, its share of the rows "
+        "for training; `split`, `max_rows`, `columns`, `adapter` and `media_dir` of one win over those beside `mix`.",
+    )
+    stopping_strategy: Literal["first_exhausted", "all_exhausted", "all_exhausted_without_replacement"] = Field(
+        default="first_exhausted",
+        description="When a mixture ends: at the end of the first set, so that no row is there twice; when every row "
+        "was there, and rows of small sets several times; or when every row was there once.",
+    )
+    mix_seed: int = Field(default=0, ge=0, description="Seed of the order in which sets of a mixture take turns.")
     eval_path: str | None = Field(default=None, description="Evaluation rows, in the same ways.")
     split: str | None = Field(
         default=None, description="Split of a folder or hub data set; by default `train`, or the only one there is."
@@ -33,6 +66,42 @@ class DatasetConfig(BaseModel):
     )
     max_rows: int | None = Field(default=None, ge=1, description="Read only this many training rows.")
     max_eval_rows: int | None = Field(default=None, ge=1, description="Read only this many evaluation rows.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_names_the_mixture(cls, values: Any) -> Any:
+        """Makes `path` of a mixture the words for it; it is read set by set."""
+        if not isinstance(values, Mapping) or not isinstance(values.get("mix"), list):
+            return values
+        if values.get("path") is not None:
+            raise ValueError("`path` and `mix` exclude each other; move the path into the list")
+        return {**values, "path": JOINT.join(MixedSet.model_validate(each).path for each in values["mix"])}
+
+    @property
+    def sources(self) -> list[Self]:
+        """The sets for training, each as a block of its own; one where nothing is mixed."""
+        return [type(self).model_validate(self.of_set(entry)) for entry in self.mix or ()] or [self]
+
+    @property
+    def held_out(self) -> Self | None:
+        """The rows for evaluation, as a block of their own."""
+        if self.eval_path is None:
+            return None
+        place = {"path": self.eval_path, "split": self.eval_split, "max_rows": self.max_eval_rows, "mix": None}
+        return self.model_copy(update=place)
+
+    def of_set(self, entry: MixedSet) -> dict[str, Any]:
+        """Returns the keys of one set of a mixture: its own, and those beside `mix`."""
+        common = {name: getattr(self, name) for name in self.model_fields_set if name not in OF_THE_MIXTURE}
+        own = {name: getattr(entry, name) for name in entry.model_fields_set if name != "weight"}
+        return common | {name: value for name, value in own.items() if value is not None}
+
+    @model_validator(mode="after")
+    def _mixes_several_sets(self) -> "DatasetConfig":
+        lone = next((name for name in ("stopping_strategy", "mix_seed") if name in self.model_fields_set), None)
+        if lone is not None and not any(each.weight for each in self.mix or ()):
+            raise ValueError(f"`{lone}` is about the sets of `mix` and their weights, and there are none")
+        return self
 
     @model_validator(mode="after")
     def _bounds_what_is_read(self) -> "DatasetConfig":

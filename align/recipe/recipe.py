@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from align.errors import RecipeError
 from align.methods import METHODS
@@ -16,16 +16,16 @@ from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields, validate_field
 from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.method_key import method_of
+from align.recipe.mixture import read_dataset
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
+from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings, short_name
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of, suggestion
 from align.recipe.together import check_together
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
-
-Block = TypeVar("Block", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     recipe = Recipe(
         path=path,
         method=method,
-        model=_block(ModelSettings, "", model_keys),
-        dataset=_block(_dataset_class(method, content), "dataset.", _mapping("dataset", content.get("dataset"))),
+        model=read_block(ModelSettings, "", model_keys),
+        dataset=read_dataset(_dataset_class(method, content), content.get("dataset")),
         reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         rewards=_reward_settings(content),
@@ -151,6 +151,7 @@ def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
             )
         others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
         hint = f" It is a setting of {others}." if others else suggestion(str(key), sorted(known))
+        hint = " Several data sets are listed under `dataset.mix`." if key == "datasets" else hint  # TRL's word
         raise RecipeError(f"Unknown key `{key}` in {path.name}.{hint}")
 
 
@@ -189,23 +190,6 @@ def _refuse_quoted_numbers(key: str, value: Any) -> None:
             raise RecipeError(f"`{key}` is the text {shown(value)}. Write the number without quotes.")
 
 
-def _block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
-    for key in values:
-        if key not in model.model_fields:
-            raise RecipeError(f"Unknown key `{prefix}{key}`.{suggestion(str(key), list(model.model_fields))}")
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
-
-
-def _mapping(name: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        needs = " It needs at least `path`." if name == "dataset" else ""
-        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
-    return value
-
-
 def _reward_funcs(value: Any) -> list[str]:
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
@@ -219,13 +203,13 @@ def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     kwargs = content.get("reward_kwargs") or {}
     specs = _reward_funcs(content.get("reward_funcs")) + _reward_settings(content).audit_funcs
     names = [short_name(spec) for spec in specs]
-    for name, settings in _mapping("reward_kwargs", kwargs).items():
+    for name, settings in as_mapping("reward_kwargs", kwargs).items():
         if name not in names:
             raise RecipeError(
                 f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
                 f"{suggestion(str(name), names)}"
             )
-        _refuse_quoted_numbers(f"reward_kwargs.{name}", _mapping(f"reward_kwargs.{name}", settings))
+        _refuse_quoted_numbers(f"reward_kwargs.{name}", as_mapping(f"reward_kwargs.{name}", settings))
     return {name: dict(settings) for name, settings in kwargs.items()}
 
 
@@ -233,7 +217,7 @@ def _reward_settings(content: Mapping[str, Any]) -> RewardSettings:
     values = {key: content[key] for key in RewardSettings.model_fields if key in content}
     if isinstance(values.get("audit_funcs"), str):
         values["audit_funcs"] = [values["audit_funcs"]]
-    return _block(RewardSettings, "", values)
+    return read_block(RewardSettings, "", values)
 
 
 def _check_rewards(recipe: Recipe) -> None:

@@ -43,6 +43,10 @@ def _recipe(method: str, *, is_second: bool = False) -> Schema:
     for block in blocks:
         inside = (key for key in keys if key.name.startswith(f"{block}."))
         schema["properties"][block] |= _block(key._replace(name=key.name.partition(".")[2]) for key in inside)
+    data = schema["properties"]["dataset"]
+    data["required"].remove("path")
+    path = {"required": ["path"]}
+    data |= {"if": {"required": ["mix"]}, "then": {"not": path}, "else": path}
     return schema
 
 
@@ -81,8 +85,24 @@ def _shapes(key: Key) -> Iterator[Schema]:
     if key.choices:
         yield from _choices(key)
     else:
-        made = TypeAdapter(key.type).json_schema()
+        made = _in_place(TypeAdapter(key.type).json_schema())
         yield from (_within(part, key.range) for part in made.get("anyOf", [made]) if part != {"type": "null"})
+
+
+def _in_place(made: Schema) -> Schema:
+    """Writes definitions where they are used: those of a key are not those of the whole recipe."""
+    definitions = made.pop("$defs", {})
+
+    def written_out(part: Any) -> Any:
+        if isinstance(part, list):
+            return [written_out(each) for each in part]
+        if not isinstance(part, dict):
+            return part
+        if "$ref" in part:
+            return written_out(definitions[part["$ref"].rpartition("/")[2]])
+        return {name: written_out(each) for name, each in part.items()}
+
+    return written_out(made)  # type: ignore[no-any-return]
 
 
 def _choices(key: Key) -> Iterator[Schema]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader
 
+from align.data.mixing import set_names
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.secrets import mask
@@ -89,6 +90,9 @@ def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str])
         facts["rewards"] = _rewards(recipe)
     digests = (f"{name} (SHA-256 {digest[:12]})" for name, digest in fingerprints.items())
     facts["data"] = ", ".join(digests) or recipe.dataset.path
+    if any(entry.weight for entry in recipe.dataset.mix or ()):
+        parts = zip(recipe.dataset.mix or (), set_names(recipe.dataset.sources), strict=True)
+        facts["weights"] = ", ".join(f"{entry.weight:g} x {name}" for entry, name in parts)
     return facts | card.facts | {"steps": steps} | {name: recipe.setting(name) for name in card.settings}
 
 

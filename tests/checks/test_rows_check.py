@@ -58,7 +58,7 @@ def test_a_prompt_that_is_asked_twice_is_no_warning_unless_its_answers_differ(tm
     write_rows(tmp_path / "prompts.jsonl", [{"prompt": "1 + ?", "answer": answer} for answer in answers])
     recipe = load_recipe(RECIPES / QUESTIONS / "quickstart.yaml", ["--dataset.path", str(tmp_path / "prompts.jsonl")])
     dataset = recipe.dataset.model_copy(update={"eval_path": None})
-    data = load_training_data(dataset, lambda path, *_: load_prompts(path), lambda items: [])
+    data = load_training_data(dataset, lambda source: load_prompts(source.path), lambda items: [])
     (line,) = check_rows(recipe, data)
     assert line.level == level
     assert line.numbers == {"duplicates": answers.count("1") - 1, "contradictions": answers.count("2")}

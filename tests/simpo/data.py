@@ -7,8 +7,10 @@ from align.methods.pairs.memory import pair_activations
 
 
 def load(recipe):
-    def read(path, split, max_rows):
-        return load_preferences(path, split=split, max_rows=max_rows, on_bad_rows=recipe.dataset.on_bad_rows)
+    def read(source):
+        return load_preferences(
+            source.path, split=source.split, max_rows=source.max_rows, on_bad_rows=source.on_bad_rows
+        )
 
     return load_training_data(recipe.dataset, read, pairs_to_rows)
 

@@ -36,15 +36,15 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
-    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[Question], QuestionReport]:
+    def read(source: MultipleChoiceDatasetConfig) -> tuple[list[Question], QuestionReport]:
         return load_questions(
-            path,
-            adapter=data.adapter,
-            split=split,
-            on_bad_rows=data.on_bad_rows,
-            max_rows=max_rows,
-            media=data,
-            columns=data.columns,
+            source.path,
+            adapter=source.adapter,
+            split=source.split,
+            on_bad_rows=source.on_bad_rows,
+            max_rows=source.max_rows,
+            media=source,
+            columns=source.columns,
         )
 
     def to_rows(questions: list[Question]) -> Rows:

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
+from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
@@ -21,7 +21,7 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     facts = {"pairs": ", ".join(f"{count} {name}" for name, count in counts.items())}
     model_type = recipe.setting("model_type")
     learnt = [row for row in rows if not row["tie"] or recipe.setting("tie_coef")]
-    if any(row["tie"] or row["source"] != DEFAULT_SOURCE for row in learnt):
+    if any(row["tie"] or row["source"] in (*CAUSAL, *NEUTRAL) for row in learnt):
         title = "Robust Reward Modeling via Causal Rubrics"
         return Card("crome", "Crome", "2506.16507", title, SETTINGS, NOT_SHOWN, facts, model_type)
     tag, name = "bradley-terry", "Bradley-Terry"

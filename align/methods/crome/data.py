@@ -8,7 +8,7 @@ from typing import Any, cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.data.pairs.candidates import load_candidates
-from align.data.pairs.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
+from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
@@ -36,9 +36,13 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
     data = cast(RewardPairDatasetConfig, recipe.dataset)
     check_knobs(recipe, data.unlabelled_path)
 
-    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[RewardPair], DataReport]:
+    def read(source: RewardPairDatasetConfig) -> tuple[list[RewardPair], DataReport]:
         return load_reward_pairs(
-            path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, columns=data.columns
+            source.path,
+            split=source.split,
+            on_bad_rows=source.on_bad_rows,
+            max_rows=source.max_rows,
+            columns=source.columns,
         )
 
     loaded = load_training_data(data, read, lambda pairs: [reward_pair_to_row(pair) for pair in pairs])
@@ -104,7 +108,7 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
     sources, num_ties = dict(Counter(pair.source for pair in pairs)), sum(pair.tie for pair in pairs)
     counts = ", ".join(f"{count} {source}" for source, count in sources.items())
     text = f"Sources: {counts}. Ties: {num_ties} of {len(pairs)} ({num_ties / len(pairs):.0%})."
-    if not num_ties and set(sources) == {DEFAULT_SOURCE}:
+    if not num_ties and not {*CAUSAL, *NEUTRAL} & set(sources):
         text += " No edits and no ties: this trains a plain preference model, by Bradley-Terry."
     shown = max(SAMPLES, min(len(sources), MANY_SOURCES))
     numbers = {"sources": sources, "ties": num_ties, "samples": sample_rows(pairs, shown)}

@@ -10,8 +10,16 @@ import numpy as np
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.lengths import context_window, load_tokenizer
+from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
-from align.data.tables.observations import ObservationReader, ObservationReport, Observations, Roles, read_observations
+from align.data.tables.observations import (
+    ObservationReader,
+    ObservationReport,
+    Observations,
+    Roles,
+    join,
+    read_observations,
+)
 from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefix, observed_texts, outcome_rows
 from align.data.tables.reading import Table
 from align.data.training_data import TrainingData, fingerprints
@@ -49,34 +57,38 @@ def load(recipe: Recipe) -> TrainingData[Any]:
         DataError: If the data cannot be read or corrected, or has rows that cannot be used and should not be skipped.
     """
     data = cast(ObservationDatasetConfig, recipe.dataset)
-    roles = roles_of(data)
-    train, report = _read(data, data.path, roles, data.split, data.max_rows)
+    parts = [_read(source) for source in data.sources]
+    train, report = _join(data, parts)
     correction = _correction(data, train, report)
     corrected = apply(correction, train)
+    outcome = roles_of(data.sources[0]).outcome
     if corrected.std() <= NOTHING_LEFT * train.outcome.std():
         raise DataError(
-            f"The confounders explain all of {roles.outcome!r}: the corrected outcome is the same in every row, so "
+            f"The confounders explain all of {outcome!r}: the corrected outcome is the same in every row, so "
             "there is nothing to learn. Look for a confounder that is computed from it."
         )
     prefixes, prefix = _prefixes(train) if data.estimator == "input" else (None, "")
-    scale = Scale(roles.outcome, float(corrected.mean()), float(corrected.std()), prefix)
+    scale = Scale(outcome, float(corrected.mean()), float(corrected.std()), prefix)
     options = {"conversational": data.conversational}
-    rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=Path(data.path).stem, **options)
+    name = Path(data.path).stem if data.mix is None else "row"
+    rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=name, **options)
+    texts = observed_texts(train, name)
+    shares: Sequence[Share] = ()
+    if data.mix is not None:  # the correction was fitted to each row once
+        rows, shares = mix_rows(rows, [text.id for text in texts], [part.num_rows for part, _ in parts], data)
     eval_rows: list[dict[str, Any]] = []
     held_out_texts: list[ObservedText] = []
     unknown, eval_report = 0, None
-    if data.eval_path is not None:
-        held_out, eval_report = _read(data, data.eval_path, roles, data.eval_split, data.max_eval_rows)
+    if data.held_out is not None:
+        held_out, eval_report = _read(data.held_out)
         fixed = [prefix] * held_out.num_rows if prefix else None
         unknown = num_unknown_groups(correction, held_out)
         out_of_sample = apply(correction, held_out)
-        eval_rows = outcome_rows(
-            held_out, out_of_sample, scale, prefixes=fixed, name=Path(data.eval_path).stem, **options
-        )
-        held_out_texts = observed_texts(held_out, Path(data.eval_path).stem)
+        name = Path(data.held_out.path).stem
+        eval_rows = outcome_rows(held_out, out_of_sample, scale, prefixes=fixed, name=name, **options)
+        held_out_texts = observed_texts(held_out, name)
     extra = Corrected(correction, scale, unknown)
-    texts = observed_texts(train, Path(data.path).stem)
-    return TrainingData(texts, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out_texts)
+    return TrainingData(texts, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out_texts, shares)
 
 
 def roles_of(data: ObservationDatasetConfig) -> Roles:
@@ -122,13 +134,26 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     return findings + _check_lengths(recipe, data.rows)
 
 
-def _read(
-    data: ObservationDatasetConfig, path: str, roles: Roles, split: str | None, max_rows: int | None
-) -> tuple[Observations, ObservationReport]:
+def _read(data: ObservationDatasetConfig) -> tuple[Observations, ObservationReport]:
     adapter = (data.adapter, OBSERVATION_ADAPTERS[data.adapter].add) if data.adapter else None
-    table = Table(path, adapter=adapter, split=split, max_rows=max_rows, on_bad_rows=data.on_bad_rows)
+    table = Table(data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows)
     policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
-    return read_observations(ObservationReader(table, roles, on_missing=policy, on_bad_rows=data.on_bad_rows))
+    reader = ObservationReader(table, roles_of(data), on_missing=policy, on_bad_rows=data.on_bad_rows)
+    return read_observations(reader)
+
+
+def _join(
+    data: ObservationDatasetConfig, parts: Sequence[tuple[Observations, ObservationReport]]
+) -> tuple[Observations, ObservationReport]:
+    """Puts the rows of several sets together, for one correction of them all."""
+    roles = [roles_of(source) for source in data.sources]
+    for source, each in zip(data.sources, roles, strict=True):
+        if each != roles[0]:
+            raise DataError(
+                f"{source.path} has other roles of columns than {data.sources[0].path}, and one correction is fitted "
+                f"to all sets of a mixture: {each} and {roles[0]}. Name the columns alike."
+            )
+    return join([part for part, _ in parts]), join_reports([report for _, report in parts])
 
 
 def _correction(data: ObservationDatasetConfig, rows: Observations, report: ObservationReport) -> Correction:

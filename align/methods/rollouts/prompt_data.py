@@ -27,9 +27,14 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     """
     data = cast(PromptDatasetConfig, recipe.dataset)
 
-    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[PromptRow], DataReport]:
+    def read(source: PromptDatasetConfig) -> tuple[list[PromptRow], DataReport]:
         return load_prompts(
-            path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, media=data, columns=data.columns
+            source.path,
+            split=source.split,
+            on_bad_rows=source.on_bad_rows,
+            max_rows=source.max_rows,
+            media=source,
+            columns=source.columns,
         )
 
     return load_training_data(data, read, prompts_to_rows)

@@ -28,15 +28,15 @@ def load(recipe: Recipe) -> TrainingData[PreferencePair]:
     """
     data = cast(PreferenceDatasetConfig, recipe.dataset)
 
-    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[PreferencePair], DataReport]:
+    def read(source: PreferenceDatasetConfig) -> tuple[list[PreferencePair], DataReport]:
         return load_preferences(
-            path,
-            adapter=data.adapter,
-            split=split,
-            on_bad_rows=data.on_bad_rows,
-            max_rows=max_rows,
-            media=data,
-            columns=data.columns,
+            source.path,
+            adapter=source.adapter,
+            split=source.split,
+            on_bad_rows=source.on_bad_rows,
+            max_rows=source.max_rows,
+            media=source,
+            columns=source.columns,
         )
 
     def to_rows(pairs: list[PreferencePair]) -> Rows:

@@ -31,9 +31,13 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
     """
     data = cast(DemonstrationDatasetConfig, recipe.dataset)
 
-    def read(path: str, split: str | None, max_rows: int | None) -> tuple[list[Demonstration], DataReport]:
+    def read(source: DemonstrationDatasetConfig) -> tuple[list[Demonstration], DataReport]:
         return load_demonstrations(
-            path, split=split, on_bad_rows=data.on_bad_rows, max_rows=max_rows, columns=data.columns
+            source.path,
+            split=source.split,
+            on_bad_rows=source.on_bad_rows,
+            max_rows=source.max_rows,
+            columns=source.columns,
         )
 
     def to_rows(items: list[Demonstration]) -> Rows:

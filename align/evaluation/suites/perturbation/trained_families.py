@@ -90,17 +90,17 @@ def _of_data(recipe: Recipe) -> Iterator[tuple[str, str]]:
     Raises:
         DataError: If the rows are not in files on this machine.
     """
-    data = recipe.dataset
-    if not Path(data.path).expanduser().exists():
-        raise DataError(f"there is no file or folder {data.path}")
-    named = getattr(data, "columns", {}).get(FAMILY, FAMILY)
-    if not isinstance(named, str) or named not in first_columns(data.path, data.split):
-        return
-    rows = (raw.content for raw in islice(read_rows(*find_split(data.path, data.split)), data.max_rows))
-    families = dict.fromkeys(row.get(named) for row in rows if not isinstance(row, RowProblem))
-    for family in families:
-        if isinstance(family, str) and family != ORIGINAL:
-            yield family, f"column `{named}` of {data.path}"
+    for data in recipe.dataset.sources:
+        if not Path(data.path).expanduser().exists():
+            raise DataError(f"there is no file or folder {data.path}")
+        named = getattr(data, "columns", {}).get(FAMILY, FAMILY)
+        if not isinstance(named, str) or named not in first_columns(data.path, data.split):
+            continue
+        rows = (raw.content for raw in islice(read_rows(*find_split(data.path, data.split)), data.max_rows))
+        families = dict.fromkeys(row.get(named) for row in rows if not isinstance(row, RowProblem))
+        for family in families:
+            if isinstance(family, str) and family != ORIGINAL:
+                yield family, f"column `{named}` of {data.path}"
 
 
 def _recipe_of(model: str) -> Path | None:

@@ -1,0 +1,44 @@
+"""Reads a block of a recipe as the class that says what it may hold."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from align.errors import RecipeError
+from align.recipe.problems import first_problem, shown
+from align.recipe.rules import suggestion
+
+Block = TypeVar("Block", bound=BaseModel)
+
+
+def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Block:
+    """Validates the keys and values of a block.
+
+    Args:
+        model: What it may hold.
+        prefix: Of its keys, with the dot: `dataset.`.
+        values: The block.
+
+    Raises:
+        RecipeError: At the first key or value that is wrong, with its full name.
+    """
+    for key in values:
+        if key not in model.model_fields:
+            raise RecipeError(f"Unknown key `{prefix}{key}`.{suggestion(str(key), list(model.model_fields))}")
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
+
+
+def as_mapping(name: str, value: Any) -> Mapping[str, Any]:
+    """Returns a block.
+
+    Raises:
+        RecipeError: If it is something else.
+    """
+    if not isinstance(value, Mapping):
+        needs = " It needs at least `path`." if name.split(".")[0] == "dataset" else ""
+        raise RecipeError(f"`{name}` must be a block of `key: value` lines, got {shown(value)}.{needs}")
+    return value
