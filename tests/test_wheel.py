@@ -22,6 +22,7 @@ def test_an_installed_wheel_finds_its_recipes_and_ships_no_tests(tmp_path):
     assert tops == {"align", "rewards"}
     templates = {path.name for path in (site / "align").glob("**/*.j2")}
     assert templates >= {"report.html.j2", "model_card.md.j2", "card.md.j2"}
+    assert (site / "align" / "report" / "js" / "charts.js").is_file()
     assert (site / "align" / "evaluation" / "suites" / "drift" / "prompts.jsonl").is_file()
     environment = os.environ | {"PYTHONPATH": str(site)}
     command = [sys.executable, "-m", "align", "recipes"]

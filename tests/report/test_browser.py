@@ -39,9 +39,7 @@ def test_the_browser_would_have_run_and_fetched_it(browser, tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_run, write_evaluation, write_reward_model_evaluation])
-def test_a_page_fits_a_phone_in_both_colours_and_its_own_policy_refuses_nothing_in_it(
-    browser, tmp_path, write
-):
+def test_a_page_fits_a_phone_in_both_colours_and_its_own_policy_refuses_nothing_in_it(browser, tmp_path, write):
     page = build_any_report(write(tmp_path / "folder"))
     for dark in (False, True):
         browser.look(390, dark=dark)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 _TINY_SHARE = 0.01  # would be 0 or 1 % without decimals
 _STEPS = (1, 2, 2.5, 5, 10)
+LARGEST, _SAME = 1e300, 1e-9  # beyond, sums are infinite; below, as a share of the values, ticks are the same
+_MOST_DECIMALS, _LARGE = 4, 1e6
 
 
 class Axis(NamedTuple):
@@ -43,18 +45,19 @@ def axis_of(values: NDArray[np.float64], *, share: bool = False, from_zero: bool
         >>> [label for _, label in axis_of(np.array([0.0131, 0.0218])).ticks]
         ['0.014', '0.016', '0.018', '0.020', '0.022']
     """
+    values = np.clip(values, -LARGEST, LARGEST)
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
     low = min(low, 0.0) if from_zero else low
-    if not high > low:
-        margin = abs(high) / 10 or 1.0
+    if high - low <= max(abs(low), abs(high), 1 / LARGEST) * _SAME:
+        margin = abs(high) / 10 if abs(high) > 1 / LARGEST else 1.0
         low, high = (low if from_zero else low - margin), high + margin
     elif not share:
         margin = (high - low) / 20
         low, high = (low if from_zero else low - margin), high + margin
-    step, digits = round_step(high - low, 6)
+    step, decimals = round_step(high - low, 6)
     places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
-    ticks = [round(place * step, 12) + 0.0 for place in places]
-    return Axis(low, high, [(tick, _label(tick, digits, share)) for tick in ticks])
+    ticks = [place * step + 0.0 for place in places]
+    return Axis(low, high, [(tick, _label(tick, decimals, share, max(map(abs, ticks)))) for tick in ticks])
 
 
 def whole_ticks(first: float, last: float) -> list[tuple[float, str]]:
@@ -70,16 +73,23 @@ def whole_ticks(first: float, last: float) -> list[tuple[float, str]]:
 
 
 def round_step(span: float, count: int) -> tuple[float, int]:
-    """Finds a round distance of which about `count` fit into a span, and the decimals that its multiples have."""
+    """Finds a round distance of which about `count` fit into a span, and the decimals of its multiples, or less than 0.
+
+    Example:
+        >>> round_step(1.0, 6), round_step(1500, 6)
+        ((0.2, 1), (250.0, -1))
+    """
     raw = span / count
     power = math.floor(math.log10(raw))
-    factor = next(factor for factor in _STEPS if factor * 10**power >= raw * (1 - 1e-9))
-    return factor * 10**power, max(0, (1 if factor == 2.5 else 0) - power - (1 if factor == 10 else 0))
+    factor = next(factor for factor in _STEPS if factor * 10.0**power >= raw * (1 - 1e-9))
+    decimals = -power + (factor == 2.5) - (factor == 10)
+    return float(f"{factor}e{power}"), decimals
 
 
-def _label(tick: float, digits: int, share: bool) -> str:
+def _label(tick: float, decimals: int, share: bool, largest: float) -> str:
     if share:
-        return f"{100 * tick:.{max(0, digits - 2)}f} %"
-    if tick and (digits > 4 or abs(tick) >= 1e6):
-        return f"{tick:.2g}" if digits > 4 else f"{tick:.3g}"
-    return f"{tick:.{digits}f}"
+        return f"{100 * tick:.{max(0, decimals - 2)}f} %"
+    if decimals > _MOST_DECIMALS or largest >= _LARGE:
+        digits = math.floor(math.log10(largest)) + decimals + 1 if largest else 1  # that tell neighbours apart
+        return f"{tick:.{max(1, digits)}g}"
+    return f"{tick:.{max(0, decimals)}f}"

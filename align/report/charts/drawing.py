@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.report.charts.axis import Axis, axis_of, format_number, whole_ticks
+from align.report.charts.axis import LARGEST, Axis, axis_of, format_number, whole_ticks
 from align.report.run.folder import Series
 
 NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
@@ -89,7 +89,7 @@ def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
     Returns:
         Mean step, mean, minimum and maximum of each stretch, `(P,)` each; steps without a value are left out.
     """
-    kept = np.isfinite(series.values)
+    kept = np.abs(series.values) < LARGEST  # not so for NaN
     width = max(1, math.ceil(kept.sum() / max_points))  # equal stretches: noise must not change along the curve
     cuts = range(width, int(kept.sum()), width)
     steps, values = np.split(series.steps[kept], cuts), np.split(series.values[kept], cuts)
@@ -101,7 +101,7 @@ def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
 
 def _together(lines: Sequence[Line]) -> list[Stretches]:
     """Averages series over the steps that all of them have."""
-    common = reduce(np.intersect1d, (line.series.steps[np.isfinite(line.series.values)] for line in lines))
+    common = reduce(np.intersect1d, (line.series.steps[np.abs(line.series.values) < LARGEST] for line in lines))
     shared = [Series(common, line.series.values[np.isin(line.series.steps, common)]) for line in lines]
     return [downsample(series) for series in shared]
 

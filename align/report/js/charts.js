@@ -203,7 +203,8 @@
       svg.setAttribute("aria-description", "Left and right show the values of a step, Home and End the first and the last.");
       svg.addEventListener("pointermove", (event) => show(under(event)));
       svg.addEventListener("pointerdown", (event) => show(under(event)));
-      svg.addEventListener("pointerleave", hide);
+      // A finger that is lifted leaves, too; a touch elsewhere takes the focus, and hides.
+      svg.addEventListener("pointerleave", (event) => event.pointerType === "touch" || hide());
       svg.addEventListener("blur", hide);
       svg.addEventListener("keydown", (event) => {
         if (!keys[event.key] || event.ctrlKey || event.altKey || event.metaKey) return;
