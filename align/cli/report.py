@@ -7,8 +7,10 @@ from align.errors import UserError
 from align.report import build_any_report, build_comparison
 from align.report.any_folder import is_evaluation
 
+_PORT = 8765
 
-def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, port: int = 8765) -> None:
+
+def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, port: int | None = None) -> None:
     """Writes a page, or serves it and follows its runs.
 
     Raises:
@@ -16,10 +18,12 @@ def run(folders: Sequence[Path], out: Path | None = None, watch: bool = False, p
     """
     if out is not None and watch:
         raise UserError("`--watch` serves the page and writes no file. Leave out `--out` or `--watch`.")
+    if port is not None and not watch:
+        raise UserError(f"`--port {port}` is of `--watch`, which was not given. Add `--watch`, or leave it out.")
     if out is not None and out.is_dir():
         raise UserError(f"`--out` must be a file, got the folder {out}. Name a file in it, such as {out}/report.html.")
     if watch:
-        _follow(folders, port)
+        _follow(folders, _PORT if port is None else port)
     elif len(folders) == 1:
         print(f"The report is {build_any_report(folders[0], out)}.")
     else:

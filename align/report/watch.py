@@ -17,7 +17,7 @@ from align.runs.owner import is_held
 LOOPBACK = "127.0.0.1"
 # A page of elsewhere whose name was made to point to this machine sends its own name.
 _NAMES = frozenset({LOOPBACK, "localhost", "::1"})
-_FEWEST_SECONDS, _SHARE = 2.0, 0.05  # between two pages, and of the time that rendering may take
+_FEWEST_SECONDS, _SHARE = 10.0, 0.1  # between two pages, that a reader may look; of the time that rendering takes
 _FILES = ("metrics.jsonl", "rewards.jsonl", "recipe.yaml", "evaluation.json", "finished.json", "started.json")
 
 

@@ -71,6 +71,7 @@ def test_words_that_do_not_fit_together_are_named(runs, tmp_path):
         "no such folder": (runs / "a", runs / "nowhere"),
         "is no folder. Give the `output_dir` of a run.": (runs / "nowhere", "--watch"),
         "`--watch` serves the page and writes no file.": (runs / "a", "--watch", "--out", "page.html"),
+        "`--port 80` is of `--watch`, which was not given.": (runs / "a", "--port", "80"),
         "`--out` must be a file, got the folder": (runs / "a", "--out", tmp_path),
     }
     for sentence, words in wrong.items():

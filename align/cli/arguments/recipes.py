@@ -99,7 +99,10 @@ def report(
     watch: Annotated[
         bool, typer.Option("--watch", help="Serve the page on 127.0.0.1 while runs train; it follows them.")
     ] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Of `--watch`; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, max=65535, help="Of `--watch`, 8765 if not given; 0 takes a free one."),
+    ] = None,
 ) -> None:
     """Write the page of a run, of several runs side by side, or of an evaluation."""
     from align.cli.report import run

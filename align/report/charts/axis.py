@@ -73,7 +73,7 @@ def whole_ticks(first: float, last: float) -> list[tuple[float, str]]:
 
 
 def round_step(span: float, count: int) -> tuple[float, int]:
-    """Finds a round distance of which about `count` fit into a span, and the decimals of its multiples, or less than 0.
+    """Finds a round distance of which about `count` fit into a span, and the decimals of its multiples.
 
     Example:
         >>> round_step(1.0, 6), round_step(1500, 6)
