@@ -11,8 +11,18 @@ from started import metrics_of, train_and_kill
 from align.cli.train import run
 from align.errors import RunFolderError
 from align.methods import METHODS
+from align.report import build_report
 
-COLUMNS = ["trace", "first_answer", "second_answers", "permutation", "outcome", "answer_consistency", "variety"]
+COLUMNS = [
+    "trace",
+    "first_answer",
+    "second_answers",
+    "permutation",
+    "outcome",
+    "answer_consistency",
+    "variety",
+    "gold",
+]
 
 
 @pytest.fixture
@@ -28,7 +38,22 @@ def completions_of(folder, step):
     return pd.read_parquet(folder / "completions" / f"completions_{step:05d}.parquet")
 
 
-def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_path, capsys):
+@pytest.fixture
+def pages(monkeypatch):
+    """Lets a page be written after each step, and keeps every page of a run."""
+    written = []
+
+    def keep(*given, **kwargs):
+        written.append(build_report(*given, **kwargs).read_text())
+        return given[0] / "report.html"
+
+    monkeypatch.setattr("align.report.build_report", keep)
+    monkeypatch.setattr("align.training.live_page.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("align.training.live_page.SHARE", 1.0)
+    return written
+
+
+def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_path, capsys, pages):
     path = answering_recipe()
     assert run(str(path), [], None) == 0
     folder = tmp_path / "run"
@@ -48,6 +73,11 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
     assert {"reward", "rewards/variety/mean", *own} <= set(metrics[1])
     assert QUESTIONS.upper() in (folder / "README.md").read_text()
     assert str(folder / "report.html") in capsys.readouterr().out
+    running = [page.partition("Still running: ")[2].partition(" when")[0] for page in pages]
+    assert running[0] == "step 1 of 4"
+    assert set(running[1:-1]) <= {f"step {step} of 4" for step in (2, 3, 4)}
+    assert running[-1] == ""
+    assert len(pages) >= 2
     table = pd.concat(completions_of(folder, step) for step in metrics)
     assert set(COLUMNS) <= set(table.columns)
     assert len(table) == 4 * 8
