@@ -28,6 +28,7 @@ from datasets import Dataset
 from random_model import NAMES, random_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, DPOTrainer
+from trl.kernels.chunked_logprob import _use_triton
 
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
@@ -170,6 +171,7 @@ def main(argv: list[str] | None = None) -> None:
     results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
     if arguments.json:
         record = {
+            "triton": int(_use_triton(torch.device(arguments.device))),  # what TRL asks itself
             "rounds": arguments.rounds,
             "device": arguments.device,
             "dtype": arguments.dtype,

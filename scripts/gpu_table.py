@@ -84,7 +84,9 @@ CHECKS = (
         "bench_rrpo.py --model random-large --tokens 1024 --rounds 5",
         "bench_rrpo.py --model random-tiny --tokens 64 --rounds 2",
         (
-            ratio("time", "tokens/*/time_ratio", 1.05), Bar("peak memory", "tokens/*/counted/peak_ratio", 1.05),
+            ratio("time", "tokens/*/time_ratio", 1.05),
+            Bar("DPO uses its Triton kernels", "triton", least=1, gpu=True),
+            Bar("peak memory", "tokens/*/counted/peak_ratio", 1.05),
             Bar("FLOPs over the floor", "tokens/*/counted/flops_over_floor", 1.05, tiny=False),
         ),
     ),

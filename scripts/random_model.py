@@ -31,13 +31,16 @@ def words_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def random_model(folder: str | Path, name: str = "random", vocabulary: int = 0, **settings: Any) -> str:
+def random_model(
+    folder: str | Path, name: str = "random", vocabulary: int = 0, dtype: str = "float32", **settings: Any
+) -> str:
     """Saves a random model and its tokenizer; returns the folder.
 
     Args:
         folder: Where to.
         name: One of `NAMES`.
         vocabulary: Tokens of the model, if these are more than those of the tokenizer.
+        dtype: Of the saved weights, which is that of an engine that reads them.
         settings: More of its config.
     """
     tokenizer = words_tokenizer()
@@ -47,5 +50,5 @@ def random_model(folder: str | Path, name: str = "random", vocabulary: int = 0, 
         vocab_size=max(vocabulary, len(tokenizer)), tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,
         bos_token_id=None, max_position_embeddings=4096, **size_of(name) | settings,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
     return str(folder)
