@@ -82,19 +82,18 @@ def run(check: Check, device: str, tiny: bool, seconds: float, out: Path) -> Res
         found = json.loads((out / "numbers.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
+    values = {bar.name: value_of(found or {}, bar) for bar in check.bars if device == "cuda" or not bar.gpu}
+    result["values"] = {name: value for name, value in values.items() if value is not None}
     if code or found is None:
         ended = f"was ended after {seconds:.0f} s" if code in (124, 137) else f"ended with exit code {code}"
-        said = f"{ended} and {'left no' if found is None else 'its'} numbers"
+        said = f"{ended} and left {'no numbers' if found is None else 'these numbers'}"
         return result | {"why": f"{said}; {log}", "output": text.splitlines()[-TAIL:]}
-    values = {bar.name: value_of(found, bar) for bar in check.bars if device == "cuda" or not bar.gpu}
-    result["values"] = values
-    absent = [name for name, value in values.items() if value is None]
-    bars = {bar.name: bar for bar in check.bars}
     missed = [
-        name
-        for name, value in values.items()
-        if value is not None and not bars[name].holds(value) and (bars[name].tiny or not tiny)
+        bar.name
+        for bar in check.bars
+        if bar.name in result["values"] and not bar.holds(values[bar.name]) and (bar.tiny or not tiny)
     ]
+    absent = [name for name in values if name not in result["values"]]
     whys = [f"{', '.join(names)} {what}" for names, what in ((absent, "not measured"), (missed, "missed")) if names]
     return result | ({"why": "; ".join(whys)} if whys else {"status": "passed"})
 

@@ -85,6 +85,7 @@ def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, recor
         check("crashes", "raise SystemExit('no kernel for this')"),
         check("hangs", "import time; print('began', flush=True); time.sleep(60)", seconds=1),
         check("silent", "pass"),
+        check("dies_at_its_end", f"{GOOD}; import os; os.abort()"),
         check("misses", GOOD.replace("1.0", "2.0")),
         check("has_no_number", GOOD.replace("ratio", "other")),
         check("not_a_number", GOOD.replace("1.0", "float('nan')")),
@@ -92,10 +93,12 @@ def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, recor
         check("two", GOOD, gpus=2),
         check("good", GOOD),
     ]
-    kit.run_all(checks, record, path, 102, 1)
+    kit.run_all(checks, record, path, 142, 1)
     results = json.loads(path.read_text())["results"]
     assert {name: result["status"] for name, result in results.items()} == {
-        **dict.fromkeys(["crashes", "hangs", "silent", "misses", "has_no_number", "not_a_number"], "failed"),
+        **dict.fromkeys(
+            ["crashes", "hangs", "silent", "dies_at_its_end", "misses", "has_no_number", "not_a_number"], "failed"
+        ),
         **dict.fromkeys(["absent", "two"], "not run"),
         "good": "passed",
     }
@@ -103,6 +106,8 @@ def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, recor
     assert results["crashes"]["output"] == ["no kernel for this"]
     assert "was ended after" in results["hangs"]["why"]
     assert "left no numbers" in results["silent"]["why"]
+    assert results["dies_at_its_end"]["values"] == {"ratio": 1.0}
+    assert re.search(r"exit code \S+ and left these numbers", results["dies_at_its_end"]["why"])
     assert results["misses"]["why"] == results["not_a_number"]["why"] == "ratio missed"
     assert results["has_no_number"]["why"] == "ratio not measured"
     assert "needs no_such_package" in results["absent"]["why"]
