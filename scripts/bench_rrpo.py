@@ -167,7 +167,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     if arguments.model in NAMES:  # with a vocabulary as real models have: the loss is about it
-        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=49_152)
+        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=32_000)
     results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
     if arguments.json:
         record = {
