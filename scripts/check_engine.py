@@ -22,6 +22,7 @@ import bench_acre
 import torch
 from bench_device import add_device, on_device, weights
 from datasets import Dataset, disable_progress_bars
+from make_lab_model import TAGS
 from random_model import NAMES, random_model
 from transformers import AutoTokenizer
 
@@ -40,7 +41,8 @@ class Answered(ACRETrainer):
     def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> Any:
         sampled, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         start, end = (self._tokenizer.encode(text) for text in ("<think>", "</think><answer>B</answer>"))
-        ids = [start + [token for token in tokens if token > 2] + end for tokens in sampled]
+        marks = {*self._tokenizer.convert_tokens_to_ids(list(TAGS)), 0, 1, 2}
+        ids = [start + [token for token in tokens if token not in marks] + end for tokens in sampled]
         return ids, logps and [[0.0] * len(tokens) for tokens in ids]
 
 

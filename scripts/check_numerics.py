@@ -7,11 +7,11 @@ float32, and once more with the same weights in bfloat16. Reported is the relati
 gradient, the norm of the difference over the norm. bfloat16 rounds by up to 2^-8 = 0.004. A loss is a mean over
 tokens, whose errors cancel: 0.01 is more than rounding explains. A gradient of L layers has passed some 12 L such
 roundings, which add like independent ones, 2^-9 sqrt(12 L): 0.016 for 6 layers, 0.03 for 16; hence 0.05. Some
-gradients are differences of nearly equal terms, of which less is right: GRPO's, whose advantages add to 0, and that of
-consistency, between two distributions that are nearly one. Theirs may be 0.25 off, which leaves a cosine of 0.97.
-GRPO's first loss is 0 in any type, and left out. LfU moves the weights by less than bfloat16 resolves, so its weights
-stay in float32, as those of its recipes do, and the operations alone are in bfloat16. For ACRE it is the largest
-difference of a letter's log-probability, in nats.
+gradients are differences of nearly equal terms, of which less is right: GRPO's, whose advantages add to 0, that of
+consistency, between two distributions that are nearly one, and LfU's, between readings of weights that moved a little.
+Theirs may be 0.25 off, which leaves a cosine of 0.97. GRPO's first loss is 0 in any type, and left out. LfU's weights
+stay in float32, as its recipes have them, and its operations alone are in bfloat16 (`bf16: true`). For ACRE it is the
+largest difference of a letter's log-probability, in nats.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import random
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ from align.versions import installed_versions
 from rewards.correction import NoCorrection
 
 TOKENS = 96
+Taken = tuple[float, list[torch.Tensor]]
 
 
 def rounded(model: nn.Module) -> None:
@@ -53,29 +54,28 @@ def rounded(model: nn.Module) -> None:
             weight.copy_(weight.bfloat16())
 
 
-def errors(models: list[nn.Module], step: Callable[[], torch.Tensor], autocast: str = "") -> dict[str, float]:
-    """Takes a step in both types; the first of the models is the one that learns.
+def taken(model: nn.Module, step: Callable[[], torch.Tensor]) -> Taken:
+    """Takes a step; returns its loss and the gradient of every weight."""
+    model.zero_grad(set_to_none=True)
+    loss = float(step())
+    return loss, [weight.grad.float() for weight in model.parameters() if weight.grad is not None]
 
-    Args:
-        models: Of the step.
-        step: Takes it, and returns the loss.
-        autocast: A device on which the weights stay as they are, and operations alone are in bfloat16.
-    """
-    gradients: list[list[torch.Tensor]] = []
-    losses = []
+
+def apart(right: Taken, found: Taken) -> dict[str, float]:
+    """Returns the relative errors."""
+    difference = sum(float((one - other).square().sum()) for one, other in zip(right[1], found[1], strict=True))
+    length = sum(float(one.square().sum()) for one in right[1])
+    return {"loss": abs(found[0] - right[0]) / max(abs(right[0]), 1e-12), "gradient": (difference / length) ** 0.5}
+
+
+def errors(models: list[nn.Module], step: Callable[[], torch.Tensor]) -> dict[str, float]:
+    """Takes a step with weights in both types; the first of the models is the one that learns."""
     for each in models:
         rounded(each)
-    for dtype in (torch.float32, torch.bfloat16):
-        for each in models:
-            each.to(torch.float32 if autocast else dtype)
-        models[0].zero_grad(set_to_none=True)
-        with torch.autocast(autocast, dtype) if autocast and dtype is torch.bfloat16 else nullcontext():
-            losses.append(float(step()))
-        gradients.append([weight.grad.float() for weight in models[0].parameters() if weight.grad is not None])
-    right, found = gradients
-    difference = sum(float((one - other).square().sum()) for one, other in zip(right, found, strict=True))
-    length = sum(float(one.square().sum()) for one in right)
-    return {"loss": abs(losses[1] - losses[0]) / max(abs(losses[0]), 1e-12), "gradient": (difference / length) ** 0.5}
+    right = taken(models[0], step)
+    for each in models:
+        each.to(torch.bfloat16)
+    return apart(right, taken(models[0], step))
 
 
 def of_rrpo(arguments: Namespace) -> dict[str, float]:
@@ -127,12 +127,15 @@ def of_deconfound(arguments: Namespace) -> dict[str, float]:
 
 
 def of_lfu(arguments: Namespace) -> dict[str, float]:
-    """Compares SFT with LfU."""
+    """Compares SFT with LfU, as its recipes keep the weights: in float32, with `bf16` of the trainer off and on."""
     model, tokenizer, _ = bench_sft.load_model(Path(arguments.model))
-    trainer = bench_sft.make_trainer("params", model, tokenizer, arguments)
+    rounded(model)
     batch = bench_sft.make_batch(arguments, len(tokenizer), 0)
-    count = (batch["labels"] != -100).sum()
-    return errors([trainer.model], lambda: trainer.training_step(trainer.model, dict(batch), count), arguments.device)
+    count, steps = (batch["labels"] != -100).sum(), []
+    for dtype in ("float32", "bfloat16"):
+        trainer = bench_sft.make_trainer("params", model, tokenizer, Namespace(**vars(arguments) | {"dtype": dtype}))
+        steps.append(taken(trainer.model, partial(trainer.training_step, trainer.model, dict(batch), count)))
+    return apart(*steps)
 
 
 def _rollouts(arm: str, arguments: Namespace) -> tuple[Any, Callable[[], torch.Tensor]]:

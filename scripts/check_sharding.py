@@ -32,7 +32,8 @@ def words_of(method: str, folder: Path, processes: int, device: str) -> list[str
         "logging_steps": 1, "eval_strategy": "no", "save_strategy": "no",
         "use_cpu": str(device == "cpu").lower(), "bf16": str(device == "cuda").lower(),
     }  # fmt: skip
-    return [f"{method}/quickstart", *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
+    own = ["--lfu_coef", "0"] if method == "sft" else []  # LfU is refused under DeepSpeed
+    return [f"{method}/quickstart", *own, *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
 
 
 def train_all(folder: Path, processes: int, device: str) -> None:

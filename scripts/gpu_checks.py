@@ -46,13 +46,16 @@ TAIL = 15  # lines of a failed check's output
 Result = dict[str, Any]
 
 
-def why_not(check: Check, gpus: int) -> str | None:
+def why_not(check: Check, gpus: int, tiny: bool) -> str | None:
     """Says what a check lacks here."""
     if gpus < check.gpus:
         return f"needs {check.gpus} GPUs, and there {'is' if gpus == 1 else 'are'} {gpus}"
     absent = [name for name in check.packages if importlib.util.find_spec(name) is None]
     names = " ".join(f'"{INSTALLS.get(name, "truealign[vision]")}"' for name in absent[:1])
-    return f"needs {', '.join(absent)}: pip install {names}" if absent else None
+    if absent:
+        return f"needs {', '.join(absent)}: pip install {names}"
+    folders = [] if tiny else [name for name in check.folders if not (ROOT / name).is_dir()]
+    return f"needs {folders[0]}: python scripts/make_smollm2.py --out {folders[0]}" if folders else None
 
 
 def command(check: Check, device: str, tiny: bool, out: Path) -> list[str]:
@@ -119,7 +122,7 @@ def run_all(
     """Runs checks one after the other within the budget, and writes the file after each."""
     device, tiny = record["device"], record["tiny"]
     slack, began = 1 if device == "cuda" else ON_A_CPU, time.monotonic()
-    lacks = {check.name: why_not(check, gpus) for check in checks}
+    lacks = {check.name: why_not(check, gpus, tiny) for check in checks}
     left = sum(slack * check.seconds for check in checks if lacks[check.name] is None)  # what the others may take
     results: dict[str, Result] = {}
     logs = Path(tempfile.mkdtemp(prefix="gpu_checks-"))

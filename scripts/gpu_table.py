@@ -44,6 +44,7 @@ class Check(NamedTuple):
         bars: Its numbers.
         takes: Which of `--device` and `--dtype` the script has.
         packages: It imports beside those of a base install.
+        folders: It reads, without `--tiny`.
         gpus: It needs; 0 runs on a CPU, too.
         all_gpus: Whether it sees all of them.
     """
@@ -56,6 +57,7 @@ class Check(NamedTuple):
     bars: tuple[Bar, ...]
     takes: tuple[str, ...] = ("device", "dtype")
     packages: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
     gpus: int = 0
     all_gpus: bool = False
 
@@ -72,9 +74,10 @@ CHECKS = (
         "check_numerics.py --model random-large", "check_numerics.py --model random-tiny",
         (
             *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound", "consistency")),
-            Bar("lfu loss", "lfu/loss", 0.05),
+            Bar("lfu loss", "lfu/loss", 0.05, tiny=False),
+            Bar("lfu gradient", "lfu/gradient", CANCELS, tiny=False),
             *(Bar(f"{name} gradient", f"{name}/gradient", NEAR) for name in ("rrpo", "crome", "deconfound")),
-            *(Bar(f"{name} gradient", f"{name}/gradient", CANCELS) for name in ("lfu", "grpo", "consistency")),
+            *(Bar(f"{name} gradient", f"{name}/gradient", CANCELS) for name in ("grpo", "consistency")),
             Bar("acre letters, nats", "acre/letters", 0.1),
         ),
         takes=("device",),
@@ -127,11 +130,13 @@ CHECKS = (
     ),
     Check(
         "evaluate", "four shuffles of `align eval` over first answers alone", 15,
-        "bench_evaluate.py --questions 256 --rounds 3", "bench_evaluate.py --questions 12 --rounds 1",
+        "bench_evaluate.py --recipe acre/smollm2-135m --questions 32 --rounds 3",
+        "bench_evaluate.py --questions 12 --rounds 1",
         (
             ratio("time", "median_ratio", 1.6),
             Bar("tokens over the floor", "counted/tokens_over_floor", 1.02, tiny=False),
         ),
+        folders=("models/smollm2-135m",),
     ),
     Check(
         "images", "second answers and training with images", 20,
