@@ -74,8 +74,8 @@ CHECKS = (
         "check_numerics.py --model random-large", "check_numerics.py --model random-tiny",
         (
             *(Bar(f"{name} loss", f"{name}/loss", 0.01) for name in ("rrpo", "crome", "deconfound", "consistency")),
-            Bar("lfu loss", "lfu/loss", 0.05, tiny=False),
-            Bar("lfu gradient", "lfu/gradient", CANCELS, tiny=False),
+            Bar("lfu loss", "lfu/loss", 0.05),
+            Bar("lfu gradient", "lfu/gradient", CANCELS),
             *(Bar(f"{name} gradient", f"{name}/gradient", NEAR) for name in ("rrpo", "crome", "deconfound")),
             *(Bar(f"{name} gradient", f"{name}/gradient", CANCELS) for name in ("grpo", "consistency")),
             Bar("acre letters, nats", "acre/letters", 0.1),
