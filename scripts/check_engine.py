@@ -135,7 +135,7 @@ def main(argv: list[str] | None = None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         os.environ["MASTER_PORT"] = str(free.getsockname()[1])
-    folder = random_model(tempfile.mkdtemp(), arguments.model, dtype=arguments.dtype, initializer_range=0.05)
+    folder = random_model(tempfile.mkdtemp(), arguments.model, dtype=arguments.dtype)
     sleeps = arguments.device == "cuda"
     settings = {"vllm_gpu_memory_utilization": SHARE, "vllm_enable_sleep_mode": sleeps}
     trainer = make_trainer(folder, arguments, vllm_mode="colocate", **settings)

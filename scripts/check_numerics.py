@@ -31,7 +31,7 @@ import bench_rrpo
 import bench_sft
 import torch
 from datasets import Dataset, disable_progress_bars
-from random_model import NAMES, random_model, size_of
+from random_model import NAMES, random_model
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
@@ -192,9 +192,7 @@ def main(argv: list[str] | None = None) -> None:
     disable_progress_bars()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    # A spread of weights at which a layer neither shrinks nor blows up what it reads, as in a trained model.
-    spread = 0.8 * size_of(arguments.model)["hidden_size"] ** -0.5
-    folder = random_model(tempfile.mkdtemp(), arguments.model, initializer_range=spread)
+    folder = random_model(tempfile.mkdtemp(), arguments.model)
     given = Namespace(
         model=folder, device=arguments.device, dtype="float32", gradient_checkpointing=False, completion_tokens=32,
         pairs=8, rows=4, tokens=TOKENS,

@@ -106,7 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         if len(visible) < 2:
             raise SystemExit(f"`--train` needs two GPUs, one for the server; there is {len(visible)}.")
         os.environ["CUDA_VISIBLE_DEVICES"], arguments.last_gpu = visible[0], visible[-1]
-    folder = random_model(tempfile.mkdtemp(), arguments.model, dtype=arguments.dtype, initializer_range=0.05)
+    folder = random_model(tempfile.mkdtemp(), arguments.model, dtype=arguments.dtype)
     with served(folder, arguments) as url:
         if arguments.train:
             trainer = make_trainer(folder, arguments, vllm_mode="server", vllm_server_base_url=url)

@@ -178,8 +178,8 @@ CHECKS = (
         "check_engine.py --model random-large", "check_engine.py --model random-tiny",
         (
             Bar("steps", "steps", least=4), Bar("rows asked again", "asked", least=1.0),
-            Bar("letters after an exchange, nats", "letters", 0.1),
-            Bar("samples after an exchange, nats", "sampled", 0.1),
+            Bar("letters after an exchange, nats", "letters", 0.05),
+            Bar("samples after an exchange, nats", "sampled", 0.05),
             Bar("memory freed in its sleep", "freed", least=0.7, gpu=True),
         ),
         packages=("vllm",),
@@ -202,8 +202,8 @@ CHECKS = (
         "check_server.py --model random-large --train", "check_server.py --model random-tiny --train",
         (
             Bar("steps", "steps", least=4), Bar("rows asked again", "asked", least=1.0),
-            Bar("letters after an exchange, nats", "letters", 0.1),
-            Bar("samples after an exchange, nats", "sampled", 0.1),
+            Bar("letters after an exchange, nats", "letters", 0.05),
+            Bar("samples after an exchange, nats", "sampled", 0.05),
         ),
         packages=("vllm",), gpus=2, all_gpus=True,
     ),

@@ -31,9 +31,7 @@ def words_tokenizer() -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def random_model(
-    folder: str | Path, name: str = "random", vocabulary: int = 0, dtype: str = "float32", **settings: Any
-) -> str:
+def random_model(folder: str | Path, name: str = "random", vocabulary: int = 0, dtype: str = "float32") -> str:
     """Saves a random model and its tokenizer; returns the folder.
 
     Args:
@@ -41,14 +39,15 @@ def random_model(
         name: One of `NAMES`.
         vocabulary: Tokens of the model, if these are more than those of the tokenizer.
         dtype: Of the saved weights, which is that of an engine that reads them.
-        settings: More of its config.
     """
     tokenizer = words_tokenizer()
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
+    size = size_of(name)
+    spread = 0.8 * size["hidden_size"] ** -0.5  # a layer then neither shrinks nor blows up what it reads
     config = LlamaConfig(
         vocab_size=max(vocabulary, len(tokenizer)), tie_word_embeddings=True, pad_token_id=0, eos_token_id=1,
-        bos_token_id=None, max_position_embeddings=4096, **size_of(name) | settings,
+        bos_token_id=None, max_position_embeddings=4096, initializer_range=spread, **size,
     )  # fmt: skip
     LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(folder)
     return str(folder)
