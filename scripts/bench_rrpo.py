@@ -121,37 +121,40 @@ def count(trainers: dict[str, DPOTrainer], batch: dict[str, torch.Tensor], devic
     }
 
 
-def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
-    """Compares both arms at one length and prints what came out."""
+def timed(
+    trainers: dict[str, DPOTrainer], arguments: argparse.Namespace, num_tokens: int, vocabulary: int
+) -> dict[str, Any]:
+    """Times both arms in turn."""
     ticks = clock(arguments, "cpu")
-    trainers = {arm: make_trainer(arm, arguments) for arm in ARMS}
     seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
     for number in range(arguments.rounds):
-        batch = make_batch(num_tokens, len(trainers["dpo"].processing_class), number)
+        batch = make_batch(num_tokens, vocabulary, number)
         for arm in ARMS if number % 2 else reversed(ARMS):
             started = ticks()
             run_pass(trainers[arm], batch)
             seconds[arm].append(ticks() - started)
     ratios = [rrpo / dpo for rrpo, dpo in zip(seconds["rrpo"], seconds["dpo"], strict=True)]
-    quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    counted = count(trainers, batch, arguments.device)
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    medians = ", ".join(f"{arm} {statistics.median(each):.3f} s" for arm, each in seconds.items())
+    print(f"{num_tokens:5d} tokens  {medians}, ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})", flush=True)
+    return {"seconds": seconds, "time_ratio": middle, "time_ratio_quartiles": [low, middle, high]}
+
+
+def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
+    """Compares both arms at one length and prints what came out."""
+    trainers = {arm: make_trainer(arm, arguments) for arm in ARMS}
+    vocabulary = len(trainers["dpo"].processing_class)
+    found = timed(trainers, arguments, num_tokens, vocabulary) if arguments.rounds else {}
+    counted = count(trainers, make_batch(num_tokens, vocabulary, 0), arguments.device)
     for arm in ARMS:
-        print(
-            f"{num_tokens:5d} tokens  {arm:5s} {statistics.median(seconds[arm]):7.3f} s  "
-            f"{counted[arm]['peak_bytes'] / GB:6.2f} GB  {counted[arm]['flops']:.3e} FLOPs"
-        )
+        flops, peak = (counted[arm][name] for name in ("flops", "peak_bytes"))
+        print(f"{num_tokens:5d} tokens  {arm:5s} {flops:.3e} FLOPs  {peak / GB:6.2f} GB above the models")
     print(
-        f"{num_tokens:5d} tokens  ratio {statistics.median(ratios):.3f} of the time (quartiles {quartiles[0]:.3f}-"
-        f"{quartiles[2]:.3f}), {counted['peak_ratio']:.3f} of the peak above the models, {counted['flops_ratio']:.3f} "
-        f"of the FLOPs, which are {counted['flops_over_floor']:.3f} of the floor (bar {FLOOR_BAR})",
+        f"{num_tokens:5d} tokens  rrpo / dpo: {counted['flops_ratio']:.3f} of the FLOPs, {counted['peak_ratio']:.3f} "
+        f"of the peak; {counted['flops_over_floor']:.3f} of the floor's FLOPs (bar {FLOOR_BAR})",
         flush=True,
     )
-    return {
-        "seconds": seconds,
-        "time_ratio": statistics.median(ratios),
-        "time_ratio_quartiles": quartiles,
-        "counted": counted,
-    }
+    return found | {"counted": counted}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -159,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
     parser.add_argument("--threads", type=int, default=1)
     add_device(parser)
