@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,12 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_folder
+from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import put_images_first
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from tokenizers import Encoding
 
 CHARACTERS = 4  # of a text to a token, about
@@ -92,22 +91,9 @@ def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
     tokenizer = PromptTokenizer(folder, recipe.training.get("chat_template_kwargs"))
-    if template := recipe.training.get("chat_template_path"):
-        tokenizer.chat_template = read_chat_template(template)
+    if recipe.model.chat_template_path:
+        tokenizer.chat_template = read_chat_template(recipe.model.chat_template_path)
     return tokenizer
-
-
-def read_chat_template(path: str) -> str | None:
-    """Reads a template from its file, or from the folder or hub id of a tokenizer; None if there is none here."""
-    if Path(path).is_file():
-        return Path(path).read_text(encoding="utf-8")
-    folder = model_folder(path)
-    if folder is None:
-        return None
-    if (file := folder / "chat_template.jinja").is_file():
-        return file.read_text(encoding="utf-8")
-    template: str | None = _tokenizer_settings(folder).get("chat_template")
-    return template
 
 
 class PromptTokenizer:
@@ -120,7 +106,7 @@ class PromptTokenizer:
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.template_kwargs = template_kwargs or {}
-        self.settings = _tokenizer_settings(folder)
+        self.settings = tokenizer_settings(folder)
         self.chat_template = read_chat_template(str(folder))
 
     def count(self, prompts: Sequence[str | list[dict[str, Any]]]) -> list[int]:
@@ -141,31 +127,16 @@ class PromptTokenizer:
         """Renders messages with the chat template, or joins them where there is none."""
         if not self.chat_template:
             return "\n".join(str(message["content"]) for message in messages)
-        special = {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
-        return self._template.render(
-            messages=messages, add_generation_prompt=add_generation_prompt, **special | self.template_kwargs
-        )
+        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
+
+    @property
+    def special_tokens(self) -> dict[str, Any]:
+        """The texts of its special tokens by name, as templates read them."""
+        return {key: _token_text(value) for key, value in self.settings.items() if key.endswith("_token")}
 
     @cached_property
-    def _template(self) -> "Template":
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
-        # What transformers offers to templates beyond Jinja's own.
-        environment.globals |= {"raise_exception": _raise, "strftime_now": datetime.now().strftime}
-        return environment.from_string(str(self.chat_template))
-
-
-def _tokenizer_settings(folder: Path) -> dict[str, Any]:
-    config = folder / "tokenizer_config.json"
-    settings: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
-    return settings
-
-
-def _raise(message: str) -> None:
-    raise TemplateError(message)
+    def _template(self) -> ChatTemplate:
+        return ChatTemplate(str(self.chat_template), self.special_tokens | self.template_kwargs)
 
 
 def _token_text(token: Any) -> Any:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from align.checks.batch import check_batch
 from align.checks.chain import check_chain
+from align.checks.chat_template import check_chat_template
 from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.launch import Launch
@@ -79,7 +80,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = METHODS[recipe.method]
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_processes(recipe, launch) + check_secrets(recipe) + check_model(recipe)
-    findings += check_model_kwargs(recipe)
+    findings += check_model_kwargs(recipe) + check_chat_template(recipe)
     rewards: Rewards = []
     data = None
     try:

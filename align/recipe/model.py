@@ -21,6 +21,12 @@ class ModelSettings(BaseModel):
         default="float32", description="Type of the loaded weights."
     )
     attn_implementation: str | None = Field(default=None, description="Attention kernel, as in transformers.")
+    chat_template_path: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Chat template in place of the model's: a .jinja file, or a folder or hub id of a model whose "
+        "template is taken. It is saved with the model.",
+    )
     use_peft: bool = Field(default=False, description="Whether to train a LoRA adapter instead of all weights.")
     lora_r: int = Field(default=16, ge=1, description="Rank of the adapter.")
     lora_alpha: int = Field(default=32, ge=1, description="Scale of the adapter.")

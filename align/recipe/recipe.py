@@ -58,6 +58,10 @@ class Recipe:
     then: "Recipe | None" = None
     trained: str | None = None
 
+    def has_setting(self, name: str) -> bool:
+        """Whether the config of its method has a setting."""
+        return name in config_fields(self.method)
+
     def setting(self, name: str) -> Any:
         """Reads a training setting, or its default where the recipe is silent.
 

@@ -1,5 +1,6 @@
 """What the trainers of all methods are built from: a parsed recipe, and data that was checked before."""
 
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, Image
@@ -26,6 +27,31 @@ def as_dataset(rows: Rows) -> Dataset:
 def eval_dataset(rows: Rows) -> Dataset | None:
     """Makes the data set for evaluation, None where there are no rows."""
     return as_dataset(rows) if rows else None
+
+
+def processing_class(recipe: Recipe, **how: Any) -> Any | None:
+    """Loads the tokenizer or processor of a recipe with the chat template that it names, as TRL loads it.
+
+    Args:
+        recipe: The recipe.
+        **how: As the method's parent loads it.
+
+    Returns:
+        None where TRL's own is right: without a template, or with one that is a setting of TRL's.
+    """
+    path = recipe.model.chat_template_path
+    if path is None or recipe.has_setting("chat_template_path"):
+        return None
+    from transformers import AutoProcessor, AutoTokenizer
+
+    model = recipe.model
+    loaded: Any = AutoProcessor.from_pretrained(model.model_name_or_path, revision=model.model_revision, **how)
+    file = Path(path)
+    is_text = file.is_file()
+    loaded.chat_template = file.read_text("utf-8") if is_text else AutoTokenizer.from_pretrained(path).chat_template
+    if hasattr(loaded, "tokenizer"):
+        loaded.tokenizer.chat_template = loaded.chat_template
+    return loaded
 
 
 def peft_config(recipe: Recipe, task_type: str = "CAUSAL_LM") -> Any | None:

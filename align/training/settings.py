@@ -71,8 +71,8 @@ def _settings(recipe: Recipe) -> dict[str, Any]:
     settings = _device_defaults() | recipe.training
     known = config_fields(recipe.method)
     settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | settings
-    has_kwargs = "model_init_kwargs" in known
-    return settings | {"model_init_kwargs": model_kwargs(recipe)} if has_kwargs else settings
+    of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
+    return settings | {name: value for name, value in of_model.items() if name in known}
 
 
 def _device_defaults() -> dict[str, Any]:

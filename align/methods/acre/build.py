@@ -9,7 +9,7 @@ from align.methods.consistency.rules import name_families
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 from rewards.scoring.families import ON_PROMPTS
@@ -28,6 +28,7 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPa
         "args": args,
         "train_dataset": as_dataset(data.rows),
         "eval_dataset": eval_dataset(data.eval_rows),
+        "processing_class": processing_class(recipe, truncation_side="left", padding_side="left"),
         "peft_config": peft_config(recipe),
     }
     if not recipe.setting("families"):

@@ -4,7 +4,7 @@ from align.data.training_data import TrainingData
 from align.methods.deconfound.trainer import DeconfoundTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.settings import build_config, model_kwargs
 
 
@@ -17,6 +17,7 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Dec
         correction=data.extra.correction,
         scale=data.extra.scale,
         eval_dataset=eval_dataset(data.eval_rows),
+        processing_class=processing_class(recipe),
         peft_config=peft_config(recipe, "SEQ_CLS"),
         model_kwargs=model_kwargs(recipe),
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from jinja2 import TemplateError
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
@@ -186,14 +187,17 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
         return [Finding("error", "lengths", text)]
     longest = sorted(rows, key=lambda row: -len(str(row["prompt"])) - len(row["text"]))[:AUDITED]
     end = tokenizer.special_token("eos_token") or ""
-    texts = [
-        row["prompt"] + row["text"] + end
-        if is_text
-        else tokenizer.render(
-            [*row["prompt"], {"role": "assistant", "content": row["text"]}], add_generation_prompt=False
-        )
-        for row in longest
-    ]
+    try:
+        texts = [
+            row["prompt"] + row["text"] + end
+            if is_text
+            else tokenizer.render(
+                [*row["prompt"], {"role": "assistant", "content": row["text"]}], add_generation_prompt=False
+            )
+            for row in longest
+        ]
+    except TemplateError as error:
+        return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     lengths = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
     limits = [limit for limit in (recipe.setting("max_length"), context_window(recipe)) if limit is not None]
     limit = min(limits, default=None)

@@ -4,7 +4,7 @@ from align.methods.consistency.rules import name_families
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 
@@ -23,5 +23,6 @@ def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> Gu
             args=config,
             train_dataset=as_dataset(data.rows),
             eval_dataset=eval_dataset(data.eval_rows),
+            processing_class=processing_class(recipe, truncation_side="left", padding_side="left"),
             peft_config=peft_config(recipe),
         )

@@ -3,7 +3,7 @@ from align.data.training_data import TrainingData
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.settings import build_config
 
 
@@ -14,5 +14,6 @@ def build(recipe: Recipe, data: TrainingData[PreferencePair], rewards: list[Rewa
         args=build_config(recipe),
         train_dataset=as_dataset(data.rows),
         eval_dataset=eval_dataset(data.eval_rows),
+        processing_class=processing_class(recipe),
         peft_config=peft_config(recipe),
     )

@@ -20,7 +20,7 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
         return [Finding("warning", "lengths", text)]
     is_text = isinstance(rows[0].get("prompt"), str)
-    if not is_text and not (tokenizer.chat_template or recipe.setting("chat_template_path")):
+    if not is_text and not (tokenizer.chat_template or recipe.model.chat_template_path):
         text = (
             "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
         )
