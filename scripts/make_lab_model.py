@@ -131,8 +131,8 @@ def make_tokenizer(units: Sequence[str] = CHARACTERS, split: str = r"[\s\S]") ->
     return tokenizer
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Makes the untrained policy."""
+def make_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool = False) -> LlamaForCausalLM:
+    """Makes the untrained policy; tied embeddings find letters of more options sooner."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=64,
@@ -145,6 +145,7 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,
+        tie_word_embeddings=tied,
     )
     model = LlamaForCausalLM(config)
     model.generation_config = GenerationConfig(
