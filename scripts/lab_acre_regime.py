@@ -22,8 +22,8 @@ first step at which five in a row average 0.6; and of 200 held-out questions, gr
 letters kept in another order, letters that are what the trace ends in. With `--hint B` the question names an option
 that is right in 75 %, letters follow it with probability B at the start, and in held-out questions it is wrong.
 
-A seed from 100 on has a start of its own; others share `--starts` of them. Intervals are Student's t over seeds (95 %),
-of differences over pairs with the same seed.
+A seed from 100 on has a start of its own; others share `--starts` of them. Intervals are Student's t over seeds
+(95 %), of differences over pairs with the same seed.
 """
 
 import argparse

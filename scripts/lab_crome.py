@@ -46,10 +46,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 import crome_world
 import torch
 from crome_arms import KNOBS, SETTINGS, split_arm, train
-from crome_measure import BARS, HEADS_METRICS, METRICS, HeldOut, Metrics, Runs, difference, margins, mean, measure
+from crome_measure import BARS, HEADS_METRICS, METRICS, HeldOut, Runs, difference, margins, mean, measure
 from crome_pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
 from crome_world import LeakyRules, Rules
 from datasets import disable_progress_bars
+from kept_runs import KeptRuns
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
@@ -116,7 +117,7 @@ def run_arms(
     What `kept` has of the same arm, seed and settings is not run again; what is run is added to it.
     """
     runs: Runs = {name: [] for name in arms}
-    known = read_kept(kept)
+    known = KeptRuns(kept)
     for seed in seeds:
         data: Data | None = None
         base: RewardModel | None = None
@@ -133,9 +134,6 @@ def run_arms(
                 model = train(rows, seed, overrides | own)
                 base = model if name == "bt" else base
                 known[key] = measure(model, data.held_out) | {"pairs": len(rows), "step": model.stopped_at}
-                if kept is not None:
-                    with kept.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps({"key": key, "metrics": known[key]}) + "\n")
             metrics = known[key]
             runs[name].append(metrics)
             shown = ", ".join(
@@ -143,20 +141,6 @@ def run_arms(
             )
             print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
     return runs
-
-
-def read_kept(kept: Path | None) -> dict[str, Metrics]:
-    """Reads what earlier runs found; a last line that was cut off by a kill is left out."""
-    found: dict[str, Metrics] = {}
-    if kept is not None and kept.is_file():
-        text = kept.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:
-            kept.write_text(whole, encoding="utf-8")
-        for line in whole.splitlines():
-            entry = json.loads(line)
-            found[entry["key"]] = entry["metrics"]
-    return found
 
 
 def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
