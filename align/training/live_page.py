@@ -42,7 +42,7 @@ class LivePage(TrainerCallback):
             self.write()
         except Exception as error:  # whatever a table of this run holds, its training matters more
             if not self.has_failed:
-                say(f"The page could not be written while training: {one_line(error)} Training goes on.")
+                say(f"The page cannot be written while training: {one_line(error).rstrip('.')}. Training goes on.")
             self.has_failed = True
         self.ended = self.clock()
         self.last = self.ended - started

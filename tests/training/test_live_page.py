@@ -60,7 +60,7 @@ def test_a_page_that_cannot_be_written_is_named_once_and_tried_again(capsys):
     assert len(tries) == 3
     said = capsys.readouterr().err
     assert said.count("\n") == 1
-    assert "No space left on device Training goes on." in said
+    assert "No space left on device. Training goes on." in said
 
 
 def test_the_page_of_a_run_says_that_it_goes_on_until_it_is_finished(tmp_path):
