@@ -2,10 +2,10 @@
 
     python scripts/check_sharding.py --stages 2 3 --device cuda --json sharding.json
 
-The quickstart recipes of RRPO, Crome, SFT and ACRE take three steps each under `ds_configs/zeroN.yaml` on as many GPUs
+The quickstart recipes of RRPO and ACRE take three steps each under `ds_configs/zeroN.yaml` on as many GPUs
 as there are (`zeroN_cpu.yaml` and two processes on CPUs), by NCCL (gloo). `loss` is the largest relative difference of
-a loss to that of one process on the same rows, over the methods that sample nothing; `steps` counts the steps of all
-four whose gradient is finite and not 0; `saved` how many models load again with the weights of all layers. On GPUs
+a loss to that of one process on the same rows, over the methods that sample nothing; `steps` counts the steps of
+both whose gradient is finite and not 0; `saved` how many models load again with the weights of all layers. On GPUs
 ZeRO rounds the weights themselves to bfloat16 and one process does not, which tells losses apart by some thousandths.
 """
 
@@ -21,8 +21,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS, ROWS = 3, 16  # rows of a step, over all processes
-METHODS = ("rrpo", "crome", "sft", "acre")
-SAMPLES_NOTHING = METHODS[:3]
+METHODS = ("rrpo", "acre")
+SAMPLES_NOTHING = METHODS[:1]
 
 
 def words_of(method: str, folder: Path, processes: int, device: str) -> list[str]:
@@ -32,36 +32,30 @@ def words_of(method: str, folder: Path, processes: int, device: str) -> list[str
         "logging_steps": 1, "eval_strategy": "no", "save_strategy": "no",
         "use_cpu": str(device == "cpu").lower(), "bf16": str(device == "cuda").lower(),
     }  # fmt: skip
-    own = ["--lfu_coef", "0"] if method == "sft" else []  # LfU is refused under DeepSpeed
-    return [f"{method}/quickstart", *own, *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
+    return [f"{method}/quickstart", *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
 
 
-def train_all(folder: Path, processes: int, device: str) -> None:
-    """Trains every method in this process, which imports torch and TRL once; a launcher starts several."""
-    from accelerate.state import AcceleratorState
-    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
-
+def train(method: str, folder: Path, processes: int, device: str) -> None:
+    """Trains a method in this process; a launcher starts several. One launch trains one: a second one would wait."""
     from align.cli.train import run
 
-    for method in METHODS:
-        AcceleratorState._reset_state(reset_partial_state=True)
-        unset_hf_deepspeed_config()  # while it lives, ZeRO-3 splits what is built
-        name, *overrides = words_of(method, folder, processes, device)
-        run(name, overrides, None)
+    name, *overrides = words_of(method, folder, processes, device)
+    run(name, overrides, None)
 
 
-def start(folder: Path, processes: int, device: str, stage: int = 0) -> subprocess.Popen[bytes]:
+def start(method: str, folder: Path, processes: int, device: str, stage: int = 0) -> subprocess.Popen[bytes]:
     """Starts the processes, those of a stage by accelerate."""
     launcher: list[str] = []
     if stage:
         config = ROOT / f"ds_configs/zero{stage}{'_cpu' if device == 'cpu' else ''}.yaml"
         launcher = ["-m", "accelerate.commands.accelerate_cli", "launch", "--num_processes", str(processes)]
         launcher += ["--main_process_port", "0", "--config_file", str(config)]
-    words = [__file__, "--inside", str(folder), "--processes", str(processes), "--device", device]
+    words = [__file__, "--inside", str(folder), "--method", method, "--processes", str(processes), "--device", device]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     if device == "cuda" and not stage:  # a trainer of one process would spread over all it sees
         environment["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
-    with log_of(folder).open("w") as log:
+    folder.mkdir(exist_ok=True)
+    with log_of(folder / method).open("w") as log:
         return subprocess.Popen([sys.executable, *launcher, *words], env=environment, stdout=log, stderr=log)
 
 
@@ -98,15 +92,18 @@ def is_whole(folder: Path) -> bool:
 
 
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Trains in one process, and beside it under one stage after the other."""
+    """Trains in one process, then under one stage after the other; the methods at the same time."""
     folder, processes = Path(tempfile.mkdtemp()), arguments.processes
-    one, found = start(folder / "one", 1, arguments.device), {}
-    try:
-        for stage in arguments.stages:
-            finish(start(folder / str(stage), processes, arguments.device, stage), log_of(folder / str(stage)))
-        finish(one, log_of(folder / "one"))
-    finally:
-        one.kill()
+    found: dict[str, Any] = {}
+    started = [("one", 1, 0), *((str(stage), processes, stage) for stage in arguments.stages)]
+    for name, count, stage in started:
+        runs = [(each, start(each, folder / name, count, arguments.device, stage)) for each in METHODS]
+        try:
+            for method, run in runs:
+                finish(run, log_of(folder / name / method))
+        finally:
+            for _, run in runs:
+                run.kill()
     for stage in arguments.stages:
         found[f"zero{stage}"] = told_apart(folder / str(stage), folder / "one")
     return found | {"processes": processes}
@@ -133,13 +130,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--processes", type=int, help="all GPUs, or two on a CPU")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.processes is None:
         import torch
 
         arguments.processes = min(torch.cuda.device_count(), ROWS) if arguments.device == "cuda" else 2
     if arguments.inside:
-        train_all(arguments.inside, arguments.processes, arguments.device)
+        train(arguments.method, arguments.inside, arguments.processes, arguments.device)
         return
     found = compare(arguments)
     for name in (f"zero{stage}" for stage in arguments.stages):
