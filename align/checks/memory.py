@@ -59,9 +59,10 @@ def check_memory(recipe: Recipe, launch: Launch) -> list[Finding]:
     states = state_bytes(recipe, launch, parameters)
     parts = ", ".join(f"{name} {_words(size)}" for name, size in states.items() if size)
     total = sum(states.values())
+    split = "FSDP" if launch.fsdp else f"ZeRO stage {launch.zero_stage}"
     text = (
         f"About {_words(total)} per device before activations ({parts}): {parameters / 1e6:,.1f}M "
-        f"parameters {source}, ZeRO stage {launch.zero_stage} over {launch.num_processes}. "
+        f"parameters {source}, {split} over {launch.num_processes}. "
         f"{footprint.on_top} come on top."
     )
     return [Finding("ok", "memory", text, {"parameters": parameters, "bytes": states, "total_bytes": total})]
@@ -75,24 +76,26 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     """Counts bytes per device for AdamW: ZeRO (arXiv 1910.02054, Figure 1) with stage s over N processes.
 
     A trained parameter takes 16 bytes: 2 + 2 + 12 (bf16 weight and gradient, fp32 copy and two moments) under
-    DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only.
+    DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only, a quantized one 4 or 8 bits.
     """
     footprint = footprint_of(recipe)
     half = launch.zero_stage > 0 and recipe.setting("bf16") is not False
-    weight, gradient, optimizer = (2, 2, 12) if half else (4, 4, 8)
+    weight, gradient, optimizer = (2.0, 2, 12) if half else (4.0, 4, 8)
+    weight = {"load_in_4bit": 0.5, "load_in_8bit": 1.0}.get(recipe.model.quantized or "", weight)
     trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
     if not footprint.trains_weights:
         trained = 0.0
     shards = launch.num_processes
     divisors = {"weights": 3, "gradients": 2, "optimizer": 1}
     sizes = {"weights": weight * parameters, "gradients": gradient * trained, "optimizer": optimizer * trained}
-    states = {name: size / (shards if launch.zero_stage >= divisors[name] else 1) for name, size in sizes.items()}
+    stage = 3 if launch.fsdp else launch.zero_stage
+    states = {name: size / (shards if stage >= divisors[name] else 1) for name, size in sizes.items()}
     if launch.offload_param:
         states["weights"] = 0.0
     if launch.offload_optimizer:
         states["optimizer"] = 0.0
     if footprint.keeps_reference:
-        states["reference"] = weight * parameters / (shards if launch.zero_stage == 3 else 1)
+        states["reference"] = weight * parameters / (shards if stage == 3 else 1)
     if recipe.uses_vllm and recipe.setting("vllm_mode") == "colocate":
         states["vLLM weights"] = 2 * parameters / int(recipe.setting("vllm_tensor_parallel_size"))
     return states

@@ -9,6 +9,7 @@ from align.recipe.blocks import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
 from align.versions import installed_version
+from rewards.extras import EXTRAS, missing, missing_package, pip_line
 
 # Of `report_to`: any one of a line is enough.
 REPORTERS: dict[str, tuple[str, ...]] = {
@@ -53,29 +54,33 @@ def check_needs(recipe: Recipe) -> list[Finding]:
 
 
 def _missing(recipe: Recipe) -> Iterator[Finding]:
-    for setting, packages, install in _needed(recipe):
-        if not any(installed_version(package) for package in packages):
-            line = f'pip install "{install}"'
-            text = f"{setting} needs the package {packages[0]}, which is not installed. Remove it, or run {line}."
-            yield Finding("error", "versions", text)
+    for setting, packages in _needed(recipe):
+        if any(installed_version(package) for package in packages):
+            continue
+        extra = next((name for name, brought in EXTRAS.items() if packages[0] in brought.values()), None)
+        text = missing(extra, setting) if extra else missing_package(setting, packages[0])
+        fix = pip_line(extra) if extra else f'pip install "{packages[0]}"'
+        yield Finding("error", "extras", text, fix=fix)
 
 
-def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...], str]]:
-    """Yields a setting, the packages of which one is enough, and what to install."""
+def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yields a setting, and the packages of which one is enough."""
     reporters = recipe.setting("report_to") or []
     for name in [reporters] if isinstance(reporters, str) else reporters:
         if name in REPORTERS:
-            yield f"`report_to: {name}`", REPORTERS[name], REPORTERS[name][0]
+            yield f"`report_to: {name}`", REPORTERS[name]
     if recipe.setting("use_liger_kernel"):
-        yield "`use_liger_kernel: true`", ("liger-kernel", "liger-kernel-nightly"), "liger-kernel"
+        yield "`use_liger_kernel: true`", ("liger-kernel", "liger-kernel-nightly")
     optim = recipe.setting("optim")
     if (package := OPTIMIZERS.get(optimizer_function(optim))) is not None:
-        yield f"`optim: {optim}`", (package,), package
+        yield f"`optim: {optim}`", (package,)
+    if recipe.model.quantized:
+        yield f"`{recipe.model.quantized}: true`", ("bitsandbytes",)
     attention = recipe.model.attn_implementation or ""
     if attention in ATTENTION:
-        yield f"`attn_implementation: {attention}`", ATTENTION[attention], ATTENTION[attention][0]
+        yield f"`attn_implementation: {attention}`", ATTENTION[attention]
     elif "/" in attention:
-        yield f"`attn_implementation: {attention}`, a kernel of the hub,", ("kernels",), "kernels"
+        yield f"`attn_implementation: {attention}`, a kernel of the hub,", ("kernels",)
 
 
 def _deepspeed_file(recipe: Recipe) -> list[Finding]:

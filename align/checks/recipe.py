@@ -16,9 +16,11 @@ from align.checks.model_kwargs import check_model_kwargs
 from align.checks.needs import check_needs
 from align.checks.output import check_room
 from align.checks.processes import check_processes
+from align.checks.quantized import check_quantized
 from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.rows import check_rows
 from align.checks.secrets import check_secrets
+from align.checks.sharded import check_sharded
 from align.checks.versions import check_versions
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
@@ -79,7 +81,8 @@ def _on_known_model(second: Recipe, first: ModelSettings) -> Recipe:
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = METHODS[recipe.method]
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
-    findings += check_processes(recipe, launch) + check_secrets(recipe) + check_model(recipe)
+    findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
+    findings += check_secrets(recipe) + check_model(recipe)
     findings += check_model_kwargs(recipe) + check_chat_template(recipe)
     rewards: Rewards = []
     data = None

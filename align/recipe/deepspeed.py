@@ -1,5 +1,7 @@
 """Checks accelerate files before anything starts: accelerate drops a misspelt DeepSpeed key without a word."""
 
+import ast
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -7,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from align.errors import RecipeError
 from align.recipe.deepspeed_json import LaunchPlan, check_deepspeed_json, first_problem
+from align.recipe.rules import suggestion
+from align.recipe.signatures import Source, source_tree
 from align.recipe.yaml_loader import load_yaml
 
+LAUNCHER: Source = ("accelerate", "commands/launch.py")
 Auto = Literal["auto"]
 Device = Literal["none", "cpu", "nvme"]
 
@@ -125,7 +130,8 @@ def _check_yaml(path: Path) -> LaunchPlan:
     _check_launcher(path, launch)
     block = launch.deepspeed_config
     if block is None:
-        return LaunchPlan(0, launch.num_processes, offload_optimizer=False, offload_param=False)
+        fsdp = launch.distributed_type == "FSDP"
+        return LaunchPlan(0, launch.num_processes, offload_optimizer=False, offload_param=False, fsdp=fsdp)
     if block.deepspeed_config_file is not None:
         return _check_file_beside(path, launch, block)._replace(num_processes=launch.num_processes)
     if block.zero_stage is None:
@@ -148,11 +154,27 @@ def _check_launcher(path: Path, launch: LaunchFile) -> None:
             f"{path}: `distributed_type: DEEPSPEED` and the block `deepspeed_config` belong together, "
             f"got `distributed_type: {launch.distributed_type}` {'without' if deepspeed else 'with'} the block."
         )
+    fsdp = launch.distributed_type == "FSDP"
+    if fsdp != (launch.fsdp_config is not None):
+        raise RecipeError(
+            f"{path}: `distributed_type: FSDP` and the block `fsdp_config` belong together, got `distributed_type: "
+            f"{launch.distributed_type}` {'without' if fsdp else 'with'} the block."
+        )
+    for key in launch.fsdp_config or ():
+        if key not in (known := _fsdp_keys()):
+            raise RecipeError(f"{path}: unknown key `fsdp_config.{key}`.{suggestion(str(key), known)}")
     if launch.distributed_type == "MULTI_CPU" and launch.num_processes > 1 and not launch.mpirun_config:
         raise RecipeError(
             f"{path}: `distributed_type: MULTI_CPU` starts one process, not {launch.num_processes}, unless mpirun is "
             "configured. Write `distributed_type: MULTI_GPU` with `use_cpu: true`."
         )
+
+
+@cache
+def _fsdp_keys() -> list[str]:
+    """Lists what accelerate hands on of the block `fsdp_config`; it drops other keys without a word."""
+    written = (node.value for node in ast.walk(source_tree(LAUNCHER)) if isinstance(node, ast.Constant))
+    return sorted({str(value)[2:] for value in written if str(value).startswith("--fsdp_")})
 
 
 def _check_file_beside(path: Path, launch: LaunchFile, block: DeepSpeedBlock) -> LaunchPlan:

@@ -47,6 +47,7 @@ class LaunchPlan(NamedTuple):
     num_processes: int | None  # of all machines; None in a DeepSpeed file, which does not say
     offload_optimizer: bool
     offload_param: bool
+    fsdp: bool = False
 
 
 def check_deepspeed_json(path: Path) -> LaunchPlan:

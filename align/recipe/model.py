@@ -33,6 +33,25 @@ class ModelSettings(BaseModel):
     lora_dropout: float = Field(default=0.0, ge=0.0, lt=1.0, description="Dropout of the adapter's input.")
     lora_target_modules: list[str] | str = Field(default="all-linear", description="Modules that get an adapter.")
 
+    load_in_4bit: bool = Field(
+        default=False, description="Whether the weights below the adapter are loaded with 4 bits each (QLoRA)."
+    )
+    load_in_8bit: bool = Field(default=False, description="Whether they are loaded with 8 bits each.")
+    bnb_4bit_quant_type: Literal["nf4", "fp4"] = Field(default="nf4", description="What 4 bits stand for.")
+    use_bnb_nested_quant: bool = Field(
+        default=False, description="Whether the scales of the 4-bit weights are quantized, too."
+    )
+    bnb_4bit_quant_storage: Literal["uint8", "float16", "float32", "bfloat16"] | None = Field(
+        default=None,
+        description="Type of the tensors that 4-bit weights are packed into, by default uint8; FSDP and ZeRO-3 need "
+        "that of the other weights.",
+    )
+
+    @property
+    def quantized(self) -> str | None:
+        """The key by which the weights are quantized, None where they are not."""
+        return next((name for name in ("load_in_4bit", "load_in_8bit") if getattr(self, name)), None)
+
     @field_validator("attn_implementation")
     @classmethod
     def _is_attention(cls, name: str | None) -> str | None:

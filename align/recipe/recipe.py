@@ -20,6 +20,7 @@ from align.recipe.mixture import read_dataset
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
+from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings, short_name
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of, suggestion
@@ -247,6 +248,7 @@ def _check_rewards(recipe: Recipe) -> None:
 def _check_together(recipe: Recipe) -> None:
     check = rules_of(recipe.method).together
     fields = config_fields(recipe.method)
+    check_quantization(recipe.model, recipe.setting)
     try:
         check_blocks(recipe.method, recipe.setting)
         check_together(recipe.setting, fields.__contains__, evaluates=recipe.dataset.eval_path is not None)

@@ -114,7 +114,8 @@ def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
 
 
 def _named(sharding: str) -> str:
-    return "no sharding" if sharding == "none" else f"ZeRO-{sharding.removeprefix('zero')}"
+    words = {"none": "no sharding", "fsdp": "FSDP"}
+    return words.get(sharding) or f"ZeRO-{sharding.removeprefix('zero')}"
 
 
 def _unreadable(stages: list[Stage], is_shared: bool) -> str | None:

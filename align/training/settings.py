@@ -10,6 +10,7 @@ from transformers import GenerationConfig, Trainer, TrainingArguments, get_sched
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.fields import OUR_DEFAULTS, config_fields
+from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
 
@@ -83,7 +84,11 @@ def _device_defaults() -> dict[str, Any]:
 def model_kwargs(recipe: Recipe) -> dict[str, Any]:
     """Returns what the model is loaded with; what `model_init_kwargs` says wins."""
     model = recipe.model
-    kwargs = {"revision": model.model_revision, "attn_implementation": model.attn_implementation}
+    kwargs = {
+        "revision": model.model_revision,
+        "attn_implementation": model.attn_implementation,
+        "quantization_config": _quantization(model),
+    }
     given = recipe.training.get("model_init_kwargs") or {}
     return (
         {"dtype": model.dtype}
@@ -91,3 +96,15 @@ def model_kwargs(recipe: Recipe) -> dict[str, Any]:
         | given
         | SAFETENSORS
     )
+
+
+def _quantization(model: ModelSettings) -> dict[str, Any] | None:
+    """Returns what TRL's scripts quantize with, as plain values that a log can hold."""
+    if model.quantized is None:
+        return None
+    from trl import ModelConfig, get_quantization_config
+
+    names = ("dtype", "load_in_4bit", "load_in_8bit", "bnb_4bit_quant_type", "bnb_4bit_quant_storage")
+    given = {name: getattr(model, name) for name in (*names, "use_bnb_nested_quant")}
+    config = get_quantization_config(ModelConfig(**given))
+    return None if config is None else config.to_dict()

@@ -5,10 +5,14 @@ import pytest
 
 from align.assets import asset_dir
 from align.checks.launch import Launch, current_launch, read_launch
+from align.checks.quantized import check_quantized
+from align.checks.sharded import check_sharded
 from align.errors import RecipeError
+from align.recipe.recipe import load_recipe
 
 EXPECTED = {
     "ddp": (None, 0, False),
+    "fsdp2": (None, 0, False),
     "ddp_cpu": (2, 0, False),
     "zero1": (None, 1, False),
     "zero2": (None, 2, False),
@@ -30,6 +34,43 @@ def test_shipped_launch_files_are_read(name):
     launch = read_launch(asset_dir("ds_configs") / f"{name}.yaml")
     assert (launch.zero_stage, launch.offload_optimizer) == (stage, offload)
     assert launch.num_processes == processes if processes else launch.num_processes >= 2
+
+
+def test_what_accelerate_would_not_do_with_fsdp_is_refused(tiny_recipe, tmp_path):
+    file = asset_dir("ds_configs") / "fsdp2.yaml"
+    launch = read_launch(file)
+    assert (launch.fsdp, launch.sharding, launch.shards_weights) == (True, "fsdp", True)
+    (finding,) = check_sharded(load_recipe(tiny_recipe(use_cpu=True)), launch)
+    assert "on CPUs accelerate trains with DDP in its place without a word" in finding.text
+    (tmp_path / "launch.yaml").write_text(file.read_text().replace("fsdp_version", "fsdp_verson"))
+    with pytest.raises(RecipeError, match=r"unknown key `fsdp_config.fsdp_verson`. Did you mean 'fsdp_version'"):
+        read_launch(tmp_path / "launch.yaml")
+
+
+def test_sharded_weights_of_few_bits_are_of_one_type_or_refused(tiny_recipe):
+    recipe = tiny_recipe(load_in_4bit=True, use_peft=True)
+    (finding,) = check_quantized(load_recipe(recipe), Launch(2, 3))
+    assert "Set `bnb_4bit_quant_storage: float32`" in finding.text
+    (finding,) = check_quantized(load_recipe(recipe, ["--bnb_4bit_quant_storage", "float32"]), Launch(2, 3))
+    assert finding.level == "warning"  # on a CPU
+    eight = load_recipe(recipe, ["--load_in_4bit", "false", "--load_in_8bit", "true"])
+    assert "these are whole numbers" in check_quantized(eight, Launch(2, fsdp=True))[0].text
+
+
+REFUSED = {
+    "both": ({"load_in_4bit": True, "load_in_8bit": True}, "exclude each other"),
+    "no adapter": ({"load_in_4bit": True}, "`load_in_4bit: true` needs `use_peft: true`"),
+    "no bits": ({"bnb_4bit_quant_type": "fp4"}, "Set `load_in_4bit: true`"),
+    "no type": ({"load_in_8bit": True, "use_peft": True, "dtype": "auto"}, "computes in `dtype`"),
+    "vLLM": ({"load_in_8bit": True, "use_peft": True, "use_vllm": True}, "cannot stand with `use_vllm: true`"),
+}
+
+
+@pytest.mark.parametrize(("keys", "words"), REFUSED.values(), ids=list(REFUSED))
+def test_keys_of_quantization_that_mean_nothing_together_are_refused(tiny_recipe, keys, words):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(tiny_recipe(**keys))
+    assert words in str(error.value)
 
 
 def test_without_a_file_there_is_one_process():

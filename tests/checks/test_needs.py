@@ -8,17 +8,17 @@ from align.recipe.recipe import load_recipe
 
 # `report_to`, and others, of packages that no extra of ours brings.
 MISSING = [
-    ({"report_to": "wandb"}, "`report_to: wandb` needs the package wandb", "wandb"),
+    ({"report_to": "wandb"}, "`report_to: wandb` needs wandb", "wandb"),
     ({"report_to": ["none"]}, None, None),
-    ({"report_to": ["swanlab"]}, "`report_to: swanlab` needs the package swanlab", "swanlab"),
-    ({"use_liger_kernel": True}, "`use_liger_kernel: true` needs the package liger-kernel", "liger-kernel"),
-    ({"optim": "adamw_8bit"}, "`optim: adamw_8bit` needs the package bitsandbytes", "bitsandbytes"),
-    ({"optim": "stable_adamw"}, "`optim: stable_adamw` needs the package torch-optimi", "torch-optimi"),
+    ({"report_to": ["swanlab"]}, "`report_to: swanlab` needs swanlab", "swanlab"),
+    ({"use_liger_kernel": True}, "`use_liger_kernel: true` needs liger-kernel", "liger-kernel"),
+    ({"optim": "stable_adamw"}, "`optim: stable_adamw` needs torch-optimi", "torch-optimi"),
     ({"optim": "sgd"}, None, None),
-    ({"attn_implementation": "flash_attention_2"}, "`attn_implementation: flash_attention_2` needs", "flash-attn"),
-    ({"attn_implementation": "a/b"}, "`attn_implementation: a/b`, a kernel of the hub, needs", "kernels"),
+    ({"attn_implementation": "flash_attention_2"}, "`attn_implementation: flash_attention_2` needs flash-attn",
+     "flash-attn"),
+    ({"attn_implementation": "a/b"}, "`attn_implementation: a/b`, a kernel of the hub, needs kernels", "kernels"),
     ({"attn_implementation": "sdpa"}, None, None),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("keys", "sentence", "package"), MISSING, ids=lambda value: str(value)[:40])
@@ -31,9 +31,9 @@ def test_a_missing_package_is_named_with_its_line_until_it_is_installed(
         assert found == []
         return
     (finding,) = found
-    assert (finding.level, finding.check) == ("error", "versions")
-    assert finding.text.startswith(sentence)
-    assert f'pip install "{package}"' in finding.text
+    assert (finding.level, finding.check) == ("error", "extras")
+    assert finding.text.startswith(f"{sentence}, which is not installed. Run `{finding.fix}`.")
+    assert finding.fix == f'pip install "{package}"'
     install(tmp_path / "site", package, "1.0")
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert check_needs(recipe) == []

@@ -13,7 +13,7 @@ from align.recipe.deepspeed import DeepSpeedBlock, LaunchFile, LaunchPlan, check
 
 FOLDER = Path(__file__).parents[2] / "ds_configs"
 FILES = sorted(FOLDER.glob("*.yaml"))
-STAGES = {"ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3}
+STAGES = {"fsdp2": 0, "ddp": 0, "zero1": 1, "zero2": 2, "zero3": 3}
 GOOD_JSON: dict[str, Any] = {
     "train_batch_size": "auto",
     "gradient_clipping": "auto",

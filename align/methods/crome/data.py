@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
+from align.checks.machine.devices import list_gpus
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
@@ -60,7 +61,7 @@ def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
 def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    findings += _check_sources(recipe, data.items)
+    findings += _check_sources(recipe, data.items) + _check_precision(recipe)
     if mixed := check_form(data.items):
         return findings + mixed
     if data.extra is not None:
@@ -69,6 +70,18 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
     ties = [pair for pair in data.items if pair.tie]
     findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
     return findings + check_reward_lengths(recipe, data.items)
+
+
+def _check_precision(recipe: Recipe) -> list[Finding]:
+    """Under a quantized model TRL keeps what is trained in bf16, the score head too, which reads what dtype says."""
+    model = recipe.model
+    if model.quantized is None or model.dtype == "bfloat16" or recipe.training.get("bf16", bool(list_gpus())):
+        return []
+    text = (
+        f"`{model.quantized}: true`: TRL keeps the score head in bf16, and it would read {model.dtype}. Set "
+        "`bf16: true`, or `dtype: bfloat16`."
+    )
+    return [Finding("error", "model", text)]
 
 
 def _check_unlabelled(data: TrainingData[RewardPair]) -> list[Finding]:
