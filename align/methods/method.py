@@ -42,6 +42,7 @@ class Method:
         reward_columns: Makes the columns that its trainer adds for rewards, for a trial of them.
         console: Logged quantities to show beside the progress bar, with the word to show.
         has_rewards: Whether it generates completions and rewards them.
+        rewarded_by: Key of a recipe that needs no `reward_funcs` beside it, since what it names may reward by itself.
         makes_reward_model: Whether what it trains can reward the policy of another run.
         makes_language_model: Whether another run can start from what it trains.
     """
@@ -67,6 +68,7 @@ class Method:
     reward_columns: str | None = None
     console: Mapping[str, str] = field(default_factory=dict)
     has_rewards: bool = False
+    rewarded_by: str | None = None
     makes_reward_model: bool = False
     makes_language_model: bool = False
 

@@ -67,7 +67,7 @@ def keys_of(method: str) -> tuple[Key, ...]:
     keys = [*_top_keys(method), *_block_keys(ModelSettings, "", EVERY_RECIPE)]
     keys += sorted(_block_keys(METHODS[method].part("dataset"), "dataset.", DATA), key=lambda key: not key.is_needed)
     if METHODS[method].has_rewards:
-        keys += _reward_keys()
+        keys += _reward_keys(METHODS[method].rewarded_by)
     names = {key.name for key in keys} | {IN_LAUNCH_FILE}
     return tuple(keys + [key for key in _training_keys(method) if key.name not in names])
 
@@ -88,14 +88,16 @@ def _top_keys(method: str) -> Iterator[Key]:
         yield Key("then", EVERY_RECIPE, dict[str, Any], told)
 
 
-def _reward_keys() -> Iterator[Key]:
+def _reward_keys(rewarded_by: str | None) -> Iterator[Key]:
+    instead = f" Not needed beside an `{rewarded_by}` that rewards by itself." if rewarded_by else ""
     yield Key(
         "reward_funcs",
         REWARDS,
         list[str] | str,
         "Rewards that are trained on: names of `align rewards list`, package.module.function, ./file.py:function, or "
-        "the folder or hub id of a reward model.",
-        is_needed=True,
+        f"the folder or hub id of a reward model.{instead}",
+        default=[] if rewarded_by else None,
+        is_needed=not rewarded_by,
     )
     yield Key(
         "reward_kwargs",

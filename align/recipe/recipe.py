@@ -124,7 +124,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         method=method,
         model=read_block(ModelSettings, "", model_keys),
         dataset=read_dataset(_dataset_class(method, content), content.get("dataset")),
-        reward_funcs=_reward_funcs(content.get("reward_funcs")) if has_rewards else [],
+        reward_funcs=_reward_funcs(content) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         rewards=_reward_settings(content),
         training=training,
@@ -195,7 +195,10 @@ def _refuse_quoted_numbers(key: str, value: Any) -> None:
             raise RecipeError(f"`{key}` is the text {shown(value)}. Write the number without quotes.")
 
 
-def _reward_funcs(value: Any) -> list[str]:
+def _reward_funcs(content: Mapping[str, Any]) -> list[str]:
+    value = content.get("reward_funcs")
+    if not value and content.get(METHODS[method_of(content)].rewarded_by or ""):
+        return []
     specs = [value] if isinstance(value, str) else value
     if not isinstance(specs, list) or not specs or not all(isinstance(spec, str) for spec in specs):
         raise RecipeError(
@@ -206,7 +209,7 @@ def _reward_funcs(value: Any) -> list[str]:
 
 def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     kwargs = content.get("reward_kwargs") or {}
-    specs = _reward_funcs(content.get("reward_funcs")) + _reward_settings(content).audit_funcs
+    specs = _reward_funcs(content) + _reward_settings(content).audit_funcs
     names = [short_name(spec) for spec in specs]
     for name, settings in as_mapping("reward_kwargs", kwargs).items():
         if name not in names:

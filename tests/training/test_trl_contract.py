@@ -41,6 +41,7 @@ HOOKS = {
         "num_generations",
         "has_tool_images",
     ],
+    (GRPOTrainer, "_generate"): ["self", "prompts"],
     (GRPOTrainer, "_generate_and_score_completions"): ["self", "inputs"],
     (GRPOTrainer, "_compute_loss"): ["self", "model", "inputs"],
     (GRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
@@ -100,6 +101,9 @@ ATTRIBUTES = {
         "vllm_generation",
         "aux_loss_enabled",
         "environment_factories",
+        "environments",
+        "_sync_tool_dicts",
+        "_async_tool_dicts",
         "pad_to_multiple_of",
         "rollout_func",
         "temperature",
@@ -183,6 +187,27 @@ def test_the_fused_head_knows_every_change_of_logits_that_trl_knows():
 def test_rewards_are_calculated_after_the_rollout_and_before_the_loss():
     source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     assert source.index("self._generate(") < source.index("self._calculate_rewards(")
+
+
+def test_every_call_of_a_tool_goes_through_the_dict_of_its_row_and_what_it_raises_is_shown():
+    source = inspect.getsource(GRPOTrainer._tool_call_loop)
+    for text in (
+        "sync_tool_dict = self._sync_tool_dicts[idx_with_tool]",
+        "if name in sync_tool_dict:",
+        'sync_tool_dict[name](**function["arguments"])',
+        'result = {"error": str(e)}',
+        "content = result if isinstance(result, list) else str(result)",
+    ):
+        assert text in source, f"TRL {trl.__version__} calls tools otherwise; read the rollouts with tools again."
+
+
+def test_environments_are_reset_before_completions_are_generated_and_their_methods_are_looked_up_on_the_class():
+    source = inspect.getsource(GRPOTrainer._generate_and_score_completions)
+    order = ["self._sync_tool_dicts = []", "environment.reset(**reset_kwargs)", "self._generate(prompts)"]
+    places = [source.index(text) for text in order]
+    assert places == sorted(places)
+    looked_up = "inspect.getmembers(type(instance), predicate=inspect.isfunction)"
+    assert looked_up in inspect.getsource(GRPOTrainer.__init__)
 
 
 def test_the_loss_reads_one_batch_once_with_completions_at_its_end_and_keeps_what_is_beside_it():

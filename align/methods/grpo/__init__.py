@@ -6,6 +6,7 @@ GRPO = Method(
     name="grpo",
     config_chain=(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
+        ("align", "methods/grpo/config.py", "ToolConfig"),
         ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
@@ -13,12 +14,13 @@ GRPO = Method(
     dataset="align.recipe.dataset:PromptDatasetConfig",
     rules="align.methods.grpo.rules:RULES",
     load="align.methods.rollouts.prompt_data:load",
-    check="align.methods.rollouts.prompt_data:check",
+    check="align.methods.grpo.checks:check",
     check_batch="align.methods.rollouts.batch:check_batch",
     footprint="align.methods.rollouts.memory:footprint",
     build="align.methods.grpo.build:build",
     card="align.methods.grpo.card:card",
-    report="align.methods.rollouts.report:REPORT",
+    report="align.methods.grpo.report:REPORT",
     has_rewards=True,
+    rewarded_by="environment_factory",
     console={"consistency/divergence": "divergence"},
 )

@@ -1,24 +1,52 @@
 """Settings of GRPO."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import trl
 
 from align.methods.consistency.config import ConsistencyConfig
-from align.methods.consistency.rules import check_consistency
+from align.methods.grpo.rules import check_together
 from align.recipe.saved_arguments import SavedWithoutSecrets
 
 
 @dataclass
-class GRPOConfig(SavedWithoutSecrets, ConsistencyConfig, trl.GRPOConfig):
-    """TRL's `GRPOConfig`, which is saved without secrets, with `ConsistencyConfig`."""
+class ToolConfig:
+    """Settings of tools; without `tools` and `environment_factory`, the default, nothing differs."""
+
+    tools: list[str] | None = field(
+        default=None,
+        metadata={"help": "Functions that the model may call, as ./file.py:name or package.module:name."},
+    )
+    environment_factory: dict[str, str] | str | None = field(
+        default=None,
+        metadata={
+            "help": "Class of an environment, or a function that makes one, as ./file.py:name; its public methods are "
+            "tools. A block of several has names, which the column `environment` of the data picks from."
+        },
+    )
+    tool_timeout: float = field(
+        default=30.0,
+        metadata={
+            "help": "Seconds for one call of a tool, or of `reset` or `get_reward`; a call that takes longer is ended "
+            "with its process, and costs its completion the reward."
+        },
+    )
+    tool_memory_gb: float | None = field(
+        default=None,
+        metadata={"help": "Address space, in GiB, of the process of the tools, or of an instance of an environment."},
+    )
+
+
+@dataclass
+class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, trl.GRPOConfig):
+    """TRL's `GRPOConfig`, which is saved without secrets, with `ToolConfig` and `ConsistencyConfig`."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of consistency.
+        """Checks the settings of tools and of consistency.
 
         Raises:
             ValueError: If one cannot be used.
         """
         super().__post_init__()
-        check_consistency(partial(getattr, self))
+        check_together(partial(getattr, self))

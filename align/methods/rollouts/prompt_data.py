@@ -1,8 +1,8 @@
 """Prompts: read, validated row by row, and put to the rewards."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
@@ -41,19 +41,35 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
 
 
 def check(
-    recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward], gold_column: str = "answer"
+    recipe: Recipe,
+    data: TrainingData[PromptRow],
+    rewards: Sequence[Reward],
+    gold_column: str = "answer",
+    *,
+    is_rewarded: bool = False,
+    trial_columns: Mapping[str, Any] | None = None,
 ) -> list[Finding]:
-    """Counts prompts, tries every reward on responses to some of them, and measures lengths."""
+    """Counts prompts, tries every reward on responses to some of them, and measures lengths.
+
+    Args:
+        recipe: The recipe.
+        data: What was read.
+        rewards: Those of the recipe.
+        gold_column: The column with what is right, which is not to be perturbed.
+        is_rewarded: Whether something else may reward, so that no reward is needed.
+        trial_columns: Values that every row has when rewards are tried, beside those of the data.
+    """
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."
         return [*findings, Finding("error", "data", text)]
-    if not recipe.reward_specs:
+    if not recipe.reward_specs and not is_rewarded:
         text = "`reward_funcs` names no reward, and GRPO learns from nothing else. Name at least one."
         return [*findings, Finding("error", "rewards", text)]
     if rewards:  # else it was said why there are none
-        findings += check_rewards(recipe, rewards, data.rows)
+        rows = [row | dict(trial_columns) for row in data.rows] if trial_columns else data.rows
+        findings += check_rewards(recipe, rewards, rows)
     findings += check_rows(recipe, data.rows, partial(other_prompt, gold_column=gold_column))
     images = check_images(recipe, data.rows)
     return findings + images.findings + check_lengths(recipe, data.rows, images.tokens)

@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from align.report.run.tool_calls import written
+
 Row = Mapping[str, Any]
 LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
 _FIRST_WORDS = 110  # characters of the closed line
-_KNOWN = ("step", "prompt", "completion", "advantage", "gold", "images", "trace")
+_KNOWN = ("step", "prompt", "completion", "advantage", "gold", "images", "trace", "tool_calls")
 # Words of a second answer, where there is one, by the name to show.
 ANSWERS = {
     "first_answer": "first answer",
@@ -131,7 +133,10 @@ def _message(message: Any) -> str:
 
 def _content(message: Mapping[str, Any]) -> str:
     content = message.get("content")
-    return content if isinstance(content, str) else " ".join(_parts(content or []))
+    text = content if isinstance(content, str) else " ".join(_parts(content or []))
+    functions = [call.get("function") or {} for call in message.get("tool_calls") or ()]
+    told = [f"calls {written(str(each.get('name')), each.get('arguments'))}" for each in functions]
+    return " ".join([text, *told]) if told else text
 
 
 def _parts(parts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from align.report.run.completions import (
     rewards_of,
     total_reward,
 )
+from align.report.run.tool_calls import ShownCall, shown_calls
 from align.report.thumbnails import Filmstrip, Thumbnails
 
 _FAR = 0.75  # of its range: rewards so far apart judge a completion differently
@@ -47,6 +48,7 @@ class Sample(NamedTuple):
         completion: Text.
         others: What a method or a reward saved of its own.
         images: Of the prompt.
+        calls: Of tools.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Sample(NamedTuple):
     completion: str
     others: dict[str, str]
     images: Filmstrip = Filmstrip()
+    calls: Sequence[ShownCall] = ()
 
 
 def pick_samples(
@@ -186,6 +189,7 @@ def _sample(row: Row, key: str, why: str, total: float | None, differs: list[str
         completion=in_words(row.get("completion")),
         others=other_texts(row),
         images=images,
+        calls=shown_calls(row),
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import pickle
 import sysconfig
 import threading
 import time
@@ -174,9 +175,14 @@ def _changed(name: str, original: Mapping[str, Any], inputs: Mapping[str, Any]) 
 
 def _same(one: Any, other: Any) -> bool:
     try:
-        return bool(one == other)
+        return bool(one == other) or _written(one) == _written(other)  # objects may have no equality of their own
     except Exception:  # arrays and images compare in ways of their own
         return repr(one) == repr(other)
+
+
+def _written(value: Any) -> bytes:
+    """Pickles a copy: what is pickled for the first time may be written otherwise."""
+    return pickle.dumps(copied(value))
 
 
 def _printed(name: str, text: str) -> list[RewardProblem]:

@@ -1,0 +1,200 @@
+"""Tools and environments in processes of their own: a call that hangs or dies is an error, and the run goes on."""
+
+import functools
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from align.methods.grpo.tools.named import Spec, find_factory, find_tool, tool_methods
+from align.methods.grpo.tools.served import COPY, GET, MAKE, Call, ServedEnvironment, ServedTools, restore
+from rewards.running.worker_process import WorkerError
+from rewards.running.workers import Outcome, WorkerPool
+
+SECONDS_TO_LOAD = 120.0  # for the first call in a process, as long as it goes on reading files
+COSTS_THE_ROW = ("timeout", "died")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a call may take: seconds, and GiB of address space of its process."""
+
+    seconds: float = 30.0
+    memory_gb: float | None = None
+
+
+class ToolError(RuntimeError):
+    """A call without a result; its text is what the model is shown.
+
+    Attributes:
+        failure: `error` (the tool raised), `timeout`, or `died` (its process ended).
+        seconds: How long it took.
+    """
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.message)
+        self.failure = outcome.failure
+        self.seconds = outcome.seconds
+
+
+class ToolProcess:
+    """One process for calls, one at a time; one that hangs or dies is replaced, and what it held is gone."""
+
+    def __init__(self, served: Callable[[Call], Any], limits: Limits) -> None:
+        self.served = served
+        self.limits = limits
+        self.seed = ""
+        self._pool: WorkerPool | None = None
+        self._is_loaded = False
+
+    def start(self) -> None:
+        """Starts the process, without waiting for it."""
+        if self._pool is None:
+            self._pool = WorkerPool(self.served, timeout=self.limits.seconds, memory_gb=self.limits.memory_gb)
+
+    def ask(self, name: str, arguments: Mapping[str, Any] | None = None, question: str = "") -> Any:
+        """Calls, and returns the result.
+
+        Raises:
+            ToolError: If there is none.
+        """
+        outcome = self._outcome(Call(name, arguments or {}, self.seed, question))
+        self._is_loaded = outcome.failure not in COSTS_THE_ROW
+        if outcome.failure is not None:
+            raise ToolError(outcome)
+        return outcome.value
+
+    def close(self) -> None:
+        """Ends the process; the next call starts another."""
+        if self._pool is not None:
+            self._pool.close()
+        self._pool, self._is_loaded = None, False
+
+    def _outcome(self, call: Call) -> Outcome:
+        started = time.perf_counter()
+        try:
+            self.start()
+            assert self._pool is not None
+            return self._pool.map([call], to_load=None if self._is_loaded else SECONDS_TO_LOAD)[0]
+        except WorkerError as error:
+            self.close()
+            return Outcome(None, "died", str(error), time.perf_counter() - started)
+
+
+def guard_tools(specs: Sequence[Spec], limits: Limits) -> list[Callable[..., Any]]:
+    """Makes functions that look like the tools, and call them in one process that they share.
+
+    Raises:
+        ValueError: If one cannot be found, or is no function.
+    """
+    process = ToolProcess(ServedTools(specs), limits)
+    return [_guarded(find_tool(spec), process) for spec in specs]
+
+
+def _guarded(tool: Callable[..., Any], process: ToolProcess) -> Callable[..., Any]:
+    def call(**arguments: Any) -> Any:
+        return process.ask(tool.__name__, arguments)
+
+    guarded: Any = functools.update_wrapper(call, tool)  # TRL reads signature and docstring, also of a coroutine
+    guarded.process = process
+    return guarded  # type: ignore[no-any-return]
+
+
+class GuardedEnvironment:
+    """Stands for an instance that lives in a process of its own; each class of environments has a subclass.
+
+    Its methods are those of the environment. Other attributes are read there, by name. A pickled one is a copy of the
+    instance, so that rewards in workers can read it.
+    """
+
+    _spec: Spec
+    _limits: Limits
+    _seed = ""  # of the batch, for all instances of a class
+    _made = 0
+
+    def __init__(self) -> None:
+        self._process = ToolProcess(ServedEnvironment(self._spec), self._limits)
+        self._process.start()
+        self._lost = ""  # what made this instance, or its reward, unusable since the last `reset`
+        self._number = type(self)._made
+        type(self)._made += 1
+
+    def reset(self, **row: Any) -> Any:
+        """Begins anew; an environment that cannot costs its row, and the run goes on."""
+        self._lost = ""
+        self._process.seed = f"{self._seed}/{self._number}"
+        return self._ask_or_lose("reset", row)
+
+    def _ask_or_lose(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if self._lost:
+            return None
+        try:
+            return self._process.ask(name, arguments)
+        except ToolError as error:
+            self._lost = f"{name}: {error}"
+            return None
+
+    def __getattr__(self, name: str) -> Any:
+        """Reads an attribute of the instance."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if self._lost:
+            raise AttributeError(f"{name}: the environment is lost ({self._lost})")
+        try:
+            return self._process.ask(name, question=GET)
+        except ToolError as error:
+            raise AttributeError(str(error)) from error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles as a copy of the instance."""
+        return restore, (self._spec, self._process.ask("", question=COPY))
+
+
+def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
+    """Makes a class that looks like that of an environment, and whose instances live in processes of their own.
+
+    Raises:
+        ValueError: If the environment cannot be found.
+    """
+    kind = environment_class(spec, limits)
+    own: dict[str, Any] = {"_spec": spec, "_limits": limits, "__doc__": kind.__doc__, "__module__": kind.__module__}
+    own |= {name: _method(method) for name, method in tool_methods(kind).items()}
+    if hasattr(kind, "get_reward"):
+        own["get_reward"] = _get_reward
+    return type(kind.__name__, (GuardedEnvironment,), own)
+
+
+def environment_class(spec: Spec, limits: Limits) -> type:
+    """Finds the class of an environment; what makes its instances is called in another process.
+
+    Raises:
+        ValueError: If it cannot be found, or no instance can be made.
+    """
+    find_factory(spec)  # the class can be looked up then
+    process = ToolProcess(ServedEnvironment(spec), limits)
+    try:
+        module, name, _ = process.ask("", question=MAKE)
+    except ToolError as error:
+        raise ValueError(f"Environment {spec.spec!r} cannot be made: {error}.") from error
+    finally:
+        process.close()
+    kind: type = getattr(sys.modules[module], name)
+    return kind
+
+
+def _method(method: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: GuardedEnvironment, **arguments: Any) -> Any:
+        try:
+            return self._process.ask(method.__name__, arguments)
+        except ToolError as error:
+            if error.failure in COSTS_THE_ROW:
+                self._lost = f"{method.__name__}: {error}"
+            raise
+
+    return functools.update_wrapper(call, method)  # type: ignore[return-value]
+
+
+def _get_reward(self: GuardedEnvironment) -> float | None:
+    """Scores the rollout; None where the environment was lost."""
+    return self._ask_or_lose("get_reward", {})  # type: ignore[no-any-return]

@@ -1,0 +1,147 @@
+"""Completions in which the policy calls tools, each call guarded, noted and counted."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from transformers import PreTrainedModel
+
+from align.errors import RewardError
+from align.methods.grpo.tools.guarded import GuardedEnvironment
+from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row
+from align.training.guarded_rewards import RewardRules
+from align.training.reward_records import STEPS_IN_WINDOW
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
+
+
+class ToolRollouts(Parent):
+    """Adds to a trainer of TRL what has to be known about the calls of tools; without tools nothing differs.
+
+    The loop of turns and calls is TRL's. Tools and environments come from `guard_tools` and `guard_environment`. A
+    tool that raises costs nothing: the model is shown the error, and may go on. A row of which a call took too long
+    or ended its process, or whose environment could not be reset or scored, is lost: its later calls are not made,
+    and what `on_invalid` says of an invalid reward holds for all of its rewards.
+    """
+
+    reward_rules: RewardRules
+    environments: list[Any] | None
+    environment_factories: Any
+    model: PreTrainedModel
+    _logs: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._row_tools: list[RowTools] = []
+        self._lost_shares: list[tuple[int, int]] = []  # lost rows and rows of the last steps
+        super().__init__(*args, **kwargs)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        for factory in (self.environment_factories or {}).values():
+            if isinstance(factory, type) and issubclass(factory, GuardedEnvironment):
+                factory._seed = self._batch_seed()
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        return output
+
+    def _generate(self, prompts: list[Any]) -> Any:
+        if self.tools:
+            seed = self._batch_seed()
+            dicts = zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)
+            self._row_tools = [
+                RowTools(tools, f"{seed}/{place}", elsewhere) for place, (tools, elsewhere) in enumerate(dicts)
+            ]
+            for row, environment in zip(self._row_tools, self.environments or [], strict=False):
+                row.lost = lost_by(environment)
+            self._sync_tool_dicts = list(self._row_tools)
+        return super()._generate(prompts)
+
+    def _batch_seed(self) -> str:
+        mode = "train" if self.model.training else "eval"
+        return f"{self.args.seed}/{mode}/{self.state.global_step}/{self.accelerator.process_index}"
+
+    def _calculate_rewards(
+        self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
+    ) -> torch.Tensor:
+        read = [ended(completion) for completion in completions] if self.tools else completions
+        values: torch.Tensor = super()._calculate_rewards(inputs, prompts, read, completion_ids_list)
+        if not self.tools:
+            return values
+        for row, environment in zip(self._row_tools, self.environments or [], strict=False):
+            row.lost = row.lost or lost_by(environment)
+        own = [count_row(row, completion) for row, completion in zip(self._row_tools, completions, strict=True)]
+        self._log_completion_extra(COLUMN, as_column(self._row_tools))
+        rows: list[RowCounts] = gather_object(own)
+        if self.accelerator.is_main_process:
+            for name, value in call_metrics(rows).items():
+                self._log_metric(name, value)
+        self._judge_lost(rows)
+        lost = torch.tensor([row.lost for row in rows], device=values.device)
+        values[lost] = 0.0 if self.reward_rules.on_invalid == "zero" else torch.nan
+        return values
+
+    def _judge_lost(self, rows: list[RowCounts]) -> None:
+        """Ends training on every rank if too many rows are lost.
+
+        Raises:
+            RewardError: If there are more than the rules allow.
+        """
+        self._lost_shares.append((sum(row.lost for row in rows), len(rows)))
+        lost, size = (sum(numbers) for numbers in zip(*self._lost_shares[-STEPS_IN_WINDOW:], strict=True))
+        reasons = [row.lost_by for row in rows if row.lost]
+        if not reasons:
+            return
+        rules = self.reward_rules
+        told = f"{len(reasons)} of {len(rows)} completions of this step lost their tool or environment"
+        if rules.on_invalid == "raise":
+            why = "and `on_invalid` is `raise`"
+        elif lost > rules.max_invalid_share * size:
+            why = f"{lost / size:.0%} in the last steps, above `max_invalid_share: {rules.max_invalid_share:g}`"
+        else:
+            return
+        raise RewardError(
+            f"{told}, {why}. The first: {reasons[0]}. Mend the tool, or allow more with `tool_timeout`, `on_invalid` "
+            "and `max_invalid_share`."
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Logs as TRL does; the arguments of calls are texts in the table, whose columns have one type each."""
+        if self.tools and self.log_completions:
+            written = [with_arguments_as_text(completion) for completion in self._logs["completion"]]
+            self._logs["completion"].clear()
+            self._logs["completion"].extend(written)
+        super().log(logs, start_time)
+
+
+def lost_by(environment: Any) -> str:
+    """Says why an environment is lost; empty if it is not, or has no guard."""
+    return environment._lost if isinstance(environment, GuardedEnvironment) else ""
+
+
+def ended(completion: Any) -> Any:
+    """Ends a completion that was cut off behind a result with an empty answer: rewards read the last message."""
+    is_result = isinstance(completion, list) and completion and completion[-1].get("role") == "tool"
+    return [*completion, {"role": "assistant", "content": ""}] if is_result else completion
+
+
+def with_arguments_as_text(completion: Any) -> Any:
+    """Copies the messages of a completion, with the arguments of calls as JSON."""
+    if not isinstance(completion, list):
+        return completion
+    return [
+        message | {"tool_calls": [_as_text(call) for call in message["tool_calls"]]}
+        if message.get("tool_calls")
+        else message
+        for message in completion
+    ]
+
+
+def _as_text(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if not isinstance(function, Mapping):
+        return dict(call)
+    arguments = json.dumps(function.get("arguments"), ensure_ascii=False, default=str)
+    return {**call, "function": {**function, "arguments": arguments}}

@@ -1,0 +1,160 @@
+"""What became of the calls of each completion: counted, timed, and written into the table of completions."""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from align.methods.grpo.tools.guarded import COSTS_THE_ROW, ToolProcess
+
+LONGEST_RESULT = 2000  # characters of a result in the table of completions
+UNKNOWN = "unknown"  # stands in metrics for every name that no tool has
+COLUMN = "tool_calls"
+
+
+class ToolCall(NamedTuple):
+    """One call.
+
+    Attributes:
+        tool: Its name, as the model wrote it.
+        arguments: By name.
+        result: What the model was shown.
+        seconds: How long it took.
+        failure: None, `error`, `timeout`, `died`, `unknown` (no tool of this name), or `skipped` (after one of those
+            that cost the row).
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    result: str
+    seconds: float
+    failure: str | None = None
+
+
+class RowTools(dict[str, Callable[..., Any]]):
+    """The tools of one completion; every call of one is noted, also of a tool that is not there.
+
+    TRL 1.16 asks whether a name is among them, takes the function, and shows the model what it raises.
+
+    Args:
+        tools: By name.
+        seed: Of the row; each call is seeded with it and its number.
+        elsewhere: Names of tools that TRL calls itself: coroutines without a guard.
+    """
+
+    def __init__(self, tools: Mapping[str, Callable[..., Any]], seed: str, elsewhere: Collection[str] = ()) -> None:
+        super().__init__(tools)
+        self.seed = seed
+        self.elsewhere = elsewhere
+        self.calls: list[ToolCall] = []
+        self.lost = ""  # why the row has no reward
+
+    def __contains__(self, name: object) -> bool:
+        return name not in self.elsewhere
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        def call(**arguments: Any) -> Any:
+            return self._call(name, arguments)
+
+        return call
+
+    def _call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        started = time.perf_counter()
+        try:
+            result = self._result(name, arguments)
+        except Exception as error:
+            failure = getattr(error, "failure", "error")
+            if failure in COSTS_THE_ROW:
+                self.lost = f"{name}: {error}"
+            self._note(name, arguments, {"error": str(error)}, started, failure)
+            raise
+        self._note(name, arguments, result, started)
+        return result
+
+    def _result(self, name: str, arguments: Mapping[str, Any]) -> Any:
+        if self.lost:
+            raise _refusal("skipped", f"not called, because of an earlier call ({self.lost})")
+        if not super().__contains__(name):
+            raise _refusal(UNKNOWN, f"there is no tool {name!r}; there are {', '.join(self)}")
+        tool = super().__getitem__(name)
+        if (process := process_of(tool)) is not None:
+            process.seed = f"{self.seed}/{len(self.calls)}"
+        return tool(**arguments)
+
+    def _note(
+        self, name: str, arguments: Mapping[str, Any], result: Any, started: float, failure: str | None = None
+    ) -> None:
+        text = str(result)
+        if len(text) > LONGEST_RESULT:
+            text = f"{text[:LONGEST_RESULT]} ... ({len(text):,} characters)"
+        self.calls.append(ToolCall(name, arguments, text, round(time.perf_counter() - started, 4), failure))
+
+
+class _Refusal(RuntimeError):
+    failure = ""
+
+
+def _refusal(failure: str, text: str) -> _Refusal:
+    error = _Refusal(text)
+    error.failure = failure
+    return error
+
+
+def process_of(tool: Any) -> ToolProcess | None:
+    """Returns the process that a guarded tool, or the method of a guarded environment, calls."""
+    found: ToolProcess | None = getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
+    return found
+
+
+def as_column(rows: Iterable[RowTools]) -> list[str]:
+    """Writes the calls of each row as JSON: the columns of a table cannot hold arguments of all kinds."""
+    return [json.dumps([call._asdict() for call in row.calls], default=str, ensure_ascii=False) for row in rows]
+
+
+class RowCounts(NamedTuple):
+    """What is told of one row to the other ranks.
+
+    Attributes:
+        turns: Messages that the model wrote.
+        lost_by: Why it has no reward; empty if it may have one.
+        calls: Tool, seconds and failure of each call.
+    """
+
+    turns: int
+    lost_by: str
+    calls: list[tuple[str, float, str | None]]
+
+    @property
+    def lost(self) -> bool:
+        """Whether it has no reward."""
+        return bool(self.lost_by)
+
+
+def count_row(row: RowTools, completion: Any) -> RowCounts:
+    """Counts a row; names that are no tool's count as one, since the model may write any."""
+    turns = sum(message.get("role") == "assistant" for message in completion)
+    calls = [(UNKNOWN if call.failure == UNKNOWN else call.tool, call.seconds, call.failure) for call in row.calls]
+    return RowCounts(turns, row.lost, calls)
+
+
+def call_metrics(rows: Sequence[RowCounts]) -> dict[str, float]:
+    """Returns what is logged of the calls of a batch, over all ranks."""
+    by_tool: dict[str, list[tuple[float, str | None]]] = defaultdict(list)
+    for row in rows:
+        for tool, seconds, failure in row.calls:
+            by_tool[tool].append((seconds, failure))
+    size = max(len(rows), 1)
+    metrics = {
+        "tools/turns": sum(row.turns for row in rows) / size,
+        "tools/used_share": sum(bool(row.calls) for row in rows) / size,
+        "tools/lost_share": sum(row.lost for row in rows) / size,
+        "tools/seconds": sum(seconds for calls in by_tool.values() for seconds, _ in calls),
+    }
+    for tool, calls in by_tool.items():
+        metrics[f"tools/{tool}/calls"] = len(calls) / size
+        metrics[f"tools/{tool}/failure_share"] = sum(failure is not None for _, failure in calls) / len(calls)
+        metrics[f"tools/{tool}/seconds_p95"] = float(np.percentile([seconds for seconds, _ in calls], 95))
+    return metrics

@@ -1,0 +1,137 @@
+"""The worker's side: a process that holds the tools of a run, or one instance of an environment."""
+
+import asyncio
+import inspect
+import pickle
+import random
+import resource
+import sys
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from align.methods.grpo.tools.named import Spec, find_factory, find_tool
+
+MAKE, GET, COPY = "make", "get", "copy"  # questions to an environment that are no calls of its methods
+
+
+class Call(NamedTuple):
+    """A call of a tool, or of a method of an environment.
+
+    Attributes:
+        name: Of the function or method.
+        arguments: By name.
+        seed: What the global generators of `random` and numpy are seeded with, so that a run can be repeated.
+        question: Empty for a call; `make`, `get` (an attribute) or `copy` ask something else of an environment.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = {}
+    seed: str = ""
+    question: str = ""
+
+
+class Loaded:
+    """Loads what is named, each when it is asked for by its number."""
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.specs = specs
+
+    def __call__(self, call: Call) -> str:
+        """Says what is wrong with a spec; empty if it can be loaded."""
+        try:
+            self.specs[int(call.name)].find("Tool")
+        except ValueError as error:
+            return str(error)
+        return ""
+
+
+class ServedTools:
+    """Calls tools, which it finds when the first of them is called."""
+
+    def __init__(self, specs: Sequence[Spec]) -> None:
+        self.specs = specs
+        self.found: dict[str, Callable[..., Any]] = {}
+
+    def __call__(self, call: Call) -> Any:
+        """Answers a call with what the model is shown."""
+        if not self.found:
+            self.found = {tool.__name__: tool for tool in map(find_tool, self.specs)}
+        return as_content(_run(self.found[call.name], call))
+
+
+class ServedEnvironment:
+    """Holds one instance of an environment, which it makes when it is first asked for."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.instance: Any = None
+
+    def __call__(self, call: Call) -> Any:
+        """Answers a call: methods that are tools with what the model is shown, others with what they return."""
+        if self.instance is None:
+            _seed(call.seed)
+            self.instance = find_factory(self.spec)()
+        if call.question == MAKE:
+            return describe(self.instance)
+        if call.question == GET:
+            return getattr(self.instance, call.name)
+        if call.question == COPY:
+            return pickle.dumps(self.instance)
+        result = _run(getattr(self.instance, call.name), call)
+        return result if call.name in ("reset", "get_reward") else as_content(result)
+
+
+def describe(instance: Any) -> tuple[str, str, float]:
+    """Names the class of an instance, which the training process looks up, and the MB that its process takes.
+
+    Raises:
+        ValueError: If it cannot be looked up.
+    """
+    kind = type(instance)
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is not kind:
+        raise ValueError(f"class {kind.__qualname__} of the environment must stand at the top level of its file")
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kind.__module__, kind.__qualname__, kilobytes / 1024
+
+
+def as_content(result: Any) -> Any:
+    """Makes what a tool returned into what TRL shows the model: blocks of content as they are, else a text.
+
+    TRL 1.16 takes any list for blocks, and a list of numbers then ends the run in the chat template.
+
+    Example:
+        >>> as_content({"price": 3}), as_content([1, 2])
+        ("{'price': 3}", '[1, 2]')
+    """
+    is_blocks = isinstance(result, list) and result and all(isinstance(x, dict) and "type" in x for x in result)
+    return result if is_blocks else str(result)
+
+
+def restore(spec: Spec, content: bytes) -> Any:
+    """Makes a copy of an instance in another process, where its file may not be loaded yet."""
+    find_factory(spec)
+    return pickle.loads(content)
+
+
+def _run(func: Callable[..., Any], call: Call) -> Any:
+    _seed(call.seed)
+    result = func(**call.arguments)
+    return _loop().run_until_complete(result) if inspect.isawaitable(result) else result
+
+
+_loops: list[asyncio.AbstractEventLoop] = []
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """Returns one loop for all calls of a process: clients are bound to the loop they were made in."""
+    if not _loops:
+        _loops.append(asyncio.new_event_loop())
+        asyncio.set_event_loop(_loops[0])
+    return _loops[0]
+
+
+def _seed(seed: str) -> None:
+    random.seed(seed)
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed(zlib.crc32(seed.encode()))

@@ -1,0 +1,66 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from written_run import VERSIONS
+
+from align.methods.grpo.tools.findings import find_tool_problems
+from align.report import build_report
+from align.report.run.folder import Series
+
+
+def metrics(**values):
+    return {
+        f"tools/{key}": Series(np.arange(1, 21), np.broadcast_to(np.asarray(each, dtype=float), 20))
+        for key, each in values.items()
+    }
+
+
+def row(tool, failure, result="?", **arguments):
+    call = {"tool": tool, "arguments": arguments, "result": result, "seconds": 0.5, "failure": failure}
+    return {"step": 1, "prompt": "p", "completion": "c", "tool_calls": json.dumps([call])}
+
+
+@pytest.mark.parametrize(
+    ("logged", "title"),
+    [
+        ({"used_share": 0.0}, "No completion called a tool"),
+        ({"used_share": np.linspace(1.2, -0.2, 20).clip(0, 1) ** 4}, "The policy gave its tools up"),
+        ({"used_share": 1.0, "failure_frequency": 0.4}, "40 % of the calls of tools fail"),
+        ({"used_share": 1.0, "lost_share": 0.1}, "10 % of completions lost their tool or environment"),
+        ({"used_share": 0.9, "failure_frequency": 0.1, "lost_share": 0.0}, None),
+        ({}, None),
+    ],
+)
+def test_calls_that_are_missing_or_fail_are_found(logged, title):
+    found = find_tool_problems(metrics(**logged))
+    assert [each.title.startswith(title) for each in found] == ([True] if title else []), found
+
+
+def test_the_most_frequent_failure_is_quoted():
+    rows = [row("cost", "unknown", "{'error': \"there is no tool 'cost'\"}")] * 4 + [row("price", None)] * 2
+    (found,) = find_tool_problems(metrics(used_share=1.0, failure_frequency=0.5), rows * 2)
+    assert "4 x cost: unknown; such as {'error': \"there is no tool 'cost'\"}" in found.detail
+
+
+def test_a_page_shows_calls_and_escapes_what_model_and_tool_wrote(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"method": "grpo", "tools": ["./shop.py:price"]}))
+    (tmp_path / "versions.json").write_text(json.dumps(VERSIONS))
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 0.1, "reward": 0.2, "tools/used_share": 1.0}\n')
+    function = {"name": "price", "arguments": json.dumps({"item": "<b>pear</b>"})}
+    talk = [
+        {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": function}]},
+        {"role": "tool", "content": "<i>3</i>", "tool_calls": None},
+    ]
+    rows = [row("price", "timeout", "<i>3</i>", item="<b>pear</b>") | {"completion": talk, "own": 1.0}]
+    (tmp_path / "completions").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    page = build_report(tmp_path).read_text()
+    assert "Calls of tools" in page
+    assert page.count("price(item=&#39;&lt;b&gt;pear&lt;/b&gt;&#39;)") == 3  # closed line, completion, table
+    assert "0.5 s" in page
+    assert "timeout" in page
+    assert "<b>pear" not in page
+    assert "<i>3" not in page

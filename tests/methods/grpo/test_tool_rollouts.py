@@ -1,0 +1,138 @@
+import json
+import pickle
+
+import pandas as pd
+import pytest
+import torch
+from calling import TOOLS, Scripted, call, trainer_of
+from trained import weights
+from trl import GRPOTrainer
+
+from align.errors import RewardError
+from align.methods.grpo.tools.guarded import Limits, ToolError, guard_environment, guard_tools
+from align.methods.grpo.tools.named import Spec, find_tool
+from align.training.guarded_rewards import RewardRules
+
+SECONDS = 0.5
+
+
+@pytest.fixture
+def named(tmp_path):
+    (tmp_path / "own.py").write_text(TOOLS)
+    return lambda name: Spec(f"own.py:{name}", tmp_path)
+
+
+def table_of(folder):
+    (path,) = (folder / "run" / "completions").iterdir()
+    table = pd.read_parquet(path)
+    table["calls"] = table["tool_calls"].map(json.loads)
+    return table[::2].reset_index(drop=True), table  # both completions of a prompt make the same calls
+
+
+def test_calls_that_fail_cost_their_row_at_most_and_are_said_to_the_model(tmp_path, named):
+    scripts = [
+        [call("price", item="pear"), "it is 3"],
+        [call("price", item="kiwi"), call("price", item="plum"), "it is 4"],
+        [call("price", item="hang"), call("price", item="pear"), "gave up"],
+        [call("price", item="die"), "gave up"],
+        [call("cost", item="pear"), "no such tool"],
+        [call("draw", most=6), "any"],
+    ]
+    tools = guard_tools([named("price"), named("draw")], Limits(SECONDS))
+    rules = RewardRules(max_invalid_share=0.9)
+    trainer = trainer_of(tmp_path, scripts, rules=rules, tools={"tools": tools})
+    trainer.train()
+    rows, table = table_of(tmp_path)
+    failures = [[each["failure"] for each in calls] for calls in rows["calls"]]
+    assert failures == [[None], ["error", None], ["timeout", "skipped"], ["died"], ["unknown"], [None]]
+    assert rows["length"].isna().tolist() == [False, False, True, True, False, False]
+    assert rows["advantage"].tolist()[2:4] == [0.0, 0.0]
+    told = [[m["content"] for m in messages if m["role"] == "tool"] for messages in rows["completion"]]
+    assert told[0] == ["3"]
+    assert "KeyError: 'kiwi'" in told[1][0]
+    assert told[1][1] == "4"
+    assert "no result after 0.5 s" in told[2][0]
+    assert "there is no tool 'cost'; there are price, draw" in told[4][0]
+    assert all(1 <= number <= 6 for number in json.loads(told[5][0]))
+    logged = trainer.state.log_history[0]
+    assert logged["tools/lost_share"] == pytest.approx(4 / 12)
+    assert logged["tools/turns"] == pytest.approx((2 + 3 + 3 + 2 + 2 + 2) / 6)
+    assert logged["tools/price/calls"] == pytest.approx(12 / 12)
+    assert logged["tools/price/failure_share"] == pytest.approx(4 / 6)
+    assert logged["tools/unknown/calls"] == pytest.approx(2 / 12)
+    assert logged["tools/seconds"] > 2 * SECONDS
+    assert len(table) == 12
+
+
+def test_an_environment_keeps_its_state_over_turns_and_begins_anew_in_every_rollout(tmp_path, named):
+    twice = [call("add", number=2), call("add", number=3), "done"]
+    scripts = [twice, ["nothing"], [call("add", number=13), "x"], ["y"]]
+    rows = [{"start": "10"}, {"start": "20"}, {"start": "0"}, {"start": "broken"}]
+    (tmp_path / "own.py").write_text(TOOLS.replace("self.total = start", "self.total = int(start)"))
+    factory = guard_environment(named("Counter"), Limits(5.0))
+    rules = RewardRules(max_invalid_share=0.9)
+    trainer = trainer_of(
+        tmp_path, scripts, rows=rows, rewards=[], rules=rules, tools={"environment_factory": factory}, max_steps=2
+    )
+    trainer.train()
+    assert [entry["rewards/Counter/mean"] for entry in trainer.state.log_history[:2]] == [17.5, 17.5]
+    found = pd.read_parquet(tmp_path / "run/completions/completions_00002.parquet")
+    by_prompt = {row["prompt"][0]["content"].rpartition(" [")[2]: row for _, row in found.iterrows()}
+    assert by_prompt["10]"]["Counter"] == 15.0
+    assert [each["result"] for each in json.loads(by_prompt["10]"]["tool_calls"])] == ["12", "15"]
+    assert by_prompt["20]"]["Counter"] == 20.0
+    assert pd.isna(by_prompt["0]"]["Counter"])  # its process ended
+    assert trainer.state.log_history[0]["tools/lost_share"] == 0.5  # with the one that could not be reset
+
+
+def test_too_many_lost_rows_end_the_run_with_the_reason(tmp_path, named):
+    tools = guard_tools([named("price")], Limits(SECONDS))
+    trainer = trainer_of(tmp_path, [[call("price", item="die"), "x"]], tools={"tools": tools})
+    with pytest.raises(RewardError, match=r"2 of 2 completions .* 100% in the last steps.*price: its process ended"):
+        trainer.train()
+
+
+def test_calls_that_work_change_nothing_of_what_trl_learns(tmp_path, named):
+    class Plain(GRPOTrainer):
+        _generate_single_turn, _turn = Scripted._generate_single_turn, Scripted._turn
+
+        def __init__(self, *args, reward_rules=None, **kwargs):
+            super().__init__(*args, **kwargs)
+
+    scripts = [[call("price", item="pear"), "it is 3"], ["four"]]
+    given = {"rewards": [lambda completions, **kw: [float(i % 3) for i in range(len(completions))]], "max_steps": 2}
+    ours = trainer_of(tmp_path / "a", scripts, tools={"tools": guard_tools([named("price")], Limits())}, **given)
+    start = weights(ours)
+    ours.train()
+    given["log_completions"] = False
+    theirs = trainer_of(tmp_path / "b", scripts, kind=Plain, tools={"tools": [find_tool(named("price"))]}, **given)
+    theirs.train()
+    assert torch.equal(weights(ours), weights(theirs))
+    assert not torch.equal(weights(ours), start)
+
+
+def test_an_instance_is_read_by_name_and_copied_to_other_processes(named):
+    shelf = guard_environment(named("Shelf"), Limits(5.0))()
+    shelf.reset()
+    assert [shelf.take(item="cup"), shelf.take(item="pen")] == ["cup", "cup pen"]
+    assert shelf.taken == ["cup", "pen"]
+    assert pickle.loads(pickle.dumps(shelf)).taken == ["cup", "pen"]
+    with pytest.raises(AttributeError, match="weight"):
+        _ = shelf.weight
+
+
+def test_one_seed_gives_the_same_draws_in_any_process(named):
+    def drawn(seed):
+        (draw,) = guard_tools([named("draw")], Limits(5.0))
+        draw.process.seed = seed
+        return draw(most=1000)
+
+    assert drawn("1/0") == drawn("1/0") != drawn("1/1")
+
+
+def test_a_tool_that_hangs_is_stopped_and_the_next_call_works(named):
+    (price,) = guard_tools([named("price")], Limits(SECONDS))
+    with pytest.raises(ToolError) as caught:
+        price(item="hang")
+    assert caught.value.failure == "timeout"
+    assert price(item="pear") == "3"

