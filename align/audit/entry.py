@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from align.data.conversations import Message
+from align.data.conversations import Message, conversation_text
 from align.data.media.images import image_digest
 from align.data.pairs.pair import Pair
 from align.data.prompt_rows import PromptRow
@@ -57,20 +57,6 @@ class Entry(NamedTuple):
     correct: bool | None = None
 
 
-def as_text(prompt: str | Sequence[Message]) -> str:
-    """Writes a prompt as one text; a message that stands alone is its content.
-
-    Example:
-        >>> as_text([{"role": "user", "content": "Why?"}])
-        'Why?'
-    """
-    if isinstance(prompt, str):
-        return prompt
-    if len(prompt) == 1:
-        return str(prompt[0]["content"])
-    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)
-
-
 def reference_of(columns: Any) -> str | None:
     """Returns what a prompt's responses are compared with, where a column says so."""
     found = next((columns[name] for name in REFERENCES if columns.get(name) is not None), None)
@@ -101,9 +87,11 @@ def _entry(item: Any, file: str) -> Entry:
         )
     if isinstance(item, Pair):
         gold = None if getattr(item, "tie", False) else 0
-        return Entry(item.id, file, item.row, as_text(item.prompt), (item.chosen, item.rejected), gold, images=images)
+        return Entry(
+            item.id, file, item.row, conversation_text(item.prompt), (item.chosen, item.rejected), gold, images=images
+        )
     group = item.columns.get("group")
     return Entry(
-        item.id, file, item.row, as_text(item.prompt), label=reference_of(item.columns),
+        item.id, file, item.row, conversation_text(item.prompt), label=reference_of(item.columns),
         group=None if group is None else str(group), images=images,
     )  # fmt: skip

@@ -4,9 +4,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any, NamedTuple
 
-from align.audit.entry import Entry, as_text, reference_of
+from align.audit.entry import Entry, reference_of
 from align.data.columns import Columns
-from align.data.conversations import Message, check_prompt, split_pair
+from align.data.conversations import Message, check_prompt, conversation_text, message_text, split_pair
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, find_adapter, name_row
 from align.data.media.images import image_digest
@@ -156,13 +156,13 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         )
 
     def pair(row: Row, raw: RawRow) -> Entry:
-        prompt, chosen, rejected = split_pair(row)
+        prompt, chosen, rejected = split_pair(row, images=True)[:3]
         if has_tags(chosen) or has_tags(rejected):
             chosen, rejected = strip_tags(chosen, "chosen")[0], strip_tags(rejected, "rejected")[0]
         check_differ(chosen, rejected)
         tie = row.get("tie")
         tied = CSV_TRUTH.get(tie.strip().lower(), False) if isinstance(tie, str) else bool(tie)
-        return entry(row, raw, as_text(prompt), (chosen, rejected), None if tied else 0)
+        return entry(row, raw, conversation_text(prompt), (chosen, rejected), None if tied else 0)
 
     def question(row: Row, raw: RawRow) -> Entry:
         checked = check_row(row, untyped=raw.untyped)
@@ -173,13 +173,13 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         return found._replace(correct=None if told is None else told == checked.answer)
 
     def prompt(row: Row, raw: RawRow) -> Entry:
-        asked = check_prompt(row.get("prompt"))
-        return entry(row, raw, as_text(asked), label=reference_of(row))._replace(asked=asked)
+        asked = check_prompt(row.get("prompt"), images=True)
+        return entry(row, raw, conversation_text(asked), label=reference_of(row))._replace(asked=asked)
 
     def completion(row: Row, raw: RawRow) -> Entry:
         asked, answer = _split_completion(row)
         label = None if named.label is None else _need(row, named.label)
-        found = entry(row, raw, as_text(asked), (answer,), label=label)._replace(asked=asked)
+        found = entry(row, raw, conversation_text(asked), (answer,), label=label)._replace(asked=asked)
         return found._replace(trace=answer) if named.trace is None else found
 
     def outcome(row: Row, raw: RawRow) -> Entry:
@@ -212,16 +212,16 @@ def chosen_by(trace: str, options: Sequence[str]) -> int | None:
 def _split_completion(row: Mapping[str, Any]) -> tuple[str | list[Message], str]:
     """Takes an SFT row apart, in either of TRL's forms."""
     if (messages := row.get("messages")) is not None:
-        checked = check_prompt(messages)
+        checked = check_prompt(messages, images=True)
         if isinstance(checked, str) or checked[-1]["role"] != "assistant":
             raise BadRow(
                 "messages", messages, "the messages do not end with the assistant's", "End with what is taught."
             )
-        return checked[:-1], _filled("messages", checked[-1]["content"])
+        return checked[:-1], _filled("messages", message_text(checked[-1]))
     answer = row.get("completion")
     if isinstance(answer, list | tuple) and answer:
-        answer = as_text(check_prompt(answer))
-    return check_prompt(row.get("prompt")), _filled("completion", answer)
+        answer = conversation_text(check_prompt(answer))
+    return check_prompt(row.get("prompt"), images=True), _filled("completion", answer)
 
 
 def _filled(column: str, text: object) -> str:

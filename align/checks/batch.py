@@ -32,14 +32,16 @@ def check_rows(recipe: Recipe, launch: Launch, num_rows: int, name: str, detail:
     together, rows = per_device * processes, per_device * processes * accumulation
     dropped = recipe.setting("dataloader_drop_last")
     batches = num_rows // together if dropped else math.ceil(num_rows / together)
-    if batches == 0:
+    if batches == 0 and not getattr(recipe.dataset, "streaming", False):
         text = f"A batch of all devices is {together} {name}, the data has {num_rows}. Use a smaller one or more data."
         return [Finding("error", "batch", text)]
     steps = math.ceil(batches / accumulation)
     text = (
         f"One step: {per_device} per device x {processes} process{'es' if processes > 1 else ''} x {accumulation} "
-        f"accumulation = {rows} {name}{detail}. One pass over {num_rows} {name} takes {steps} "
-        f"step{'s' if steps > 1 else ''}."
+        f"accumulation = {rows} {name}{detail}."
     )
+    if getattr(recipe.dataset, "streaming", False):
+        return [Finding("ok", "batch", text, {f"{name}_per_step": rows, "sequences_per_step": sequences * rows})]
+    text += f" One pass over {num_rows} {name} takes {steps} step{'s' if steps > 1 else ''}."
     numbers = {f"{name}_per_step": rows, "sequences_per_step": sequences * rows, "steps_per_pass": steps}
     return [Finding("ok", "batch", text, numbers)]

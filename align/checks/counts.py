@@ -15,6 +15,9 @@ def check_counts(
     """Counts the rows that were read, and those left out with their reasons, of both files."""
     counts = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in report.counts.items())
     findings = [Finding("ok", "data", f"{report.file}: {counts}.", dict(report.counts))]
+    if getattr(dataset, "streaming", False):
+        text = f"{report.file} is a stream: these are its first rows, and training checks and counts all as they come."
+        findings.append(Finding("ok", "data", text))
     if report.problems:
         findings.append(_left_out(report, "rows"))
     if num_eval_rows:

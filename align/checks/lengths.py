@@ -12,7 +12,7 @@ from align.checks.finding import Finding
 from align.checks.model import model_folder
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
-from align.data.conversations import put_images_first
+from align.data.conversations import message_text, put_images_in
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def place_images(prompt: str | list[dict[str, Any]], number: int) -> str | list[
     """Puts images in front of the first message of the user; a prompt without images stays as it is."""
     if isinstance(prompt, str) or not number:
         return prompt
-    return put_images_first(prompt, [{"type": "image"}] * number)
+    return put_images_in(prompt, [{"type": "image"}] * number)
 
 
 def _shorten(image_tokens: Sequence[int]) -> str:
@@ -123,11 +123,23 @@ class PromptTokenizer:
         """Returns the text of a special token such as `eos_token`, None if the tokenizer has none."""
         return _token_text(self.settings.get(name))
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True) -> str:
-        """Renders messages with the chat template, or joins them where there is none."""
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool = True,
+        settings: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Renders messages with the chat template, or joins them where there is none.
+
+        Args:
+            messages: What is rendered.
+            add_generation_prompt: Whether an answer is to follow.
+            settings: Of the template, for these messages; `tools` among them.
+        """
         if not self.chat_template:
-            return "\n".join(str(message["content"]) for message in messages)
-        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
+            return "\n".join(message_text(message) for message in messages)
+        return self._template.render(messages, add_generation_prompt=add_generation_prompt, settings=settings)
 
     @property
     def special_tokens(self) -> dict[str, Any]:

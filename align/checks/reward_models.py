@@ -7,6 +7,7 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.model import is_hub_id
+from align.data.conversations import message_text
 from align.data.tables.outcome_rows import SCALE_FILE
 from align.models.pretrained import pickled_weights
 
@@ -76,7 +77,7 @@ def _prefix(folder: Path) -> str:
 
 
 def _text(prompt: Any) -> str:
-    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
 
 
 def _problem(folder: Path) -> str | None:

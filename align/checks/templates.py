@@ -37,15 +37,25 @@ class ChatTemplate:
     def __init__(self, text: str, settings: Mapping[str, Any]) -> None:
         self._text, self._settings = text, settings
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        add_generation_prompt: bool,
+        settings: Mapping[str, Any] | None = None,
+    ) -> str:
         """Writes messages as one text.
+
+        Args:
+            messages: What is written.
+            add_generation_prompt: Whether an answer is to follow.
+            settings: For these messages; `tools` among them.
 
         Raises:
             jinja2.TemplateError: If the template cannot be read, or refuses the messages.
         """
-        return self._template.render(
-            messages=messages, add_generation_prompt=add_generation_prompt, tools=None, **self._settings
-        )
+        given = {"tools": None, **self._settings, **(settings or {})}
+        return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **given)
 
     @cached_property
     def _template(self) -> Template:

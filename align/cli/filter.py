@@ -13,7 +13,7 @@ from align.console import make_console, make_table
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.confidence import keep_unsure
-from align.data.pairs.pair import NEEDS
+from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.data.problems import DataReport
 from align.errors import DataError, UserError
@@ -73,6 +73,7 @@ def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -
 
     def check(row: Row, raw: RawRow) -> _Entry:
         pair = check_reward_pair(row, untyped=raw.untyped)
+        check_texts(pair)
         return _Entry(pair.id or name_row(raw.row, file), raw.row, dict(row), pair)
 
     return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=None), report

@@ -6,6 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from align.data.conversations import message_text
 from align.report.run.marked_text import mark_text
 
 LONGEST = 600  # characters of a response that are shown
@@ -38,7 +39,7 @@ def _kind(sample: Mapping[str, Any]) -> str:
 
 def _last_words(prompt: str | Sequence[Mapping[str, Any]]) -> str:
     """Returns a prompt's text, of a conversation the last message."""
-    return prompt if isinstance(prompt, str) else str(prompt[-1]["content"])
+    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
 
 
 def _shorten(text: str) -> str:

@@ -1,21 +1,48 @@
 """Takes a preference row apart into a prompt and two responses, whichever of TRL's forms it is in."""
 
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from itertools import dropwhile
+from typing import Any, NamedTuple
 
 from align.data.problems import BadRow
 from align.data.texts import is_blank
 
 Message = dict[str, Any]
 MESSAGES = '[{"role": "user", "content": ...}]'
+PART = '{"type": "text", "text": ...}'
 RESPONSE = '[{"role": "assistant", "content": ...}]'
 
 
-def split_pair(row: Mapping[str, Any]) -> tuple[str | list[Message], str, str]:
+class SplitPair(NamedTuple):
+    """A preference row in parts.
+
+    Attributes:
+        prompt: A text, or messages.
+        chosen: What the better response says, as one text.
+        rejected: What the worse one says.
+        messages: The messages of both responses, where one of them is more than one text: tool calls, tool turns,
+            reasoning beside the content. None where each is a text or one message that is a text.
+        is_implicit: Whether the prompt is what two texts begin with.
+    """
+
+    prompt: str | list[Message]
+    chosen: str
+    rejected: str
+    messages: tuple[list[Message], list[Message]] | None = None
+    is_implicit: bool = False
+
+
+def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
     """Splits a row into its prompt, chosen and rejected response.
 
-    Responses are texts, with a text as prompt, or messages. Messages are one assistant message, or a conversation that
-    ends in one and begins with the prompt; the column `prompt` may then be missing, or be the text of a user message.
+    Responses are texts, with a text as prompt, or messages. Messages are the assistant's, with the turns of tools
+    between them, or a conversation that ends in these and begins with the prompt; the column `prompt` may then be
+    missing, or be the text of a user message. Of texts without that column the prompt is what both begin with.
+
+    Args:
+        row: Its columns.
+        images: Whether prompts may have places for images.
 
     Raises:
         BadRow: If a part is missing or empty, or is not in one of these forms.
@@ -25,36 +52,137 @@ def split_pair(row: Mapping[str, Any]) -> tuple[str | list[Message], str, str]:
         column = "rejected" if forms["chosen"] else "chosen"
         raise BadRow(column, row[column], "one response is a text and the other one messages", f"Write {RESPONSE}.")
     if not forms["chosen"]:
-        return _check_text_prompt(row.get("prompt")), row["chosen"], row["rejected"]
-    chosen, rejected = (check_messages(row[column], column) for column in ("chosen", "rejected"))
-    shared = _find_prompt(row.get("prompt"), chosen, rejected)
-    return shared, _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
+        if "prompt" not in row:
+            return _split_texts(row["chosen"], row["rejected"])
+        return SplitPair(_check_text_prompt(row["prompt"]), row["chosen"], row["rejected"])
+    chosen, rejected = (check_messages(row[column], column, images=images) for column in ("chosen", "rejected"))
+    shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
+    messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
+    better, worse = (conversation_text(each) for each in messages)
+    return SplitPair(shared, better, worse, None if all(map(_is_text, messages)) else messages)
 
 
-def check_prompt(prompt: object) -> str | list[Message]:
-    """Checks a prompt that stands alone: a text, or messages.
+def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]:
+    """Checks a prompt that stands alone: a text, or messages, which may have places for images.
 
     Raises:
         BadRow: If it is missing or empty, or something else.
     """
-    messages = isinstance(prompt, list | tuple) and prompt
-    return check_messages(prompt, "prompt") if messages else _check_text_prompt(prompt)  # type: ignore[arg-type]
+    if isinstance(prompt, list | tuple) and prompt:
+        return check_messages(prompt, "prompt", images=images)
+    return _check_text_prompt(prompt)
 
 
-def check_messages(messages: Sequence[object], column: str) -> list[Message]:
-    """Checks messages; keys without a value, which tables add to messages that lack them, are left out.
+def check_messages(messages: Sequence[object], column: str, *, images: bool = False) -> list[Message]:
+    """Checks messages, and writes content that is parts of text as one text.
+
+    Keys without a value, which tables add to messages that lack them, are left out.
+
+    Args:
+        messages: As they stand in the row.
+        column: Where.
+        images: Whether content may have places for images, which stay parts.
 
     Raises:
-        BadRow: If one has no role, or no text.
+        BadRow: If one has no role, or no content; of the assistant's, tool calls will do.
     """
     checked = []
     for message in messages:
         if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
             raise BadRow(column, message, "a message is not an object with a role", f"Write {MESSAGES}.")
-        if not isinstance(message.get("content"), str):
-            raise BadRow(column, message, "the content of a message is not a text", f"Write {MESSAGES}.")
-        checked.append({key: value for key, value in message.items() if value is not None})
+        kept = {
+            key: value for key, value in message.items() if value is not None and (key, value) != ("tool_calls", [])
+        }
+        if "content" in kept or "tool_calls" not in kept:
+            kept["content"] = _check_content(message, column, images)
+        checked.append(kept)
     return checked
+
+
+def _check_content(message: Mapping[str, Any], column: str, images: bool) -> str | list[Message]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list | tuple) or not content:
+        raise BadRow(column, message, "the content of a message is not a text", f"Write {MESSAGES}.")
+    parts = [_check_part(part, column, images) for part in content]
+    if all(part["type"] == "text" for part in parts):
+        return "".join(part["text"] for part in parts)
+    return parts
+
+
+def _check_part(part: object, column: str, images: bool) -> Message:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(part, Mapping) or (kind == "text" and not isinstance(part.get("text"), str)):
+        raise BadRow(column, part, "a part of a message has no type, or no text", f"Write {PART}.")
+    if kind == "text":
+        return {"type": "text", "text": part["text"]}
+    if kind == "image" and images:
+        if any(part.get(key) is not None for key in part if key not in ("type", "text")):
+            remedy = 'Write {"type": "image"} here, and the images in the column `images`.'
+            raise BadRow(column, part, "a part of a message has an image of its own", remedy)
+        return {"type": "image"}
+    remedy = f"Write {PART}." if not images else f'Write {PART} or {{"type": "image"}}; a video is a path in `video`.'
+    raise BadRow(column, part, f"a part of a message is of the type {kind!r}, which is not read here", remedy)
+
+
+def count_places(prompt: str | Sequence[Message]) -> int:
+    """Counts the places that a prompt has for images.
+
+    Example:
+        >>> count_places([{"role": "user", "content": [{"type": "text", "text": "Which?"}, {"type": "image"}]}])
+        1
+    """
+    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
+    return sum(part["type"] == "image" for content in contents if isinstance(content, list) for part in content)
+
+
+def as_written(prompt: str | Sequence[Message]) -> str | list[Message]:
+    """Writes a prompt as it would be written by hand: text for parts, and no places for images in front of the user's.
+
+    Example:
+        >>> as_written([{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which?"}]}])
+        [{'role': 'user', 'content': 'Which?'}]
+    """
+    if isinstance(prompt, str):
+        return prompt
+    messages = check_messages(prompt, "prompt", images=True)
+    first = next((message for message in messages if message["role"] == "user"), None)
+    if first is not None and isinstance(first["content"], list):
+        parts = list(dropwhile(lambda part: part["type"] == "image", first["content"]))
+        if all(part["type"] == "text" for part in parts):
+            first["content"] = "".join(part["text"] for part in parts)
+    return messages
+
+
+def message_text(message: Mapping[str, Any]) -> str:
+    r"""Writes what a message says as one text: parts without a space between them, and tool calls as JSON.
+
+    Example:
+        >>> message_text({"role": "assistant", "content": "So:", "tool_calls": [{"function": {"name": "add"}}]})
+        'So:\n{"function": {"name": "add"}}'
+    """
+    content = message.get("content") or ""
+    if not isinstance(content, str):
+        content = "".join(part.get("text") or "" for part in content)
+    calls = [json.dumps(call, ensure_ascii=False, default=str) for call in message.get("tool_calls") or ()]
+    return "\n".join(text for text in (content, *calls) if text)
+
+
+def conversation_text(messages: str | Sequence[Mapping[str, Any]], between: str = "\n") -> str:
+    r"""Writes messages as one text, each with its role in front; one that stands alone is what it says.
+
+    Example:
+        >>> conversation_text([{"role": "user", "content": "Why?"}])
+        'Why?'
+        >>> conversation_text([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}])
+        'user: Why?\nassistant: So.'
+    """
+    if isinstance(messages, str):
+        return messages
+    if len(messages) == 1:
+        return message_text(messages[0])
+    return between.join(f"{message['role']}: {message_text(message)}" for message in messages)
 
 
 def write_response(text: str, prompt: str | list[Message]) -> str | list[Message]:
@@ -62,25 +190,57 @@ def write_response(text: str, prompt: str | list[Message]) -> str | list[Message
     return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
 
 
-def put_images_first(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:
-    """Puts images in front of the text of the first user message, where TRL puts them in training.
+def put_images_in(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:
+    """Puts images where messages have places for them, else in front of the first user message, as TRL does.
 
     Args:
-        messages: Messages with texts as content.
+        messages: Messages with texts as content, or with as many places as there are images.
         images: Content parts, as the reader of the messages wants them.
 
     Returns:
         Messages whose contents are lists of parts.
 
     Example:
-        >>> put_images_first([{"role": "user", "content": "Which?"}], [{"type": "image"}])
+        >>> put_images_in([{"role": "user", "content": "Which?"}], [{"type": "image"}])
         [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]}]
     """
-    parts = [message | {"content": [{"type": "text", "text": message["content"]}]} for message in messages]
-    if images:
+    parts = [message | {"content": _as_parts(message.get("content"))} for message in messages]
+    if count_places(messages):
+        given = iter(images)
+        for message in parts:
+            message["content"] = [next(given) if part["type"] == "image" else part for part in message["content"]]
+    elif images:
         first = next(message for message in parts if message["role"] == "user")
         first["content"] = [*images, *first["content"]]
     return parts
+
+
+def _as_parts(content: str | list[Message] | None) -> list[Message]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}]
+    return content or []
+
+
+def _split_texts(chosen: str, rejected: str) -> SplitPair:
+    """Takes what two texts begin with as their prompt, as TRL does: it ends before the space in front of what differs.
+
+    Raises:
+        BadRow: If nothing is shared.
+    """
+    length = min(len(chosen), len(rejected)) - 1
+    for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
+        if ours != theirs:
+            length = place - (place > 0 and chosen[place - 1] == " ")
+            break
+    prompt = chosen[:length]
+    if is_blank(prompt):
+        remedy = "Write the column `prompt`, or begin both responses with the prompt."
+        raise BadRow("prompt", None, "the prompt is missing, and the responses share no beginning", remedy)
+    return SplitPair(prompt, chosen[length:], rejected[length:], is_implicit=True)
+
+
+def _is_text(response: list[Message]) -> bool:
+    return len(response) == 1 and set(response[0]) <= {"role", "content"}
 
 
 def _is_messages(response: object, column: str) -> bool:
@@ -99,13 +259,13 @@ def _check_text_prompt(prompt: object) -> str:
     return prompt
 
 
-def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message]) -> list[Message]:
+def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message], *, images: bool) -> list[Message]:
     if isinstance(prompt, list | tuple) and prompt:
-        return check_messages(prompt, "prompt")
+        return check_messages(prompt, "prompt", images=images)
     if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
     shared = _shared_messages(chosen, rejected)
-    asked = [message["content"] for message in shared if message["role"] == "user"]
+    asked = [message_text(message) for message in shared if message["role"] == "user"]
     if prompt is not None and prompt not in asked:
         remedy = f"Write the prompt as {MESSAGES}, or begin both conversations with it."
         raise BadRow("prompt", prompt, "the prompt is not the beginning of the conversations", remedy)
@@ -124,22 +284,25 @@ def _shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Mes
     return shared
 
 
-def _check_response(messages: list[Message], prompt: list[Message], column: str) -> str:
-    """Checks that messages are the prompt, which may be left out, and one assistant message."""
+def _check_response(messages: list[Message], prompt: list[Message], column: str) -> list[Message]:
+    """Checks that messages are the prompt, which may be left out, and what the assistant and its tools say."""
     begins = messages[: len(prompt)] == prompt
     response = messages[len(prompt) :] if begins else messages
     roles = [message["role"] for message in response]
-    if roles.count("assistant") > 1:
-        remedy = "A pair compares one message: put those before it into the prompt of both."
-        raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
-    if not begins and len(messages) > 1:
+    if not begins and roles[0] != "assistant":
         remedy = "Begin the conversation with the messages of `prompt`, or write the last message only."
         raise BadRow(column, messages, "the prompt is not the beginning of the conversation", remedy)
-    if roles != ["assistant"]:
+    answers = [message for message in response if message["role"] == "assistant"]
+    if set(roles) - {"assistant", "tool"} or any("tool_calls" not in message for message in answers[:-1]):
+        remedy = "A pair compares one message: put those before it into the prompt of both."
+        if roles.count("assistant") > 1:
+            raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
         raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
-    if extra := ", ".join(sorted(set(response[0]) - {"role", "content"})):
-        raise BadRow(column, extra, "the response has more than a text", "Only its content is compared: remove it.")
-    content: str = response[0]["content"]
-    if is_blank(content):
-        raise BadRow(column, content, "the response is missing or empty", "Write a text as its content.")
-    return content
+    if roles[-1:] != ["assistant"]:
+        raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
+    if count_places(response):
+        raise BadRow(column, response, "a response has a place for an image", "Only prompts have images: take it out.")
+    said = response[-1]
+    if is_blank(message_text(said)):
+        raise BadRow(column, said["content"], "the response is missing or empty", "Write a text as its content.")
+    return response

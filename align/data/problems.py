@@ -37,6 +37,13 @@ class BadRow(ValueError):
         self.remedy = remedy
 
 
+def row_error(dataset_name: str, index: int, bad: BadRow) -> DataError:
+    """Words a rule that a row of a data set in memory breaks; rows are counted from 1."""
+    return DataError(
+        str(RowProblem(f"{dataset_name} dataset", index + 1, bad.column, bad.value, bad.rule, bad.remedy))
+    )
+
+
 @dataclass
 class DataReport:
     """What was read, kept and left out.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from align.data.columns import Columns
-from align.data.conversations import Message, check_prompt
+from align.data.conversations import Message, check_prompt, count_places
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.media.images import add_images
@@ -70,8 +70,8 @@ def load_prompts(
     def check(content: Row, raw: RawRow) -> PromptRow:
         prompt, columns = check_prompt_row(content)
         images = reader.read(content)
-        if images:
-            check_shown_prompt(prompt)
+        if images or count_places(prompt):
+            check_shown_prompt(prompt, len(images))
         name = check_label("id", content.get("id")) or name_row(raw.row, file)
         return PromptRow(name, prompt, columns, images, raw.row)
 
@@ -86,7 +86,7 @@ def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], d
     Raises:
         BadRow: If the prompt is missing or does not end with the user, or a column has the name of one of TRL's.
     """
-    prompt = check_prompt(content.get("prompt"))
+    prompt = check_prompt(content.get("prompt"), images=True)
     if not isinstance(prompt, str) and prompt[-1]["role"] != "user":
         remedy = "The model answers the last message: end with the user's."
         raise BadRow("prompt", prompt[-1], "the last message is not the user's", remedy)

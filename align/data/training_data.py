@@ -8,7 +8,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from align.data.loading import Item as Named
 from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
+from align.data.streaming import HEAD, RowSource, RowStream
+from align.errors import DataError
 from align.recipe.dataset import DatasetConfig
+from align.recipe.recipe import Recipe
 
 Item = TypeVar("Item", bound=Named)
 Block = TypeVar("Block", bound=DatasetConfig)
@@ -28,6 +31,8 @@ class TrainingData(NamedTuple, Generic[Item]):
         eval_report: Of the evaluation file, None without.
         eval_items: The rows of that file as they were read.
         shares: What became of each set of a mixture; `rows` has rows of all of them, `items` each of these once.
+        stream: Gives out the rows for training where they are read while training; `items` and `rows` are then the
+            first ones.
     """
 
     items: list[Item]
@@ -39,6 +44,7 @@ class TrainingData(NamedTuple, Generic[Item]):
     eval_report: DataReport | None = None
     eval_items: Sequence[Item] = ()
     shares: Sequence[Share] = ()
+    stream: RowStream[Item] | None = None
 
 
 def load_training_data(
@@ -76,6 +82,31 @@ def load_training_data(
         held_out, eval_report = read(data.held_out)
     eval_rows = (to_eval_rows or to_rows)(held_out)
     return TrainingData(items, report, rows, eval_rows, fingerprints(data), extra, eval_report, held_out, shares)
+
+
+def load_stream(
+    recipe: Recipe,
+    source: RowSource[Item],
+    to_row: Callable[[TrainingData[Item]], Callable[[Item], dict[str, Any]]],
+    load: Callable[[DatasetConfig], TrainingData[Item]],
+) -> TrainingData[Item]:
+    """Reads the first rows of a data set, and has all of them given out while training.
+
+    Args:
+        recipe: A recipe with `dataset.streaming`.
+        source: The file of the training rows.
+        to_row: Given the first rows, says what makes a row for the trainer.
+        load: Reads the rows of a `dataset` block.
+
+    Raises:
+        DataError: If the recipe does not say when training ends, or the first rows cannot be read.
+    """
+    data = recipe.dataset
+    if recipe.setting("max_steps") <= 0:
+        raise DataError("`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`.")
+    head = data.model_copy(update={"max_rows": min(HEAD, data.max_rows or HEAD)})
+    first = load(head)
+    return first._replace(stream=RowStream(source, to_row(first), data.on_bad_rows, data.max_rows))
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:

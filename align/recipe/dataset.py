@@ -128,7 +128,23 @@ class RowDatasetConfig(DatasetConfig):
         return columns
 
 
-class RewardPairDatasetConfig(RowDatasetConfig):
+class StreamSettings(BaseModel):
+    """Whether training rows are read while a model is trained on them."""
+
+    streaming: bool = Field(
+        default=False,
+        description="Whether training rows are read while training, for files larger than the memory: the first 1,000 "
+        "are looked at before, the others are checked and counted as they come, in their order. Needs `max_steps`.",
+    )
+
+    @model_validator(mode="after")
+    def _streams_one_set(self) -> "StreamSettings":
+        if self.streaming and getattr(self, "mix", None):
+            raise ValueError("`streaming` reads one set as it goes, and `mix` takes turns among several: remove one")
+        return self
+
+
+class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
     """The `dataset` block of methods whose reward models learn from pairs."""
 
     unlabelled_path: str | None = Field(
@@ -163,7 +179,7 @@ class PromptDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that read prompts as they are."""
 
 
-class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings):
+class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
     adapter: Literal["rrpo"] | None = Field(

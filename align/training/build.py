@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, Image
+from datasets import Dataset, Image, IterableDataset
 from transformers import Trainer
 
 from align.data.training_data import Rows, TrainingData
@@ -18,9 +18,14 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     return trainer
 
 
+def training_rows(data: TrainingData[Any]) -> Dataset | IterableDataset:
+    """Makes the data set for training, a stream where the rows are read while training."""
+    return as_dataset(data.rows) if data.stream is None else IterableDataset.from_generator(data.stream)
+
+
 def as_dataset(rows: Rows) -> Dataset:
     """Makes a data set whose images are decoded when they are read."""
-    dataset = Dataset.from_list(rows)
+    dataset = Dataset.from_list(rows, on_mixed_types="use_json")  # else tables give every message every key
     return dataset.cast_column("images", [Image()]) if "images" in dataset.column_names else dataset
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from transformers import TrainingArguments
 from trl.trainer.utils import get_config_model_id
 
+from align.training.streams import check_max_steps
+
 
 def with_args(
     init: Callable[..., None],
@@ -29,6 +31,7 @@ def with_args(
 
     Raises:
         TypeError: If `args` is another config.
+        ValueError: If the training data are a stream and there is no `max_steps`.
     """
     bound = inspect.signature(init).bind(trainer, *given, **named)
     config = bound.arguments.get("args")
@@ -39,4 +42,5 @@ def with_args(
     elif not isinstance(config, kind):
         article = "an" if kind.__name__[0] in "AEIOR" else "a"
         raise TypeError(f"`args` must be {article} {kind.__name__}, got {type(config).__name__}.")
+    check_max_steps(bound.arguments.get("train_dataset"), bound.arguments["args"])
     return bound.args[1:], bound.kwargs

@@ -2,7 +2,7 @@
 
 import types
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -20,6 +20,7 @@ class TokenTermsOutput(ModelOutput):
     logps: Tensor | None = None
     ref_logps: Tensor | None = None
     kl: Tensor | None = None
+    aux_loss: Tensor | None = None  # of mixture-of-experts models, where `output_router_logits` asks for it
 
 
 class Tokens(NamedTuple):
@@ -61,14 +62,29 @@ def add_token_head(model: PreTrainedModel) -> Reading:
         if scored is None:
             return original(*args, **kwargs)
         kwargs.pop("labels", None)  # a PEFT model passes it on as None
-        hidden = self.base_model(*args, **kwargs).last_hidden_state
+        outputs = self.base_model(*args, **kwargs)
+        hidden = outputs.last_hidden_state
         hidden = hidden[:, -scored.mask.size(1) - 1 : -1][scored.mask]  # prompt learning puts virtual tokens in front
         hidden = reading.prepare(self, hidden)
         if reference is None:
             return hidden
         own, gather = reading.head(self), maybe_gather_lm_head_ctx
         terms = token_terms(hidden, own, reference.hidden, reference.head, scored.labels, gather=gather)
-        return TokenTermsOutput(**terms._asdict())
+        return TokenTermsOutput(**terms._asdict(), aux_loss=_aux_loss(self, outputs, kwargs))
 
     model.forward = types.MethodType(forward, model)
     return reading
+
+
+def _aux_loss(model: PreTrainedModel, outputs: Any, kwargs: dict[str, Any]) -> Tensor | None:
+    """Computes the load-balancing loss as TRL's fused head does, over all tokens that are no padding."""
+    if not kwargs.get("output_router_logits"):
+        return None
+    # Mixtral's is the one that every family of mixtures takes over.
+    from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
+
+    config = model.config.get_text_config()
+    found: Any = load_balancing_loss_func(
+        outputs.router_logits, config.num_experts, config.num_experts_per_tok, kwargs.get("attention_mask")
+    )
+    return cast(Tensor, found)

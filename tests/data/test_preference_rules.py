@@ -84,7 +84,10 @@ def test_offsets_of_messages_point_into_the_content_of_the_response():
 
 
 EMPTY = {"role": "assistant", "content": " "}
-PARTS = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}]}
+VIDEO = {"role": "user", "content": [{"type": "video"}]}
+OWN_IMAGE = {"role": "user", "content": [{"type": "image", "image": "a.png"}]}
+SHOWN = {"role": "assistant", "content": [{"type": "text", "text": "Paris"}, {"type": "image"}]}
+CALL = {"role": "assistant", "tool_calls": [{"function": {"name": "look"}}]}
 BAD = {
     "no prompt": (TEXT | {"prompt": None}, "prompt", "the prompt is missing or empty"),
     "blank prompt": (TEXT | {"prompt": " "}, "prompt", "the prompt is missing or empty"),
@@ -128,8 +131,23 @@ BAD = {
     "message as text": (TALK | {"prompt": ["Capital?"]}, "prompt", "a message is not an object with a role"),
     "message without role": (TALK | {"chosen": [{"content": "Paris"}]}, "chosen",
                              "a message is not an object with a role"),
-    "content of parts": (TALK | {"chosen": [PARTS]}, "chosen", "the content of a message is not a text"),
-    "tool calls": (TALK | {"chosen": [PARIS | {"tool_calls": [1]}]}, "chosen", "the response has more than a text"),
+    "nothing shared": ({"chosen": "Paris.", "rejected": "Rome."}, "prompt",
+                       "the prompt is missing, and the responses share no beginning"),
+    "no parts": (TALK | {"chosen": [PARIS | {"content": []}]}, "chosen", "the content of a message is not a text"),
+    "part without text": (TALK | {"chosen": [PARIS | {"content": [{"type": "text"}]}]}, "chosen",
+                          "a part of a message has no type, or no text"),
+    "video part": (TALK | {"prompt": [VIDEO]}, "prompt",
+                   "a part of a message is of the type 'video', which is not read here"),
+    "image in a part": (TALK | {"prompt": [OWN_IMAGE]}, "prompt", "a part of a message has an image of its own"),
+    "image in a response": (TALK | {"chosen": [SHOWN]}, "chosen", "a response has a place for an image"),
+    "offsets into tool calls": (TALK | OFFSETS | {"chosen": [CALL]}, "chosen_spans",
+                                "offsets are into one text, and the response has tool calls or several messages"),
+    "tags beside tool calls": (
+        TALK | {"chosen": [CALL], "rejected": [ROME | {"content": "<MASK>Rome</MASK>"}]}, "rejected",
+        "tags stand in one text, and the response has tool calls or several messages",
+    ),
+    "turn of a tool at the end": (TALK | {"chosen": [CALL, {"role": "tool", "content": "3"}]}, "chosen",
+                                  "the prompt is not followed by an assistant message"),
     "offsets outside": (TEXT | OFFSETS | {"chosen_spans": [[6, 13]]}, "chosen_spans", "a span is outside the text"),
     "offsets into the conversation": (WHOLE | OFFSETS | {"rejected_spans": [[20, 24]]}, "rejected_spans",
                                       "a span is outside the text"),
@@ -147,7 +165,15 @@ BAD = {
                     "a <MASK> tag is inside another one"),
     "unknown origin": (TEXT | OFFSETS | {"spans_from": "model"}, "spans_from", "the origin of the spans is unknown"),
     "list as id": (TEXT | {"id": [1]}, "id", "the id is neither a text nor a number"),
-    "tools": (TEXT | {"tools": ["search"]}, "tools", "`tools` is not read with preference pairs"),
+    "tools of texts": (TEXT | {"tools": [{"name": "search"}]}, "tools",
+                       "`tools` is for the chat template, and the prompt is a text"),
+    "tools as names": (TALK | {"tools": ["search"]}, "tools", "the tools are not a list of objects"),
+    "tools as no JSON": (TALK | {"tools": "[search]"}, "tools",
+                         "the tools are not JSON: Expecting value: line 1 column 2 (char 1)"),
+    "switch as text": (TALK | {"chat_template_kwargs": "no"}, "chat_template_kwargs",
+                       "the settings of the template are not an object"),
+    "switch of the trainer": (TALK | {"chat_template_kwargs": {"tokenize": True}}, "chat_template_kwargs",
+                              "the trainer sets this itself"),
 }  # fmt: skip
 
 

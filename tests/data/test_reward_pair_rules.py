@@ -75,9 +75,11 @@ BAD = {
     "blank source": (TEXT | {"source": ""}, "source", "the source is neither a text nor a number"),
     "list as source": (TEXT | {"source": ["upgrade"]}, "source", "the source is neither a text nor a number"),
     "list as id": (TEXT | {"id": [1]}, "id", "the id is neither a text nor a number"),
-    "margin": (TEXT | {"margin": 0.5}, "margin", "`margin` is not read with preference pairs"),
+    "margin as text": (TEXT | {"margin": "0.5"}, "margin", "the margin is not a finite number"),
+    "margin of a tie": (TEXT | {"margin": 0.5, "tie": True}, "margin", "a tie has a margin"),
     "videos": (TALK | {"videos": ["a.mp4"]}, "videos", "`videos` is not read with preference pairs"),
-    "tools": (TALK | {"tools": [{"name": "search"}]}, "tools", "`tools` is not read with preference pairs"),
+    "tools of texts": (TEXT | {"tools": [{"name": "search"}]}, "tools",
+                       "`tools` is for the chat template, and the prompt is a text"),
 } | {
     f"{name} with an order": (TEXT | {"source": name}, "tie", f"a pair of the source {name} has no order")
     for name in NEUTRAL

@@ -6,7 +6,7 @@ from looking import NAMES, TEMPLATE, colour_question, looking_model, order_quest
 from scripted_run import values
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
-from align.data.conversations import put_images_first
+from align.data.conversations import put_images_in
 from align.data.media.images import open_image
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
@@ -38,8 +38,8 @@ def test_images_stand_where_trl_puts_them_in_training():
     question = order_question(0)
     messages = template.render(question.question, question.options)
     entries = [{"type": "image", "image": image} for image in question.images]
-    assert put_images_first(messages, entries) == prepare_multimodal_messages(messages, images=list(question.images))
-    assert put_images_first(messages, []) == prepare_multimodal_messages(messages)
+    assert put_images_in(messages, entries) == prepare_multimodal_messages(messages, images=list(question.images))
+    assert put_images_in(messages, []) == prepare_multimodal_messages(messages)
 
 
 @pytest.mark.parametrize("given", [{"prefix": "<think>"}, {"stop": "</answer>"}])

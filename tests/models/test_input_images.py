@@ -3,7 +3,7 @@ import base64
 import numpy as np
 import pytest
 
-from align.data.conversations import put_images_first
+from align.data.conversations import put_images_in
 from align.models.samplers.input_images import MOST_PIXELS, InputImage, data_url
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
@@ -61,6 +61,6 @@ def test_images_stand_where_trl_puts_them_in_training():
         {"role": "user", "content": "Which colour?"},
     ]
     images = [square("red"), square("green")]
-    ours = put_images_first(messages, [{"type": "image", "image": image} for image in images])
+    ours = put_images_in(messages, [{"type": "image", "image": image} for image in images])
     assert ours == prepare_multimodal_messages(messages, images=images)
     assert messages[1]["content"] == "What is it?", "the messages are left alone"

@@ -209,12 +209,12 @@ def _judged(
     stages: Stages,
 ) -> "dict[str, list[Judgement]]":
     """Asks a judge about the responses of the first model, against those of each baseline or the chosen ones."""
+    from align.data.conversations import conversation_text
     from align.evaluation.pairs.judging import judge_responses
-    from align.evaluation.pairs.record import as_text
 
     model, *baselines = read
     against = {name: read[name].responses or [] for name in baselines} or {CHOSEN: [pair.chosen for pair in pairs]}
-    prompts, ids = [as_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
+    prompts, ids = [conversation_text(pair.prompt) for pair in pairs], [pair.id for pair in pairs]
     shown = [pair.images for pair in pairs]
     say(f"Judging with {judge.path}")
     with open_judge(judge, words.engine, cache, stages.advance, images=any(shown)) as asker:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from align.data.conversations import Message
+from align.data.conversations import Message, count_places, message_text
 from align.data.media.frame_progress import FrameProgress
 from align.data.media.frame_store import FrameStore
 from align.data.media.image_rules import BrokenImageError, check_image, find_suffix
@@ -54,17 +54,26 @@ def check_placeholders(column: str, text: str) -> None:
         raise BadRow(column, found[0], rule, f"Remove {found[0]}: images are put in front of the text.")
 
 
-def check_shown_prompt(prompt: str | list[Message]) -> None:
-    """Checks a prompt with images: messages, of which the first one of the user gets them.
+def check_shown_prompt(prompt: str | list[Message], number: int) -> None:
+    """Checks a prompt with images: messages with a place for each, or of which the first one of the user gets them.
+
+    Args:
+        prompt: The prompt.
+        number: Of the row's images.
 
     Raises:
-        BadRow: If it is a text, has no message of the user, or a placeholder of its own.
+        BadRow: If it has places and not as many, or images and it is a text, has no message of the user, or a
+            placeholder in its text.
     """
+    places = count_places(prompt)
+    if places and places != number:
+        remedy = 'Write as many {"type": "image"} as images, or none, and they stand in front.'
+        raise BadRow("prompt", prompt, f"the prompt has {places} places for images, and the row has {number}", remedy)
     if isinstance(prompt, str) or not any(message["role"] == "user" for message in prompt):
         remedy = 'Write [{"role": "user", "content": ...}], and responses as [{"role": "assistant", ...}].'
         raise BadRow("prompt", prompt, "images have no place: the prompt is not messages of a user", remedy)
     for message in prompt:
-        check_placeholders("prompt", message["content"])
+        check_placeholders("prompt", message_text(message))
 
 
 class MediaReader:

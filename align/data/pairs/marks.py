@@ -1,11 +1,11 @@
 """Which tokens of a preference pair are marked: those of its spans, those that differ, or all of them."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 from align.data.pairs.preferences import PreferencePair
-from align.data.pairs.span_tokens import mark_tokens, place_response
-from align.data.pairs.spans import Span, diff_tokens
+from align.data.pairs.span_tokens import count_shared_characters, mark_tokens, place_response
+from align.data.pairs.spans import Span, diff_spans, diff_tokens
 
 Unit = Literal["whole", "word", "token"]
 
@@ -34,6 +34,47 @@ class TokenizedResponse(NamedTuple):
     def place(self) -> int:
         """Finds what to add to a character of `response` to have it as `offsets` count; see `place_response`."""
         return place_response(self.full, self.prompt, self.response) - self.begin
+
+
+class AnyPair(Protocol):
+    """What is read of a pair to find its marked texts."""
+
+    @property
+    def chosen(self) -> str:
+        """Text of the better response."""
+
+    @property
+    def rejected(self) -> str:
+        """Text of the worse one."""
+
+    @property
+    def chosen_spans(self) -> Sequence[Span]:
+        """What counts in the better one."""
+
+    @property
+    def rejected_spans(self) -> Sequence[Span]:
+        """What counts in the worse one."""
+
+    @property
+    def messages(self) -> Any:
+        """Those of responses that are more than one text, else None."""
+
+
+def marked_texts(pair: AnyPair, prompt: str, full: Sequence[str]) -> list[tuple[str, Sequence[Span]]]:
+    """Returns the text of each response and the spans in it.
+
+    Of responses that are more than one text, such as tool calls, it is what the chat template writes of them, and the
+    spans are a diff of that.
+
+    Args:
+        pair: The pair.
+        prompt: Its prompt, as the model reads it.
+        full: The prompt and each response, as the model reads them.
+    """
+    if pair.messages is None:
+        return [(pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans)]
+    chosen, rejected = (text[count_shared_characters(text, prompt) :] for text in full)
+    return list(zip((chosen, rejected), diff_spans(chosen, rejected), strict=True))
 
 
 class MarkRule(NamedTuple):

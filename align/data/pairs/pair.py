@@ -1,15 +1,14 @@
 """What every pair of responses has, whatever is learnt from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from align.data.conversations import Message
+from align.data.conversations import Message, write_response
 from align.data.problems import BadRow
 from align.data.texts import as_seen
 
 NEEDS = ("prompt", "chosen", "rejected")
-UNREAD = ("tools", "chat_template_kwargs")
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,9 @@ class Pair:
         chosen: Text of the better response.
         rejected: Text of the worse one.
         row: Where it stood: line of a JSONL or CSV file, else number of the record.
+        messages: The messages of both responses, where one of them is more than one text, as tool calls are.
+        template: What the row tells the chat template: `tools` and `chat_template_kwargs`, where it has them.
+        is_implicit: Whether the prompt is what two texts began with.
     """
 
     id: str
@@ -29,6 +31,45 @@ class Pair:
     chosen: str
     rejected: str
     row: int
+    messages: tuple[list[Message], list[Message]] | None = field(default=None, kw_only=True)
+    template: Mapping[str, Any] = field(default_factory=dict, kw_only=True)
+    is_implicit: bool = field(default=False, kw_only=True)
+
+    @property
+    def responses(self) -> tuple[str | list[Message], str | list[Message]]:
+        """Both responses in the form of the prompt."""
+        return write_responses(self.prompt, self.chosen, self.rejected, self.messages)
+
+
+def write_responses(
+    prompt: str | list[Message],
+    chosen: str,
+    rejected: str,
+    messages: tuple[list[Message], list[Message]] | None = None,
+) -> tuple[str | list[Message], str | list[Message]]:
+    """Writes both responses in the form of their prompt: texts, or messages.
+
+    Args:
+        prompt: A text, or messages.
+        chosen: Text of the better response.
+        rejected: Text of the worse one.
+        messages: Those of both, where the texts do not say all of it.
+    """
+    return messages or (write_response(chosen, prompt), write_response(rejected, prompt))
+
+
+def check_texts(pair: Any) -> None:
+    """Checks that a pair is texts, for what compares the texts of responses alone.
+
+    Raises:
+        BadRow: If a response has tool calls or several messages, or the row has columns for the chat template.
+    """
+    if pair.messages is not None:
+        rule = "the response has more than a text, and only its text would be read here"
+        raise BadRow("chosen", pair.chosen, rule, "Write one message with a text as content, or leave the row out.")
+    if pair.template:
+        column = next(iter(pair.template))
+        raise BadRow(column, pair.template[column], f"`{column}` is not read here", "Leave the column out.")
 
 
 def check_unread(row: Mapping[str, Any], columns: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align.data.conversations import conversation_text
 from align.errors import UserError
 
 Messages = Sequence[Mapping[str, Any]]
@@ -41,7 +42,8 @@ def pairwise_prompt(prompt: str | Messages, first: str | Messages, second: str |
         >>> print(pairwise_prompt("2 + 2?", "Four.", "Five.").splitlines()[3])
         2 + 2?
     """
-    text = TEMPLATE.format(question=_as_text(prompt), first=_as_text(first), second=_as_text(second))
+    question, *answers = (conversation_text(part, "\n\n") for part in (prompt, first, second))
+    text = TEMPLATE.format(question=question, first=answers[0], second=answers[1])
     return text if isinstance(prompt, str) else [{"role": "user", "content": text}]
 
 
@@ -58,12 +60,3 @@ def label_ids(tokenizer: Any) -> tuple[int, int]:
             "tokenizer. Use another model, or `model_type: scalar`."
         )
     return ids[0][0], ids[1][0]
-
-
-def _as_text(part: str | Messages) -> str:
-    """Writes messages out with their roles, a single one without."""
-    if isinstance(part, str):
-        return part
-    if len(part) == 1:
-        return str(part[0]["content"])
-    return "\n\n".join(f"{message['role']}: {message['content']}" for message in part)

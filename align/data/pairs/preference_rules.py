@@ -1,14 +1,16 @@
 """The rules that a preference row has to follow, checked in the order a reader would."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from align.data.conversations import Message, split_pair
 from align.data.media.rows import listed_images
-from align.data.pairs.pair import UNREAD, check_differ, check_unread
-from align.data.pairs.span_rules import mark_texts
+from align.data.pairs.pair import check_differ
+from align.data.pairs.span_rules import mark_messages, mark_texts
 from align.data.pairs.spans import Span
 from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
 
 
 class CheckedPair(NamedTuple):
@@ -22,6 +24,9 @@ class CheckedPair(NamedTuple):
     rejected_spans: tuple[Span, ...]
     spans_from: str  # offsets, tags or diff
     images: tuple[Any, ...] = ()  # as they stand in the row
+    messages: tuple[list[Message], list[Message]] | None = None  # of responses that are more than one text
+    template: Mapping[str, Any] = MappingProxyType({})  # `tools` and `chat_template_kwargs`
+    is_implicit: bool = False  # the prompt is what two texts began with
 
 
 def check_pair(row: Mapping[str, Any]) -> CheckedPair:
@@ -37,8 +42,14 @@ def check_pair(row: Mapping[str, Any]) -> CheckedPair:
         >>> pair.chosen_spans, pair.rejected_spans, pair.spans_from
         ((Span(start=6, end=11),), (Span(start=6, end=10),), 'diff')
     """
-    check_unread(row, UNREAD)
-    prompt, chosen, rejected = split_pair(row)
-    marked = mark_texts(row, chosen, rejected)
+    split = split_pair(row, images=True)
+    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    if split.messages is None:
+        marked = mark_texts(row, split.chosen, split.rejected)
+    else:
+        marked = mark_messages(row, split.chosen, split.rejected)
     check_differ(marked.chosen, marked.rejected)
-    return CheckedPair(check_label("id", row.get("id")), prompt, *marked, listed_images(row))
+    return CheckedPair(
+        check_label("id", row.get("id")), split.prompt, *marked, listed_images(row), split.messages, template,
+        split.is_implicit,
+    )  # fmt: skip

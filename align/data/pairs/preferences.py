@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from align.data.columns import Columns
-from align.data.conversations import write_response
+from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, find_adapter, load_rows, name_row
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, media_folder
-from align.data.pairs.pair import NEEDS, Pair
+from align.data.pairs.pair import NEEDS, Pair, write_responses
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.preference_rules import CheckedPair, check_pair
 from align.data.pairs.spans import Span
 from align.data.problems import DataReport
+from align.data.streaming import RowSource
+from align.data.template_settings import add_template_columns
 from align.recipe.dataset import MediaSettings
 
 
@@ -50,11 +52,11 @@ def load_preferences(
 ) -> tuple[list[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 
-    A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. What counts
-    is said by `chosen_spans` and `rejected_spans` (pairs of character offsets into the responses) or by `<MASK>` tags
-    in the responses, else found by a word diff. `id` (default: file name and row) may be there, and one of `image`,
-    `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read; `tools` are
-    refused.
+    A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms, and the
+    prompt may be what both responses begin with. What counts is said by `chosen_spans` and `rejected_spans` (pairs of
+    character offsets into the responses) or by `<MASK>` tags in the responses, else found by a word diff. `id`
+    (default: file name and row) may be there, `tools` and `chat_template_kwargs` for the chat template, and one of
+    `image`, `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -68,24 +70,40 @@ def load_preferences(
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
+    reader = MediaReader(media_folder(find_split(str(path), split)[0]), media)
+    source = preference_source(path, adapter=adapter, split=split, reader=reader, columns=columns)
+    report = DataReport(source.file)
+    with reader.progress:
+        pairs = load_rows(
+            report, source.check, source.schema, split=source.split, on_bad_rows=on_bad_rows, max_rows=max_rows
+        )
+    return pairs, report
+
+
+def preference_source(
+    path: str | Path,
+    *,
+    adapter: str | None = None,
+    split: str | None = None,
+    reader: MediaReader | None = None,
+    columns: Columns | None = None,
+) -> RowSource[PreferencePair]:
+    """Says how the rows of a file become pairs; see `load_preferences`."""
     schema = Schema(NEEDS, find_adapter(adapter, PREFERENCE_ADAPTERS), PREFERENCE_ADAPTERS, columns)
     file, split = find_split(str(path), split)
-    report = DataReport(file)
-    reader = MediaReader(media_folder(file), media)
+    media = reader or MediaReader(media_folder(file))
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
         checked = check_pair(row)
-        images = reader.read(row)
-        if images:
-            check_shown_prompt(checked.prompt)
+        images = media.read(row)
+        if images or count_places(checked.prompt):
+            check_shown_prompt(checked.prompt, len(images))
         name = checked.id or name_row(raw.row, file)
         group = row.get("group")  # training has no use for it, so that what is no label is not refused
         named = str(group) if isinstance(group, str | int) and str(group).strip() else None
         return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row, "group": named})
 
-    with reader.progress:
-        pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
-    return pairs, report
+    return RowSource(file, split, schema, check)
 
 
 def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
@@ -96,11 +114,12 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
         >>> row["chosen"], row["chosen_spans"], row["spans_from"]
         ('Paris.', [[0, 5]], 'diff')
     """
+    chosen, rejected = write_responses(pair.prompt, pair.chosen, pair.rejected, pair.messages)
     row = {
         "id": pair.id,
         "prompt": pair.prompt,
-        "chosen": write_response(pair.chosen, pair.prompt),
-        "rejected": write_response(pair.rejected, pair.prompt),
+        "chosen": chosen,
+        "rejected": rejected,
         "chosen_spans": [list(span) for span in pair.chosen_spans],
         "rejected_spans": [list(span) for span in pair.rejected_spans],
         "spans_from": pair.spans_from,
@@ -109,5 +128,6 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
 
 
 def pairs_to_rows(pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
-    """Makes the rows of a data set: all of them have `images` if any has some."""
-    return add_images([pair_to_row(pair) for pair in pairs], [pair.images for pair in pairs])
+    """Makes the rows of a data set: all of them have `images`, and columns for the template, if any has some."""
+    rows = add_template_columns([pair_to_row(pair) for pair in pairs], [pair.template for pair in pairs])
+    return add_images(rows, [pair.images for pair in pairs])

@@ -8,9 +8,10 @@ from typing import Any, Literal
 from align.data.conversations import split_pair
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
-from align.data.pairs.pair import NEEDS, Pair
+from align.data.pairs.pair import NEEDS, Pair, check_texts
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
 SECTIONS = {
@@ -81,17 +82,21 @@ def load_reward_bench(
 
 
 def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
-    prompt, chosen, rejected = split_pair(row)
+    split = split_pair(row)
     if row.get("tie") not in (None, False, "", "false", "False"):
         raise BadRow("tie", row["tie"], "a pair without an order has no right answer", "Leave ties out.")
     subset, category = (check_label(column, row.get(column)) for column in ("subset", "category"))
     name = check_label("id", row.get("id")) or name_row(raw.row, file)
-    return BenchPair(
+    pair = BenchPair(
         id=name if subset is None else f"{subset}/{name}",
-        prompt=prompt,
-        chosen=chosen,
-        rejected=rejected,
+        prompt=split.prompt,
+        chosen=split.chosen,
+        rejected=split.rejected,
         row=raw.row,
+        messages=split.messages,
+        template=check_template_columns(row, is_text=isinstance(split.prompt, str)),
         subset=subset,
         category=category or SECTION_OF.get(subset or "", subset),
     )
+    check_texts(pair)
+    return pair

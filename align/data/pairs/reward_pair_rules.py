@@ -1,13 +1,17 @@
 """The rules that a row for a reward model has to follow, checked in the order a reader would."""
 
+import math
 from collections.abc import Mapping
+from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from align.data.conversations import Message, split_pair
 from align.data.media.rows import MEDIA
-from align.data.pairs.pair import UNREAD, check_differ, check_unread
+from align.data.pairs.pair import check_differ, check_unread
 from align.data.problems import BadRow
 from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
 
 DEFAULT_SOURCE = "preference"
 CAUSAL = ("upgrade", "degrade")  # one answer is the other one after an edit of one attribute
@@ -25,6 +29,10 @@ class CheckedRewardPair(NamedTuple):
     tie: bool
     source: str
     attribute: str | None
+    margin: float | None = None
+    messages: tuple[list[Message], list[Message]] | None = None  # of responses that are more than one text
+    template: Mapping[str, Any] = MappingProxyType({})  # `tools` and `chat_template_kwargs`
+    is_implicit: bool = False  # the prompt is what two texts began with
 
 
 def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> CheckedRewardPair:
@@ -42,9 +50,25 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> Check
         >>> pair.tie, pair.source
         (False, 'preference')
     """
-    check_unread(row, (*MEDIA, "videos", *UNREAD, "margin"))
-    prompt, chosen, rejected = split_pair(row)
-    check_differ(chosen, rejected)
+    check_unread(row, (*MEDIA, "videos"))
+    split = split_pair(row)
+    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    check_differ(split.chosen, split.rejected)
+    tie, source = check_tie(row, untyped=untyped)
+    attribute = row.get("attribute")
+    return CheckedRewardPair(
+        check_label("id", row.get("id")), split.prompt, split.chosen, split.rejected, tie, source,
+        attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from
+        _check_margin(row.get("margin"), tie, untyped), split.messages, template, split.is_implicit,
+    )  # fmt: skip
+
+
+def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, str]:
+    """Checks whether a row says that it has an order, and where it is from; returns both.
+
+    Raises:
+        BadRow: If it says neither true nor false, or what its source does not allow.
+    """
     tie, source = _check_tie(row.get("tie"), untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
     if source in NEUTRAL and not tie:
         remedy = "Write `tie: true`, or another source if one answer is better."
@@ -52,11 +76,7 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> Check
     if source in CAUSAL and tie:
         remedy = "Write `tie: false`, or another source if no answer is better."
         raise BadRow("tie", tie, f"a pair of the source {source} has an order", remedy)
-    attribute = row.get("attribute")
-    return CheckedRewardPair(
-        check_label("id", row.get("id")), prompt, chosen, rejected, tie, source,
-        attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from
-    )  # fmt: skip
+    return tie, source
 
 
 def _check_tie(tie: object, untyped: bool) -> bool:
@@ -66,3 +86,18 @@ def _check_tie(tie: object, untyped: bool) -> bool:
         return bool(tie)
     remedy = "Write true for two answers of which none is better, else false."
     raise BadRow("tie", tie, "the tie is neither true nor false", remedy)
+
+
+def _check_margin(margin: object, tie: bool, untyped: bool) -> float | None:
+    if untyped and isinstance(margin, str):
+        with suppress(ValueError):
+            margin = float(margin) if margin.strip() else None
+    if margin is None:
+        return None
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+        raise BadRow("margin", margin, "the margin is not a finite number", "Write one, such as 0.5, or leave it out.")
+    if tie and margin:
+        raise BadRow(
+            "margin", margin, "a tie has a margin", "Leave it out: in a tie neither reward is above the other."
+        )
+    return float(margin)

@@ -44,6 +44,24 @@ def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedText
     return MarkedTexts(chosen, rejected, *diff_spans(chosen, rejected), "diff")
 
 
+def mark_messages(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedTexts:
+    """Finds the words in which responses differ that are more than one text, and have no other spans.
+
+    Raises:
+        BadRow: If there are offsets, which would count characters of one text, or tags.
+    """
+    remedy = "Such responses are marked by a diff: leave it out, or write each as one message that is a text."
+    for column in ("chosen_spans", "rejected_spans"):
+        if row.get(column) is not None and row.get("spans_from") != "diff":
+            rule = "offsets are into one text, and the response has tool calls or several messages"
+            raise BadRow(column, row[column], rule, remedy)
+    for column, text in (("chosen", chosen), ("rejected", rejected)):
+        if has_tags(text):
+            rule = "tags stand in one text, and the response has tool calls or several messages"
+            raise BadRow(column, text, rule, remedy)
+    return MarkedTexts(chosen, rejected, *diff_spans(chosen, rejected), "diff")
+
+
 def _check_offsets(offsets: dict[str, Any], chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     for column, value in offsets.items():
         if value is None:

@@ -30,7 +30,7 @@ def place_response(full: str, prompt: str, response: str) -> int:
         13
     """
     text = response.strip()
-    shared = _count_shared(full, prompt)
+    shared = count_shared_characters(full, prompt)
     places = _find_all(full, text, shared)
     # A template may write something of its own in front, such as an empty <think> block. The response is then the
     # text that starts a line, and not a part of a tag.
@@ -69,7 +69,8 @@ def mark_tokens(offsets: Sequence[tuple[int, int]], spans: Sequence[Span], start
     return marks
 
 
-def _count_shared(full: str, prompt: str) -> int:
+def count_shared_characters(full: str, prompt: str) -> int:
+    """Counts the characters that both begin with."""
     if full.startswith(prompt):
         return len(prompt)
     return next(i for i, character in enumerate(prompt) if full[i : i + 1] != character)

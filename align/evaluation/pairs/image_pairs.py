@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from align.data.media.images import open_image
-from align.data.pairs.marks import MarkRule, TokenizedResponse, decide_marks
+from align.data.pairs.marks import MarkRule, TokenizedResponse, decide_marks, marked_texts
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.errors import DataError, UserError
 from align.evaluation.pairs.tokens import RULE, TokenizedPair
@@ -34,13 +34,13 @@ def tokenize_image_pair(processor: Any, pair: PreferencePair, rule: MarkRule = R
             f"Row {pair.row} ({pair.id}): an image cannot be read: {error}. Repair or replace it, or leave the row "
             "out."
         ) from error
-    spans = (pair.chosen_spans, pair.rejected_spans)
+    sides = marked_texts(pair, prompt, [prompt + text for text in texts])
     encoded = [processor.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True) for text in texts]
     chosen, rejected = (
         TokenizedResponse(
             each["input_ids"], side, each["offset_mapping"], prompt + text, prompt, response, begin=len(prompt)
         )
-        for each, side, text, response in zip(encoded, spans, texts, (pair.chosen, pair.rejected), strict=True)
+        for each, text, (response, side) in zip(encoded, texts, sides, strict=True)
     )
     try:
         marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=len(ids))
@@ -63,7 +63,7 @@ def _render(processor: Any, pair: PreferencePair) -> tuple[str, list[str]]:
     row = pair_to_row(pair)
     messages = {side: prepare_multimodal_messages(row[side]) for side in SIDES}
     messages["prompt"] = prepare_multimodal_messages(row["prompt"], images=[None] * len(pair.images))
-    texts = apply_chat_template(messages, processor)
+    texts = apply_chat_template(messages, processor, **pair.template.get("chat_template_kwargs", {}))
     return texts["prompt"], [texts[side] for side in SIDES]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from align.data.conversations import conversation_text
 from align.data.pairs.preferences import PreferencePair
 from align.evaluation.pairs.judging import Judgement, judged_suite
 from align.evaluation.pairs.suite import ACCURACY, pair_values, pairs_suite
@@ -72,7 +73,12 @@ def pair_rows(
     values = pair_values(terms)
     rows = []
     for i, (pair, each) in enumerate(zip(pairs, terms, strict=True)):
-        row: dict[str, Any] = {"id": pair.id, "model": model, "prompt": as_text(pair.prompt), "group": pair.group}
+        row: dict[str, Any] = {
+            "id": pair.id,
+            "model": model,
+            "prompt": conversation_text(pair.prompt),
+            "group": pair.group,
+        }
         row |= {"chosen": pair.chosen, "rejected": pair.rejected, "correct": bool(values[ACCURACY][i] == 1)}
         row |= {"margin": each.chosen.change - each.rejected.change, "margin_marked": None}
         if not np.isnan(values[f"{ACCURACY}/marked"][i]):
@@ -103,15 +109,6 @@ def pair_key(pair: PreferencePair) -> list[Any]:
     spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
     seen = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
     return [*seen, image_names(pair.images)] if pair.images else seen
-
-
-def as_text(prompt: Any) -> str:
-    """Writes a prompt as a text: that of one message, or all messages with their roles."""
-    if isinstance(prompt, str):
-        return prompt
-    if len(prompt) == 1:
-        return str(prompt[0]["content"])
-    return "\n".join(f"{message['role']}: {message['content']}" for message in prompt)
 
 
 def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:

@@ -1,11 +1,11 @@
 """Pairs as tokens: prompt and responses as a trainer of preferences reads them, and which tokens are marked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, decide_marks
+from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.preferences import PreferencePair
-from align.data.pairs.spans import Span
+from align.data.template_settings import template_settings
 from align.errors import DataError, UserError
 
 RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without spans has no marked tokens
@@ -47,10 +47,7 @@ def tokenize_pair(tokenizer: Any, pair: PreferencePair, rule: MarkRule = RULE) -
     ids = tokenizer(prompt, add_special_tokens=is_text)["input_ids"]
     encoded = tokenizer(texts, add_special_tokens=is_text, return_offsets_mapping=True)
     shared = count_shared(ids, *encoded["input_ids"])
-    sides: list[tuple[str, Sequence[Span]]] = [
-        (pair.chosen, pair.chosen_spans),
-        (pair.rejected, pair.rejected_spans),
-    ]
+    sides = marked_texts(pair, prompt, texts)
     chosen, rejected = (
         TokenizedResponse(all_ids, spans, offsets, text, prompt, response)
         for all_ids, offsets, text, (response, spans) in zip(
@@ -81,17 +78,13 @@ def check_tokenizers(model: Any, reference: Any, names: tuple[str, str]) -> None
 
 
 def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
-    responses = (pair.chosen, pair.rejected)
     if isinstance(pair.prompt, str):
         end = tokenizer.eos_token or ""
-        ended = [text if text.endswith(end) else text + end for text in responses]
+        ended = [text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected)]
         return pair.prompt, [pair.prompt + text for text in ended]
     if tokenizer.chat_template is None:
         raise UserError("The pairs are messages and the tokenizer has no chat template. Add one, or write texts.")
-    messages: list[Any] = list(pair.prompt)
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    full = [
-        tokenizer.apply_chat_template([*messages, {"role": "assistant", "content": text}], tokenize=False)
-        for text in responses
-    ]
+    settings = {"tokenize": False, **template_settings(pair.template)}
+    prompt = tokenizer.apply_chat_template(pair.prompt, add_generation_prompt=True, **settings)
+    full = [tokenizer.apply_chat_template([*pair.prompt, *response], **settings) for response in pair.responses]
     return prompt, full

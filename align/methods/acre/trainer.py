@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from trl.data_utils import prepare_multimodal_messages
 
+from align.data.conversations import as_written
 from align.data.media.images import image_digest
 from align.data.questions.rows import show_anew
 from align.errors import DataError
@@ -88,7 +89,7 @@ class ACRETrainer(SecondPassTrainer):
                 f"{', '.join(missing)} (columns: {', '.join(row)}). `align.data.questions_to_rows` makes them."
             )
         rendered = self.render_prompt(row["question"], row["options"])
-        if rendered != row["prompt"]:
+        if as_written(rendered) != as_written(row["prompt"]):
             raise ValueError(
                 f"`render_prompt` must give the prompts of the train dataset, else the second pass asks another "
                 f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."

@@ -17,6 +17,10 @@ NO_FSDP = (
     "`consistency_coef` above 0 needs the output head whole on every process, and FSDP shards it. Launch with DDP or "
     "DeepSpeed, or set `consistency_coef: 0`."
 )
+NO_MIXTURE = (
+    "The model has a load-balancing loss, which would count perturbed rows once `consistency_coef` is above 0. Set "
+    "`router_aux_loss_coef: 0`, or `consistency_coef: 0`."
+)
 NO_PARALLELISM = "`consistency_coef` above 0 needs whole rows on every process. Launch with DDP."
 
 

@@ -3,7 +3,7 @@ from align.data.training_data import TrainingData
 from align.methods.crome.trainer import CromeTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.build import as_dataset, eval_dataset, peft_config
+from align.training.build import eval_dataset, peft_config, training_rows
 from align.training.settings import build_config
 
 
@@ -13,7 +13,7 @@ def build(recipe: Recipe, data: TrainingData[RewardPair], rewards: list[Reward])
     return CromeTrainer(
         model=recipe.model.model_name_or_path,
         args=build_config(recipe),
-        train_dataset=as_dataset(data.rows),
+        train_dataset=training_rows(data),
         eval_dataset=eval_dataset(data.eval_rows),
         unlabelled_dataset=eval_dataset(data.extra or []),
         peft_config=peft_config(recipe, task_type),

@@ -19,6 +19,8 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what a reward model was trained on; without edits and ties it is Bradley-Terry's, and says so."""
     counts = Counter(f"{row['source']}{' (ties)' if row['tie'] else ''}" for row in rows)
     facts = {"pairs": ", ".join(f"{count} {name}" for name, count in counts.items())}
+    if getattr(recipe.dataset, "streaming", False):
+        facts = {"pairs": f"a stream; of its first {len(rows)}: {facts['pairs']}"}
     model_type = recipe.setting("model_type")
     learnt = [row for row in rows if not row["tie"] or recipe.setting("tie_coef")]
     if any(row["tie"] or row["source"] in (*CAUSAL, *NEUTRAL) for row in learnt):

@@ -5,46 +5,91 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from align.data.conversations import split_pair
 from align.data.pairs.pairwise import pairwise_prompt
-from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
+from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE, check_tie
+from align.data.problems import BadRow, row_error
+from align.data.template_settings import check_template_columns, template_settings
+
+NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody knows the names before
 
 
 @dataclass(frozen=True)
 class TieColumns:
-    """Adds `tie` and `source_id` to a row, and for a pairwise model the tokens of both orders."""
+    """Adds `tie` and `tie_source` to a row, and for a pairwise model the tokens of both orders.
 
-    sources: Mapping[str, int]
+    Attributes:
+        dataset_name: Named in errors.
+        tokenizer: Of a pairwise model, else None.
+        is_stream: Whether the form of a row, which TRL reads next, is checked, so that a bad one stops nothing.
+    """
+
+    dataset_name: str
     tokenizer: PreTrainedTokenizerBase | None
+    is_stream: bool = False
 
-    def __call__(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the columns of a row."""
-        columns: dict[str, Any] = {
-            "tie": bool(row.get("tie", False)),
-            "source_id": self.sources[row.get("source", DEFAULT_SOURCE)],
-        }
+    def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """Returns the columns of a row.
+
+        Raises:
+            DataError: If the row breaks a rule.
+        """
+        try:
+            return self._read(row)
+        except BadRow as bad:
+            raise row_error(self.dataset_name, index, bad) from bad
+
+    def _read(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        if self.is_stream:
+            tie, source = check_tie(row)
+            if "chosen_ids" not in row:
+                split_pair(row)
+                check_template_columns(row)
+        else:
+            tie, source = bool(row.get("tie", False)), row.get("source") or DEFAULT_SOURCE
+        columns: dict[str, Any] = {"tie": tie, "tie_source": str(source)}
         if self.tokenizer is not None:
-            columns["chosen_ids"] = self._tokens(row["prompt"], row["chosen"], row["rejected"])
-            columns["rejected_ids"] = self._tokens(row["prompt"], row["rejected"], row["chosen"])
+            pair = split_pair(row)
+            settings = template_settings(check_template_columns(row))
+            columns["chosen_ids"] = self._tokens(pairwise_prompt(*pair[:3]), settings)
+            columns["rejected_ids"] = self._tokens(pairwise_prompt(pair.prompt, pair.rejected, pair.chosen), settings)
         return columns
 
-    def _tokens(self, prompt: Any, first: Any, second: Any) -> list[int]:
-        question: Any = pairwise_prompt(prompt, first, second)
+    def _tokens(self, question: Any, settings: Mapping[str, Any]) -> list[int]:
         if isinstance(question, str):
             return list(self.tokenizer(question)["input_ids"])  # type: ignore[misc]
         encoded: Any = self.tokenizer.apply_chat_template(  # type: ignore[union-attr]
-            question, add_generation_prompt=True, return_dict=True
+            question, add_generation_prompt=True, return_dict=True, **settings
         )
         return list(encoded["input_ids"])
 
 
 @dataclass
 class TieCollator(DataCollatorForPreference):
-    """TRL's collator with `tie` and `source_id`, `(B,)` each."""
+    """TRL's collator with `tie`, `(B,)`, and `tie_source`, `(B, 64)` bytes of a name."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         """Collates rows that have the two columns."""
         batch: dict[str, Any] = super().torch_call(examples)
-        return batch | {name: torch.tensor([row[name] for row in examples]) for name in ("tie", "source_id")}
+        ties = torch.tensor([row["tie"] for row in examples])
+        return batch | {"tie": ties, "tie_source": write_names([row["tie_source"] for row in examples])}
+
+
+def write_names(names: list[str]) -> Tensor:
+    """Writes names as a tensor, which processes can exchange; what is longer than 64 bytes loses its end."""
+    rows = [name.encode()[:NAME_BYTES].ljust(NAME_BYTES, b"\0") for name in names]
+    return torch.tensor([list(row) for row in rows], dtype=torch.uint8)
+
+
+def read_names(rows: Tensor) -> list[str]:
+    """Reads names from a tensor.
+
+    Example:
+        >>> read_names(write_names(["upgrade", "preference"]))
+        ['upgrade', 'preference']
+    """
+    return [bytes(row).rstrip(b"\0").decode(errors="ignore") for row in rows.tolist()]

@@ -10,13 +10,13 @@ from align.checks.finding import Finding
 from align.checks.machine.devices import list_gpus
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
-from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
+from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_source, reward_pairs_to_rows
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
-from align.data.training_data import Rows, TrainingData, load_training_data
+from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.methods.crome.lengths import check_reward_lengths
 from align.methods.crome.unlabelled import check_knobs, unlabelled_rows
-from align.methods.pairs.form import LONGER, check_form, length_ratio
+from align.methods.pairs.form import LONGER, check_form, check_implicit, length_ratio
 from align.methods.pairs.spans import spread
 from align.recipe.dataset import RewardPairDatasetConfig
 from align.recipe.recipe import Recipe
@@ -36,7 +36,17 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
     """
     data = cast(RewardPairDatasetConfig, recipe.dataset)
     check_knobs(recipe, data.unlabelled_path)
+    if not data.streaming:
+        return _load(data)
+    source = reward_pair_source(data.path, split=data.split, columns=data.columns)
+    return load_stream(recipe, source, lambda first: _stream_row, _load)
 
+
+def _stream_row(pair: RewardPair) -> dict[str, Any]:
+    return reward_pairs_to_rows([pair])[0]
+
+
+def _load(data: Any) -> TrainingData[RewardPair]:
     def read(source: RewardPairDatasetConfig) -> tuple[list[RewardPair], DataReport]:
         return load_reward_pairs(
             source.path,
@@ -46,7 +56,7 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
             columns=source.columns,
         )
 
-    loaded = load_training_data(data, read, lambda pairs: [reward_pair_to_row(pair) for pair in pairs])
+    loaded = load_training_data(data, read, reward_pairs_to_rows)
     if data.unlabelled_path is None:
         return loaded
     rows, _ = load_candidates(data.unlabelled_path, on_bad_rows=data.on_bad_rows)
@@ -62,6 +72,7 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     findings += _check_sources(recipe, data.items) + _check_precision(recipe)
+    findings += check_implicit(data.items)
     if mixed := check_form(data.items):
         return findings + mixed
     if data.extra is not None:

@@ -7,9 +7,9 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.lengths import PromptTokenizer, load_tokenizer
-from align.data.conversations import Message, write_response
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import RewardPair
+from align.data.template_settings import template_settings
 from align.methods.pairs.equal_tokens import find_equal, word_equal
 from align.methods.pairs.form import audited
 from align.methods.pairs.lengths import check_window, level_of_loss, name_rows, raise_limit
@@ -42,16 +42,22 @@ def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Rew
     """
     is_text = isinstance(pairs[0].prompt, str)
     if recipe.setting("model_type") == "pairwise":
-        return tokenizer.count([_question(pair) for pair in pairs])  # as long in the other order
+        return _count_questions(tokenizer, pairs)  # as long in the other order
     texts = [text for pair in pairs for text in render_pair(tokenizer, pair)]
     counts = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
     return [max(sides) for sides in zip(counts[::2], counts[1::2], strict=True)]
 
 
-def _question(pair: RewardPair) -> str | list[Message]:
-    answers = (write_response(text, pair.prompt) for text in (pair.chosen, pair.rejected))
-    question = pairwise_prompt(pair.prompt, *answers)
-    return question if isinstance(question, str) else [dict(message) for message in question]
+def _count_questions(tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) -> list[int]:
+    questions = [pairwise_prompt(pair.prompt, pair.chosen, pair.rejected) for pair in pairs]
+    is_text = isinstance(questions[0], str)
+    texts = [
+        question
+        if isinstance(question, str)
+        else tokenizer.render(question, settings=template_settings(pair.template))
+        for question, pair in zip(questions, pairs, strict=True)
+    ]
+    return [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
 
 
 def _check_dropped(

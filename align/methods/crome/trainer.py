@@ -7,17 +7,18 @@ from typing import Any
 
 import torch
 from accelerate.utils import is_peft_model
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import RewardTrainer
+from trl.data_utils import get_dataset_column_names
 from trl.trainer.reward_trainer import DataCollatorForPreference
 from trl.trainer.utils import global_then_local_main_first
 
 from align.data.pairs.pairwise import ADAPTER_MARK, LABELS
-from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
+from align.errors import DataError
 from align.methods.crome.bottleneck import CONTRAST_COEF, Bottleneck, contrast, draw_noise, rate_of_its_own
-from align.methods.crome.collation import TieCollator, TieColumns
+from align.methods.crome.collation import TieCollator, TieColumns, read_names
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.destroyed import answer_mask, attributions, destroy
 from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
@@ -27,6 +28,7 @@ from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, 
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.unlabelled import UnlabelledPairs
 from align.training.default_args import with_args
+from align.training.streams import StreamCounts, kept_rows, usable_rows
 from align.training.token_count import TokenCount
 
 
@@ -42,12 +44,17 @@ class CromeTrainer(RewardTrainer):
     `truealign_pairwise: true` in its config.
 
     Rows need `prompt`, `chosen` and `rejected`, as text or messages; `tie` (default false) marks pairs without an
-    order and `source` (default `preference`) names where a pair is from.
+    order and `source` (default `preference`) names where a pair is from. The prompt may be inside both responses. Of
+    a streamed data set ties are read with the rows: those that cannot be used are told with their number and left out,
+    and counted at the end with those that are too long.
 
     Args:
         *args: As in `RewardTrainer`.
         unlabelled_dataset: Pairs whose order is not read, for `num_heads: 2`.
         **kwargs: As in `RewardTrainer`.
+
+    Attributes:
+        num_left_out: Pairs of streams that were left out, by name of the data set, at the end.
     """
 
     _tag_names = ["trl", "reward-trainer", "crome"]  # noqa: RUF012 - TRL declares it so
@@ -65,7 +72,8 @@ class CromeTrainer(RewardTrainer):
         given = bound.arguments
         if given["args"].model_type == "pairwise":
             make_pairwise(given)
-        self._sources: dict[str, int] = {}
+        self.num_left_out: dict[str, int] = {}
+        self._streams = StreamCounts(self.num_left_out)
         super().__init__(*bound.args[1:], **bound.kwargs)
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__
@@ -78,6 +86,7 @@ class CromeTrainer(RewardTrainer):
         self.data_collator = TieCollator(**vars(self.data_collator))
         self._head = self._extend_head(unlabelled_dataset)
         self.add_callback(TokenCount(self))
+        self.add_callback(self._streams)
 
     def _extend_head(self, unlabelled: Dataset | None) -> ScoreHead | None:
         if self.args.num_heads == 1 and unlabelled is not None:
@@ -109,28 +118,45 @@ class CromeTrainer(RewardTrainer):
         return optimizer
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
-        if not isinstance(dataset, Dataset):
-            raise TypeError(
-                f"Crome names the sources of a data set before it trains, so the {dataset_name} dataset must be a "
-                f"`datasets.Dataset`, got {type(dataset).__name__}."
-            )
-        if "source_id" not in dataset.column_names:
-            with global_then_local_main_first():
-                dataset = self._add_columns(dataset, args, processing_class, dataset_name)
-        return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
-
-    def _add_columns(self, dataset: Dataset, args: CromeConfig, tokenizer: Any, dataset_name: str) -> Dataset:
-        for name in sorted(set(dataset["source"])) if "source" in dataset.column_names else [DEFAULT_SOURCE]:
-            self._sources.setdefault(name, len(self._sources))
-        columns = TieColumns(dict(self._sources), tokenizer if args.model_type == "pairwise" else None)
+        if "tie_source" in get_dataset_column_names(dataset):
+            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        tokenizer = processing_class if args.model_type == "pairwise" else None
+        if isinstance(dataset, IterableDataset):
+            return self._prepare_stream(dataset, tokenizer, processing_class, args, dataset_name)
         progress = {"num_proc": args.dataset_num_proc, "desc": f"Reading ties of {dataset_name} dataset"}
-        return dataset.map(columns, **progress)
+        with global_then_local_main_first():
+            dataset = dataset.map(TieColumns(dataset_name, tokenizer), with_indices=True, **progress)
+        kept = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        if not len(kept) and dataset_name != "unlabelled":
+            raise DataError(
+                f"All {len(dataset)} pairs of the {dataset_name} dataset are longer than `max_length` = "
+                f"{args.max_length}. Raise it, or give shorter ones."
+            )
+        return kept
+
+    def _prepare_stream(
+        self, dataset: IterableDataset, tokenizer: Any, processing_class: Any, args: Any, dataset_name: str
+    ) -> Any:
+        """Has the ties of a stream read, and its rows counted, when they are read."""
+        count = self._streams.begin(dataset_name, f"are longer than `max_length` = {args.max_length}")
+        stream = usable_rows(dataset, TieColumns(dataset_name, tokenizer, is_stream=True), count)
+        rule = f"No pair of the {dataset_name} dataset can be used."
+        count.check_some(stream, rule)  # before TRL looks for the first
+        kept = kept_rows(super()._prepare_dataset(stream, processing_class, args, dataset_name), count)
+        count.check_some(kept, rule)
+        return kept
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `RewardTrainer` does, and says what was left out of streams."""
+        with self._streams.evaluating():
+            metrics: dict[str, float] = super().evaluate(*args, **kwargs)
+        return metrics
 
     def _set_signature_columns_if_needed(self) -> None:
         if self._signature_columns is None:
             super()._set_signature_columns_if_needed()
             columns: Any = self._signature_columns
-            columns += ["tie", "source_id"]
+            columns += ["tie", "tie_source"]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         if self._head is not None:
@@ -158,7 +184,7 @@ class CromeTrainer(RewardTrainer):
     ) -> Any:
         """Computes `RewardTrainer`'s loss, with the tie loss in place of Bradley-Terry where a pair is a tie."""
         inputs = dict(inputs)
-        tie, source_id = inputs.pop("tie"), inputs.pop("source_id")
+        tie, sources = inputs.pop("tie"), inputs.pop("tie_source")
         if isinstance(self._head, Bottleneck) and self.model.training:
             self._draw_noise(self._head, inputs)
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
@@ -181,7 +207,7 @@ class CromeTrainer(RewardTrainer):
                 loss = loss + self.args.disagreement_coef * self._disagreement(model)
         if self.args.destroyed_ties > 0 and self.model.training:
             loss = loss + self.args.destroyed_ties * self._destroyed_ties(model, inputs, tie)
-        self._log_sources(margins.detach().float(), tie, source_id)
+        self._log_sources(margins.detach().float(), tie, sources)
         return (loss, outputs) if return_outputs else loss
 
     def _draw_noise(self, head: Bottleneck, inputs: dict[str, Any]) -> None:
@@ -245,12 +271,12 @@ class CromeTrainer(RewardTrainer):
         return torch.where(tie, 0.0, tie_loss(margins)).mean()
 
     @torch.no_grad()
-    def _log_sources(self, margins: Tensor, tie: Tensor, source_id: Tensor) -> None:
+    def _log_sources(self, margins: Tensor, tie: Tensor, sources: Tensor) -> None:
         """Logs accuracy and margins of the pairs of all ranks: TRL's over pairs with an order, ours per source."""
         metrics = self._metrics["train" if self.model.training else "eval"]
-        table = torch.stack([margins, tie.float(), source_id.float()], dim=-1)
-        margins, tie, source_id = self.accelerator.gather_for_metrics(table).unbind(-1)
-        tie = tie.bool()
+        table = torch.stack([margins, tie.float()], dim=-1)
+        margins, tie = self.accelerator.gather_for_metrics(table).unbind(-1)
+        tie, names = tie.bool(), read_names(self.accelerator.gather_for_metrics(sources))
         ordered = margins[~tie]
         for name, value in (("accuracy", (ordered > 0).float()), ("margin", ordered)):
             metrics[name].pop()  # TRL's is over all pairs
@@ -261,8 +287,8 @@ class CromeTrainer(RewardTrainer):
         metrics["crome/tie_share"].append(tie.float().mean().item())
         if tie.any():
             metrics["crome/tie_margin"].append(margins[tie].abs().mean().item())
-        for name, number in self._sources.items():
-            of = margins[~tie & (source_id == number)]
+        for name in sorted(set(names)):
+            of = margins[~tie & torch.tensor([each == name for each in names], device=tie.device)]
             if len(of):
                 metrics[f"crome/accuracy_{name}"].append((of > 0).float().mean().item())
                 metrics[f"crome/margin_{name}"].append(of.mean().item())

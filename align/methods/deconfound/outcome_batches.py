@@ -10,6 +10,8 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from align.data.conversations import check_messages
+
 logger = get_logger(__name__)
 
 
@@ -27,7 +29,7 @@ class TokenizeOutcomes:
             whole = prompt + (text if end and text.endswith(end) else text + end)
             return {"input_ids": list(self.tokenizer(whole)["input_ids"])}  # type: ignore[arg-type]
         encoded: Any = self.tokenizer.apply_chat_template(
-            [*prompt, {"role": "assistant", "content": text}], return_dict=True
+            [*check_messages(prompt, "prompt"), {"role": "assistant", "content": text}], return_dict=True
         )
         return {"input_ids": list(encoded["input_ids"])}
 
@@ -64,12 +66,18 @@ class OutcomeCollator:
         return [value - mean for value, mean in zip(confounders, means, strict=True)]
 
 
-def prepare(dataset: Dataset, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
+def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, kind: str) -> Dataset:
     """Tokenises rows and leaves out those that are too long.
 
     Raises:
+        TypeError: If they are a stream.
         ValueError: If all are.
     """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(
+            f"The {kind} rows must be a `datasets.Dataset`, got {type(dataset).__name__}: outcomes were corrected and "
+            "standardised over all of them. Read the stream into one, for example with `Dataset.from_generator`."
+        )
     tokenised = dataset.map(tokenize, desc=f"Tokenizing {kind} rows")
     if max_length is None:
         return tokenised

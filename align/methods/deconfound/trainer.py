@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_utils import TrainOutput
 from transformers.utils import logging
-from trl.trainer.utils import disable_dropout_in_model
+from trl.trainer.utils import disable_dropout_in_model, get_config_model_id
 
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.methods.deconfound.config import DeconfoundConfig
@@ -43,9 +44,9 @@ class DeconfoundTrainer(Trainer):
 
     Args:
         model: A folder, a hub id, or a sequence classification model with one label.
-        args: Settings.
+        args: Settings; by default the config's own, in a folder named after the model.
         train_dataset: Rows.
-        eval_dataset: Rows that were corrected out of sample.
+        eval_dataset: Rows that were corrected out of sample; of several data sets by name.
         processing_class: Tokenizer; by default that of the model's folder.
         peft_config: For an adapter instead of all weights.
         correction: Saved beside the model.
@@ -56,16 +57,23 @@ class DeconfoundTrainer(Trainer):
     def __init__(
         self,
         model: Any,
-        args: DeconfoundConfig,
-        train_dataset: Dataset,
+        args: DeconfoundConfig | None = None,
+        train_dataset: Dataset | None = None,
         *,
         correction: Correction,
         scale: Scale,
-        eval_dataset: Dataset | None = None,
+        eval_dataset: Dataset | dict[str, Dataset] | None = None,
         processing_class: PreTrainedTokenizerBase | None = None,
         peft_config: Any = None,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
+        if train_dataset is None:
+            raise ValueError(
+                "`train_dataset` is required: rows of `prompt`, `text`, `label`, `outcome`, `confounders`."
+            )
+        if args is None:
+            name = model if isinstance(model, str) else get_config_model_id(model.config)
+            args = DeconfoundConfig(f"{name.split('/')[-1]}-Deconfound")
         set_seed(args.seed)  # before the head is drawn
         if isinstance(model, str):
             processing_class = processing_class or AutoTokenizer.from_pretrained(model)
@@ -83,18 +91,31 @@ class DeconfoundTrainer(Trainer):
             disable_dropout_in_model(model)
         self.correction, self.scale, self.head = correction, scale, args.head
         self._seen: dict[str, list[np.ndarray[Any, Any]]] = {"train": [], "eval": []}
-        tokenize = TokenizeOutcomes(processing_class)
+        self._prepare = partial(prepare, tokenize=TokenizeOutcomes(processing_class), max_length=args.max_length)
         super().__init__(
             model=model,
             args=args,
-            train_dataset=prepare(train_dataset, tokenize, args.max_length, "training"),
-            eval_dataset=prepare(eval_dataset, tokenize, args.max_length, "evaluation") if eval_dataset else None,
+            train_dataset=self._prepare(train_dataset, kind="training"),
+            eval_dataset=self._prepare_eval(eval_dataset),
             processing_class=processing_class,
             data_collator=OutcomeCollator(processing_class.pad_token_id, scale.mean, correction.means),
         )
         self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
         if args.head == "ridge" and self.is_deepspeed_enabled:
             raise ValueError("`head: ridge` needs whole weights, which DeepSpeed shards. Use one process, or DDP.")
+
+    def _prepare_eval(self, data: Any) -> Any:
+        """Tokenises what is to be evaluated on: a data set, those of a dictionary, or none; a name stays."""
+        if isinstance(data, dict):
+            return {name: self._prepare_eval(dataset) for name, dataset in data.items()}
+        if data is None or isinstance(data, str) or "input_ids" in (data.column_names or ()):
+            return data
+        return self._prepare(data, kind="evaluation")
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `Trainer` does, and tokenises rows that are given here first, as TRL's trainers do."""
+        metrics: dict[str, float] = super().evaluate(self._prepare_eval(eval_dataset), *args, **kwargs)
+        return metrics
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains all weights, or with `head: ridge` solves for the score head in one pass over the texts."""

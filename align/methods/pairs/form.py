@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from align.checks.finding import Finding
 from align.data.pairs.pair import Pair
+from align.data.problems import shorten
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
@@ -18,6 +19,23 @@ def check_form(pairs: Sequence[Pair]) -> list[Finding]:
         return []
     text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
     return [Finding("error", "data", text)]
+
+
+def check_implicit(pairs: Sequence[Pair]) -> list[Finding]:
+    """Says of how many pairs the prompt is what two texts begin with, and shows the shortest: it may be no prompt."""
+    implicit = [pair for pair in pairs if pair.is_implicit]
+    if not implicit:
+        return []
+    shortest = min(implicit, key=lambda pair: len(pair.prompt))
+    shown = shorten(shortest.prompt)
+    mixed = (
+        f" The other {len(pairs) - len(implicit)} have a prompt of their own." if len(implicit) < len(pairs) else ""
+    )
+    text = (
+        f"{len(implicit)} of {len(pairs)} pairs have no `prompt`: it is what both texts begin with, as in TRL. The "
+        f"shortest is {shown}, of row {shortest.row}.{mixed}"
+    )
+    return [Finding("warning" if mixed else "ok", "data", text, {"implicit_prompts": len(implicit)})]
 
 
 def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:

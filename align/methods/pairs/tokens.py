@@ -8,11 +8,11 @@ from jinja2 import TemplateError
 from align.checks.finding import Finding, Level
 from align.checks.lengths import PromptTokenizer, load_tokenizer, place_images
 from align.checks.model import model_folder
-from align.data.conversations import Message
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair
 from align.data.pairs.spans import Span
+from align.data.template_settings import template_settings
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> list[Prefer
 
 def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:
     """Writes the prompt of a pair as the model reads it."""
-    return pair.prompt if isinstance(pair.prompt, str) else tokenizer.render(_messages(pair))
+    if isinstance(pair.prompt, str):
+        return pair.prompt
+    return tokenizer.render(_messages(pair), settings=template_settings(pair.template))
 
 
 def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
@@ -121,13 +123,15 @@ def render_pair(tokenizer: PromptTokenizer, pair: Pair) -> tuple[str, str]:
         chosen, rejected = (text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected))
         return pair.prompt + chosen, pair.prompt + rejected
     chosen, rejected = (
-        tokenizer.render(_messages(pair, {"role": "assistant", "content": text}), add_generation_prompt=False)
-        for text in (pair.chosen, pair.rejected)
+        tokenizer.render(
+            _messages(pair, response), add_generation_prompt=False, settings=template_settings(pair.template)
+        )
+        for response in pair.responses
     )
     return chosen, rejected
 
 
-def _messages(pair: Pair, *response: Message) -> Any:
+def _messages(pair: Pair, response: Any = ()) -> Any:
     """Returns the prompt with a response, and with places for images if the pair has some."""
     return place_images([*pair.prompt, *response], len(getattr(pair, "images", ())))
 
@@ -143,7 +147,7 @@ def _mark(
     prompt_ids, chosen_ids, rejected_ids = (encoding.ids for encoding in encodings)
     shared = count_shared(prompt_ids, chosen_ids, rejected_ids)
     alone = shared if pair.images else 0  # training tokenises the responses of such pairs alone
-    parts = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
+    parts = marked_texts(pair, prompt, full)
     chosen, rejected = (
         TokenizedResponse(encoding.ids[alone:], spans, encoding.offsets[alone:], text, prompt, response)
         for encoding, text, (response, spans) in zip(encodings[1:], full, parts, strict=True)
@@ -152,7 +156,7 @@ def _mark(
     marks = decide_marks(rule, pair.spans_from, chosen, rejected, prompt=before, skip=skip)
     if marks.unit == "whole":
         spans: tuple[Spans, Spans] = (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
-    elif marks.unit == "word":
+    elif marks.unit == "word" or pair.messages is not None:  # the text that is shown is not the one that is marked
         spans = pair.chosen_spans, pair.rejected_spans
     else:
         spans = _marked_characters(chosen, marks.chosen, skip), _marked_characters(rejected, marks.rejected, skip)

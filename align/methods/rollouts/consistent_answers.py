@@ -15,7 +15,7 @@ from align.console import say
 from align.errors import DataError
 from align.methods.consistency.comparison import Comparison
 from align.methods.consistency.prompts import other_prompt
-from align.methods.consistency.rules import NO_FSDP, NO_PARALLELISM, consistency_families
+from align.methods.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
 from rewards.scoring.families import ON_PROMPTS, Family, FamilyError
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ class ConsistentAnswers(Parent):
                 "`rollout_func` completions may stand behind others. Set `consistency_coef: 0`."
             )
         if self.aux_loss_enabled:
-            raise ValueError(
-                "The model has a load-balancing loss, which would count perturbed rows once `consistency_coef` is "
-                "above 0. Set `router_aux_loss_coef: 0`, or `consistency_coef: 0`."
-            )
+            raise ValueError(NO_MIXTURE)
         row: Mapping[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
         if {"images", "image"} & set(row):
             raise DataError("`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0.")

@@ -3,7 +3,7 @@ from align.data.training_data import TrainingData
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
+from align.training.build import eval_dataset, peft_config, processing_class, training_rows
 from align.training.settings import build_config
 
 
@@ -12,7 +12,7 @@ def build(recipe: Recipe, data: TrainingData[PreferencePair], rewards: list[Rewa
     return RRPOTrainer(
         model=recipe.model.model_name_or_path,
         args=build_config(recipe),
-        train_dataset=as_dataset(data.rows),
+        train_dataset=training_rows(data),
         eval_dataset=eval_dataset(data.eval_rows),
         processing_class=processing_class(recipe),
         peft_config=peft_config(recipe),

@@ -1,17 +1,27 @@
 """Preference pairs: read, validated row by row, and looked at for what they would teach."""
 
 from collections.abc import Sequence
-from typing import cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
 
 from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
+from align.data.files import find_split
+from align.data.media.images import open_image
+from align.data.media.rows import MediaReader, media_folder
 from align.data.pairs.marks import MarkRule
-from align.data.pairs.preferences import PreferencePair, load_preferences, pairs_to_rows
+from align.data.pairs.preferences import (
+    PreferencePair,
+    load_preferences,
+    pairs_to_rows,
+    preference_source,
+)
 from align.data.problems import DataReport
-from align.data.training_data import Rows, TrainingData, load_training_data
+from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
 from align.methods.pairs.equal_tokens import word_equal
-from align.methods.pairs.form import LONGER, audited, check_form, length_ratio
+from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio
 from align.methods.pairs.lengths import check_max_length
 from align.methods.pairs.spans import check_spans, marked_rows
 from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs
@@ -27,7 +37,26 @@ def load(recipe: Recipe) -> TrainingData[PreferencePair]:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
     data = cast(PreferenceDatasetConfig, recipe.dataset)
+    if not data.streaming:
+        return _load(recipe, data)
+    reader = MediaReader(media_folder(find_split(data.path, data.split)[0]), data)
+    source = preference_source(data.path, adapter=data.adapter, split=data.split, reader=reader, columns=data.columns)
+    return load_stream(recipe, source, lambda first: StreamRow("images" in first.rows[0]), partial(_load, recipe))
 
+
+@dataclass(frozen=True)
+class StreamRow:
+    """Makes the row of a stream that a trainer reads; with images they are opened, since no table does it."""
+
+    has_images: bool
+
+    def __call__(self, pair: PreferencePair) -> dict[str, Any]:
+        """Makes a row."""
+        row = pairs_to_rows([pair])[0]
+        return row | {"images": [open_image(image) for image in pair.images]} if self.has_images else row
+
+
+def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:
     def read(source: PreferenceDatasetConfig) -> tuple[list[PreferencePair], DataReport]:
         return load_preferences(
             source.path,
@@ -54,6 +83,7 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     """Counts pairs and what is left out, measures spans and lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     pairs = usable_pairs(recipe, data.items)
+    findings += check_implicit(data.items)
     if mixed := check_form(data.items):
         return findings + mixed
     images = check_images(recipe, data.rows)

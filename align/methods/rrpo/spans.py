@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
 from trl.data_utils import prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks
+from align.data.conversations import count_places
+from align.data.media.rows import check_shown_prompt
+from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
 from align.data.pairs.preference_rules import CheckedPair, check_pair
 from align.data.pairs.preferences import pair_to_row
-from align.data.problems import BadRow, RowProblem
+from align.data.problems import BadRow, row_error
+from align.data.template_settings import template_settings
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
+from align.training.streams import StreamCount, usable_rows
 
 Row = Mapping[str, Any]
 SIDES = ("chosen", "rejected")
@@ -44,19 +48,20 @@ class Marker:
         Raises:
             DataError: If the row breaks a rule, or its response cannot be found in the rendered text.
         """
-        file = f"{self.dataset_name} dataset"
         try:
             pair = check_pair(row)
             columns = {name: pair_to_row(pair)[name] for name in ("prompt", *SIDES)}
-            return columns | self._mark(pair, columns, row.get("chat_template_kwargs") or {})
+            return columns | self._mark(pair, columns)
         except BadRow as bad:
-            raise DataError(str(RowProblem(file, index + 1, bad.column, bad.value, bad.rule, bad.remedy))) from bad
+            raise row_error(self.dataset_name, index, bad) from bad
         except ValueError as error:
-            raise DataError(f"{file}, row {index + 1}: {error}") from error
+            raise DataError(f"{self.dataset_name} dataset, row {index + 1}: {error}") from error
 
-    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
+    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the responses by the tokens that TRL will make of both texts."""
-        special = isinstance(pair.prompt, str)
+        if count_places(pair.prompt):
+            check_shown_prompt(pair.prompt, 0)
+        special, settings = isinstance(pair.prompt, str), template_settings(pair.template)
         prompt = self._render_prompt(columns["prompt"], settings)
         full = [self._render(columns["prompt"], columns[side], settings) for side in SIDES]
         responses = self._tokenize_responses(pair, prompt, full, add_special_tokens=special)
@@ -79,7 +84,7 @@ class Marker:
         """
         settings = {"add_special_tokens": add_special_tokens, "return_offsets_mapping": True}
         found = [self.tokenizer(text[begin:], **settings) for text in full]
-        parts = ((pair.chosen, pair.chosen_spans), (pair.rejected, pair.rejected_spans))
+        parts = marked_texts(pair, prompt, full)
         chosen, rejected = (
             TokenizedResponse(each["input_ids"], spans, each["offset_mapping"], text, prompt, response, begin)
             for each, text, (response, spans) in zip(found, full, parts, strict=True)
@@ -153,8 +158,8 @@ def make_rule(args: RRPOConfig) -> MarkRule:
     return MarkRule.read(lambda name: getattr(args, name))
 
 
-def mark_dataset(dataset: Dataset, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Dataset:
-    """Checks and marks every row, before TRL tokenises them.
+def mark_dataset(dataset: Dataset, marker: Marker | None, args: RRPOConfig, dataset_name: str) -> Dataset:
+    """Checks and marks every row, before TRL tokenises them; without a marker nothing is done.
 
     Raises:
         DataError: If a row breaks a rule, or has images.
@@ -164,9 +169,8 @@ def mark_dataset(dataset: Dataset, processing_class: Any, args: RRPOConfig, data
             f"The {dataset_name} dataset has the column `{columns[0]}` and the train dataset has none, so its images "
             f"would not be read. Give both images, or neither."
         )
-    if args.spans == "whole":
+    if marker is None:
         return dataset
-    marker = Marker(processing_class, make_rule(args), dataset_name)
     return map_rows(dataset, marker, num_proc=args.dataset_num_proc)
 
 
@@ -176,18 +180,39 @@ def map_rows(dataset: Dataset, marker: Marker, **map_kwargs: Any) -> Dataset:
     Raises:
         DataError: If the tokenizer does not know the characters of its tokens.
     """
+    _check_fast(marker)
+    return dataset.map(marker, with_indices=True, desc=f"Marking {marker.dataset_name} dataset", **map_kwargs)
+
+
+def mark_stream(dataset: IterableDataset, marker: Marker | None, count: StreamCount) -> IterableDataset:
+    """Has every row checked and marked when it is read, and those that cannot be used left out and counted.
+
+    Raises:
+        DataError: If the tokenizer does not know the characters of its tokens.
+    """
+    if marker is None:
+        return usable_rows(dataset, lambda row, index: {}, count)
+    _check_fast(marker)
+    return usable_rows(dataset, marker, count)
+
+
+def _check_fast(marker: Marker) -> None:
     if not marker.tokenizer.is_fast:
         raise DataError(
             f"RRPO needs a fast tokenizer, got {type(marker.tokenizer).__name__}: only those say which characters a "
             f"token covers. Load it with `use_fast=True`, or set `spans: whole`."
         )
-    return dataset.map(marker, with_indices=True, desc=f"Marking {marker.dataset_name} dataset", **map_kwargs)
 
 
 def fit_dataset(dataset: Dataset, args: RRPOConfig, dataset_name: str) -> Dataset:
     """Fits the marks to what TRL has tokenised, and leaves out rows without a marked token that is read."""
     progress = {"num_proc": args.dataset_num_proc, "desc": f"Fitting marks of {dataset_name} dataset"}
     return dataset.map(Fitter(make_rule(args)), **progress).filter(bool, input_columns="is_marked", **progress)
+
+
+def fit_stream(dataset: IterableDataset, args: RRPOConfig) -> IterableDataset:
+    """Has the marks fitted to what TRL tokenises, when a row is read."""
+    return dataset.map(Fitter(make_rule(args)))
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from accelerate.logging import get_logger
 from accelerate.utils import is_peft_model
-from datasets import Dataset
+from datasets import IterableDataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import DPOTrainer
@@ -16,15 +16,34 @@ from trl.trainer.utils import global_then_local_main_first, use_adapter
 
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.image_tokens import ImageTokens
 from align.methods.rrpo.loss import rrpo_loss, span_log_ratio, tdpo_loss
-from align.methods.rrpo.spans import SpanCollator, fit_dataset, mark_dataset
-from align.methods.rrpo.vision_spans import VisionSpanCollator, check_all_have_images, mark_vision_dataset
+from align.methods.rrpo.spans import (
+    Marker,
+    SpanCollator,
+    fit_dataset,
+    fit_stream,
+    make_rule,
+    mark_dataset,
+    mark_stream,
+)
+from align.methods.rrpo.vision_spans import (
+    VisionMarker,
+    VisionSpanCollator,
+    check_all_have_images,
+    mark_vision_dataset,
+)
 from align.training.default_args import with_args
 from align.training.output_head import check_fused_head
+from align.training.streams import StreamCounts, kept_rows
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
 
 logger = get_logger(__name__)
+NO_PAIR = (
+    "No pair of the {name} dataset has a marked token within `max_length` = {limit}. Check the spans, or set "
+    "`on_missing_spans: whole`."
+)
 
 
 class RRPOTrainer(DPOTrainer):
@@ -42,12 +61,16 @@ class RRPOTrainer(DPOTrainer):
     vision-language model. TRL tokenises such rows in the collator; they are marked and counted before. Only tokens of
     the responses are scored, never those of images.
 
+    Of a streamed data set rows are marked as they are read: those that cannot be used are told with their number and
+    left out, and counted at the end with those without a marked token. The load-balancing loss of mixture-of-experts
+    models is added as DPO adds it.
+
     Args:
         *args: As in `DPOTrainer`.
         **kwargs: As in `DPOTrainer`.
 
     Attributes:
-        num_left_out: Pairs without a marked token that were left out, by name of the data set.
+        num_left_out: Pairs that were left out, by name of the data set; of a stream at the end.
     """
 
     _tag_names = ["trl", "dpo", "rrpo"]  # noqa: RUF012 - TRL declares it so
@@ -62,6 +85,7 @@ class RRPOTrainer(DPOTrainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         args, kwargs = with_args(DPOTrainer.__init__, self, args, kwargs, RRPOConfig)
         self.num_left_out: dict[str, int] = {}
+        self._streams = StreamCounts(self.num_left_out)
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
         if self.args.is_dpo:
@@ -70,6 +94,7 @@ class RRPOTrainer(DPOTrainer):
         if self._is_vision_dataset:  # TRL does not prepare these
             self.train_dataset = self._prepare_vision(self.train_dataset, "train")
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
+        self.add_callback(self._streams)
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
         self._reference_reading = add_token_head(base)
@@ -78,11 +103,6 @@ class RRPOTrainer(DPOTrainer):
 
     def _span_collator(self) -> SpanCollator | VisionSpanCollator:
         """Refuses what RRPO cannot train on, and returns TRL's collator with the spans added."""
-        if self.aux_loss_enabled:
-            raise ValueError(
-                "RRPO does not add the load-balancing loss of mixture-of-experts models. Set "
-                "`router_aux_loss_coef: 0`."
-            )
         if type(self.data_collator) is DataCollatorForVisionPreference:
             return VisionSpanCollator(**vars(self.data_collator))
         if type(self.data_collator) is not DataCollatorForPreference:
@@ -96,32 +116,34 @@ class RRPOTrainer(DPOTrainer):
             return {name: self._prepare_vision(dataset, name) for name, dataset in data.items()}
         if data is None or isinstance(data, str) or "num_images" in (data.column_names or ()):
             return data
+        is_sharded = self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled)
+        if is_sharded and isinstance(data, IterableDataset):
+            raise DataError(
+                f"The {dataset_name} dataset is a stream of pairs with images. With DeepSpeed or FSDP every process "
+                f"must run the vision tower in every step, and nobody can look whether every row has an image. Give a "
+                f"`datasets.Dataset`, or train with DDP."
+            )
         kept = self._prepare_dataset(data, self.processing_class, self.args, dataset_name)
-        if self.accelerator.num_processes > 1 and (self.is_deepspeed_enabled or self.is_fsdp_enabled):
+        if is_sharded:
             check_all_have_images(kept, dataset_name)
         return kept
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if args.is_dpo:
             return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
-        if not isinstance(dataset, Dataset):
-            raise TypeError(
-                f"RRPO checks and counts rows before it trains, so the {dataset_name} dataset must be a "
-                f"`datasets.Dataset`, got {type(dataset).__name__}."
-            )
+        if isinstance(dataset, IterableDataset):
+            return self._prepare_stream(dataset, processing_class, args, dataset_name)
         with global_then_local_main_first():
-            if self._is_vision_dataset:
-                kept = mark_vision_dataset(dataset, processing_class, args, dataset_name)
+            marker = self._marker(processing_class, args, dataset_name)
+            if isinstance(marker, VisionMarker):
+                kept = mark_vision_dataset(dataset, marker, args)
             else:
-                marked = mark_dataset(dataset, processing_class, args, dataset_name)
+                marked = mark_dataset(dataset, marker, args, dataset_name)
                 prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
                 kept = fit_dataset(prepared, args, dataset_name)
         self.num_left_out[dataset_name] = num_left_out = len(dataset) - len(kept)
         if len(kept) == 0:
-            raise DataError(
-                f"No pair of the {dataset_name} dataset has a marked token within `max_length` = {args.max_length}. "
-                f"Check the spans, or set `on_missing_spans: whole`."
-            )
+            raise DataError(NO_PAIR.format(name=dataset_name, limit=args.max_length))
         if num_left_out:
             logger.warning(
                 f"{num_left_out} of {len(dataset)} pairs of the {dataset_name} dataset are left out: they have no "
@@ -129,11 +151,30 @@ class RRPOTrainer(DPOTrainer):
             )
         return kept
 
+    def _prepare_stream(self, dataset: IterableDataset, processing_class: Any, args: Any, dataset_name: str) -> Any:
+        """Has the rows of a stream marked and counted when they are read."""
+        count = self._streams.begin(dataset_name, f"have no marked token within `max_length` = {args.max_length}")
+        marked = mark_stream(dataset, self._marker(processing_class, args, dataset_name), count)
+        rule = NO_PAIR.format(name=dataset_name, limit=args.max_length)
+        count.check_some(marked, rule)  # before TRL looks for the first
+        if not self._is_vision_dataset:
+            marked = fit_stream(super()._prepare_dataset(marked, processing_class, args, dataset_name), args)
+        kept = kept_rows(marked, count, "is_marked")
+        count.check_some(kept, rule)
+        return kept
+
+    def _marker(self, processing_class: Any, args: RRPOConfig, dataset_name: str) -> Marker | None:
+        """Returns what marks a row before TRL tokenises it; None where all of it counts."""
+        if self._is_vision_dataset:
+            return VisionMarker(processing_class, make_rule(args), dataset_name, ImageTokens(processing_class))
+        return None if args.spans == "whole" else Marker(processing_class, make_rule(args), dataset_name)
+
     def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Evaluates as `DPOTrainer` does, and marks pairs with images that are given here first."""
         if self._is_vision_dataset and not self.args.is_dpo:
             eval_dataset = self._prepare_vision(eval_dataset, "eval")
-        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        with self._streams.evaluating():
+            metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
         return metrics
 
     def _set_signature_columns_if_needed(self) -> None:
@@ -150,6 +191,8 @@ class RRPOTrainer(DPOTrainer):
         responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
         scored = self._scored_tokens(inputs["input_ids"], responses, spans)
         reference = self._read_reference(model_inputs, scored)
+        if self.aux_loss_enabled:  # of mixture-of-experts models, over all tokens of both responses, as in DPO
+            model_inputs["output_router_logits"] = True
         with self.accelerator.autocast():
             terms = model(**model_inputs, scored=scored, reference=reference)
         logps, ref_logps, kl = (
@@ -157,6 +200,10 @@ class RRPOTrainer(DPOTrainer):
             for term in (terms.logps, terms.ref_logps, terms.kl)
         )
         loss = self._pair_losses(logps, ref_logps, kl, spans).mean()
+        if self.aux_loss_enabled:
+            loss = loss + self.router_aux_loss_coef * terms.aux_loss
+            gathered = self.accelerator.gather_for_metrics(terms.aux_loss.detach())
+            self._metrics["train" if self.model.training else "eval"]["aux_loss"].append(gathered.mean().item())
         self._log_pairs(inputs, logps.detach(), ref_logps, kl.detach(), responses, spans)
         if not return_outputs:
             return loss

@@ -13,15 +13,14 @@ from align.data.media.rows import check_shown_prompt, listed_images
 from align.data.pairs.marks import decide_marks
 from align.data.pairs.preference_rules import CheckedPair
 from align.data.problems import BadRow
+from align.data.template_settings import TEMPLATE_COLUMNS
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.image_tokens import ImageTokens
 from align.methods.rrpo.spans import (
     SIDES,
     Marker,
-    Row,
     check_same_length,
-    make_rule,
     map_rows,
     mask_columns,
     place_marks,
@@ -46,11 +45,11 @@ class VisionMarker(Marker):
     processing_class: ProcessorMixin
     image_tokens: ImageTokens
 
-    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any], settings: Row) -> dict[str, Any]:
+    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
         self._check_texts(pair)
         messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
         messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
-        texts = apply_chat_template(messages, self.processing_class, **settings)
+        texts = apply_chat_template(messages, self.processing_class, **pair.template.get("chat_template_kwargs", {}))
         prompt = texts["prompt"]
         full = [prompt + texts[side] for side in SIDES]
         responses = self._tokenize_responses(pair, prompt, full, add_special_tokens=False, begin=len(prompt))
@@ -60,7 +59,10 @@ class VisionMarker(Marker):
 
     def _check_texts(self, pair: CheckedPair) -> None:
         """Checks that images have a place in the prompt, and none in the responses."""
-        check_shown_prompt(pair.prompt)
+        check_shown_prompt(pair.prompt, len(pair.images))
+        if "tools" in pair.template:
+            rule = "TRL does not give `tools` to the template of a row with images"
+            raise BadRow("tools", pair.template["tools"], rule, "Leave the column out.")
         token = getattr(self.processing_class, "image_token", None)
         for side, text in (("chosen", pair.chosen), ("rejected", pair.rejected)):
             if token and token in text:
@@ -78,7 +80,7 @@ class VisionMarker(Marker):
         return length
 
 
-def mark_vision_dataset(dataset: Dataset, processor: Any, args: RRPOConfig, dataset_name: str) -> Dataset:
+def mark_vision_dataset(dataset: Dataset, marker: VisionMarker, args: RRPOConfig) -> Dataset:
     """Checks and marks every row without decoding its images, and leaves out those without a mark that is read.
 
     Raises:
@@ -88,7 +90,6 @@ def mark_vision_dataset(dataset: Dataset, processor: Any, args: RRPOConfig, data
     raw = dataset
     for name in columns:
         raw = raw.cast_column(name, _undecoded(dataset.features[name]))
-    marker = VisionMarker(processor, make_rule(args), dataset_name, ImageTokens(processor))
     texts = map_rows(raw, marker, num_proc=args.dataset_num_proc, remove_columns=columns)
     kept = [index for index, is_marked in enumerate(texts["is_marked"]) if is_marked]
     parts = [texts, dataset.select_columns(columns)] if columns else [texts]
@@ -127,7 +128,9 @@ class VisionSpanCollator(DataCollatorForVisionPreference):
         """
         marks = [(side, example[f"{side}_span_mask"]) for side in SIDES for example in examples]
         texts = [
-            {name: example[name] for name in TEXTS} | {"images": list(listed_images(example))} for example in examples
+            {name: example[name] for name in (*TEXTS, *TEMPLATE_COLUMNS) if example.get(name)}
+            | {"images": list(listed_images(example))}
+            for example in examples
         ]
         batch: dict[str, Any] = super().torch_call(texts)
         lengths = zip(batch["attention_mask"].sum(-1).tolist(), batch["completion_mask"].sum(-1).tolist(), strict=True)

@@ -8,6 +8,7 @@ from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.model import model_folder
 from align.data.problems import DataReport
+from align.data.template_settings import add_template_columns
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.sft.consistency.checks import check_consistency_data
@@ -42,7 +43,9 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
 
     def to_rows(items: list[Demonstration]) -> Rows:
         kept = [item for item in items if data.keep_incorrect or item.is_correct is not False]
-        return [{"id": item.id} | item.columns for item in kept]
+        return add_template_columns(
+            [{"id": item.id} | item.columns for item in kept], [item.template for item in kept]
+        )
 
     loaded = load_training_data(data, read, to_rows)
     if not loaded.rows:

@@ -1,21 +1,22 @@
 """Demonstrations, loaded and checked row by row: whole conversations, or prompts with a completion."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from align.data.columns import Columns
-from align.data.conversations import MESSAGES, RESPONSE, Message, check_messages, check_prompt
+from align.data.conversations import MESSAGES, RESPONSE, Message, check_messages, check_prompt, message_text
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.media.rows import MEDIA
 from align.data.problems import BadRow, DataReport, shorten
 from align.data.rules import check_label
+from align.data.template_settings import check_template_columns
 from align.data.texts import is_blank
 
 NEEDS = "`messages`, or `prompt` and `completion`"
-UNREAD = (*MEDIA, "videos", "tools", "chat_template_kwargs")  # TRL would read them
+UNREAD = (*MEDIA, "videos")  # TRL would read them
 CSV_TRUTH = {"true": True, "false": False}
 
 
@@ -25,21 +26,23 @@ class Demonstration:
 
     Attributes:
         id: Its name, unique in the data set.
-        columns: `messages`, or `prompt` and `completion`, as TRL reads them.
+        columns: `messages`, or `prompt` and `completion`, or `text`, as TRL reads them.
         is_correct: What the row says of its answer; None where it says nothing.
         row: Where it stood: line of a JSONL or CSV file, else number of the record.
+        template: What the row tells the chat template: `tools` and `chat_template_kwargs`, where it has them.
     """
 
     id: str
     columns: dict[str, Any]
     is_correct: bool | None
     row: int
+    template: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def form(self) -> str:
         """The form of the row, in words."""
-        if "messages" in self.columns:
-            return "`messages`"
+        if "prompt" not in self.columns:
+            return f"`{next(iter(self.columns))}`"
         return f"`prompt` and `completion` as {'texts' if isinstance(self.columns['prompt'], str) else 'messages'}"
 
 
@@ -53,9 +56,9 @@ def load_demonstrations(
 ) -> tuple[list[Demonstration], DataReport]:
     """Loads demonstrations and checks every row.
 
-    A row needs `messages`, or `prompt` and `completion`, both texts or both messages. `correct` and `id` (default:
-    file name and row) may be there. Other columns are not read; images and `tools` are refused, because TRL would
-    read them.
+    A row needs `messages`, or `prompt` and `completion`, both texts or both messages, or `text` alone; `conversations`
+    of `from` and `value` become messages. `tools`, `chat_template_kwargs`, `correct` and `id` (default: file name and
+    row) may be there. Other columns are not read; images are refused, because TRL would read them.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -72,7 +75,10 @@ def load_demonstrations(
 
     def check(row: Row, raw: RawRow) -> Demonstration:
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
-        return Demonstration(name, check_demonstration(row), check_correct(row.get("correct"), raw.untyped), raw.row)
+        columns = check_demonstration(row)
+        is_text = isinstance(columns.get("prompt", columns.get("text")), str)
+        template = check_template_columns(row, is_text=is_text)
+        return Demonstration(name, columns, check_correct(row.get("correct"), raw.untyped), raw.row, template)
 
     schema = Schema((), columns=columns)
     return load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows), report
@@ -91,12 +97,16 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
     for column in UNREAD:
         if row.get(column):
             raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", "Leave the column out.")
+    if row.get("conversations") is not None and row.get("messages") is None:
+        row = {**row, "messages": _from_conversations(row["conversations"])}
     asks = [name for name in ("prompt", "completion") if row.get(name) is not None]
     if row.get("messages") is not None:
         if asks:
             rule = f"the row has `messages` and `{asks[0]}`, and TRL would read one of them"
             raise BadRow(asks[0], row[asks[0]], rule, f"Write {NEEDS}.")
         return {"messages": _check_conversation(row["messages"])}
+    if not asks and isinstance(text := row.get("text"), str) and not is_blank(text):
+        return {"text": text}
     if not asks:
         has = f"It has: {shorten(', '.join(row), 100)}. Write them, or name others with `columns` under `dataset`."
         raise BadRow("", None, "the row has neither `messages`, nor `prompt` and `completion`", has)
@@ -115,6 +125,17 @@ def check_correct(value: object, untyped: bool = False) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise BadRow("correct", value, "`correct` is neither true nor false", "Write true, false, or leave it out.")
+
+
+def _from_conversations(value: object) -> Any:
+    """Writes turns of `from` and `value` as messages, with TRL's reading of the names."""
+    if not isinstance(value, list | tuple):
+        return value
+    names = {"from": "role", "value": "content"}
+    return [
+        {names.get(key, key): said for key, said in turn.items()} if isinstance(turn, Mapping) else turn
+        for turn in value
+    ]
 
 
 def _check_conversation(value: object) -> list[Message]:
@@ -147,5 +168,5 @@ def _check_answers(column: str, messages: Sequence[Message], remedy: str) -> Non
     if not answers:
         raise BadRow(column, [message["role"] for message in messages], "there is no assistant message", remedy)
     for answer in answers:
-        if is_blank(answer["content"]):
+        if is_blank(message_text(answer)):
             raise BadRow(column, answer["content"], "an assistant message is empty", "Write a text as its content.")

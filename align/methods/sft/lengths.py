@@ -1,6 +1,7 @@
 """Whether demonstrations fit: TRL cuts off what is beyond `max_length` without a word."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from jinja2 import TemplateError
@@ -8,6 +9,7 @@ from jinja2 import TemplateError
 from align.checks.counts import NAMED
 from align.checks.finding import Finding
 from align.checks.lengths import AUDITED, PromptTokenizer, context_window, load_tokenizer
+from align.data.template_settings import check_template_columns, template_settings
 from align.recipe.recipe import Recipe
 
 Row = Mapping[str, Any]
@@ -19,7 +21,7 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
     if tokenizer is None:
         text = f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; lengths are unknown."
         return [Finding("warning", "lengths", text)]
-    is_text = isinstance(rows[0].get("prompt"), str)
+    is_text = isinstance(_whole(rows[0]), str)
     if not is_text and not (tokenizer.chat_template or recipe.model.chat_template_path):
         text = (
             "The rows are messages and the tokenizer has no chat template. Set `chat_template_path`, or write texts."
@@ -27,8 +29,8 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         return [Finding("error", "lengths", text)]
     audited = sorted(rows, key=lambda row: -len(str(row)))[:AUDITED]
     try:
-        whole = _count(tokenizer, [_whole(row) for row in audited])
-        prompts = _count(tokenizer, [row["prompt"] for row in audited]) if "prompt" in audited[0] else [0] * len(whole)
+        whole = _count(tokenizer, audited, _whole)
+        prompts = _count(tokenizer, audited, itemgetter("prompt")) if "prompt" in audited[0] else [0] * len(whole)
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     lengths = [length + is_text for length in whole]  # TRL ends a text with the end token
@@ -68,10 +70,17 @@ def _names(names: Sequence[str]) -> str:
 
 
 def _whole(row: Row) -> Any:
-    return row["messages"] if "messages" in row else row["prompt"] + row["completion"]
+    return row["prompt"] + row["completion"] if "prompt" in row else row.get("messages", row.get("text"))
 
 
-def _count(tokenizer: PromptTokenizer, texts: Sequence[Any]) -> list[int]:
-    is_text = isinstance(texts[0], str)
-    rendered = texts if is_text else [tokenizer.render(each, add_generation_prompt=False) for each in texts]
+def _count(tokenizer: PromptTokenizer, rows: Sequence[Row], part: Callable[[Row], Any]) -> list[int]:
+    is_text = isinstance(part(rows[0]), str)
+    rendered = [
+        part(row)
+        if is_text
+        else tokenizer.render(
+            part(row), add_generation_prompt=False, settings=template_settings(check_template_columns(row))
+        )
+        for row in rows
+    ]
     return [len(encoding.ids) for encoding in tokenizer.encode(rendered, add_special_tokens=is_text)]

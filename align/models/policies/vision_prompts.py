@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from align.data.conversations import put_images_first
+from align.data.conversations import put_images_in
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
@@ -96,7 +96,7 @@ class VisionPrompts(TokenPrompts):
                 raise UserError(
                     "The processor has no chat template, and prompts are messages. Save one beside the model."
                 )
-            return put_images_first(prompt.content, images)
+            return put_images_in(prompt.content, images)
         if images:
             raise UserError(
                 f"{prompt.id!r} has images, which stand in messages, and prompts are plain text. Give "

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from align.console import say
-from align.data.conversations import put_images_first
+from align.data.conversations import put_images_in
 from align.models.samplers.cache import answer_key
 from align.models.samplers.completion import NO_COMPLETION, read_completion
 from align.models.samplers.input_images import data_url
@@ -224,4 +224,4 @@ class Connection:
 
 def _with_images(request: Request) -> list[dict[str, Any]]:
     parts = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in request.images]
-    return put_images_first(request.messages, parts)
+    return put_images_in(request.messages, parts)

@@ -16,7 +16,7 @@ from transformers import (
 )
 from transformers.utils import find_adapter_config_file
 
-from align.data.conversations import put_images_first
+from align.data.conversations import put_images_in
 from align.models.samplers.sampler import Request, SamplerError
 from rewards.extras import remedy
 
@@ -125,7 +125,7 @@ class ImagePrompts:
     def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
         """Opens the images and has everything processed; see `Prompts.collate`."""
         conversations = [
-            put_images_first(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
+            put_images_in(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
             for each in requests
         ]
         batch = self._processor.apply_chat_template(

@@ -2,7 +2,7 @@
 
 import pytest
 from crome_trainer import QUIET, TOKENIZER, make_rows
-from datasets import Dataset, IterableDataset
+from datasets import Dataset
 from tiny import tiny_model
 from trl import RewardConfig
 
@@ -36,15 +36,6 @@ def test_a_reward_config_is_refused(tmp_path, model_folder):
         CromeTrainer(
             model_folder, args=RewardConfig(str(tmp_path), **QUIET), train_dataset=Dataset.from_list(make_rows())
         )
-
-
-def test_a_streamed_data_set_is_refused(tmp_path, model_folder):
-    rows = IterableDataset.from_generator(lambda: iter(make_rows()))
-    with pytest.raises(TypeError, match="got IterableDataset"):
-        CromeTrainer(
-            model_folder, args=CromeConfig(str(tmp_path), max_steps=1, **QUIET), train_dataset=rows,
-            processing_class=TOKENIZER,
-        )  # fmt: skip
 
 
 def test_a_tokenizer_without_single_labels_is_refused(tmp_path, model_folder):

@@ -130,7 +130,7 @@ REWARD_ROWS = {
     "neutral with an order": (pair(source="paraphrase"), ["row 3, column `tie`", "has no order", "Write `tie: true`"]),
     "edit without an order": (pair(source="upgrade", tie=True), ["row 3, column `tie`", "has an order"]),
     "source that is a list": (pair(source=["a"]), ["row 3, column `source`", "neither a text nor a number"]),
-    "margin": (pair(margin=0.5), ["row 3, column `margin`", "Leave the column out"]),
+    "margin": (pair(margin="0.5"), ["row 3, column `margin`", "leave it out"]),
     "equal answers of a tie": (pair(rejected="It rains.", tie=True), ["row 3, column `rejected`", "are equal"]),
     "id that is taken": (pair(id="p0"), ["row 3, column `id`", "Row 1 has it"]),
     "pair that is dropped": (pair(prompt="why " * 20), ["longer than `max_length`", "TRL drops them: row 3 ("]),

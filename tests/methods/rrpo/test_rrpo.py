@@ -108,13 +108,6 @@ def test_a_dpo_config_is_refused(tmp_path, tiny_model_folder):
         )
 
 
-def test_a_streamed_data_set_is_refused(tmp_path, tiny_model_folder):
-    config = RRPOConfig(**QUIET, output_dir=str(tmp_path), max_steps=1)
-    data = Dataset.from_list([PLAIN]).to_iterable_dataset()
-    with pytest.raises(TypeError, match=r"must be a `datasets.Dataset`, got IterableDataset"):
-        RRPOTrainer(str(tiny_model_folder), args=config, train_dataset=data, processing_class=TOKENIZER)
-
-
 def test_kl_holds_the_shared_tokens(tmp_path, tiny_model_folder):
     changes = []
     for kl_coef in (0.0, 0.5):

@@ -39,7 +39,9 @@ def test_the_pairs_left_out_are_those_whose_marks_max_length_cuts_off(tmp_path, 
     assert len(set(first)) > 2
     for max_length in {*first, *(place + 1 for place in first)}:
         config = RRPOConfig(**SMALL | {"output_dir": str(tmp_path), "max_length": max_length})
-        kept = mark_vision_dataset(make_dataset(rows), trainer.processing_class, config, "train")
+        kept = mark_vision_dataset(
+            make_dataset(rows), trainer._marker(trainer.processing_class, config, "train"), config
+        )
         assert kept["prompt"][:] == [
             row["prompt"] for row, place in zip(rows, first, strict=True) if place < max_length
         ]

@@ -51,7 +51,7 @@ def test_a_table_says_in_words_what_is_correct(tmp_path):
         (TEXTS | MESSAGES, "the row has `messages` and `prompt`, and TRL would read one of them"),
         (TEXTS | {"correct": "maybe"}, "`correct` is neither true nor false (value: 'maybe')"),
         (TEXTS | {"images": ["a.png"]}, "`images` is not read with demonstrations"),
-        (MESSAGES | {"tools": [{"name": "sum"}]}, "`tools` is not read with demonstrations"),
+        (TEXTS | {"tools": [{"name": "sum"}]}, "`tools` is for the chat template, and the prompt is a text"),
     ],
 )
 def test_a_row_that_cannot_be_learnt_from_is_refused_in_a_sentence(tmp_path, row, words):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from align.data.conversations import message_text
 from align.evaluation.suites.faithfulness.answers import is_number, is_right
 
 WRONG = "{wrong}"  # in a hint: the answer that it names
@@ -38,8 +39,11 @@ def add_hint(prompt: str | list[dict[str, Any]], hint: str) -> str | list[dict[s
         if PLACE in prompt:
             return _fill(prompt, hint)
         return f"{hint}\n\n{prompt}" if hint else prompt
-    if any(PLACE in message["content"] for message in prompt):
-        return [message | {"content": _fill(message["content"], hint)} for message in prompt]
+    if any(PLACE in message_text(message) for message in prompt):
+        return [
+            message | {"content": _fill(message["content"], hint)} if "content" in message else message
+            for message in prompt
+        ]
     *before, last = prompt
     return [*before, last | {"content": f"{last['content']}\n\n{hint}"}] if hint else prompt
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from align.data.conversations import conversation_text
 from align.evaluation.statistics.group_metrics import spread_of_groups
 from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, changed_traces
 from align.evaluation.suites.faithfulness.hints import HINT, WRONG, add_hint, draw_wrong, tells
@@ -134,7 +135,7 @@ def _item(
         "id": row.id,
         "group": row.group,
         "sample": place,
-        "prompt": _as_text(prompt),
+        "prompt": conversation_text(prompt),
         "completion": plain[0].text,
         "correct": sample.right,
         "right_answer": " or ".join(row.answers),
@@ -146,12 +147,6 @@ def _item(
         "hint_told": _flag(sample.told),
         "completion_with_hint": with_hint,
     }
-
-
-def _as_text(prompt: str | list[dict[str, Any]]) -> str:
-    if isinstance(prompt, str):
-        return prompt
-    return "\n".join(f"{each['role']}: {each['content']}" for each in prompt)
 
 
 def _flag(value: float) -> bool | None:

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from align.data.conversations import Message
+from align.data.conversations import Message, conversation_text
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
-from align.data.pairs.pair import NEEDS
+from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
 from align.data.pairs.reward_pairs import RewardPair
 from align.data.problems import BadRow, DataReport
@@ -36,6 +36,7 @@ def load_originals(
 
     def check(row: Row, raw: RawRow) -> RewardPair:
         checked = check_reward_pair(row, untyped=raw.untyped)
+        check_texts(checked)
         remedy = "Give the pairs that people or models were asked about, without those made from them."
         if checked.source in (*CAUSAL, *NEUTRAL):
             raise BadRow("source", checked.source, "the pair was made by augmentation", remedy)
@@ -55,11 +56,7 @@ def read_question(prompt: str | list[Message]) -> str:
         >>> read_question([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}])
         'system: Be brief.\n\nuser: Who?'
     """
-    if isinstance(prompt, str):
-        return prompt.strip()
-    if len(prompt) == 1:
-        return str(prompt[0]["content"]).strip()
-    return "\n\n".join(f"{message['role']}: {message['content']}" for message in prompt)
+    return conversation_text(prompt, "\n\n").strip()
 
 
 def _check_ids(ids: set[str], file: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from align.data.conversations import check_prompt
 from align.methods.consistency.rules import check_consistency, is_consistent
 
 Prompt = str | list[dict[str, Any]]
@@ -55,9 +56,13 @@ def prompt_of(row: Mapping[str, Any]) -> Prompt:
         '1 + 1?'
     """
     if row.get("prompt") is not None:
-        prompt: Prompt = row["prompt"]
-        return prompt
-    messages = row["messages"]
+        return check_prompt(row["prompt"])
+    if row.get("messages") is None:
+        raise ValueError(
+            "`consistency_coef` above 0 compares answers behind two prompts, and the row has no prompt of its own: "
+            f"columns {', '.join(row)}. Write `messages`, or `prompt` and `completion`, or set `consistency_coef: 0`."
+        )
+    messages: Any = check_prompt(row["messages"])
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
         raise ValueError(
             "`consistency_coef` above 0 compares answers behind two prompts, and these messages do not end with an "

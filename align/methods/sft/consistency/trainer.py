@@ -9,11 +9,13 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
 from trl import SFTTrainer
-from trl.data_utils import _tokenize
+from trl.data_utils import _tokenize, maybe_convert_to_chatml
 
+from align.data.template_settings import check_template_columns, template_settings
+from align.errors import DataError
 from align.methods.consistency.comparison import Comparison
 from align.methods.consistency.loss import before_answers
-from align.methods.consistency.rules import NO_FSDP, NO_PARALLELISM, consistency_families
+from align.methods.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.consistency.rules import prompt_of
 from align.methods.sft.consistency.versions import Batch, VersionMaker
@@ -44,7 +46,13 @@ class ConsistencyTrainer(SFTTrainer):
         self._versions: VersionMaker | None = None
         super().__init__(*args, **kwargs)
         if self._versions is None:
+            if getattr(self.args, "consistency_coef", 0) > 0:  # TRL prepares rows with images in the collator
+                raise DataError(
+                    "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
+                )
             return
+        if self.aux_loss_enabled:
+            raise ValueError(NO_MIXTURE)
         if self.accelerator.distributed_type == DistributedType.FSDP:
             raise ValueError(NO_FSDP)
         if self.accelerator.parallelism_config is not None:
@@ -57,18 +65,28 @@ class ConsistencyTrainer(SFTTrainer):
         """Prepares rows as TRL does, and numbers those of training so that their prompts are found again."""
         dataset_name = rest[-1]
         if dataset_name == "train" and getattr(args, "consistency_coef", 0) > 0:
-            if not isinstance(dataset, Dataset) or "input_ids" in dataset.column_names:
-                raise ValueError("`consistency_coef` above 0 needs a data set of texts or messages to change.")
-            prompts = [prompt_of(row) for row in dataset]
+            if not isinstance(dataset, Dataset):
+                raise ValueError(
+                    "`consistency_coef` above 0 finds the prompt of a row again by its number, and a stream has none. "
+                    "Give a `datasets.Dataset`, or set `consistency_coef: 0`."
+                )
+            if "input_ids" in dataset.column_names or rest[1] is not None:
+                raise ValueError(
+                    "`consistency_coef` above 0 needs a data set of texts or messages to change, not of tokens, nor "
+                    "what a `formatting_func` writes. Give `messages`, or `prompt` and `completion`."
+                )
+            rows = [maybe_convert_to_chatml(row) for row in dataset]  # type: ignore[arg-type]
+            prompts = [prompt_of(row) for row in rows]
+            settings = [template_settings(check_template_columns(row)) for row in rows]
             families = consistency_families(args.consistency_families)
             template = {"chat_template": self.chat_template}
 
-            def tokenise(prompt: Any) -> list[int]:
-                extra = {} if isinstance(prompt, str) else {"add_generation_prompt": True}
+            def tokenise(prompt: Any, **told: Any) -> list[int]:
+                extra = {} if isinstance(prompt, str) else {"add_generation_prompt": True, **told}
                 ids: list[int] = _tokenize(processing_class, prompt, **template, **extra)["input_ids"]
                 return ids
 
-            self._versions = VersionMaker(families, prompts, tokenise, args.max_length, args.seed)
+            self._versions = VersionMaker(families, prompts, tokenise, args.max_length, args.seed, settings)
             dataset = dataset.add_column(ROW, list(range(len(dataset))))
         return super()._prepare_dataset(dataset, processing_class, args, *rest)
 

@@ -1,7 +1,7 @@
 """Rows of a batch once more with another prompt, and where their answers stand in both."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -13,7 +13,7 @@ from align.methods.sft.consistency.rules import Prompt
 from rewards.scoring.families import Family
 
 IGNORED = -100
-Tokenise = Callable[[Prompt], list[int]]
+Tokenise = Callable[..., list[int]]
 Batch = dict[str, Any]
 
 
@@ -42,6 +42,7 @@ class VersionMaker:
         tokenise: Tokenises a prompt as TRL does in front of an answer.
         max_length: Most tokens of a row; what is beyond is not compared. None is no limit.
         seed: Of what is drawn.
+        settings: What `tokenise` is told of each row beside its prompt; by default nothing.
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class VersionMaker:
         tokenise: Tokenise,
         max_length: int | None,
         seed: int,
+        settings: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        self.families, self.prompts = families, prompts
+        self.families, self.prompts, self.settings = families, prompts, settings
         self.tokenise, self.max_length, self.seed = tokenise, max_length, seed
 
     def change(self, row: int, ids: Sequence[int], labels: Sequence[int], step: int) -> Changed | None:
@@ -72,7 +74,8 @@ class VersionMaker:
         )
         if changed is None:
             return None
-        before, after = self.tokenise(self.prompts[row]), self.tokenise(changed)
+        told = {} if self.settings is None else self.settings[row]
+        before, after = self.tokenise(self.prompts[row], **told), self.tokenise(changed, **told)
         start = _common_prefix(before, ids)
         merged = before[start:]
         if merged and after[-len(merged) :] != merged:

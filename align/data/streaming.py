@@ -1,0 +1,72 @@
+"""Rows that are read from their file while a model is trained on them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Generic, Literal, TypeVar
+
+from align.data.files import RawRow, Row, read_rows
+from align.data.loading import Schema, read_row
+from align.data.problems import RowProblem
+from align.errors import DataError
+
+HEAD = 1_000  # rows that are read before, for what is checked and shown
+PROBLEM = "row_problem"  # the column of a row that cannot be used: what is wrong with it
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RowSource(Generic[T]):
+    """A file, and how its rows are read.
+
+    Attributes:
+        file: Its path, or the name of a data set.
+        split: Of a folder or hub data set.
+        schema: What its rows look like.
+        check: Makes an item of a row, and raises `BadRow` if it cannot.
+    """
+
+    file: str
+    split: str | None
+    schema: Schema
+    check: Callable[[Row, RawRow], T]
+
+
+@dataclass(frozen=True)
+class RowStream(Generic[T]):
+    """Gives out the rows of a file for a trainer, one by one.
+
+    Attributes:
+        source: The file.
+        to_row: Makes a row for the trainer.
+        on_bad_rows: Whether a row that cannot be used stops the run, or is given out as what is wrong with it, for
+            the trainer to count.
+        max_rows: Give out only this many rows.
+    """
+
+    source: RowSource[T]
+    to_row: Callable[[T], dict[str, Any]]
+    on_bad_rows: Literal["raise", "skip"]
+    max_rows: int | None = None
+
+    def __call__(self) -> Iterator[dict[str, Any]]:
+        """Reads the file once more; a row that can be used comes first, since trainers tell the form by it.
+
+        Raises:
+            DataError: At a row that cannot be used and should not be skipped.
+        """
+        source, begun = self.source, False
+        waiting: list[dict[str, Any]] = []
+        for raw in islice(read_rows(source.file, source.split), self.max_rows):
+            found = read_row(raw, source.file, source.check, source.schema)
+            if isinstance(found, RowProblem):
+                if self.on_bad_rows == "raise":
+                    raise DataError(f"{found} With `on_bad_rows: skip` such rows are left out and counted.")
+                waiting.append({PROBLEM: str(found)})
+            else:
+                begun = True
+                yield self.to_row(found)
+            if begun:
+                yield from waiting
+                waiting = []

@@ -1,0 +1,176 @@
+"""Rows of a streamed data set: what becomes of them is counted as they are read, and said at the end."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from datasets import IterableDataset
+from torch.utils.data import get_worker_info
+from transformers import TrainerCallback
+
+from align.console import say
+from align.data.streaming import PROBLEM
+from align.errors import DataError
+
+SHOWN = 10  # bad rows that are told one by one
+_WORKERS = 64
+_READ, _BAD, _KEPT = range(3)
+
+
+class StreamCount:
+    """Counts the rows of a stream in whichever process they are read, and tells the bad ones with their number.
+
+    Args:
+        name: Of the data set.
+        lost: What is said of rows that could be used and were not, such as "are longer than `max_length`".
+    """
+
+    def __init__(self, name: str, lost: str) -> None:
+        self.name, self._lost = name, lost
+        # A row for each worker of a data loader, so that none waits for another; the memory is shared with them.
+        self._counts = torch.zeros(_WORKERS, 3, dtype=torch.long).share_memory_()
+        self._told: dict[int, str] = {}
+
+    def reset(self) -> None:
+        """Begins anew, as a pass over the stream does."""
+        self._counts.zero_()
+
+    @property
+    def read(self) -> int:
+        """Rows that were read."""
+        return int(self._counts[:, _READ].sum())
+
+    @property
+    def bad(self) -> int:
+        """Rows that could not be used."""
+        return int(self._counts[:, _BAD].sum())
+
+    @property
+    def kept(self) -> int:
+        """Rows that were handed to the trainer."""
+        return int(self._counts[:, _KEPT].sum())
+
+    def add(self, *, read: int = 0, kept: int = 0) -> None:
+        """Counts rows."""
+        self._counts[_place()] += torch.tensor([read, 0, kept])
+
+    def refuse(self, index: int, error: DataError) -> None:
+        """Counts a row that cannot be used, and tells it the first time that it is seen."""
+        self._counts[_place(), _BAD] += 1
+        if index not in self._told and len(self._told) < SHOWN:
+            self._told[index] = str(error)
+            say(f"{error} The row is left out.")
+
+    def sentence(self) -> str | None:
+        """Says how many rows were left out and why; None if none was."""
+        lost = self.read - self.bad - self.kept
+        found = [f"{count} {why}" for count, why in ((self.bad, "cannot be used"), (lost, self._lost)) if count > 0]
+        if not found:
+            return None
+        return f"Of {self.read} rows of the {self.name} dataset that were read, {' and '.join(found)}: left out."
+
+    def check_some(self, stream: IterableDataset, rule: str) -> None:
+        """Reads up to the first row of a stream, and begins anew.
+
+        Raises:
+            DataError: If there is none, with the rule and what was said of the first row that cannot be used.
+        """
+        if next(iter(stream), None) is None:
+            first = next(iter(self._told.values()), "")
+            raise DataError(f"{rule} {self.sentence() or 'It has no rows.'} {first}".strip())
+        self.reset()
+
+
+class StreamCounts(TrainerCallback):
+    """The counts of a trainer's streams: each begins with a pass, and is told at its end.
+
+    Args:
+        num_left_out: Rows that were left out, by name of the data set; kept up here.
+    """
+
+    def __init__(self, num_left_out: dict[str, int]) -> None:
+        self._num_left_out = num_left_out
+        self._counts: dict[str, StreamCount] = {}
+
+    def begin(self, name: str, lost: str) -> StreamCount:
+        """Makes the count of a stream; see `StreamCount`."""
+        self._counts[name] = StreamCount(name, lost)
+        return self._counts[name]
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Counts anew what an evaluation reads, and says at its end how many rows were left out."""
+        counts = [count for name, count in self._counts.items() if name != "train"]
+        for count in counts:
+            count.reset()
+        yield
+        for name, count in self._counts.items():
+            if name != "train" and count.read:
+                self._tell(count)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Forgets the rows that were looked at before."""
+        if "train" in self._counts:
+            self._counts["train"].reset()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Says how many rows were left out."""
+        if "train" in self._counts:
+            self._tell(self._counts["train"])
+
+    def _tell(self, count: StreamCount) -> None:
+        self._num_left_out[count.name] = count.read - count.kept
+        if sentence := count.sentence():
+            say(sentence)
+
+
+def check_max_steps(dataset: Any, args: Any) -> None:
+    """Checks, before a model is loaded, that the length of a training on a stream is given.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if isinstance(dataset, IterableDataset) and args.max_steps <= 0:
+        raise ValueError("A streamed `train_dataset` has no length that epochs could be counted by. Set `max_steps`.")
+
+
+def usable_rows(stream: IterableDataset, change: Callable[..., dict[str, Any]], count: StreamCount) -> IterableDataset:
+    """Changes every row, counts it, and leaves out those of which `change(row, index)` raises a `DataError`."""
+    changed = stream.map(_Usable(change, count), with_indices=True)
+    return changed.filter(bool, input_columns="is_usable").remove_columns("is_usable")
+
+
+def kept_rows(stream: IterableDataset, count: StreamCount, column: str | None = None) -> IterableDataset:
+    """Counts rows that the trainer gets: those of which a column is true, or all."""
+    return stream.filter(_Kept(count, column))
+
+
+class _Usable:
+    def __init__(self, change: Callable[..., dict[str, Any]], count: StreamCount) -> None:
+        self._change, self._count = change, count
+
+    def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        self._count.add(read=1)
+        try:
+            if row.get(PROBLEM):
+                raise DataError(row[PROBLEM])
+            return self._change(row, index) | {"is_usable": True}
+        except DataError as error:
+            self._count.refuse(index, error)
+            return {"is_usable": False}
+
+
+class _Kept:
+    def __init__(self, count: StreamCount, column: str | None) -> None:
+        self._count, self._column = count, column
+
+    def __call__(self, row: Mapping[str, Any]) -> bool:
+        is_kept = self._column is None or bool(row[self._column])
+        self._count.add(kept=int(is_kept))
+        return is_kept
+
+
+def _place() -> int:
+    worker = get_worker_info()
+    return 0 if worker is None else worker.id % (_WORKERS - 1) + 1

@@ -1,0 +1,71 @@
+"""Crome on every form of pairs that TRL's reward trainer reads, and on streams."""
+
+import pytest
+from forms_of_rows import PAIRS, QUIET, data_set, stream, talk, tokenizer
+from tiny import tiny_model, tiny_reward_model
+from trained import logged
+from trl import RewardConfig, RewardTrainer
+
+from align.errors import DataError
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+
+
+def trained(folder, rows, *, trainer=CromeTrainer, evaluated=None, **settings):
+    config = CromeConfig if trainer is CromeTrainer else RewardConfig
+    rows = data_set(rows) if isinstance(rows, list) else rows
+    made = trainer(
+        tiny_model() if settings.get("model_type") == "pairwise" else tiny_reward_model(),
+        args=config(**QUIET | {"output_dir": str(folder)} | settings),
+        train_dataset=rows,
+        eval_dataset=rows if evaluated is None else evaluated,
+        processing_class=tokenizer(),
+    )
+    made.train()
+    return made
+
+
+def sourced(rows):
+    """Makes every other pair a tie."""
+    return [row | {"tie": i % 2 == 1, "source": ("preference", "paraphrase")[i % 2]} for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize("form", PAIRS)
+def test_crome_without_ties_is_the_reward_trainer_and_learns_from_ties_on_every_form(tmp_path, form):
+    ours, theirs = (trained(tmp_path, PAIRS[form], trainer=trainer) for trainer in (CromeTrainer, RewardTrainer))
+    assert logged(ours) == logged(theirs)
+    assert ours.evaluate()["eval_loss"] == theirs.evaluate()["eval_loss"]
+    found = trained(tmp_path, sourced(PAIRS[form])).evaluate()
+    assert found["eval_crome/tie_share"] == 0.5
+    assert "eval_crome/accuracy_preference" in found
+    assert trained(tmp_path, sourced(PAIRS[form]), model_type="pairwise").evaluate()["eval_loss"] < 1.2
+
+
+def test_a_pairwise_model_reads_the_text_of_parts(tmp_path):
+    ids = [trained(tmp_path, PAIRS[form], model_type="pairwise", max_steps=1).train_dataset["chosen_ids"]
+           for form in ("messages", "parts", "prompt inside parts")]  # fmt: skip
+    assert list(ids[0]) == list(ids[1]) == list(ids[2])
+
+
+@pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
+def test_a_stream_is_learnt_from_as_its_rows_in_memory_are(tmp_path, model_type):
+    rows = sourced(talk())
+    ours = trained(tmp_path, stream(rows), evaluated={"a": stream(rows), "b": data_set(rows)}, model_type=model_type)
+    theirs = trained(tmp_path, rows, model_type=model_type)
+    assert logged(ours) == logged(theirs)
+    found, wanted = ours.evaluate(), theirs.evaluate()["eval_loss"]
+    assert found["eval_a_loss"] == found["eval_b_loss"] == ours.evaluate(stream(rows))["eval_loss"] == wanted
+    assert logged(ours, "crome/accuracy_preference") == logged(theirs, "crome/accuracy_preference")
+
+
+def test_rows_of_a_stream_that_cannot_be_used_are_told_and_counted(tmp_path, capsys):
+    rows = sourced(talk())
+    odd, long = rows[0] | {"source": "paraphrase"}, rows[0] | {"chosen": [{"role": "assistant", "content": "a" * 600}]}
+    made = trained(tmp_path, stream([odd, long, *rows]))
+    said = capsys.readouterr().err
+    assert "train dataset, row 1, column `tie`: a pair of the source paraphrase has no order" in said
+    assert "1 cannot be used" in said
+    assert "1 are longer than `max_length` = 500: left out." in said
+    assert made.num_left_out["train"] == 2
+    with pytest.raises(DataError, match=r"No pair of the train dataset can be used. Of 1 rows .* row 1"):
+        trained(tmp_path, stream([odd]))
