@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from align.console import say
+from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
@@ -140,6 +141,7 @@ class TextACRETrainer(SecondPassTrainer):
     def _versions(self, given: Mapping[str, Any], seed: str) -> list[ChangedPrompt]:
         """Draws the versions of a row; a family that fails on it changes nothing, and is named once."""
         found = []
+        given = {**given, "prompt": as_written(given["prompt"])}
         for number in range(self.args.num_shuffles):
             rng = random.Random(f"{seed}/{number}")
             try:

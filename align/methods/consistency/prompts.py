@@ -4,6 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align.data.conversations import as_written
 from rewards.scoring.families import Family, FamilyError, change_prompt
 
 
@@ -20,7 +21,7 @@ def other_prompt(
         >>> other_prompt(consistency_families(["distractor"]), {"prompt": "1 + 1 ="}, random.Random(0))
         'The bus was late again this morning. 1 + 1 ='
     """
-    changed = change_prompt(families, row, rng, gold_column)
+    changed = change_prompt(families, {**row, "prompt": as_written(row["prompt"])}, rng, gold_column)
     if changed is None:
         return None
     gold = row.get(gold_column)

@@ -125,3 +125,11 @@ def test_the_prompt_of_a_row():
     for wrong in (turns[1:], turns[::-1]):
         with pytest.raises(ValueError, match="these messages do not end with an answer to something"):
             prompt_of({"messages": wrong})
+
+
+def test_a_prompt_in_parts_is_changed_as_its_text_is():
+    parts = [{"role": "user", "content": [{"type": "text", "text": "1 + 1 ="}]}]
+    plain = [{"role": "user", "content": "1 + 1 ="}]
+    changed = [other_prompt(consistency_families(["distractor"]), {"prompt": each}, random.Random(0))
+               for each in (parts, plain)]  # fmt: skip
+    assert changed[0] == changed[1] != plain
