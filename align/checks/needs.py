@@ -50,7 +50,7 @@ ATTENTION = {
 
 def check_needs(recipe: Recipe) -> list[Finding]:
     """Finds packages that are asked for and missing, with the line that installs each."""
-    return [*_missing(recipe), *_deepspeed_file(recipe), *_hub_token(recipe)]
+    return [*_missing(recipe), *_deepspeed_file(recipe)]
 
 
 def _missing(recipe: Recipe) -> Iterator[Finding]:
@@ -93,13 +93,3 @@ def _deepspeed_file(recipe: Recipe) -> list[Finding]:
     except RecipeError as error:
         return [Finding("error", "versions", f"`deepspeed`: {error}")]
     return []
-
-
-def _hub_token(recipe: Recipe) -> list[Finding]:
-    """Finds a run that would end when it makes its repository, after the model is loaded."""
-    from huggingface_hub import get_token
-
-    if not recipe.setting("push_to_hub") or recipe.setting("hub_token") or get_token():
-        return []
-    text = "`push_to_hub: true` needs an account of the hub. Run `hf auth login`, or set the variable HF_TOKEN."
-    return [Finding("error", "versions", text)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import RecipeError
+from align.models.hub import refusal, repository
 from align.recipe.recipe import Recipe
 
 _FORESEEN = (ValueError, OSError)  # with these, libraries word what is wrong with a setting
@@ -18,6 +19,8 @@ def build_error(recipe: Recipe, error: Exception) -> RecipeError:
 
     An exception that no library raises on purpose is named with the place it came from, since it may be a bug.
     """
+    if str(getattr(getattr(error, "response", None), "url", "")).endswith("/api/repos/create"):
+        return RecipeError(f"`push_to_hub: true`: {refusal(error, repository(recipe))}")
     text = str(error).strip() or "There is no message."
     if not isinstance(error, _FORESEEN) or not str(error).strip():
         text = f"{type(error).__name__}: {text} (at {_place(error)})"

@@ -20,6 +20,7 @@ from align.cli.opening import say_loading
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
+from align.models.hub import full_repository, is_pushed
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoints, read_manifest
@@ -118,6 +119,7 @@ def _run(
     from align.report import build_report
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.devices import restore_to_one_cpu
+    from align.training.hub import HubPushes
     from align.training.live_page import LivePage
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
@@ -130,6 +132,8 @@ def _run(
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
+    if is_pushed(recipe):
+        trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, checked)))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(PhaseTimer(trainer))
@@ -143,14 +147,19 @@ def _run(
 
 def _finish(stage: Stage, checked: Checked, steps: int) -> None:
     """Writes the card, then that the run is finished, and then the report, which a torn table must not undo."""
+    _write_card(stage, checked, stage.folder, steps)
+    record_end(stage.folder, steps)
+    write_missing_report(stage.folder, anew=True)
+
+
+def _write_card(stage: Stage, checked: Checked, folder: Path, steps: int) -> None:
     from align.training.model_card import write_model_card
 
     if checked.data is None:
         raise RecipeError("The data could not be read.")
     found = [f"{finding.check}: {finding.text}" for finding in checked.warnings]
-    write_model_card(stage.folder, stage.recipe, steps, checked.data.fingerprints, checked.data.rows, found)
-    record_end(stage.folder, steps)
-    write_missing_report(stage.folder, anew=True)
+    repo = full_repository(stage.recipe) if is_pushed(stage.recipe) else None
+    write_model_card(folder, stage.recipe, steps, checked.data.fingerprints, checked.data.rows, found, repo)
 
 
 def write_missing_report(folder: Path, *, anew: bool = False) -> None:

@@ -13,8 +13,9 @@ from align.checks.vllm_server import await_server
 from align.cli.check import print_findings
 from align.cli.one_run import quiet_environment, train
 from align.cli.opening import say_checking
+from align.cli.pushing import push
 from align.console import say
-from align.errors import RecipeError
+from align.errors import RecipeError, RunFolderError
 from align.recipe.duration import read_seconds
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_stages, sees_main_folder
@@ -65,17 +66,25 @@ def _train_stages(
     from accelerate import PartialState
     from accelerate.utils import release_memory
 
-    code = 0
+    code, unpushed = 0, []
     for stage in stages:
         of_stage = _checked_of(stage, recipe, checked)
-        if stage.todo is ToDo.NOTHING or of_stage is None:
+        if of_stage is None:
             continue
-        if not train(stage, of_stage, seconds, is_shared):
+        if stage.todo is not ToDo.NOTHING and not train(stage, of_stage, seconds, is_shared):
             code = TO_BE_CONTINUED
             break
+        unpushed.append(push(stage.recipe, stage.folder))
         release_memory()  # what the first of two runs held
     PartialState().destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work
+    _end_pushed(unpushed)
     return code
+
+
+def _end_pushed(unpushed: Sequence[str | None]) -> None:
+    """Ends with an error where a push failed, after everything else was done."""
+    if sentences := [each for each in unpushed if each]:
+        raise RunFolderError(" ".join(sentences))
 
 
 def _own(recipe: Recipe, held: ExitStack) -> str:
@@ -110,6 +119,7 @@ def _say_finished(stages: Sequence[Stage]) -> int:
         say(f"{stage.folder} holds a finished run; nothing is left to do.")
         if os.environ.get("RANK", "0") == "0":
             write_missing_report(stage.folder)
+    _end_pushed([push(stage.recipe, stage.folder) for stage in stages])
     return 0
 
 

@@ -17,7 +17,7 @@ from rewards.extras import remedy
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
 _NOT_DECIDING = (
     "trainer_state.json", "versions.json", "finished.json", "evaluation.json", "training_args.bin", "checks.json",
-    "manifest.json", "merged.json",
+    "manifest.json", "merged.json", "started.json",
 )  # fmt: skip
 
 

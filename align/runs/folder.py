@@ -27,7 +27,8 @@ LOG = ("metrics.jsonl", "rewards.jsonl", "completions")
 MAY_CHANGE = {
     "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
-    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "hub_token",
+    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "hub_token", "push_to_hub",
+    "hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
     "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
 
@@ -140,6 +141,21 @@ def record_checks(folder: Path, findings: Sequence[Mapping[str, Any]]) -> None:
 def record_end(folder: Path, steps: int) -> None:
     """Notes that a run was made to its end and its model is written."""
     write_whole(folder / FINISHED_FILE, json.dumps({"steps": steps}) + "\n")
+
+
+def record_push(folder: Path, place: str) -> None:
+    """Notes where on the hub the model of a finished run is."""
+    path = folder / FINISHED_FILE
+    write_whole(path, json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"pushed_to": place}) + "\n")
+
+
+def was_pushed(folder: Path, repo: str) -> bool:
+    """Tells whether the model of a finished run was pushed to a repository after its end."""
+    try:
+        place = json.loads((folder / FINISHED_FILE).read_text(encoding="utf-8")).get("pushed_to", "")
+        return f"/{place}".endswith(f"/{repo}")
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def set_log_aside(folder: Path) -> Path | None:

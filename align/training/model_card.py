@@ -1,16 +1,16 @@
 """The model card of a run: what was trained, on what, towards which reward or preference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from huggingface_hub import ModelCardData
 from jinja2 import Environment, PackageLoader
 
 from align.data.mixing import set_names
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.secrets import mask
+from align.training.card_metadata import card_metadata
 from align.versions import installed_versions
 
 
@@ -50,29 +50,27 @@ def write_model_card(
     fingerprints: dict[str, str],
     rows: Rows,
     warnings: Sequence[str] = (),
+    repo: str | None = None,
 ) -> None:
     """Writes README.md, in place of the draft that TRL leaves beside every checkpoint.
 
     Args:
-        folder: The run folder.
+        folder: The run folder, or one whose content is pushed.
         recipe: What was run.
         steps: Optimizer steps made.
         fingerprints: SHA-256 of each local data file.
         rows: What was trained on.
         warnings: What was found before training, rows that were left out among it.
+        repo: The repository that it is pushed to, which is the name that readers load it by; None for a folder.
     """
     base = mask(recipe.model.model_name_or_path)
     is_folder = Path(base).is_dir()
     card: Card = METHODS[recipe.method].part("card")(recipe, rows)
-    metadata = ModelCardData(
-        base_model=None if is_folder else base,
-        library_name="peft" if recipe.model.use_peft else "transformers",
-        tags=["trl", "truealign", card.tag, *(["reward-model"] if card.model_type else [])],
-    )
+    metadata = card_metadata(recipe, card, rows)
     environment = Environment(loader=PackageLoader("align.training", ""), autoescape=False)
     page = environment.get_template("model_card.md.j2").render(
         metadata=metadata.to_yaml().strip(),
-        name=folder.name,
+        name=repo or folder.name,
         base=f"`{Path(base).name}`" if is_folder else f"[{base}](https://huggingface.co/{base})",
         card=card,
         is_adapter=recipe.model.use_peft,
@@ -81,7 +79,7 @@ def write_model_card(
         warnings=[" ".join(each.split()) for each in mask(list(warnings))],
         facts=mask(_facts(recipe, card, steps, fingerprints)),
     )
-    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "README.md").write_text(_without_folders(page, recipe), encoding="utf-8")
 
 
 def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str]) -> dict[str, Any]:
@@ -89,7 +87,7 @@ def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str])
     if recipe.reward_funcs:
         facts["rewards"] = _rewards(recipe)
     digests = (f"{name} (SHA-256 {digest[:12]})" for name, digest in fingerprints.items())
-    facts["data"] = ", ".join(digests) or recipe.dataset.path
+    facts["data"] = ", ".join(digests) or mask(recipe.dataset.path)
     if any(entry.weight for entry in recipe.dataset.mix or ()):
         parts = zip(recipe.dataset.mix or (), set_names(recipe.dataset.sources), strict=True)
         facts["weights"] = ", ".join(f"{entry.weight:g} x {name}" for entry, name in parts)
@@ -103,3 +101,24 @@ def _rewards(recipe: Recipe) -> str:
         kwargs = mask(recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {}))
         parts.append(f"{weight:g} x {spec}" + (f" {kwargs}" if kwargs else ""))
     return ", ".join(parts)
+
+
+def _without_folders(text: str, recipe: Recipe) -> str:
+    """Leaves the last part of every path of this machine that a recipe or a warning names; a reader has no other."""
+    output = Path(recipe.training["output_dir"]).resolve()
+    here = {Path.cwd(), Path.home(), recipe.path.resolve().parent, output.parent}
+    here |= {Path(each).parent for each in _texts(recipe.resolved) if Path(each).is_absolute()}
+    for folder in sorted((f"{each}/" for each in here if len(each.parts) > 1), key=len, reverse=True):
+        text = text.replace(folder, "")
+    return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _texts([key, item])
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value

@@ -46,17 +46,6 @@ def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):
     assert "zero_optimization" in finding.text
 
 
-def test_pushing_needs_a_token(tiny_recipe, tmp_path, monkeypatch):
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "none"))
-    recipe = load_recipe(tiny_recipe(push_to_hub=True))
-    (finding,) = check_needs(recipe)
-    assert "`push_to_hub: true` needs an account of the hub. Run `hf auth login`" in finding.text
-    monkeypatch.setenv("HF_TOKEN", "hf_x")
-    assert check_needs(recipe) == []
-
-
 def test_the_tables_name_what_transformers_has():
     assert set(REPORTERS) | {"kubeflow"} == set(rules.REPORTERS)
     made_by = {optimizer_function(name) for name in rules.OPTIMIZERS}

@@ -190,3 +190,18 @@ def test_an_evaluation_does_not_write_over_the_report_of_a_run(models, data, tmp
     assert (out / "evaluation" / "report.html").is_file()
     assert not (out / "evaluation.json").exists()
     assert f"the evaluation goes to {out / 'evaluation'}" in "".join(capsys.readouterr()).replace("\n", "")
+
+
+def test_the_numbers_of_a_run_go_on_its_card(models, data, tmp_path, capsys):
+    folder = shutil.copytree(models / "practised", tmp_path / "run")
+    (folder / "README.md").write_text("---\ntags:\n- truealign\n---\n# run\n")
+    words = ["--model", folder, "--baseline", models / "untrained", "--data", data, "--out", tmp_path / "out", *PROMPT]
+    assert run(*words, "--suite", "accuracy", "--card") == 0
+    assert f"The numbers are on the card {folder / 'README.md'}." in capsys.readouterr().out
+    text = (folder / "README.md").read_text()
+    assert "metrics:\n- accuracy\n" in text
+    assert "On questions.jsonl, 24 items (accuracy), with 95 % intervals:" in text
+    assert "| Accuracy | 0." in text
+    assert run(*words[:6], "--out", tmp_path / "other", *PROMPT, "--model", models / "untrained", "--card") == 1
+    assert "has no README.md that `align train` wrote" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

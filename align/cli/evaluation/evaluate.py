@@ -1,6 +1,6 @@
 """`align eval`: policies or reward models, by what the command line names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,24 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
         _evaluate(of_all, given_to_all)
 
 
+def _on_card(options: Mapping[str, Any]) -> Callable[[Path], None]:
+    """Finds the card before anything is asked, and returns what writes on it, told where the evaluation is."""
+    if not options["card"]:
+        return lambda _: None
+    from align.evaluation.on_card import find_card, pushed_to, put_on_card
+    from align.evaluation.record import EVALUATION_FILE, read_record
+
+    path = find_card(options["model"] or options["reward_model"])
+
+    def write(out: Path) -> None:
+        put_on_card(path, read_record(out / EVALUATION_FILE))
+        repo = pushed_to(path)
+        more = f" `hf upload {repo} {path} README.md` puts them on the hub." if repo else ""
+        print(f"The numbers are on the card {path}.{more}")
+
+    return write
+
+
 def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
     if (options["model"] is None) == (options["reward_model"] is None):
         raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
@@ -38,6 +56,12 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
     if wrong := sorted(given & set(foreign)):
         raise UserError(f"`--{wrong[0]}` does not go with `{kind}`. Leave it out.")
     options = dict(options) | {"out": _place(Path(options["out"]))}
+    write = _on_card(options)
+    _measure(options, given)
+    write(options["out"])
+
+
+def _measure(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.evaluation.tasks import KINDS, OF_REWARD_MODELS, check_options, naming_the_file, tell_task
 
     if options["model"] is None:
@@ -51,7 +75,7 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
         check_suite_options(suite, given)
         run_suite(suite, options, given)
         return
-    options |= {"columns": _columns(options)}
+    options = dict(options) | {"columns": _columns(options)}
     task = tell_task(options)
     check_options(task, given)
     with naming_the_file(options, KINDS[task]):

@@ -27,6 +27,9 @@ class Asked:
         "core_advantage, drift, faithfulness, perturbation, references, reversal.",
     )
     seed: int = option(0, "Of samples, shuffles and changes to traces.")
+    card: bool = option(
+        False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,131 @@
+"""What of an evaluation stands on a model card, as the `model-index` of the hub has it: values, intervals, counts."""
+
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import EvalResult
+
+from align.data.files import READERS
+from align.evaluation.record import Record
+from align.evaluation.record.answers import Answers, AskedModel
+from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.suites import SuiteRecord
+from align.evaluation.statistics.glossary import Meaning, explain
+from align.evaluation.statistics.metrics import LEVEL, Estimate
+from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
+
+DIFFERENCE = "_difference"  # behind the name of a metric
+_DIGITS = 6
+_OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card would have dozens
+
+
+def card_results(record: Record) -> list[EvalResult]:
+    """Lists the metrics of the model asked about, and its differences to each baseline on the same items.
+
+    Of groups only the worst one is there; the page of the evaluation has them all.
+    """
+    return list(_of_policies(record) if isinstance(record, Answers) else _of_reward_models(record))
+
+
+def _of_policies(record: Answers) -> Iterator[EvalResult]:
+    model, *baselines = record.about.models
+    data, profile = record.about.data, getattr(record.about, "profile", None)
+    wins = {(each.baseline, each.metric): each for each in record.paired}
+    for suite, by_model in record.suites.items():
+        about: dict[str, Any] = {
+            "task_type": "text-generation",
+            **_data(data.path, suite, data.split),
+            "dataset_args": {"items": data.questions, "fingerprint": data.fingerprint[:12]},
+        }
+        how = {"suite": suite} | ({} if profile is None else {"temperature": profile.temperature})
+        headline = record.about.headline if isinstance(record, SuiteRecord) else []
+        for metric, own in by_model[model.name].items():
+            meaning = explain(metric)
+            if not _is_shown(metric, meaning, own, headline):
+                continue
+            yield _result(about, metric, meaning, own, how)
+            for baseline in baselines:
+                difference = _difference(record, baseline, suite, metric)
+                if difference is None or math.isnan(difference.value):
+                    continue
+                args = how | _baseline(baseline, by_model[baseline.name].get(metric))
+                if (paired := wins.get((baseline.name, metric))) is not None:
+                    args |= {"only_model_right": len(paired.wins), "only_baseline_right": len(paired.losses)}
+                    args |= {"both_right": paired.num_both, "neither_right": paired.num_neither}
+                yield _result(about, metric + DIFFERENCE, meaning, difference, args)
+
+
+def _difference(record: Answers, baseline: AskedModel, suite: str, metric: str) -> Estimate | None:
+    wanted = baseline.name, suite, metric
+    return next(
+        (each.difference for each in record.comparisons if (each.baseline, each.suite, each.metric) == wanted), None
+    )
+
+
+def _of_reward_models(record: ModelsRecord) -> Iterator[EvalResult]:
+    measured = next(iter(record.models.values()))
+    data = None if measured.scored is None else measured.scored.data or measured.scored.best_of_n
+    about = {"task_type": "text-classification", **_data(data, "pairs", None)}
+    for metric, own in measured.summary.items():
+        meaning = REWARD_MODEL_GLOSSARY.get(metric)
+        if not _is_shown(metric, meaning, own, []):
+            continue
+        yield _result(about, metric, meaning, own, {})
+        for name, differences in measured.difference_to.items():
+            if metric in differences:
+                other = record.models[name].summary.get(metric) if name in record.models else None
+                args = {"baseline": Path(name).name} | _ends("baseline_", other)
+                yield _result(about, metric + DIFFERENCE, meaning, differences[metric], args)
+
+
+def _is_shown(metric: str, meaning: Meaning | None, own: Estimate, headline: list[str]) -> bool:
+    if math.isnan(own.value) or (headline and metric not in headline):
+        return False
+    if meaning is None or meaning.better is None:
+        return bool(headline)
+    return not meaning.label.endswith(_OF_GROUPS) and not (metric.startswith("reward/") and metric.count("/") > 1)
+
+
+def _result(
+    about: dict[str, Any], metric: str, meaning: Meaning | None, found: Estimate, args: dict[str, Any]
+) -> EvalResult:
+    label = metric.removesuffix(DIFFERENCE) if meaning is None else meaning.label
+    if "/" in metric and meaning is not None:
+        label += f", {metric.removesuffix(DIFFERENCE).partition('/')[2]}"
+    if metric.endswith(DIFFERENCE):
+        label += f", minus that of {args['baseline']}"
+    return EvalResult(
+        **about,
+        metric_type=metric,
+        metric_name=label,
+        metric_value=round(found.value, _DIGITS),
+        metric_args=args | _ends("", found) | {"level": LEVEL, "n": found.n},
+    )
+
+
+def _ends(prefix: str, found: Estimate | None) -> dict[str, float]:
+    if found is None or math.isnan(found.value):
+        return {}
+    numbers = {"low": found.low, "high": found.high} | ({"value": found.value} if prefix else {})
+    return {f"{prefix}{name}": round(each, _DIGITS) for name, each in numbers.items() if not math.isnan(each)}
+
+
+def _baseline(model: AskedModel, found: Estimate | None) -> dict[str, Any]:
+    """Names a baseline by its hub id, or by its folder without where that is."""
+    is_here = Path(model.path).exists() or model.path.startswith((".", "/", "~"))
+    name = Path(model.path).name if is_here else model.path
+    return {"baseline": name} | _ends("baseline_", found)
+
+
+def _data(path: str | None, suite: str, split: str | None) -> dict[str, Any]:
+    """Names a data set of the hub by its id, and a file by its name: where it lies here is nobody's business."""
+    if path is None:
+        return {"dataset_type": f"truealign-{suite}", "dataset_name": f"rows of the suite {suite}"}
+    name, _, subset = path.partition(":")
+    if Path(path).expanduser().exists() or Path(name).suffix.lower() in READERS:
+        name, subset = Path(path).name, ""
+    kind = re.sub(r"[^\w./-]+", "-", name)
+    return {"dataset_type": kind, "dataset_name": name, "dataset_config": subset or None, "dataset_split": split}

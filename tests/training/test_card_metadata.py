@@ -1,0 +1,73 @@
+import pytest
+from huggingface_hub import ModelCard
+from some_recipes import PAIRS
+from written_card import card
+
+ROWS = [{"prompt": "q", "chosen": "a", "rejected": "b"}]
+
+
+@pytest.fixture
+def fields(tmp_path):
+    def of(**changes):
+        content = {"method": PAIRS, "model_name_or_path": "owner/base", "dataset": {"path": "owner/data:train"}}
+        card(tmp_path, content | changes, ROWS)
+        return ModelCard.load(tmp_path / "README.md").data.to_dict()
+
+    return of
+
+
+def base_with(folder, front_matter):
+    folder.mkdir()
+    (folder / "README.md").write_text(f"---\n{front_matter}---\n# base\n")
+    return {"model_name_or_path": str(folder)}
+
+
+def test_a_card_names_base_data_and_library_as_the_hub_knows_them(fields):
+    found = fields()
+    assert found | {"tags": found["tags"][:2]} == {
+        "base_model": "owner/base",
+        "base_model_relation": "finetune",
+        "datasets": ["owner/data"],
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["trl", "truealign"],
+    }
+
+
+def test_a_mixture_names_each_set_of_the_hub_once(fields):
+    paths = ("owner/data:a", "pairs.jsonl", "owner/data:b", "owner/more")
+    assert fields(dataset={"mix": [{"path": path} for path in paths]})["datasets"] == ["owner/data", "owner/more"]
+
+
+def test_an_adapter_says_so(fields):
+    found = fields(use_peft=True)
+    assert (found["base_model_relation"], found["library_name"]) == ("adapter", "peft")
+
+
+@pytest.mark.parametrize("path", ["pairs.jsonl", "data/pairs.parquet", "./data", "/data/pairs", "~/pairs"])
+def test_a_file_or_folder_is_no_data_set_of_the_hub(path, fields):
+    assert "datasets" not in fields(dataset={"path": path})
+
+
+def test_a_model_of_a_folder_has_the_base_and_the_license_of_the_card_there(fields, tmp_path):
+    unknown = fields(**base_with(tmp_path / "a", "tags: []\n"))
+    assert not {"base_model", "base_model_relation", "license"} & set(unknown)
+    known = fields(**base_with(tmp_path / "b", "base_model: owner/older\nlicense: mit\n"))
+    assert (known["base_model"], known["base_model_relation"], known["license"]) == ("owner/older", "finetune", "mit")
+    of_peft = fields(**base_with(tmp_path / "c", f"base_model: {tmp_path}\nlicense: mit\n"))
+    assert "base_model" not in of_peft
+
+
+def test_a_license_is_that_of_the_bases_card_where_it_was_downloaded(fields, tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "models--owner--base"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    (folder / "snapshots" / "abc" / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    assert fields()["license"] == "apache-2.0"
+
+
+def test_a_page_names_no_folder_of_this_machine(tmp_path):
+    content = {"method": PAIRS, "model_name_or_path": str(tmp_path), "dataset": {"path": f"{tmp_path}/pairs.jsonl"}}
+    assert str(tmp_path) not in card(tmp_path, content | {"output_dir": str(tmp_path / "run")}, ROWS)
