@@ -6,3 +6,19 @@ def main() -> None:
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
 
     run()
+
+
+def run_command(*words: str) -> int:
+    """Runs a command in this process, as notebooks and scripts do, and returns its exit code.
+
+    What is imported once serves all commands; in a shell each imports anew.
+
+    Example:
+        >>> run_command("recipes", "--help")  # doctest: +ELLIPSIS
+        <BLANKLINE>
+        ...
+        0
+    """
+    from align.cli.app import app
+
+    return int(app(list(words), prog_name="align", standalone_mode=False) or 0)

@@ -86,15 +86,16 @@ def _is_shown(metric: str, meaning: Meaning | None, own: Estimate, headline: lis
         return False
     if meaning is None or meaning.better is None:
         return bool(headline)
-    return not meaning.label.endswith(_OF_GROUPS) and not (metric.startswith("reward/") and metric.count("/") > 1)
+    return not meaning.label.endswith(_OF_GROUPS) and metric.count("/") < 2  # `pass@1/REWARD/GROUP`
 
 
 def _result(
     about: dict[str, Any], metric: str, meaning: Meaning | None, found: Estimate, args: dict[str, Any]
 ) -> EvalResult:
-    label = metric.removesuffix(DIFFERENCE) if meaning is None else meaning.label
-    if "/" in metric and meaning is not None:
-        label += f", {metric.removesuffix(DIFFERENCE).partition('/')[2]}"
+    name, _, part = metric.removesuffix(DIFFERENCE).partition("/")
+    label = metric.removesuffix(DIFFERENCE)
+    if meaning is not None:  # `pass@k` of the glossary is `pass@1` here
+        label = (name if "@" in name else meaning.label) + (f", {part}" if part else "")
     if metric.endswith(DIFFERENCE):
         label += f", minus that of {args['baseline']}"
     return EvalResult(

@@ -1,0 +1,23 @@
+"""The tours run to their end, and their own assertions about what they show hold."""
+
+import pytest
+from started import ROOT, start
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("tour", "leaves"),
+    [
+        ("tour_reward", {"first", "second", "audit", "after-first", "after-second"}),
+        ("tour_checkpoint", {"after", "compared", "merged", "confirmed"}),
+    ],
+)
+def test_a_tour_ends_as_its_text_says_and_leaves_nothing_outside_its_folder(tour, leaves, tmp_path):
+    here = tmp_path / "here"
+    here.mkdir()
+    script = ROOT / "scripts" / f"{tour}.py"
+    done = start(str(script), cwd=here, TOUR_OUT=str(tmp_path / "out"), TMPDIR=str(here), PYTHONPATH=str(ROOT))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} >= leaves
+    assert not list(here.iterdir())
