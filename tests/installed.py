@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-EXTRAS = sorted(set(PROJECT["optional-dependencies"]) - {"test", "lint", "dev"})
+EXTRAS = sorted(set(PROJECT["optional-dependencies"]) - {"test", "lint", "docs", "dev"})
 
 # Python runs a module of this name first, also in every process that a command starts.
 SITE = """

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from align.checks.finding import Finding, Level
 from align.versions import PACKAGES, installed_version
 
-_FOR_DEVELOPERS = {"test", "lint", "dev"}
+_FOR_DEVELOPERS = {"test", "lint", "docs", "dev"}
 
 
 def check_packages() -> list[Finding]:
