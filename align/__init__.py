@@ -7,7 +7,7 @@ from align._rewards_package import place_rewards
 
 if TYPE_CHECKING:
     from align.evaluation.reward_models.head_agreement import HeadAgreement
-    from align.evaluation.reward_models.whole_models import load_reward_model, whole_weights
+    from align.evaluation.reward_models.whole_models import load_reward_model
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.trainer import ACRETrainer
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from align.methods.rrpo.trainer import RRPOTrainer
     from align.methods.sft.config import LfUConfig
     from align.methods.sft.trainer import LfUTrainer
-    from align.models.judge import Judge
+    from align.models.judges.comparing import PairwiseJudge
+    from align.models.judges.grading import Judge
+    from align.models.whole_weights import whole_weights
 
 place_rewards()
 
@@ -36,6 +38,7 @@ __all__ = [
     "Judge",
     "LfUConfig",
     "LfUTrainer",
+    "PairwiseJudge",
     "RRPOConfig",
     "RRPOTrainer",
     "TextACRETrainer",
@@ -52,14 +55,15 @@ _HOMES = {
     "DeconfoundTrainer": "align.methods.deconfound.trainer",
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
     "HeadAgreement": "align.evaluation.reward_models.head_agreement",
-    "Judge": "align.models.judge",
+    "Judge": "align.models.judges.grading",
     "LfUConfig": "align.methods.sft.config",
     "LfUTrainer": "align.methods.sft.trainer",
+    "PairwiseJudge": "align.models.judges.comparing",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
-    "whole_weights": "align.evaluation.reward_models.whole_models",
+    "whole_weights": "align.models.whole_weights",
 }
 
 

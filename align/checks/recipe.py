@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from align.checks.batch import check_batch
 from align.checks.chain import check_chain
 from align.checks.chat_template import check_chat_template
+from align.checks.costs import check_costs
 from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.hub import check_hub
@@ -100,7 +101,8 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     if data is not None:
         findings += method.part("check")(recipe, data, rewards)
         findings += check_mixture(data) + check_rows(recipe, data)
-        findings += check_batch(recipe, launch, len(data.rows))
+        batch = check_batch(recipe, launch, len(data.rows))
+        findings += batch + check_costs(recipe, launch, data, rewards, batch)
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
     findings += check_memory(recipe, launch) + check_room(recipe, launch)
     return Checked(findings, data, rewards)

@@ -130,8 +130,9 @@ def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable:
     if any(finding.level == "error" for finding in findings) or tried.seconds_per_step is None:
         return findings
     numbers = {"reward": tried.name, "calls": tried.num_calls, "completions": tried.num_completions}
+    calls = f"{tried.num_calls} sample call{'s' if tried.num_calls > 1 else ''}"
     text = (
-        f"{spec} answers {tried.num_calls} sample calls with {tried.num_completions} completions; about "
+        f"{spec} answers {calls} with {tried.num_completions} completions; about "
         f"{_seconds(tried.seconds_per_step)} per step of {completions_per_step}."
     )
     if tried.num_compared and all(problem.kind != "not_deterministic" for problem in tried.problems):

@@ -3,7 +3,7 @@
 import importlib.util
 import sysconfig
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from align.recipe.reward_settings import Reward, short_name
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract import Limits, RewardSpec, Settings
-from rewards.running.protocol import is_async, is_audit_only, reward_name
+from rewards.running.protocol import asks_a_model, is_async, is_audit_only, reward_name
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
 ROWS = 256  # whose prompts a reward model's files are compared with
@@ -141,7 +141,11 @@ def response_format(recipe: Recipe) -> ResponseFormat:
 
 def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Tries every reward on responses of many kinds to rows of the data; of reward models only the files are read."""
-    return check_together(recipe, rewards) + check_specs(recipe, trial_settings(recipe, rows), handling_of(recipe))
+    asking = {spec for spec, reward in zip(recipe.reward_specs, rewards, strict=True) if asks_a_model(reward)}
+    settings, handling = trial_settings(recipe, rows), handling_of(recipe)
+    return check_together(recipe, rewards) + check_specs(
+        recipe, settings, handling, asking if recipe.is_dry else set()
+    )
 
 
 def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
@@ -150,14 +154,22 @@ def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     return check(recipe, rewards) if check else []
 
 
-def check_specs(recipe: Recipe, settings: Settings, handling: Handling) -> list[Finding]:
+def check_specs(
+    recipe: Recipe, settings: Settings, handling: Handling, untried: Collection[str] = ()
+) -> list[Finding]:
     """Tries the recipe's rewards without loading them into this process.
+
+    Args:
+        recipe: Names them.
+        settings: What a trial should know.
+        handling: What the run does about failures.
+        untried: Rewards that are not called.
 
     Raises:
         ValueError: If a reward is a path to nothing, or a model has settings.
     """
     models = {spec: find_model(recipe, spec) for spec in recipe.reward_specs}
-    functions = [reward_spec(recipe, spec) for spec, model in models.items() if model is None]
+    functions = [reward_spec(recipe, spec) for spec, model in models.items() if model is None and spec not in untried]
     findings: list[Finding] = []
     found = {}
     if functions and is_first_process():
@@ -172,6 +184,8 @@ def check_specs(recipe: Recipe, settings: Settings, handling: Handling) -> list[
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong
             findings += [each for each in own if not (is_audit and each.numbers.get("kind") == "constant")]
+        elif spec in untried:
+            findings.append(Finding("ok", "rewards", f"{spec} asks a model and is not tried: nothing is sent."))
         else:
             findings.append(Finding("ok", "rewards", f"{spec} is tried by the first process."))
     return findings

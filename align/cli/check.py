@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
@@ -14,16 +15,19 @@ from align.checks.recipe import check_recipe
 from align.cli.pair_samples import print_samples
 from align.console import make_console, make_table
 from align.errors import UserError
-from align.recipe.recipe import load_recipe
+from align.recipe.recipe import Recipe, load_recipe
 from align.secrets import mask
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, as_json: bool) -> int:
+def run(
+    recipe: str, overrides: Sequence[str], accelerate_config: Path | None, as_json: bool, dry_run: bool = False
+) -> int:
     """Prints the findings; returns 1 if one of them is an error."""
     try:
         parsed = load_recipe(find_recipe(recipe), overrides)
+        parsed = _dry(parsed) if dry_run else parsed
         findings = check_output(parsed) + check_recipe(parsed, read_launch(accelerate_config)).findings
     except UserError as error:
         if not as_json:
@@ -40,6 +44,11 @@ def run(recipe: str, overrides: Sequence[str], accelerate_config: Path | None, a
                 print_samples(finding.numbers["samples"], console)
         console.print(f"{num_errors} error(s): training would not start." if num_errors else "Ready to train.")
     return int(num_errors > 0)
+
+
+def _dry(recipe: Recipe) -> Recipe:
+    then = None if recipe.then is None else replace(recipe.then, is_dry=True)
+    return replace(recipe, is_dry=True, then=then)
 
 
 def print_findings(findings: Sequence[Finding], *, stderr: bool = False) -> None:

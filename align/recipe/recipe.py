@@ -44,6 +44,7 @@ class Recipe:
         training: Settings of the method's config, validated, without defaults.
         resolved: Every key as it was understood, for the run folder.
         then: The run that comes after this one, in which the model of this one is a reward, or the start.
+        is_dry: Whether nothing may be asked of a model that has to be paid or waited for.
         trained: Folder of the model that the run before this one trains; the recipe names it as reward or as model.
     """
 
@@ -58,6 +59,7 @@ class Recipe:
     resolved: dict[str, Any] = field(repr=False)
     then: "Recipe | None" = None
     trained: str | None = None
+    is_dry: bool = False
 
     def has_setting(self, name: str) -> bool:
         """Whether the config of its method has a setting."""

@@ -10,6 +10,7 @@ from align.recipe.alarms import DEFAULT_ALARMS
 from align.recipe.rules import suggestion
 from rewards.running.composition import Composition
 
+FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together
 Reward = Callable[..., Any] | str  # a function, or the folder or hub id of a reward model
 
 
@@ -46,8 +47,8 @@ class RewardSettings(BaseModel):
         default=0.0,
         ge=0,
         le=1,
-        description="Share of the completions of a step, at least 8 of them, that each reward function scores again, "
-        "to log how much it differs from itself; 0 scores none.",
+        description=f"Share of the completions of a step, at least {FEWEST_REPEATS} of them, that each reward "
+        "function scores again, to log how much it differs from itself; 0 scores none.",
     )
     reward_gates: dict[str, str] = Field(
         default_factory=dict, description="Reward to the reward that must be above 0 for it to count."

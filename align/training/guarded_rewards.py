@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +22,14 @@ from align.training.output_head import check_fused_head
 from align.training.reward_records import (
     CallRecord,
     InvalidShare,
+    add_spending,
     call_line,
     call_metrics,
     describe_failed,
     join_records,
     record_calls,
     shown_text,
+    take_spending,
 )
 from align.training.reward_repeats import (
     Repeat,
@@ -106,14 +108,18 @@ class GuardedRewards(Parent):
             values = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         functions: list[Any] = [*self.reward_funcs, *self.reward_rules.audits]
         scores = {place: func.take_scores() for place, func in enumerate(functions) if isinstance(func, GuardedReward)}
-        self._judge(
-            [record_calls(functions[place].__name__, own, prompts, completions) for place, own in scores.items()]
-        )
-        if self.reward_rules.repeats and self.model.training:
-            given = {name: [row[name] for row in inputs] for name in inputs[0] if name not in NOT_COLUMNS}
-            given |= {} if self.environments is None else {"environments": self.environments}
-            given |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids_list}
-            self._log_repeats(functions, scores, values, given | {"trainer_state": self.state})
+        guarded = {place: functions[place] for place in scores}
+        records = self._gather([_record(func, scores[place], prompts, completions) for place, func in guarded.items()])
+        try:
+            self._judge(records)
+            if self.reward_rules.repeats and self.model.training:
+                given = {name: [row[name] for row in inputs] for name in inputs[0] if name not in NOT_COLUMNS}
+                given |= {} if self.environments is None else {"environments": self.environments}
+                given |= {"prompts": prompts, "completions": completions, "completion_ids": completion_ids_list}
+                self._log_repeats(functions, scores, values, given | {"trainer_state": self.state})
+                records = _with_spending(records, gather_object([list(map(take_spending, guarded.values()))]))
+        finally:
+            self._write(records)
         self._log_audits(values[:, num_rewards:], len(prompts))
         counted = self._count(values[:, :num_rewards], len(prompts))
         if self.reward_rules.signals:
@@ -156,15 +162,17 @@ class GuardedRewards(Parent):
         finally:
             self.reward_funcs, self.reward_func_names, self.reward_processing_classes = own
 
-    def _judge(self, own: list[CallRecord]) -> None:
-        """Counts the calls of every rank, writes them down, and ends training on all of them if too many failed.
+    def _gather(self, own: list[CallRecord]) -> list[CallRecord]:
+        """Joins the calls of every rank."""
+        ranks: list[list[CallRecord]] = gather_object([own])
+        return [join_records(calls) for calls in zip(*ranks, strict=True)]
+
+    def _judge(self, records: list[CallRecord]) -> None:
+        """Logs the calls of all ranks, and ends training on all of them if too many failed.
 
         Raises:
             RewardError: If a reward fails more often than the rules allow.
         """
-        ranks: list[list[CallRecord]] = gather_object([own])
-        records = [join_records(calls) for calls in zip(*ranks, strict=True)]
-        self._write(records)
         for record in records:
             self._log_once(call_metrics(record))
             share = self._invalid_shares[record.reward].add(record)
@@ -264,6 +272,19 @@ class GuardedRewards(Parent):
     def _own_rows(self, column: torch.Tensor, size: int) -> list[float | None]:
         start = self.accelerator.process_index * size
         return [None if np.isnan(value) else value for value in column[start : start + size].tolist()]
+
+
+def _record(func: GuardedReward, scores: list[Score], prompts: list[Any], completions: list[Any]) -> CallRecord:
+    record = record_calls(func.__name__, scores, prompts, completions)
+    return record._replace(spent=take_spending(func))
+
+
+def _with_spending(records: list[CallRecord], ranks: list[list[Mapping[str, float]]]) -> list[CallRecord]:
+    """Adds what every rank asked for repeats."""
+    again = zip(*ranks, strict=True)
+    return [
+        record._replace(spent=add_spending([record.spent, *own])) for record, own in zip(records, again, strict=True)
+    ]
 
 
 def _failure_text(record: CallRecord, why: str) -> str:

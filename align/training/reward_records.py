@@ -1,7 +1,7 @@
 """What became of the calls of rewards in one step, on every rank: counted, timed, and with the worst rows."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,7 @@ class CallRecord(NamedTuple):
         seconds: Of each row.
         failed: At most three failed rows as objects for JSON, one of each failure first.
         slowest: At most three slow rows, the slowest first.
+        spent: What it asked of a model that has to be paid or waited for, by name.
     """
 
     reward: str
@@ -33,6 +34,7 @@ class CallRecord(NamedTuple):
     seconds: list[float]
     failed: list[dict[str, Any]]
     slowest: list[dict[str, Any]]
+    spent: Mapping[str, float] = {}
 
 
 def record_calls(
@@ -70,7 +72,22 @@ def join_records(records: Sequence[CallRecord]) -> CallRecord:
         [seconds for record in records for seconds in record.seconds],
         [row for record in records for row in record.failed][:NUM_ROWS],
         sorted((row for record in records for row in record.slowest), key=lambda row: -row["seconds"])[:NUM_ROWS],
+        add_spending(record.spent for record in records),
     )
+
+
+def take_spending(reward: Callable[..., Any]) -> Mapping[str, float]:
+    """Returns what a reward asked since this was called last; nothing of one that does not say so."""
+    take = getattr(reward, "take_spending", None)
+    return {} if take is None else take()
+
+
+def add_spending(spent: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Adds what was asked, name by name."""
+    total: Counter[str] = Counter()
+    for each in spent:
+        total.update(each)  # type: ignore[arg-type]  # a Counter adds any numbers
+    return dict(total)
 
 
 def call_metrics(record: CallRecord) -> dict[str, float]:
@@ -96,7 +113,7 @@ def call_line(record: CallRecord, step: int, mode: str) -> dict[str, Any]:
         "seconds": dict(zip(("p50", "p95", "max"), np.round(quantiles, 6).tolist(), strict=True)),
         "failed": record.failed,
         "slowest": record.slowest,
-    }
+    } | ({"spent": dict(record.spent)} if record.spent else {})
 
 
 class InvalidShare:

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from align.recipe.reward_settings import FEWEST_REPEATS
 from rewards.running.contract.completions import first_difference
 from rewards.running.scores import Score
-
-FEWEST = 8  # rows of a step, on all ranks together
 
 
 class Repeat(NamedTuple):
@@ -29,11 +28,11 @@ def rows_to_repeat(scores: Sequence[Score], share: float, ranks: int, seed: Sequ
 
     Args:
         scores: Of this rank's rows.
-        share: Of the rows; at least `FEWEST` on all ranks together, where there are as many.
+        share: Of the rows; at least `FEWEST_REPEATS` on all ranks together, where there are as many.
         ranks: How many there are.
         seed: Of the draw, which leaves the generators of the trainer alone.
     """
-    count = max(int(np.ceil(share * len(scores))), -(-FEWEST // ranks))
+    count = max(int(np.ceil(share * len(scores))), -(-FEWEST_REPEATS // ranks))
     order = np.random.default_rng(seed).permutation(len(scores)).tolist()
     return [row for row in order if scores[row].failure is None][:count]
 

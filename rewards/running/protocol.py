@@ -51,6 +51,15 @@ def renders_messages(func: Callable[..., Any]) -> bool:
     return bool(getattr(func, "renders_messages", False))
 
 
+def asks_a_model(func: Any) -> bool:
+    """Tells whether each call of a reward is paid for, or waited for.
+
+    Such a reward says what a run would ask, by a method `estimate`, and is tried in one call before training; it may
+    have `for_trial()`, which returns it without its patience, and `take_spending()`, which says what it has asked.
+    """
+    return callable(getattr(func, "estimate", None))
+
+
 def is_audit_only(func: Callable[..., Any]) -> bool:
     """Tells whether a reward is a monitor, which is logged and never trained on; it says so, `audit_only = True`."""
     return bool(getattr(func, "audit_only", False))

@@ -29,7 +29,8 @@ def scores(body, times):
 
 
 def judge(server, rubric=RUBRIC, **settings):
-    return Judge(rubric, server.url, "tiny", max_retries=0, **settings)
+    limits = {"max_retries": 0} | settings.pop("limits", {})
+    return Judge(rubric, model="tiny", endpoint=server.url, limits=limits, **settings)
 
 
 def test_scores_become_rewards_and_what_is_asked_holds_rubric_request_and_reference():
@@ -55,7 +56,7 @@ def test_scores_become_rewards_and_what_is_asked_holds_rubric_request_and_refere
 def test_a_reply_without_a_score_is_no_reward_and_is_counted(reply):
     logged = {}
     with ChatServer(lambda body, times: reply) as server:
-        assert grade(judge(server, max_repeats=0), "x", log_metric=logged.__setitem__) == [None]
+        assert grade(judge(server, limits={"max_repeats": 0}), "x", log_metric=logged.__setitem__) == [None]
     assert logged["judge/unread_share"] == 1.0
 
 
@@ -121,14 +122,14 @@ def test_settings_are_checked_before_anything_is_asked(tmp_path):
     file = tmp_path / "rubric.md"
     file.write_text("From a file.\n")
     url = "http://localhost:1/v1"
-    assert Judge(str(file), url, "m")._rubric == "From a file."
+    assert Judge(str(file), endpoint=url, model="m")._rubric == "From a file."
     for settings, message in (
         ({"rubric": "missing.md"}, "there is no file missing.md"),
         ({"rubric": "  "}, "`rubric` is empty"),
         ({"lowest": 3, "highest": 3}, "`lowest` must be below `highest`"),
         ({"requests_per_minute": 0}, "`requests_per_minute` must be a number above 0"),
         ({"endpoint": "localhost"}, "`endpoint` must be a URL"),
-        ({"timeout": -1}, "`timeout` must be above 0"),
+        ({"limits": {"timeout": -1}}, "`timeout` must be above 0"),
     ):
         with pytest.raises(UserError, match=message):
             Judge(**{"rubric": RUBRIC, "endpoint": url, "model": "m"} | settings)

@@ -20,6 +20,14 @@ LaunchOption = Annotated[
         "--accelerate_config", help="The file given to `accelerate launch --config_file`, for the arithmetic."
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry_run",
+        "--dry-run",
+        help="Check all but rewards that ask a model, and print what those cost; train nothing.",
+    ),
+]
 
 
 @app.command(cls=WithKeys, context_settings=OVERRIDES)
@@ -36,8 +44,14 @@ def train(
     allow_changed_data: Annotated[
         bool, typer.Option("--allow_changed_data", help="Continue also where a data file is another one by now.")
     ] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
+    if dry_run:
+        from align.cli.check import run as check_only
+
+        execute(lambda: check_only(recipe, context.args, None, as_json=False, dry_run=True))
+        return
     from align.cli.train import run
 
     execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
@@ -49,11 +63,12 @@ def check(
     recipe: RecipeArgument,
     accelerate_config: LaunchOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    dry_run: DryRunOption = False,
 ) -> None:
     """Find what is wrong with a recipe, its data and its rewards, without loading a model."""
     from align.cli.check import run
 
-    execute(lambda: run(recipe, context.args, accelerate_config, json))
+    execute(lambda: run(recipe, context.args, accelerate_config, json, dry_run))
 
 
 @app.command()

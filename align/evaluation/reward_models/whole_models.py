@@ -1,14 +1,12 @@
 """Models that a reward function loads for itself while another model is trained in parts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers.integrations import deepspeed as deepspeed_state
 
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.models.whole_weights import whole_weights
 
 
 def load_reward_model(
@@ -30,18 +28,3 @@ def load_reward_model(
     """
     with whole_weights():
         return RewardModel.load(path, dtype=dtype, device=device, **settings)
-
-
-@contextmanager
-def whole_weights() -> Iterator[None]:
-    """Lets `from_pretrained` load whole weights while DeepSpeed trains with ZeRO-3.
-
-    transformers 5 splits every model it loads over the ranks once ZeRO-3 is configured, and a model that no DeepSpeed
-    engine holds is then left with empty weights ("'weight' must be 2-D").
-    """
-    kept = deepspeed_state._hf_deepspeed_config_weak_ref  # there is no public way to put it back
-    deepspeed_state.unset_hf_deepspeed_config()
-    try:
-        yield
-    finally:
-        deepspeed_state._hf_deepspeed_config_weak_ref = kept

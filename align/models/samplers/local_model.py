@@ -14,6 +14,7 @@ from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
 from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
+from align.models.whole_weights import whole_weights
 from rewards.extras import remedy
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
@@ -120,7 +121,8 @@ class LocalSampler:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
         dtype: Any = torch.float32 if device is None or device.type == "cpu" else "auto"
         try:
-            model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
+            with whole_weights():
+                model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
         return model.to(device).eval()

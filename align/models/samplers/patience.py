@@ -1,15 +1,14 @@
 """A connection that waits while nobody answers, and keeps to rates per minute."""
 
 import asyncio
+import contextlib
 import logging
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Any
 
-from align.models.samplers.endpoint import EndpointSampler
-from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
-
-if TYPE_CHECKING:
-    from align.models.samplers.connection import Connection
+from align.models.samplers.sampler import Answer, Failure, OpenConnection, Request, Sampler, SamplerError
+from align.models.samplers.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between tries
@@ -23,6 +22,15 @@ _PASSING = (
 )
 
 
+@dataclass
+class _Open:
+    """An open connection, how it is closed, and how many requests are on their way by it."""
+
+    connection: OpenConnection
+    stack: AsyncExitStack
+    num_users: int = 0
+
+
 class PatientConnection:
     """The connection of one event loop, opened anew after an outage.
 
@@ -30,35 +38,31 @@ class PatientConnection:
         sampler: Whom it reaches.
         rates: Most requests and tokens per minute, prompts by estimate and answers by `max_new_tokens`.
         outage_seconds: How long a server that does not answer is waited for.
+        waiting: Counts the seconds of both.
     """
 
     def __init__(
-        self, sampler: EndpointSampler, rates: tuple[float | None, float | None], outage_seconds: float
+        self, sampler: Sampler, rates: tuple[float | None, float | None], outage_seconds: float, waiting: Waiting
     ) -> None:
-        from aiolimiter import AsyncLimiter
-
-        self._sampler, self._outage_seconds = sampler, outage_seconds
-        self._requests, self._tokens = (None if rate is None else AsyncLimiter(rate, _MINUTE) for rate in rates)
-        self._open, self._stack = asyncio.Lock(), AsyncExitStack()
-        self._connection: Connection | None = None
+        self._sampler, self._outage_seconds, self._waiting = sampler, outage_seconds, waiting
+        self._requests, self._tokens = (None if rate is None else _limiter(rate) for rate in rates)
+        self._lock = asyncio.Lock()
+        self._open: _Open | None = None
         self._said = False
 
     async def answer(self, request: Request) -> Answer | Failure:
         """Answers a request, however long nobody does, up to the limit."""
         pause, waited = _FIRST_PAUSE, 0.0
         while True:
-            await self._in_turn(request)
-            connection = await self._connect()
-            try:
-                result: Answer | Failure | SamplerError = await connection.answer(request)
-            except SamplerError as error:
-                await self._drop(connection)
-                result = error
+            with self._waiting:
+                await self._in_turn(request)
+            result = await self._ask(request)
             why = _outage(result)
             if why is None or waited >= self._outage_seconds:
                 break
             self._say(why)
-            await asyncio.sleep(min(pause, self._outage_seconds - waited))
+            with self._waiting:
+                await asyncio.sleep(min(pause, self._outage_seconds - waited))
             pause, waited = min(2 * pause, _LONGEST_PAUSE), waited + pause
         if isinstance(result, SamplerError):
             raise result
@@ -72,25 +76,38 @@ class PatientConnection:
             tokens = request.estimated_tokens + request.max_new_tokens
             await self._tokens.acquire(min(tokens, self._tokens.max_rate))
 
-    async def _connect(self) -> "Connection":
-        async with self._open:
-            if self._connection is None:
-                self._connection = await self._stack.enter_async_context(self._sampler.connect())
-            return self._connection
+    async def _ask(self, request: Request) -> Answer | Failure | SamplerError:
+        current = await self._connect()
+        current.num_users += 1
+        try:
+            return await current.connection.answer(request)
+        except SamplerError as error:
+            if self._open is current:
+                self._open = None  # the next request opens another one
+            return error
+        finally:
+            current.num_users -= 1
+            if self._open is not current and current.num_users == 0:  # closed earlier, it would fail the others
+                with contextlib.suppress(SamplerError):  # the one that was just seen
+                    await current.stack.aclose()
 
-    async def _drop(self, connection: "Connection") -> None:
-        async with self._open:
-            if self._connection is connection:
-                self._connection, stack, self._stack = None, self._stack, AsyncExitStack()
-                try:
-                    await stack.aclose()
-                except SamplerError:  # the one that was just seen
-                    return
+    async def _connect(self) -> "_Open":
+        async with self._lock:
+            if self._open is None:
+                stack = AsyncExitStack()
+                self._open = _Open(await stack.enter_async_context(self._sampler.connect()), stack)
+            return self._open
 
     def _say(self, why: str) -> None:
         if not self._said:
             logger.warning("The judge does not answer, and is waited for up to %.0f s: %s", self._outage_seconds, why)
         self._said = True
+
+
+def _limiter(rate: float) -> Any:
+    from aiolimiter import AsyncLimiter
+
+    return AsyncLimiter(rate, _MINUTE)
 
 
 def _outage(result: Answer | Failure | SamplerError) -> str | None:

@@ -1,5 +1,6 @@
 """The calls of rewards over a run: counted, timed, and with the slowest and the failed rows."""
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,10 +27,12 @@ class RewardCalls(NamedTuple):
     Attributes:
         counts: One row per reward: column to text.
         rows: The slowest completions, then failed ones of every kind.
+        spent: One row per reward that asks a model: column to text; steps that were taken again count, too.
     """
 
     counts: list[dict[str, str]]
     rows: list[CalledRow]
+    spent: list[dict[str, str]]
 
 
 def read_reward_calls(folder: Path) -> RewardCalls | None:
@@ -37,20 +40,29 @@ def read_reward_calls(folder: Path) -> RewardCalls | None:
     path = folder / _FILE
     if not path.exists():
         return None
-    records = _read_records(path)
+    lines = _read_lines(path)
+    records = _of_last_try(lines)
     names = dict.fromkeys(record["reward"] for record in records)
     counts = [_count(name, [record for record in records if record["reward"] == name]) for name in names]
-    return RewardCalls(counts, _slowest(records) + _failed(records))
+    spent = [
+        _sum_spending(name, [line["spent"] for line in lines if line["reward"] == name and "spent" in line])
+        for name in names
+    ]
+    return RewardCalls(counts, _slowest(records) + _failed(records), [each for each in spent if each])
 
 
-def _read_records(path: Path) -> list[dict[str, Any]]:
-    """Reads the lines; of steps that a resumed run took again the later ones count."""
-    records: list[dict[str, Any]] = []
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    lines = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return lines
+
+
+def _of_last_try(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leaves out steps that a resumed run took again: the later ones count."""
+    records: list[dict[str, Any]] = []
+    for record in lines:
         if records and record["mode"] == "train" and record["step"] < records[-1]["step"]:
             records = [earlier for earlier in records if earlier["step"] < record["step"]]
         records.append(record)
@@ -71,6 +83,24 @@ def _count(name: str, records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
         "half take less, ms": f"{1000 * middle:.3g}",
         "95 % take less, ms": f"{1000 * max(times['p95'] for times in seconds):.3g}",
         "slowest, s": f"{max(times['max'] for times in seconds):.3g}",
+    }
+
+
+def _sum_spending(name: str, spent: Sequence[Mapping[str, float]]) -> dict[str, str]:
+    if not spent:
+        return {}
+    total: Counter[str] = Counter()
+    for each in spent:
+        total.update(each)  # type: ignore[arg-type]  # a Counter adds any numbers
+    return {
+        "reward": name,
+        "requests": f"{total['requests']:,}",
+        "from the cache": f"{total['cached']:,}",
+        "unanswered": f"{total['unanswered']:,}",
+        "tokens in": f"{total['prompt_tokens']:,}",
+        "tokens out": f"{total['completion_tokens']:,}",
+        "held back, s": f"{total['waited_seconds']:,.1f}",
+        "cost": f"{total['cost']:,.4g}" if "cost" in total else "no prices given",
     }
 
 

@@ -14,10 +14,11 @@ from rewards.running.contract.leftovers import Baseline, leftovers, take_baselin
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
 from rewards.running.contract.watched import Call, Called, call_watched, seeds_of
-from rewards.running.protocol import is_audit_only, reads_whole_batch, renders_messages, reward_name
+from rewards.running.protocol import asks_a_model, is_audit_only, reads_whole_batch, renders_messages, reward_name
 from rewards.running.workers import Outcome, WorkerPool
 
 SECONDS_FOR_LEFTOVERS = 10.0
+SECONDS_TO_ASK = 120.0
 SLOWER_THAN_BEFORE = 4  # times, which is not yet a hang
 NOT_PICKLED = (
     "Worker processes cannot be given it: define it at the top level of a module or file, or as a class with "
@@ -57,6 +58,7 @@ class Description(NamedTuple):
         remarks: What loading it did to the process.
         audit_only: Whether it says that it is a monitor.
         renders_messages: Whether it says that it renders messages by a chat template.
+        asks_a_model: Whether its calls are paid for, or waited for.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Description(NamedTuple):
     remarks: tuple[RewardProblem, ...] = ()
     audit_only: bool = False
     renders_messages: bool = False
+    asks_a_model: bool = False
 
 
 class Subject(Protocol):
@@ -171,6 +174,8 @@ class RemoteSubject:
         if isinstance(outcome.value, str):
             raise Stopped(RewardProblem(self.name, "not_found", "cannot be used", outcome.value))
         self.name = outcome.value.name
+        if outcome.value.asks_a_model:
+            self.limits = self.limits._replace(call=max(self.limits.call, SECONDS_TO_ASK))
         self.seconds_to_load = outcome.seconds
         return outcome.value  # type: ignore[no-any-return]
 
@@ -239,6 +244,7 @@ class Remote:
             baseline, before = take_baseline(), process_state()
             try:
                 func = self.specs[index].resolve()
+                func = func.for_trial() if hasattr(func, "for_trial") else func
             except (ValueError, TypeError) as error:
                 return str(error)
             remarks = loaded_settings(before, process_state())
@@ -268,4 +274,5 @@ def _describe(func: Callable[..., Any]) -> Description:
         reason,
         audit_only=is_audit_only(func),
         renders_messages=renders_messages(func),
+        asks_a_model=asks_a_model(func),
     )

@@ -1,6 +1,6 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from rewards.running.contract.forms import check_forms, usable_forms
 from rewards.running.contract.odd import check_odd
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.repeats import check_repeats, check_values_alone
-from rewards.running.contract.samples import answer_samples
+from rewards.running.contract.samples import Sample, answer_samples
 from rewards.running.contract.signature import check_signature
 from rewards.running.contract.speed import Speed, affordable, check_speed, measure
 from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
@@ -93,6 +93,9 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if refusals:
         return
     samples = answer_samples(trial.rows[:ROWS_IN_BATCH], trial.settings.response_format)
+    if trial.description.asks_a_model:
+        yield from _ask_once(trial, samples, speeds)
+        return
     forms, problems = usable_forms(trial, samples)
     yield from (_of_made_up_rows(trial, problem) for problem in problems)
     if not forms:
@@ -126,6 +129,18 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     if is_steady:
         yield from _check_what_is_paid(trial, form, speed)
     yield from check_speed(trial, speeds[0])
+
+
+def _ask_once(trial: Trial, samples: Sequence[Sample], speeds: list[Speed]) -> Iterator[RewardProblem]:
+    """Calls a reward whose calls are paid for on two responses to one row."""
+    called = trial.call(samples[:2], trial.settings.form or "text")
+    if called.problem is not None:
+        yield called.problem
+    elif all(value is None for value in called.values):
+        text = f"returned None for each of {len(called.values)} responses"
+        yield trial.problem("often_none", text, "Look at what the model replies: it may not keep to the form.")
+    if called.values:
+        speeds.append(Speed(len(called.values), called.seconds, called.seconds))
 
 
 def _processes_left(trial: Trial) -> list[RewardProblem]:

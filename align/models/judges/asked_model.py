@@ -1,0 +1,119 @@
+"""The model that a judge asks: behind an endpoint or in this process, from the cache where it can, counted."""
+
+import asyncio
+import weakref
+from collections import Counter
+from collections.abc import MutableMapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from align.models.judges.spending import Spending
+from align.models.samplers.cache import SampledAnswers, answer_key
+from align.models.samplers.endpoint import EndpointSampler
+from align.models.samplers.patience import PatientConnection
+from align.models.samplers.sampler import Answer, Failure, Request, Sampler
+from align.models.samplers.waiting import Waiting
+
+_OPEN = ("spending", "_waiting", "_waited", "_asked", "_cache", "_lines")  # a copy begins without them
+Rates = tuple[float | None, float | None]
+
+
+class AskedModel:
+    """Answers texts for any event loop.
+
+    A text that was asked before in this process is another request, with another seed, so that asking again shows how
+    much a model differs from itself; a new process begins anew, and finds what the cache holds.
+
+    Args:
+        model: A folder or hub id of a model for this process; with an endpoint the name it is served by.
+        endpoint: Settings of `EndpointSampler` without `model`; None for a model in this process.
+        rates: Most requests and tokens per minute.
+        outage_seconds: How long a server that does not answer is waited for.
+        cache: Folder for answers; None keeps none.
+        batch_size: Answers that a model in this process generates at once.
+
+    Attributes:
+        spending: What was asked since it was taken last.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        endpoint: dict[str, Any] | None,
+        *,
+        rates: Rates = (None, None),
+        outage_seconds: float = 0.0,
+        cache: str | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        self._model, self._batch_size = model, batch_size
+        self._rates, self._outage_seconds = rates, outage_seconds
+        self._cache_folder = cache
+        self._endpoint = None if endpoint is None else EndpointSampler(model=model, **endpoint)
+        self._reset()
+
+    def _reset(self) -> None:
+        self.spending, self._waiting, self._waited = Spending(), Waiting(), 0.0
+        self._asked: Counter[str] = Counter()
+        self._cache: SampledAnswers | None = None
+        self._lines: MutableMapping[asyncio.AbstractEventLoop, PatientConnection] = weakref.WeakKeyDictionary()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves connections and loaded weights behind; a copy opens its own."""
+        return {name: value for name, value in vars(self).items() if name not in (*_OPEN, "_sampler")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Begins without connections."""
+        vars(self).update(state)
+        self._reset()
+
+    async def ask(self, text: str, *, temperature: float, max_new_tokens: int) -> Answer | Failure:
+        """Answers a text.
+
+        Raises:
+            SamplerError: If nobody answers for `outage_seconds`, a key is refused, or a model cannot be loaded.
+        """
+        again = self._asked[text]
+        self._asked[text] += 1
+        request = Request(text, again, temperature=temperature, max_new_tokens=max_new_tokens)
+        cache = self._open_cache()
+        key = answer_key(self._sampler.identity, request)
+        if cache is not None and (known := cache.find(key)) is not None:
+            self.spending.cached += 1
+            return known
+        result = await self._line().answer(request)
+        if isinstance(result, Failure):
+            self.spending.unanswered += 1
+            return result
+        self.spending.requests += 1
+        self.spending.prompt_tokens += result.prompt_tokens
+        self.spending.completion_tokens += result.completion_tokens
+        if cache is not None:
+            cache.keep(key, result)
+        return result
+
+    def take_spending(self) -> dict[str, float]:
+        """Returns what was asked since this was called last, and forgets it."""
+        spent, self.spending = self.spending, Spending()
+        waited, self._waited = self._waiting.seconds - self._waited, self._waiting.seconds
+        return spent.numbers() | {"waited_seconds": waited}
+
+    @cached_property
+    def _sampler(self) -> Sampler:
+        if self._endpoint is not None:
+            return self._endpoint
+        from align.models.samplers.local_model import LocalSampler
+
+        return LocalSampler(self._model, batch_size=self._batch_size)
+
+    def _open_cache(self) -> SampledAnswers | None:
+        if self._cache is None and self._cache_folder is not None:
+            self._cache = SampledAnswers(Path(self._cache_folder))
+        return self._cache
+
+    def _line(self) -> PatientConnection:
+        loop = asyncio.get_running_loop()
+        if loop not in self._lines:
+            self._lines[loop] = PatientConnection(self._sampler, self._rates, self._outage_seconds, self._waiting)
+        return self._lines[loop]
