@@ -20,12 +20,14 @@ class Parameters(NamedTuple):
         optional: Names with one.
         takes_more: Whether it has `**kwargs`.
         positional_only: Names before a `/`, without a default.
+        settings: Names whose default is a number or a text: what they hold is chosen, and no column of the data.
     """
 
     required: tuple[str, ...]
     optional: tuple[str, ...]
     takes_more: bool
     positional_only: tuple[str, ...]
+    settings: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -44,7 +46,13 @@ def read_parameters(func: Callable[..., Any]) -> Parameters:
         positional_only=tuple(
             each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
         ),
+        settings=tuple(each.name for each in keywords if _is_setting(each.default)),
     )
+
+
+def _is_setting(default: Any) -> bool:
+    """Tells a value that was chosen, such as 40, from what stands for a column that is not there: None, "" and ()."""
+    return isinstance(default, int | float) or (isinstance(default, str) and default != "")
 
 
 def check_signature(name: str, parameters: Parameters, arguments: Sequence[str]) -> list[RewardProblem]:

@@ -28,7 +28,8 @@ def synthetic_rows(parameters: Parameters) -> list[dict[str, Any]]:
         return [row | order | dict(zip(VERSIONS, (row["id"], family), strict=True)) for row, family in names]
     if {"options", *SECOND_PASS} & set(parameters.columns):
         return _questions()
-    golds = [name for name in parameters.columns if name in GOLD_COLUMNS] or ["answer", "solution"]
+    read = [name for name in parameters.columns if name not in parameters.settings]  # `target=40` is no right answer
+    golds = [name for name in read if name in GOLD_COLUMNS] or ["answer", "solution"]
     return [{"id": f"sum-{i}", "prompt": prompt} | dict.fromkeys(golds, gold) for i, (prompt, gold) in enumerate(SUMS)]
 
 
