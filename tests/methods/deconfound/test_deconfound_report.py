@@ -49,7 +49,7 @@ def test_the_charts_show_error_correlations_and_each_confounder():
     assert titles[:3] == [
         "Squared error", "Correlation of the predictions with the outcome", "Does the reward lean on popularity?",
     ]  # fmt: skip
-    compared = comparison_charts({name: (REPORT, metrics_of(**GOOD)) for name in "ab"})
+    compared = comparison_charts(REPORT.compared, {name: metrics_of(**GOOD) for name in "ab"})
     assert "Correlation with the corrected outcome" in [chart.title for chart in compared]
 
 

@@ -30,7 +30,7 @@ class ToolRollouts(Parent):
     """
 
     reward_rules: RewardRules
-    environments: list[Any] | None
+    environments: list[Any] | None  # type: ignore[assignment]
     environment_factories: Any
     model: PreTrainedModel
     _logs: Any
