@@ -92,7 +92,7 @@ def test_no_file_of_a_run_holds_a_secret_and_the_run_goes_on(planted, tmp_path, 
 
     assert run(str(planted), ["--max_steps", "3", "--hub_token", "another"], "auto") == 0
     (folder / "recipe.yaml").write_text(planted.read_text())  # as it was written before secrets were masked
-    report(folder)
+    report([folder])
     (folder / "recipe.yaml").unlink()
     assert leaks(folder) == []
     assert [secret for secret in SECRETS if secret in "".join(capfd.readouterr())] == []
