@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from align.audit.entry import Entry, reference_of
 from align.data.columns import Columns
-from align.data.conversations import Message, check_prompt, conversation_text, message_text, split_pair
+from align.data.conversations import Message, check_prompt, conversation_text, message_text
 from align.data.files import RawRow, Row
 from align.data.loading import Schema, find_adapter, name_row
 from align.data.media.images import image_digest
@@ -16,6 +16,7 @@ from align.data.pairs.pair import check_differ
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.reward_pair_rules import CSV_TRUTH
 from align.data.pairs.spans import has_tags, strip_tags
+from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS

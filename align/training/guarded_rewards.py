@@ -20,12 +20,13 @@ from align.training.audit_signals import audit_signals, text_features
 from align.training.media import MediaFolder
 from align.training.output_head import check_fused_head
 from align.training.reward_records import (
+    REWARDS_FILE,
     CallRecord,
     InvalidShare,
     add_spending,
     call_line,
     call_metrics,
-    describe_failed,
+    failure_text,
     join_records,
     record_calls,
     shown_text,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
 else:
     Parent = object
-REWARDS_FILE = "rewards.jsonl"
 
 
 @dataclass(frozen=True)
@@ -177,11 +177,11 @@ class GuardedRewards(Parent):
             self._log_once(call_metrics(record))
             share = self._invalid_shares[record.reward].add(record)
             if record.failures and self.reward_rules.on_invalid == "raise":
-                raise RewardError(_failure_text(record, "and `on_invalid` is `raise`"))
+                raise RewardError(failure_text(record, "and `on_invalid` is `raise`"))
             if share > self.reward_rules.max_invalid_share:
                 limit = self.reward_rules.max_invalid_share
                 raise RewardError(
-                    _failure_text(record, f"{share:.0%} in the last steps, above `max_invalid_share: {limit:g}`")
+                    failure_text(record, f"{share:.0%} in the last steps, above `max_invalid_share: {limit:g}`")
                 )
 
     def _write(self, records: list[CallRecord]) -> None:
@@ -285,16 +285,6 @@ def _with_spending(records: list[CallRecord], ranks: list[list[Mapping[str, floa
     return [
         record._replace(spent=add_spending([record.spent, *own])) for record, own in zip(records, again, strict=True)
     ]
-
-
-def _failure_text(record: CallRecord, why: str) -> str:
-    kinds = ", ".join(f"{count} x {failure}" for failure, count in record.failures.most_common())
-    return (
-        f"Reward `{record.reward}`: {record.failures.total()} of {len(record.seconds)} values of this step are "
-        f"invalid ({kinds}), {why}. Worst rows:\n{describe_failed(record)}\n"
-        f"All of them are counted in {REWARDS_FILE} of the run folder. Mend the reward, or allow more with "
-        "`on_invalid`, `max_invalid_share` and `reward_timeout`."
-    )
 
 
 def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:

@@ -14,6 +14,8 @@ LONGEST_TEXT = 300  # characters of a prompt or completion in a record
 STEPS_IN_WINDOW = 10
 SLOW = 0.01  # seconds below which a call is not worth a line
 
+REWARDS_FILE = "rewards.jsonl"
+
 
 class CallRecord(NamedTuple):
     """The calls of one reward on one rank.
@@ -137,6 +139,17 @@ def describe_failed(record: CallRecord) -> str:
         for i, row in enumerate(record.failed, 1)
     ]
     return "\n".join(lines)
+
+
+def failure_text(record: CallRecord, why: str) -> str:
+    """Words why the values of a reward end a run, with its worst rows."""
+    kinds = ", ".join(f"{count} x {failure}" for failure, count in record.failures.most_common())
+    return (
+        f"Reward `{record.reward}`: {record.failures.total()} of {len(record.seconds)} values of this step are "
+        f"invalid ({kinds}), {why}. Worst rows:\n{describe_failed(record)}\n"
+        f"All of them are counted in {REWARDS_FILE} of the run folder. Mend the reward, or allow more with "
+        "`on_invalid`, `max_invalid_share` and `reward_timeout`."
+    )
 
 
 def shown_text(completion: Any) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from align.data.conversations import Message, split_pair
+from align.data.conversations import Message
 from align.data.media.rows import listed_images
 from align.data.pairs.pair import check_differ
 from align.data.pairs.span_rules import mark_messages, mark_texts
 from align.data.pairs.spans import Span
+from align.data.pairs.split_pair import split_pair
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns
 

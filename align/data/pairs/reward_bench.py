@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from align.data.conversations import split_pair
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts
+from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns

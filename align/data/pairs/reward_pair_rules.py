@@ -6,9 +6,10 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from align.data.conversations import Message, split_pair
+from align.data.conversations import Message
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import check_differ, check_unread
+from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns

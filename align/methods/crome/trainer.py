@@ -21,6 +21,7 @@ from align.methods.crome.bottleneck import CONTRAST_COEF, Bottleneck, contrast, 
 from align.methods.crome.collation import TieCollator, TieColumns, read_names
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.destroyed import answer_mask, attributions, destroy
+from align.methods.crome.logged_margins import log_margins
 from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
 from align.methods.crome.pairwise_head import make_pairwise
 from align.methods.crome.rules import ADAPTER_REFUSED
@@ -276,22 +277,7 @@ class CromeTrainer(RewardTrainer):
         metrics = self._metrics["train" if self.model.training else "eval"]
         table = torch.stack([margins, tie.float()], dim=-1)
         margins, tie = self.accelerator.gather_for_metrics(table).unbind(-1)
-        tie, names = tie.bool(), read_names(self.accelerator.gather_for_metrics(sources))
-        ordered = margins[~tie]
-        for name, value in (("accuracy", (ordered > 0).float()), ("margin", ordered)):
-            metrics[name].pop()  # TRL's is over all pairs
-            if len(ordered):
-                metrics[name].append(value.mean().item())
-            elif not metrics[name]:
-                del metrics[name]  # TRL divides by the number of entries
-        metrics["crome/tie_share"].append(tie.float().mean().item())
-        if tie.any():
-            metrics["crome/tie_margin"].append(margins[tie].abs().mean().item())
-        for name in sorted(set(names)):
-            of = margins[~tie & torch.tensor([each == name for each in names], device=tie.device)]
-            if len(of):
-                metrics[f"crome/accuracy_{name}"].append((of > 0).float().mean().item())
-                metrics[f"crome/margin_{name}"].append(of.mean().item())
+        log_margins(metrics, margins, tie.bool(), read_names(self.accelerator.gather_for_metrics(sources)))
 
 
 def _check_launch(trainer: CromeTrainer, knob: str) -> None:
