@@ -245,7 +245,8 @@ def main() -> None:
         method = min(arguments.methods, key=lambda name: sum(made[name].values()))
         rounds[method] += 1
         run = out / method / f"round-{rounds[method]}"
-        times = min(generator.randint(1, 3), arguments.kills - killed)
+        others = sum(not each for name, each in made.items() if name != method)  # still to be killed once
+        times = min(generator.randint(1, 3), max(1, arguments.kills - killed - others))
         made[method] += attack(method, out / method, run, paces[method], times, generator)
         wrong = differences(out / method / "whole", run)
         if wrong:

@@ -49,8 +49,8 @@ def test_a_program_that_reads_and_prints_is_run_once_for_each_input():
 
 @isolated
 def test_what_one_program_leaves_no_other_finds():
-    leaves = "open('/tmp/here', 'w').write('x')\ndef add(a, b): return a + b"
-    finds = "open('/tmp/here')\ndef add(a, b): return a + b"
+    start, end = "import tempfile\nplace = tempfile.gettempdir() + '/here'\n", "\ndef add(a, b): return a + b"
+    leaves, finds = f"{start}open(place, 'w').write('x'){end}", f"{start}open(place){end}"
     assert score(leaves, finds, workers=1) == [1.0, 0.0]
 
 
