@@ -114,7 +114,9 @@ def fingerprints(data: DatasetConfig) -> dict[str, str]:
     paths = [Path(each) for each in (*(source.path for source in data.sources), data.eval_path) if each is not None]
     files = [path for path in dict.fromkeys(paths) if path.is_file()]
     names = [path.name for path in files]
-    return {
-        path.name if names.count(path.name) == 1 else str(path): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-    }
+    return {path.name if names.count(path.name) == 1 else str(path): _digest(path) for path in files}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:  # never whole: a file that is streamed may be larger than the memory
+        return hashlib.file_digest(file, "sha256").hexdigest()

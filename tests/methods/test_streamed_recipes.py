@@ -61,6 +61,13 @@ def test_the_check_says_what_is_streamed_and_that_training_needs_an_end(tmp_path
     assert errors == ["`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`."]
 
 
+def test_the_check_says_that_none_of_the_first_rows_has_a_mark(tmp_path, tiny_model_folder):
+    rows = [row | {"chosen_spans": [], "rejected_spans": []} for row in fact_pairs(2)]
+    checked = check_recipe(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, dataset=STREAM)), Launch())
+    errors = [finding.text for finding in checked.findings if finding.level == "error"]
+    assert [text.partition(":")[0] for text in errors] == ["2 of 2 pairs have nothing to mark"]
+
+
 def test_a_mixture_is_not_streamed(tmp_path, tiny_model_folder):
     path = write_pair_recipe(tmp_path, tiny_model_folder)
     mixed = "dataset:\n  streaming: true\n  mix:\n  - path: ./train.jsonl\n  - path: ./train.jsonl\n"

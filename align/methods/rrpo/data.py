@@ -41,7 +41,11 @@ def load(recipe: Recipe) -> TrainingData[PreferencePair]:
         return _load(recipe, data)
     reader = MediaReader(media_folder(find_split(data.path, data.split)[0]), data)
     source = preference_source(data.path, adapter=data.adapter, split=data.split, reader=reader, columns=data.columns)
-    return load_stream(recipe, source, lambda first: StreamRow("images" in first.rows[0]), partial(_load, recipe))
+    return load_stream(recipe, source, _stream_row, partial(_load, recipe))
+
+
+def _stream_row(first: TrainingData[PreferencePair]) -> "StreamRow":
+    return StreamRow(any("images" in row for row in first.rows[:1]))  # of the first rows none may have a mark
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,9 @@ class Marker:
 
     def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the responses by the tokens that TRL will make of both texts."""
+        if pair.images:  # a table of such rows was refused whole
+            rule = "the row has images and the first rows have none, so that they would not be read"
+            raise BadRow("images", len(pair.images), rule, "Put a row with images first, or leave them out.")
         if count_places(pair.prompt):
             check_shown_prompt(pair.prompt, 0)
         special, settings = isinstance(pair.prompt, str), template_settings(pair.template)

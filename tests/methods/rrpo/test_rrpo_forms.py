@@ -80,6 +80,8 @@ def test_rows_of_a_stream_that_cannot_be_used_are_told_and_counted(tmp_path, cap
         DataError, match=r"No pair of the train dataset .* 2 cannot be used: left out. train dataset, row 1"
     ):
         trained(tmp_path, stream([equal, equal]))
+    with pytest.raises(DataError, match=r"row 1, column `images`: the row has images and the first rows have none"):
+        made._marker(tokenizer(), made.args, "train")(rows[0] | {"images": ["a.png"]}, 0)
     with pytest.raises(ValueError, match=r"A streamed `train_dataset` has no length .* Set `max_steps`."):
         trained(tmp_path, stream(rows), max_steps=-1)
 
