@@ -83,8 +83,7 @@ def _aux_loss(model: PreTrainedModel, outputs: Any, kwargs: dict[str, Any]) -> T
     # Mixtral's is the one that every family of mixtures takes over.
     from transformers.models.mixtral.modeling_mixtral import load_balancing_loss_func
 
-    config = model.config.get_text_config()
-    found: Any = load_balancing_loss_func(
-        outputs.router_logits, config.num_experts, config.num_experts_per_tok, kwargs.get("attention_mask")
-    )
+    # Families name the number of experts in their configs each in its own way, and a row of logits has one for each.
+    num_experts, per_token = outputs.router_logits[0].size(-1), model.config.get_text_config().num_experts_per_tok
+    found: Any = load_balancing_loss_func(outputs.router_logits, num_experts, per_token, kwargs.get("attention_mask"))
     return cast(Tensor, found)

@@ -54,7 +54,7 @@ EVERY = READ | {family: settings for family, (settings, _) in TRL_READS_WRONG.it
 
 def make_model(family, **more):
     known = AutoConfig.for_model(family)
-    settings = {name: value for name, value in SIZES.items() if hasattr(known, name)} | EVERY[family] | more
+    settings = {name: value for name, value in SIZES.items() if hasattr(known, name)} | EVERY.get(family, {}) | more
     set_seed(0)
     return AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **settings)).eval()
 
@@ -171,3 +171,19 @@ def test_the_gradient_reaches_what_is_in_front_of_the_head():
     given = reading.prepare(model, hidden)
     token_terms(given, head, given.detach(), head, torch.tensor([3, 4, 5])).logps.sum().backward()
     assert model.lm_head.dense.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("family", ["qwen3_moe", "phimoe"])  # which name the number of experts in two ways
+def test_the_load_balancing_loss_is_the_models_own(family):
+    experts = {"num_experts": 4, "num_local_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    model = make_model(family, **experts)
+    ids = torch.arange(3, 13).reshape(2, 5)
+    given = {"input_ids": ids, "attention_mask": (ids < 12).long(), "output_router_logits": True, "use_cache": False}
+    with torch.no_grad():
+        wanted = model(**given).aux_loss
+        reading = add_token_head(model)
+        scored = Tokens(torch.ones(2, 4, dtype=torch.bool), ids[:, 1:].flatten())
+        reference = Reference(model(**given, scored=scored), reading.head(model))
+        found = model(**given, scored=scored, reference=reference).aux_loss
+    assert wanted > 0
+    assert torch.equal(found, wanted)
