@@ -22,11 +22,6 @@ class Launch(NamedTuple):
         """How optimizer, gradients and weights are split: `zero1` to `zero3`, `fsdp`, or `none`."""
         return f"zero{self.zero_stage}" if self.zero_stage else "fsdp" if self.fsdp else "none"
 
-    @property
-    def shards_weights(self) -> bool:
-        """Whether each process holds a part of the weights only."""
-        return self.fsdp or self.zero_stage == 3
-
 
 def read_launch(accelerate_config: Path | None) -> Launch:
     """Reads the file that `accelerate launch --config_file` will get; without one, a run has one process.

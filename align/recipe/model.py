@@ -43,8 +43,8 @@ class ModelSettings(BaseModel):
     )
     bnb_4bit_quant_storage: Literal["uint8", "float16", "float32", "bfloat16"] | None = Field(
         default=None,
-        description="Type of the tensors that 4-bit weights are packed into, by default uint8; FSDP and ZeRO-3 need "
-        "that of the other weights.",
+        description="Type of the tensors that 4-bit weights are packed into, by default uint8; FSDP splits only "
+        "those of floating point, and computes in that type.",
     )
 
     @property

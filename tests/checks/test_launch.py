@@ -39,7 +39,7 @@ def test_shipped_launch_files_are_read(name):
 def test_what_accelerate_would_not_do_with_fsdp_is_refused(tiny_recipe, tmp_path):
     file = asset_dir("ds_configs") / "fsdp2.yaml"
     launch = read_launch(file)
-    assert (launch.fsdp, launch.sharding, launch.shards_weights) == (True, "fsdp", True)
+    assert (launch.fsdp, launch.sharding) == (True, "fsdp")
     (finding,) = check_sharded(load_recipe(tiny_recipe(use_cpu=True)), launch)
     assert "on CPUs accelerate trains with DDP in its place without a word" in finding.text
     (tmp_path / "launch.yaml").write_text(file.read_text().replace("fsdp_version", "fsdp_verson"))
@@ -47,14 +47,23 @@ def test_what_accelerate_would_not_do_with_fsdp_is_refused(tiny_recipe, tmp_path
         read_launch(tmp_path / "launch.yaml")
 
 
-def test_sharded_weights_of_few_bits_are_of_one_type_or_refused(tiny_recipe):
-    recipe = tiny_recipe(load_in_4bit=True, use_peft=True)
-    (finding,) = check_quantized(load_recipe(recipe), Launch(2, 3))
-    assert "Set `bnb_4bit_quant_storage: float32`" in finding.text
-    (finding,) = check_quantized(load_recipe(recipe, ["--bnb_4bit_quant_storage", "float32"]), Launch(2, 3))
-    assert finding.level == "warning"  # on a CPU
-    eight = load_recipe(recipe, ["--load_in_4bit", "false", "--load_in_8bit", "true"])
-    assert "these are whole numbers" in check_quantized(eight, Launch(2, fsdp=True))[0].text
+def test_what_becomes_of_sharded_weights_of_few_bits_is_said_and_nothing_is_refused(tiny_recipe):
+    def said(launch, *words, **keys):
+        recipe = load_recipe(tiny_recipe(use_peft=True, **keys or {"load_in_4bit": True}), words)
+        findings = check_quantized(recipe, launch)
+        assert {finding.level for finding in findings} == {"warning"}
+        return [finding.text for finding in findings]
+
+    on_a_cpu = said(Launch(2, 2))
+    assert len(on_a_cpu) == 1
+    zero3, fsdp, storage = Launch(2, 3), Launch(2, fsdp=True), "--bnb_4bit_quant_storage"
+    assert "every process loads all weights before they are split" in said(zero3)[0]
+    assert "wrong losses" not in said(zero3)[0]
+    assert "compare the first ones with those under ZeRO-2" in said(zero3, load_in_8bit=True)[0]
+    assert "each process keeps all. Set `bnb_4bit_quant_storage: float32`" in said(fsdp)[0]
+    assert "packed into, bfloat16. Set" in said(fsdp, storage, "bfloat16")[0]
+    assert said(fsdp, storage, "float32") == on_a_cpu
+    assert "these are whole numbers" in said(fsdp, load_in_8bit=True)[0]
 
 
 REFUSED = {
