@@ -2,8 +2,8 @@
 
     python scripts/check_qlora.py --model random-large --device cuda --json qlora.json
 
-Two steps each of RRPO, Crome and ACRE on a base that bitsandbytes has quantised (NF4, computed in bfloat16), as the
-key `model_init_kwargs: {quantization_config: {load_in_4bit: true}}` beside `use_peft: true` of a recipe asks for.
+Two steps each of RRPO, Crome and ACRE on a base that bitsandbytes has quantised (NF4, computed in bfloat16), as a
+recipe with `use_peft: true`, `load_in_4bit: true` and `dtype: bfloat16` has it.
 `steps` counts those whose gradient is finite and not 0; `memory` is the weights of the policy in bytes over those in
 bfloat16; `saved` says that what RRPO saves is an adapter alone.
 """

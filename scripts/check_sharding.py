@@ -103,7 +103,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
                 finish(run, log_of(folder / name / method))
         finally:
             for _, run in runs:
-                run.kill()
+                run.terminate()  # after which a launcher ends its processes; a kill would leave them
     for stage in arguments.stages:
         found[f"zero{stage}"] = told_apart(folder / str(stage), folder / "one")
     return found | {"processes": processes}

@@ -41,7 +41,7 @@ from gpu_table import CHECKS, Check
 from align.checks.machine.devices import check_devices
 
 BUDGET, ON_A_CPU = 540, 10  # seconds; times as long on a CPU
-INSTALLS = {"vllm": "truealign[vllm]", "deepspeed": "truealign[deepspeed]", "bitsandbytes": "bitsandbytes"}
+INSTALLS = {"vllm": "truealign[vllm]", "deepspeed": "truealign[deepspeed]", "bitsandbytes": "truealign[qlora]"}
 TAIL = 15  # lines of a failed check's output
 Result = dict[str, Any]
 

