@@ -60,7 +60,7 @@ def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False) -> Check
     return CheckedRewardPair(
         check_label("id", row.get("id")), split.prompt, split.chosen, split.rejected, tie, source,
         attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from
-        _check_margin(row.get("margin"), tie, untyped), split.messages, template, split.is_implicit,
+        check_margin(row.get("margin"), tie, untyped=untyped), split.messages, template, split.is_implicit,
     )  # fmt: skip
 
 
@@ -89,7 +89,12 @@ def _check_tie(tie: object, untyped: bool) -> bool:
     raise BadRow("tie", tie, "the tie is neither true nor false", remedy)
 
 
-def _check_margin(margin: object, tie: bool, untyped: bool) -> float | None:
+def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float | None:
+    """Checks by how much the better reward should be above the other one; None where a row does not say.
+
+    Raises:
+        BadRow: If it is no finite number, or one of a tie.
+    """
     if untyped and isinstance(margin, str):
         with suppress(ValueError):
             margin = float(margin) if margin.strip() else None

@@ -71,7 +71,7 @@ def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
 def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts pairs by source, looks for shortcuts in them, measures lengths, and picks pairs to show."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    findings += _check_sources(recipe, data.items) + _check_precision(recipe)
+    findings += _check_sources(recipe, data.items) + _check_precision(recipe) + _check_margins(recipe, data.items)
     findings += check_implicit(data.items)
     if mixed := check_form(data.items):
         return findings + mixed
@@ -81,6 +81,17 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
     ties = [pair for pair in data.items if pair.tie]
     findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
     return findings + check_reward_lengths(recipe, data.items)
+
+
+def _check_margins(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
+    number = sum(bool(pair.margin) for pair in pairs)
+    if not number or recipe.setting("model_type") != "pairwise":
+        return []
+    text = (
+        f"{number} of {len(pairs)} pairs have a `margin`, which `model_type: pairwise` does not read. Set `scalar`, "
+        "or leave the column out."
+    )
+    return [Finding("warning", "data", text, {"margins": number})]
 
 
 def _check_precision(recipe: Recipe) -> list[Finding]:

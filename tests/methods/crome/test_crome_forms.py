@@ -1,6 +1,7 @@
 """Crome on every form of pairs that TRL's reward trainer reads, and on streams."""
 
 import pytest
+from datasets import IterableDataset
 from forms_of_rows import PAIRS, QUIET, data_set, stream, talk, tokenizer
 from tiny import tiny_model, tiny_reward_model
 from trained import logged
@@ -56,6 +57,16 @@ def test_a_stream_is_learnt_from_as_its_rows_in_memory_are(tmp_path, model_type)
     found, wanted = ours.evaluate(), theirs.evaluate()["eval_loss"]
     assert found["eval_a_loss"] == found["eval_b_loss"] == ours.evaluate(stream(rows))["eval_loss"] == wanted
     assert logged(ours, "crome/accuracy_preference") == logged(theirs, "crome/accuracy_preference")
+
+
+def test_margins_that_some_rows_of_a_stream_have_are_read(tmp_path):
+    rows = [row | ({} if row["tie"] or i == 0 else {"margin": 3.0}) for i, row in enumerate(sourced(talk()))]
+    whole = [row | {"margin": row.get("margin", 0.0)} for row in rows]
+    ours = trained(tmp_path, IterableDataset.from_generator(lambda: iter(rows)), evaluated=data_set(whole))
+    theirs = trained(tmp_path, whole)
+    assert logged(ours) == logged(theirs) != logged(trained(tmp_path, stream(sourced(talk()))))
+    with pytest.raises(DataError, match="row 1, column `margin`: the margin is not a finite number"):
+        trained(tmp_path, stream([rows[0] | {"margin": "much"}]))
 
 
 def test_rows_of_a_stream_that_cannot_be_used_are_told_and_counted(tmp_path, capsys):

@@ -68,6 +68,13 @@ def test_ties_that_weigh_nothing_are_warned_about(recipe):
     assert findings_of(recipe(fact_pairs(), tie_coef=0), "sources", "warning") == []
 
 
+def test_margins_that_a_pairwise_model_does_not_read_are_warned_about(recipe):
+    rows = [row | {"margin": 0.5} for row in fact_pairs()]
+    assert findings_of(recipe(rows), "data", "warning") == []
+    (warning,) = findings_of(recipe(rows, model_type="pairwise"), "data", "warning")
+    assert "12 of 12 pairs have a `margin`" in warning.text
+
+
 def test_nothing_but_ties_is_an_error(recipe):
     (error,) = findings_of(recipe(of_source("paraphrase", 4, tie=True)), "sources", "error")
     assert "All pairs are ties" in error.text
