@@ -11,7 +11,9 @@ class KeptRuns:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._found: dict[str, Any] = {}
-        if path is not None and path.is_file():
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()  # what cannot be written is said before minutes of work
             text = path.read_text(encoding="utf-8")
             whole = text[: text.rfind("\n") + 1]
             if whole != text:

@@ -86,7 +86,7 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
 
     monkeypatch.setattr(lab, "run_arm", run_arm)
     monkeypatch.setattr(lab, "start_policy", lambda *args: tmp_path)
-    kept, out = tmp_path / "kept.jsonl", tmp_path / "out.json"
+    kept, out = tmp_path / "new" / "kept.jsonl", tmp_path / "out.json"
     words = ["--worlds", "sums", "--arms", "grpo", "acre", "--seeds", "2", "--kept", str(kept), "--json", str(out)]
     lab.main(words)
     whole = kept.read_text()
