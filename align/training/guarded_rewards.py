@@ -175,7 +175,7 @@ class GuardedRewards(Parent):
         """
         for record in records:
             self._log_once(call_metrics(record))
-            share = self._invalid_shares[record.reward].add(record)
+            share = self._invalid_shares[record.reward].add(record.failures.total(), len(record.seconds))
             if record.failures and self.reward_rules.on_invalid == "raise":
                 raise RewardError(failure_text(record, "and `on_invalid` is `raise`"))
             if share > self.reward_rules.max_invalid_share:

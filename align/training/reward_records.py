@@ -119,16 +119,16 @@ def call_line(record: CallRecord, step: int, mode: str) -> dict[str, Any]:
 
 
 class InvalidShare:
-    """The share of a reward's values that were invalid in the last steps."""
+    """The share of values, or of rows, that were invalid in the last steps."""
 
     def __init__(self) -> None:
         self.steps: deque[tuple[int, int]] = deque(maxlen=STEPS_IN_WINDOW)
 
-    def add(self, record: CallRecord) -> float:
+    def add(self, invalid: int, rows: int) -> float:
         """Adds a step and returns the share."""
-        self.steps.append((record.failures.total(), len(record.seconds)))
-        invalid, rows = (sum(numbers) for numbers in zip(*self.steps, strict=True))
-        return invalid / max(rows, 1)
+        self.steps.append((invalid, rows))
+        bad, whole = (sum(numbers) for numbers in zip(*self.steps, strict=True))
+        return bad / max(whole, 1)
 
 
 def describe_failed(record: CallRecord) -> str:

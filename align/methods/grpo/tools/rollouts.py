@@ -12,7 +12,7 @@ from align.errors import RewardError
 from align.methods.grpo.tools.guarded import GuardedEnvironment
 from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row
 from align.training.guarded_rewards import RewardRules
-from align.training.reward_records import STEPS_IN_WINDOW
+from align.training.reward_records import InvalidShare
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -37,7 +37,7 @@ class ToolRollouts(Parent):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._row_tools: list[RowTools] = []
-        self._lost_shares: list[tuple[int, int]] = []  # lost rows and rows of the last steps
+        self._lost_share = InvalidShare()
         super().__init__(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -89,17 +89,16 @@ class ToolRollouts(Parent):
         Raises:
             RewardError: If there are more than the rules allow.
         """
-        self._lost_shares.append((sum(row.lost for row in rows), len(rows)))
-        lost, size = (sum(numbers) for numbers in zip(*self._lost_shares[-STEPS_IN_WINDOW:], strict=True))
         reasons = [row.lost_by for row in rows if row.lost]
+        share = self._lost_share.add(len(reasons), len(rows))
         if not reasons:
             return
         rules = self.reward_rules
         told = f"{len(reasons)} of {len(rows)} completions of this step lost their tool or environment"
         if rules.on_invalid == "raise":
             why = "and `on_invalid` is `raise`"
-        elif lost > rules.max_invalid_share * size:
-            why = f"{lost / size:.0%} in the last steps, above `max_invalid_share: {rules.max_invalid_share:g}`"
+        elif share > rules.max_invalid_share:
+            why = f"{share:.0%} in the last steps, above `max_invalid_share: {rules.max_invalid_share:g}`"
         else:
             return
         raise RewardError(
