@@ -1,8 +1,8 @@
 """A run that a judge behind a real HTTP server rewards: its noise, what it asked, and what it would ask."""
 
-import itertools
 import json
 import re
+import zlib
 
 import pytest
 import yaml
@@ -41,8 +41,10 @@ def logged(tmp_path):
 
 @pytest.mark.slow
 def test_a_judge_that_differs_from_itself_is_found_and_what_it_asked_is_in_the_report(recipe, tmp_path):
-    scores = itertools.cycle([0, 10, 3, 7])
-    with ChatServer(lambda body, times: json.dumps({"score": next(scores)})) as server:
+    def answer(body, times):  # by what is asked and how often, not by which request comes first
+        return json.dumps({"score": (0, 10, 3, 7)[(zlib.crc32(json.dumps(body).encode()) + times) % 4]})
+
+    with ChatServer(answer) as server:
         judge = {"endpoint": server.url, "reference": "answer", "prompt_price": 1.0, "completion_price": 2.0}
         path = recipe("Judge", judge, reward_repeats=0.05)
         assert check(path, [], None, as_json=False, dry_run=True) == 0
