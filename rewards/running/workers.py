@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
         message: What was raised or how the process ended; empty without a failure.
         seconds: How long the call ran.
         worker: Number of the worker that returned.
+        ended: Whether its process is gone with it, and what that held: it died, was stopped, or has no memory left.
     """
 
     value: Any
@@ -33,6 +34,7 @@ class Outcome(NamedTuple):
     message: str = ""
     seconds: float = 0.0
     worker: int | None = None
+    ended: bool = False
 
 
 class WorkerPool:
@@ -226,9 +228,9 @@ class _Round:
             index = worker.sent.popleft()
             seconds, worker.is_full = rest
             if kind is None:
-                self.outcomes[index] = Outcome(value, None, "", seconds, number)
+                self.outcomes[index] = Outcome(value, None, "", seconds, number, worker.is_full)
             else:
-                self.outcomes[index] = Outcome(None, "error", value, seconds)  # the only failure it can tell of
+                self.outcomes[index] = Outcome(None, "error", value, seconds, None, worker.is_full)
 
     def _look_after(self, worker: WorkerProcess) -> None:
         """Replaces a worker that ended or takes too long; only the call it was at is lost."""
@@ -251,7 +253,8 @@ class _Round:
         else:
             return
         if worker.sent:
-            self.outcomes[worker.sent.popleft()] = Outcome(None, failure, message, seconds)  # type: ignore[arg-type]
+            lost = Outcome(None, failure, message, seconds, ended=True)  # type: ignore[arg-type]
+            self.outcomes[worker.sent.popleft()] = lost
         self._replace(worker)
 
     def _is_too_late(self, worker: WorkerProcess, seconds: float) -> bool:

@@ -52,6 +52,7 @@ def test_a_failure_costs_one_call(pool, order, failure, message):
     assert failed.failure == failure
     assert message in failed.message
     assert failed.value is None
+    assert failed.ended == (failure != "error" or "MemoryError" in message)
 
 
 def test_a_copy_of_a_worker_that_comes_back_from_a_call_ends(pool):
@@ -64,6 +65,7 @@ def test_a_worker_without_memory_is_replaced_and_costs_one_call(order):
     with WorkerPool(act, memory_gb=0.5) as pool:
         outcomes = pool.map(["pid", order, "pid", "allocate 0.25", order])
         assert [outcome.failure for outcome in outcomes] == [None, "error", None, None, "error"]
+        assert [outcome.ended for outcome in outcomes] == [False, True, False, False, True]
         assert outcomes[0].value != outcomes[2].value
         assert pool.map(["allocate 0.25"])[0].failure is None
 

@@ -79,6 +79,20 @@ class Shelf:
         """
         self.taken.append(item)
         return " ".join(self.taken)
+
+
+class Store(Shelf):
+    def fill(self, gigabytes: int) -> str:
+        """Fills the memory.
+
+        Args:
+            gigabytes: How much of it.
+        """
+        self.taken.append(bytearray(gigabytes * 2**30))
+        return "full"
+
+    def get_reward(self):
+        return float(len(self.taken))
 '''
 
 

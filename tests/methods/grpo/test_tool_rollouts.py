@@ -22,9 +22,8 @@ def named(tmp_path):
     return lambda name: Spec(f"own.py:{name}", tmp_path)
 
 
-def table_of(folder):
-    (path,) = (folder / "run" / "completions").iterdir()
-    table = pd.read_parquet(path)
+def table_of(folder, step=1):
+    table = pd.read_parquet(folder / f"run/completions/completions_{step:05}.parquet")
     table["calls"] = table["tool_calls"].map(json.loads)
     return table[::2].reset_index(drop=True), table  # both completions of a prompt make the same calls
 
@@ -83,6 +82,22 @@ def test_an_environment_keeps_its_state_over_turns_and_begins_anew_in_every_roll
     assert by_prompt["20]"]["Counter"] == 20.0
     assert pd.isna(by_prompt["0]"]["Counter"])  # its process ended
     assert trainer.state.log_history[0]["tools/lost_share"] == 0.5  # with the one that could not be reset
+
+
+def test_an_environment_that_ran_out_of_memory_is_lost_and_is_not_begun_anew_unasked(tmp_path, named):
+    cup, pen = call("take", item="cup"), call("take", item="pen")
+    scripts = [[cup, pen, "two"], [cup, call("fill", gigabytes=9), pen, "one that is left"]]
+    factory = guard_environment(named("Store"), Limits(5.0, memory_gb=2.0))
+    rules = RewardRules(max_invalid_share=0.9)
+    tools = {"environment_factory": factory}
+    trainer = trainer_of(tmp_path, scripts, rewards=[], rules=rules, tools=tools, max_steps=2)
+    trainer.train()
+    rows, _ = table_of(tmp_path, 2)
+    assert rows["Store"].fillna(-1.0).tolist() == [2.0, -1.0]
+    assert [[each["failure"] for each in calls] for calls in rows["calls"]] == [[None] * 2, [None, "error", "skipped"]]
+    assert "MemoryError" in rows["calls"][1][1]["result"]
+    assert "because of an earlier call (fill: MemoryError" in rows["calls"][1][2]["result"]
+    assert [entry["tools/lost_share"] for entry in trainer.state.log_history[:2]] == [0.5, 0.5]
 
 
 def test_too_many_lost_rows_end_the_run_with_the_reason(tmp_path, named):

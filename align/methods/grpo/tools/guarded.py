@@ -39,12 +39,17 @@ class ToolError(RuntimeError):
 
 
 class ToolProcess:
-    """One process for calls, one at a time; one that hangs or dies is replaced, and what it held is gone."""
+    """One process for calls, one at a time; one that hangs, dies or has no memory left is replaced.
+
+    Attributes:
+        has_ended: Whether the last call was the last of its process, and what that held is gone.
+    """
 
     def __init__(self, served: Callable[[Call], Any], limits: Limits) -> None:
         self.served = served
         self.limits = limits
         self.seed = ""
+        self.has_ended = False
         self._pool: WorkerPool | None = None
         self._is_loaded = False
 
@@ -60,7 +65,7 @@ class ToolProcess:
             ToolError: If there is none.
         """
         outcome = self._outcome(Call(name, arguments or {}, self.seed, question))
-        self._is_loaded = outcome.failure not in COSTS_THE_ROW
+        self.has_ended, self._is_loaded = outcome.ended, not outcome.ended
         if outcome.failure is not None:
             raise ToolError(outcome)
         return outcome.value
@@ -79,7 +84,7 @@ class ToolProcess:
             return self._pool.map([call], to_load=None if self._is_loaded else SECONDS_TO_LOAD)[0]
         except WorkerError as error:
             self.close()
-            return Outcome(None, "died", str(error), time.perf_counter() - started)
+            return Outcome(None, "died", str(error), time.perf_counter() - started, ended=True)
 
 
 def guard_tools(specs: Sequence[Spec], limits: Limits) -> list[Callable[..., Any]]:
@@ -130,10 +135,22 @@ class GuardedEnvironment:
         if self._lost:
             return None
         try:
-            return self._process.ask(name, arguments)
+            return self._ask(name, arguments)
         except ToolError as error:
             self._lost = f"{name}: {error}"
             return None
+
+    def _ask(self, name: str, arguments: Mapping[str, Any] | None = None, question: str = "") -> Any:
+        """Asks the instance, which is lost with its process: the next one would hold another, that knows nothing."""
+        why = "its process has no memory left"
+        try:
+            return self._process.ask(name, arguments, question)
+        except ToolError as error:
+            why = str(error)
+            raise
+        finally:
+            if self._process.has_ended:
+                self._lost = f"{name or question}: {why}"
 
     def __getattr__(self, name: str) -> Any:
         """Reads an attribute of the instance."""
@@ -142,13 +159,13 @@ class GuardedEnvironment:
         if self._lost:
             raise AttributeError(f"{name}: the environment is lost ({self._lost})")
         try:
-            return self._process.ask(name, question=GET)
+            return self._ask(name, question=GET)
         except ToolError as error:
             raise AttributeError(str(error)) from error
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles as a copy of the instance."""
-        return restore, (self._spec, self._process.ask("", question=COPY))
+        return restore, (self._spec, self._ask("", question=COPY))
 
 
 def guard_environment(spec: Spec, limits: Limits) -> type[GuardedEnvironment]:
@@ -185,12 +202,7 @@ def environment_class(spec: Spec, limits: Limits) -> type:
 
 def _method(method: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: GuardedEnvironment, **arguments: Any) -> Any:
-        try:
-            return self._process.ask(method.__name__, arguments)
-        except ToolError as error:
-            if error.failure in COSTS_THE_ROW:
-                self._lost = f"{method.__name__}: {error}"
-            raise
+        return self._ask(method.__name__, arguments)
 
     return functools.update_wrapper(call, method)  # type: ignore[return-value]
 

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from align.errors import RewardError
 from align.methods.grpo.tools.guarded import GuardedEnvironment
-from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row
+from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
 from align.training.guarded_rewards import RewardRules
 from align.training.reward_records import InvalidShare
 
@@ -25,8 +25,9 @@ class ToolRollouts(Parent):
 
     The loop of turns and calls is TRL's. Tools and environments come from `guard_tools` and `guard_environment`. A
     tool that raises costs nothing: the model is shown the error, and may go on. A row of which a call took too long
-    or ended its process, or whose environment could not be reset or scored, is lost: its later calls are not made,
-    and what `on_invalid` says of an invalid reward holds for all of its rewards.
+    or ended its process, as too much memory does to that of an environment, or whose environment could not be reset
+    or scored, is lost: its later calls are not made, and what `on_invalid` says of an invalid reward holds for all of
+    its rewards.
     """
 
     reward_rules: RewardRules
@@ -113,11 +114,6 @@ class ToolRollouts(Parent):
             self._logs["completion"].clear()
             self._logs["completion"].extend(written)
         super().log(logs, start_time)
-
-
-def lost_by(environment: Any) -> str:
-    """Says why an environment is lost; empty if it is not, or has no guard."""
-    return environment._lost if isinstance(environment, GuardedEnvironment) else ""
 
 
 def ended(completion: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from align.methods.grpo.tools.guarded import COSTS_THE_ROW, ToolProcess
+from align.methods.grpo.tools.guarded import COSTS_THE_ROW, GuardedEnvironment, ToolProcess
 
 LONGEST_RESULT = 2000  # characters of a result in the table of completions
 UNKNOWN = "unknown"  # stands in metrics for every name that no tool has
@@ -82,7 +82,10 @@ class RowTools(dict[str, Callable[..., Any]]):
         tool = super().__getitem__(name)
         if (process := process_of(tool)) is not None:
             process.seed = f"{self.seed}/{len(self.calls)}"
-        return tool(**arguments)
+        try:
+            return tool(**arguments)
+        finally:
+            self.lost = lost_by(getattr(tool, "__self__", None))  # with its process, whatever it answered
 
     def _note(
         self, name: str, arguments: Mapping[str, Any], result: Any, started: float, failure: str | None = None
@@ -107,6 +110,11 @@ def process_of(tool: Any) -> ToolProcess | None:
     """Returns the process that a guarded tool, or the method of a guarded environment, calls."""
     found: ToolProcess | None = getattr(getattr(tool, "__self__", None), "_process", getattr(tool, "process", None))
     return found
+
+
+def lost_by(environment: Any) -> str:
+    """Says why an environment is lost; empty if it is not, or has no guard."""
+    return environment._lost if isinstance(environment, GuardedEnvironment) else ""
 
 
 def as_column(rows: Iterable[RowTools]) -> list[str]:
