@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.data.training_data import TrainingData
+from align.models.judges.model_judge import ModelJudge
 from align.models.judges.spending import Estimate
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import FEWEST_REPEATS, Reward
-from rewards.running.protocol import asks_a_model, reads_whole_batch, reward_name
+from rewards.running.protocol import reads_whole_batch, reward_name
 
 ROWS = 64  # whose prompts are counted
 
@@ -31,7 +32,7 @@ class Scored(NamedTuple):
 def check_costs(
     recipe: Recipe, launch: Launch, data: TrainingData[Any], rewards: Sequence[Reward], batch: Sequence[Finding]
 ) -> list[Finding]:
-    """Says what each such reward will ask; nothing is sent.
+    """Says what each judge will ask; nothing is sent.
 
     Args:
         recipe: What is to be run.
@@ -40,7 +41,7 @@ def check_costs(
         rewards: Of the recipe.
         batch: What was found of a step, with its numbers.
     """
-    asking: list[Any] = [reward for reward in rewards if asks_a_model(reward)]
+    asking: list[ModelJudge] = [reward for reward in rewards if isinstance(reward, ModelJudge)]
     steps = next((finding.numbers for finding in batch if "steps_per_pass" in finding.numbers), None)
     if not asking or steps is None:
         return []
@@ -51,7 +52,7 @@ def check_costs(
         scored = count_scored(recipe, len(data.eval_rows), steps, repeats=not reads_whole_batch(reward))
         try:
             each = reward.estimate(rows, generations, longest)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             findings.append(Finding("error", "costs", f"{reward_name(reward)}: {error}"))
             continue
         findings.append(_word(reward, each, scored, launch.num_processes))
@@ -82,7 +83,7 @@ def _count_evaluated(recipe: Recipe, num_eval_rows: int, num_steps: int, steps_p
     return float(times * num_eval_rows * generations)
 
 
-def _word(reward: Any, each: Estimate, scored: Scored, processes: int) -> Finding:
+def _word(reward: ModelJudge, each: Estimate, scored: Scored, processes: int) -> Finding:
     requests, sent, back = (scored.total * number for number in each)
     rates = [(requests, reward.requests_per_minute), (sent + back, reward.tokens_per_minute)]
     minutes = max((count / rate / processes for count, rate in rates if rate), default=None)

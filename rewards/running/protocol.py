@@ -54,10 +54,10 @@ def renders_messages(func: Callable[..., Any]) -> bool:
 def asks_a_model(func: Any) -> bool:
     """Tells whether each call of a reward is paid for, or waited for.
 
-    Such a reward says what a run would ask, by a method `estimate`, and is tried in one call before training; it may
+    Such a reward says so with an attribute, `asks_a_model = True`, and is tried in one call before training; it may
     have `for_trial()`, which returns it without its patience, and `take_spending()`, which says what it has asked.
     """
-    return callable(getattr(func, "estimate", None))
+    return bool(getattr(func, "asks_a_model", False))
 
 
 def is_audit_only(func: Callable[..., Any]) -> bool:

@@ -8,7 +8,7 @@ import time
 import pytest
 from chat_server import ChatServer
 
-from align import Judge
+from align import Judge, PairwiseJudge
 from align.errors import UserError
 from align.models.samplers.sampler import SamplerError
 from rewards import resolve_reward
@@ -108,6 +108,14 @@ def test_rates_are_kept():
         assert len(grade(reward, *map(str, range(31)))) == 31
         assert time.monotonic() - began > 1.8
         assert grade(judge(server, tokens_per_minute=10), "more tokens than a minute has") == [1.0]
+
+
+@pytest.mark.parametrize("kind", [Judge, PairwiseJudge])
+def test_what_a_run_would_ask_is_not_counted_on_rows_without_the_column_of_the_reference(kind):
+    reward = kind(RUBRIC, model="m", endpoint="http://localhost:1/v1", reference="answer")
+    for rows in ([{"prompt": "p"}], [{"prompt": "p", "answer": "a"}, {"prompt": "p"}]):
+        with pytest.raises(UserError, match="`reference` names the column 'answer', which the rows do not have"):
+            reward.estimate(rows, 4, 50)
 
 
 def test_the_guard_awaits_it_row_by_row():

@@ -1,4 +1,4 @@
-"""A default that was chosen is a setting of a reward, whatever its name; rows that are made up leave it alone."""
+"""What a reward calls its settings and methods is its own affair: a name makes no column of one, and no judge."""
 
 from rewards.running.contract import LocalSubject, try_reward
 from rewards.running.contract.signature import read_parameters
@@ -11,6 +11,22 @@ def brevity(completions, target=40, **kwargs):
 
 def test_a_right_reward_with_a_setting_named_like_a_column_is_not_called_broken():
     assert try_reward(LocalSubject(brevity)).problems == []
+
+
+class Mean:
+    __name__ = "mean"
+
+    def estimate(self, texts):
+        return [len(text) / 40 for text in texts]
+
+    def __call__(self, completions, **kwargs):
+        return self.estimate([each if isinstance(each, str) else each[-1]["content"] for each in completions])
+
+
+def test_a_reward_with_a_method_named_estimate_is_tried_in_full():
+    tried = try_reward(LocalSubject(Mean()))
+    assert tried.problems == []
+    assert tried.num_calls > 2, "one that asks a model is called once"
 
 
 def test_a_default_that_stands_for_a_missing_column_is_none():

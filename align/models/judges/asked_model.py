@@ -1,6 +1,7 @@
 """The model that a judge asks: behind an endpoint or in this process, from the cache where it can, counted."""
 
 import asyncio
+import hashlib
 import weakref
 from collections import Counter
 from collections.abc import MutableMapping
@@ -55,7 +56,7 @@ class AskedModel:
 
     def _reset(self) -> None:
         self.spending, self._waiting, self._waited = Spending(), Waiting(), 0.0
-        self._asked: Counter[str] = Counter()
+        self._asked: Counter[bytes] = Counter()  # by digest: the texts of a long run would fill the memory
         self._cache: SampledAnswers | None = None
         self._lines: MutableMapping[asyncio.AbstractEventLoop, PatientConnection] = weakref.WeakKeyDictionary()
 
@@ -74,8 +75,9 @@ class AskedModel:
         Raises:
             SamplerError: If nobody answers for `outage_seconds`, a key is refused, or a model cannot be loaded.
         """
-        again = self._asked[text]
-        self._asked[text] += 1
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        again = self._asked[digest]
+        self._asked[digest] += 1
         request = Request(text, again, temperature=temperature, max_new_tokens=max_new_tokens)
         cache = self._open_cache()
         key = answer_key(self._sampler.identity, request)

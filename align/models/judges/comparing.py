@@ -136,8 +136,7 @@ class PairwiseJudge(ModelJudge):
 
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
         """Counts both orders of each comparison; see `ModelJudge.estimate`."""
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
-        others = [str(gold or "") for gold in self._of_reference(columns, len(rows))]
+        others = [str(gold or "") for gold in self._of_rows(rows)]
         requests = [request_text(row["prompt"]) for row in rows]
         texts = [self._word(request, "", other) for request, other in zip(requests, others, strict=True)]
         count = float(ORDERS)

@@ -92,8 +92,7 @@ class Judge(ModelJudge):
 
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
         """Counts one request for each completion; see `ModelJudge.estimate`."""
-        golds = self._of_reference({name: [row[name] for row in rows] for name in rows[0]}, len(rows))
-        texts = [self._word(row["prompt"], "", gold) for row, gold in zip(rows, golds, strict=True)]
+        texts = [self._word(row["prompt"], "", gold) for row, gold in zip(rows, self._of_rows(rows), strict=True)]
         return Estimate(1.0, tokens_of(texts) + longest, self.max_new_tokens)
 
     def _word(self, prompt: Any, response: str, gold: Any) -> str:

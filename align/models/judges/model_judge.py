@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ _OF_ENDPOINTS = ("api_key_env", "requests_per_minute", "tokens_per_minute", "lim
 
 
 @dataclass(kw_only=True, eq=False)
-class ModelJudge:
+class ModelJudge(ABC):
     """A reward that asks a model by a rubric.
 
     The model is behind an OpenAI-compatible endpoint, or runs in the training process. Answers are kept in `cache` as
@@ -72,6 +73,7 @@ class ModelJudge:
     completion_price: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
 
+    asks_a_model = True
     renders_messages = True  # the last message is shown as it stands
 
     def __post_init__(self) -> None:
@@ -117,6 +119,16 @@ class ModelJudge:
         if problem := pickled_weights(self.model):
             raise UserError(f"`model`: {problem}")
 
+    @abstractmethod
+    async def __call__(
+        self,
+        prompts: Sequence[Any],
+        completions: Sequence[Completion],
+        log_metric: Callable[[str, float], None] | None = None,
+        **kwargs: Any,
+    ) -> list[float | None]:
+        """Scores completions; None where a reply is not as asked."""
+
     @property
     def prices(self) -> Prices:
         """Of a million tokens."""
@@ -132,6 +144,7 @@ class ModelJudge:
         cost = self.prices.of(spent["prompt_tokens"], spent["completion_tokens"])
         return spent if cost is None else spent | {"cost": cost}
 
+    @abstractmethod
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
         """Says what one completion costs at most.
 
@@ -139,8 +152,10 @@ class ModelJudge:
             rows: Some of the data.
             generations: Completions of a prompt.
             longest: Tokens of a completion.
+
+        Raises:
+            UserError: If a row lacks the column of `reference`.
         """
-        raise NotImplementedError
 
     async def _ask(self, text: str) -> Answer | Failure:
         return await self._asked.ask(text, temperature=self.temperature, max_new_tokens=self.max_new_tokens)
@@ -151,6 +166,12 @@ class ModelJudge:
         if self.reference not in columns:
             raise UserError(f"`reference` names the column {self.reference!r}, which the rows do not have.")
         return list(columns[self.reference])
+
+    def _of_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        name = self.reference
+        if name is None or not all(name in row for row in rows):
+            return self._of_reference({}, len(rows))
+        return [row[name] for row in rows]
 
     def _log(
         self,
