@@ -6,7 +6,7 @@ import pickle
 import time
 
 import pytest
-from chat_server import ChatServer
+from chat_server import HANG, ChatServer
 
 from align import Judge, PairwiseJudge
 from align.errors import UserError
@@ -89,6 +89,30 @@ def test_an_outage_is_waited_for_and_ends_with_a_sentence_after_its_limit(monkey
     gone = judge(server, outage_seconds=0.2)  # its server has ended
     with pytest.raises(SamplerError, match="Nothing answers at"):
         grade(gone, "x")
+
+
+def test_a_server_that_hangs_is_waited_for_no_longer_than_one_that_is_gone(monkeypatch):
+    monkeypatch.setattr("align.models.samplers.patience._FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.patience._LEAST_TRY", 0.1)
+    with ChatServer(lambda body, times: HANG) as server:
+        reward = judge(server, outage_seconds=2.0, limits={"timeout": 0.5, "late_timeout": 0.5, "max_repeats": 0})
+        began = time.monotonic()
+        assert grade(reward, "x") == [None]
+        assert 1.9 < time.monotonic() - began < 5  # with the pauses alone counted: seven tries of a second each
+        assert len(server.bodies) == 2
+
+
+def test_a_request_that_stands_in_line_while_others_are_answered_is_not_given_up(monkeypatch):
+    monkeypatch.setattr("align.models.samplers.patience._FIRST_PAUSE", 0.05)
+    monkeypatch.setattr("align.models.samplers.patience._LEAST_TRY", 0.1)
+
+    def one_by_one(body, times):
+        time.sleep(0.1)
+        return 503 if not times and "down" in body["messages"][0]["content"] else '{"score": 5}'
+
+    with ChatServer(one_by_one) as server:
+        reward = judge(server, outage_seconds=0.3, concurrency=1)
+        assert grade(reward, "down", *map(str, range(12))) == [0.5] * 13
 
 
 def test_a_key_that_is_refused_is_no_outage(monkeypatch):

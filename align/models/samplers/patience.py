@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from align.models.samplers.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between tries
+_LEAST_TRY = 10.0  # seconds that the last try gets, too
 _MINUTE = 60.0
 _PASSING = (
     "the connection was lost",
@@ -37,7 +39,8 @@ class PatientConnection:
     Args:
         sampler: Whom it reaches.
         rates: Most requests and tokens per minute, prompts by estimate and answers by `max_new_tokens`.
-        outage_seconds: How long a server that does not answer is waited for.
+        outage_seconds: How long a server that does not answer is waited for, tries that hang included; the first try
+            takes what the sampler gives it.
         waiting: Counts the seconds of both.
     """
 
@@ -49,21 +52,24 @@ class PatientConnection:
         self._lock = asyncio.Lock()
         self._open: _Open | None = None
         self._said = False
+        self._answered = 0.0  # when anybody last was
 
     async def answer(self, request: Request) -> Answer | Failure:
         """Answers a request, however long nobody does, up to the limit."""
-        pause, waited = _FIRST_PAUSE, 0.0
-        while True:
-            with self._waiting:
-                await self._in_turn(request)
-            result = await self._ask(request)
-            why = _outage(result)
-            if why is None or waited >= self._outage_seconds:
-                break
+        with self._waiting:
+            await self._in_turn(request)
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        result = await self._ask(request)
+        ends = max(began, self._answered) + self._outage_seconds  # it may have stood in line behind others
+        while (why := _outage(result)) is not None and (left := ends - time.monotonic()) > 0:
             self._say(why)
             with self._waiting:
-                await asyncio.sleep(min(pause, self._outage_seconds - waited))
-            pause, waited = min(2 * pause, _LONGEST_PAUSE), waited + pause
+                await asyncio.sleep(min(pause, left))
+                await self._in_turn(request)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            result = await self._ask_within(max(ends - time.monotonic(), _LEAST_TRY), request) or result
+        if why is None:
+            self._answered = time.monotonic()
         if isinstance(result, SamplerError):
             raise result
         self._said = False
@@ -75,6 +81,15 @@ class PatientConnection:
         if self._tokens is not None:
             tokens = request.estimated_tokens + request.max_new_tokens
             await self._tokens.acquire(min(tokens, self._tokens.max_rate))
+
+    async def _ask_within(self, seconds: float, request: Request) -> Answer | Failure | SamplerError | None:
+        """Asks, and gives up without a result; but not on a server that answers others meanwhile."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ask(request)
+        except TimeoutError:
+            return await self._ask(request) if self._answered > began else None
 
     async def _ask(self, request: Request) -> Answer | Failure | SamplerError:
         current = await self._connect()
