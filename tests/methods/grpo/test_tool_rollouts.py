@@ -11,6 +11,7 @@ from trl import GRPOTrainer
 from align.errors import RewardError
 from align.methods.grpo.tools.guarded import Limits, ToolError, guard_environment, guard_tools
 from align.methods.grpo.tools.named import Spec, find_tool
+from align.methods.grpo.tools.rollouts import with_arguments_as_text
 from align.training.guarded_rewards import RewardRules
 
 SECONDS = 0.5
@@ -124,6 +125,15 @@ def test_calls_that_work_change_nothing_of_what_trl_learns(tmp_path, named):
     theirs.train()
     assert torch.equal(weights(ours), weights(theirs))
     assert not torch.equal(weights(ours), start)
+
+
+def test_arguments_that_are_a_text_already_are_logged_as_they_stand():
+    def logged(arguments):
+        calls = [{"type": "function", "function": {"name": "price", "arguments": arguments}}]
+        ((message,),) = [with_arguments_as_text([{"role": "assistant", "tool_calls": calls}])]
+        return message["tool_calls"][0]["function"]["arguments"]
+
+    assert logged('{"item": "pear"}') == logged({"item": "pear"}) == '{"item": "pear"}'
 
 
 def test_an_instance_is_read_by_name_and_copied_to_other_processes(named):

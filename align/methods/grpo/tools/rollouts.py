@@ -123,7 +123,7 @@ def ended(completion: Any) -> Any:
 
 
 def with_arguments_as_text(completion: Any) -> Any:
-    """Copies the messages of a completion, with the arguments of calls as JSON."""
+    """Copies the messages of a completion, with the arguments of calls as JSON; those that are texts stay."""
     if not isinstance(completion, list):
         return completion
     return [
@@ -136,7 +136,7 @@ def with_arguments_as_text(completion: Any) -> Any:
 
 def _as_text(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
-    if not isinstance(function, Mapping):
+    if not isinstance(function, Mapping) or isinstance(function.get("arguments"), str):
         return dict(call)
     arguments = json.dumps(function.get("arguments"), ensure_ascii=False, default=str)
     return {**call, "function": {**function, "arguments": arguments}}
