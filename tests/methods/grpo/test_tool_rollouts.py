@@ -136,6 +136,32 @@ def test_arguments_that_are_a_text_already_are_logged_as_they_stand():
     assert logged('{"item": "pear"}') == logged({"item": "pear"}) == '{"item": "pear"}'
 
 
+def test_batches_of_one_step_draw_other_numbers_and_a_run_that_goes_on_the_same(tmp_path, named):
+    def drawn(folder, start=None):
+        seen = []
+
+        def noted(completions, **columns):
+            seen.append([messages[1]["content"] for messages in completions])
+            return [1.0] * len(completions)
+
+        tools = {"tools": guard_tools([named("draw")], Limits(5.0))}
+        trainer = trainer_of(
+            tmp_path / folder, [[call("draw", most=10**6), "done"]] * 2, rewards=[noted], tools=tools, max_steps=2,
+            per_device_train_batch_size=2, gradient_accumulation_steps=2, steps_per_generation=1,
+            save_strategy="steps", save_steps=1, log_completions=False,
+        )  # fmt: skip
+        trainer.train(resume_from_checkpoint=start)
+        trainer.evaluate(trainer.train_dataset)
+        trainer.evaluate(trainer.train_dataset)
+        return seen
+
+    whole = drawn("a")
+    assert len(whole) == 2 * 2 + 2
+    rows = [row for batch in whole for row in batch]
+    assert len(set(rows)) == len(rows), "no two rows draw the same"
+    assert drawn("b", str(tmp_path / "a/run/checkpoint-1")) == whole[2:]
+
+
 def test_an_instance_is_read_by_name_and_copied_to_other_processes(named):
     shelf = guard_environment(named("Shelf"), Limits(5.0))()
     shelf.reset()

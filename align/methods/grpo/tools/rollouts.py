@@ -39,30 +39,37 @@ class ToolRollouts(Parent):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._row_tools: list[RowTools] = []
         self._lost_share = InvalidShare()
+        self._batch_seed = ""
+        self._batch_counts: dict[str, tuple[int, int]] = {}  # by mode: its step, and how many batches that has had
         super().__init__(*args, **kwargs)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._batch_seed = self._next_seed()
         for factory in (self.environment_factories or {}).values():
             if isinstance(factory, type) and issubclass(factory, GuardedEnvironment):
-                factory._seed = self._batch_seed()
+                factory._seed = self._batch_seed
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return output
 
     def _generate(self, prompts: list[Any]) -> Any:
         if self.tools:
-            seed = self._batch_seed()
             dicts = zip(self._sync_tool_dicts, self._async_tool_dicts, strict=True)
             self._row_tools = [
-                RowTools(tools, f"{seed}/{place}", elsewhere) for place, (tools, elsewhere) in enumerate(dicts)
+                RowTools(tools, f"{self._batch_seed}/{place}", elsewhere)
+                for place, (tools, elsewhere) in enumerate(dicts)
             ]
             for row, environment in zip(self._row_tools, self.environments or [], strict=False):
                 row.lost = lost_by(environment)
             self._sync_tool_dicts = list(self._row_tools)
         return super()._generate(prompts)
 
-    def _batch_seed(self) -> str:
-        mode = "train" if self.model.training else "eval"
-        return f"{self.args.seed}/{mode}/{self.state.global_step}/{self.accelerator.process_index}"
+    def _next_seed(self) -> str:
+        """Names a batch by its place in its step, which a run that goes on counts from 0 as well."""
+        mode, step = "train" if self.model.training else "eval", self.state.global_step
+        before, count = self._batch_counts.get(mode, (step, 0))
+        count = count if before == step else 0
+        self._batch_counts[mode] = step, count + 1
+        return f"{self.args.seed}/{mode}/{step}/{count}/{self.accelerator.process_index}"
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
