@@ -10,13 +10,19 @@ from types import ModuleType
 from typing import Any
 
 
-def find_dotted(spec: str, *, noun: str = "Reward") -> Any:
+def find_dotted(spec: str, *, noun: str = "Reward", written: str | None = None) -> Any:
     """Imports `package.module.name`; modules in the current folder are found, as `python -m` finds them.
+
+    Args:
+        spec: What to import.
+        noun: What it is to be, for messages.
+        written: The spec as the user wrote it, if otherwise.
 
     Raises:
         ValueError: If the module cannot be imported or has no such name.
     """
     module_name, _, name = spec.rpartition(".")
+    spec = written or spec
     if not {"", str(Path.cwd())} & set(sys.path):
         sys.path.append(str(Path.cwd()))
     try:

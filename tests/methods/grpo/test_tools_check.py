@@ -107,6 +107,10 @@ def test_tools_and_environments_are_tried_once_and_what_came_of_it_is_said(found
     [
         ({"tools": ["own.py:pric"]}, "error", "has no 'pric'. Did you mean 'price'?"),
         ({"tools": ["no.py:price"]}, "error", "there is no such file"),
+        ({"tools": ["shop.nothing:price"]}, "error", "Tool 'shop.nothing:price': importing 'shop.nothing' failed"),
+        ({"tools": ["json:price"]}, "error", "Tool 'json:price': "),
+        ({"tools": ["/path/own:price"]}, "error", "Tool '/path/own:price': '/path/own' is no module. A file is named"),
+        ({"environment_factory": "shop.nothing:Shelf"}, "error", "'shop.nothing:Shelf': importing 'shop.nothing'"),
         ({"tools": ["own.py:Shelf"]}, "error", "is a class, and TRL takes functions"),
         ({"tools": ["own.py:bare"]}, "error", "`bare` cannot be described to the model: Argument item"),
         ({"tools": ["own.py:silent"]}, "error", "because it has no docstring. Write a line on what it does"),

@@ -28,7 +28,11 @@ class Spec(NamedTuple):
         place, _, name = self.spec.rpartition(":")
         if place.endswith(".py"):
             return find_in_file(self.spec, self.base_dir, noun=noun)[1]
-        return find_dotted(f"{place}.{name}", noun=noun)
+        if "/" in place:
+            raise ValueError(
+                f"{noun} {self.spec!r}: {place!r} is no module. A file is named with its ending: {place}.py:{name}."
+            )
+        return find_dotted(f"{place}.{name}", noun=noun, written=self.spec)
 
 
 def specs_of(setting: Callable[[str], Any]) -> tuple[list[str], dict[str | None, str]]:
