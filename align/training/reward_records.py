@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rewards.reading.responses import completion_text
-from rewards.running.scores import Score
+from rewards.running.scores import LEFT_OUT, Score
 
 NUM_ROWS = 3  # shown of each kind
 LONGEST_TEXT = 300  # characters of a prompt or completion in a record
@@ -42,7 +42,9 @@ class CallRecord(NamedTuple):
 def record_calls(
     reward: str, scores: Sequence[Score], prompts: Sequence[Any], completions: Sequence[Any]
 ) -> CallRecord:
-    """Counts the scores of one reward on this rank's rows."""
+    """Counts the scores of one reward on this rank's rows, without those it was not asked about."""
+    asked = [row for row in zip(scores, prompts, completions, strict=True) if row[0].failure != LEFT_OUT]
+    scores = [score for score, _, _ in asked]
     rows: list[dict[str, Any]] = [
         {
             "seconds": round(score.seconds, 4),
@@ -50,7 +52,7 @@ def record_calls(
             "completion": _first_part(shown_text(completion)),
         }
         | ({"failure": score.failure, "message": score.message} if score.failure else {})
-        for score, prompt, completion in zip(scores, prompts, completions, strict=True)
+        for score, prompt, completion in asked
         if score.failure or score.seconds >= SLOW
     ]
     failed = [row for row in rows if "failure" in row]

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ from rewards.running.guarded_call import (
     join_outcomes,
     sent_batch,
     sent_rows,
+    spread_out,
 )
 from rewards.running.protocol import is_async, reads_whole_batch, reward_name
-from rewards.running.scores import Score, read_scores
+from rewards.running.scores import FAILURES, LEFT_OUT, Score, read_scores
 from rewards.running.training_state import training_as_it_was
 from rewards.running.worker import describe_error, end_if_copied
 from rewards.running.worker_process import WorkerError
@@ -72,6 +73,10 @@ class GuardedReward:
         func: The reward.
         settings: How it is called.
         pool: The workers, shared with other rewards; by default its own.
+
+    Attributes:
+        left_out: Rows of calls to come whose reward nobody needs: they are 0.0, and the reward is not asked about them
+            unless it reads whole batches.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class GuardedReward:
         self.__name__ = reward_name(func)
         self.__signature__ = inspect.signature(func)
         self.settings = settings or GuardSettings()
+        self.left_out: Collection[int] = ()
         self._func = func
         self._pool = pool or SharedPool([func], self.settings)
         self._scores: list[Score] = []
@@ -87,16 +93,18 @@ class GuardedReward:
 
     def __call__(self, **given: Any) -> Any:
         """Scores completions; what went wrong is in `take_scores`."""
-        size = len(given["completions"])
+        asked, rows = self._asked(given)
+        size = len(rows)
         if self.settings.workers == 0:
-            return self._finish(given, *self._call_here(given, size))
+            return self._finish(given, rows, *self._call_here(asked, size))
         index = self._pool.index(self._func)
         if reads_whole_batch(self._func):
-            outcomes, sizes = self._pool.map([sent_batch(index, given)], self._batch_limit(size)), [size]
+            outcomes, sizes = self._pool.map([sent_batch(index, asked)], self._batch_limit(size)), [size]
         else:
-            outcomes, sizes = self._pool.map(sent_rows(index, given)), [1] * size
-            self._workers = [outcome.worker for outcome in outcomes]
-        return self._finish(given, *join_outcomes(outcomes, sizes))
+            outcomes, sizes = self._pool.map(sent_rows(index, asked)), [1] * size
+            scored_by = dict(zip(rows, (outcome.worker for outcome in outcomes), strict=True))
+            self._workers = [scored_by.get(row) for row in range(len(given["completions"]))]
+        return self._finish(given, rows, *join_outcomes(outcomes, sizes))
 
     def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
         """Scores some rows of the last call again, in another worker if there are two; nothing is logged or kept.
@@ -134,7 +142,16 @@ class GuardedReward:
         """Ends the workers; the next call would start new ones."""
         self._pool.close()
 
+    def _asked(self, given: Mapping[str, Any]) -> tuple[Mapping[str, Any], Sequence[int]]:
+        rows: Sequence[int] = range(len(given["completions"]))
+        if not self.left_out or reads_whole_batch(self._func):
+            return given, rows
+        rows = [row for row in rows if row not in self.left_out]
+        return chosen_rows(given, rows), rows
+
     def _call_here(self, given: Mapping[str, Any], size: int) -> tuple[list[Score], Logs]:
+        if not size:
+            return join_outcomes([], [])
         outcome = _outcome_here(self._func, batch_call(given))
         if outcome.failure is None or reads_whole_batch(self._func):
             return join_outcomes([outcome], [size])
@@ -144,11 +161,14 @@ class GuardedReward:
     def _batch_limit(self, size: int) -> float | None:
         return self.settings.timeout and self.settings.timeout * max(size, 1)
 
-    def _finish(self, given: Mapping[str, Any], scores: list[Score], logs: Logs) -> list[float | None]:
+    def _finish(
+        self, given: Mapping[str, Any], rows: Sequence[int], scores: list[Score], logs: Logs
+    ) -> list[float | None]:
+        scores, logs = spread_out(rows, len(given["completions"]), scores, logs)
         logs.hand_on(given.get("log_extra"), given.get("log_metric"))
         self._scores += scores
-        instead = 0.0 if self.settings.on_invalid == "zero" else None
-        return [score.value if score.failure is None else instead for score in scores]
+        zeros = (LEFT_OUT, *FAILURES) if self.settings.on_invalid == "zero" else (LEFT_OUT,)
+        return [0.0 if score.failure in zeros else score.value for score in scores]
 
 
 class AsyncGuardedReward(GuardedReward):
@@ -156,7 +176,8 @@ class AsyncGuardedReward(GuardedReward):
 
     async def __call__(self, **given: Any) -> Any:
         """Awaits the scores of completions; what went wrong is in `take_scores`."""
-        return self._finish(given, *await self._awaited(given))
+        asked, rows = self._asked(given)
+        return self._finish(given, rows, *await self._awaited(asked))
 
     async def score_again(self, given: Mapping[str, Any], rows: Sequence[int]) -> Any:
         """Scores some rows of the last call again; nothing is logged or kept."""
@@ -164,6 +185,8 @@ class AsyncGuardedReward(GuardedReward):
 
     async def _awaited(self, given: Mapping[str, Any]) -> tuple[list[Score], Logs]:
         size, whole = len(given["completions"]), reads_whole_batch(self._func)
+        if not size:
+            return join_outcomes([], [])
         if whole or self.settings.timeout is None:
             outcome = await _awaited_outcome(self._func, batch_call(given), self._batch_limit(size))
             if whole or outcome.failure is None:

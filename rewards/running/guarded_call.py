@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from rewards.running.scores import Score, failed_scores, read_scores
+from rewards.running.scores import LEFT_OUT, Score, failed_scores, read_scores
 from rewards.running.workers import Outcome
 
 NOT_COLUMNS = ("trainer_state", "log_extra", "log_metric")
@@ -132,3 +132,13 @@ def join_outcomes(outcomes: Sequence[Outcome], sizes: Sequence[int]) -> tuple[li
         else:
             scores += failed_scores(outcome.failure, outcome.message, size, outcome.seconds)
     return scores, logs
+
+
+def spread_out(rows: Sequence[int], size: int, scores: Sequence[Score], logs: Logs) -> tuple[list[Score], Logs]:
+    """Puts the scores of some rows, and the columns they logged, to their places among all."""
+    places = {row: place for place, row in enumerate(rows)}
+    whole = Logs(size)
+    whole.metrics = logs.metrics
+    for column, values in logs.columns.items():
+        whole.columns[column] = [values[places[row]] if row in places else None for row in range(size)]
+    return [scores[places[row]] if row in places else Score(None, LEFT_OUT) for row in range(size)], whole

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+LEFT_OUT = "left out"  # stands for a failure where the reward was not asked, since nobody needs the row
 FAILURES = ("error", "timeout", "died", "not a number", "not finite")
 
 
@@ -12,7 +13,7 @@ class Score(NamedTuple):
 
     Attributes:
         value: The reward; None if it has nothing to say about the row, or failed.
-        failure: None, or one of `FAILURES`.
+        failure: None, one of `FAILURES`, or `LEFT_OUT`.
         message: What was raised or returned; empty without a failure.
         seconds: How long the row took; a share of the call if the batch was called as a whole.
     """

@@ -13,6 +13,7 @@ from unruly_rewards import batch_rank, judge, logging_reward, patient, unruly
 import rewards
 from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings, guard_rewards
 from rewards.running.protocol import is_async
+from rewards.running.scores import LEFT_OUT
 
 WORKERS = GuardSettings(workers=2, timeout=0.5, memory_gb=4)
 CALM = ["a", "bb", "ccc", "dddd"]
@@ -91,6 +92,34 @@ def test_what_a_reward_logs_in_a_worker_reaches_the_trainer(guarded):
     assert (values, extra) == call(here, CALM)[:2] == ([7.0] * 4, {"shout": ["A", "BB", "CCC", "DDDD"]})
     assert metrics == [("own/length", 1.0), ("own/length", 2.0), ("own/length", 3.0), ("own/length", 4.0)]
     assert call(here, CALM)[2] == [("own/length", 2.5)]  # the trainer averages
+
+
+@pytest.mark.parametrize("settings", [GuardSettings(), WORKERS])
+def test_rows_that_nobody_needs_are_left_out(settings):
+    reward, whole = guard_rewards([logging_reward, batch_rank], settings)
+    reward.left_out = whole.left_out = {0, 2}
+    values, extra, metrics = call(reward, CALM)
+    assert (values, extra) == ([0.0, 7.0, 0.0, 7.0], {"shout": [None, "BB", None, "DDDD"]})
+    assert sum(value for _, value in metrics) in (6.0, 3.0)  # of "bb" and "dddd", or their mean
+    assert [score.failure for score in reward.take_scores()] == [LEFT_OUT, None, LEFT_OUT, None]
+    assert call(whole, CALM)[0] == [0.0, 1.0, 2.0, 3.0], "one that compares rows is asked about all"
+    reward.left_out = set(range(4))
+    assert call(reward, CALM) == ([0.0] * 4, {}, [])
+    reward.close()
+
+
+def test_a_coroutine_is_not_awaited_for_rows_that_nobody_needs():
+    asked = []
+
+    async def paid(completions, **kwargs):
+        asked.extend(completions)
+        return [1.0] * len(completions)
+
+    (reward,) = guard_rewards([paid], GuardSettings())
+    for left_out in ({1}, range(4)):
+        reward.left_out = left_out
+        assert call(reward, CALM)[0] == [float(row not in left_out) for row in range(4)]
+    assert asked == ["a", "ccc", "dddd"]
 
 
 def test_a_column_of_the_wrong_length_never_reaches_the_table():

@@ -4,15 +4,18 @@ import pickle
 import pandas as pd
 import pytest
 import torch
-from calling import TOOLS, Scripted, call, trainer_of
+from calling import TOOLS, Scripted, call, length, trainer_of
+from chat_server import ChatServer
 from trained import weights
 from trl import GRPOTrainer
 
+from align import Judge
 from align.errors import RewardError
 from align.methods.grpo.tools.guarded import Limits, ToolError, guard_environment, guard_tools
 from align.methods.grpo.tools.named import Spec, find_tool
 from align.methods.grpo.tools.rollouts import with_arguments_as_text
 from align.training.guarded_rewards import RewardRules
+from rewards.running.guard import GuardSettings, guard_rewards
 
 SECONDS = 0.5
 
@@ -106,6 +109,26 @@ def test_too_many_lost_rows_end_the_run_with_the_reason(tmp_path, named):
     trainer = trainer_of(tmp_path, [[call("price", item="die"), "x"]], tools={"tools": tools})
     with pytest.raises(RewardError, match=r"2 of 2 completions .* 100% in the last steps.*price: its process ended"):
         trainer.train()
+
+
+def test_a_judge_is_not_asked_about_rows_that_are_lost_already(tmp_path, named):
+    scripts = [[call("price", item="die"), "x"], [call("price", item="pear"), "it is 3"]]
+    with ChatServer(lambda body, times: '{"score": 5}') as server:
+        judge = Judge("Short is good.", model="tiny", endpoint=server.url)
+        rewards, audits = guard_rewards([judge], GuardSettings()), guard_rewards([length], GuardSettings())
+        rules = RewardRules(audits=audits, max_invalid_share=0.9, repeats=1.0)
+        tools = {"tools": guard_tools([named("price")], Limits(SECONDS))}
+        trainer = trainer_of(tmp_path, scripts, rewards=rewards, rules=rules, tools=tools)
+        trainer.train()
+        asked = [body["messages"][0]["content"] for body in server.bodies]
+    assert len(asked) == 2 * 2, "both completions of the second prompt, and both again"
+    assert all("it is 3" in text for text in asked)
+    rows, _ = table_of(tmp_path)
+    assert rows["judge"].fillna(-1.0).tolist() == [-1.0, 0.5]
+    assert rows["audit/length"].fillna(-1.0).tolist() == [-1.0, 7.0]
+    logged = trainer.state.log_history[0]
+    assert logged["rewards/judge/invalid_share"] == logged["rewards/judge/none_share"] == 0.0
+    assert json.loads((tmp_path / "run/rewards.jsonl").read_text().splitlines()[0])["rows"] == 2
 
 
 def test_calls_that_work_change_nothing_of_what_trl_learns(tmp_path, named):

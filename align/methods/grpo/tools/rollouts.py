@@ -13,6 +13,7 @@ from align.methods.grpo.tools.guarded import GuardedEnvironment
 from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
 from align.training.guarded_rewards import RewardRules
 from align.training.reward_records import InvalidShare
+from rewards.running.guard import GuardedReward
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -26,8 +27,8 @@ class ToolRollouts(Parent):
     The loop of turns and calls is TRL's. Tools and environments come from `guard_tools` and `guard_environment`. A
     tool that raises costs nothing: the model is shown the error, and may go on. A row of which a call took too long
     or ended its process, as too much memory does to that of an environment, or whose environment could not be reset
-    or scored, is lost: its later calls are not made, and what `on_invalid` says of an invalid reward holds for all of
-    its rewards.
+    or scored, is lost: its later calls are not made, rewards are not asked about it unless they read whole batches,
+    and what `on_invalid` says of an invalid reward holds for all of its rewards.
     """
 
     reward_rules: RewardRules
@@ -75,6 +76,10 @@ class ToolRollouts(Parent):
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
     ) -> torch.Tensor:
         read = [ended(completion) for completion in completions] if self.tools else completions
+        unread = {place for place, row in enumerate(self._row_tools) if row.lost} if self.tools else set()
+        for func in [*self.reward_funcs, *self.reward_rules.audits]:
+            if isinstance(func, GuardedReward):
+                func.left_out = unread  # a judge would be paid for them
         values: torch.Tensor = super()._calculate_rewards(inputs, prompts, read, completion_ids_list)
         if not self.tools:
             return values
