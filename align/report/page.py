@@ -118,7 +118,7 @@ def _view(name: str, run: RunFolder, progress: Progress, num_runs: int = 1) -> R
 
 
 def _samples(run: RunFolder, limit: int, thumbnails: Thumbnails) -> list[Sample]:
-    return pick_samples(run.completions, limit, thumbnails, reward_weights(run.recipe))
+    return pick_samples(run.completions, limit, thumbnails, reward_weights(run.recipe, run.metrics))
 
 
 def _render(

@@ -5,6 +5,7 @@ import pytest
 from written_run import write_run
 
 from align.methods.rollouts.completion_findings import find_completion_problems, spread_reasons, within_correlation
+from align.report.run.completions import UNKNOWN, reward_weights
 from align.report.run.findings import find_problems
 from align.report.run.folder import read_run_folder
 
@@ -92,6 +93,38 @@ def test_a_reward_that_is_mostly_form_is_found():
     rng = np.random.default_rng(0)
     found = find_completion_problems(rows(format=form, own_reward=lambda g, p: 0.1 * float(rng.random())))
     assert "Within a prompt, the reward mostly follows format" in titles(found)[0]
+
+
+def test_numbers_of_a_tool_are_no_reward_and_rewards_count_by_their_weight():
+    def text(group, place):
+        return "x" * (10 + place)
+
+    rng = np.random.default_rng(0)
+    table = rows(own_reward=lambda g, p: float(rng.random()), completion=text, price=lambda g, p: 100.0 * p)
+    (found,) = titles(find_completion_problems(table))
+    assert found.startswith("Within a prompt, longer completions earn more"), "as of a run that logged no names"
+    assert find_completion_problems(table, {"own_reward": 1.0}) == []
+
+    table = rows(format=lambda g, p: float(p < 2), own_reward=lambda g, p: 0.1 * float(rng.random()))
+    assert "the reward mostly follows format" in titles(find_completion_problems(table))[0]
+    assert find_completion_problems(table, {"own_reward": 1.0, "format": 0.001}) == []
+
+    flat = rows(own_reward=lambda g, p: 1.0, price=lambda g, p: float(p), own_reward_raw=lambda g, p: float(p))
+    assert spread_reasons(flat, {"own_reward": 1.0}) == {"all at the best reward": 1.0}
+
+
+def test_a_run_knows_its_rewards_by_the_names_that_it_logged(tmp_path):
+    fixed = {"frac_reward_zero_std": 0.7, "rewards/Shop/mean": 0.5}
+    run = read_run_folder(write_run(tmp_path / "run", steps=20, **fixed))
+    table = rows(format=lambda g, p: 1.0, answer_consistency=lambda g, p: 0.0, Shop=lambda g, p: float(g % 2),
+                 own_reward=lambda g, p: float(p))  # fmt: skip
+    (found,) = find_problems(replace(run, completions=table))
+    listed = found.detail.partition("Of those saved: ")[2].partition(". ")[0].split(", ")
+    assert sorted(listed) == ["50 % all at the best reward", "50 % all at the lowest reward"]
+    assert reward_weights(run.recipe, run.metrics) == {"answer_consistency": 1.0, "format": 0.1, "Shop": 1.0}
+    specs = {"reward_funcs": ["./own.py:fair", "org/model-1.5b", "trl.rewards.think"], "reward_weights": [2, 1, 0.5]}
+    assert reward_weights(specs, ["rewards/fair/std"]) == {"fair": 2.0, "model-1.5b": 1.0, "think": 0.5}
+    assert reward_weights({}, ["rewards/chosen", "loss"]) == UNKNOWN
 
 
 def test_a_quantity_that_never_changes_has_no_correlation():

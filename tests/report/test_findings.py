@@ -135,6 +135,16 @@ def test_columns_that_a_method_saves_of_its_own_are_shown():
     assert sample.others == {"turns": "tool: 4", "own": "seen"}
 
 
+def test_a_number_that_is_no_reward_is_shown_beside_the_rewards():
+    columns = {"fair": 0.5, "fair_raw": 9.0, "audit/seen": 2.0, "price": 7.0, "label": 1}
+    (sample,) = pick_samples([row(1, "A", "A", 0.0, **columns)], weights={"fair": 2.0})
+    assert sample.reward == "1.00"
+    assert sample.rewards == {"fair": "0.50", "fair_raw": "9.00", "audit/seen": "2.00", "advantage": "0.00"}
+    assert sample.others == {"price": "7.0", "label": "1"}
+    (sample,) = pick_samples([row(1, "A", "A", 0.0, **columns)])
+    assert (sample.reward, sample.others) == ("8.50", {}), "as of a run that did not log the names of its rewards"
+
+
 def test_two_wrong_answers_that_differ_disagree():
     assert pick_samples([row(1, "C", "B", 0.0)])[0].differs == ["answers disagree"]
     assert pick_samples([row(1, "C", "C", 0.0)])[0].differs == []

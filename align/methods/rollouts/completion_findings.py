@@ -1,46 +1,56 @@
 """What looks wrong in the completions that a run saved: groups without spread, rewards that follow length or form."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from align.report.run.completions import completion_words, reward_columns
+from align.report.run.completions import UNKNOWN, Row, Weights, completion_words, total_reward, trained_on
 from align.report.run.finding import Finding
 
 _FEWEST = 64  # completions, below which a rank correlation of one half happens by chance
 _STRONG = 0.5
-Row = Mapping[str, Any]
 Group = list[Row]
 
 
-def find_completion_problems(rows: Sequence[Row]) -> list[Finding]:
+def find_completion_problems(rows: Sequence[Row], weights: Weights = UNKNOWN) -> list[Finding]:
     """Says whether rewards follow length or form in the later half of the saved completions.
 
     Correlations are within groups, which is what advantages see.
+
+    Args:
+        rows: Saved completions.
+        weights: Of the rewards.
     """
     groups = _late_groups(rows)
     if sum(map(len, groups)) < _FEWEST:
         return []
-    rewards = [[sum(reward_columns(row).values()) for row in group] for group in groups]
+    rewards = [_totals(group, weights) for group in groups]
     lengths = [[float(len(completion_words(row))) for row in group] for group in groups]
     found = [_length(within_correlation(rewards, lengths))]
-    for name in (name for name in reward_columns(groups[0][0]) if "format" in name):
-        form = [[reward_columns(row).get(name, 0.0) for row in group] for group in groups]
+    names = dict.fromkeys(name for group in groups for row in group for name in trained_on(row, weights))
+    for name in (name for name in names if "format" in name):
+        form = [[trained_on(row, weights).get(name, 0.0) for row in group] for group in groups]
         found.append(_form(within_correlation(rewards, form), name))
     return [finding for finding in found if finding]
 
 
-def spread_reasons(rows: Sequence[Row]) -> dict[str, float]:
+def spread_reasons(rows: Sequence[Row], weights: Weights = UNKNOWN) -> dict[str, float]:
     """Says why the completions of a prompt earn the same, in the later half of what was saved.
+
+    Args:
+        rows: Saved completions.
+        weights: Of the rewards.
 
     Returns:
         Share of each reason among the groups without spread, the most frequent first; empty without such a group.
     """
     groups = _late_groups(rows)
-    totals = [sum(reward_columns(row).values()) for group in groups for row in group]
-    reasons = Counter(_reason(group, max(totals), min(totals)) for group in groups if _is_flat(group))
+    earned = [_totals(group, weights) for group in groups]
+    best, worst = (end((end(totals) for totals in earned), default=0.0) for end in (max, min))
+    flat = [(group, totals[0]) for group, totals in zip(groups, earned, strict=True) if _is_flat(totals)]
+    reasons = Counter(_reason(group, total, best, worst) for group, total in flat)
     return {reason: count / reasons.total() for reason, count in reasons.most_common()}
 
 
@@ -56,16 +66,19 @@ def group_rows(rows: Sequence[Row]) -> list[Group]:
     return list(groups.values())
 
 
-def _is_flat(group: Group) -> bool:
-    totals = [sum(reward_columns(row).values()) for row in group]
+def _totals(group: Group, weights: Weights) -> list[float]:
+    """Returns what each completion earned; no opinion counts as 0."""
+    return [total_reward(row, weights) or 0.0 for row in group]
+
+
+def _is_flat(totals: Sequence[float]) -> bool:
     return max(totals) - min(totals) < 1e-9
 
 
-def _reason(group: Group, best: float, worst: float) -> str:
+def _reason(group: Group, total: float, best: float, worst: float) -> str:
     if len({completion_words(row) for row in group}) == 1:
         return "the same text"
     outcomes = {row.get("outcome") for row in group} - {None}
-    total = sum(reward_columns(group[0]).values())
     if outcomes == {"first_only"} and total < best:
         return "right in their first answer only"
     if outcomes:

@@ -1,10 +1,10 @@
 """What looks wrong in runs that sample completions and reward them: GRPO and ACRE."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from align.methods.rollouts.completion_findings import spread_reasons
 from align.report.charts.panel import Metrics
+from align.report.run.completions import UNKNOWN, Row, Weights
 from align.report.run.finding import Finding, percent, recent
 
 _HALF = 0.5
@@ -24,17 +24,18 @@ _REMEDIES = {
 _REMEDIES |= {"all at the best reward": _REMEDIES["all right"], "all at the lowest reward": _REMEDIES["all wrong"]}
 
 
-def find_rollout_problems(metrics: Metrics, rows: Sequence[Mapping[str, Any]] = ()) -> list[Finding]:
+def find_rollout_problems(metrics: Metrics, rows: Sequence[Row] = (), weights: Weights = UNKNOWN) -> list[Finding]:
     """Lists what looks wrong in completions, rewards and answers.
 
     Args:
         metrics: What was logged.
         rows: Saved completions, which say why groups have no spread.
+        weights: Of the rewards.
     """
     found = (
         _unread(metrics),
         _cut_off(metrics),
-        _no_spread(metrics, rows),
+        _no_spread(metrics, rows, weights),
         _letters(metrics),
         _leak(metrics),
         _two_log_probs(metrics),
@@ -80,20 +81,20 @@ def _cut_off(metrics: Metrics) -> Finding | None:
     )
 
 
-def _no_spread(metrics: Metrics, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
+def _no_spread(metrics: Metrics, rows: Sequence[Row], weights: Weights) -> Finding | None:
     share = recent(metrics, "frac_reward_zero_std")
     if not share > _HALF:
         return None
     return Finding(
         f"{percent(share)} of prompt groups have no spread in reward",
         "All completions of such a group earn the same, so their advantage is zero and the group costs time without "
-        f"a gradient. {' '.join(_counted_reasons(rows) or _reasons(metrics))}",
+        f"a gradient. {' '.join(_counted_reasons(rows, weights) or _reasons(metrics))}",
     )
 
 
-def _counted_reasons(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _counted_reasons(rows: Sequence[Row], weights: Weights) -> list[str]:
     """Counts the reasons among the saved completions, and says what to do about each that is there."""
-    shares = spread_reasons(rows)
+    shares = spread_reasons(rows, weights)
     if not shares:
         return []
     listed = ", ".join(f"{percent(share)} {reason}" for reason, share in shares.items())

@@ -2,6 +2,7 @@
 
 from align.report.charts.drawing import NUM_COLOURS, Chart, Line, draw_chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
+from align.report.run.completions import REWARD_METRIC
 
 OUTCOME_PANELS = (
     Panel(
@@ -91,7 +92,7 @@ COMPARED = (
 
 def reward_chart(metrics: Metrics) -> Chart | None:
     """Draws the total reward and that of each function; DPO's `rewards/chosen` and the like are none."""
-    parts = {key.split("/")[1]: key for key in metrics if key.startswith("rewards/") and key.endswith("/mean")}
+    parts = {found[1]: key for key in metrics if (found := REWARD_METRIC.fullmatch(key))}
     named = {"total": "reward"} | parts if len(parts) != 1 else {next(iter(parts)): "reward"}
     panel = Panel(
         "Reward",

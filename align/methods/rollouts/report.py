@@ -19,6 +19,7 @@ from align.methods.rollouts.reward_findings import find_reward_signals
 from align.methods.rollouts.reward_panels import call_charts
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, draw_panel
+from align.report.run.completions import reward_weights
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
 from align.report.run.panels import step_time_chart
@@ -56,9 +57,10 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
 
 def _findings(run: RunFolder) -> Sequence[Finding]:
     is_audited = any(key.startswith("audit/total/") for key in run.metrics)  # then every step says what these rows do
+    weights = reward_weights(run.recipe, run.metrics)
     return [
-        *find_rollout_problems(run.metrics, run.completions),
-        *([] if is_audited else find_completion_problems(run.completions)),
+        *find_rollout_problems(run.metrics, run.completions, weights),
+        *([] if is_audited else find_completion_problems(run.completions, weights)),
         *find_reward_signals(run.metrics, run.recipe),
         *find_noise(run.metrics, run.recipe),
         *find_audit_falls(run.metrics),

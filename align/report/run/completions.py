@@ -1,13 +1,19 @@
 """What the row of a completions table says, whichever method and rewards wrote it."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
+from align.recipe.reward_settings import short_name
 from align.report.run.tool_calls import written
 
 Row = Mapping[str, Any]
+Weights = Mapping[str, float]  # of the rewards that a run is trained on, by the names of their columns
+UNKNOWN: Weights = MappingProxyType({})  # of a run that did not say: each number of a row that is no other column
+REWARD_METRIC = re.compile(r"rewards/(.+)/mean")
 LONGEST_TEXT = 3000  # characters of a field; 40 samples of three fields stay well under a megabyte
 _FIRST_WORDS = 110  # characters of the closed line
 _KNOWN = ("step", "prompt", "completion", "advantage", "gold", "images", "trace", "tool_calls")
@@ -21,7 +27,7 @@ ANSWERS = {
     "second_gold": "right there",
     "outcome": "correct",
 }
-_NOT_TRAINED_ON = ("audit/", "_raw")  # of an audit, and of a reward before its gate or limit
+_AUDIT, _RAW = "audit/", "_raw"  # of an audit, and of a reward before its gate or limit
 
 
 def completion_words(row: Row) -> str:
@@ -40,42 +46,58 @@ def first_words(row: Row) -> str:
     return text if len(text) <= _FIRST_WORDS else f"{text[: _FIRST_WORDS - 1]}…"
 
 
-def reward_columns(row: Row) -> dict[str, float]:
-    """Returns what each reward function gave; nothing counts as 0."""
-    return {name: number(value) for name, value in rewards_of(row).items()}
+def rewards_of(row: Row, weights: Weights = UNKNOWN) -> dict[str, Any]:
+    """Returns the columns of rewards and audits; a number that a tool, a reward or a data set wrote is none of them.
 
-
-def rewards_of(row: Row) -> dict[str, Any]:
-    """Returns the columns of rewards and audits: the numbers that are no other column."""
-    own = {*_KNOWN, *ANSWERS}
+    Args:
+        row: Of a completions table.
+        weights: Of the rewards; where none of them has a column here, each number that is no other column counts.
+    """
+    numbers = {key: value for key, value in row.items() if value is None or isinstance(value, int | float)}
+    if weights.keys().isdisjoint(row):
+        own = {*_KNOWN, *ANSWERS}
+        return {key: value for key, value in numbers.items() if key not in own}
     return {
         key: value
-        for key, value in row.items()
-        if key not in own and (value is None or isinstance(value, int | float))
+        for key, value in numbers.items()
+        if key in weights or key.startswith(_AUDIT) or key.removesuffix(_RAW) in weights
     }
 
 
-def total_reward(row: Row, weights: Mapping[str, float]) -> float | None:
-    """Adds up what a completion earned, by weight where one is known; None where no reward had an opinion."""
-    given = {
+def trained_on(row: Row, weights: Weights = UNKNOWN) -> dict[str, float]:
+    """Returns what the policy is rewarded with, without audits, values from before a limit, and what is no number."""
+    given = {name: value for name, value in rewards_of(row, weights).items() if value is not None}
+    return {
         name: float(value)
-        for name, value in rewards_of(row).items()
-        if not (name.startswith(_NOT_TRAINED_ON[0]) or name.endswith(_NOT_TRAINED_ON[1]))
-        and isinstance(value, int | float) and not math.isnan(value)
-    }  # fmt: skip
-    if weights and set(weights) & set(given):
-        given = {name: value * weights[name] for name, value in given.items() if name in weights}
-    return sum(given.values()) if given else None
+        for name, value in given.items()
+        if not (math.isnan(value) or name.startswith(_AUDIT) or is_raw(name, weights))
+    }
 
 
-def reward_weights(recipe: Mapping[str, Any]) -> dict[str, float]:
-    """Reads the weights of a run's rewards by the names of their columns."""
-    names, weights = recipe.get("reward_funcs"), recipe.get("reward_weights")
-    if not isinstance(names, list):
-        return {}
+def is_raw(name: str, weights: Weights = UNKNOWN) -> bool:
+    """Tells whether a column holds a reward from before its gate or limit."""
+    return name.endswith(_RAW) and name not in weights
+
+
+def total_reward(row: Row, weights: Weights = UNKNOWN) -> float | None:
+    """Adds up by weight what a completion earned; None where no reward had an opinion."""
+    given = trained_on(row, weights)
+    return sum(value * weights.get(name, 1.0) for name, value in given.items()) if given else None
+
+
+def reward_weights(recipe: Mapping[str, Any], logged: Iterable[str]) -> Weights:
+    """Returns the weight of each reward of a run: those of its recipe, and 1 for one that an environment brought.
+
+    Args:
+        recipe: Of the run.
+        logged: Names of its metrics, among them the mean of each reward.
+    """
+    specs, weights = recipe.get("reward_funcs"), recipe.get("reward_weights")
+    names = [short_name(str(spec)) for spec in specs] if isinstance(specs, list) else []
     if not isinstance(weights, list) or len(weights) != len(names):
         weights = [1.0] * len(names)
-    return {str(name).rpartition(":")[2]: float(weight) for name, weight in zip(names, weights, strict=True)}
+    found = (match[1] for key in logged if (match := REWARD_METRIC.fullmatch(key)))
+    return dict.fromkeys(found, 1.0) | {name: float(each) for name, each in zip(names, weights, strict=True)}
 
 
 def gold_of(row: Row) -> str:
@@ -96,9 +118,9 @@ def answers_disagree(row: Row) -> bool:
     return any(second != row.get("first_answer") for second in (row.get("second_answers") or "").split())
 
 
-def other_texts(row: Row) -> dict[str, str]:
+def other_texts(row: Row, weights: Weights = UNKNOWN) -> dict[str, str]:
     """Returns the columns that nothing else here knows: what a method or a reward wrote of its own."""
-    own = {*_KNOWN, *ANSWERS, *rewards_of(row)}
+    own = {*_KNOWN, *ANSWERS, *rewards_of(row, weights)}
     return {key: in_words(value) for key, value in row.items() if key not in own and value is not None}
 
 

@@ -1,11 +1,11 @@
 """The charts that runs of every method have."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_comparison, draw_panel
+from align.report.run.completions import REWARD_METRIC
 from align.report.run.folder import RunFolder
 from align.report.run.parts import ReportParts, parts_of
 
@@ -19,7 +19,6 @@ _COMPARED = (
     Panel("Learning rate", "As scheduled.", {"learning_rate": ""}),
 )
 _OF_REWARDS = ("reward_funcs", "reward_weights", "reward_kwargs", "reward_gates", "reward_clip")
-_REWARD = re.compile(r"rewards/(.+)/mean")
 _PHASES = {
     "time/generate": "generate",
     "time/second_pass": "second pass",
@@ -59,11 +58,11 @@ def _same_rewards(runs: Sequence[RunFolder]) -> list[Panel]:
     rewards = [[run.recipe.get(key) for key in _OF_REWARDS] for run in runs]
     if all(each == rewards[0] for each in rewards):
         panels.append(Panel("Reward in all", "The weighted total, of the same rewards in each run.", {"reward": ""}))
-    logged = Counter(key for run in runs for key in run.metrics if _REWARD.fullmatch(key))
+    logged = Counter(key for run in runs for key in run.metrics if REWARD_METRIC.fullmatch(key))
     shared = [key for key, count in logged.items() if count > 1]
     if len(shared) > 1 or not panels:
         note = "Mean over the batch, without its weight. Its settings may differ between the runs."
-        panels += [Panel(f"Reward {_REWARD.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
+        panels += [Panel(f"Reward {REWARD_METRIC.fullmatch(key)[1]}", note, {key: ""}) for key in shared]  # type: ignore[index]
     return panels
 
 

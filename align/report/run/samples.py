@@ -1,6 +1,6 @@
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from align.report.run.completions import (
     ANSWERS,
+    UNKNOWN,
     Row,
+    Weights,
     answers_disagree,
     completion_words,
     first_words,
     gold_of,
     in_words,
+    is_raw,
     number,
     other_texts,
     outcome_of,
@@ -73,7 +76,7 @@ def pick_samples(
     rows: Sequence[Row],
     limit: int = 40,
     thumbnails: Thumbnails | None = None,
-    weights: Mapping[str, float] | None = None,
+    weights: Weights = UNKNOWN,
 ) -> list[Sample]:
     """Picks a bounded sample of completions: disagreeing ones, the best, the worst, the last and the first.
 
@@ -84,10 +87,10 @@ def pick_samples(
         rows: Rows of the completions tables, in step order.
         limit: Completions to pick at most.
         thumbnails: Reads the images of the rows; without it none are shown.
-        weights: Of the rewards, by column.
+        weights: Of the rewards.
     """
-    totals = [total_reward(row, weights or {}) for row in rows]
-    spread = _spread_of_rewards(rows)
+    totals = [total_reward(row, weights) for row in rows]
+    spread = _spread_of_rewards(rows, weights)
     ends = max(1, limit // 5)
     by_place = dict.fromkeys(range(min(ends, len(rows))), "first")
     by_place |= {index: "last" for index in range(max(0, len(rows) - ends), len(rows)) if index not in by_place}
@@ -104,7 +107,7 @@ def pick_samples(
         differs += [REWARDS_DIFFER] if spread[index] >= _FAR else []
         if thumbnails is not None:
             images = thumbnails.strip(row.get("images"))
-        samples.append(_sample(row, keys[index], by_place[index], totals[index], differs, images))
+        samples.append(_sample(row, weights, keys[index], by_place[index], totals[index], differs, images))
     return samples
 
 
@@ -135,10 +138,10 @@ def _each_once(rows: Sequence[Row], places: Sequence[int]) -> Iterator[int]:
             yield place
 
 
-def _spread_of_rewards(rows: Sequence[Row]) -> NDArray[np.float64]:
+def _spread_of_rewards(rows: Sequence[Row], weights: Weights) -> NDArray[np.float64]:
     """Returns how far apart the rewards of each row are, each as a share of its range over all rows: `(N,)`."""
-    found = [rewards_of(row) for row in rows]
-    names = list(dict.fromkeys(name for given in found for name in given if not name.endswith("_raw")))
+    found = [rewards_of(row, weights) for row in rows]
+    names = list(dict.fromkeys(name for given in found for name in given if not is_raw(name, weights)))
     values = np.array([[_or_nan(given.get(name)) for name in names] for given in found], dtype=float)
     if len(rows) == 0 or len(names) < 2:
         return np.zeros(len(rows))
@@ -167,12 +170,14 @@ def _keys(rows: Sequence[Row]) -> list[str]:
     return keys
 
 
-def _sample(row: Row, key: str, why: str, total: float | None, differs: list[str], images: Filmstrip) -> Sample:
+def _sample(
+    row: Row, weights: Weights, key: str, why: str, total: float | None, differs: list[str], images: Filmstrip
+) -> Sample:
     answers = {label: _short(row[name]) for name, label in ANSWERS.items() if name in row}
     if "correct" in answers:
         answers["correct"] = outcome_of(row) or "none"
     gold = gold_of(row)
-    numbers = rewards_of(row) | ({"advantage": row["advantage"]} if "advantage" in row else {})
+    numbers = rewards_of(row, weights) | ({"advantage": row["advantage"]} if "advantage" in row else {})
     return Sample(
         key=key,
         why=why,
@@ -187,7 +192,7 @@ def _sample(row: Row, key: str, why: str, total: float | None, differs: list[str
         prompt=in_words(row.get("prompt")),
         trace=in_words(row.get("trace")),
         completion=in_words(row.get("completion")),
-        others=other_texts(row),
+        others=other_texts(row, weights),
         images=images,
         calls=shown_calls(row),
     )
