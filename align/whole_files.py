@@ -1,5 +1,6 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and what tells one from another."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,3 +37,13 @@ def write_whole(path: Path, content: str | bytes, *, errors: str = "strict") -> 
     """
     with whole_file(path) as draft:
         draft.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", errors))
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, which is never whole in memory.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """What a trainer needs of a data set, whatever its rows are about."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -12,6 +11,7 @@ from align.data.streaming import HEAD, RowSource, RowStream
 from align.errors import DataError
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
+from align.whole_files import sha256_of
 
 Item = TypeVar("Item", bound=Named)
 Block = TypeVar("Block", bound=DatasetConfig)
@@ -114,9 +114,4 @@ def fingerprints(data: DatasetConfig) -> dict[str, str]:
     paths = [Path(each) for each in (*(source.path for source in data.sources), data.eval_path) if each is not None]
     files = [path for path in dict.fromkeys(paths) if path.is_file()]
     names = [path.name for path in files]
-    return {path.name if names.count(path.name) == 1 else str(path): _digest(path) for path in files}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:  # never whole: a file that is streamed may be larger than the memory
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return {path.name if names.count(path.name) == 1 else str(path): sha256_of(path) for path in files}

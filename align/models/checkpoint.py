@@ -1,6 +1,5 @@
 """Checkpoints of policies: whole models and adapters, told apart from reward models, and named by their content."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
+from align.whole_files import sha256_of
 from rewards.extras import remedy
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
@@ -224,12 +224,7 @@ def _list_files(folder: Path) -> list[tuple[str, str]]:
         for each in sorted(folder.iterdir())
         if each.is_file() and each.suffix in _DECIDING and each.name not in _NOT_DECIDING
     ]
-    return [(each.name, _file_digest(each)) for each in files]
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return [(each.name, sha256_of(each)) for each in files]
 
 
 def _read(path: Path) -> dict[str, Any]:

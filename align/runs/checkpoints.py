@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from align.whole_files import write_whole
+from align.whole_files import sha256_of, write_whole
 
 MANIFEST = "manifest.json"
 # What a trainer goes on from; everything else in a checkpoint is the model, as it lies in the run folder at the end.
@@ -158,8 +158,7 @@ def _wrong_file(checkpoint: Path, files: Mapping[str, File], hashed: bool) -> st
 
 def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except OSError as error:
         return f"not readable: {error.strerror}"
 

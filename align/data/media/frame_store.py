@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from align.errors import DataError
+from align.whole_files import sha256_of
 
 ABANDONED = 24 * 60 * 60  # seconds, after which what a killed process left unfinished is removed
 LIST = "pictures.json"  # names in order; written last, so that a folder with it is whole
@@ -59,8 +60,7 @@ class FrameStore:
         with self._writing():
             if note.is_file() and (known := note.read_text()):
                 return known
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = sha256_of(path)
         with self._writing():
             note.parent.mkdir(parents=True, exist_ok=True)
             written = note.with_name(f"{note.name}.{uuid.uuid4().hex}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from align.errors import UserError
+from align.whole_files import sha256_of
 from rewards.extras import missing
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ def shrink_image(image: "PILImage", max_pixels: int) -> "PILImage":
 def image_digest(image: ImageLike) -> str:
     """Names an image after its content, for cache keys."""
     if isinstance(image, str | Path):
-        content = Path(image).read_bytes()
-    elif isinstance(image, Mapping) and image.get("bytes") is not None:
+        return sha256_of(Path(image))
+    if isinstance(image, Mapping) and image.get("bytes") is not None:
         content = image["bytes"]
     else:
         opened = open_image(image)
