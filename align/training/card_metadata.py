@@ -1,15 +1,13 @@
 """The fields of a model card that the hub reads."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import ModelCard, ModelCardData, try_to_load_from_cache
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub import ModelCardData, try_to_load_from_cache
 
 from align.data.files import READERS
+from align.models.card import card_fields, hub_id
 from align.recipe.recipe import Recipe
 from align.secrets import mask
 
@@ -30,7 +28,7 @@ def card_metadata(recipe: Recipe, card: "Card", rows: Sequence[Mapping[str, Any]
     path = mask(recipe.model.model_name_or_path)
     known = _card_of(path)
     datasets = list(dict.fromkeys(name for each in recipe.dataset.sources if (name := _dataset(each.path))))
-    base = known.get("base_model") if Path(path).is_dir() else path
+    base = hub_id(known.get("base_model") if Path(path).is_dir() else path)  # PEFT writes a folder as well
     return ModelCardData(
         base_model=base,
         base_model_relation=None if base is None else "adapter" if recipe.model.use_peft else "finetune",
@@ -49,10 +47,7 @@ def _dataset(path: str) -> str | None:
     name = path.partition(":")[0]
     if Path(path).expanduser().exists() or Path(name).suffix.lower() in READERS:
         return None
-    with suppress(HFValidationError):
-        validate_repo_id(name)
-        return name
-    return None
+    return hub_id(name)
 
 
 def _pipeline(card: "Card", rows: Sequence[Mapping[str, Any]]) -> str:
@@ -64,17 +59,7 @@ def _pipeline(card: "Card", rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _card_of(path: str) -> dict[str, Any]:
     """Reads the fields of a model's card, where it lies here; nothing is downloaded."""
-    file: Any = Path(path) / "README.md" if Path(path).is_dir() else None
-    if file is None:
-        with suppress(HFValidationError):
-            file = try_to_load_from_cache(path, "README.md")
-    if not isinstance(file, str | Path) or not Path(file).is_file():
-        return {}
-    try:
-        fields = ModelCard.load(str(file), ignore_metadata_errors=True).data.to_dict()
-    except (OSError, ValueError):  # a page that is no card, or none that can be read
-        return {}
-    base = fields.get("base_model")
-    if not isinstance(base, str) or Path(base).exists() or base.startswith((".", "/", "~")):
-        fields.pop("base_model", None)  # as PEFT writes it of a folder
-    return fields
+    if Path(path).is_dir():
+        return card_fields(Path(path) / "README.md")
+    file = try_to_load_from_cache(path, "README.md") if hub_id(path) else None
+    return card_fields(Path(file)) if isinstance(file, str) else {}

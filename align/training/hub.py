@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 from align.console import say
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import RecipeError
+from align.models.card import hub_id
 from align.models.hub import refusal, repository
 from align.recipe.recipe import Recipe
 from align.whole_files import write_whole
@@ -153,7 +154,7 @@ def _stage_model(folder: Path, place: Path) -> None:
     config = place / "adapter_config.json"
     if config.is_file():
         content = json.loads(config.read_text(encoding="utf-8"))
-        if Path(str(content.get(_BASE))).is_dir():
+        if content.get(_BASE) and hub_id(content[_BASE]) is None:
             config.unlink()  # it may be the file itself by another name
             content[_BASE] = Path(content[_BASE]).name
             config.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader
 
 from align.data.mixing import set_names
 from align.methods import METHODS
+from align.models.card import hub_id
 from align.recipe.recipe import Recipe
 from align.secrets import mask
 from align.training.card_metadata import card_metadata
@@ -64,14 +65,13 @@ def write_model_card(
         repo: The repository that it is pushed to, which is the name that readers load it by; None for a folder.
     """
     base = mask(recipe.model.model_name_or_path)
-    is_folder = Path(base).is_dir()
     card: Card = METHODS[recipe.method].part("card")(recipe, rows)
     metadata = card_metadata(recipe, card, rows)
     environment = Environment(loader=PackageLoader("align.training", ""), autoescape=False)
     page = environment.get_template("model_card.md.j2").render(
         metadata=metadata.to_yaml().strip(),
         name=repo or folder.name,
-        base=f"`{Path(base).name}`" if is_folder else f"[{base}](https://huggingface.co/{base})",
+        base=f"[{base}](https://huggingface.co/{base})" if hub_id(base) else f"`{Path(base).name}`",
         card=card,
         is_adapter=recipe.model.use_peft,
         is_text=bool(rows) and isinstance(rows[0].get("prompt"), str),

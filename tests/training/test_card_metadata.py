@@ -58,6 +58,42 @@ def test_a_model_of_a_folder_has_the_base_and_the_license_of_the_card_there(fiel
     assert "base_model" not in of_peft
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"---\nlicense: [mit\n---\n",
+        b"---\nlicense: mit\n\tbase_model: owner/older\n---\n",
+        b"---\nlicense: caf\xe9\n---\n",
+        b"---\n- mit\n---\n",
+        b"---\n1: one\nignore_metadata_errors: 3\n---\n",
+        b"no front matter",
+        None,
+    ],
+)
+def test_a_base_with_a_broken_page_ends_no_finished_run(fields, tmp_path, content):
+    base = tmp_path / "base"
+    base.mkdir()
+    if content is None:
+        (base / "README.md").mkdir()
+    else:
+        (base / "README.md").write_bytes(content)
+    found = fields(model_name_or_path=str(base))
+    assert found["library_name"] == "transformers"
+    assert not {"base_model", "license"} & set(found)
+
+
+def test_a_base_that_was_moved_away_is_a_path_all_the_same(fields, tmp_path):
+    gone = tmp_path / "gone" / "base"
+    found = fields(model_name_or_path=str(gone))
+    assert not {"base_model", "base_model_relation"} & set(found)
+    page = (tmp_path / "README.md").read_text()
+    assert "`base`" in page
+    assert str(gone.parent) not in page
+    assert f"huggingface.co/{gone}" not in page
+    of_peft = fields(**base_with(tmp_path / "adapter", f"base_model: {gone}\nlicense: mit\n"))
+    assert (of_peft.get("base_model"), of_peft["license"]) == (None, "mit")
+
+
 def test_a_license_is_that_of_the_bases_card_where_it_was_downloaded(fields, tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "models--owner--base"
