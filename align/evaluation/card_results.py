@@ -16,9 +16,11 @@ from align.evaluation.record.suites import SuiteRecord
 from align.evaluation.statistics.glossary import Meaning, explain
 from align.evaluation.statistics.metrics import LEVEL, Estimate
 from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
+from align.models.card import hub_id
+from align.whole_files import sha256_of
 
 DIFFERENCE = "_difference"  # behind the name of a metric
-_DIGITS = 6
+_DIGITS, _DIGEST = 6, 12
 _OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card would have dozens
 
 
@@ -37,8 +39,8 @@ def _of_policies(record: Answers) -> Iterator[EvalResult]:
     for suite, by_model in record.suites.items():
         about: dict[str, Any] = {
             "task_type": "text-generation",
-            **_data(data.path, suite, data.split),
-            "dataset_args": {"items": data.questions, "fingerprint": data.fingerprint[:12]},
+            **_data(data.path, suite, data.split, data.fingerprint),
+            "dataset_args": {"items": data.questions, "fingerprint": data.fingerprint[:_DIGEST]},
         }
         how = {"suite": suite} | ({} if profile is None else {"temperature": profile.temperature})
         headline = record.about.headline if isinstance(record, SuiteRecord) else []
@@ -68,7 +70,7 @@ def _difference(record: Answers, baseline: AskedModel, suite: str, metric: str) 
 def _of_reward_models(record: ModelsRecord) -> Iterator[EvalResult]:
     measured = next(iter(record.models.values()))
     data = None if measured.scored is None else measured.scored.data or measured.scored.best_of_n
-    about = {"task_type": "text-classification", **_data(data, "pairs", None)}
+    about = {"task_type": "text-classification", **_data(data, "pairs", None, _content(data))}
     for metric, own in measured.summary.items():
         meaning = REWARD_MODEL_GLOSSARY.get(metric)
         if not _is_shown(metric, meaning, own, []):
@@ -116,17 +118,25 @@ def _ends(prefix: str, found: Estimate | None) -> dict[str, float]:
 
 def _baseline(model: AskedModel, found: Estimate | None) -> dict[str, Any]:
     """Names a baseline by its hub id, or by its folder without where that is."""
-    is_here = Path(model.path).exists() or model.path.startswith((".", "/", "~"))
-    name = Path(model.path).name if is_here else model.path
-    return {"baseline": name} | _ends("baseline_", found)
+    return {"baseline": hub_id(model.path) or Path(model.path).name} | _ends("baseline_", found)
 
 
-def _data(path: str | None, suite: str, split: str | None) -> dict[str, Any]:
-    """Names a data set of the hub by its id, and a file by its name: where it lies here is nobody's business."""
+def _content(path: str | None) -> str | None:
+    file = None if path is None else Path(path).expanduser()
+    return sha256_of(file) if file is not None and file.is_file() else None
+
+
+def _data(path: str | None, suite: str, split: str | None, content: str | None) -> dict[str, Any]:
+    """Names a data set of the hub by its id, and a file by its name: where it lies here is nobody's business.
+
+    What tells two files of one name apart is their content, which stands where the hub has the revision of a data set.
+    """
     if path is None:
         return {"dataset_type": f"truealign-{suite}", "dataset_name": f"rows of the suite {suite}"}
     name, _, subset = path.partition(":")
+    revision = None
     if Path(path).expanduser().exists() or Path(name).suffix.lower() in READERS:
-        name, subset = Path(path).name, ""
+        name, subset, revision = Path(path).name, "", content and content[:_DIGEST]
     kind = re.sub(r"[^\w./-]+", "-", name)
-    return {"dataset_type": kind, "dataset_name": name, "dataset_config": subset or None, "dataset_split": split}
+    found = {"dataset_type": kind, "dataset_name": name, "dataset_config": subset or None, "dataset_split": split}
+    return found | {"dataset_revision": revision}

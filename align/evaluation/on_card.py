@@ -2,18 +2,23 @@
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import groupby
 from math import nan
 from pathlib import Path
 
+import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from align.errors import UserError
 from align.evaluation.card_results import DIFFERENCE, card_results
 from align.evaluation.record import Record
 from align.evaluation.statistics.metrics import Estimate
+from align.models.card import card_fields
 from align.models.checkpoint import fingerprint
+from align.recipe.problems import one_line
+from align.runs.folder import FINISHED_FILE
 from align.whole_files import write_whole
 
 CARD = "README.md"
@@ -58,7 +63,10 @@ def put_on_card(path: Path, record: Record) -> None:
     results = card_results(record)
     if not results:
         raise UserError(f"The evaluation has no number for {path}: no metric of it is better when higher or lower.")
-    card = ModelCard.load(path, ignore_metadata_errors=True)
+    try:
+        card = ModelCard.load(path, ignore_metadata_errors=True)
+    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+        raise UserError(f"The card {path} cannot be read: {one_line(error)}. Mend it, or train again.") from error
     anew = {_key(each) for each in results}
     kept = [each for each in card.data.get("eval_results") or [] if _key(each) not in anew]
     card.data.eval_results = [*kept, *results]
@@ -75,20 +83,21 @@ def put_on_card(path: Path, record: Record) -> None:
 def pushed_to(path: Path) -> str | None:
     """Returns the repository of the hub that a card's run was pushed to."""
     try:
-        place = json.loads((path.parent / "finished.json").read_text(encoding="utf-8"))["pushed_to"]
+        place = json.loads((path.parent / FINISHED_FILE).read_text(encoding="utf-8"))["pushed_to"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return "/".join(str(place).rsplit("/", 2)[1:])
 
 
 def _is_ours(path: Path) -> bool:
-    return path.is_file() and _TAG in (ModelCard.load(path, ignore_metadata_errors=True).data.get("tags") or [])
+    tags = card_fields(path).get("tags")
+    return isinstance(tags, list) and _TAG in tags
 
 
-def _key(result: EvalResult) -> tuple[str, str | None, str | None, str]:
+def _key(result: EvalResult) -> tuple[str | None, ...]:
     """Names what was asked: the same questions, of which a later evaluation has the later numbers."""
     suite = str((result.metric_args or {}).get("suite"))
-    return result.dataset_type, result.dataset_config, result.dataset_split, suite
+    return result.dataset_type, result.dataset_config, result.dataset_split, result.dataset_revision, suite
 
 
 def _title(text: str) -> str | None:
@@ -98,10 +107,15 @@ def _title(text: str) -> str | None:
 
 def _section(results: Sequence[EvalResult]) -> str:
     parts = ["## Evaluation"]
+    contents: dict[str, set[str | None]] = defaultdict(set)  # of files of one name
+    for each in results:
+        contents[each.dataset_name].add(each.dataset_revision)
     for key, group in groupby(results, _key):
         found = list(group)
         items = (found[0].dataset_args or {}).get("items")
         where = found[0].dataset_name + (f", split {found[0].dataset_split}" if found[0].dataset_split else "")
+        if found[0].dataset_revision and len(contents[found[0].dataset_name]) > 1:
+            where += f" of content `{found[0].dataset_revision}`"
         many = f", {items:,} items" if items else ""
         suite = "" if key[-1] == "None" else f" ({key[-1]})"
         parts.append(f"On {where}{many}{suite}, with 95 % intervals:\n\n{_table(found)}")

@@ -65,6 +65,34 @@ def test_another_evaluation_of_the_same_items_replaces_the_first(folder, tmp_pat
     assert path.read_text().count("with 95 % intervals") == 4  # accuracy and consistency of both
 
 
+def test_two_files_of_one_name_both_stay_on_the_card(folder, tmp_path):
+    path = folder / "README.md"
+    for number, (place, content) in enumerate((("a", "ab"), ("b", "cd"), ("b", "cd"))):
+        found = record(tmp_path / f"evaluated-{number}", models=("ours",))
+        found.about.data.path, found.about.data.fingerprint = f"{place}/test.jsonl", content * 32
+        put_on_card(path, found)
+    text = path.read_text()
+    for content in ("abababababab", "cdcdcdcdcdcd"):
+        assert text.count(f"On test.jsonl of content `{content}`") == 2, "of both suites, once each"
+    (entry,) = ModelCard.load(path).data.to_dict()["model-index"]
+    assert [each["dataset"]["revision"] for each in entry["results"]] == ["abababababab", "cdcdcdcdcdcd"]
+
+
+def test_pairs_of_one_name_are_told_apart_by_what_is_in_them(folder, tmp_path):
+    scored = {"model_type": "scalar", "best_of_n": None, "seed": 0, "texts_in_template": False, "pairs_too_long": 0}
+    for place in "ab":
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "pairs.jsonl").write_text(place)
+        scored |= {"path": "run", "data": f"{place}/pairs.jsonl"}
+        content = {"run": {"summary": {"accuracy": [0.8, 0.7, 0.9, 100, "items"]}, "scored": scored}}
+        (tmp_path / "evaluation.json").write_text(json.dumps(content))
+        put_on_card(folder / "README.md", read_record(tmp_path / "evaluation.json"))
+    results = ModelCard.load(folder / "README.md").data.eval_results
+    assert [each.dataset_name for each in results] == ["pairs.jsonl"] * 2
+    assert len({each.dataset_revision for each in results}) == 2
+    assert str(tmp_path) not in (folder / "README.md").read_text()
+
+
 def test_reward_models_stand_on_a_card_as_well(folder, tmp_path):
     row = [0.8, 0.7, 0.9, 100, "items"]
     content = {"run": {"summary": {"accuracy": row, "accuracy/chat": row, "length_correlation": row}}}
@@ -89,9 +117,18 @@ def test_a_card_is_that_of_the_run_and_of_its_last_checkpoint(folder):
 def test_folders_without_a_card_of_ours_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"owner/name is none\. Download it first"):
         find_card("owner/name")
-    (tmp_path / "README.md").write_text("---\ntags:\n- trl\n---\n# a draft\n")
-    with pytest.raises(UserError, match=r"no README\.md that `align train` wrote\. Name the folder of a finished run"):
-        find_card(str(tmp_path))
+    for draft in (b"---\ntags:\n- trl\n---\n# a draft\n", b"---\ntags: [trl\n---\n", b"---\ntags: caf\xe9\n---\n"):
+        (tmp_path / "README.md").write_bytes(draft)
+        with pytest.raises(
+            UserError, match=r"no README\.md that `align train` wrote\. Name the folder of a finished run"
+        ):
+            find_card(str(tmp_path))
+
+
+def test_a_card_that_was_broken_since_is_named(folder, tmp_path):
+    (folder / "README.md").write_text("---\ntags: [truealign\n---\n")
+    with pytest.raises(UserError, match=r"The card .*README\.md cannot be read: .*Mend it"):
+        put_on_card(folder / "README.md", record(tmp_path / "evaluated"))
 
 
 def test_a_card_knows_where_its_run_was_pushed_to(folder):
