@@ -57,6 +57,21 @@ def missing(extra: str, what: str, *modules: str) -> str:
     return _sentence(what, absent, remedy(extra)) if absent else ""
 
 
+def not_imported(extra: str, what: str, error: ImportError, *modules: str) -> str:
+    """Words why what an extra brings could not be imported: it is missing, or broken.
+
+    Args:
+        extra: Name in `EXTRAS`.
+        what: Needs it, as the start of the sentence.
+        error: What importing raised.
+        modules: As for `missing`.
+    """
+    packages = EXTRAS[extra]
+    needed, reason = _listed([packages[name] for name in modules or packages]), " ".join(str(error).split())
+    broken = f"{what} needs {needed}, which cannot be imported: {reason}. {remedy(extra)}"
+    return missing(extra, what, *modules) or broken
+
+
 def missing_package(what: str, package: str) -> str:
     """Words that a package which no extra brings is not installed, as `missing` does for an extra.
 
@@ -68,8 +83,11 @@ def missing_package(what: str, package: str) -> str:
 
 
 def _sentence(what: str, absent: list[str], how: str) -> str:
-    listed = " and ".join(filter(None, [", ".join(absent[:-1]), absent[-1]]))
-    return f"{what} needs {listed}, which {'is' if len(absent) == 1 else 'are'} not installed. {how}"
+    return f"{what} needs {_listed(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed. {how}"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def is_installed(module: str) -> bool:

@@ -158,6 +158,15 @@ def test_it_is_said_before_anything_is_written(refused):
     assert refused[1] == ["site"]
 
 
+def test_what_an_extra_brings_is_missing_or_broken_and_the_sentence_says_which(monkeypatch):
+    monkeypatch.setitem(extras.EXTRAS, "own", {"json": "json-lib", "no_such_module_here": "own-lib"})
+    error = ImportError("cannot import name\n'loads'")
+    how = 'Run `pip install "truealign[own]"`.'
+    assert extras.not_imported("own", "`x`", error) == f"`x` needs own-lib, which is not installed. {how}"
+    broken = f"`x` needs json-lib, which cannot be imported: cannot import name 'loads'. {how}"
+    assert extras.not_imported("own", "`x`", error, "json") == broken
+
+
 @pytest.mark.slow
 def test_a_base_install_audits_and_says_what_it_did_not_look_for(tmp_path):
     (result,) = run_all(tmp_path, [AUDIT.partition(" --fail_on")[0]])

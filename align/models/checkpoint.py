@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.data.media.images import SHOWN_WITH
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
 from align.whole_files import sha256_of
-from rewards.extras import remedy
+from rewards.extras import not_imported
 
 # What decides an answer: weights, configuration, tokenizer and chat template.
 _DECIDING = (".safetensors", ".bin", ".json", ".jinja", ".model", ".txt")
@@ -156,7 +157,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     try:
         processor: Any = AutoProcessor.from_pretrained(source, trust_remote_code=False)
     except ImportError as error:
-        raise UserError(f"{source} reads images, which needs the extra `vision`. {remedy('vision')}") from error
+        raise UserError(not_imported("vision", f"Showing images to {source}", error, *SHOWN_WITH)) from error
     except OSError as error:
         raise missing from error
     if not hasattr(processor, "image_processor"):

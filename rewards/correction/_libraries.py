@@ -3,7 +3,7 @@
 import importlib
 from typing import Any
 
-from rewards.extras import EXTRAS, missing, remedy
+from rewards.extras import EXTRAS, not_imported
 
 
 def library(module: str) -> Any:
@@ -18,6 +18,4 @@ def library(module: str) -> Any:
         package = module.partition(".")[0]
         if package not in EXTRAS["deconfound"]:
             raise
-        needs = f"`rewards.correction` needs {EXTRAS['deconfound'][package]}"
-        broken = f"{needs}, which cannot be imported ({error}). {remedy('deconfound')}"
-        raise ImportError(missing("deconfound", "`rewards.correction`", package) or broken) from error
+        raise ImportError(not_imported("deconfound", "`rewards.correction`", error, package)) from error

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
+from align.data.media.images import SHOWN_WITH
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
 from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
 from align.models.whole_weights import whole_weights
-from rewards.extras import remedy
+from rewards.extras import not_imported
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
@@ -113,8 +114,8 @@ class LocalSampler:
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
         except ImportError as error:
-            message = f"The model {self._source} reads images, which needs the extra `vision`."
-            raise SamplerError(f"{message} {remedy('vision')}") from error
+            what = f"Showing images to {self._source}"
+            raise SamplerError(not_imported("vision", what, error, *SHOWN_WITH)) from error
 
     @cached_property
     def _model(self) -> Any:

@@ -17,8 +17,9 @@ from transformers import (
 from transformers.utils import find_adapter_config_file
 
 from align.data.conversations import put_images_in
+from align.data.media.images import SHOWN_WITH
 from align.models.samplers.sampler import Request, SamplerError
-from rewards.extras import remedy
+from rewards.extras import missing
 
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 
@@ -76,10 +77,8 @@ class TextPrompts:
     def encode(self, request: Request) -> Encoded:
         """Tokenises one prompt; see `Prompts.encode`."""
         if request.images:
-            raise SamplerError(
-                f"{self._name} reads no images. Set `--model` to a vision-language model, which needs the extra "
-                f"`vision`. {remedy('vision')}"
-            )
+            other = f"{self._name} reads no images. Set `--model` to a vision-language model."
+            raise SamplerError(f"{other} {missing('vision', 'One', *SHOWN_WITH)}".rstrip())
         if self.uses_chat_template:
             template = self.tokenizer.apply_chat_template
             ids = list(template(request.messages, add_generation_prompt=True, return_dict=False))
