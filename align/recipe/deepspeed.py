@@ -160,6 +160,11 @@ def _check_launcher(path: Path, launch: LaunchFile) -> None:
             f"{path}: `distributed_type: FSDP` and the block `fsdp_config` belong together, got `distributed_type: "
             f"{launch.distributed_type}` {'without' if fsdp else 'with'} the block."
         )
+    if fsdp and launch.use_cpu:
+        raise RecipeError(
+            f"{path}: `distributed_type: FSDP` with `use_cpu: true` trains with DDP, without a word. Use "
+            "ds_configs/zero3_cpu.yaml to shard on CPUs."
+        )
     for key in launch.fsdp_config or ():
         if key not in (known := _fsdp_keys()):
             raise RecipeError(f"{path}: unknown key `fsdp_config.{key}`.{suggestion(str(key), known)}")

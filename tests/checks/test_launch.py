@@ -42,9 +42,30 @@ def test_what_accelerate_would_not_do_with_fsdp_is_refused(tiny_recipe, tmp_path
     assert (launch.fsdp, launch.sharding) == (True, "fsdp")
     (finding,) = check_sharded(load_recipe(tiny_recipe(use_cpu=True)), launch)
     assert "on CPUs accelerate trains with DDP in its place without a word" in finding.text
+    assert finding.level == "error"
+    (tmp_path / "launch.yaml").write_text(f"{file.read_text()}use_cpu: true\n")
+    with pytest.raises(RecipeError, match=r"`distributed_type: FSDP` with `use_cpu: true` trains with DDP"):
+        read_launch(tmp_path / "launch.yaml")
     (tmp_path / "launch.yaml").write_text(file.read_text().replace("fsdp_version", "fsdp_verson"))
     with pytest.raises(RecipeError, match=r"unknown key `fsdp_config.fsdp_verson`. Did you mean 'fsdp_version'"):
         read_launch(tmp_path / "launch.yaml")
+
+
+def test_fsdp_is_refused_on_a_machine_without_gpus_only_by_the_run_itself(tiny_recipe, tmp_path, monkeypatch):
+    recipe, launch = load_recipe(tiny_recipe(use_cpu=False)), Launch(2, fsdp=True)
+    monkeypatch.setenv("PATH", str(tmp_path))  # as on a machine without a driver
+    (found,) = check_sharded(recipe, launch)
+    assert found.level == "warning"
+    assert found.text.startswith("This machine shows no GPU; the launch asks for FSDP")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\necho 'A GPU, 81559, 4'\n")
+    driver.chmod(0o755)
+    assert check_sharded(recipe, launch) == []
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    (found,) = check_sharded(recipe, launch)
+    assert found.level == "error"
+    assert "launch with ds_configs/ddp_cpu.yaml" in found.text
 
 
 def test_what_becomes_of_sharded_weights_of_few_bits_is_said_and_nothing_is_refused(tiny_recipe):

@@ -96,14 +96,18 @@ def _check_margins(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
 
 def _check_precision(recipe: Recipe) -> list[Finding]:
     """Under a quantized model TRL keeps what is trained in bf16, the score head too, which reads what dtype says."""
-    model = recipe.model
-    if model.quantized is None or model.dtype == "bfloat16" or recipe.training.get("bf16", bool(list_gpus())):
+    model, bf16 = recipe.model, recipe.training.get("bf16")
+    if model.quantized is None or model.dtype == "bfloat16" or bf16:
         return []
     text = (
         f"`{model.quantized}: true`: TRL keeps the score head in bf16, and it would read {model.dtype}. Set "
         "`bf16: true`, or `dtype: bfloat16`."
     )
-    return [Finding("error", "model", text)]
+    if bf16 is False or recipe.setting("use_cpu"):
+        return [Finding("error", "model", text)]
+    if list_gpus():  # where TRL sets `bf16`
+        return []
+    return [Finding("warning", "model", f"This machine shows no GPU; trained without one, as here: {text}")]
 
 
 def _check_unlabelled(data: TrainingData[RewardPair]) -> list[Finding]:

@@ -188,3 +188,15 @@ def test_unlabelled_messages_beside_texts_are_an_error(recipe, tmp_path):
     two = recipe(num_heads=2, dataset={"unlabelled_path": "./sampled.jsonl"})
     (finding,) = findings_of(two, "unlabelled", "error")
     assert "Write all of them one way" in finding.text
+
+
+def test_a_head_of_another_type_than_its_model_is_an_error_only_where_it_is_known(recipe, tmp_path, monkeypatch):
+    def found(**changes):
+        return [(f.level, "TRL keeps the score head in bf16" in f.text) for f in findings_of(
+            recipe(load_in_4bit=True, use_peft=True, **changes), "model")]  # fmt: skip
+
+    monkeypatch.setenv("PATH", str(tmp_path))  # as on a machine without a driver
+    assert found(use_cpu=True) == [("error", True)]
+    assert found(use_cpu=False, bf16=False) == [("error", True)]
+    assert found(use_cpu=False, bf16=None) == [("warning", True)], "the run may be on another machine"
+    assert found(use_cpu=False, dtype="bfloat16") == found(use_cpu=True, bf16=True) == []
