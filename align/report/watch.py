@@ -3,13 +3,15 @@
 import threading
 import time
 from collections.abc import Callable, Mapping
+from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from align.errors import RunFolderError, UserError
+from align.errors import UserError
+from align.recipe.problems import one_line
 from align.report.page import comparison_page, render_page, run_page
 from align.report.script import page_script
 from align.runs.owner import is_held
@@ -18,6 +20,7 @@ LOOPBACK = "127.0.0.1"
 # A page of elsewhere whose name was made to point to this machine sends its own name.
 _NAMES = frozenset({LOOPBACK, "localhost", "::1"})
 _FEWEST_SECONDS, _SHARE = 10.0, 0.1  # between two pages, that a reader may look; of the time that rendering takes
+_LOOK_SECONDS = 2.0  # between two looks at the folders, however many readers ask
 _FILES = ("metrics.jsonl", "rewards.jsonl", "recipe.yaml", "evaluation.json", "finished.json", "started.json")
 
 
@@ -33,34 +36,49 @@ class FollowedPage:
         self._lock = threading.Lock()
         self._seen: Any = None
         self._version = self._page = ""
-        self._ended = self._seconds = 0.0
+        self._good = self._why = ""  # the last page that could be made, and why no later one could
+        self._good_version = ""
+        self._looked = self._ended = self._seconds = 0.0
 
     def current(self) -> tuple[str, str]:
         """Returns a version and the page of it."""
         with self._lock:
-            waited = time.monotonic() - self._ended
-            seen = [_state_of(folder) for folder in self._run_dirs.values()]
-            if not self._page or (seen != self._seen and waited >= max(_FEWEST_SECONDS, self._seconds / _SHARE)):
-                self._render(seen)
+            if not self._page or self._may_look(time.monotonic()):
+                seen = [_state_of(folder) for folder in self._run_dirs.values()]
+                self._looked = time.monotonic()
+                if not self._page or seen != self._seen:
+                    self._render(seen)
             return self._version, self._page
+
+    def _may_look(self, now: float) -> bool:
+        """Tells whether a page may be rendered; till then nobody needs to know what was written."""
+        rested = now - self._ended >= max(_FEWEST_SECONDS, self._seconds / _SHARE)
+        return rested and now - self._looked >= _LOOK_SECONDS
 
     def _render(self, seen: Any) -> None:
         started, version = time.monotonic(), f"{time.time_ns():x}"
         try:
-            self._page = self._rendered(version)
-            self._version, self._seen = version, seen
-        except RunFolderError as error:  # no step is logged yet, or a table is being written
-            if not self._page:
-                self._version = version
-                self._page = render_page(
-                    "waiting.html.j2",
-                    title=" vs ".join(self._run_dirs),
-                    script=page_script(),
-                    version=version,
-                    why=str(error),
-                )
+            self._page = self._good = self._rendered(version)
+            self._version = self._good_version = version
+            self._seen, self._why = seen, ""
+        except Exception as error:  # no step is logged yet, a file is being written, or one is not what it should be
+            self._show_why(one_line(error), version)
         self._ended = time.monotonic()
         self._seconds = self._ended - started
+
+    def _show_why(self, why: str, version: str) -> None:
+        """Says on the last page that could be made what could not be read since, or on an empty one."""
+        if why == self._why and self._page:
+            return
+        self._why, self._version = why, version
+        if not self._good:
+            self._page = render_page(
+                "waiting.html.j2", title=" vs ".join(self._run_dirs), script=page_script(), version=version, why=why
+            )
+            return
+        head, end, rest = self._good.partition("</h1>")
+        note = f'<p class="running">This is the last page that could be made; since then: {escape(why)}</p>'
+        self._page = f"{head.replace(self._good_version, version)}{end}\n{note}{rest}"
 
     def _rendered(self, version: str) -> str:
         if len(self._run_dirs) > 1:

@@ -48,6 +48,7 @@ def at_once(monkeypatch):
     """Lets a page be rendered however short ago it was."""
     monkeypatch.setattr(watch, "_FEWEST_SECONDS", 0.0)
     monkeypatch.setattr(watch, "_SHARE", 1e9)
+    monkeypatch.setattr(watch, "_LOOK_SECONDS", 0.0)
 
 
 def test_the_page_is_rendered_anew_when_the_run_has_gone_on(tmp_path, monkeypatch):
@@ -64,7 +65,71 @@ def test_the_page_is_rendered_anew_when_the_run_has_gone_on(tmp_path, monkeypatc
         assert later != version
         assert "1 to 30" in ask(port)[1]
         (run / "completions" / "completions_00030.parquet").write_bytes(b"PAR1 is being written")
-        assert ask(port, "/version")[1] == later, "the last whole page stays"
+        version, page = ask(port, "/version")[1], ask(port)[1]
+        assert version != later, "who looks at the page is told"
+        assert f'data-version="{version}"' in page
+        assert "1 to 30" in page, "the last whole page stays"
+        assert "This is the last page that could be made; since then: " in page
+        assert "completions_00030.parquet is not a readable parquet table" in page
+        assert ask(port, "/version")[1] == version
+        (run / "completions" / "completions_00030.parquet").unlink()
+        assert "could be made" not in ask(port)[1]
+
+
+BROKEN = {
+    "a number in rewards.jsonl": ("rewards.jsonl", b"3\n", "rewards.jsonl holds a line that is no call of a reward"),
+    "half a record": ("rewards.jsonl", b'{"reward": "own"}\n', "holds a line that is no call of a reward"),
+    "metrics that are no text": ("metrics.jsonl", b'{"step": 1, "loss": 1.0}\n\xff\xfe\n', "metrics.jsonl cannot be"),
+    "markup": ("metrics.jsonl", b'["<script>alert(1)</script>"]\n', "&lt;script&gt;alert(1)&lt;/script&gt;"),
+    "a recipe that is a list": ("recipe.yaml", b"- 1\n", "recipe.yaml must hold"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_file_that_cannot_be_read_is_named_on_the_last_whole_page(tmp_path, monkeypatch, case):
+    at_once(monkeypatch)
+    name, content, said = BROKEN[case]
+    run = write_run(tmp_path / "run", steps=20)
+    with served({"run": run}) as port:
+        assert "could be made" not in ask(port)[1]
+        whole = (run / name).read_bytes() if (run / name).exists() else b""
+        (run / name).write_bytes(content)
+        status, page = ask(port)
+        assert status == 200
+        assert "1 to 20" in page
+        assert said in page.partition("since then: ")[2].partition("</p>")[0]
+        assert "<script>alert(1)" not in page
+        (run / name).write_bytes(whole)
+        go_on(run, 30)
+        assert "could be made" not in ask(port)[1]
+
+
+def test_a_run_whose_files_are_broken_from_the_start_is_waited_for(tmp_path, monkeypatch):
+    at_once(monkeypatch)
+    run = write_run(tmp_path / "run", steps=20)
+    (run / "rewards.jsonl").write_bytes(b"null\n")
+    with served({"run": run}) as port:
+        status, page = ask(port)
+        assert (status, "There is nothing to show yet" in page) == (200, True)
+        assert "rewards.jsonl holds a line that is no call of a reward" in page
+        version = ask(port, "/version")[1]
+        assert ask(port, "/version")[1] == version, "a page that says the same is no other"
+
+
+def test_folders_are_looked_at_now_and_then_however_often_readers_ask(tmp_path, monkeypatch):
+    run = write_run(tmp_path / "run", steps=20)
+    with served({"run": run}) as port:
+        first = ask(port, "/version")[1]
+        go_on(run, 30)
+        began = time.monotonic()
+        assert all(ask(port, "/version")[1] == first for _ in range(20))
+        assert time.monotonic() - began < 9, "no page is due yet, so nothing is read"
+        monkeypatch.setattr(watch, "_FEWEST_SECONDS", 0.0)
+        monkeypatch.setattr(watch, "_SHARE", 1e9)
+        monkeypatch.setattr(watch, "_LOOK_SECONDS", 3600.0)
+        assert ask(port, "/version")[1] == first
+        at_once(monkeypatch)
+        assert ask(port, "/version")[1] != first
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "[", "localhost@evil.example:80"])
@@ -119,6 +184,22 @@ def test_a_page_that_loads_itself_again_stays_where_its_reader_was(browser, tmp_
         assert abs(browser.value("scrollY") - 700) < 5
         assert browser.console == []
         assert {url.rpartition("/")[0] for url in browser.asked} == {f"http://127.0.0.1:{port}"}
+
+
+@needs_chromium
+def test_a_page_whose_reader_has_no_storage_follows_its_run_all_the_same(browser, tmp_path, monkeypatch):
+    at_once(monkeypatch)
+    run = write_run(tmp_path / "run", steps=20)
+    refusing = "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('refused') } })"
+    browser.tell("Page.addScriptToEvaluateOnNewDocument", source=refusing)
+    with served({"run": run}) as port:
+        browser.open(f"http://127.0.0.1:{port}/")
+        assert browser.console == []
+        go_on(run, 30)
+        browser.let_pass(seconds=4)
+        browser.loaded()
+        assert "1 to 30" in browser.value("document.body.innerText")
+        assert browser.console == []
 
 
 @pytest.mark.slow

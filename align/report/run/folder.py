@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from align.errors import RunFolderError
 from align.evaluation.record import EVALUATION_FILE, read_record
 from align.evaluation.record.models import ModelsRecord
+from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
@@ -198,6 +199,8 @@ def _read(path: Path) -> str:
             f"{path.name} is missing in {str(path.parent)!r}. A run folder holds recipe.yaml, versions.json and "
             "metrics.jsonl; give the `output_dir` of a run that logged at least one step."
         ) from None
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} cannot be read: {one_line(error)}. Mend it, or take it from a copy.") from None
     if not text.strip():
         raise RunFolderError(f"{path} is empty. A report needs a run that logged at least one step.")
     return text

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from align.errors import RunFolderError
+
 _FILE = "rewards.jsonl"
 _SLOWEST, _FAILED = 10, 5
 
@@ -36,10 +38,25 @@ class RewardCalls(NamedTuple):
 
 
 def read_reward_calls(folder: Path) -> RewardCalls | None:
-    """Reads `rewards.jsonl` of a run; None if there is none. A line that a kill cut short is left out."""
+    """Reads `rewards.jsonl` of a run; None if there is none. A line that a kill cut short is left out.
+
+    Raises:
+        RunFolderError: If it cannot be read, or a line is JSON and no call of a reward.
+    """
     path = folder / _FILE
     if not path.exists():
         return None
+    try:
+        return _read_calls(path)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RunFolderError(
+            f"{path} holds a line that is no call of a reward as training writes it ({reason}). Mend the line, or "
+            "move the file away: the page does without it."
+        ) from error
+
+
+def _read_calls(path: Path) -> RewardCalls:
     lines = _read_lines(path)
     records = _of_last_try(lines)
     names = dict.fromkeys(record["reward"] for record in records)
