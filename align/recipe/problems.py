@@ -1,5 +1,6 @@
 """Words for values that do not fit, of one line each and never longer than a line needs."""
 
+import re
 from typing import Any
 
 from pydantic import ValidationError
@@ -7,6 +8,7 @@ from pydantic import ValidationError
 from align.secrets import mask
 
 SHOWN = 200  # characters of a value
+_YAML = {"False": "false", "True": "true", "None": "null"}
 
 
 def shown(value: Any) -> str:
@@ -32,7 +34,21 @@ def first_problem(prefix: str, error: ValidationError) -> str:
         return f"`{name}` is missing. Add it to the recipe."
     received = mask({name: problem.get("input")})[name]
     rule = " ".join(problem["msg"].removeprefix("Value error, ").split())
+    if problem["type"] == "literal_error":
+        rule = _as_yaml(rule)
     return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {shown(received)} ({type(received).__name__})."
+
+
+def _as_yaml(rule: str) -> str:
+    """Writes the values among which one can choose as a recipe does.
+
+    Example:
+        >>> _as_yaml("Input should be False, True or 'True story'")
+        "Input should be false, true or 'True story'"
+    """
+    parts = re.split(r"('[^']*')", rule)  # a text stands in quotes, and stays
+    parts[::2] = [re.sub(r"\b(False|True|None)\b", lambda word: _YAML[word[1]], part) for part in parts[::2]]
+    return "".join(parts)
 
 
 def _is_key(part: str) -> bool:

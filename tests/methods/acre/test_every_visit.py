@@ -123,5 +123,5 @@ def test_the_key_of_a_recipe_leaves_the_rows_and_reaches_the_trainer(tiny_recipe
     data = load(recipe)
     assert data.rows == load(load_recipe(path, ["--dataset.shuffle_options", "false"])).rows
     assert build_trainer(recipe, data, [AnswerConsistency()]).shuffle_seed == 3
-    with pytest.raises(RecipeError, match=r"`dataset.shuffle_options`: input should be False, True or 'every_visit'"):
+    with pytest.raises(RecipeError, match=r"`dataset.shuffle_options`: input should be false, true or 'every_visit'"):
         load_recipe(path, ["--dataset.shuffle_options", "every_step"])
