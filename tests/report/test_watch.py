@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 
 import pytest
-from browser import needs_chromium
+from browser import needs_chromium, reader
 from written_run import metric_lines, write_run
 
 from align.errors import UserError
@@ -187,12 +187,12 @@ def test_a_page_that_loads_itself_again_stays_where_its_reader_was(browser, tmp_
 
 
 @needs_chromium
-def test_a_page_whose_reader_has_no_storage_follows_its_run_all_the_same(browser, tmp_path, monkeypatch):
+def test_a_page_whose_reader_has_no_storage_follows_its_run_all_the_same(tmp_path, monkeypatch):
     at_once(monkeypatch)
     run = write_run(tmp_path / "run", steps=20)
     refusing = "Object.defineProperty(window, 'sessionStorage', { get() { throw new DOMException('refused') } })"
-    browser.tell("Page.addScriptToEvaluateOnNewDocument", source=refusing)
-    with served({"run": run}) as port:
+    with served({"run": run}) as port, reader(tmp_path / "browser") as browser:
+        browser.tell("Page.addScriptToEvaluateOnNewDocument", source=refusing)
         browser.open(f"http://127.0.0.1:{port}/")
         assert browser.console == []
         go_on(run, 30)

@@ -17,16 +17,25 @@
     });
   };
 
+  // A browser may refuse its storage, or have none for a page such as this: then the page opens at its top.
+  const stored = (use) => {
+    try {
+      return use();
+    } catch {
+      return null;
+    }
+  };
+
   const keep = () => {
     const values = controls().map((each) => [each.id, each.type === "checkbox" ? each.checked : each.value]);
     const open = named().map(([name, item]) => [name, item.open]);
     const focus = document.activeElement ? document.activeElement.id : "";
-    sessionStorage.setItem(KEY, JSON.stringify({ values, open, focus, top: scrollY }));
+    stored(() => sessionStorage.setItem(KEY, JSON.stringify({ values, open, focus, top: scrollY })));
   };
 
   const restore = () => {
-    const kept = JSON.parse(sessionStorage.getItem(KEY) || "null");
-    sessionStorage.removeItem(KEY);
+    const kept = stored(() => JSON.parse(sessionStorage.getItem(KEY) || "null"));
+    stored(() => sessionStorage.removeItem(KEY));
     if (!kept) return;
     const values = new Map(kept.values);
     for (const each of controls()) {
