@@ -1,7 +1,7 @@
 """A row as the audit sees it, whatever kind of data it is of."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from align.data.conversations import Message, conversation_text
 from align.data.media.images import image_digest
@@ -57,6 +57,14 @@ class Entry(NamedTuple):
     correct: bool | None = None
 
 
+@runtime_checkable
+class Taught(Protocol):
+    """A row of a method's own kind, which says what the audit sees of it."""
+
+    def sft_entry(self, file: str) -> Entry:
+        """Returns itself as a prompt with the one text that is taught."""
+
+
 def reference_of(columns: Any) -> str | None:
     """Returns what a prompt's responses are compared with, where a column says so."""
     found = next((columns[name] for name in REFERENCES if columns.get(name) is not None), None)
@@ -71,6 +79,8 @@ def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
     """
     items = list(items)
     kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts", ObservedText: "outcomes"}
+    if items and isinstance(items[0], Taught):
+        return "sft", (item.sft_entry(file) for item in items)
     kind = next((name for type_, name in kinds.items() if items and isinstance(items[0], type_)), "")
     return kind, (_entry(item, file) for item in items if kind)
 

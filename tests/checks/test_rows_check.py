@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 from planted import clean_pairs, rotten_pairs, write_rows
-from some_recipes import OUTCOMES, PAIRS, QUESTIONS, REWARD_PAIRS
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
@@ -44,6 +44,22 @@ def test_rotten_rows_are_counted_in_one_line(tmp_path, method):
         assert sentence in line.text[0].lower() + line.text[1:]
     assert line.fix.startswith("align audit ")
     assert "--eval" in line.fix
+
+
+@pytest.mark.parametrize("form", ["texts", "messages", "one text"])
+def test_demonstrations_that_repeat_or_leak_are_counted_as_other_rows_are(tmp_path, form):
+    def row(number):
+        asked, taught = f"How much is {number} and {number}?", f"It is {2 * number}."
+        if form == "messages":
+            return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": taught}]}
+        return {"text": f"{asked} {taught}"} if form == "one text" else {"prompt": asked, "completion": taught}
+
+    line = rows_line(tmp_path, DEMONSTRATIONS, [row(n) for n in (*range(20), 3, 3)], [row(n) for n in (1, 30)])
+    assert line.level == "warning"
+    assert "2 of 22 rows repeat an earlier one" in line.text
+    assert "1 of 2 rows for evaluation are rows for training" in line.text
+    clean = rows_line(tmp_path, DEMONSTRATIONS, [row(n) for n in range(20)], [row(30)])
+    assert (clean.level, clean.numbers) == ("ok", {"duplicates": 0, "leaks": 0})
 
 
 def test_clean_rows_are_said_to_be_so(tmp_path):

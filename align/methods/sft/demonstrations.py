@@ -1,12 +1,22 @@
 """Demonstrations, loaded and checked row by row: whole conversations, or prompts with a completion."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from align.audit.entry import Entry
 from align.data.columns import Columns
-from align.data.conversations import MESSAGES, RESPONSE, Message, check_messages, check_prompt, message_text
+from align.data.conversations import (
+    MESSAGES,
+    RESPONSE,
+    Message,
+    check_messages,
+    check_prompt,
+    conversation_text,
+    message_text,
+)
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.media.rows import MEDIA
@@ -44,6 +54,18 @@ class Demonstration:
         if "prompt" not in self.columns:
             return f"`{next(iter(self.columns))}`"
         return f"`prompt` and `completion` as {'texts' if isinstance(self.columns['prompt'], str) else 'messages'}"
+
+    def sft_entry(self, file: str) -> Entry:
+        """Returns what the audit compares: what is asked, and what is taught."""
+        if "text" in self.columns:
+            asked, taught = "", self.columns["text"]
+        elif "messages" in self.columns:
+            *before, last = self.columns["messages"]
+            asked = conversation_text(before)
+            taught = json.dumps(last, sort_keys=True, default=str) if last.get("tool_calls") else message_text(last)
+        else:
+            asked, taught = (conversation_text(self.columns[name]) for name in ("prompt", "completion"))
+        return Entry(self.id, file, self.row, asked, (taught,))
 
 
 def load_demonstrations(
