@@ -90,3 +90,6 @@ def test_an_adapter_is_pushed_without_the_path_of_its_base(hub, tiny_recipe, tmp
     assert json.loads(files["adapter_config.json"])["base_model_name_or_path"] == "model"
     kept = json.loads((folder / "adapter_config.json").read_text())
     assert kept["base_model_name_or_path"] == str(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "moved")
+    push_finished(recipe, folder)
+    assert json.loads(hub.files("me/run")["adapter_config.json"])["base_model_name_or_path"] == "model"
