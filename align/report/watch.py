@@ -46,7 +46,7 @@ class FollowedPage:
             if not self._page or self._may_look(time.monotonic()):
                 seen = [_state_of(folder) for folder in self._run_dirs.values()]
                 self._looked = time.monotonic()
-                if not self._page or seen != self._seen:
+                if not self._page or self._why or seen != self._seen:
                     self._render(seen)
             return self._version, self._page
 
