@@ -121,6 +121,7 @@ def test_tools_and_environments_are_tried_once_and_what_came_of_it_is_said(found
         ({"environment_factory": "own.py:Fixed"}, "error", "write `def reset(self, **row)`"),
         ({"environment_factory": "own.py:Endless"}, "error", "class Endless has no method `reset`"),
         ({"environment_factory": "own.py:Odd"}, "error", "`get_reward` returned 'a lot'. It must be a number"),
+        ({"environment_factory": "own.py:Store", "tool_memory_gb": 1}, "error", "its completion the reward"),
         ({"environment_factory": "own.py:Mute"}, "error", "`go` cannot be described to the model"),
         ({"tools": ["own.py:price"], "max_completion_length": 256}, "error", "of the window of 256. Write shorter"),
         ({"environment_factory": "own.py:Shelf", "generation_batch_size": 304}, "error", "and 300 are possible"),

@@ -8,7 +8,7 @@ import psutil
 
 from align.checks.finding import Finding
 from align.methods.grpo.tools.examples import example_arguments
-from align.methods.grpo.tools.guarded import COSTS_THE_ROW, Limits, ToolError, ToolProcess
+from align.methods.grpo.tools.guarded import Limits, ToolError, ToolProcess
 from align.methods.grpo.tools.named import Spec, tool_methods
 from align.methods.grpo.tools.served import MAKE, ServedEnvironment
 from align.methods.grpo.tools.trial import make_schema, short, try_call
@@ -82,7 +82,7 @@ def _try_reward(spec: str, process: ToolProcess) -> Finding:
     try:
         value = process.ask("get_reward")
     except ToolError as error:
-        level: Any = "error" if error.failure in COSTS_THE_ROW else "warning"
+        level: Any = "error" if process.has_ended else "warning"
         text = f"{spec}: `get_reward` failed after the trial calls: {error}. Where it fails, there is no reward."
         return Finding(level, "tools", text)
     if isinstance(value, bool) or not isinstance(value, int | float | type(None)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.methods.grpo.tools.guarded import COSTS_THE_ROW, ToolError, ToolProcess
+from align.methods.grpo.tools.served import ServedEnvironment
 from align.recipe.problems import shown
 
 SHOWN = 120  # characters of a result
@@ -43,7 +44,8 @@ def try_call(spec: str, name: str, arguments: Mapping[str, Any], process: ToolPr
     try:
         result = process.ask(name, arguments)
     except ToolError as error:
-        if error.failure in COSTS_THE_ROW:
+        is_lost = process.has_ended and isinstance(process.served, ServedEnvironment)  # tools hold nothing
+        if error.failure in COSTS_THE_ROW or is_lost:
             remedy = (
                 "Give what waits a time limit of its own, or raise `tool_timeout`."
                 if error.failure == "timeout"
