@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
+from align.data.versions import ORIGIN
 from align.errors import UserError
 from rewards.running.contract import (
     Drain,
@@ -149,10 +151,23 @@ def is_first_process() -> bool:
 
 
 def spread(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Picks rows from all over a data set; the first of them are spread as well."""
-    chosen = _evenly(range(len(rows)), ROWS)
-    first = _evenly(chosen, FIRST_ROWS)
-    return [rows[index] for index in (*first, *(index for index in chosen if index not in set(first)))]
+    """Picks rows from all over a data set, those of one `origin` together; the first of them are spread as well."""
+    blocks = _blocks(rows)
+    largest = max(map(len, blocks), default=1)
+    chosen = _evenly(range(len(blocks)), ROWS // largest)
+    first = _evenly(chosen, FIRST_ROWS // largest)
+    order = (*first, *(index for index in chosen if index not in set(first)))
+    return [rows[place] for index in order for place in blocks[index]]
+
+
+def _blocks(rows: Sequence[Mapping[str, Any]]) -> list[range]:
+    """Lists the places of rows in a row that one row was made into; a reward that compares them needs them all."""
+    starts = [
+        i for i, row in enumerate(rows) if not i or row.get(ORIGIN) is None or row[ORIGIN] != rows[i - 1].get(ORIGIN)
+    ]
+    found = [range(*each) for each in pairwise([*starts, len(rows)])]
+    is_made = all(len(each) <= FIRST_ROWS for each in found)  # else the column is about something else
+    return found if is_made else [range(i, i + 1) for i in range(len(rows))]
 
 
 def _evenly(items: Sequence[int], count: int) -> list[int]:

@@ -183,12 +183,20 @@ def check_specs(
         elif spec in found:
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong
-            findings += [each for each in own if not (is_audit and each.numbers.get("kind") == "constant")]
+            own = [each for each in own if not (is_audit and each.numbers.get("kind") == "constant")]
+            findings += [_of_audit(spec, each) for each in own] if is_audit else own
         elif spec in untried:
             findings.append(Finding("ok", "rewards", f"{spec} asks a model and is not tried: nothing is sent."))
         else:
             findings.append(Finding("ok", "rewards", f"{spec} is tried by the first process."))
     return findings
+
+
+def _of_audit(spec: str, finding: Finding) -> Finding:
+    """Lets an audit be about other rows than those it is tried on, such as rows for evaluation."""
+    if finding.numbers.get("kind") != "always_none":
+        return finding
+    return Finding("ok", "rewards", f"{spec} says nothing about the rows that it was tried on.", finding.numbers)
 
 
 def handling_of(recipe: Recipe) -> Handling:

@@ -1,7 +1,7 @@
 """Prompts for a policy, with whatever columns the rewards read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from align.data.loading import Schema, load_rows, name_row
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, check_shown_prompt, media_folder
 from align.data.problems import BadRow, DataReport
+from align.data.row_templates import RowTemplate
 from align.data.rules import check_label
 from align.recipe.dataset import MediaSettings
 
@@ -38,6 +39,22 @@ class PromptRow:
     row: int
 
 
+@dataclass
+class PromptReport(DataReport):
+    """What was read, kept and left out of a data set of prompts.
+
+    Attributes:
+        num_unchanged: Kept rows that training leaves out because a family cannot change them, by family.
+    """
+
+    num_unchanged: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Everything that was counted, by name, for tables and JSON."""
+        return super().counts | {f"not_changed_by_{name}": count for name, count in self.num_unchanged.items()}
+
+
 def load_prompts(
     path: str | Path,
     *,
@@ -46,11 +63,12 @@ def load_prompts(
     max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
-) -> tuple[list[PromptRow], DataReport]:
+    template: RowTemplate | None = None,
+) -> tuple[list[PromptRow], PromptReport]:
     """Loads prompts and checks every row.
 
-    A row needs `prompt`. `id` (default: file name and row) may be there, and one of `image`, `images` and `video`, as
-    in `load_questions`; the prompt is then messages.
+    A row needs `prompt`, or what a template makes it of. `id` (default: file name and row) may be there, and one of
+    `image`, `images` and `video`, as in `load_questions`; the prompt is then messages.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -59,15 +77,19 @@ def load_prompts(
         max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
         columns: Our names of columns that have another name in the file, with that name.
+        template: Makes the prompt of other columns.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     file, split = find_split(str(path), split)
-    report, schema = DataReport(file), Schema(("prompt",), columns=columns)
+    needs = ("prompt",) if template is None else template.columns
+    report, schema = PromptReport(file), Schema(needs, columns=columns)
     reader = MediaReader(media_folder(file), media)
 
     def check(content: Row, raw: RawRow) -> PromptRow:
+        if template is not None:
+            content = template.fill(content, untyped=raw.untyped)
         prompt, columns = check_prompt_row(content)
         images = reader.read(content)
         if images or count_places(prompt):

@@ -3,9 +3,13 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from align.recipe.made_prompts import MadePrompts
+
 PLACEHOLDERS = ("{question}", "{options}")
 JOINT = " + "  # between the paths of a mixture
-OF_THE_MIXTURE = ("path", "mix", "stopping_strategy", "mix_seed", "eval_path", "eval_split", "max_eval_rows")
+OF_THE_MIXTURE = (
+    "path", "mix", "stopping_strategy", "mix_seed", "eval_path", "eval_split", "max_eval_rows", "eval_perturb",
+)  # fmt: skip
 MIN_PIXELS = 28 * 28  # one token of Qwen2-VL
 DEFAULT_TEMPLATE = """{question}
 
@@ -175,8 +179,8 @@ class MediaSettings(BaseModel):
     )
 
 
-class PromptDatasetConfig(RowDatasetConfig, MediaSettings):
-    """The `dataset` block of methods that read prompts as they are."""
+class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts):
+    """The `dataset` block of methods that read prompts, or make them of other columns."""
 
 
 class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):

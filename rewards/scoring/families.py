@@ -174,6 +174,15 @@ def change_prompt(
     return None
 
 
+def asked_text(prompt: Any) -> str | None:
+    """Returns the text of a prompt that families see: itself, or the last message of the user; None without one."""
+    if isinstance(prompt, str):
+        return prompt
+    place = _of_user(prompt)
+    content = None if place is None else prompt[place]["content"]
+    return content if isinstance(content, str) else None
+
+
 def changed_text(prompt: Any, text: str) -> Any:
     """Puts a text in the place of a prompt's: of itself, or of the last message of the user."""
     if isinstance(prompt, str):
@@ -197,7 +206,7 @@ def _find(spec: str, base_dir: Path | str | None) -> Family:
 
 def _changed(family: Family, row: Mapping[str, Any], gold: Any, rng: random.Random) -> ChangedPrompt | None:
     prompt, name = row["prompt"], f"{row.get('id', row['prompt'])!r:.100}"
-    text = _text(prompt)
+    text = asked_text(prompt)
     if text is None and family.name in FAMILIES:
         return None
     found = call_family(family, Version(text or "", None, gold, columns=row), rng, name)
@@ -219,14 +228,6 @@ def _changed(family: Family, row: Mapping[str, Any], gold: Any, rng: random.Rand
     if answer is None and gold is not None:
         raise FamilyError(f"{where}: it returned no right answer. Return None for a row that cannot be changed.")
     return ChangedPrompt(changed, answer, family.name)
-
-
-def _text(prompt: Any) -> str | None:
-    if isinstance(prompt, str):
-        return prompt
-    place = _of_user(prompt)
-    content = None if place is None else prompt[place]["content"]
-    return content if isinstance(content, str) else None
 
 
 def _of_user(messages: Sequence[Mapping[str, Any]]) -> int | None:

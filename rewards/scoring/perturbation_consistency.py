@@ -18,7 +18,7 @@ class PerturbationConsistency:
     in the same call, each family counting alike; a response to a version against all responses to the original. A
     wrong answer earns 0 however stable it is. None if the call has nothing to hold a response against.
 
-    Two ways to use it in plain TRL:
+    In a recipe `dataset.perturb` makes its rows and keeps them together. Two ways to use it in plain TRL:
 
     - Rows that `rewards.perturbed_rows` made, in their order: `shuffle_dataset: false`, and per device and generation
       a multiple of (families + 1) * `num_generations` responses, so that rows of one origin meet in one call. All
@@ -97,7 +97,8 @@ class PerturbationConsistency:
             raise ValueError(f"`{self.__name__}` needs the column `answer`, or the setting `only_correct: false`.")
         if answers_under_perturbation is None and (origin is None or family is None):
             raise ValueError(
-                f"`{self.__name__}` needs the columns `origin` and `family`, which `rewards.perturbed_rows` makes, or "
+                f"`{self.__name__}` needs the columns `origin` and `family`, which a recipe makes with "
+                "`dataset.perturb: [option_order, whitespace]` and plain TRL with `rewards.perturbed_rows`, or "
                 "`answers_under_perturbation`. A recipe keeps them with `method: grpo`; rows read as multiple choice, "
                 "as with `method: acre`, lose them."
             )

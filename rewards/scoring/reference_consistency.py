@@ -44,6 +44,7 @@ class ReferenceConsistency:
         completions: Sequence[Completion],
         prompts: Sequence[Any],
         reference_id: Sequence[Hashable] | None = None,
+        origin: Sequence[Hashable] | None = None,
         log_metric: Callable[[str, float], None] | None = None,
         **kwargs: Any,
     ) -> list[float | None]:
@@ -53,6 +54,7 @@ class ReferenceConsistency:
             completions: The responses, plain or conversational; the answer is the list of authors.
             prompts: Their prompts; responses to one prompt are about one reference.
             reference_id: Names the reference of each row, where several prompts ask about one.
+            origin: Does so where there is no `reference_id`; several wordings of `dataset.prompt_template` make it.
             log_metric: TRL's; gets the two means, as `reference_consistency/agreement` and `.../chance`.
             **kwargs: Other columns, not used.
 
@@ -61,7 +63,8 @@ class ReferenceConsistency:
             >>> reference_consistency([f"Answer: {a}" for a in answers], prompts=["p", "p", "q", "q"])
             [1.0, 1.0, 0.0, 0.0]
         """
-        references = [_key(prompt) for prompt in prompts] if reference_id is None else list(reference_id)
+        named = origin if reference_id is None else reference_id
+        references = [_key(prompt) for prompt in prompts] if named is None else list(named)
         lists = [self.authors(text, prompt) for text, prompt in zip(completions, prompts, strict=True)]
         found = contrast(lists, references)
         known = [each for each in found if each is not None]

@@ -35,6 +35,8 @@ def call(reward, completions, **columns):
     given = COLUMNS | {"answer": [GOLDS.get(reward.__name__, "5")] * 5}
     if reward.__name__ == "accuracy":
         given["options"] = [["5", "6"]] * 5
+    if reward.__name__ == "reference_consistency":
+        given["origin"] = given["prompts"]  # with one it would have nothing to contrast with
     return reward(completions=completions, **given | columns)
 
 

@@ -98,6 +98,8 @@ def test_several_prompts_may_ask_about_one_reference():
     answers = ["Ada Lovelace", "A. Lovelace", "Kurt Gödel", "Kurt Gödel"]
     assert score(answers, list("abcd")) == [None] * 4
     assert score(answers, list("abcd"), reference_id=["x", "x", "y", "y"]) == [1.0] * 4
+    assert score(answers, list("abcd"), origin=["x", "x", "y", "y"]) == [1.0] * 4
+    assert score(answers, list("abcd"), origin=["z"] * 4, reference_id=["x", "x", "y", "y"]) == [1.0] * 4
 
 
 def by_definition(lists, references):

@@ -18,6 +18,7 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer import reward_trainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DataCollatorForVisionPreference
 from trl.trainer.utils import (
+    RepeatSampler,
     add_fused_lm_head,
     create_model_from_path,
     get_config_model_id,
@@ -43,6 +44,17 @@ HOOKS = {
     ],
     (GRPOTrainer, "_generate"): ["self", "prompts"],
     (GRPOTrainer, "_generate_and_score_completions"): ["self", "inputs"],
+    (GRPOTrainer, "_get_train_sampler"): ["self", "dataset"],
+    (GRPOTrainer, "_get_eval_sampler"): ["self", "eval_dataset"],
+    (RepeatSampler, "__init__"): [
+        "self",
+        "data_source",
+        "mini_repeat_count",
+        "batch_size",
+        "repeat_count",
+        "shuffle",
+        "seed",
+    ],
     (GRPOTrainer, "_compute_loss"): ["self", "model", "inputs"],
     (GRPOTrainer, "training_step"): ["self", "model", "inputs", "num_items_in_batch"],
     (GRPOTrainer, "_log_completion_extra"): ["self", "column", "values"],

@@ -6,6 +6,7 @@ from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.consistency.rules import name_families
+from align.methods.rollouts.versions import rows_together
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
@@ -37,4 +38,4 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPa
         return ACRETrainer(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
     answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
-    return TextACRETrainer(**given, families=data.extra, answer_reward=answer_reward)
+    return TextACRETrainer(**given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward)

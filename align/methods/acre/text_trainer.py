@@ -14,6 +14,7 @@ from align.errors import DataError
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.consistency.prompts import other_prompt
+from align.methods.rollouts.rows_together import RowsTogether
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.image_memo import is_sharded
@@ -26,7 +27,7 @@ from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_fami
 from rewards.scoring.perturbations import Version
 
 
-class TextACRETrainer(SecondPassTrainer):
+class TextACRETrainer(RowsTogether, SecondPassTrainer):
     """GRPO with a second answer from the same trace after the prompt was changed by a family that keeps the truth.
 
     The columns that rewards get are `first_right` and `second_right`, verdicts of `answer_reward`;

@@ -9,6 +9,7 @@ from align.methods.consistency.rules import name_families
 from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_tools
 from align.methods.grpo.tools.named import named_by
 from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.methods.rollouts.versions import rows_together
 from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
@@ -27,6 +28,7 @@ def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> Gu
             reward_funcs=trained,
             reward_processing_classes=reward_tokenizers(trained, data.rows),
             reward_rules=rules,
+            **rows_together(recipe),
             **_tools(recipe),
             args=config,
             train_dataset=as_dataset(data.rows),

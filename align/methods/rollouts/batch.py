@@ -36,6 +36,9 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
     per_generation = generated // (per_device * launch.num_processes)  # TRL's `steps_per_generation`
     epoch_batches = num_questions // prompts * int(recipe.setting("num_iterations")) * per_generation
     epoch_steps = max(1, math.ceil(epoch_batches / accumulation))
+    problem = _check_together(recipe, "rows_together", per_device, generations, times=per_generation)
+    if problem:
+        return [problem]
     numbers = {"completions_per_step": completions, "prompts_per_generation": prompts, "steps_per_pass": epoch_steps}
     findings = [
         Finding(
@@ -61,6 +64,22 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
     return findings + _check_eval_batch(recipe, launch)
 
 
+def _check_together(recipe: Recipe, name: str, batch: int, generations: int, times: int = 1) -> Finding | None:
+    """Finds rows that rewards have to see in one call and that a process does not generate together."""
+    together = getattr(recipe.dataset, name, 1)
+    whole = together * generations
+    if together == 1 or batch * times % whole == 0:
+        return None
+    key = "per_device_eval_batch_size" if name.startswith("eval") else "per_device_train_batch_size"
+    step = whole // math.gcd(whole, times)
+    text = (
+        f"`dataset` asks each row {together} times (`perturb`, or several wordings), which the rewards have to see in "
+        f"one call: with {generations} completions each that is a multiple of {whole}, and one process generates "
+        f"{batch * times} at once. Change `{key}`, for example to {max(1, round(batch / step)) * step}."
+    )
+    return Finding("error", "batch", text, {"together": together})
+
+
 def _check_saves(recipe: Recipe, steps: int) -> list[Finding]:
     """Completions that later steps would still use are not in a checkpoint."""
     every = float(recipe.setting("save_steps"))
@@ -79,8 +98,12 @@ def _check_eval_batch(recipe: Recipe, launch: Launch) -> list[Finding]:
     """TRL wants whole groups in an evaluation batch of all devices."""
     generations = int(recipe.setting("num_generations_eval") or recipe.setting("num_generations"))
     batch = int(recipe.setting("per_device_eval_batch_size")) * launch.num_processes
-    if recipe.setting("eval_strategy") == "no" or batch % generations == 0:
+    if recipe.setting("eval_strategy") == "no":
         return []
+    if batch % generations == 0:
+        per_device = int(recipe.setting("per_device_eval_batch_size"))
+        problem = _check_together(recipe, "eval_rows_together", per_device, generations)
+        return [problem] if problem else []
     text = (
         f"An evaluation batch of all devices is {batch} completions, which {generations} generations do not divide. "
         f"Change `per_device_eval_batch_size`, or set `num_generations_eval`."

@@ -9,25 +9,27 @@ from align.checks.finding import Finding
 from align.checks.images import check_images
 from align.checks.lengths import check_lengths
 from align.checks.rewards import check_rewards
-from align.data.problems import DataReport
-from align.data.prompt_rows import PromptRow, load_prompts, prompts_to_rows
+from align.data.prompt_rows import PromptReport, PromptRow, load_prompts, prompts_to_rows
+from align.data.row_templates import template_of
 from align.data.training_data import TrainingData, load_training_data
 from align.methods.consistency.checks import check_rows
 from align.methods.consistency.prompts import other_prompt
+from align.methods.rollouts.versions import add_versions, check_versions
 from align.recipe.dataset import PromptDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 
 
 def load(recipe: Recipe) -> TrainingData[PromptRow]:
-    """Reads the prompts of a recipe.
+    """Reads the prompts of a recipe, or makes them, with the versions that it asks for.
 
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
     data = cast(PromptDatasetConfig, recipe.dataset)
+    template = template_of(data)
 
-    def read(source: PromptDatasetConfig) -> tuple[list[PromptRow], DataReport]:
+    def read(source: PromptDatasetConfig) -> tuple[list[PromptRow], PromptReport]:
         return load_prompts(
             source.path,
             split=source.split,
@@ -35,9 +37,10 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
             max_rows=source.max_rows,
             media=source,
             columns=source.columns,
+            template=template,
         )
 
-    return load_training_data(data, read, prompts_to_rows)
+    return add_versions(load_training_data(data, read, prompts_to_rows), data, template)
 
 
 def check(
@@ -60,6 +63,7 @@ def check(
         trial_columns: Values that every row has when rewards are tried, beside those of the data.
     """
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
+    findings += check_versions(recipe, data, rewards)
     forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."

@@ -80,6 +80,8 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
             yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
     for family in changing:
         yield short_name(str(family)), f"`families` in {recipe.path}"
+    for family in getattr(recipe.dataset, "perturb", None) or ():
+        yield family, f"`dataset.perturb` in {recipe.path}"
     if getattr(recipe.dataset, "shuffle_options", False):
         yield "option_order", f"`shuffle_options` in {recipe.path}"
 

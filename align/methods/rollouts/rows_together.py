@@ -1,0 +1,95 @@
+"""Rows that rewards have to see in one call: a row and its versions."""
+
+from collections.abc import Iterator
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+from torch.utils.data import Sampler
+from trl.trainer.utils import RepeatSampler
+
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
+
+
+class RowsTogether(Parent):
+    """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
+
+    With blocks of one row the order is TRL's.
+
+    Args:
+        *args: As in the parent.
+        rows_together: Rows of a block for training; the data set is made of such blocks.
+        eval_rows_together: The same for evaluation.
+        **kwargs: As in the parent.
+
+    Raises:
+        ValueError: If what one process generates does not hold whole blocks.
+    """
+
+    def __init__(self, *args: Any, rows_together: int = 1, eval_rows_together: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._together, self._eval_together = rows_together, eval_rows_together
+        given: Any = self.args
+        self._check("per_device_train_batch_size", given.steps_per_generation, rows_together, self.num_generations)
+        if self.eval_dataset is not None:
+            self._check("per_device_eval_batch_size", 1, eval_rows_together, self.num_generations_eval)
+
+    def _check(self, name: str, factor: int, together: int, generations: Any) -> None:
+        size = getattr(self.args, name) * factor
+        if together > 1 and size % (together * generations):
+            raise ValueError(
+                f"{together} rows have to be in one call of the rewards, with {generations} completions each, and a "
+                f"process generates {size} at once. Make `{name}` such that this is a multiple of "
+                f"{together * generations}."
+            )
+
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
+        if self._together == 1:
+            return super()._get_train_sampler(dataset)
+        given: Any = self.args
+        shuffle: Any = self.shuffle_dataset
+        rows: Any = self.train_dataset if dataset is None else dataset
+        blocks = RepeatSampler(
+            range(len(rows) // self._together),
+            mini_repeat_count=1,
+            batch_size=given.generation_batch_size // self.num_generations // self._together,
+            repeat_count=self.num_iterations * given.steps_per_generation,
+            shuffle=shuffle,
+            seed=given.seed,
+        )
+        generations: Any = self.num_generations
+        return BlockSampler(blocks, self._together, generations)
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Sampler[int]:
+        if self._eval_together == 1:
+            return super()._get_eval_sampler(eval_dataset)
+        blocks = RepeatSampler(range(len(eval_dataset) // self._eval_together), 1, seed=self.args.seed)
+        generations: Any = self.num_generations_eval
+        return BlockSampler(blocks, self._eval_together, generations)
+
+
+class BlockSampler(Sampler[int]):
+    """Gives out the rows of blocks in their order, each as often as it is answered.
+
+    Args:
+        blocks: Gives out numbers of blocks.
+        size: Rows of a block.
+        repeats: Completions of a row.
+
+    Example:
+        >>> list(BlockSampler(RepeatSampler(range(2), 1, shuffle=False), 2, 2))
+        [0, 0, 1, 1, 2, 2, 3, 3]
+    """
+
+    def __init__(self, blocks: RepeatSampler, size: int, repeats: int) -> None:
+        self._blocks, self._size, self._repeats = blocks, size, repeats
+
+    def __iter__(self) -> Iterator[int]:
+        for block in self._blocks:
+            for row in range(block * self._size, (block + 1) * self._size):
+                yield from repeat(row, self._repeats)
+
+    def __len__(self) -> int:
+        return len(self._blocks) * self._size * self._repeats
