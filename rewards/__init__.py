@@ -32,6 +32,7 @@ from rewards.scoring.perturbation_consistency import (
 )
 from rewards.scoring.perturbations import FAMILIES, SEEN_FAMILIES, UNSEEN_FAMILIES, perturbed_rows
 from rewards.scoring.phrases import Phrases
+from rewards.scoring.reasoning_gym import ReasoningGym, reasoning_gym
 from rewards.scoring.reference_consistency import ReferenceConsistency, reference_consistency
 from rewards.scoring.repetition import Repetition, repetition
 from rewards.scoring.text_accuracy import TextAccuracy, text_accuracy
@@ -53,6 +54,7 @@ __all__ = [
     "NumberAccuracy",
     "PerturbationConsistency",
     "Phrases",
+    "ReasoningGym",
     "ReferenceConsistency",
     "Repetition",
     "Response",
@@ -81,6 +83,7 @@ __all__ = [
     "perturbation_consistency",
     "perturbed_rows",
     "quotes_answer",
+    "reasoning_gym",
     "reference_consistency",
     "render_options",
     "repetition",

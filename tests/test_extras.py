@@ -29,6 +29,7 @@ DECONFOUND = (
 AUGMENT = f"augment {ASSETS}/crome/assets/lab/train.jsonl --method crome --out OUT --max_rows 4 --dry_run --model x"
 AUDIT = f"audit {ASSETS}/crome/assets/lab/train.jsonl --max_rows 60 --out OUT --fail_on near_duplicates"
 MATH = "--reward_funcs [math_accuracy] --reward_kwargs {}"
+GYM = "--reward_funcs [reasoning_gym] --reward_kwargs {}"
 TWO_STEPS = "--max_steps 2 --eval_strategy no --output_dir OUT"
 
 # What needs an extra, and says so before a model is loaded.
@@ -50,6 +51,10 @@ NEEDY = [
     ("gguf", "check acre/quickstart --model_init_kwargs '{gguf_file: model.gguf}'"),
     ("math", f"check acre/quickstart {MATH}"),
     ("math", "rewards check math_accuracy"),
+    ("reasoning-gym", f"check acre/quickstart {GYM}"),
+    ("reasoning-gym", "rewards check reasoning_gym"),
+    ("reasoning-gym", "check grpo/quickstart-tools --dataset.path reasoning_gym:gcd --dataset.eval_path null"),
+    ("reasoning-gym", EVAL.replace(f"{LAB}/eval.jsonl", "reasoning_gym:gcd").replace("--suite accuracy ", "")),
     ("qlora", "check acre/quickstart --use_peft true --load_in_4bit true"),
     ("qlora", "check acre/quickstart --optim paged_adamw_8bit"),
     ("tensorboard", "check acre/quickstart --report_to tensorboard"),
@@ -63,6 +68,7 @@ ENABLED = {
     "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],
     "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
     "math": ["rewards check math_accuracy"],
+    "reasoning-gym": ["rewards check reasoning_gym --data reasoning_gym:gcd?size=20"],
     "qlora": [f"train sft/quickstart --lfu_coef 0 --use_peft true --load_in_4bit true {TWO_STEPS}"],
     "tensorboard": [f"train sft/quickstart --lfu_coef 0 --report_to tensorboard {TWO_STEPS}"],
     "audit": [AUDIT],

@@ -64,6 +64,8 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
     recipe = load_recipe(path)
     if "code_accuracy" in recipe.reward_funcs and why_not_isolated():
         pytest.skip(f"programs cannot be isolated here: {why_not_isolated()}")
+    if "reasoning_gym" in recipe.reward_funcs:
+        pytest.importorskip("reasoning_gym", reason="needs the extra `reasoning-gym`")
     named = re.search(r"ds_configs/[\w-]+\.yaml", path.read_text(encoding="utf-8"))
     launch = read_launch(ROOT / named[0] if named else None)
     if Path(recipe.dataset.path).exists():

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from align.data.csv_rows import check_names, read_csv
+from align.data.gym_rows import gym_rows
 from align.data.json_rows import read_json, read_jsonl
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
 from align.errors import DataError
+from rewards.reading.gym_tasks import is_task
 
 __all__ = ["READERS", "RawRow", "Row", "find_split", "read_rows"]
 
@@ -22,12 +24,15 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     """Reads the rows of a data set, one by one where the format allows it.
 
     Args:
-        path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
+        path: A .jsonl, .json, .csv or .parquet file, a folder, a hub id (`owner/name` or `owner/name:subset`), or
+            `reasoning_gym:TASK`.
+        split: Split of a folder, hub data set or task.
 
     Raises:
         DataError: If the file is missing or is not what its name says.
     """
+    if is_task(path):
+        return gym_rows(path, split)
     if "://" in str(path):
         raise DataError(f"{path} is a URL, and rows are read from files and hub ids. Download it, and name the file.")
     file = Path(path).expanduser()

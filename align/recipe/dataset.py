@@ -46,8 +46,8 @@ class DatasetConfig(BaseModel):
 
     path: str = Field(
         min_length=1,
-        description="Training rows: a file (.jsonl, .json, .csv, .parquet), a folder, or a hub id "
-        "(`owner/name` or `owner/name:subset`).",
+        description="Training rows: a file (.jsonl, .json, .csv, .parquet), a folder, a hub id "
+        "(`owner/name` or `owner/name:subset`), or a task of reasoning-gym (`reasoning_gym:TASK?setting=value`).",
     )
     mix: list[MixedSet] | None = Field(
         default=None,

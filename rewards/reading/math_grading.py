@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from rewards.extras import missing
@@ -77,15 +76,3 @@ def check_installed() -> None:
     """
     if sentence := missing("math", "`math_accuracy`"):
         raise ImportError(sentence)
-
-
-class InWorker:
-    """Stands for a `MathGrader` until a worker process unpickles it."""
-
-    def __call__(self, pair: tuple[str, str]) -> bool | None:
-        """Grades one pair here, for a caller that has no worker."""
-        return MathGrader()(pair)
-
-    def __reduce__(self) -> tuple[Callable[[], MathGrader], tuple[()]]:
-        """Pickles as the call that makes a grader."""
-        return MathGrader, ()

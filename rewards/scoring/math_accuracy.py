@@ -1,15 +1,11 @@
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from rewards.reading.formulas import answered_formula, single_formula
-from rewards.reading.math_grading import InWorker, MathGrader, check_installed
+from rewards.reading.math_grading import MathGrader, check_installed
 from rewards.reading.responses import DEFAULT_FORMAT, Completion, ResponseFormat, completion_text
-from rewards.running import worker
-from rewards.running.workers import WorkerPool
-
-logger = logging.getLogger(__name__)
+from rewards.running.graders import Graders
 
 
 class MathAccuracy:
@@ -49,17 +45,10 @@ class MathAccuracy:
         memory_gb: float = 2.0,
         response_format: ResponseFormat = DEFAULT_FORMAT,
     ) -> None:
-        for name, value in (("timeout", timeout), ("workers", workers), ("memory_gb", memory_gb)):
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-                raise ValueError(f"`{name}` must be a finite number above 0, got {value!r}.")
-        if not isinstance(workers, int):
-            raise ValueError(f"`workers` must be a whole number, got {workers!r}.")
-        self.timeout = timeout
-        self.workers = workers
-        self.memory_gb = memory_gb
         self.response_format = response_format
-        self._pool: WorkerPool | None = None
-        self._grader: MathGrader | None = None
+        self._graders = Graders(
+            "math_accuracy", MathGrader, check_installed, timeout=timeout, workers=workers, memory_gb=memory_gb
+        )
 
     def __call__(
         self,
@@ -84,44 +73,17 @@ class MathAccuracy:
         golds = [_read_gold(gold) for gold in answer]
         formulas = [answered_formula(completion_text(text), self.response_format) for text in completions]
         pairs = [(gold, formula) for gold, formula in zip(golds, formulas, strict=True) if gold and formula]
-        verdicts = iter(self._grade(pairs, log_metric))
+        verdicts = iter(self._graders.grade(pairs, _describe, log_metric))
         right = [
             None if gold is None else False if formula is None else next(verdicts)
             for gold, formula in zip(golds, formulas, strict=True)
         ]
         return [None if verdict is None else float(verdict) for verdict in right]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leaves the processes behind; a copy starts its own."""
-        return self.__dict__ | {"_pool": None, "_grader": None}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Loads math-verify at once in a worker process, before the clock of a call starts."""
-        self.__dict__.update(state)
-        if worker.in_worker:
-            self._grader = MathGrader()
-
-    def _grade(
-        self, pairs: list[tuple[str, str]], log_metric: Callable[[str, float], None] | None
-    ) -> list[bool | None]:
-        if self._grader is not None:  # whoever started this worker limits the time, and counts what goes wrong
-            return [self._grader(pair) for pair in pairs]
-        if self._pool is None:
-            check_installed()
-            self._pool = WorkerPool(InWorker(), workers=self.workers, timeout=self.timeout, memory_gb=self.memory_gb)
-        outcomes = self._pool.map(pairs)
-        timeouts = sum(outcome.failure == "timeout" for outcome in outcomes)
-        errors = sum(outcome.failure is not None for outcome in outcomes) - timeouts
-        if log_metric is not None:
-            log_metric("math_accuracy/timeout_rate", timeouts / max(len(pairs), 1))
-            log_metric("math_accuracy/error_rate", errors / max(len(pairs), 1))
-        for (gold, formula), outcome in zip(pairs, outcomes, strict=True):
-            if outcome.failure is not None:
-                logger.warning(
-                    "`math_accuracy` could not compare %.100r with the reference %.100r: %s. The row gets no reward.",
-                    formula, gold, outcome.message,
-                )  # fmt: skip
-        return [outcome.value for outcome in outcomes]
+def _describe(pair: tuple[str, str]) -> str:
+    gold, formula = pair
+    return f"compare {formula!r:.100} with the reference {gold!r:.100}"
 
 
 def _read_gold(gold: str | float | None) -> str | None:

@@ -1,5 +1,6 @@
 """The built-in rewards under the check, as users are."""
 
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,13 +26,23 @@ GOLDS = (
 
 
 ROWS = tuple({"prompt": f"q{i}", "solution": gold, "answer": gold} for i, gold in enumerate(GOLDS))
-NEEDS_MATH = pytest.mark.skipif(find_spec("math_verify") is None, reason="needs the extra `math`")
+NEEDS = {"math_accuracy": "math_verify", "reasoning_gym": "reasoning_gym"}
+
+
+def needs_library(name):
+    module = NEEDS.get(name, "rewards")
+    return pytest.mark.skipif(find_spec(module) is None, reason=f"needs the package {module}")
+
+
 PROGRAMS = (
     {"prompt": "add", "tests": ["assert add(1, 2) == 3"], "solution": "def add(a, b):\n    return a + b"},
     {"prompt": "neg", "tests": ["assert neg(2) == -2"], "solution": "def neg(a):\n    return -a"},
 )
 TRIED = {name: Tried(name, SETTINGS.get(name)) for name in REWARDS if name != "code_accuracy"}
 TRIED["code_accuracy"] = Tried("code_accuracy", {"seconds": 1.0, "isolation": "none"}, rows=PROGRAMS, form="text")
+ITEM = {"question": "gcd of 4 and 6?", "answer": "2", "metadata": {}}
+GYM = ({"prompt": "gcd of 4 and 6?", "answer": "2", "task": "reasoning_gym:gcd", "entry": json.dumps(ITEM)},)
+TRIED["reasoning_gym"] = Tried("reasoning_gym", rows=GYM * 2)
 TRIED |= {
     form: Tried("math_accuracy", SETTINGS["math_accuracy"], rows=ROWS, form=form) for form in ("text", "messages")
 }
@@ -39,19 +50,17 @@ TRIED |= {
 
 @pytest.fixture(scope="module")
 def found():
-    tried = {key: each for key, each in TRIED.items() if each.spec != "math_accuracy" or find_spec("math_verify")}
+    tried = {key: each for key, each in TRIED.items() if find_spec(NEEDS.get(each.spec, "rewards"))}
     return dict(zip(tried, try_all(list(tried.values())), strict=True))
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=NEEDS_MATH if name == "math_accuracy" else ()) for name in REWARDS]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=needs_library(name)) for name in REWARDS])
 def test_nothing_is_found_in_a_built_in_reward(found, name):
     # A program takes as long to start as the machine is busy, which is said.
     assert [each for each in found[name] if name != "code_accuracy" or each.level == "error"] == []
 
 
-@NEEDS_MATH
+@needs_library("math_accuracy")
 @pytest.mark.parametrize("form", ["text", "messages"])
 def test_math_answers_are_told_from_wrong_ones_in_either_form(found, form):
     assert found[form] == []

@@ -26,6 +26,8 @@ COLUMNS = {
     "first_choice": [0] * 5,
     "second_choices": [[0]] * 5,
     "tests": [["assert f() == 5"]] * 5,
+    "task": ["reasoning_gym:gcd"] * 5,
+    "entry": ['{"question": "gcd of 10 and 15?", "answer": "5", "metadata": {}}'] * 5,
     "trainer_state": None,
 }
 GOLDS = {"accuracy": 0, "answer_consistency": 0, "text_accuracy": "5", "number_accuracy": 5, "math_accuracy": "5"}
@@ -42,6 +44,8 @@ def call(reward, completions, **columns):
 
 @pytest.mark.parametrize("name", rewards.REWARDS)
 def test_every_built_in_is_found_by_name_pickles_and_reads_both_forms(name):
+    if name == "reasoning_gym":
+        pytest.importorskip("reasoning_gym", reason="needs the extra `reasoning-gym`")
     reward = rewards.resolve_reward(name, NEEDS.get(name))
     assert reward.__name__ == name
     scores = call(reward, TEXTS)

@@ -160,7 +160,7 @@ def test_in_a_worker_of_the_guard_it_grades_there_and_the_guard_counts():
 def test_it_pickles_with_its_settings_and_without_its_processes(reward):
     reward(boxed("5"), answer=["5"])
     copy = pickle.loads(pickle.dumps(reward))
-    assert (copy.timeout, copy._pool) == (60.0, None)
+    assert (copy._graders.timeout, copy._graders._pool) == (60.0, None)
 
 
 @pytest.mark.parametrize(

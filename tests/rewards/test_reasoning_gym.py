@@ -1,0 +1,157 @@
+"""The reward that a task of reasoning-gym pays with its own verifier."""
+
+import json
+import pickle
+import re
+from pathlib import Path
+
+import pytest
+
+from rewards import ReasoningGym
+from rewards.reading.gym_entries import read_entry, write_entry
+from rewards.reading.gym_grading import GymGrader
+from rewards.reading.gym_tasks import EVALUATED, make_task, read_spec
+from rewards.running.guard import GuardedReward, GuardSettings
+
+gym = pytest.importorskip("reasoning_gym", reason="needs the extra `reasoning-gym`")
+SLOW = {"futoshiki", "intermediate_integration", "knight_swap", "puzzle24", "sokoban", "zebra_puzzles"}  # seconds
+ELSEWHERE = {"composite", "figlet_font"}  # the second needs a pyfiglet that the extra `facts` excludes
+TASKS = sorted(set(gym.factory.DATASETS) - SLOW - ELSEWHERE)
+
+
+def item_of(spec, index=0):
+    item = make_task(read_spec(spec))[index]
+    return spec, write_entry(item), item["answer"]
+
+
+def rows(spec, *answers):
+    task, entry, _ = item_of(spec)
+    count = len(answers)
+    return {
+        "completions": [f"<think>Hm.</think><answer>{answer}</answer>" for answer in answers],
+        "task": [task] * count,
+        "entry": [entry] * count,
+    }
+
+
+@pytest.fixture(scope="module")
+def grader():
+    return GymGrader()
+
+
+@pytest.fixture(scope="module")
+def reward():
+    return ReasoningGym(timeout=60.0)  # seconds of a busy machine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_a_verifier_finds_the_answer_of_its_task_right_after_a_trip_through_text(grader, name):
+    spec, entry, answer = item_of(f"reasoning_gym:{name}?size=2&seed=4", 1)
+    assert write_entry(read_entry(entry)) == entry
+    if answer is not None:  # some tasks know no answer, only whether one is right
+        assert grader((spec, entry, answer)).score == 1.0
+
+
+def test_answers_are_scored_by_their_tasks(reward):
+    right = item_of("reasoning_gym:gcd?seed=2")[2]
+    given = rows("reasoning_gym:gcd?seed=2", right, f" {right} ", f"{right} or 1", "banana", "")
+    assert reward(**given) == [1.0, 1.0, 0.0, 0.0, 0.0]
+    plain = rows("reasoning_gym:gcd?seed=2", "") | {"completions": [f"Let me see.\nAnswer: {right}"]}
+    assert reward(**plain) == [1.0]
+
+
+def test_parts_of_a_verifier_count_only_where_they_are_wanted(reward):
+    spec = "reasoning_gym:gcd?seed=2"
+    right = item_of(spec)[2]
+    listed = f"{right} or 999"
+    assert reward(**rows(spec, listed)) == [0.0]
+    assert ReasoningGym(partial=True)(**rows(spec, right, listed)) == [1.0, len(right) / len(listed)]
+
+
+def test_rows_of_other_data_are_skipped(reward):
+    assert reward(completions=["<answer>1</answer>"] * 2, task=[None] * 2, entry=[None] * 2) == [None, None]
+
+
+def test_an_answer_that_a_verifier_raises_at_is_wrong_and_said(reward, caplog):
+    logged = {}
+    given = rows("reasoning_gym:prime_factorization", "banana", item_of("reasoning_gym:prime_factorization")[2])
+    assert reward(**given, log_metric=logged.__setitem__) == [0.0, 1.0]
+    assert logged == {
+        "reasoning_gym/timeout_rate": 0.0, "reasoning_gym/error_rate": 0.0, "reasoning_gym/unread_rate": 0.5,
+    }  # fmt: skip
+    assert "raised at the answer 'banana': ValueError: invalid literal" in caplog.text
+
+
+def test_a_verifier_that_fails_at_its_own_answer_gives_no_reward_and_is_named(reward, caplog):
+    broken = {"question": "?", "answer": "2 by 3", "metadata": {}}
+    logged = {}
+    scores = reward(
+        completions=["<answer>7</answer>"], task=["reasoning_gym:prime_factorization"], entry=[json.dumps(broken)],
+        log_metric=logged.__setitem__,
+    )  # fmt: skip
+    assert scores == [None]
+    assert logged["reasoning_gym/error_rate"] == 1.0
+    assert "score '7' with the verifier of 'reasoning_gym:prime_factorization': ValueError" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_verifier_that_does_not_end_costs_its_row():
+    reward = ReasoningGym(evaluate_answers=True, timeout=5.0)
+    spec = "reasoning_gym:polynomial_multiplication"
+    assert reward(**rows(spec, "9**9**9**9", item_of(spec)[2], "x")) == [None, 1.0, 0.0]
+
+
+@pytest.mark.slow
+def test_in_a_worker_of_the_guard_it_grades_there():
+    right = item_of("reasoning_gym:gcd")[2]
+    guarded = GuardedReward(ReasoningGym(), GuardSettings(workers=1, timeout=60.0))
+    assert guarded(**rows("reasoning_gym:gcd", right, "0")) == [1.0, 0.0]
+    guarded.close()
+
+
+def test_a_task_that_runs_answers_is_refused_unless_it_is_allowed(reward):
+    spec = "reasoning_gym:countdown?size=1"
+    given = rows(spec, "__import__('os').getpid()")
+    with pytest.raises(ValueError, match=r"countdown.*runs an answer as Python.*evaluate_answers: true"):
+        reward(**given)
+    assert ReasoningGym(evaluate_answers=True, timeout=60.0)(**given) == [0.0]
+
+
+def test_the_tasks_that_run_answers_are_known():
+    running = re.compile(r"(?<!literal_)\beval\(answer|parse_expr\(answer")
+    of_python = {
+        name
+        for name, (task, _) in gym.factory.DATASETS.items()
+        if (source := Path(__import__(task.__module__, fromlist=["x"]).__file__).read_text(encoding="utf-8"))
+        and running.search(source)
+    }
+    assert of_python == EVALUATED
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("reasoning_gym:chain_sums", r"no task 'chain_sums'\. Did you mean 'chain_sum' or"),
+        ("reasoning_gym:qqq", r"no task 'qqq'\. It has ab, "),
+        ("reasoning_gym:composite", r"Name each of them in `dataset\.mix`"),
+        ("reasoning_gym:", r"names no task\. Write `reasoning_gym:TASK`"),
+        ("reasoning_gym:gcd?max_numbr=2", r"no setting 'max_numbr'\. Did you mean 'max_numbers'"),
+        ("reasoning_gym:chain_sum?max_terms=1", r"refuses its settings: max_terms must be >= min_terms"),
+        ("reasoning_gym:gcd?seed=-1", r"`seed` must be a whole number, at least 0; got -1"),
+        ("reasoning_gym:gcd?size=2&size=3", r"'size=3' must be a setting of its own"),
+    ],
+)
+def test_a_task_or_setting_that_is_none_is_named(spec, message):
+    with pytest.raises(ValueError, match=message):
+        make_task(read_spec(spec))
+
+
+def test_a_column_of_tasks_holds_tasks(reward):
+    with pytest.raises(ValueError, match="Column `task` must hold tasks such as 'reasoning_gym:chain_sum', got 'gcd'"):
+        reward(completions=["<answer>1</answer>"], task=["gcd"], entry=["{}"])
+
+
+def test_it_pickles_with_its_settings(reward):
+    copy = pickle.loads(pickle.dumps(ReasoningGym(partial=True, timeout=60.0)))
+    assert (copy.partial, copy(**rows("reasoning_gym:gcd", "banana"))) == (True, [0.0])
