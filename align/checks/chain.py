@@ -35,7 +35,7 @@ def _check_forms(recipe: Recipe, first: Rows, second: Rows) -> list[Finding]:
     if reads == "messages" and tokenizer is not None and not tokenizer.chat_template:
         text = (
             "The prompts of `then` are messages, and the tokenizer of the reward model, "
-            f"{recipe.model.model_name_or_path}, has no chat template. Add one, or write texts."
+            f"{recipe.model.model_name_or_path}, has no chat template. Set `chat_template_path`, or write texts."
         )
         return [Finding("error", "chain", text)]
     if learns != reads:

@@ -38,6 +38,8 @@ def check_lengths(
             f"The tokenizer of {recipe.model.model_name_or_path!r} is not on this machine; prompt lengths are unknown."
         )
         return [Finding("warning", "lengths", text)]
+    if findings := _lacks_template(recipe, tokenizer, rows):
+        return findings
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
     order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i]["prompt"])) - CHARACTERS * taken[i])[:AUDITED]
     audited = [rows[i] for i in order]
@@ -58,15 +60,33 @@ def check_lengths(
     over = [(row["id"], length) for row, length in zip(audited, lengths, strict=True) if length > budget]
     if over:
         name, length = max(over, key=lambda found: found[1])
+        raised = f", or raise {_limit(recipe)} if that is the limit" if recipe.uses_vllm else ""
         text = (
             f"{len(over)} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
-            f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, lower "
-            f"`max_completion_length`, or raise {_limit(recipe)} if that is the limit."
+            f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, or lower "
+            f"`max_completion_length`{raised}."
         )
+        if budget <= 0:
+            text = (
+                f"`max_completion_length` {completion} leaves no room for prompts in the window of {window} tokens; "
+                f"the longest, {name!r}, takes {length}. Lower it{raised}."
+            )
         return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
     mean = f"{numbers['mean']:.0f} tokens on average"
     text = f"Prompts take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
+
+
+def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]]) -> list[Finding]:
+    """Finds messages that no chat template can render, as those for a base model are."""
+    if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in rows):
+        return []
+    texts = "set `dataset.conversational: false`" if hasattr(recipe.dataset, "conversational") else "write texts"
+    text = (
+        f"The prompts are messages and the tokenizer of {recipe.model.model_name_or_path} has no chat template. Set "
+        f"`chat_template_path`, use a model that has one, or {texts}."
+    )
+    return [Finding("error", "lengths", text)]
 
 
 def _limit(recipe: Recipe) -> str:

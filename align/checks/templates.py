@@ -78,6 +78,8 @@ def read_chat_template(path: str) -> str | None:
     if (file := folder / "chat_template.jinja").is_file():
         return file.read_text(encoding="utf-8")
     template: str | None = tokenizer_settings(folder).get("chat_template")
+    if template is None and (file := folder / "chat_template.json").is_file():  # processors had it there
+        template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
     return template
 
 

@@ -81,6 +81,35 @@ def test_the_window_is_the_smaller_of_the_model_and_vllm(tiny_recipe):
     assert context_window(load_recipe(tiny_recipe(vllm_max_model_length=100))) == 512
 
 
+def test_a_window_that_completions_fill_is_said_to_be_full(tiny_recipe):
+    recipe = load_recipe(tiny_recipe(max_completion_length=600))
+    (finding,) = check_lengths(recipe, load(recipe))
+    assert finding.level == "error"
+    assert "`max_completion_length` 600 leaves no room for prompts in the window of 512 tokens" in finding.text
+    assert "vllm" not in finding.text
+
+
+def test_messages_for_a_tokenizer_without_chat_template_are_an_error_unless_one_is_named(tiny_recipe, tmp_path):
+    recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
+    template = (tmp_path / "model" / "chat_template.jinja").rename(tmp_path / "chat.jinja")
+    (finding,) = check_lengths(recipe, load(recipe))
+    assert (finding.level, finding.check) == ("error", "lengths")
+    assert "no chat template. Set `chat_template_path`" in finding.text
+    assert "`dataset.conversational: false`" in finding.text
+    texts = load_recipe(tiny_recipe(dataset={"conversational": False}))
+    assert [finding.level for finding in check_lengths(texts, load(texts))] == ["ok"]
+    named = load_recipe(tiny_recipe(dataset={"conversational": True}, chat_template_path=str(template)))
+    assert [finding.level for finding in check_lengths(named, load(named))] == ["ok"]
+
+
+def test_the_template_of_a_processor_is_read_from_where_older_releases_kept_it(tiny_model_folder, tmp_path):
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes((tiny_model_folder / name).read_bytes())
+    assert PromptTokenizer(tmp_path).chat_template is None
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": BOS_TEMPLATE}))
+    assert PromptTokenizer(tmp_path).chat_template == BOS_TEMPLATE
+
+
 def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
     recipe = load_recipe(tiny_recipe(model_name_or_path="owner/not-on-this-machine-7B"))
     (finding,) = check_lengths(recipe, load(recipe))

@@ -183,7 +183,10 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
         return [Finding("warning", "lengths", text)]
     is_text = isinstance(rows[0]["prompt"], str)
     if not is_text and not tokenizer.chat_template:
-        text = f"The tokenizer of {recipe.model.model_name_or_path} has no chat template. Add one, or write texts."
+        text = (
+            f"The tokenizer of {recipe.model.model_name_or_path} has no chat template. Set `chat_template_path`, or "
+            "write texts."
+        )
         return [Finding("error", "lengths", text)]
     longest = sorted(rows, key=lambda row: -len(str(row["prompt"])) - len(row["text"]))[:AUDITED]
     end = tokenizer.special_token("eos_token") or ""

@@ -71,7 +71,10 @@ def check_template(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[P
     if not pairs or isinstance(pairs[0].prompt, str) or tokenizer.chat_template:
         return []
     model = recipe.model.model_name_or_path
-    text = f"The pairs are messages and the tokenizer of {model} has no chat template. Add one, or write texts."
+    text = (
+        f"The pairs are messages and the tokenizer of {model} has no chat template. Set `chat_template_path`, or "
+        "write texts."
+    )
     return [Finding("error", "lengths", text)]
 
 
