@@ -32,6 +32,11 @@ REWARDS = {
     "unseen_perturbation_consistency": "rewards.scoring.perturbation_consistency.UnseenPerturbationConsistency",
 }
 
+_AS_REWARD = (
+    f". A function that takes none of {', '.join(CALL_ARGUMENTS)} is called to make the reward; if it is the reward, "
+    "let it take `completions`, a list, and `**kwargs`"
+)
+
 
 def resolve_reward(
     spec: str,
@@ -168,10 +173,11 @@ def _build(spec: str, factory: Callable[..., Any], settings: Mapping[str, Any]) 
     try:
         inspect.signature(factory).bind(**settings)
     except TypeError as error:
-        raise ValueError(f"Reward {spec!r}: {error}. Set it under `reward_kwargs`.") from error
+        itself = "" if inspect.isclass(factory) else _AS_REWARD
+        raise ValueError(f"Reward {spec!r}: {error}. Set it under `reward_kwargs`{itself}.") from error
     try:
         reward = factory(**settings)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ImportError) as error:  # the last where an extra is not installed
         raise ValueError(f"Reward {spec!r}: {error}") from error
     if not callable(reward):
         raise ValueError(

@@ -44,6 +44,15 @@ def make(value=3.0):
     return Constant(value)
 
 
+def one_by_one(completion):
+    return 1.0
+
+
+class NeedsExtra:
+    def __init__(self):
+        raise ImportError("`NeedsExtra` needs some-package, which is not installed.")
+
+
 def broken_factory():
     return 3
 '''
@@ -153,6 +162,8 @@ def test_file_rewards_pickle_into_a_process_that_has_not_seen_the_file(folder, n
             r"no setting 'bonsu'. It accepts: answer, bonus. Did you mean 'bonus'",
         ),
         ("mine/scores.py:Constant", {}, r"missing a required argument: 'value'. Set it under `reward_kwargs`"),
+        ("mine/scores.py:one_by_one", {}, r"argument: 'completion'.*if it is the reward, let it take `completions`"),
+        ("mine/scores.py:NeedsExtra", {}, r"NeedsExtra': `NeedsExtra` needs some-package"),
         (
             "mine/scores.py:Constant",
             {"valeu": 1},
