@@ -69,6 +69,8 @@ def _as_block(name: str, value: Any) -> Mapping[str, Any] | None:
         return content
     if name in FROM_FILES and _is_file(value):
         return None
+    if name in FROM_FILES and str(value).endswith(".json"):
+        raise ValueError(f"`{name}`: there is no file {shown(value)}, seen from where the command is run.")
     file = ", or the path of a JSON file" if name in FROM_FILES else ""
     raise ValueError(f"`{name}` must be a block of `key: value` lines{file}; got {shown(value)}.")
 

@@ -18,6 +18,7 @@ from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.method_key import method_of
 from align.recipe.mixture import read_dataset
 from align.recipe.model import ModelSettings
+from align.recipe.other_words import said_elsewhere
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
 from align.recipe.quantization import check_quantization
@@ -147,6 +148,7 @@ def _dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfi
 def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
     """Refuses keys that the method does not have, and says whose they are."""
     known = top_names(method)
+    problems = []
     for key in content:
         if key in known:
             continue
@@ -158,8 +160,9 @@ def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
             )
         others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
         hint = f" It is a setting of {others}." if others else suggestion(str(key), sorted(known))
-        hint = " Several data sets are listed under `dataset.mix`." if key == "datasets" else hint  # TRL's word
-        raise RecipeError(f"Unknown key `{key}` in {path.name}.{hint}")
+        problems.append(f"Unknown key `{key}` in {path.name}.{said_elsewhere(str(key), known) or hint}")
+    if problems:
+        raise RecipeError(" ".join(problems))
 
 
 def _training_value(method: str, key: str, value: Any) -> Any:
