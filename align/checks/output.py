@@ -7,6 +7,7 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.checks.memory import count_parameters, footprint_of
 from align.recipe.recipe import Recipe
+from align.runs.checkpoints import list_checkpoints
 from align.runs.folder import FINISHED_FILE
 from align.runs.owner import holder_of
 from align.runs.room import existing, free_bytes, no_room, words
@@ -32,8 +33,14 @@ def check_output(recipe: Recipe) -> list[Finding]:
         text = f"{folder} is in use by {holder}. Wait for its end, or choose another `output_dir`."
         return [Finding("error", "output", text)]
     if is_used:
-        state = "a finished run" if (folder / FINISHED_FILE).is_file() else "a run that is not finished"
+        is_finished = (folder / FINISHED_FILE).is_file()
+        state = "a finished run" if is_finished else "a run that is not finished"
         text = f"{folder} holds {state}: `align train` needs `--resume auto` to go on, or another `output_dir`."
+        if not is_finished and not list_checkpoints(folder):
+            text = (
+                f"{folder} is not empty and holds no checkpoint to continue from: `align train` refuses it. Choose "
+                "another `output_dir`, or move away what is in it."
+            )
         return [Finding("warning", "output", text)]
     return []
 

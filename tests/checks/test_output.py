@@ -23,6 +23,11 @@ def test_a_folder_of_another_run_is_a_warning(recipe, tmp_path):
     (tmp_path / "run" / "metrics.jsonl").write_text("")
     (finding,) = check_output(recipe())
     assert (finding.level, finding.check) == ("warning", "output")
+    assert "holds no checkpoint to continue from: `align train` refuses it" in finding.text
+    assert "--resume" not in finding.text
+    (tmp_path / "run" / "checkpoint-2").mkdir()
+    (finding,) = check_output(recipe())
+    assert finding.level == "warning"
     assert "a run that is not finished" in finding.text
     (tmp_path / "run" / "finished.json").write_text("{}")
     assert "a finished run" in check_output(recipe())[0].text
