@@ -77,7 +77,7 @@ def entries_of(items: Iterable[Any], file: str) -> tuple[str, Iterator[Entry]]:
     Returns:
         Their kind, empty if it is none that has entries, and the entries.
     """
-    items = list(items)
+    items = items if isinstance(items, Sequence) else list(items)
     kinds = {Pair: "pairs", Question: "questions", PromptRow: "prompts", ObservedText: "outcomes"}
     if items and isinstance(items[0], Taught):
         return "sft", (item.sft_entry(file) for item in items)

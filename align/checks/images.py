@@ -11,6 +11,7 @@ from align.checks.image_tokens import CountTokens, image_processor_settings, tok
 from align.checks.model import model_folder
 from align.data.media.images import SHOWN_WITH, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
+from align.data.stored_items import MadeRows
 from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 
@@ -36,6 +37,8 @@ class ImageCheck(NamedTuple):
 
 def check_images(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> ImageCheck:
     """Finds out whether the model can see the images of the rows, and how many tokens they take."""
+    if isinstance(rows, MadeRows):
+        return ImageCheck([])
     num_shown = sum(bool(row.get("images")) for row in rows)
     if not num_shown:
         return ImageCheck([])

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from align.checks.model import model_folder
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
+from align.data.stored_items import MadeRows, pick
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -41,15 +43,20 @@ def check_lengths(
     if findings := _lacks_template(recipe, tokenizer, rows):
         return findings
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: -len(str(rows[i]["prompt"])) - CHARACTERS * taken[i])[:AUDITED]
-    audited = [rows[i] for i in order]
+    if isinstance(rows, MadeRows):
+        sizes = rows.prompt_sizes()
+    else:
+        sizes = [len(str(row["prompt"])) + CHARACTERS * taken[i] for i, row in enumerate(rows)]
+    order = nlargest(AUDITED, range(len(rows)), key=sizes.__getitem__)
+    audited = pick(rows, order)
     try:
         texts = tokenizer.count([place_images(row["prompt"], len(row.get("images") or ())) for row in audited])
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Prompt lengths are unknown; the chat template says: {error}.")]
     # Each image has one token in the text, which the processor replaces.
     lengths = [
-        text + max(0, taken[i] - len(rows[i].get("images") or ())) for text, i in zip(texts, order, strict=True)
+        text + max(0, taken[i] - len(row.get("images") or ()))
+        for text, i, row in zip(texts, order, audited, strict=True)
     ]
     longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}

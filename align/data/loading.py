@@ -1,6 +1,6 @@
 """Loads rows, turns each into what its checks return, and keeps account of those that cannot be used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar
@@ -9,6 +9,7 @@ from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, re
 from align.data.files import RawRow, Row, read_rows
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.questions.adapters import Adapter, AdapterError
+from align.data.stored_items import ItemKeeper
 from align.data.texts import check_values
 from align.errors import DataError
 
@@ -67,7 +68,37 @@ def load_rows(
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    items: dict[str, T] = {}
+    items: list[T] = []
+    _read_items(report, check, schema, items.append, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    return items
+
+
+def store_rows(
+    report: DataReport,
+    check: Callable[[Row, RawRow], T],
+    schema: Schema,
+    *,
+    split: str | None,
+    on_bad_rows: Literal["raise", "skip"],
+    max_rows: int | None,
+) -> Sequence[T]:
+    """Does as `load_rows`, and keeps many items in a file rather than in memory."""
+    with ItemKeeper[T]() as keeper:
+        _read_items(report, check, schema, keeper.add, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        return keeper.items()
+
+
+def _read_items(
+    report: DataReport,
+    check: Callable[[Row, RawRow], T],
+    schema: Schema,
+    keep: Callable[[T], None],
+    *,
+    split: str | None,
+    on_bad_rows: Literal["raise", "skip"],
+    max_rows: int | None,
+) -> None:
+    taken: dict[str, int] = {}
     lacking = Lacking(report.file, schema.needs)
     never = NeverThere(report.file, schema.columns)
     for raw in islice(read_rows(report.file, split), max_rows):
@@ -75,25 +106,25 @@ def load_rows(
         if not isinstance(raw.content, RowProblem):
             never.look(raw.content)
         result = read_row(raw, report.file, check, schema)
-        if not isinstance(result, RowProblem) and result.id in items:
-            remedy = f"Row {items[result.id].row} has it: rename one."
+        if not isinstance(result, RowProblem) and result.id in taken:
+            remedy = f"Row {taken[result.id]} has it: rename one."
             result = RowProblem(report.file, raw.row, "id", shorten(result.id), "the id is taken", remedy)
         if isinstance(result, RowProblem):
             report.problems.append(result)
             if _lacks_column(result, schema):
                 lacking.add(result, raw)
         else:
-            items[result.id] = result
-    report.num_kept = len(items)
+            taken[result.id] = result.row
+            keep(result)
+    report.num_kept = len(taken)
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
     if report.num_kept and (max_rows is None or report.num_read < max_rows):
         never.check()
-    if report.problems and (on_bad_rows == "raise" or not items):
+    if report.problems and (on_bad_rows == "raise" or not taken):
         if 2 * lacking.count > report.num_read:
             raise DataError(_describe(lacking, schema, check, report.num_read))
         raise bad_rows_error(report.file, report.problems, report.num_read)
-    return list(items.values())
 
 
 def find_adapter(name: str | None, adapters: Mapping[str, Adapter]) -> tuple[str, Adapter] | None:

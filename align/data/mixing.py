@@ -13,7 +13,7 @@ from align.data.prompt_rows import PromptRow
 from align.errors import DataError
 from align.recipe.dataset import JOINT, DatasetConfig
 
-Rows = list[dict[str, Any]]
+Rows = Sequence[dict[str, Any]]
 Item = TypeVar("Item")
 Report = TypeVar("Report", bound=DataReport)
 

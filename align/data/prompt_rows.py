@@ -1,6 +1,6 @@
 """Prompts for a policy, with whatever columns the rewards read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -118,7 +118,7 @@ def check_prompt_row(content: Mapping[str, Any]) -> tuple[str | list[Message], d
     return prompt, {name: value for name, value in content.items() if name not in ("id", "prompt", *MEDIA)}
 
 
-def prompts_to_rows(prompts: list[PromptRow]) -> list[dict[str, Any]]:
+def prompts_to_rows(prompts: Sequence[PromptRow]) -> list[dict[str, Any]]:
     """Makes the rows that a trainer reads; every row has every column, None where it had none.
 
     All of them have `images` if any has some.

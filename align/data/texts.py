@@ -46,6 +46,8 @@ def as_seen(text: str) -> str:
 
 def fold(text: str) -> str:
     """Writes a text as it is compared where case and spaces do not count."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     return as_seen(" ".join(as_seen(text).split()).casefold())
 
 

@@ -15,7 +15,7 @@ from align.whole_files import sha256_of
 
 Item = TypeVar("Item", bound=Named)
 Block = TypeVar("Block", bound=DatasetConfig)
-Rows = list[dict[str, Any]]
+Rows = Sequence[dict[str, Any]]
 
 
 class TrainingData(NamedTuple, Generic[Item]):
@@ -35,7 +35,7 @@ class TrainingData(NamedTuple, Generic[Item]):
             first ones.
     """
 
-    items: list[Item]
+    items: Sequence[Item]
     report: DataReport
     rows: Rows
     eval_rows: Rows
@@ -49,10 +49,10 @@ class TrainingData(NamedTuple, Generic[Item]):
 
 def load_training_data(
     data: Block,
-    read: Callable[[Block], tuple[list[Item], DataReport]],
-    to_rows: Callable[[list[Item]], Rows],
+    read: Callable[[Block], tuple[Sequence[Item], DataReport]],
+    to_rows: Callable[[Sequence[Item]], Rows],
     *,
-    to_eval_rows: Callable[[list[Item]], Rows] | None = None,
+    to_eval_rows: Callable[[Sequence[Item]], Rows] | None = None,
     extra: Any = None,
 ) -> TrainingData[Item]:
     """Reads the rows of a data set, or of several that are mixed, and those for evaluation.
@@ -76,7 +76,7 @@ def load_training_data(
     if data.mix is not None:
         sizes = [len(part) for part, _ in parts]
         rows, shares = mix_rows(rows, [item.id for item in items], sizes, data)
-    held_out: list[Item] = []
+    held_out: Sequence[Item] = []
     eval_report = None
     if data.held_out is not None:
         held_out, eval_report = read(data.held_out)

@@ -10,7 +10,7 @@ import string
 from collections.abc import Sequence
 from functools import lru_cache
 
-from rewards.reading.references import is_anchored, refers_to_letters
+from rewards.reading.references import is_anchored, refers_to_letters, stand_alone
 
 LETTERS = string.ascii_uppercase
 BARE_LETTER = re.compile(r"(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*[.):]?)")
@@ -127,6 +127,8 @@ def to_shown(content: int, perm: Sequence[int]) -> int:
 
 @lru_cache(maxsize=4096)  # asked again for every shuffle of the same options
 def _can_shuffle(options: tuple[str, ...]) -> bool:
+    if stand_alone(options):
+        return len(options) >= 2
     return sum(not fixed for fixed in anchored(options)) >= 2 and not refers_to_letters(options)
 
 

@@ -38,12 +38,26 @@ PLACE_AND_NOUN = re.compile(
 )
 OTHERS = re.compile(r"\bof\s+the\s+(?:above|below)\b", re.IGNORECASE)
 ROMAN_ONE = "I"
+# A word without which none of these patterns finds anything; most options have none.
+TELLING = (
+    "above", "below", "following", "preceding", "these", "those", "them", "other", "option", "choice", "answer",
+    "alternative", "all", "none", "both", "neither", "first", "last", "previous",
+)  # fmt: skip
+LONE_LETTER = re.compile(r"\b[a-z]\b")
 
 
 @lru_cache(maxsize=4096)
 def is_anchored(option: str) -> bool:
     """Tells whether an option speaks of the others as a whole, such as "none of the above" or "all of these"."""
     return ANCHOR.fullmatch(_trim(option)) is not None
+
+
+def stand_alone(options: Sequence[str]) -> bool:
+    """Tells whether no option has a word by which one speaks of others, which is quickly seen."""
+    text = "\n".join(options).lower()
+    if not text.isascii() or any(word in text for word in TELLING):
+        return False
+    return LONE_LETTER.search(text) is None
 
 
 def refers_to_letters(options: Sequence[str]) -> bool:

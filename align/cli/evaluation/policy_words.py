@@ -62,7 +62,7 @@ def check_words(words: PolicyWords) -> None:
             raise UserError(f"The suite {tasks[0]} runs on `--backend transformers` only, got vllm.")
 
 
-def read_questions(words: PolicyWords) -> tuple[list[Question], dict[str, int]]:
+def read_questions(words: PolicyWords) -> tuple[Sequence[Question], dict[str, int]]:
     """Loads the questions, and counts the rows left out by reason.
 
     Raises:

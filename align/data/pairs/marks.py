@@ -111,7 +111,7 @@ class MarkRule(NamedTuple):
 
     def can_mark(self, pair: PreferencePair) -> bool:
         """Says whether something may be found to mark, as far as it can be told without tokens."""
-        return bool(self.unit(pair.spans_from) != "word" or pair.chosen_spans or pair.rejected_spans)
+        return self.unit(pair.spans_from) != "word" or pair.has_spans
 
 
 class Marks(NamedTuple):

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from align.data.conversations import Message
 from align.data.media.rows import listed_images
 from align.data.pairs.pair import check_differ
-from align.data.pairs.span_rules import mark_messages, mark_texts
-from align.data.pairs.spans import Span
+from align.data.pairs.span_rules import Spans, mark_messages, mark_texts, spans_of
 from align.data.pairs.split_pair import split_pair
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns
@@ -21,13 +20,22 @@ class CheckedPair(NamedTuple):
     prompt: str | list[Message]
     chosen: str
     rejected: str
-    chosen_spans: tuple[Span, ...]
-    rejected_spans: tuple[Span, ...]
+    given_spans: tuple[Spans, Spans] | None  # None for those of a diff
     spans_from: str  # offsets, tags or diff
     images: tuple[Any, ...] = ()  # as they stand in the row
     messages: tuple[list[Message], list[Message]] | None = None  # of responses that are more than one text
     template: Mapping[str, Any] = MappingProxyType({})  # `tools` and `chat_template_kwargs`
     is_implicit: bool = False  # the prompt is what two texts began with
+
+    @property
+    def chosen_spans(self) -> Spans:
+        """What counts in the better response, in characters."""
+        return spans_of(self.chosen, self.rejected, self.given_spans)[0]
+
+    @property
+    def rejected_spans(self) -> Spans:
+        """What counts in the worse one."""
+        return spans_of(self.chosen, self.rejected, self.given_spans)[1]
 
 
 def check_pair(row: Mapping[str, Any]) -> CheckedPair:

@@ -8,14 +8,15 @@ from typing import Any, Literal
 from align.data.columns import Columns
 from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, find_adapter, load_rows, name_row
+from align.data.loading import Schema, find_adapter, name_row, store_rows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, media_folder
 from align.data.pairs.pair import NEEDS, Pair, write_responses
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.preference_rules import CheckedPair, check_pair
-from align.data.pairs.spans import Span
+from align.data.pairs.span_rules import Spans, has_spans, spans_of
 from align.data.problems import DataReport
+from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
 from align.data.template_settings import add_template_columns
 from align.recipe.dataset import MediaSettings
@@ -26,18 +27,31 @@ class PreferencePair(Pair):
     """One pair that passed every check.
 
     Attributes:
-        chosen_spans: What counts in the better response, in characters.
-        rejected_spans: What counts in the worse one.
+        given_spans: What counts in each response, in characters, where the data say so; None for what a diff finds.
         spans_from: Where the spans are from: `offsets` or `tags` in the data, or a `diff`.
         images: What both responses speak of, in front of the prompt; the frames of a video included.
         group: For metrics by group.
     """
 
-    chosen_spans: tuple[Span, ...]
-    rejected_spans: tuple[Span, ...]
+    given_spans: tuple[Spans, Spans] | None
     spans_from: str
     images: tuple[Any, ...] = ()
     group: str | None = None
+
+    @property
+    def chosen_spans(self) -> Spans:
+        """What counts in the better response, in characters."""
+        return spans_of(self.chosen, self.rejected, self.given_spans)[0]
+
+    @property
+    def rejected_spans(self) -> Spans:
+        """What counts in the worse one."""
+        return spans_of(self.chosen, self.rejected, self.given_spans)[1]
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether something counts; a diff is not finished for that."""
+        return has_spans(self.chosen, self.rejected, self.given_spans)
 
 
 def load_preferences(
@@ -49,7 +63,7 @@ def load_preferences(
     max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
-) -> tuple[list[PreferencePair], DataReport]:
+) -> tuple[Sequence[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms, and the
@@ -57,6 +71,8 @@ def load_preferences(
     character offsets into the responses) or by `<MASK>` tags in the responses, else found by a word diff. `id`
     (default: file name and row) may be there, `tools` and `chat_template_kwargs` for the chat template, and one of
     `image`, `images` and `video`, as in `load_questions`; the prompt is then messages. Other columns are not read.
+
+    Many pairs are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -74,7 +90,7 @@ def load_preferences(
     source = preference_source(path, adapter=adapter, split=split, reader=reader, columns=columns)
     report = DataReport(source.file)
     with reader.progress:
-        pairs = load_rows(
+        pairs = store_rows(
             report, source.check, source.schema, split=source.split, on_bad_rows=on_bad_rows, max_rows=max_rows
         )
     return pairs, report
@@ -127,7 +143,9 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
     return row | {"images": list(pair.images)} if pair.images else row
 
 
-def pairs_to_rows(pairs: Sequence[PreferencePair]) -> list[dict[str, Any]]:
+def pairs_to_rows(pairs: Sequence[PreferencePair]) -> Sequence[dict[str, Any]]:
     """Makes the rows of a data set: all of them have `images`, and columns for the template, if any has some."""
+    if not isinstance(pairs, list) and not any(pair.images or pair.template for pair in pairs):
+        return MadeRows(pairs, pair_to_row)
     rows = add_template_columns([pair_to_row(pair) for pair in pairs], [pair.template for pair in pairs])
     return add_images(rows, [pair.images for pair in pairs])

@@ -1,12 +1,26 @@
 """The spans of a preference row: given as offsets, marked with tags, or found by a diff."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from align.data.pairs.spans import Span, check_spans, diff_spans, has_tags, strip_tags
+from align.data.pairs.spans import Span, check_spans, diff_spans, has_tags, strip_tags, words_differ
 from align.data.problems import BadRow
 
 SOURCES = ("offsets", "tags", "diff")
+
+Spans = tuple[Span, ...]
+
+
+@lru_cache(maxsize=16)  # the spans of each side are asked for by themselves
+def spans_of(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> tuple[Spans, Spans]:
+    """Returns the spans of two responses: those that the data have, else those of a diff."""
+    return diff_spans(chosen, rejected) if given is None else given
+
+
+def has_spans(chosen: str, rejected: str, given: tuple[Spans, Spans] | None) -> bool:
+    """Says whether two responses have a span, which takes less than to find all."""
+    return words_differ(chosen, rejected) if given is None else any(given)
 
 
 class MarkedTexts(NamedTuple):
@@ -14,8 +28,7 @@ class MarkedTexts(NamedTuple):
 
     chosen: str
     rejected: str
-    chosen_spans: tuple[Span, ...]
-    rejected_spans: tuple[Span, ...]
+    given_spans: tuple[Spans, Spans] | None  # None for those of a diff
     spans_from: str  # offsets, tags or diff
 
 
@@ -37,11 +50,11 @@ def mark_texts(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedText
     chosen, chosen_tagged = strip_tags(chosen, "chosen")
     rejected, rejected_tagged = strip_tags(rejected, "rejected")
     if tagged:
-        return MarkedTexts(chosen, rejected, chosen_tagged, rejected_tagged, "tags")
+        return MarkedTexts(chosen, rejected, (chosen_tagged, rejected_tagged), "tags")
     if has_offsets:
         spans = _check_offsets(offsets, chosen, rejected)
-        return MarkedTexts(chosen, rejected, *spans, _check_source(row.get("spans_from")))
-    return MarkedTexts(chosen, rejected, *diff_spans(chosen, rejected), "diff")
+        return MarkedTexts(chosen, rejected, spans, _check_source(row.get("spans_from")))
+    return MarkedTexts(chosen, rejected, None, "diff")
 
 
 def mark_messages(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedTexts:
@@ -59,7 +72,7 @@ def mark_messages(row: Mapping[str, Any], chosen: str, rejected: str) -> MarkedT
         if has_tags(text):
             rule = "tags stand in one text, and the response has tool calls or several messages"
             raise BadRow(column, text, rule, remedy)
-    return MarkedTexts(chosen, rejected, *diff_spans(chosen, rejected), "diff")
+    return MarkedTexts(chosen, rejected, None, "diff")
 
 
 def _check_offsets(offsets: dict[str, Any], chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

@@ -1,17 +1,19 @@
 """Multiple-choice questions, loaded and checked row by row."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, find_adapter, load_rows, name_row
+from align.data.loading import Schema, find_adapter, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_row
+from align.data.stored_items import values_of
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTERS, can_shuffle
 
@@ -72,7 +74,7 @@ def load_questions(
     max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
-) -> tuple[list[Question], QuestionReport]:
+) -> tuple[Sequence[Question], QuestionReport]:
     """Loads questions and checks every row.
 
     A row needs `question`, `options` (2 to 26 different texts) and `answer`: an index from 0, a letter, or the text of
@@ -81,6 +83,8 @@ def load_questions(
     columns are not read.
     An image is a path, or `{"bytes": ...}`, which is kept in `frames_dir`; a video is a file, a folder with its frames
     or a list of them. Each of them is opened.
+
+    Many questions are kept in a file that goes with the process; what is returned then reads it, a slice is a list.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -110,7 +114,10 @@ def load_questions(
         return Question(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
 
     with reader.progress:
-        questions = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
-    report.num_unshufflable = sum(not can_shuffle(question.options) for question in questions)
-    report.gold_letters = dict(sorted(Counter(LETTERS[question.answer] for question in questions).items()))
+        questions = store_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    letters: Counter[str] = Counter()
+    for options, answer in values_of(questions, "options", "answer"):
+        report.num_unshufflable += not can_shuffle(options)
+        letters[LETTERS[answer]] += 1
+    report.gold_letters = dict(sorted(letters.items()))
     return questions, report

@@ -1,11 +1,15 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from align.data.media.images import add_images
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
+from align.data.stored_items import MadeRows, values_of
 from rewards.reading.options import can_shuffle, draw_permutation, permute, to_shown
+
+LETTER = 4  # characters around an option, as in "A. " and the end of its line
 
 
 def questions_to_rows(
@@ -20,23 +24,40 @@ def questions_to_rows(
         Rows with `id`, `prompt`, `question`, `options`, `answer` (index into `options`), `group`, and `images` if any
         question has some; and how many questions were to be shuffled and had to stay in their order.
     """
-    rows = []
-    for question in questions:
-        options, answer = list(question.options), question.answer
-        if shuffle_options:
-            permutation = draw_permutation(options, random.Random(f"{seed}/{question.id}"))
-            options, answer = permute(options, permutation), to_shown(answer, permutation)
-        row = {
-            "id": question.id,
-            "prompt": template.render(question.question, options),
-            "question": question.question,
-            "options": options,
-            "answer": answer,
-            "group": question.group,
-        }
-        rows.append(row)
+    rows = [_question_to_row(question, template, shuffle_options, seed) for question in questions]
     num_fixed = sum(not can_shuffle(question.options) for question in questions) if shuffle_options else 0
     return add_images(rows, [question.images for question in questions]), num_fixed
+
+
+def question_rows(
+    questions: Sequence[Question], template: PromptTemplate, *, shuffle_options: bool = False, seed: int = 0
+) -> Sequence[dict[str, Any]]:
+    """Does as `questions_to_rows`; of questions that are not in memory the rows are made when they are read."""
+    if isinstance(questions, list) or any(question.images for question in questions):
+        return questions_to_rows(questions, template, shuffle_options=shuffle_options, seed=seed)[0]
+    make = partial(_question_to_row, template=template, shuffle_options=shuffle_options, seed=seed)
+    return MadeRows(questions, make, _prompt_sizes)
+
+
+def _prompt_sizes(questions: Sequence[Question]) -> list[int]:
+    """Counts the characters of questions and options; what a template adds is the same for all."""
+    fields = values_of(questions, "question", "options")
+    return [len(question) + sum(map(len, options)) + LETTER * len(options) for question, options in fields]
+
+
+def _question_to_row(question: Question, template: PromptTemplate, shuffle_options: bool, seed: int) -> dict[str, Any]:
+    options, answer = list(question.options), question.answer
+    if shuffle_options:
+        permutation = draw_permutation(options, random.Random(f"{seed}/{question.id}"))
+        options, answer = permute(options, permutation), to_shown(answer, permutation)
+    return {
+        "id": question.id,
+        "prompt": template.render(question.question, options),
+        "question": question.question,
+        "options": options,
+        "answer": answer,
+        "group": question.group,
+    }
 
 
 def show_anew(

@@ -11,8 +11,9 @@ from align.checks.lengths import check_lengths
 from align.checks.rewards import check_rewards
 from align.data.questions.balance import letter_balance
 from align.data.questions.multiple_choice import Question, QuestionReport, load_questions
-from align.data.questions.rows import questions_to_rows
+from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
+from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.acre import text_data
@@ -36,7 +37,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
-    def read(source: MultipleChoiceDatasetConfig) -> tuple[list[Question], QuestionReport]:
+    def read(source: MultipleChoiceDatasetConfig) -> tuple[Sequence[Question], QuestionReport]:
         return load_questions(
             source.path,
             adapter=source.adapter,
@@ -47,12 +48,12 @@ def load(recipe: Recipe) -> TrainingData[Any]:
             columns=source.columns,
         )
 
-    def to_rows(questions: list[Question]) -> Rows:
+    def to_rows(questions: Sequence[Question]) -> Rows:
         once = data.shuffle_options is True  # with `every_visit` the trainer draws the order
-        return questions_to_rows(questions, template, shuffle_options=once, seed=data.seed)[0]
+        return question_rows(questions, template, shuffle_options=once, seed=data.seed)
 
-    def to_eval_rows(questions: list[Question]) -> Rows:
-        return questions_to_rows(questions, template)[0]
+    def to_eval_rows(questions: Sequence[Question]) -> Rows:
+        return question_rows(questions, template)
 
     try:
         return load_training_data(data, read, to_rows, to_eval_rows=to_eval_rows, extra=template)
@@ -71,7 +72,11 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
         findings += check_rewards(recipe, rewards, data.rows)
     findings += check_rows(recipe, data.rows, partial(other_wording, render=data.extra.render), KNOWN)
     images = check_images(recipe, data.rows)
-    findings += images.findings + check_letters(data.items) + check_second_server(recipe, data.rows)
+    findings += (
+        images.findings
+        + check_letters([] if isinstance(data.rows, MadeRows) else data.items)
+        + check_second_server(recipe, data.rows)
+    )
     return findings + check_lengths(recipe, data.rows, images.tokens)
 
 

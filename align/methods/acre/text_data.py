@@ -40,7 +40,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
 def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks prompts as for GRPO, and then what the second answers need."""
     findings = prompt_data.check(recipe, data, rewards, recipe.setting("gold_column"))
-    if any(row.get("images") for row in data.rows + data.eval_rows):
+    if any(row.get("images") for row in (*data.rows, *data.eval_rows)):
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))
     findings += check_answer_reward(recipe, rewards)
@@ -111,7 +111,7 @@ def _nothing_waits() -> Finding:
 def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
     """Finds rows without a right answer, and answers that are longer than a second one may be."""
     column, limit = recipe.setting("gold_column"), int(recipe.setting("second_answer_tokens"))
-    rows = data.rows + data.eval_rows
+    rows = [*data.rows, *data.eval_rows]
     without = [row for row in rows if row.get(column) is None]
     if without:
         named = ", ".join(str(row["id"]) for row in without[:5])

@@ -23,7 +23,7 @@ from align.data.tables.observations import (
 )
 from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefix, observed_texts, outcome_rows
 from align.data.tables.reading import Table
-from align.data.training_data import TrainingData, fingerprints
+from align.data.training_data import Rows, TrainingData, fingerprints
 from align.errors import DataError
 from align.methods.deconfound.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
 from align.methods.deconfound.correction.settings import CorrectionSettings
@@ -72,7 +72,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     scale = Scale(outcome, float(corrected.mean()), float(corrected.std()), prefix)
     options = {"conversational": data.conversational}
     name = Path(data.path).stem if data.mix is None else "row"
-    rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=name, **options)
+    rows: Rows = outcome_rows(train, corrected, scale, prefixes=prefixes, name=name, **options)
     texts = observed_texts(train, name)
     shares: Sequence[Share] = ()
     if data.mix is not None:  # the correction was fitted to each row once

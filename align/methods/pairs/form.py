@@ -1,11 +1,13 @@
 """What can be said of pairs of any kind before they are tokenised."""
 
 from collections.abc import Sequence
+from heapq import nlargest
 from typing import TypeVar
 
 from align.checks.finding import Finding
 from align.data.pairs.pair import Pair
 from align.data.problems import shorten
+from align.data.stored_items import values_of
 
 AUDITED = 1_000  # pairs that are tokenised: these many of the first, and of the longest
 LONGER = 1.2  # mean length of chosen over rejected responses from which length is a shortcut
@@ -15,7 +17,7 @@ AnyPair = TypeVar("AnyPair", bound=Pair)
 
 def check_form(pairs: Sequence[Pair]) -> list[Finding]:
     """Finds texts among messages."""
-    if len({isinstance(pair.prompt, str) for pair in pairs}) <= 1:
+    if len({isinstance(prompt, str) for (prompt,) in values_of(pairs, "prompt")}) <= 1:
         return []
     text = "Some pairs are texts and others are messages; TRL looks at the first only. Write all of them one way."
     return [Finding("error", "data", text)]
@@ -40,14 +42,15 @@ def check_implicit(pairs: Sequence[Pair]) -> list[Finding]:
 
 def audited(pairs: Sequence[AnyPair]) -> list[AnyPair]:
     """Picks the pairs that are tokenised: the first and the longest, in their order."""
-    longest = sorted(range(len(pairs)), key=lambda i: -len(str(pairs[i].prompt)) - _length(pairs[i]))
-    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest[:AUDITED]})]
+    parts = values_of(pairs, "prompt", "chosen", "rejected")
+    sizes = [len(str(prompt)) + max(len(chosen), len(rejected)) for prompt, chosen, rejected in parts]
+    longest = nlargest(AUDITED, range(len(pairs)), key=sizes.__getitem__)
+    return [pairs[i] for i in sorted({*range(min(AUDITED, len(pairs))), *longest})]
 
 
 def length_ratio(pairs: Sequence[Pair]) -> float:
     """Divides the mean length of chosen responses by that of rejected ones."""
-    return sum(len(pair.chosen) for pair in pairs) / sum(len(pair.rejected) for pair in pairs)
-
-
-def _length(pair: Pair) -> int:
-    return max(len(pair.chosen), len(pair.rejected))
+    chosen = rejected = 0
+    for better, worse in values_of(pairs, "chosen", "rejected"):
+        chosen, rejected = chosen + len(better), rejected + len(worse)
+    return chosen / rejected

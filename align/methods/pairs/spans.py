@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from align.checks.finding import Finding
 from align.data.pairs.preferences import PreferencePair, pair_to_row
 from align.data.pairs.spans import Span
+from align.data.stored_items import values_of
 from align.methods.pairs.tokens import Spans, Tokenised, tokenize_here, usable_pairs
 from align.recipe.recipe import Recipe
 
@@ -30,11 +31,12 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
         unit, first = "tokens", [token.marks for _, token in marked[:MEASURED]]
         chosen, rejected = _share([m.chosen for m in first]), _share([m.rejected for m in first])
     else:
-        unit, shown = "characters", [(pair, *_marked_characters(recipe, pair)) for pair in pairs]
-        chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in shown[:MEASURED]])
-        rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in shown[:MEASURED]])
+        unit, shown = "characters", [(pair, *_marked_characters(recipe, pair)) for pair in spread(pairs, SAMPLES)]
+        begin = [(pair, *_marked_characters(recipe, pair)) for pair in pairs[:MEASURED]]
+        chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in begin])
+        rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in begin])
     differing = recipe.setting("spans") == "differing"
-    sources = dict(Counter(pair.spans_from for pair in pairs)) if differing else {}
+    sources = dict(Counter(source for (source,) in values_of(pairs, "spans_from"))) if differing else {}
     words = ", ".join(f"{count} from {source}" for source, count in sources.items()) or "the whole responses"
     text = f"Spans: {words}. Marked: {chosen:.0%} of the chosen and {rejected:.0%} of the rejected {unit}."
     numbers = {
@@ -59,7 +61,7 @@ def marked_rows(recipe: Recipe, pairs: Sequence[PreferencePair], limit: int = 40
 
 def _marked_characters(recipe: Recipe, pair: PreferencePair) -> tuple[Spans, Spans]:
     """Returns what is marked, as far as it can be said without a tokenizer."""
-    if recipe.setting("spans") == "differing" and (pair.chosen_spans or pair.rejected_spans):
+    if recipe.setting("spans") == "differing" and pair.has_spans:
         return pair.chosen_spans, pair.rejected_spans
     return (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
 

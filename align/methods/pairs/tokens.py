@@ -12,6 +12,7 @@ from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_sha
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair
 from align.data.pairs.spans import Span
+from align.data.stored_items import Picked
 from align.data.template_settings import template_settings
 from align.recipe.recipe import Recipe
 
@@ -106,10 +107,15 @@ def tokenize_pairs(
     return found
 
 
-def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> list[PreferencePair]:
+def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
     """Leaves out the pairs with nothing to mark, unless they are kept whole; those that only tokens can tell stay."""
     rule = MarkRule.read(recipe.setting)
-    return [pair for pair in pairs if rule.keeps_whole or rule.can_mark(pair)]
+    if rule.keeps_whole:
+        return pairs
+    if isinstance(pairs, list):
+        return [pair for pair in pairs if rule.can_mark(pair)]
+    places = [place for place, pair in enumerate(pairs) if rule.can_mark(pair)]
+    return pairs if len(places) == len(pairs) else Picked(pairs, places)
 
 
 def render_prompt(tokenizer: PromptTokenizer, pair: Pair) -> str:

@@ -64,7 +64,7 @@ def check(
     """
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
     findings += check_versions(recipe, data, rewards)
-    forms = {isinstance(row["prompt"], str) for row in data.rows + data.eval_rows}
+    forms = {isinstance(row["prompt"], str) for row in (*data.rows, *data.eval_rows)}
     if len(forms) > 1:
         text = "Some prompts are texts and some are messages, and TRL reads one form. Write all of them in one."
         return [*findings, Finding("error", "data", text)]

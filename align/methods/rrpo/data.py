@@ -61,7 +61,7 @@ class StreamRow:
 
 
 def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:
-    def read(source: PreferenceDatasetConfig) -> tuple[list[PreferencePair], DataReport]:
+    def read(source: PreferenceDatasetConfig) -> tuple[Sequence[PreferencePair], DataReport]:
         return load_preferences(
             source.path,
             adapter=source.adapter,
@@ -72,7 +72,7 @@ def _load(recipe: Recipe, data: Any) -> TrainingData[PreferencePair]:
             columns=source.columns,
         )
 
-    def to_rows(pairs: list[PreferencePair]) -> Rows:
+    def to_rows(pairs: Sequence[PreferencePair]) -> Rows:
         return pairs_to_rows(usable_pairs(recipe, pairs))
 
     return load_training_data(data, read, to_rows)
@@ -94,7 +94,7 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     findings += images.findings
     taken = {row["id"]: found or 0 for row, found in zip(data.rows, images.tokens or (), strict=False)}
     tokens, problems = tokenize_here(recipe, audited(pairs), taken)
-    findings += _check_missing(recipe, data.items, tokens)
+    findings += _check_missing(recipe, data.items, pairs, tokens)
     findings += word_equal([pair for pair, token in tokens if token.is_equal], len(data.items))
     if pairs:
         findings += check_spans(recipe, pairs, tokens) + _check_length_bias(pairs)
@@ -103,10 +103,13 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     return findings + problems
 
 
-def _check_missing(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenised) -> list[Finding]:
+def _check_missing(
+    recipe: Recipe, pairs: Sequence[PreferencePair], usable: Sequence[PreferencePair], tokens: Tokenised
+) -> list[Finding]:
     """Counts the pairs in which nothing is marked."""
     rule = MarkRule.read(recipe.setting)
-    missing = [pair for pair in pairs if not rule.can_mark(pair)]
+    may_lack = rule.keeps_whole or len(usable) < len(pairs)
+    missing = [pair for pair in pairs if not rule.can_mark(pair)] if may_lack else []
     missing += [pair for pair, token in tokens if token.marks.lost == "missing" and rule.can_mark(pair)]
     if not missing:
         return []

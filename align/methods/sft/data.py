@@ -41,7 +41,7 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
             columns=source.columns,
         )
 
-    def to_rows(items: list[Demonstration]) -> Rows:
+    def to_rows(items: Sequence[Demonstration]) -> Rows:
         kept = [item for item in items if data.keep_incorrect or item.is_correct is not False]
         return add_template_columns(
             [{"id": item.id} | item.columns for item in kept], [item.template for item in kept]
