@@ -47,9 +47,8 @@ REFUSED = {
     "unknown model key": ("lora_rr: 1", ["lora_rr", "Did you mean 'lora_r'?"]),
     "key that is a number": ("1: 2", ["Unknown key `1`"]),
     "keys of other trainers, all at once": (
-        "model: x\ntrain_dataset: x\nnum_generation: 4",
+        "train_dataset: x\nnum_generation: 4",
         [
-            "`model` in recipe.yaml. A recipe says `model_name_or_path`.",
             "`train_dataset` in recipe.yaml. The data are `dataset: {path: FILE}`.",
             "`num_generation` in recipe.yaml. Did you mean 'num_generations'?",
         ],
