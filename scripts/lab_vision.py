@@ -1,16 +1,18 @@
 """Measures ACRE and RRPO on images: which planted shortcuts a tiny vision-language policy takes, and does it look?
 
-    python scripts/lab_vision.py --json lab_vision.json
+    python scripts/lab_vision.py --only questions --arms sft grpo acre grpo+shuffle --seeds 5 --json lab_vision.json
+    python scripts/lab_vision.py --world notes
     python scripts/lab_vision.py --only captions --seeds 6
 
-Every arm starts from the policy of the recipe, warm-started to see (`vision_world.py`, `make_vision_lab.py`).
+Every arm starts from a warm-started policy (`vision_world.py`, `make_vision_lab.py`).
 
 Questions: `grpo` rewards accuracy, `acre` is the recipe, `sft` the policy before, `+shuffle` means that the options of
 the training questions were shuffled once, `blind` is GRPO of a policy to which all images are the same, which shows
-what reliance says of one that only reads. The training questions have the right option at A in 75 % and name it in a
-note in half; evaluation questions are `clean` (letters balanced, no note) or `counter` (A is never right, and the note
-names a wrong option). Reliance is the accuracy with the own images minus that with another question's, with blank
-ones, or with none.
+what reliance says of one that only reads. In the world `place`, the recipe's, the training questions have the right
+option at A in 75 %, and the policy misreads half of the kinds and can learn to look. In the world `notes` half of them
+name it in a note, too, and the policy sees from the start; evaluation questions are then `clean` (letters balanced, no
+note) or `counter` (A is never right, and the note names a wrong option). Reliance is the accuracy with the own images
+minus that with another question's, with blank ones, or with none.
 
 Captions: `dpo` is TRL's loss, `rrpo` rewards the differing attribute and keeps the rest by a KL. Chosen captions say
 "surely" in 75 %, rejected ones in 25 %. Arms are compared where P(attribute), the probability of a right colour or
@@ -41,7 +43,7 @@ from rich.console import Console
 from rich.table import Table
 from rrpo_measure import Metrics, at_target
 from transformers.utils import logging
-from vision_arms import ANSWER_ARMS, CAPTION_ARMS, TARGET, run_answers, run_captions
+from vision_arms import ANSWER_ARMS, CAPTION_ARMS, TARGET, WORLDS, run_answers, run_captions
 
 from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
@@ -57,6 +59,8 @@ ANSWERS = {
     "trace_answer_consistency": "trace = answer",
     "modality_reliance/other_images/clean": "reliance, clean",
     "modality_reliance/other_images/counter": "reliance, counter",
+    "entropy": "entropy",
+    "frac_reward_zero_std": "no spread",
 }
 CHANGES = {
     f"modality_reliance/{change}/{group}": f"{label}, {group}"
@@ -72,6 +76,7 @@ CAPTIONS = {
     "reward_accuracy/clean": "reward acc., clean",
     "reward_accuracy/counter": "reward acc., counter",
 }
+START_BAR = 0.1
 SEES_BAR, CONSISTENCY_BAR, ACCURACY_BAR, SHARED_BAR = 0.5, 0.15, 0.05, 0.75
 Runs = dict[str, list[Metrics]]
 
@@ -85,7 +90,7 @@ def answer_runs(arguments: argparse.Namespace, seeds: range, overrides: list[str
                 continue
             metrics = run_answers(arm, find_recipe(arguments.recipe), overrides, seed)
             runs[arm].append(metrics)
-            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in ANSWERS.items())
+            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in ANSWERS.items() if name in metrics)
             print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
     return runs
 
@@ -96,7 +101,7 @@ def caption_runs(arguments: argparse.Namespace, seeds: range) -> tuple[Runs, Run
     Returns:
         The metrics at the target, and before training.
     """
-    recipe = load_recipe(find_recipe(arguments.recipe))
+    recipe = load_recipe(find_recipe(arguments.recipe), WORLDS["notes"])  # the policy that sees
     settings = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
     runs: Runs = {arm: [] for arm in CAPTION_ARMS}
     before: Runs = {"sft": []}
@@ -135,14 +140,23 @@ def print_table(title: str, runs: Runs, names: dict[str, str], seeds: int) -> No
     Console(width=140).print(table)
 
 
-def check_answers(runs: Runs) -> dict[str, bool]:
-    """Tells which of the promises about questions hold."""
+def check_answers(runs: Runs, *, learnable: bool = False) -> dict[str, bool]:
+    """Tells which of the promises about questions hold; a policy that can learn to look has two more."""
     bars: dict[str, bool] = {}
     if "sft" in runs:
         sees = runs["sft"][0]["accuracy/clean"] >= SEES_BAR
         bars[f"sft: accuracy on clean questions >= {SEES_BAR}, chance is 0.25"] = sees
+    if {"sft", "grpo", "acre"} <= runs.keys() and learnable:
+        before = runs["sft"][0]["accuracy/clean"]
+        bars |= {
+            f"acre: above its start by {START_BAR} in every seed": all(
+                run["accuracy/clean"] >= before + START_BAR for run in runs["acre"]
+            ),
+            "grpo: below its start in every seed": all(run["accuracy/clean"] < before for run in runs["grpo"]),
+        }
     if {"grpo", "acre"} <= runs.keys():
-        gains = differences({arm: runs[arm] for arm in ("grpo", "acre")}, "grpo", ANSWERS)["acre"]
+        names = {name: name for name in ("option_shuffle_consistency", "accuracy/clean")}
+        gains = differences({arm: runs[arm] for arm in ("grpo", "acre")}, "grpo", names)["acre"]
         consistency = [gain["option_shuffle_consistency"] for gain in gains]
         right = [gain["accuracy/clean"] for gain in gains]
         bars |= {
@@ -153,7 +167,8 @@ def check_answers(runs: Runs) -> dict[str, bool]:
             >= ACCURACY_BAR,
         }
     if "blind" in runs:
-        drops = [run[f"modality_reliance/other_images/{group}"] for run in runs["blind"] for group in GROUPS]
+        measured = [f"modality_reliance/other_images/{group}" for group in GROUPS]
+        drops = [run[name] for run in runs["blind"] for name in measured if name in run]
         bars["blind: reliance is 0 in every seed and group"] = all(abs(drop) < 1e-9 for drop in drops)
     return bars
 
@@ -174,13 +189,16 @@ def check_captions(runs: Runs) -> dict[str, bool]:
     }
 
 
-def report_answers(runs: Runs, seeds: int) -> dict[str, bool]:
+def report_answers(runs: Runs, seeds: int, *, learnable: bool) -> dict[str, bool]:
     """Prints the tables of the questions and returns the bars."""
-    print_table(f"Questions about images, mean over {seeds} seeds", runs, ANSWERS, seeds)
-    print_table("Accuracy lost with other images, blank ones, none", runs, CHANGES, seeds)
+    measured = next(iter(runs.values()))[0].keys()
+    answers = {name: label for name, label in ANSWERS.items() if name in measured}
+    changes = {name: label for name, label in CHANGES.items() if name in measured}
+    print_table(f"Questions about images, mean over {seeds} seeds", runs, answers, seeds)
+    print_table("Accuracy lost with other images, blank ones, none", runs, changes, seeds)
     if "grpo" in runs:
-        print_table("Difference to grpo", differences(runs, "grpo", ANSWERS), ANSWERS, seeds)
-    return check_answers(runs)
+        print_table("Difference to grpo", differences(runs, "grpo", answers), answers, seeds)
+    return check_answers(runs, learnable=learnable)
 
 
 def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
@@ -196,6 +214,7 @@ def read_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str
     """Parses the command line; what it does not know overrides keys of the recipe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default=RECIPE, help="a recipe for `method: acre` with `eval_path`")
+    parser.add_argument("--world", choices=WORLDS, default="place", help="of the questions")
     parser.add_argument("--only", choices=("questions", "captions"), help="leave out the other half")
     parser.add_argument("--arms", nargs="+", choices=ANSWER_ARMS, default=list(ANSWER_ARMS), help="on questions")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
@@ -221,9 +240,9 @@ def main(argv: list[str] | None = None) -> int:
     record: dict[str, Any] = {}
     bars: dict[str, bool] = {}
     if arguments.only != "captions":
-        runs = answer_runs(arguments, seeds, overrides)
+        runs = answer_runs(arguments, seeds, [*WORLDS[arguments.world], *overrides])
         record["questions"] = runs
-        bars |= report_answers(runs, len(seeds))
+        bars |= report_answers(runs, len(seeds), learnable=arguments.world == "place")
     if arguments.only != "questions":
         runs, before = caption_runs(arguments, seeds)
         record["captions"] = before | runs

@@ -2,13 +2,19 @@
 
     python scripts/make_vision_lab.py --out recipes/acre/assets/vision
 
-The questions are those of `vision_world.py`, with their shortcuts. The policy is a Qwen2.5-VL (language and vision of
-width 64, one token per word, a processor of its own) with the language layers of `make_lab_model.py`, which can look
-up letters. It learns from scenes that no question has. It puts what it sees into its trace and answers with the letter
-beside it, except that 30 % of the traces repeat the note where there is one, 15 % of the others name any option, and
-15 % of the letters are random: exploration for RL. And it captions a shape, whose colour and shape it gets wrong in
-40 %, which leaves preference pairs something to teach. Four minutes on one core; the same seed gives the same data
-everywhere and the same weights on the same machine.
+The questions are those of `vision_world.py`: `train.parquet` and `eval.parquet` with the shortcut of the place, the
+files in `noted/` with notes, too. The policies are Qwen2.5-VLs (language and vision of width 64, one token per word, a
+processor of their own) with the language layers of `make_lab_model.py`, which can look up letters. They learn from
+scenes that no question has, and put what they see into their trace and answer with the letter beside it, except that
+some of the letters they learnt from were random: exploration for RL. There are two:
+
+    model       sees; 30 % of the traces repeat the note where there is one, 15 % of the others name any option
+    misreader   of colours and shapes, 70 % of what it learnt from named the one behind the right one: it can learn to
+                look; half of the letters were random, and it knows no notes
+
+Both caption a shape, whose colour and shape they get wrong in 40 %, which leaves preference pairs something to teach.
+Four minutes for each on one core; the same seed gives the same data everywhere and the same weights on the same
+machine.
 """
 
 import argparse
@@ -41,7 +47,8 @@ from vision_world import (
 
 from rewards.reading.options import LETTERS, render_options
 
-NOTED_TRACES, RANDOM_TRACES, RANDOM_LETTERS, WRONG_ATTRIBUTES = 0.3, 0.15, 0.15, 0.4
+WRONG_ATTRIBUTES = 0.4
+MISREAD_KINDS = ("colour", "shape")
 BATCH_SIZE = 64
 NUM_TRAIN, NUM_EVAL = 800, 240
 FEATURES = Features(
@@ -50,6 +57,19 @@ FEATURES = Features(
 )
 CAPTION_SHARE = 0.25
 IGNORED = -100
+
+
+class Reader(NamedTuple):
+    """What a policy learns from: whether there are notes, and the shares of traces and letters that are wrong."""
+
+    notes: float  # of questions
+    noted_traces: float  # of them, repeat the note
+    random_traces: float  # of the others, name any option
+    misread: float  # of questions of `MISREAD_KINDS`, name the option behind the right one
+    random_letters: float
+
+
+READERS = {"model": Reader(0.5, 0.3, 0.15, 0.0, 0.15), "misreader": Reader(0.0, 0.0, 0.0, 0.7, 0.5)}
 
 
 class Stage(NamedTuple):
@@ -77,20 +97,23 @@ def show_question(question: str, options: list[str]) -> str:
     return f"{question}\n{render_options(options)}"
 
 
-def demonstrate_answer(stage: str, rng: random.Random) -> Demonstration:
+def demonstrate_answer(stage: str, rng: random.Random, reader: Reader = READERS["model"]) -> Demonstration:
     """Draws a question and a response.
 
-    Some traces repeat the note. Of the others some name any option, which is not learnt in the stage `see`.
+    Some traces repeat the note. Of the others some name any option, which is not learnt in the stage `see`, and
+    in the stage `task` some name the option behind the right one.
     """
     kind = rng.choice(list(OPTIONS))
     seen = look(kind, rng)
     options = rng.sample(OPTIONS[kind], 4)
-    hint = rng.choice(options) if rng.random() < 0.5 else None
-    follows_note = hint is not None and rng.random() < NOTED_TRACES
-    any_option = hint is None and rng.random() < RANDOM_TRACES
+    hint = rng.choice(options) if rng.random() < reader.notes else None
+    follows_note = hint is not None and rng.random() < reader.noted_traces
+    any_option = hint is None and rng.random() < reader.random_traces
     stated = rng.choice(options) if any_option else hint if follows_note else seen.truth
+    if stage == "task" and kind in MISREAD_KINDS and rng.random() < reader.misread:
+        stated = OPTIONS[kind][(OPTIONS[kind].index(seen.truth) + 1) % len(OPTIONS[kind])]
     letter = LETTERS[options.index(stated)]
-    if stage == "task" and rng.random() < RANDOM_LETTERS:
+    if stage == "task" and rng.random() < reader.random_letters:
         letter = rng.choice(LETTERS[:4])
     response = f"<think>{stated}</think><answer>{letter}</answer>"
     question = show_question(with_note(seen.question, hint), options)
@@ -152,11 +175,13 @@ def teach_tower(model: Any, processor: Any, stage: Stage, rng: random.Random, ev
             print(f"tower {step:4d}  losses {', '.join(f'{loss.item():.3f}' for loss in losses)}", flush=True)
 
 
-def teach_policy(model: Any, processor: Any, stage: Stage, rng: random.Random, every: int) -> None:
+def teach_policy(
+    model: Any, processor: Any, stage: Stage, rng: random.Random, every: int, reader: Reader = READERS["model"]
+) -> None:
     """Teaches the whole policy to respond."""
     num_captions = round(CAPTION_SHARE * BATCH_SIZE)
     for step in _optimise(list(model.parameters()), stage):
-        rows = [demonstrate_answer(stage.name, rng) for _ in range(BATCH_SIZE - num_captions)]
+        rows = [demonstrate_answer(stage.name, rng, reader) for _ in range(BATCH_SIZE - num_captions)]
         rows += [demonstrate_caption(stage.name, rng) for _ in range(num_captions)]
         batch = make_batch(processor, rows)
         labels = batch.pop("labels")
@@ -181,39 +206,47 @@ def _optimise(parameters: list[torch.nn.Parameter], stage: Stage) -> Iterator[in
         schedule.step()
 
 
-def warm_start(processor: Any, seed: int = 0, stages: tuple[Stage, ...] = STAGES, every: int = 100) -> Any:
+def warm_start(
+    processor: Any, seed: int = 0, stages: tuple[Stage, ...] = STAGES, every: int = 100, reader: str = "model"
+) -> Any:
     """Teaches a new policy stage by stage and prints the losses."""
     torch.manual_seed(seed)
     rng = random.Random(f"warm start {seed}")
     model = make_model(processor.tokenizer)
     adopt_reader(model, processor.tokenizer)
     for stage in stages:
-        (teach_tower if stage.name == "tower" else teach_policy)(model, processor, stage, rng, every)
+        if stage.name == "tower":
+            teach_tower(model, processor, stage, rng, every)
+        else:
+            teach_policy(model, processor, stage, rng, every, READERS[reader])
     return model.eval()
 
 
-def write_questions(file: Path, rows: list[dict[str, Any]]) -> None:
-    """Writes questions with their images, all in one file."""
-    Dataset.from_list(rows, features=FEATURES).to_parquet(str(file))
+def write_questions(folder: Path, seed: int, *, notes: bool) -> None:
+    """Writes questions for training and evaluation with their images, each in one file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make, count in (("train", train_rows, NUM_TRAIN), ("eval", eval_rows, NUM_EVAL)):
+        rows = make(count, random.Random(f"{name} {seed}" if notes else f"plain {name} {seed}"), notes=notes)
+        Dataset.from_list(rows, features=FEATURES).to_parquet(str(folder / f"{name}.parquet"))
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Writes the data and the warm-started policy."""
+    """Writes the data and the warm-started policies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/vision"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
+    parser.add_argument("--only", choices=READERS, help="make one of the models")
     arguments = parser.parse_args(argv)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for name, make, count in (("train", train_rows, NUM_TRAIN), ("eval", eval_rows, NUM_EVAL)):
-        rows = make(count, random.Random(f"{name} {arguments.seed}"))
-        write_questions(arguments.out / f"{name}.parquet", rows)
+    write_questions(arguments.out, arguments.seed, notes=False)
+    write_questions(arguments.out / "noted", arguments.seed, notes=True)
     if arguments.data_only:
         return
     torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
     processor = make_processor()
-    warm_start(processor, arguments.seed).save_pretrained(arguments.out / "model")
-    processor.save_pretrained(arguments.out / "model")
+    for reader in [arguments.only] if arguments.only else READERS:
+        warm_start(processor, arguments.seed, reader=reader).save_pretrained(arguments.out / reader)
+        processor.save_pretrained(arguments.out / reader)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The arms of `lab_vision.py`: what each trains on questions or captions, and its measurements."""
 
 import copy
+import math
 import random
 import tempfile
 import time
@@ -14,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCall
 from vision_measure import CaptionMeter, measure_answers
 from vision_world import draw_pair, pair_row
 
+from align.assets import find_recipe
 from align.checks.rewards import resolve_rewards
 from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.config import ACREConfig
@@ -25,6 +27,15 @@ from align.recipe.recipe import Recipe, load_recipe
 
 GRPO = ["--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off"]
 SHUFFLE = ["--dataset.shuffle_options", "true"]
+ASSETS = find_recipe("acre/quickstart-vision").parent / "assets/vision"
+WORLDS: dict[str, list[str]] = {  # overrides of the recipe
+    "place": [],
+    "notes": [
+        *("--model_name_or_path", str(ASSETS / "model"), "--beta", "0.0"),
+        *("--dataset.path", str(ASSETS / "noted/train.parquet")),
+        *("--dataset.eval_path", str(ASSETS / "noted/eval.parquet")),
+    ],
+}
 ANSWER_ARMS: dict[str, list[str] | None] = {
     "sft": None,
     "grpo": GRPO,
@@ -34,6 +45,7 @@ ANSWER_ARMS: dict[str, list[str] | None] = {
     "blind": GRPO,
 }
 CAPTION_ARMS: dict[str, dict[str, Any]] = {"dpo": {"spans": "whole", "kl_coef": 0.0}, "rrpo": {}}
+EXPLORING, NUM_LAST_LOGS = ("entropy", "frac_reward_zero_std"), 2  # of the last 20 steps
 TARGET = 0.7
 NUM_PAIRS, PAIR_BATCH, MEASURE_EVERY, MAX_STEPS = 640, 32, 4, 40
 
@@ -68,9 +80,12 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
             )
             trainer.remove_callback(PrinterCallback)
             trainer.train()
-    trained = time.perf_counter() - started
+    trained = {"train_seconds": time.perf_counter() - started} | dict.fromkeys(EXPLORING, math.nan)
+    if words is not None:
+        last = [log for log in trainer.state.log_history if "entropy" in log][-NUM_LAST_LOGS:]
+        trained |= {name: sum(log[name] for log in last) / len(last) for name in EXPLORING}
     asked = load_questions(str(recipe.dataset.eval_path))[0]
-    return measure_answers(model, processor, asked, data.extra) | {"train_seconds": trained}
+    return measure_answers(model, processor, asked, data.extra) | trained
 
 
 def run_captions(arm: str, recipe: Recipe, settings: dict[str, Any], seed: int) -> list[Metrics]:

@@ -4,10 +4,11 @@ A scene is 32 x 32 pixels with up to four shapes, one in each 16-pixel quarter; 
 pixels in which one shape moves. A model with patches of 8 pixels, merged two by two, reads one token per quarter or
 frame. Questions ask for the colour of a shape, the shape of a colour, how many shapes there are, and where one moves.
 
-Training questions have two shortcuts. The right option stands at A in 75 % of them, and half of them end with a note
-that names the right option. Of 40 % (group `mixed-up`) the images were swapped for others, as happens in collected
-data, so that looking is right on 60 % of all. Evaluation questions have none of that: in the group `clean` the
-right letters are balanced and there is no note, in `counter` the note names a wrong option and A is never right.
+Training questions have one shortcut or two. The right option stands at A in 75 % of them, and with notes half of them
+end with one that names the right option. Of 40 % (group `mixed-up`) the images were swapped for others, as happens in
+collected data, so that looking is right on 60 % of all. Evaluation questions have none of that: in the group `clean`
+the right letters are balanced and there is no note; in `counter`, which is there with notes, the note names a wrong
+option and A is never right.
 """
 
 import itertools
@@ -159,8 +160,8 @@ def make_row(seen: Seen, letter: str, hint: str | None, group: str, rng: random.
     return {"question": question, "options": options, "answer": letter, "group": group, "images": images}
 
 
-def train_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
-    """Makes training questions with both shortcuts; in both groups exactly the stated shares have each."""
+def train_rows(count: int, rng: random.Random, *, notes: bool = True) -> list[dict[str, Any]]:
+    """Makes training questions with both shortcuts, or that of the place; in both groups exactly the stated shares."""
     num_mixed_up = round(MIXED_UP_SHARE * count)
     rows = []
     for group, size in (("mixed-up", num_mixed_up), ("own", count - num_mixed_up)):
@@ -169,16 +170,17 @@ def train_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
         kinds = itertools.cycle(OPTIONS)
         for number, (letter, kind) in enumerate(zip(letters, kinds, strict=False)):
             seen = look(kind, rng)
-            hint = seen.truth if number // len(OPTIONS) % 2 == 0 else None  # every second round of the kinds
+            hint = seen.truth if notes and number // len(OPTIONS) % 2 == 0 else None  # every second round of the kinds
             rows.append(make_row(swapped(seen, rng) if group == "mixed-up" else seen, letter, hint, group, rng))
     return _numbered("train", rows, rng)
 
 
-def eval_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
-    """Makes evaluation questions, half of them `clean` and half `counter`."""
+def eval_rows(count: int, rng: random.Random, *, notes: bool = True) -> list[dict[str, Any]]:
+    """Makes evaluation questions, half of them `clean` and half `counter`, or all of them `clean`."""
     rows = []
-    for group, places in (("clean", "ABCD"), ("counter", "BCD")):
-        letters = _letters(count // 2, 0, places)
+    groups = {"clean": "ABCD"} | ({"counter": "BCD"} if notes else {})
+    for group, places in groups.items():
+        letters = _letters(count // len(groups), 0, places)
         rng.shuffle(letters)
         for letter, kind in zip(letters, itertools.cycle(OPTIONS), strict=False):
             seen = look(kind, rng)

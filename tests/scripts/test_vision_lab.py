@@ -43,12 +43,12 @@ def lab():
 
 @pytest.fixture(scope="module")
 def train_questions():
-    return load_questions(LAB / "train.parquet")[0]
+    return load_questions(LAB / "noted/train.parquet")[0]
 
 
 @pytest.fixture(scope="module")
 def eval_questions():
-    return load_questions(LAB / "eval.parquet")[0]
+    return load_questions(LAB / "noted/eval.parquet")[0]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def arms():
 
 @pytest.fixture(scope="module")
 def recipe(lab):
-    return load_recipe(find_recipe(lab.RECIPE))
+    return load_recipe(find_recipe(lab.RECIPE), lab.WORLDS["notes"])
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def note_of(question):
 
 def test_the_script_writes_the_committed_questions_again(make, tmp_path):
     make.main(["--out", str(tmp_path), "--data_only"])
-    for name in ("train", "eval"):
+    for name in ("train", "eval", "noted/train", "noted/eval"):
         again, committed = (load_questions(folder / f"{name}.parquet")[0] for folder in (tmp_path, LAB))
         assert [(q.question, q.options, q.answer, q.group) for q in again] == [
             (q.question, q.options, q.answer, q.group) for q in committed
@@ -105,7 +105,7 @@ def test_clean_questions_have_no_shortcut_and_counter_questions_contradict_both(
         assert hint is None or (hint in question.options and hint != question.options[question.answer])
 
 
-@pytest.mark.parametrize(("name", "rows"), [("train", 800), ("eval", 240)])
+@pytest.mark.parametrize(("name", "rows"), [("train", 800), ("eval", 240), ("noted/train", 800), ("noted/eval", 240)])
 def test_every_kind_of_question_is_asked_equally_often(world, name, rows):
     questions = load_questions(LAB / f"{name}.parquet")[0]
     kinds = Counter(kind for q in questions for kind, options in world.OPTIONS.items() if q.options[0] in options)
@@ -181,7 +181,7 @@ def test_demonstrations_err_as_often_as_they_say(make):
         response = parse_response(drawn.response)
         options = [line.partition(". ")[2] for line in drawn.prompt.split("\n")[1:]]
         follows.append(options[LETTERS.index(response.answer)] == response.trace)
-    assert sum(follows) / 2000 == pytest.approx(1 - make.RANDOM_LETTERS * 3 / 4, abs=0.02)
+    assert sum(follows) / 2000 == pytest.approx(1 - make.READERS["model"].random_letters * 3 / 4, abs=0.02)
 
 
 def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eval_questions):
