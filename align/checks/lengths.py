@@ -80,7 +80,8 @@ def check_lengths(
             )
         return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
     mean = f"{numbers['mean']:.0f} tokens on average"
-    text = f"Prompts take {mean} and {longest} at most, of {budget} ({window} - {completion})."
+    which = "Prompts" if len(rows) <= AUDITED else f"The {AUDITED:,} longest of {len(rows):,} prompts"
+    text = f"{which} take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
 
 

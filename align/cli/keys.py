@@ -17,6 +17,7 @@ from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.keys import Key, keys_of
 from align.recipe.method_key import method_of
+from align.recipe.other_words import OTHER_WORDS
 
 FEW = 8  # choices that are named where a key is one of many
 LONGEST = 60  # characters of a default
@@ -26,7 +27,7 @@ WORDS = {bool: "true or false", dict: "block", type(None): "null", Any: "anythin
 def run(method: str, word: str | None) -> None:
     """Prints the keys of a method, or those with a word in name or help, and then all of their help."""
     keys = keys_of(method_of({"method": method}))
-    found = [key for key in keys if word is None or word.lower() in f"{key.name} {key.help}".lower()]
+    found = [key for key in keys if word is None or _speaks_of(key, word)]
     if not found:
         raise RecipeError(_nothing_found(method, str(word), keys))
     console = make_console()
@@ -41,6 +42,10 @@ def run(method: str, word: str | None) -> None:
                 console.print(Text(f"{key.name}: {facts}. {told}"))
     if word is None and console.is_terminal:
         console.print(f"{len(found)} keys; `align keys {method} WORD` shows those that speak of it.", style="dim")
+
+
+def _speaks_of(key: Key, word: str) -> bool:
+    return word.lower() in f"{key.name} {key.help}".lower() or key.name == OTHER_WORDS.get(word.lower())
 
 
 def describe(key: Key, *, whole: bool = True) -> str:

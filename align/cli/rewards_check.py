@@ -129,8 +129,13 @@ def read_reward_rows(path: str) -> list[dict[str, Any]]:
     return prompts_to_rows(prompts)
 
 
+def _place(data: str) -> str:
+    """Keeps a file apart from the recipe's folder; a hub id or a task stays as it is."""
+    return str(Path(data).resolve()) if Path(data).exists() else data
+
+
 def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
-    overrides = [*words, *(["--dataset.path", str(Path(data).resolve()), "--dataset.mix", "null"] if data else [])]
+    overrides = [*words, *(["--dataset.path", _place(data), "--dataset.mix", "null"] if data else [])]
     recipe = load_recipe(find_recipe(subject), overrides)
     recipe = recipe.then if recipe.then is not None and not recipe.reward_specs else recipe
     if not recipe.reward_specs:

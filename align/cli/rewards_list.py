@@ -10,20 +10,34 @@ from align.console import make_console, make_table
 from rewards.catalog import REWARDS
 from rewards.running.entry_points import package_of, shipped_rewards
 from rewards.running.loading import find_dotted
+from rewards.running.protocol import TRAINER_ARGUMENTS
+
+GIVEN = ("prompts", "completions", "completion_ids")
 
 
 def run() -> None:
-    """Prints name, settings and purpose of every reward, from its own docstring."""
-    table = make_table("reward", "settings", "what it rewards")
+    """Prints name, columns, settings and purpose of every reward, from its own signatures and docstring."""
+    table = make_table("reward", "columns", "settings", "what it rewards")
     for name, path in REWARDS.items():
         reward = find_dotted(path)
-        table.add_row(name, _settings(reward), Text(_first_line(reward)))
+        table.add_row(name, Text(_columns(reward)), _settings(reward), Text(_first_line(reward)))
     for name, points in shipped_rewards().items():
         if name not in REWARDS:
-            table.add_row(name, "", Text(f"{points[0].value}, shipped by {package_of(points[0])}"))
+            table.add_row(name, "", "", Text(f"{points[0].value}, shipped by {package_of(points[0])}"))
     console = make_console()
     console.print(table)
+    console.print("Columns in brackets may be missing; every reward takes those of TRL, too.", style="dim")
     console.print("Your own: `align rewards new NAME`, then `reward_funcs: [./NAME.py:NAME]`.", style="dim")
+
+
+def _columns(reward: Any) -> str:
+    """Names the columns of a data set that a reward reads."""
+    found = [
+        each
+        for each in inspect.signature(reward.__call__).parameters.values()
+        if each.name not in ("self", *GIVEN, *TRAINER_ARGUMENTS) and each.kind is not each.VAR_KEYWORD
+    ]
+    return ", ".join(each.name if each.default is each.empty else f"[{each.name}]" for each in found)
 
 
 def _settings(reward: Callable[..., Any]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-_KEYS = {
+OTHER_WORDS = {
     "model": "model_name_or_path",
     "model_name": "model_name_or_path",
     "model_id": "model_name_or_path",
@@ -52,4 +52,4 @@ def said_elsewhere(key: str, known: Collection[str]) -> str:
     """
     if key in _SENTENCES:
         return f" {_SENTENCES[key]}"
-    return f" A recipe says `{_KEYS[key]}`." if _KEYS.get(key) in known else ""
+    return f" A recipe says `{OTHER_WORDS[key]}`." if OTHER_WORDS.get(key) in known else ""

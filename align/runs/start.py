@@ -88,7 +88,12 @@ def _is_empty(folder: Path) -> bool:
 def _is_used(folder: Path) -> RunFolderError:
     new = f"hoose a new folder with `--output_dir {folder}-2`"
     whole = [path.name for path in list_checkpoints(folder) if damage(path, hashed=False) is None]
-    if whole:
+    if whole and (folder / FINISHED_FILE).is_file():
+        text = (
+            f"{folder} already holds a finished run, up to {whole[0]}. Train it on with `--resume auto` and more "
+            f"steps, or c{new}."
+        )
+    elif whole:
         text = f"{folder} already holds a run, up to {whole[0]}. Continue it with `--resume auto`, or c{new}."
     else:
         text = f"{folder} already holds a run that left no checkpoint to continue from. C{new}."

@@ -7,6 +7,7 @@ from some_recipes import QUESTIONS, REWARD_PAIRS
 from started import modules_after
 from typer.testing import CliRunner
 
+from align.cli import rewards_check
 from align.cli.app import app
 from rewards.catalog import REWARDS
 
@@ -132,6 +133,7 @@ def test_every_built_in_reward_is_listed_with_its_purpose():
     assert code == 0
     assert [name for name in REWARDS if name not in output] == []
     assert "max_length, margin, unit" in output
+    assert " accuracy options, answer Rewards " in output
 
 
 def test_checking_rewards_loads_no_torch():
@@ -141,3 +143,11 @@ def test_checking_rewards_loads_no_torch():
         "except SystemExit as done:\n    assert not done.code"
     )
     assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()
+
+
+@pytest.mark.parametrize("data", ["rows.jsonl", "owner/name", "reasoning_gym:chain_sum"])
+def test_other_data_than_the_recipe_has_is_a_file_here_or_keeps_its_name(tmp_path, monkeypatch, data):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    expected = str(tmp_path / data) if data == "rows.jsonl" else data
+    assert rewards_check._place(data) == expected

@@ -92,7 +92,7 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
     )
     assert any(not torch.equal(trained[name], start[name]) for name in start)
 
-    with pytest.raises(RunFolderError, match="already holds a run, up to checkpoint-4"):
+    with pytest.raises(RunFolderError, match="already holds a finished run, up to checkpoint-4"):
         run(str(path), [], None)
 
 

@@ -111,3 +111,15 @@ def test_keys_are_listed_without_torch():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_word_of_another_trainer_finds_our_key():
+    code, output = listed(PROMPTS, "lr")
+    assert code == 0
+    assert "\nlearning_rate: float" in output
+
+
+def test_without_a_method_all_of_them_are_named():
+    code, output = listed()
+    assert code == 2
+    assert f"'{{{'|'.join(METHODS)}}}'" in output

@@ -13,7 +13,9 @@ OVERRIDES = {"allow_extra_args": True, "ignore_unknown_options": True}
 RecipeArgument = Annotated[
     str, typer.Argument(help="A recipe file, or a shipped one such as acre/quickstart.", autocompletion=shipped)
 ]
-MethodArgument = Annotated[str, typer.Argument(help="A method, such as grpo.", autocompletion=methods)]
+MethodArgument = Annotated[
+    str, typer.Argument(metavar="{" + "|".join(methods("")) + "}", help="A method.", autocompletion=methods)
+]
 LaunchOption = Annotated[
     Optional[Path],  # noqa: UP045 - typer reads the annotation at run time
     typer.Option(

@@ -194,15 +194,15 @@ class Connection:
         if self._accepted is not None:
             return Failure("the connection was lost", cause)
         shown = self._address.shown
-        raise self._stop(f"Nothing answers at {shown} ({cause}). Start the server, or check `--endpoint`.") from error
+        raise self._stop(f"Nothing answers at {shown} ({cause}). Start the server, or check `endpoint`.") from error
 
     async def _list_models(self) -> str:
         listing = self._client.with_options(max_retries=0, timeout=self._limits.timeout)
         try:
             names = [model.id async for model in listing.models.list()]
         except (self._openai.OpenAIError, ValueError, AttributeError):
-            return "Check `--model`, and that `--endpoint` ends as the server wants it (often in /v1)."
-        return f"It serves: {', '.join(sorted(names))}. Set `--model`."
+            return "Check `model`, and that `endpoint` ends as the server wants it (often in /v1)."
+        return f"It serves: {', '.join(sorted(names))}. Set `model`."
 
     def _count(self, result: Answer | Failure) -> None:
         if isinstance(result, Answer):
