@@ -31,7 +31,7 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     Raises:
         DataError: If the file is missing or is not what its name says.
     """
-    if is_task(path):
+    if is_task(str(path)):
         return gym_rows(path, split)
     if "://" in str(path):
         raise DataError(f"{path} is a URL, and rows are read from files and hub ids. Download it, and name the file.")

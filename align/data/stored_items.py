@@ -4,14 +4,15 @@ import os
 import pickle
 import tempfile
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints, overload
 
 from align.data.reading_progress import ReadingProgress
+from align.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,45 +133,6 @@ def pick(items: Sequence[T], places: Sequence[int]) -> list[T]:
     return [found[place] for place in places]
 
 
-class MadeRows(Sequence[dict[str, Any]]):
-    """Rows that are made of items when they are read; no row has images.
-
-    Args:
-        items: What they are made of.
-        make: Makes one.
-        sizes: Tells about how long the prompts of items are, without making them.
-    """
-
-    def __init__(
-        self,
-        items: Sequence[T],
-        make: Callable[[T], dict[str, Any]],
-        sizes: Callable[[Sequence[T]], list[int]] | None = None,
-    ) -> None:
-        self._items, self._make, self._sizes = items, make, sizes
-
-    def prompt_sizes(self) -> list[int]:
-        """Returns about how many characters each prompt has, so that the longest can be found."""
-        if self._sizes is not None:
-            return self._sizes(self._items)
-        return [len(str(row["prompt"])) for row in self]
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._make, self._items)
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        if isinstance(index, slice):
-            return [self._make(item) for item in self._items[index]]
-        return self._make(self._items[index])
-
-
 class _Layout:
     """How items of one kind become columns: texts, numbers and lists of texts; the rest of an item is pickled.
 
@@ -262,18 +224,30 @@ class _Writer:
         import pyarrow as pa
 
         batch = self._layout.write(items)
-        self._file = self._file or pa.ipc.new_file(self._sink, batch.schema)
-        self._file.write_batch(batch)
+        with self._room():
+            self._file = self._file or pa.ipc.new_file(self._sink, batch.schema)
+            self._file.write_batch(batch)
 
     def read(self) -> StoredItems[Any]:
         """Closes the file, maps it, and takes its name away, so that it ends with the process."""
         import pyarrow as pa
 
-        self._file.close()
-        self._sink.close()
+        with self._room():
+            self._file.close()
+            self._sink.close()
         reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         return StoredItems(self._layout, batches)
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"The rows do not fit into a file in {self._path.parent}: {error}. Free space there, or set `TMPDIR` "
+                "to a folder with more."
+            ) from error
 
     def forget(self) -> None:
         """Takes the name of the file away."""

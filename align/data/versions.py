@@ -54,7 +54,7 @@ def perturb_rows(
     _check_free(rows, WRITTEN, "perturb")
     if not families:
         return [row | {ORIGIN: row["id"], FAMILY: ORIGINAL, "permutation": None} for row in rows], Counter()
-    made: Rows = []
+    made: list[dict[str, Any]] = []
     unchanged: Counter[str] = Counter()
     for row in rows:
         versions, left_out = _perturb(row, families, template, seed)

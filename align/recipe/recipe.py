@@ -159,8 +159,9 @@ def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
                 f"Remove the key."
             )
         others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
-        hint = f" It is a setting of {others}." if others else suggestion(str(key), sorted(known))
-        problems.append(f"Unknown key `{key}` in {path.name}.{said_elsewhere(str(key), known) or hint}")
+        hint = f" It is a setting of {others}." if others else ""
+        hint += said_elsewhere(str(key), known)
+        problems.append(f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}")
     if problems:
         raise RecipeError(" ".join(problems))
 

@@ -1,14 +1,18 @@
 """Many items live in a file and are read as if they were in memory."""
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 
 import pytest
 from PIL import Image
 
 from align.data import load_preferences, load_questions, stored_items
+from align.data.made_rows import MadeRows
 from align.data.problems import DataError
-from align.data.stored_items import ItemKeeper, MadeRows, Picked, StoredItems, pick, values_of
+from align.data.stored_items import ItemKeeper, Picked, StoredItems, pick, values_of
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
 
@@ -131,3 +135,21 @@ def test_a_keeper_that_was_given_little_keeps_a_list():
     with ItemKeeper() as keeper:
         keeper.add("one")
         assert keeper.items() == ["one"]
+
+
+def test_a_full_disk_is_a_sentence(tmp_path):
+    path = write(tmp_path, questions(30_000))
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from align.data import load_questions\n"
+        "from align.errors import DataError\n"
+        "try: load_questions(sys.argv[1])\n"
+        "except DataError as error: print(error)"
+    )
+    temporary = {"TMPDIR": str(tmp_path / "temporary")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; {code}", path], env=os.environ | temporary, capture_output=True, text=True
+    )
+    assert done.stdout.startswith(f"The rows do not fit into a file in {tmp_path / 'temporary'}: "), done.stderr
+    assert "set `TMPDIR` to a folder with more" in done.stdout
+    assert list((tmp_path / "temporary").iterdir()) == []

@@ -9,6 +9,7 @@ from align.data.columns import Columns
 from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, find_adapter, name_row, store_rows
+from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, media_folder
 from align.data.pairs.pair import NEEDS, Pair, write_responses
@@ -16,7 +17,6 @@ from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.preference_rules import CheckedPair, check_pair
 from align.data.pairs.span_rules import Spans, has_spans, spans_of
 from align.data.problems import DataReport
-from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
 from align.data.template_settings import add_template_columns
 from align.recipe.dataset import MediaSettings
