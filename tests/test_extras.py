@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -186,6 +186,8 @@ def test_a_base_install_audits_and_says_what_it_did_not_look_for(tmp_path):
 def test_with_nothing_but_an_extra_what_it_is_for_runs(extra, tmp_path):
     if not has(*extras.EXTRAS[extra]):
         pytest.skip(f"needs the extra `{extra}`")
+    if extra == "reasoning-gym" and version("pyfiglet").startswith("0."):
+        pytest.skip("beside the extra `facts` its pyfiglet is an older one, which needs setuptools")
     for result in run_all(tmp_path, ENABLED[extra], extra):
         assert result["crash"] == "NoneType: None\n"
         assert result["code"] == 0, result["output"]
