@@ -34,5 +34,7 @@ install_truealign() { # extras, separated by commas; may be empty
         echo "No reasoning-gym: its tests will be skipped."
       ;;
   esac
+  # What editors check the recipes with is made from the installed TRL; without it they only lack completion.
+  "$PYTHON" -m align schema --write >/dev/null || echo "No schemas: editors do not complete the recipes."
   touch "$stamp"
 }

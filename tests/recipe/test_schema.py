@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from align.assets import shipped_recipes
 from align.cli.app import app
+from align.cli.schema import schema_path
 from align.methods import METHODS
 from align.recipe.keys import keys_of
 from align.recipe.schema import schema_of
@@ -33,6 +34,35 @@ def test_the_command_prints_a_schema_of_the_draft_it_names(method):
     schema = json.loads(done.output)
     assert schema["$schema"] == Draft202012Validator.META_SCHEMA["$id"]
     Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_recipe_names_the_schema_of_its_method(name):
+    path, method = shipped_recipes()[name], SHIPPED[name]["method"]
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == schema_path(method).resolve()
+
+
+def test_the_command_writes_them_where_the_recipes_look(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.cli.schema.asset_dir", tmp_path.joinpath)
+    done = CliRunner().invoke(app, ["schema", "--write"])
+    folder = tmp_path / ".schemas"
+    assert str(folder) in done.output
+    written = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+    assert written == {name: json.loads(json.dumps(schema_of(name))) for name in METHODS}
+    (folder / f"{QUESTIONS}.json").unlink()
+    assert CliRunner().invoke(app, ["schema", QUESTIONS, "--write"]).exit_code == 0
+    assert schema_path(QUESTIONS).is_file()
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence_with_the_other_way(tmp_path, monkeypatch):
+    (tmp_path / ".schemas").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setattr("align.cli.schema.asset_dir", tmp_path.joinpath)
+    done = CliRunner().invoke(app, ["schema", QUESTIONS, "--write"])
+    assert done.exit_code == 1
+    assert f"`align schema {QUESTIONS} > FILE.json`" in done.output
+    assert CliRunner().invoke(app, ["schema"]).exit_code == 2  # neither a method nor --write
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -88,11 +88,21 @@ def keys(
 
 
 @app.command()
-def schema(method: MethodArgument) -> None:
+def schema(
+    method: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="{" + "|".join(methods("")) + "}", help="A method.", autocompletion=methods),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write those of all methods to where the shipped recipes look for them.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of a method's recipes, with which an editor checks and completes them."""
+    if method is None and not write:
+        raise typer.BadParameter("Name the method whose schema is printed, or add --write for those of all.")
     from align.cli.schema import run
 
-    execute(lambda: run(method))
+    execute(lambda: run(method, write=write))
 
 
 @app.command()
