@@ -55,8 +55,12 @@ METRICS = {
     "cr_wa": "CR-WA",
     "wr_ca": "WR-CA",
     "trace_accuracy": "trace is right",
+    "entropy": "entropy",
+    "frac_reward_zero_std": "no spread",
 }
+EXPLORING, NUM_LAST_LOGS = ("entropy", "frac_reward_zero_std"), 2  # of the last 20 steps of the recipe
 CONSISTENCY_BAR, ACCURACY_BAR = 0.15, 0.05
+START_BAR, ENTROPY_BAR, NO_SPREAD_BAR = 0.1, 0.1, 0.6
 Metrics = dict[str, float]
 
 
@@ -91,15 +95,15 @@ def run_arm(arm: Arm, overrides: list[str], recipe_path: Path, seed: int) -> Met
     words = [*overrides, *arm.overrides, "--seed", str(seed), "--dataset.seed", str(seed)]
     recipe = load_recipe(recipe_path, words)
     model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
-    started = time.perf_counter()
+    started, trained = time.perf_counter(), dict.fromkeys(EXPLORING, math.nan)
     if arm.trainer is not None:
-        train(arm.trainer, model, recipe)
+        trained = train(arm.trainer, model, recipe)
     seconds = time.perf_counter() - started
-    return evaluate(model, recipe) | {"train_seconds": seconds}
+    return evaluate(model, recipe) | trained | {"train_seconds": seconds}
 
 
-def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> None:
-    """Trains a model in place, without leaving a run folder."""
+def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> Metrics:
+    """Trains a model in place, without leaving a run folder; returns how much it still explored at the end."""
     data = load(recipe)
     with tempfile.TemporaryDirectory() as folder:
         quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
@@ -113,6 +117,13 @@ def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> None:
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train()
+    return exploring(trainer)
+
+
+def exploring(trainer: ACRETrainer) -> Metrics:
+    """Averages the last logs of what a policy still tries: nats per token, and groups that all earn the same."""
+    last = [log for log in trainer.state.log_history if "entropy" in log][-NUM_LAST_LOGS:]
+    return {name: sum(log[name] for log in last) / len(last) for name in EXPLORING}
 
 
 def evaluate(model: Any, recipe: Recipe) -> Metrics:
@@ -163,14 +174,23 @@ def differences(results: dict[str, list[Metrics]], baseline: str = "grpo") -> di
     return pairs
 
 
-def check_bars(pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
-    """Tells which of the promises about ACRE against GRPO hold."""
+def check_bars(results: dict[str, list[Metrics]], pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
+    """Tells which of the promises about ACRE against GRPO hold, and against the policy before if it was measured."""
     consistency, right = pairs["acre"]["option_shuffle_consistency"], pairs["acre"]["accuracy"]
-    return {
+    entropy, no_spread = (sum(run[name] for run in results["acre"]) / len(results["acre"]) for name in EXPLORING)
+    bars = {
         f"mean consistency difference >= {CONSISTENCY_BAR}": sum(consistency) / len(consistency) >= CONSISTENCY_BAR,
         "consistency difference > 0 in every seed": min(consistency) > 0,
         f"mean accuracy difference >= {ACCURACY_BAR}": sum(right) / len(right) >= ACCURACY_BAR,
+        f"acre ends with a mean entropy >= {ENTROPY_BAR} nats": entropy >= ENTROPY_BAR,
+        f"acre ends with a mean share of groups without spread <= {NO_SPREAD_BAR}": no_spread <= NO_SPREAD_BAR,
     }
+    if "sft" in results:
+        before = results["sft"][0]["accuracy"]
+        gain = sum(run["accuracy"] - before for run in results["acre"]) / len(results["acre"])
+        bars[f"acre ends above its start by {START_BAR} on average"] = gain >= START_BAR
+        bars["grpo ends below its start in every seed"] = all(run["accuracy"] < before for run in results["grpo"])
+    return bars
 
 
 def over_seeds(values: list[float]) -> Estimate:
@@ -233,7 +253,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if ACRE does not beat GRPO by the bars")
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if ACRE misses a bar")
     arguments, overrides = parser.parse_known_args(argv)
     if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
         parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
@@ -244,7 +264,7 @@ def main(argv: list[str] | None = None) -> int:
     means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
     show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
     show("Difference to grpo", pairs, arguments.seeds)
-    bars = check_bars(pairs) if "acre" in pairs else {}
+    bars = check_bars(results, pairs) if "acre" in pairs else {}
     for bar, holds in bars.items():
         print(f"{'holds' if holds else 'FAILS'}: {bar}")
     if arguments.json:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset, Image
+from lab_acre import EXPLORING, exploring
 from rrpo_measure import Metrics, PathCallback
 from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback
 from vision_measure import CaptionMeter, measure_answers
@@ -45,7 +46,6 @@ ANSWER_ARMS: dict[str, list[str] | None] = {
     "blind": GRPO,
 }
 CAPTION_ARMS: dict[str, dict[str, Any]] = {"dpo": {"spans": "whole", "kl_coef": 0.0}, "rrpo": {}}
-EXPLORING, NUM_LAST_LOGS = ("entropy", "frac_reward_zero_std"), 2  # of the last 20 steps
 TARGET = 0.7
 NUM_PAIRS, PAIR_BATCH, MEASURE_EVERY, MAX_STEPS = 640, 32, 4, 40
 
@@ -82,8 +82,7 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
             trainer.train()
     trained = {"train_seconds": time.perf_counter() - started} | dict.fromkeys(EXPLORING, math.nan)
     if words is not None:
-        last = [log for log in trainer.state.log_history if "entropy" in log][-NUM_LAST_LOGS:]
-        trained |= {name: sum(log[name] for log in last) / len(last) for name in EXPLORING}
+        trained |= exploring(trainer)
     asked = load_questions(str(recipe.dataset.eval_path))[0]
     return measure_answers(model, processor, asked, data.extra) | trained
 
