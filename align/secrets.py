@@ -79,15 +79,7 @@ def mask(value: Any) -> Any:
         >>> mask({"hub_token": "abc", "pad_token": "<pad>", "path": "https://me:pw@host/x", "max_tokens": 5})
         {'hub_token': '***', 'pad_token': '<pad>', 'path': 'https://***@host/x', 'max_tokens': 5}
     """
-    if isinstance(value, str):
-        return _mask_text(value)
-    if isinstance(value, Mapping):
-        return {mask(key): _hide(item) if is_secret_name(str(key)) else mask(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [mask(item) for item in value]
-    if type(value) is tuple:
-        return tuple(mask(item) for item in value)
-    return value
+    return _masked(value, _findable_secrets())
 
 
 def mask_words(words: Iterable[str]) -> list[str]:
@@ -97,14 +89,14 @@ def mask_words(words: Iterable[str]) -> list[str]:
         >>> mask_words(["train", "r.yaml", "--hub_token", "abc", "--judge.api_key=abc", "--seed", "1"])
         ['train', 'r.yaml', '--hub_token', '***', '--judge.api_key=***', '--seed', '1']
     """
-    found, hidden = [], False
+    found, hidden, secrets = [], False, _findable_secrets()
     for word in words:
         if word.startswith("--"):
             name, equals, _ = word[2:].partition("=")
             hidden = is_secret_name(name) and not equals
-            found.append(f"--{name}={MASK}" if equals and is_secret_name(name) else _mask_text(word))
+            found.append(f"--{name}={MASK}" if equals and is_secret_name(name) else _mask_text(word, secrets))
         else:
-            found.append(str(_hide(word)) if hidden else _mask_text(word))
+            found.append(str(_hide(word, secrets)) if hidden else _mask_text(word, secrets))
     return found
 
 
@@ -158,12 +150,27 @@ def is_secret_name(name: str) -> bool:
     )
 
 
-def _hide(value: Any) -> Any:
+def _masked(value: Any, secrets: list[str]) -> Any:
+    if isinstance(value, str):
+        return _mask_text(value, secrets)
+    if isinstance(value, Mapping):
+        return {
+            _masked(key, secrets): (_hide if is_secret_name(str(key)) else _masked)(item, secrets)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_masked(item, secrets) for item in value]
+    if type(value) is tuple:
+        return tuple(_masked(item, secrets) for item in value)
+    return value
+
+
+def _hide(value: Any, secrets: list[str]) -> Any:
     """Hides whatever stands under a secret key; a number may be a password, a switch is none."""
     if isinstance(value, Mapping):
-        return {mask(key): _hide(item) for key, item in value.items()}
+        return {_masked(key, secrets): _hide(item, secrets) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_hide(item) for item in value]
+        return [_hide(item, secrets) for item in value]
     if isinstance(value, str):
         return value if _is_public(value) else MASK
     return MASK if isinstance(value, int) and not isinstance(value, bool) else value
@@ -174,8 +181,8 @@ def _is_public(value: str) -> bool:
     return not value.strip() or bool(re.fullmatch(r"<.*>|\[.*\]|\$\w+|\$\{\w+\}|\*\*\*", value.strip()))
 
 
-def _mask_text(text: str) -> str:
-    for secret in sorted({*_known, *_from_environment()}, key=len, reverse=True):
+def _mask_text(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
         text = text.replace(secret, MASK)
     if any(start in text for start in _STARTS):
         text = _SHAPES.sub(MASK, text)
@@ -226,6 +233,11 @@ def _secret_texts(value: Any, is_secret: bool = False) -> Iterator[str]:
             yield from _secret_texts(item, is_secret)
     elif is_secret and isinstance(value, str) and not _is_public(value):
         yield value
+
+
+def _findable_secrets() -> list[str]:
+    """Lists the values that are looked for in texts, a longer one before its parts."""
+    return sorted({*_known, *_from_environment()}, key=len, reverse=True)
 
 
 def _from_environment() -> list[str]:

@@ -137,7 +137,7 @@ class GuardedRewards(Parent):
         columns: Any = self._logs["extra"]
         if self.log_completions and self.accelerator.is_main_process:
             for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
-                shown = [mask(text) for text in texts]
+                shown = mask(list(texts))
                 texts.clear()
                 texts.extend(shown)
         if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
