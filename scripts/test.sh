@@ -13,12 +13,16 @@ if [ $# != 0 ]; then
   [ "$1" = lint ] || exec "$PYTHON" -m pytest --all -q "$@"
   exit
 fi
-LOG="$(mktemp)"
-lint >"$LOG" 2>&1 & # beside the next, which waits for the network at first
-linted=0 fresh=0
-bash scripts/fresh.sh || fresh=$? # what works here may need an extra that a stranger has not
-wait $! || linted=$?
-cat "$LOG" && rm "$LOG"
-[ $linted$fresh = 00 ] || exit 1
-"$PYTHON" -m pytest -q -m "not slow"
+# What a stranger does waits for the network and the disk at first; the fast tests run beside it.
+LINT="$(mktemp)" FRESH="$(mktemp)"
+lint >"$LINT" 2>&1 &
+LINTING=$!
+bash scripts/fresh.sh >"$FRESH" 2>&1 & # what works here may need an extra that a stranger has not
+TRYING=$!
+failed=0
+"$PYTHON" -m pytest -q -m "not slow" || failed=1
+wait $LINTING || failed=1
+wait $TRYING || failed=1
+cat "$LINT" "$FRESH" && rm "$LINT" "$FRESH"
+[ $failed = 0 ] || exit 1
 "$PYTHON" -m pytest -q -m "slow and not nightly" --all -n 2 tests

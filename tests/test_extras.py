@@ -145,6 +145,7 @@ def refused(tmp_path_factory):
     return results, [path.name for path in folder.iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("i", "extra"), [(i, extra) for i, (extra, _) in enumerate(NEEDY)], ids=[c for _, c in NEEDY])
 def test_without_an_extra_one_sentence_says_how_to_get_it(refused, i, extra):
     result = refused[0][i]
@@ -160,6 +161,7 @@ def test_without_an_extra_one_sentence_says_how_to_get_it(refused, i, extra):
     assert "not installed" in lines[0]
 
 
+@pytest.mark.slow
 def test_it_is_said_before_anything_is_written(refused):
     assert refused[1] == ["site"]
 

@@ -57,6 +57,7 @@ def test_the_launch_file_sets_the_arithmetic(tiny_recipe, tmp_path):
     assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
 
 
+@pytest.mark.slow
 def test_checking_loads_no_torch(tiny_recipe):
     code = (
         "import sys, typer\nfrom align.cli.app import app\n"

@@ -90,5 +90,6 @@ def test_a_setting_that_only_trl_refuses_is_a_sentence_and_leaves_no_run_behind(
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 
+@pytest.mark.slow
 def test_checking_a_real_data_set_takes_less_than_five_seconds():
     assert least_seconds(f"-m align check {QUESTIONS}/smollm2-135m", 5) < 5

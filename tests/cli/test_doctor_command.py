@@ -1,7 +1,10 @@
 import json
 
+import pytest
 from fake_distribution import install
 from started import align, least_seconds, modules_after, start
+
+pytestmark = pytest.mark.slow
 
 
 def test_it_lists_what_is_there_and_leaves_nothing(tmp_path):

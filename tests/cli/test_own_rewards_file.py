@@ -22,6 +22,7 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_commands_find_our_package_and_the_users_file(folder):
     done = align("rewards", "check", "./rewards.py:variety", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -29,6 +30,7 @@ def test_commands_find_our_package_and_the_users_file(folder):
     assert listed.returncode == 0, listed.stdout + listed.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_of_that_name_is_no_obstacle_either(tmp_path):
     (tmp_path / "rewards").mkdir()
     (tmp_path / "rewards" / "__init__.py").write_text(OWN.partition("\n")[2], encoding="utf-8")
@@ -36,6 +38,7 @@ def test_a_folder_of_that_name_is_no_obstacle_either(tmp_path):
     assert align("rewards", "check", "rewards/mine.py:variety", cwd=tmp_path).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_script_align_finds_our_package_where_the_path_names_the_folder(folder):
     script = folder / "bin" / "align"
     script.parent.mkdir()
@@ -45,6 +48,7 @@ def test_the_script_align_finds_our_package_where_the_path_names_the_folder(fold
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [
@@ -62,12 +66,14 @@ def test_a_script_beside_it_gets_one_sentence(folder, code):
     assert "not a package" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_script_that_uses_its_own_file_only_is_left_alone(folder):
     (folder / "rewards.py").write_text("def variety(completions): return [1.0]", encoding="utf-8")
     (folder / "train.py").write_text("import trl\nimport rewards\nprint(rewards.variety('a'))", encoding="utf-8")
     assert start("train.py", cwd=folder).stdout == "[1.0]\n"
 
 
+@pytest.mark.slow
 def test_a_dotted_name_of_the_users_file_is_answered_with_its_path(folder):
     done = align("rewards", "check", "rewards.variety", cwd=folder)
     assert done.returncode == 1

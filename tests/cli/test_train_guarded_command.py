@@ -41,6 +41,7 @@ def guarded(tmp_path, tiny_recipe):
     return write
 
 
+@pytest.mark.slow
 def test_a_reward_that_hangs_on_one_completion_in_forty_does_not_stop_the_run(tmp_path, guarded):
     run(str(guarded(audit_funcs=["format"])), [], None)
     metrics = metrics_of(tmp_path / "run")

@@ -49,6 +49,7 @@ def test_p_values_are_adjusted_over_all_kinds_and_phrases():
     assert [phrase.kind for phrase in result.phrases] == ["a"] * 3 + ["b"] * 3 + ["c"] * 3
 
 
+@pytest.mark.nightly
 def test_phrases_that_are_like_neutral_ones_rarely_seem_different():
     p_values = [effects(noise(4, 10, seed=i), noise(8, 10, seed=1000 + i)).kinds[0].p_value for i in range(100)]
     assert 0 < np.mean(np.array(p_values) <= 0.05) <= 0.1

@@ -60,6 +60,7 @@ def test_a_group_without_items_makes_the_mean_unknown():
     assert math.isnan(metric.estimate().value)
 
 
+@pytest.mark.nightly
 def test_the_interval_of_a_mean_of_groups_covers_about_95_percent_of_the_time():
     rng = np.random.default_rng(0)
     shares, sizes, weights = (0.95, 0.6, 0.8, 0.5), (60, 90, 40, 200), (0.25,) * 4

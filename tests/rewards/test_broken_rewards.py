@@ -156,6 +156,7 @@ def found():
     return dict(zip(TRIED, try_all(list(TRIED.values())), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", CASES)
 def test_exactly_the_fault_is_found(found, spec):
     case, problems = CASES[spec], found[spec]
@@ -164,12 +165,14 @@ def test_exactly_the_fault_is_found(found, spec):
         raise ValueError(problems[0].text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "messages", None])
 @pytest.mark.parametrize("name", CLEAN)
 def test_nothing_is_found_in_a_clean_reward(found, name, form):
     assert found[name, form] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["text", "messages"])
 def test_nor_on_data(found, form):
     assert [found[name, form, "data"] for name in ON_DATA] == [[]] * 3

@@ -9,6 +9,8 @@ from tried_rewards import Tried, try_all
 
 from rewards.catalog import REWARDS
 
+pytestmark = pytest.mark.slow
+
 PHRASES = {"file": str(Path(__file__).with_name("phrases.txt"))}
 SETTINGS = {"length": {"max_length": 1000, "margin": 100}, "math_accuracy": {"timeout": 5.0}, "phrases": PHRASES}
 # Right answers that math-verify reads in several ways, or with effort.

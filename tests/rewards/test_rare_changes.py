@@ -20,6 +20,7 @@ def found():
     return dict(zip(cases, try_all([Tried(RARELY, kwargs) for kwargs in cases.values()]), strict=True))
 
 
+@pytest.mark.slow
 def test_a_value_that_changes_by_chance_is_blamed_on_nothing_else(found):
     problems = [found["1 of 1,000", seed] for seed in SEEDS]
     assert {tuple(problem.kind for problem in each) for each in problems} == {(), ("not_deterministic",)}
@@ -27,6 +28,7 @@ def test_a_value_that_changes_by_chance_is_blamed_on_nothing_else(found):
     assert all(" and then " in text and "thread" not in text for text in texts)
 
 
+@pytest.mark.slow
 def test_an_error_that_comes_by_chance_is_blamed_on_nothing_else(found):
     texts = [problem.text for seed in SEEDS for problem in found["raises", seed]]
     assert sum("in one of several equal calls" in text for text in texts) > 5
@@ -34,6 +36,7 @@ def test_an_error_that_comes_by_chance_is_blamed_on_nothing_else(found):
     assert not any(word in text for text in texts for word in blamed)
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_seen_is_seen(found):
     seen = sum(bool(found["1 of 50", seed]) for seed in SEEDS)
     assert seen >= 0.95 * len(SEEDS)

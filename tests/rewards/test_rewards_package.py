@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import pytest
 from started import least_seconds
 
 import rewards
@@ -25,5 +26,6 @@ def test_import_loads_nothing_heavy():
     assert not HEAVY & set(done.stdout.split())
 
 
+@pytest.mark.slow
 def test_import_takes_less_than_three_tenths_of_a_second():
     assert least_seconds("-c 'import rewards'", 0.3) < 0.3

@@ -9,6 +9,7 @@ def bench():
     return load_script("bench_growth")
 
 
+@pytest.mark.slow
 def test_the_bench_measures_processes_and_fits_how_they_grow(bench, tmp_path, capsys):
     out = tmp_path / "growth.json"
     words = ["--rows", "20", "60", "--parts", "load-questions", "load-pairs", "--words", "6", "--json", str(out)]

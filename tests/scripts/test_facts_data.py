@@ -108,6 +108,7 @@ def test_facts_that_everybody_knows_are_right(row_id: str, answer: str):
     assert gold(BY_ID[row_id]) == answer
 
 
+@pytest.mark.nightly
 def test_the_script_rebuilds_the_committed_files():
     for package in ("mendeleev", "pycountry", "babel"):
         pytest.importorskip(package, reason="needs the extra `facts`")

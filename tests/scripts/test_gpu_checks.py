@@ -79,6 +79,7 @@ def test_a_number_is_a_gpus_only_once_a_gpu_gave_it(kit, record):
     assert "failed on A GPU (80 GiB)" in records.as_markdown(given)
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, record, tmp_path, capsys):
     path = tmp_path / "out.json"
     checks = [
@@ -117,6 +118,7 @@ def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, recor
     assert "| no kernel for this" in printed
 
 
+@pytest.mark.slow
 def test_what_the_budget_does_not_reach_is_said_and_early_ends_leave_time(kit, check, record, tmp_path):
     checks = [check("first", GOOD, seconds=20), check("second", GOOD, seconds=20), check("third", GOOD, seconds=30)]
     results = kit.run_all(checks, record, tmp_path / "out.json", 30, 1)
@@ -124,6 +126,7 @@ def test_what_the_budget_does_not_reach_is_said_and_early_ends_leave_time(kit, c
     assert re.fullmatch(r"the budget of 30 s does not reach it: (29|30) s are left of 30", results["third"]["why"])
 
 
+@pytest.mark.slow
 def test_a_later_run_keeps_what_it_does_not_repeat_and_another_machine_is_refused(kit, check, record, tmp_path):
     records, path = load_script("gpu_record"), tmp_path / "out.json"
     kit.run_all([check("one", GOOD), check("two", GOOD)], record, path, 100, 1)
@@ -138,6 +141,7 @@ def test_a_later_run_keeps_what_it_does_not_repeat_and_another_machine_is_refuse
         records.joined(record, path)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_keeps_what_it_had_and_leaves_no_process(tmp_path):
     """By SIGTERM, after which nothing is left at once; after SIGKILL each check ends by its own limit."""
     first, second = tmp_path / "first.py", tmp_path / "second.py"

@@ -71,6 +71,7 @@ def note_of(question):
     return words[1] if len(words) > 1 else None
 
 
+@pytest.mark.nightly
 def test_the_script_writes_the_committed_questions_again(make, tmp_path):
     make.main(["--out", str(tmp_path), "--data_only"])
     for name in ("train", "eval", "noted/train", "noted/eval"):

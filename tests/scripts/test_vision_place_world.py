@@ -38,6 +38,7 @@ def test_without_notes_the_place_is_the_only_shortcut():
     assert Counter(question.answer for question in held_out) == dict.fromkeys(range(4), 60)
 
 
+@pytest.mark.nightly
 def test_the_misreader_sees_half_of_the_kinds_and_is_right_on_what_it_says(lab):
     world, measure, arms = (load_script(f"vision_{name}") for name in ("world", "measure", "arms"))
     recipe = load_recipe(find_recipe(lab.RECIPE))

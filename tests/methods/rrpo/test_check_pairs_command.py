@@ -63,6 +63,7 @@ def test_findings_are_printed_as_json_with_the_samples(recipe):
     assert [sample["id"] for sample in spans["numbers"]["samples"]] == ["p0", "p3", "p6", "p9"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_pair_recipe, write_reward_recipe])
 def test_checking_loads_no_torch(tmp_path, tiny_model_folder, write):
     path = str(write(tmp_path, tiny_model_folder))
@@ -73,6 +74,7 @@ def test_checking_loads_no_torch(tmp_path, tiny_model_folder, write):
     assert modules_after(code) & {"torch", "trl", "transformers", "datasets", "vllm"} == set()
 
 
+@pytest.mark.slow
 def test_checking_takes_less_than_three_seconds(recipe):
     rows = [row | {"id": str(i)} for i, row in enumerate(sourced_pairs(12, messages=True) * 200)]
     assert least_seconds(f"-m align check {recipe(rows)}", 3) < 3
