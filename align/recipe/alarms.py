@@ -1,18 +1,27 @@
 """Signals that a policy may be learning something else than its rewards mean, and from where on they are worth a word.
 
 They tell what goes together in a batch and prevent nothing; that a reward goes along with length can be right.
+
+Two are about vLLM and not about rewards. `canary` asks whether vLLM has the trainer's weights: the same few prompts
+every `canary_steps` steps, sampled without `top_p` and the like, so that one number above the limit is enough.
+`logp_difference` costs nothing and looks at all that is learnt from, as the run samples it, which may be why it is
+above its limit; it needs TRL's importance sampling correction, and several steps, since prompts differ.
 """
 
 from collections.abc import Iterable
 
 DEFAULT_ALARMS: dict[str, float | None] = {
     "length": 0.7, "format": 0.7, "repetition": 0.5, "format_share": 0.5, "invalid_share": 0.05,
-    "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1,
+    "noise_share": 0.2, "flaky_share": None, "logp_difference": 0.1, "canary": 0.1,
 }  # fmt: skip
 OF_CALLS = ("invalid_share", "noise_share", "flaky_share")  # logged beside the reward, not among the audits
 # Of vLLM's log-probabilities of what it sampled from the trainer's of the same tokens, in nats per token. Different
 # precision alone gives about 0.03; weights that were not transferred give more.
 LOGP_DIFFERENCE = "sampling/sampling_logp_difference/mean"
+CANARY = "canary/logp_difference/mean"  # the same on fixed prompts; of several processes, that of the worst
+CANARY_MAX = "canary/logp_difference/max"
+OF_VLLM = {"logp_difference": LOGP_DIFFERENCE, "canary": CANARY}  # of the run, and of no reward
+_LASTING = 5  # logs in a row: a single batch may look like anything
 MEANINGS = {
     "length": "goes up with the number of tokens (rank correlation within a prompt's completions)",
     "format": "goes up with marks such as tags, lists and bold type (rank correlation within a prompt's completions)",
@@ -34,8 +43,8 @@ def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
         ['rewards/accuracy/invalid_share']
     """
     reward, _, signal = alarm.rpartition("/")
-    if signal == "logp_difference":
-        return [LOGP_DIFFERENCE] if LOGP_DIFFERENCE in logged else []
+    if signal in OF_VLLM:
+        return [OF_VLLM[signal]] if OF_VLLM[signal] in logged else []
     if signal in OF_CALLS:
         return [
             key
@@ -44,6 +53,11 @@ def alarm_keys(alarm: str, logged: Iterable[str]) -> list[str]:
         ]
     key = f"audit/{reward or 'total'}/{signal}"
     return [key] if key in logged else []
+
+
+def logs_of(key: str) -> int:
+    """Counts the logs whose mean is held against the limit."""
+    return 1 if key == CANARY else _LASTING
 
 
 def alarm_sentence(key: str, value: float, limit: float) -> str:
@@ -57,6 +71,11 @@ def alarm_sentence(key: str, value: float, limit: float) -> str:
         return (
             "vLLM and the trainer give the same tokens different log-probabilities, the policy that writes is not the "
             f"one that learns: {value:.2f} nats per token, above {limit:g}."
+        )
+    if key == CANARY:
+        return (
+            "On the canary's fixed prompts vLLM and the trainer give the same tokens different log-probabilities, as "
+            f"where vLLM has other weights than are trained: {value:.2f} nats per token, above {limit:g}."
         )
     _, reward, signal = key.split("/")
     subject = "The total reward" if reward == "total" else f"Reward `{reward}`"

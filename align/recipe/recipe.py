@@ -252,6 +252,12 @@ def _check_rewards(recipe: Recipe) -> None:
             "`stop_on: [logp_difference]` would never end training: TRL compares log-probabilities of vLLM and "
             "trainer only with `use_vllm: true` and `vllm_importance_sampling_correction: true`. Set both, or drop it."
         )
+    has_canary = recipe.has_setting("canary_steps") and recipe.setting("canary_steps")
+    if "canary" in recipe.rewards.stop_on and not has_canary:
+        raise RecipeError(
+            "`stop_on: [canary]` would never end training: there is a canary only with `canary_steps` above 0. Set "
+            "`canary_steps`, for example to 10, or drop it."
+        )
 
 
 def _check_together(recipe: Recipe) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from align.recipe.alarms import DEFAULT_ALARMS
+from align.recipe.alarms import DEFAULT_ALARMS, OF_VLLM
 from align.recipe.rules import suggestion
 from rewards.running.composition import Composition
 
@@ -122,7 +122,7 @@ def check_reward_settings(settings: RewardSettings, specs: Sequence[str]) -> Non
         reward, _, signal = alarm.rpartition("/")
         _check_name("alarms", signal, list(DEFAULT_ALARMS))
         if reward:
-            _check_name(f"alarms.{alarm}", reward, [*names, *audits] if signal != "logp_difference" else [])
+            _check_name(f"alarms.{alarm}", reward, [*names, *audits] if signal not in OF_VLLM else [])
     for alarm in settings.stop_on:
         _check_name("stop_on", alarm, list(settings.thresholds()))
     if settings.reward_memory_gb is not None and settings.reward_workers == 0:

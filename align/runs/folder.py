@@ -27,8 +27,8 @@ LOG = ("metrics.jsonl", "rewards.jsonl", "completions")
 MAY_CHANGE = {
     "max_steps", "num_train_epochs", "logging_steps", "save_steps", "save_total_limit", "eval_steps", "report_to",
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
-    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "hub_token", "push_to_hub",
-    "hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
+    "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "canary_steps", "canary_prompts",
+    "hub_token", "push_to_hub", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
     "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,10 +13,9 @@ from transformers import TrainerCallback
 
 from align.console import make_console, say
 from align.errors import UserError
-from align.recipe.alarms import alarm_keys, alarm_sentence
+from align.recipe.alarms import CANARY, alarm_keys, alarm_sentence, logs_of
 from align.secrets import mask
 
-LOGS_OF_AN_ALARM = 5  # a single batch may look like anything
 # Shown beside the progress bar, where the run logs them; what a method shows of its own comes behind the first.
 SHOWN = {
     "reward": "reward",
@@ -130,8 +129,9 @@ class AlarmLines(TrainerCallback):
 
     def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
         self.thresholds, self.stops = thresholds, stops
-        self.recent: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=LOGS_OF_AN_ALARM))
+        self.recent: dict[str, deque[float]] = {}
         self.said: set[str] = set()
+        self.heard: int | None = None  # step of the last canary that was within its limit
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Looks at the latest numbers.
@@ -139,19 +139,33 @@ class AlarmLines(TrainerCallback):
         Raises:
             UserError: If an alarm that ends training has lasted.
         """
-        if not state.is_world_process_zero:
-            return
         numbers = {key: value for key, value in (logs or {}).items() if isinstance(value, int | float)}
+        if not (state.is_world_process_zero or CANARY in numbers):  # which every process has, to end with the others
+            return
+        step = state.global_step
         for alarm, limit in self.thresholds.items():
             for key in alarm_keys(alarm, numbers):
-                self.recent[key].append(numbers[key])
-                mean = sum(self.recent[key]) / len(self.recent[key])
-                if len(self.recent[key]) == LOGS_OF_AN_ALARM and mean > limit and key not in self.said:
+                values = self.recent.setdefault(key, deque(maxlen=logs_of(key)))
+                values.append(numbers[key])
+                mean = sum(values) / len(values)
+                if not _is_above(key, mean, limit):
+                    self.heard = step if key == CANARY else self.heard
+                elif len(values) == values.maxlen and key not in self.said:
                     self.said.add(key)
-                    sentence = f"audit, step {state.global_step}: {alarm_sentence(key, mean, limit)}"
+                    sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}"
                     if alarm in self.stops:
                         raise UserError(
-                            f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and go on "
-                            f"from a checkpoint before step {state.global_step - LOGS_OF_AN_ALARM + 1}, or start anew."
+                            f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and "
+                            f"{self._how_to_go_on(key, step)}."
                         )
                     say(sentence)
+
+    def _how_to_go_on(self, key: str, step: int) -> str:
+        # A canary is heard before the update of its step, so that the one which was within its limit vouches for one.
+        bad = (step if self.heard is None else self.heard + 1) + 1 if key == CANARY else step - logs_of(key) + 1
+        return f"go on from a checkpoint before step {bad}, or start anew" if bad > 1 else "start anew"
+
+
+def _is_above(key: str, mean: float, limit: float) -> bool:
+    """Holds a mean against its limit; a canary that is no number is above: one side cannot score what vLLM sampled."""
+    return not mean <= limit if key == CANARY else mean > limit

@@ -14,9 +14,9 @@ class PhaseTimer(TrainerCallback):
     """Logs `time/<phase>`, seconds per optimizer step; what happens in a step stays as it is.
 
     Phases: `generate` (with the transfer of weights to vLLM), `second_pass` (ACRE), `rewards`, `log_probs` (of the
-    sampler's policy and the reference), `update` (forward and backward), `rest` (optimizer, data, logs, checkpoints).
-    They add up to the time between two steps; evaluation is part of `rest`. Trainers that generate nothing are left as
-    they are.
+    sampler's policy and the reference, and of the canary), `update` (forward and backward), `rest` (optimizer, data,
+    logs, checkpoints). They add up to the time between two steps; evaluation is part of `rest`. Trainers that generate
+    nothing are left as they are.
 
     Args:
         trainer: Any trainer; a `GRPOTrainer` or a subclass is timed.

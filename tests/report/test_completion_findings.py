@@ -5,6 +5,7 @@ import pytest
 from written_run import write_run
 
 from align.methods.rollouts.completion_findings import find_completion_problems, spread_reasons, within_correlation
+from align.recipe.alarms import CANARY
 from align.report.run.completions import UNKNOWN, reward_weights
 from align.report.run.findings import find_problems
 from align.report.run.folder import read_run_folder
@@ -135,5 +136,9 @@ def test_log_probs_that_differ_between_sampler_and_trainer_are_found(tmp_path):
     gap = {"sampling/sampling_logp_difference/mean": 0.4}
     (found,) = find_problems(read_run_folder(write_run(tmp_path / "run", steps=20, **gap)))
     assert "differ from the trainer's by 0.4 nats" in found.title
-    calm = {"sampling/sampling_logp_difference/mean": 0.03}
+    (canary,) = find_problems(read_run_folder(write_run(tmp_path / "canary", steps=20, **{CANARY: 0.4})))
+    assert "On the canary's fixed prompts" in canary.title
+    assert "0.40 nats per token, above 0.1" in canary.title
+    assert "weights are not transferred" in canary.detail
+    calm = {"sampling/sampling_logp_difference/mean": 0.03, CANARY: 0.03}
     assert find_problems(read_run_folder(write_run(tmp_path / "calm", steps=20, **calm))) == []

@@ -7,6 +7,7 @@ ACRE = Method(
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
         ("align", "methods/consistency/config.py", "ConsistencyConfig"),
+        ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),

@@ -5,6 +5,7 @@ from typing import Any
 
 from align.methods.acre.other_wording import KNOWN
 from align.methods.consistency.rules import CHOICES, RANGES, check_consistency
+from align.methods.rollouts.canary import rules as canary
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
@@ -40,13 +41,14 @@ def check_answers(setting: Callable[[str], Any]) -> None:
 
 
 def check_together(setting: Callable[[str], Any]) -> None:
-    """Refuses settings that have no meaning together, and those of consistency that cannot be used.
+    """Refuses settings that have no meaning together, and those of consistency and the canary that cannot be used.
 
     Raises:
         ValueError: At the first.
     """
     check_answers(setting)
     check_consistency(setting, ON_PROMPTS if setting("families") else KNOWN)
+    canary.check_canary(setting)
 
 
 def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:
@@ -67,6 +69,7 @@ RULES = Rules(
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
     }
-    | RANGES,
+    | RANGES
+    | canary.RANGES,
     together=check_together,
 )

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
 from align.methods.acre.config import ACREConfig
+from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.models.vllm_engine import vllm_rollouts
@@ -34,7 +35,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(ConsistentAnswers, GuardedRewards, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both

@@ -8,6 +8,7 @@ GRPO = Method(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
         ("align", "methods/grpo/config.py", "ToolConfig"),
         ("align", "methods/consistency/config.py", "ConsistencyConfig"),
+        ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
     ),

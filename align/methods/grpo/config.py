@@ -7,6 +7,7 @@ import trl
 
 from align.methods.consistency.config import ConsistencyConfig
 from align.methods.grpo.rules import check_together
+from align.methods.rollouts.canary.config import CanaryConfig
 from align.recipe.saved_arguments import SavedWithoutSecrets
 
 
@@ -39,11 +40,11 @@ class ToolConfig:
 
 
 @dataclass
-class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, trl.GRPOConfig):
-    """TRL's `GRPOConfig`, which is saved without secrets, with `ToolConfig` and `ConsistencyConfig`."""
+class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, CanaryConfig, trl.GRPOConfig):
+    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig`, `ConsistencyConfig` and `CanaryConfig`."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of tools and of consistency.
+        """Checks the settings of tools, of consistency and of the canary.
 
         Raises:
             ValueError: If one cannot be used.

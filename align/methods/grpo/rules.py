@@ -5,6 +5,7 @@ from typing import Any
 
 from align.methods.consistency.rules import CHOICES, RANGES, check_consistency, is_consistent
 from align.methods.grpo.tools.named import specs_of
+from align.methods.rollouts.canary import rules as canary
 from align.recipe.ranges import POSITIVE
 from align.recipe.rules import Rules
 
@@ -19,6 +20,7 @@ def check_together(setting: Callable[[str], Any]) -> None:
         ValueError: At the first.
     """
     check_consistency(setting)
+    canary.check_canary(setting)
     _, environments = specs_of(setting)
     if environments and is_consistent(setting):
         raise ValueError(
@@ -29,6 +31,6 @@ def check_together(setting: Callable[[str], Any]) -> None:
 
 RULES = Rules(
     choices=CHOICES,
-    ranges=RANGES | {"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE},
+    ranges=RANGES | canary.RANGES | {"tool_timeout": POSITIVE, "tool_memory_gb": POSITIVE},
     together=check_together,
 )

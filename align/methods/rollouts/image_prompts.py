@@ -36,9 +36,13 @@ class ImagePrompts(Parent):
     def _generate_single_turn(
         self, prompt_ids: list[Any], images: list[Any] | None, *args: Any, **kwargs: Any
     ) -> tuple[list[Any], list[Any] | None]:
-        if images and self.use_vllm:
-            images = [each or None for each in images]
-            if self.vllm_mode == "colocate":
-                prompt_ids = self._engine_prompt_ids
+        prompt_ids, images = self._for_engine(prompt_ids, images)
         found: tuple[list[Any], list[Any] | None] = super()._generate_single_turn(prompt_ids, images, *args, **kwargs)
         return found
+
+    def _for_engine(self, prompt_ids: list[Any], images: list[Any] | None) -> tuple[list[Any], list[Any] | None]:
+        """Returns the prompts of the last call of `_tokenize_prompts` as vLLM takes them."""
+        if not (images and self.use_vllm):
+            return prompt_ids, images
+        images = [each or None for each in images]
+        return (self._engine_prompt_ids if self.vllm_mode == "colocate" else prompt_ids), images

@@ -1,9 +1,11 @@
 """What runs that sample completions put on their page."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from align.methods.consistency import report as consistency
 from align.methods.rollouts.audit_findings import find_audit_falls
+from align.methods.rollouts.canary import report as canary
 from align.methods.rollouts.completion_findings import find_completion_problems
 from align.methods.rollouts.findings import find_rollout_problems
 from align.methods.rollouts.noise_findings import find_noise
@@ -41,6 +43,7 @@ FACTS = {
     "max_completion_length": "Longest completion, tokens",
     "use_vllm": "vLLM rollouts",
     **consistency.FACTS,
+    **canary.FACTS,
 }
 
 
@@ -51,7 +54,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
         letter_chart(metrics),
         step_time_chart(metrics, STEP_TIME),
         *call_charts(metrics),
-        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, consistency.PANEL)),
+        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, canary.PANEL, consistency.PANEL)),
     ]
 
 
@@ -67,4 +70,8 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
     ]
 
 
-REPORT = ReportParts(FACTS, _charts, _findings, (*COMPARED, consistency.COMPARED), unused=consistency.unused)
+def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
+    return (*consistency.unused(recipe), *canary.unused(recipe))
+
+
+REPORT = ReportParts(FACTS, _charts, _findings, (*COMPARED, consistency.COMPARED), unused=_unused)

@@ -1,4 +1,4 @@
-"""What looks wrong in the calls of rewards, and what the policy may be learning from them instead."""
+"""What looks wrong in the calls of rewards, and what the policy may be learning from them instead; and the canary."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,9 @@ _REMEDIES = {
     "it.",
     "format_share": "A policy can earn this part without a better answer. Make format a gate (`reward_gates`) instead "
     "of a summand.",
+    "canary": "The completions were another policy's. Near 0 at first and higher since: weights are not transferred. "
+    "As high from the start: another dtype, a quantised model, or, with a `temperature` other than 1, a server that "
+    "runs without `--logprobs-mode processed_logprobs`. `stop_on: [canary]` ends a run at the first one.",
 }
 
 

@@ -11,6 +11,7 @@ from tiny import tiny_vl_model_and_processor
 
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
+from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency
 
 pytestmark = pytest.mark.slow
@@ -41,6 +42,7 @@ def trainer(request, tmp_path, monkeypatch):
         vllm_max_model_length=512,
         model_init_kwargs={"dtype": "float32"},
         vllm_importance_sampling_correction=False,
+        canary_steps=1,
         **SETTINGS | {"per_device_train_batch_size": 8, "shuffle_dataset": False},
     )
     built = WithoutLogProbs(
@@ -81,6 +83,9 @@ def test_two_steps_with_rollouts_of_an_engine_that_sees_the_images(trainer):
     assert [entry["acre/asked_again"] for entry in steps] == [1.0, 1.0]
     rows = pd.read_parquet(f"{trainer.args.output_dir}/completions/completions_00002.parquet")
     assert rows["second_answers"].notna().all()
+    assert {0, 1, 2} == {len(prompt.images or ()) for prompt in trainer._canary_prompts}
+    canaries = {entry["step"]: entry[CANARY] for entry in trainer.state.log_history if CANARY in entry}
+    assert canaries == {0: pytest.approx(0, abs=1e-3), 1: pytest.approx(0, abs=1e-3)}
     with torch.no_grad():  # a large step, of the vision tower too, which the next rollout must know
         for weight in trainer.model.parameters():
             weight.add_(torch.randn_like(weight) * 0.05)

