@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from align.data.loading import Item as Named
 from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
-from align.data.streaming import HEAD, RowSource, RowStream
+from align.data.streaming import HEAD, RowSource, RowStream, check_no_passes
 from align.errors import DataError
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
@@ -99,11 +99,13 @@ def load_stream(
         load: Reads the rows of a `dataset` block.
 
     Raises:
-        DataError: If the recipe does not say when training ends, or the first rows cannot be read.
+        DataError: If the recipe does not say when training ends, does something after each pass, or the first rows
+            cannot be read.
     """
     data = recipe.dataset
     if recipe.setting("max_steps") <= 0:
         raise DataError("`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`.")
+    check_no_passes(recipe.setting)
     head = data.model_copy(update={"max_rows": min(HEAD, data.max_rows or HEAD)})
     first = load(head)
     return first._replace(stream=RowStream(source, to_row(first), data.on_bad_rows, data.max_rows))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,16 +11,18 @@ from torch.utils.data import get_worker_info
 from transformers import TrainerCallback
 
 from align.console import say
-from align.data.streaming import PROBLEM
+from align.data.streaming import PROBLEM, check_no_passes
 from align.errors import DataError
 
 SHOWN = 10  # bad rows that are told one by one
 _WORKERS = 64
-_READ, _BAD, _KEPT = range(3)
+_READ, _BAD, _KEPT, _AGAIN = range(4)
 
 
 class StreamCount:
     """Counts the rows of a stream in whichever process they are read, and tells the bad ones with their number.
+
+    Each row counts once: those of a second pass are the same.
 
     Args:
         name: Of the data set.
@@ -29,7 +32,7 @@ class StreamCount:
     def __init__(self, name: str, lost: str) -> None:
         self.name, self._lost = name, lost
         # A row for each worker of a data loader, so that none waits for another; the memory is shared with them.
-        self._counts = torch.zeros(_WORKERS, 3, dtype=torch.long).share_memory_()
+        self._counts = torch.zeros(_WORKERS, 4, dtype=torch.long).share_memory_()
         self._told: dict[int, str] = {}
 
     def reset(self) -> None:
@@ -51,13 +54,24 @@ class StreamCount:
         """Rows that were handed to the trainer."""
         return int(self._counts[:, _KEPT].sum())
 
-    def add(self, *, read: int = 0, kept: int = 0) -> None:
-        """Counts rows."""
-        self._counts[_place()] += torch.tensor([read, 0, kept])
+    def note_read(self, index: int) -> None:
+        """Counts a row that was read, by its place in the stream."""
+        counts = self._counts[_place()]
+        if index == 0 and counts[_READ]:
+            counts[_AGAIN] = 1
+        self._note(_READ)
+
+    def note_kept(self) -> None:
+        """Counts a row that is handed to the trainer."""
+        self._note(_KEPT)
+
+    def _note(self, what: int) -> None:
+        counts = self._counts[_place()]
+        counts[what] += 1 - counts[_AGAIN]
 
     def refuse(self, index: int, error: DataError) -> None:
         """Counts a row that cannot be used, and tells it the first time that it is seen."""
-        self._counts[_place(), _BAD] += 1
+        self._note(_BAD)
         if index not in self._told and len(self._told) < SHOWN:
             self._told[index] = str(error)
             say(f"{error} The row is left out.")
@@ -146,12 +160,27 @@ def kept_rows(stream: IterableDataset, count: StreamCount, column: str | None = 
     return stream.filter(_Kept(count, column))
 
 
+def endless(dataset: Any, args: Any) -> Any:
+    """Lets a data set for training begin anew where it ends, if it is a stream.
+
+    transformers 5.17 takes all steps of a run on a stream for one pass: a run that goes on from a later one would skip
+    all rows of the first, and then read from the first row again.
+
+    Raises:
+        DataError: If something is to be done after each pass.
+    """
+    if not isinstance(dataset, IterableDataset):
+        return dataset
+    check_no_passes(partial(getattr, args))
+    return dataset.repeat(None)
+
+
 class _Usable:
     def __init__(self, change: Callable[..., dict[str, Any]], count: StreamCount) -> None:
         self._change, self._count = change, count
 
     def __call__(self, row: Mapping[str, Any], index: int) -> dict[str, Any]:
-        self._count.add(read=1)
+        self._count.note_read(index)
         try:
             if row.get(PROBLEM):
                 raise DataError(row[PROBLEM])
@@ -167,7 +196,8 @@ class _Kept:
 
     def __call__(self, row: Mapping[str, Any]) -> bool:
         is_kept = self._column is None or bool(row[self._column])
-        self._count.add(kept=int(is_kept))
+        if is_kept:
+            self._count.note_kept()
         return is_kept
 
 

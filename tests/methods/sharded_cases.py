@@ -4,7 +4,7 @@ import random
 from functools import partial
 from itertools import cycle
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from pair_recipe import as_messages
 from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
@@ -26,7 +26,7 @@ from align.methods.sft.trainer import LfUTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
-REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "deconfound")
+REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "crome_stream", "deconfound")
 SETTINGS = {
     "max_steps": 2,
     "learning_rate": 1e-2,
@@ -55,9 +55,10 @@ def make_rows():
 
 
 class Uneven:
-    """Gives rank 0 answers and rank 1 none, so that only one of them has questions to ask again."""
+    """Gives rank 0 answers and rank 1 none, so that only one of them has questions to ask again; both sample first."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
+        self.generation_config.max_new_tokens = self.args.max_completion_length // (1 + self.accelerator.process_index)
         completion_ids, logps = super()._generate_single_turn(prompt_ids, *args, **kwargs)
         if self.accelerator.process_index == 1:
             return completion_ids, logps
@@ -159,15 +160,20 @@ def make_acre_images(model, folder, peft_config):
     return make_acre(model, folder, peft_config, rows, processor, render_message)
 
 
-def make_rrpo(model, folder, peft_config, change=None, processor=None):
+def make_rrpo(model, folder, peft_config, change=None, processor=None, as_data=Dataset.from_list):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     return RRPOTrainer(
         model,
         args=RRPOConfig(output_dir=folder, kl_coef=0.1, **SETTINGS),
-        train_dataset=Dataset.from_list([change(row) for row in rows] if change else rows),
+        train_dataset=as_data([change(row) for row in rows] if change else rows),
         processing_class=processor or tiny_tokenizer(),
         peft_config=peft_config,
     )
+
+
+def as_stream(rows):
+    """Gives out rows as a file is read, without the last ones, so that the second step begins it anew."""
+    return IterableDataset.from_generator(lambda: iter(rows[:12]))
 
 
 def make_rrpo_images(model, folder, peft_config):
@@ -179,13 +185,13 @@ def make_rrpo_images(model, folder, peft_config):
     return make_rrpo(model, folder, peft_config, show, tiny_vl_model_and_processor()[1])
 
 
-def make_crome(model, folder, peft_config, **settings):
+def make_crome(model, folder, peft_config, as_data=Dataset.from_list, **settings):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
     return CromeTrainer(
         model,
         args=CromeConfig(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
-        train_dataset=Dataset.from_list([row | tie for row, tie in zip(rows, ties, strict=True)]),
+        train_dataset=as_data([row | tie for row, tie in zip(rows, ties, strict=True)]),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,
         unlabelled_dataset=Dataset.from_list(rows[::-1]) if settings.get("num_heads") == 2 else None,
@@ -236,11 +242,13 @@ METHODS = {
     "grpo_consistency": make_grpo_consistency,
     "rrpo": make_rrpo,
     "rrpo_images": make_rrpo_images,
+    "rrpo_stream": partial(make_rrpo, as_data=as_stream),
     "crome": make_crome,
     "crome_pairwise": partial(make_crome, model_type="pairwise"),
     "crome_destroyed": partial(make_crome, destroyed_ties=1.0),
     "crome_heads": partial(make_crome, num_heads=2),
     "crome_vib": partial(make_crome, vib_coef=0.5),
+    "crome_stream": partial(make_crome, as_data=as_stream),
     "deconfound": make_deconfound,
     "sft": make_sft,
     "sft_lfu": partial(make_sft, lfu_coef=5.0),

@@ -33,6 +33,7 @@ TEXT = ("acre_text-full-tied",)  # DDP and ZeRO-3
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
 KNOBS = ("crome_destroyed-full-reward",)
 HEADS = ("crome_vib-full-reward", "crome_heads-full-reward")  # no ZeRO-3, which they refuse
+STREAMS = ("rrpo_stream-full-tied", "crome_stream-full-reward")  # DDP; each ends within the second step
 CONSISTENCY = (
     "sft_consistency-full-tied",
     "sft_consistency-lora-untied",
@@ -40,7 +41,7 @@ CONSISTENCY = (
     "grpo_consistency-lora-untied",
 )
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
-DDP = (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS)
+DDP = (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS)
 ZERO3 = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *CONSISTENCY[1:3], *KNOBS)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (

@@ -18,12 +18,18 @@ from align.runs.stages import Stage, plan_stages
 WORDS = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2", "--logging_steps", "1"]
 WORDS += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_cpu", "true"]
 EVALUATED = ["--eval_strategy", "steps", "--eval_steps", "2"]
+# What is trained, beside all weights on rows in memory. The stream begins anew in the second of the four steps.
+VARIANTS = {
+    "full": [],
+    "lora": ["--use_peft", "true"],
+    "streamed": ["--dataset.streaming", "true", "--dataset.max_rows", "24"],
+}
 
 
-def run(name: str, weights: str, folder: Path) -> None:
-    """Makes `folder/NAME-WEIGHTS-whole`, and `...-resumed` from its checkpoint after two steps."""
-    whole, resumed = (folder / f"{name.replace('/', '-')}-{weights}-{end}" for end in ("whole", "resumed"))
-    words = [*WORDS, "--use_peft", "true"] if weights == "lora" else list(WORDS)
+def run(name: str, variant: str, folder: Path) -> None:
+    """Makes `folder/NAME-VARIANT-whole`, and `...-resumed` from its checkpoint after two steps."""
+    whole, resumed = (folder / f"{name.replace('/', '-')}-{variant}-{end}" for end in ("whole", "resumed"))
+    words = [*WORDS, *VARIANTS[variant]]
     if name.startswith(PAIRS):  # evaluation logs the tokens that training has seen
         words += EVALUATED
     for out in (whole, resumed):

@@ -29,7 +29,7 @@ from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, 
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.unlabelled import UnlabelledPairs
 from align.training.default_args import with_args
-from align.training.streams import StreamCounts, kept_rows, usable_rows
+from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 from align.training.token_count import TokenCount
 
 
@@ -76,6 +76,7 @@ class CromeTrainer(RewardTrainer):
         self.num_left_out: dict[str, int] = {}
         self._streams = StreamCounts(self.num_left_out)
         super().__init__(*bound.args[1:], **bound.kwargs)
+        self.train_dataset = endless(self.train_dataset, self.args)
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__
             raise TypeError(f"Crome collates ties with its own collator, got `data_collator` {name}. Leave it out.")

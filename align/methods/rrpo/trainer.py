@@ -35,7 +35,7 @@ from align.methods.rrpo.vision_spans import (
 )
 from align.training.default_args import with_args
 from align.training.output_head import check_fused_head
-from align.training.streams import StreamCounts, kept_rows
+from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
 
@@ -90,10 +90,12 @@ class RRPOTrainer(DPOTrainer):
         self.add_callback(TokenCount(self))
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
+            self.train_dataset = endless(self.train_dataset, self.args)
             return
         if self._is_vision_dataset:  # TRL does not prepare these
             self.train_dataset = self._prepare_vision(self.train_dataset, "train")
             self.eval_dataset = self._prepare_vision(self.eval_dataset, "eval")
+        self.train_dataset = endless(self.train_dataset, self.args)
         self.add_callback(self._streams)
         self.data_collator = self._span_collator()
         base = self.model.get_base_model() if is_peft_model(self.model) else self.model  # type: ignore[operator]
