@@ -1,10 +1,12 @@
 """Whether a run can be made with FSDP, which a launch file asks for."""
 
+import os
 from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch, current_launch
 from align.checks.machine.devices import list_gpus
+from align.recipe.deepspeed import EMPTY_MODELS
 from align.recipe.recipe import Recipe
 from align.recipe.rules import rules_of
 
@@ -22,6 +24,8 @@ def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:
     if recipe.setting("use_cpu") or (launched and not _has_gpu()):
         return [Finding("error", "launch", f"The launch asks for FSDP, and {_ON_CPUS}")]
     found = []
+    if launched and os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower() == "true":
+        found.append(Finding("error", "launch", EMPTY_MODELS))
     if not launched and not list_gpus():
         text = f"This machine shows no GPU; the launch asks for FSDP, and {_ON_CPUS}"
         found.append(Finding("warning", "launch", text))

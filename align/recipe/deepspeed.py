@@ -109,6 +109,14 @@ class LaunchFile(BaseModel):
     tpu_env: list[str] | None = None
 
 
+# accelerate 1.15 hands weights on in `fsdp2_prepare_model`, which TRL 1.16 calls for the trained model only.
+EMPTY_MODELS = (
+    "`fsdp_cpu_ram_efficient_loading: true`, the default of accelerate, loads weights in the first process and hands "
+    "on those of the model that is trained: a reference or a reward model would be random in the others, without a "
+    "word. Write `fsdp_cpu_ram_efficient_loading: false`."
+)
+
+
 def check_deepspeed_config(path: Path) -> LaunchPlan:
     """Checks an accelerate file (`.yaml`) or a DeepSpeed file (`.json`) before anything starts.
 
@@ -168,6 +176,8 @@ def _check_launcher(path: Path, launch: LaunchFile) -> None:
     for key in launch.fsdp_config or ():
         if key not in (known := _fsdp_keys()):
             raise RecipeError(f"{path}: unknown key `fsdp_config.{key}`.{suggestion(str(key), known)}")
+    if fsdp and (launch.fsdp_config or {}).get("fsdp_cpu_ram_efficient_loading", True) is not False:
+        raise RecipeError(f"{path}: {EMPTY_MODELS}")
     if launch.distributed_type == "MULTI_CPU" and launch.num_processes > 1 and not launch.mpirun_config:
         raise RecipeError(
             f"{path}: `distributed_type: MULTI_CPU` starts one process, not {launch.num_processes}, unless mpirun is "

@@ -108,7 +108,7 @@ def _require_same_launch(stage: Stage, processes: int, sharding: str) -> None:
     elif manifest.processes != processes:
         raise RunFolderError(
             f"{stage.checkpoint} was written by {manifest.processes} processes, and this run has {processes}. "
-            f"DeepSpeed's shards fit the old number only: `accelerate launch --num_processes {manifest.processes}`. "
+            f"A sharded run needs the old number: `accelerate launch --num_processes {manifest.processes}`. "
             "Nothing was written."
         )
 

@@ -42,6 +42,7 @@ from align.training.reward_repeats import (
 from align.training.scored_again import score_again
 from align.training.shown_gold import GOLD_COLUMN, right_answers
 from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
+from align.training.whole_head import WholeHead
 from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.guard import GuardedReward
@@ -96,6 +97,7 @@ class GuardedRewards(Parent):
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         check_fused_head(self.model)
+        self.add_callback(WholeHead())
         self.reward_rules = reward_rules or RewardRules()
         self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
         self._media = MediaFolder(Path(self.args.output_dir or "."))

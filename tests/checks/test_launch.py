@@ -1,4 +1,5 @@
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_what_accelerate_would_not_do_with_fsdp_is_refused(tiny_recipe, tmp_path
     (tmp_path / "launch.yaml").write_text(file.read_text().replace("fsdp_version", "fsdp_verson"))
     with pytest.raises(RecipeError, match=r"unknown key `fsdp_config.fsdp_verson`. Did you mean 'fsdp_version'"):
         read_launch(tmp_path / "launch.yaml")
+    for text in (
+        file.read_text().replace("loading: false", "loading: true"),
+        re.sub(".*loading.*", "", file.read_text()),
+    ):
+        (tmp_path / "launch.yaml").write_text(text)
+        with pytest.raises(RecipeError, match=r"a reference or a reward model would be random in the others"):
+            read_launch(tmp_path / "launch.yaml")
 
 
 def test_fsdp_is_refused_on_a_machine_without_gpus_only_by_the_run_itself(tiny_recipe, tmp_path, monkeypatch):
@@ -66,6 +74,11 @@ def test_fsdp_is_refused_on_a_machine_without_gpus_only_by_the_run_itself(tiny_r
     (found,) = check_sharded(recipe, launch)
     assert found.level == "error"
     assert "launch with ds_configs/ddp_cpu.yaml" in found.text
+    monkeypatch.setattr("align.checks.sharded._has_gpu", lambda: True)
+    assert check_sharded(recipe, launch) == []
+    monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
+    (found,) = check_sharded(recipe, launch)
+    assert (found.level, "loading: false" in found.text) == ("error", True)
 
 
 def test_what_becomes_of_sharded_weights_of_few_bits_is_said_and_nothing_is_refused(tiny_recipe):

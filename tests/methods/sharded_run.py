@@ -7,9 +7,12 @@ from pathlib import Path
 import torch
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
+from fsdp_on_cpus import shard_on_cpus
 from peft import LoraConfig
 from sharded_cases import METHODS, REWARD_MODELS, SETTINGS
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from align.models.second_pass.image_memo import is_sharded
 
 PROBE = torch.arange(3, 23)[None]
 
@@ -42,11 +45,13 @@ def train(case: str, folder: Path) -> None:
         facts["backend"] = torch.distributed.get_backend() if torch.distributed.is_initialized() else None
         plugin = trainer.accelerator.state.deepspeed_plugin
         facts["zero_stage"] = plugin.zero_stage if plugin else 0
+        facts["is_sharded"] = is_sharded(trainer.model)
         (out / "facts.json").write_text(json.dumps(facts))
 
 
 def main(folder: str, batch_size: str, *cases: str) -> None:
     """Trains every case in these processes, which import torch and TRL once."""
+    shard_on_cpus()
     SETTINGS["per_device_train_batch_size"] = int(batch_size)
     for case in cases:
         train(case, Path(folder))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from fsdp_on_cpus import WORDS
 from peft import AutoPeftModelForSequenceClassification
 from sharded_cases import REWARD_MODELS
 from sharded_run import PROBE
@@ -42,6 +43,7 @@ CONSISTENCY = (
 )
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
 DDP = (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS)
+FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT)
 ZERO3 = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *CONSISTENCY[1:3], *KNOBS)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (
@@ -50,7 +52,7 @@ RARE = (
     CONSISTENCY[3],
 )
 USUAL = tuple(dict.fromkeys((*DDP, *ZERO3)))
-STAGES = {"ddp_cpu": 0, "zero2_cpu": 2, "zero3_cpu": 3}
+STAGES = {"ddp_cpu": 0, "zero2_cpu": 2, "zero3_cpu": 3, "fsdp2": 0}
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 LAUNCHES = (
     ("ddp_cpu", DDP, ()),
@@ -58,6 +60,7 @@ LAUNCHES = (
     ("zero2_cpu", (*FULL, *CONSISTENCY, *KNOBS, *HEADS), (NEEDS_DEEPSPEED, pytest.mark.nightly)),
     ("zero3_cpu", ZERO3, (NEEDS_DEEPSPEED,)),
     ("zero3_cpu", RARE, (NEEDS_DEEPSPEED, pytest.mark.nightly)),
+    ("fsdp2", FSDP, (pytest.mark.nightly,)),
 )
 OF_KNOBS = ("lfu/", "consistency/", "crome/destroyed", "crome/vib", "crome/disagreement")  # metrics
 LOGGED = {
@@ -86,7 +89,7 @@ def launched(tmp_path_factory):
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
         save_models(folder)
-        return launch(f"{config}.yaml", RUN, folder, 4, *cases), folder
+        return launch(f"{config}.yaml", *WORDS.get(config, ()), RUN, folder, 4, *cases), folder
 
     return train
 
@@ -141,6 +144,7 @@ def test_a_method_trains_in_two_processes_and_reloads(launched, one_process, con
     method, out = case.partition("-")[0], folder / case
     facts = json.loads((out / "facts.json").read_text())
     assert (facts["processes"], facts["backend"], facts["zero_stage"]) == (2, "gloo", STAGES[config])
+    assert facts["is_sharded"] == (config in ("zero3_cpu", "fsdp2"))
     steps = steps_of(out)
     assert len(steps) == 2
     assert all(0 < entry["grad_norm"] < 1e4 for entry in steps)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
+from fsdp_on_cpus import shard_on_cpus
 from some_recipes import PAIRS
 
 from align.assets import find_recipe
@@ -48,6 +49,7 @@ def run(name: str, variant: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    shard_on_cpus()
     for case in sys.argv[2:]:
         run(*case.split(":"), Path(sys.argv[1]))
     PartialState().destroy_process_group()

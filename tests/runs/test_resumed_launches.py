@@ -6,6 +6,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
+import fsdp_on_cpus
 import pytest
 from resumed_run import EVALUATED, WORDS
 from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
@@ -24,6 +25,7 @@ LAUNCHES = [
     pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
     pytest.param("zero3_cpu", (FULL,), marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
     pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),
+    pytest.param("fsdp2", (FULL, LORA, f"{QUESTIONS}/quickstart:full"), marks=pytest.mark.nightly, id="fsdp2"),
 ]
 TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
 
@@ -45,7 +47,7 @@ def launched(tmp_path_factory):
     @cache
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
-        result = launch(f"{config}.yaml", RUN, folder, *cases)
+        result = launch(f"{config}.yaml", *fsdp_on_cpus.WORDS.get(config, ()), RUN, folder, *cases)
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         return folder
 

@@ -38,6 +38,7 @@ from align.training.output_head import check_fused_head
 from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
+from align.training.whole_head import WholeHead, whole_head
 
 logger = get_logger(__name__)
 NO_PAIR = (
@@ -88,6 +89,7 @@ class RRPOTrainer(DPOTrainer):
         self._streams = StreamCounts(self.num_left_out)
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
+        self.add_callback(WholeHead())
         if self.args.is_dpo:
             check_fused_head(self.model, "Set `kl_coef` above 0: RRPO then reads them itself.")
             self.train_dataset = endless(self.train_dataset, self.args)
@@ -226,10 +228,11 @@ class RRPOTrainer(DPOTrainer):
         with torch.no_grad(), disable_gradient_checkpointing(self.model, checkpointing), self.accelerator.autocast():
             if self.ref_model is not None:
                 hidden = self.ref_model(**model_inputs, scored=scored)
-                return Reference(hidden, self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model)))
+                head = self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model))
+                return Reference(hidden, whole_head(head))
             with use_adapter(own, "ref" if "ref" in own.peft_config else None):
                 hidden = self.model(**model_inputs, scored=scored)
-            return Reference(hidden, self._reference_reading.head(own.get_base_model()))
+            return Reference(hidden, whole_head(self._reference_reading.head(own.get_base_model())))
 
     def _pair_losses(self, logps: Tensor, ref_logps: Tensor, kl: Tensor, spans: Tensor) -> Tensor:
         """Computes `(B,)` losses from `(2B, T)` token terms, which are 0 where nothing was scored."""
