@@ -43,7 +43,7 @@ CONSISTENCY = (
 )
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
 DDP = (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS)
-FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT)
+FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *KNOBS)
 ZERO3 = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *CONSISTENCY[1:3], *KNOBS)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (

@@ -51,11 +51,6 @@ def _check_destroyed(setting: Callable[[str], Any]) -> None:
             "`destroyed_ties` destroys one answer at a time, and a pairwise model reads both at once. Remove it, or "
             "set `model_type: scalar`."
         )
-    if setting("fsdp"):
-        raise ValueError(
-            "`destroyed_ties` above 0 asks for gradients of tokens in the middle of a step, which `fsdp` was not "
-            "tried with. Launch with DDP or DeepSpeed, or set `destroyed_ties: 0`."
-        )
     if (setting("gradient_checkpointing_kwargs") or {}).get("use_reentrant"):
         raise ValueError(
             "`gradient_checkpointing_kwargs: {use_reentrant: true}` gives no gradients of tokens, which "

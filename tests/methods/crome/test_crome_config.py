@@ -25,10 +25,6 @@ REFUSED = {
         {"model_type": "pairwise", "destroyed_ties": 1.0},
         ["`destroyed_ties` destroys one answer", "`model_type: scalar`"],
     ),
-    "destroyed pairs under FSDP": (
-        {"destroyed_ties": 1.0, "fsdp": "full_shard"},
-        ["which `fsdp` was not tried with", "`destroyed_ties: 0`"],
-    ),
     "negative weight of the bottleneck": ({"vib_coef": -1}, ["`vib_coef` must be at least 0, got -1"]),
     "bottleneck of pairwise": (
         {"model_type": "pairwise", "vib_coef": 0.1},
