@@ -19,6 +19,8 @@ EXTRAS: dict[str, dict[str, str]] = {
     "merge": {"mergekit": "mergekit"},
     "qlora": {"bitsandbytes": "bitsandbytes"},
     "tensorboard": {"tensorboard": "tensorboard"},
+    "trackio": {"trackio": "trackio"},
+    "wandb": {"wandb": "wandb"},
 }
 
 
@@ -77,8 +79,8 @@ def missing_package(what: str, package: str) -> str:
     """Words that a package which no extra brings is not installed, as `missing` does for an extra.
 
     Example:
-        >>> missing_package("`report_to: wandb`", "wandb")
-        '`report_to: wandb` needs wandb, which is not installed. Run `pip install "wandb"`.'
+        >>> missing_package("`report_to: swanlab`", "swanlab")
+        '`report_to: swanlab` needs swanlab, which is not installed. Run `pip install "swanlab"`.'
     """
     return _sentence(what, [package], f'Run `pip install "{package}"`.')
 

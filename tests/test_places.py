@@ -55,6 +55,7 @@ PLACES_OF_EXTRAS = {
     "reasoning-gym": {"rewards.reading.gym_tasks"},
     "audit": {"align.audit.near"},
     "merge": {"align.models.merging.dense"},
+    "wandb": {"align.checks.trackers"},
 }
 OF_METHODS = ("methods", "scripts")  # folders of tests that are about methods, and about labs and recipes
 NAMING = {  # files of tests that name methods, and why

@@ -23,6 +23,7 @@ from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.rows import check_rows
 from align.checks.secrets import check_secrets
 from align.checks.sharded import check_sharded
+from align.checks.trackers import check_trackers
 from align.checks.versions import check_versions
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
@@ -84,7 +85,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     method = METHODS[recipe.method]
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
-    findings += check_secrets(recipe) + check_model(recipe)
+    findings += check_trackers(recipe) + check_secrets(recipe) + check_model(recipe)
     findings += check_model_kwargs(recipe) + check_chat_template(recipe) + check_hub(recipe)
     rewards: Rewards = []
     data = None

@@ -1,7 +1,9 @@
 """`align check`: what is wrong with a recipe, in seconds."""
 
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +30,8 @@ def run(
     try:
         parsed = load_recipe(find_recipe(recipe), overrides)
         parsed = _dry(parsed) if dry_run else parsed
-        findings = check_output(parsed) + check_recipe(parsed, read_launch(accelerate_config)).findings
+        with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
+            findings = check_output(parsed) + check_recipe(parsed, read_launch(accelerate_config)).findings
     except UserError as error:
         if not as_json:
             raise

@@ -29,6 +29,7 @@ from align.runs.in_force import unwritten
 from align.runs.progress import record_start
 from align.runs.room import free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
+from align.secrets import mask_words
 
 
 def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
@@ -140,7 +141,7 @@ def _run(
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
-    with early, _end_named(trainer, folder), progress, _room_named(folder):
+    with early, _end_named(trainer, folder), progress, _room_named(folder), _masked_words():
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason
 
@@ -209,6 +210,17 @@ def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
         kept = f"{whole[0]} is kept. {how_to_go_on(sys.argv)}" if whole else "There is no checkpoint yet."
         say(f"Ended in step {trainer.state.global_step + 1}. {kept}")
         raise
+
+
+@contextmanager
+def _masked_words() -> Iterator[None]:
+    """Masks secrets in the words of the command, which wandb sends to its server."""
+    given = sys.argv
+    sys.argv = mask_words(given)
+    try:
+        yield
+    finally:
+        sys.argv = given
 
 
 @contextmanager

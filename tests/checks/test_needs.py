@@ -8,7 +8,7 @@ from align.recipe.recipe import load_recipe
 
 # `report_to`, and others, of packages that no extra of ours brings.
 MISSING = [
-    ({"report_to": "wandb"}, "`report_to: wandb` needs wandb", "wandb"),
+    ({"report_to": "mlflow"}, "`report_to: mlflow` needs mlflow", "mlflow"),
     ({"report_to": ["none"]}, None, None),
     ({"report_to": ["swanlab"]}, "`report_to: swanlab` needs swanlab", "swanlab"),
     ({"use_liger_kernel": True}, "`use_liger_kernel: true` needs liger-kernel", "liger-kernel"),

@@ -3,6 +3,7 @@
 import json
 import sys
 import zipfile
+from importlib.util import find_spec
 
 import pyarrow.parquet as parquet
 import pytest
@@ -22,6 +23,7 @@ HUB, JUDGE, LOGIN, QUERY, SHAPE, VARIABLE, MODEL = SECRETS = (
     "Zq1-planted-hub", "Zq2-planted-judge", "Zq3-planted-login", "Zq4-planted-query",
     "sk-proj-Zq5planted0123456789", "Zq6-planted-variable", "Zq7-planted-model",
 )  # fmt: skip
+TRACKERS = [name for name in ("tensorboard", "wandb") if find_spec(name)]
 REWARD = f'''
 import os
 
@@ -51,7 +53,11 @@ def planted(tiny_recipe, tmp_path, monkeypatch):
         hub_token=HUB,
         max_steps=2,
         max_invalid_share=1.0,
+        report_to=TRACKERS or "none",
     )
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))  # it writes into a folder of its own name there
     monkeypatch.setattr(sys, "argv", ["align", "train", str(path), "--hub_token", HUB])
     return path
 
@@ -83,6 +89,9 @@ def test_no_file_of_a_run_holds_a_secret_and_the_run_goes_on(planted, tmp_path, 
         "recipe.yaml", "versions.json", "README.md", "report.html", "metrics.jsonl", "rewards.jsonl", "checks.json",
         "training_args.bin", "completions_00001.parquet", "trainer_state.json",
     }  # fmt: skip
+    written = {"tensorboard": folder / "runs", "wandb": tmp_path / "wandb"}
+    assert all(any(written[name].iterdir()) for name in TRACKERS)
+    assert leaks(tmp_path / "wandb") == []
     saved = yaml.safe_load((folder / "recipe.yaml").read_text())
     assert saved["hub_token"] == saved["reward_kwargs"]["judge"]["api_key"] == "***"
     assert "--hub_token '***'" in json.loads((folder / "versions.json").read_text())["command"]

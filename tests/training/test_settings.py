@@ -36,3 +36,11 @@ def test_what_works_is_built_and_the_recipe_stays_as_it_is(tiny_recipe):
     assert config.accelerator_config.split_batches is False
     assert config.max_steps == 4
     assert recipe.training["accelerator_config"] == block
+
+
+def test_what_trackers_are_given_of_the_settings_has_no_secrets(tiny_recipe):
+    token = "abcDEF0123456789"
+    config = build_config(load_recipe(tiny_recipe(model_init_kwargs={"token": token}, hub_token=token)))
+    assert config.model_init_kwargs["token"] == config.hub_token == token
+    assert config.to_dict()["model_init_kwargs"]["token"] == "***"
+    assert token not in config.to_json_string()
