@@ -21,6 +21,7 @@ from rewards.running.contract import Limits, RewardSpec, Settings
 from rewards.running.protocol import asks_a_model, is_async, is_audit_only, reward_name
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
+SAY_NOTHING = ("constant", "reads_no_gold")
 ROWS = 256  # whose prompts a reward model's files are compared with
 
 
@@ -183,7 +184,7 @@ def check_specs(
         elif spec in found:
             own = trial_findings(spec, found[spec], settings.completions_per_step, handling.bearable)
             is_audit = spec in recipe.rewards.audit_funcs  # one that finds nothing in samples teaches nothing wrong
-            own = [each for each in own if not (is_audit and each.numbers.get("kind") == "constant")]
+            own = [each for each in own if not (is_audit and each.numbers.get("kind") in SAY_NOTHING)]
             findings += [_of_audit(spec, each) for each in own] if is_audit else own
         elif spec in untried:
             findings.append(Finding("ok", "rewards", f"{spec} asks a model and is not tried: nothing is sent."))

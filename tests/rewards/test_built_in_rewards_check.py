@@ -49,6 +49,19 @@ TRIED |= {
     form: Tried("math_accuracy", SETTINGS["math_accuracy"], rows=ROWS, form=form) for form in ("text", "messages")
 }
 
+CHOICES = tuple({"prompt": f"q{i}", "options": ["tin", "oak", "silk"], "answer": i % 3} for i in range(4))
+LETTERED = tuple({"prompt": f"q{i}", "answer": "ABC"[i % 3]} for i in range(4))
+WORDS = tuple({"prompt": f"q{i}", "answer": word} for i, word in enumerate(("tin", "oak", "silk")))
+SHOWN = tuple({**row, "options": ["tin", "oak", "silk"]} for row in LETTERED)
+NOT_READ = {  # rewards on right answers that they cannot read, and what is said of those
+    "choices": (CHOICES, "reads_no_gold", "letters of `options` (row 1: A, 'tin') and no numbers: `accuracy` grades"),
+    "letters": (LETTERED, "always_none", "are letters ('A', 'B', 'C') and no numbers: `accuracy` grades them, beside"),
+    "shown": (SHOWN, "always_none", "are letters ('A', 'B', 'C') and no numbers: `accuracy` grades them."),
+    "words": (WORDS, "always_none", "are texts without a number ('tin', 'oak', 'silk'): `text_accuracy` compares"),
+}
+TRIED |= {name: Tried("number_accuracy", rows=rows, form="text") for name, (rows, _, _) in NOT_READ.items()}
+TRIED["right"] = Tried("accuracy", rows=CHOICES, form="text")
+
 
 @pytest.fixture(scope="module")
 def found():
@@ -60,6 +73,14 @@ def found():
 def test_nothing_is_found_in_a_built_in_reward(found, name):
     # A program takes as long to start as the machine is busy, which is said.
     assert [each for each in found[name] if name != "code_accuracy" or each.level == "error"] == []
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_right_answers_that_a_reward_cannot_read_are_named_with_the_reward_that_can(found, name):
+    (problem,) = found[name]
+    _, kind, sentence = NOT_READ[name]
+    assert (problem.kind, problem.level, sentence in problem.text) == (kind, "error", True), problem.text
+    assert found["right"] == []
 
 
 @needs_library("math_accuracy")

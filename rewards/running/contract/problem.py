@@ -20,6 +20,7 @@ LEVELS: dict[str, Level] = {
     "not_a_number": "error",
     "not_finite": "error",
     "always_none": "error",
+    "reads_no_gold": "error",
     "changes_inputs": "error",
     "depends_on_order": "error",
     "forms_differ": "error",

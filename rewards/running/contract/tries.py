@@ -8,6 +8,7 @@ from rewards.running.contract.answers import check_answers
 from rewards.running.contract.calls import call_arguments
 from rewards.running.contract.completions import Form
 from rewards.running.contract.forms import check_forms, usable_forms
+from rewards.running.contract.golds import name_the_golds
 from rewards.running.contract.odd import check_odd
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.repeats import check_repeats, check_values_alone
@@ -178,7 +179,9 @@ def _check_none(trial: Trial, form: Form) -> Iterator[RewardProblem]:
         yield called.problem
     elif all(value is None for value in called.values):
         text = f"returned None for every one of {len(samples)} responses to {len(rows)} rows"
-        yield trial.problem("always_none", text, "It teaches nothing: look at the condition under which it answers.")
+        golds = name_the_golds(trial)
+        why = f". {golds}" if golds else ": look at the condition under which it answers."
+        yield trial.problem("always_none", text, f"It teaches nothing{why}")
     else:
         share = sum(value is None for value in called.values) / len(called.values)
         text = f"returned None for {share:.0%} of {len(samples)} responses"
@@ -192,6 +195,9 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     if len(values) == 1 and not trial.description.whole_batch:  # else it depends on how a policy's answers agree
         (value,) = values
         text = f"gave {value:g} to all of {len(trial.seen)} responses, right, wrong and odd ones"
+        if not value and (golds := name_the_golds(trial)):
+            yield trial.problem("reads_no_gold", text, f"It teaches nothing. {golds}")
+            return
         remedy = "A constant teaches nothing: look at what it reads, and in which form."
         yield trial.problem("constant", text, remedy)
         return
