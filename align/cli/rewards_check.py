@@ -11,22 +11,14 @@ from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
 from align.cli.check import print_findings
+from align.cli.rewards_rows import name_the_option, read_columns, read_reward_rows
 from align.console import make_console
-from align.data.files import find_split, read_rows
-from align.data.problems import RowProblem
-from align.data.prompt_rows import load_prompts, prompts_to_rows
-from align.data.questions.multiple_choice import load_questions
-from align.data.questions.rows import questions_to_rows
-from align.data.questions.templates import PromptTemplate
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
-from align.recipe.dataset import DEFAULT_TEMPLATE
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import parse_yaml
 from align.secrets import mask
 from rewards.running.contract import Limits, RewardSpec, Settings
-
-MAX_ROWS = 4096  # read of a data set; 256 of them are used
 
 
 def run(
@@ -34,6 +26,7 @@ def run(
     words: Sequence[str],
     *,
     data: str | None,
+    columns: str,
     reward_kwargs: str,
     completions_per_step: int,
     time_limit: float | None,
@@ -44,12 +37,15 @@ def run(
     limits = None if time_limit is None else Limits(time_limit)
     try:
         if is_recipe(subject):
+            if columns:
+                raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
             findings = check_recipe_rewards(_recipe(subject, words, data), limits, max_seconds)
         else:
             if words:
                 raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
             settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
-            findings = check_one(subject, _kwargs(reward_kwargs), data, settings, Handling(limits or Limits()))
+            rows = [] if data is None else read_reward_rows(data, read_columns(columns))
+            findings = check_one(subject, _kwargs(reward_kwargs), rows, settings, Handling(limits or Limits()))
     except UserError as error:
         if not as_json:
             raise
@@ -93,14 +89,13 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
 
 
 def check_one(
-    spec: str, kwargs: dict[str, Any], data: str | None, settings: Settings, handling: Handling
+    spec: str, kwargs: dict[str, Any], rows: list[dict[str, Any]], settings: Settings, handling: Handling
 ) -> list[Finding]:
     """Tries one reward, on made-up rows if there is no data.
 
     Raises:
-        UserError: If the data cannot be read, or the spec is a path to nothing.
+        UserError: If the spec is a path to nothing.
     """
-    rows = [] if data is None else read_reward_rows(data)
     try:
         model = find_reward_model(spec, Path.cwd())
     except ValueError as error:
@@ -110,23 +105,7 @@ def check_one(
     if rows:
         settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
     (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
-    return trial_findings(spec, tried, settings.completions_per_step)
-
-
-def read_reward_rows(path: str) -> list[dict[str, Any]]:
-    """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them.
-
-    Raises:
-        DataError: If the data cannot be read, or a row cannot be used.
-    """
-    file, split = find_split(path, None)
-    contents = (raw.content for raw in read_rows(file, split))
-    first = next((content for content in contents if not isinstance(content, RowProblem)), {})
-    if {"question", "options"} <= set(first):
-        questions, _ = load_questions(path, max_rows=MAX_ROWS)
-        return questions_to_rows(questions, PromptTemplate(DEFAULT_TEMPLATE, None, True))[0]
-    prompts, _ = load_prompts(path, max_rows=MAX_ROWS)
-    return prompts_to_rows(prompts)
+    return [name_the_option(each, rows) for each in trial_findings(spec, tried, settings.completions_per_step)]
 
 
 def _place(data: str) -> str:

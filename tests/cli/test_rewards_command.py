@@ -65,6 +65,37 @@ def test_multiple_choice_questions_may_be_the_data(folder):
     assert (code, "0 error(s), 0 warning(s)." in output) == (0, True), output
 
 
+@pytest.mark.parametrize(
+    ("columns", "code", "sentence"),
+    [
+        ("", 1, "no column `prompt`; it has `query`, `label`. Say which is meant with `--columns '{prompt: query}'`"),
+        ("{prompt: qury}", 1, "no column `qury` for `prompt`; it has `query`, `label`. Say which is meant with `--"),
+        ("{prompt: query}", 1, "log_metric. `--columns '{answer: label}'` takes it from a column of another name."),
+        ("{prompt: query, answer: label}", 0, "number_accuracy answers"),
+        ("prompt", 1, "`--columns` must hold names such as '{prompt: question}', got 'prompt'."),
+        ("{prompt: 3}", 1, "`columns.prompt`: input should be a valid string; got 3 (int)."),
+    ],
+)  # fmt: skip
+def test_columns_of_other_names_are_named_as_a_recipe_names_them(folder, columns, code, sentence):
+    (folder / "other.jsonl").write_text("".join(json.dumps({"query": f"{i}?", "label": i}) + "\n" for i in range(4)))
+    words = ["--columns", columns] if columns else []
+    found, output = run("check", "number_accuracy", "--data", "other.jsonl", *words)
+    assert (found, sentence in output) == (code, True), output
+
+
+def test_a_column_for_each_option_is_named_as_one_list(folder):
+    (folder / "sheet.csv").write_text("prompt,A,B,C,target\nWhich?,tin,oak,silk,A\nWho?,ann,bob,cy,B\n")
+    entry = "{question: prompt, options: [A, B, C], answer: target}"
+    assert f"`--columns '{entry}'`" in run("check", "accuracy", "--data", "sheet.csv")[1]
+    code, output = run("check", "accuracy", "--data", "sheet.csv", "--columns", entry)
+    assert (code, "0 error(s), 0 warning(s)." in output) == (0, True), output
+
+
+def test_a_recipe_names_its_columns_itself(tiny_recipe, folder):
+    code, output = run("check", tiny_recipe(reward_funcs=["format"]), "--columns", "{answer: label}")
+    assert (code, "For a recipe, write `--dataset.columns`." in output) == (1, True), output
+
+
 def test_the_rewards_of_a_recipe_are_checked_on_its_data(tiny_recipe, folder):
     path = tiny_recipe(reward_funcs=["format", "./mine.py:mine"], reward_weights=[1, 1], reward_kwargs={})
     (folder / "mine.py").write_text("def mine(completions, anser, **kwargs):\n    return anser\n")

@@ -28,6 +28,13 @@ def check(
         Optional[str],  # noqa: UP045 - typer reads the annotation at run time
         typer.Option(help="Rows to try it on: a file, a folder or a hub id. Without it, rows are made up."),
     ] = None,
+    columns: Annotated[
+        str,
+        typer.Option(
+            help="Columns that have another name in the rows, as `dataset.columns` of a recipe, such as "
+            "'{prompt: question, options: [A, B, C, D]}'."
+        ),
+    ] = "",
     reward_kwargs: Annotated[
         str, typer.Option("--reward_kwargs", help="Settings of one reward, such as '{max_length: 200}'.")
     ] = "",
@@ -51,6 +58,7 @@ def check(
             subject,
             context.args,
             data=data,
+            columns=columns,
             reward_kwargs=reward_kwargs,
             completions_per_step=completions_per_step,
             time_limit=time_limit,
