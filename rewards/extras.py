@@ -56,8 +56,13 @@ def missing(extra: str, what: str, *modules: str) -> str:
         A sentence with the line that mends it; empty if nothing is missing.
     """
     packages = EXTRAS[extra]
-    absent = [packages[name] for name in modules or packages if not is_installed(name)]
-    return _sentence(what, absent, remedy(extra)) if absent else ""
+    lacking = [packages[name] for name in modules or packages if not is_installed(name)]
+    return _sentence(what, lacking, remedy(extra)) if lacking else ""
+
+
+def absent(extra: str, what: str) -> str:
+    """Words that what an extra brings is not installed, where that is known without a look at the modules."""
+    return _sentence(what, list(EXTRAS[extra].values()), remedy(extra))
 
 
 def not_imported(extra: str, what: str, error: ImportError, *modules: str) -> str:
@@ -85,8 +90,8 @@ def missing_package(what: str, package: str) -> str:
     return _sentence(what, [package], f'Run `pip install "{package}"`.')
 
 
-def _sentence(what: str, absent: list[str], how: str) -> str:
-    return f"{what} needs {_listed(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed. {how}"
+def _sentence(what: str, lacking: list[str], how: str) -> str:
+    return f"{what} needs {_listed(lacking)}, which {'is' if len(lacking) == 1 else 'are'} not installed. {how}"
 
 
 def _listed(names: list[str]) -> str:

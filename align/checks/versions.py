@@ -9,7 +9,7 @@ from packaging.version import Version
 from align.checks.finding import Finding
 from align.recipe.recipe import Recipe
 from align.versions import installed_version
-from rewards.extras import remedy
+from rewards.extras import absent
 
 
 def vllm_window() -> tuple[str, str]:
@@ -40,7 +40,7 @@ def check_versions(recipe: Recipe) -> list[Finding]:
 def _check_vllm(installed: str | None) -> list[Finding]:
     low, high = vllm_window()
     if installed is None:
-        text = f"`use_vllm: true` needs vLLM, which is not installed. {remedy('vllm')} Or set `use_vllm: false`."
+        text = f"{absent('vllm', '`use_vllm: true`')} Or set `use_vllm: false`."
         return [Finding("error", "versions", text)]
     if not Version(low) <= Version(installed.partition("+")[0]) <= Version(high):
         text = (

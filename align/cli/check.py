@@ -61,7 +61,7 @@ def print_findings(findings: Sequence[Finding], *, stderr: bool = False) -> None
         table.add_column(style=style, vertical="top", no_wrap=style != "", overflow="fold")
     for finding in findings:
         text = Text(finding.text)
-        if finding.fix:
+        if finding.fix and finding.fix not in finding.text:
             text.append(f"\n{finding.fix}", "bold cyan")
         table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, text)
     make_console(stderr=stderr).print(table)

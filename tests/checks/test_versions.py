@@ -7,6 +7,7 @@ from pair_recipe import write_pair_recipe
 from align.checks.versions import check_versions, vllm_window
 from align.recipe.recipe import load_recipe
 from align.versions import installed_version
+from rewards.extras import absent
 
 INSTALLED = "align.checks.versions.installed_version"
 
@@ -56,6 +57,12 @@ def test_vllm_has_to_be_there_and_inside_the_window(tiny_recipe, monkeypatch, vl
     finding = check_versions(load_recipe(tiny_recipe(use_vllm=True)))[-1]
     assert finding.level == level
     assert [word for word in words if word not in finding.text] == []
+
+
+def test_a_missing_vllm_is_told_in_the_sentence_of_every_extra(tiny_recipe, monkeypatch):
+    versions_with(monkeypatch, None)
+    text = check_versions(load_recipe(tiny_recipe(use_vllm=True)))[-1].text
+    assert text == f"{absent('vllm', '`use_vllm: true`')} Or set `use_vllm: false`."
 
 
 def test_without_vllm_rollouts_its_absence_is_no_error(tiny_recipe, monkeypatch):

@@ -45,6 +45,12 @@ def test_errors_are_json_too_and_give_exit_code_1(tiny_recipe):
         assert [finding["level"] for finding in json.loads(result.stdout)].count("error") == 1
 
 
+def test_the_line_that_installs_what_is_missing_is_printed_once(tiny_recipe):
+    result = check(tiny_recipe(), "--report_to", "swanlab")
+    assert result.exit_code == 1
+    assert result.stdout.count('pip install "swanlab"') == 1
+
+
 def test_the_launch_file_sets_the_arithmetic(tiny_recipe, tmp_path):
     launch = tmp_path / "launch.yaml"
     launch.write_text("distributed_type: MULTI_GPU\nnum_processes: 4\n")
