@@ -17,7 +17,7 @@ LAYERS = (
     ("align.errors", "align.secrets", "align.versions", "align.whole_files", "align._rewards_package"),
     ("align.console",),
     ("align.methods",),  # the list and the records; a method's other modules are at the top
-    ("align.recipe",),
+    ("align.recipe", "align.hub_reach"),
     ("align.data", "align.assets"),
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),

@@ -10,9 +10,10 @@ from jinja2 import TemplateError, TemplateSyntaxError
 
 from align.checks.finding import Finding
 from align.checks.lengths import load_tokenizer
-from align.checks.model import is_hub_id, model_folder
+from align.checks.model import model_folder
 from align.checks.templates import ChatTemplate, read_chat_template
 from align.methods import METHODS
+from align.models.at_hand import is_hub_id
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

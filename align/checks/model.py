@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from align.checks.finding import Finding
+from align.models.at_hand import is_hub_id
 from align.models.pretrained import ADAPTER_CONFIG, pickled_weights
 from align.recipe.recipe import Recipe
 
@@ -41,14 +42,3 @@ def model_folder(model: str) -> Path | None:
 
     cached = try_to_load_from_cache(model, "tokenizer.json")
     return Path(cached).parent if isinstance(cached, str) else None
-
-
-def is_hub_id(model: str) -> bool:
-    """Says whether a text has the form of a hub id."""
-    from huggingface_hub.utils import HFValidationError, validate_repo_id
-
-    try:
-        validate_repo_id(model)
-    except HFValidationError:
-        return False
-    return True

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.model import is_hub_id
 from align.data.conversations import message_text
 from align.data.tables.outcome_rows import SCALE_FILE
+from align.models.at_hand import is_hub_id
 from align.models.pretrained import pickled_weights
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.

@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import Checked, check_recipe
+from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
 from align.cli.check import print_findings
 from align.cli.one_run import quiet_environment, train
@@ -16,6 +17,7 @@ from align.cli.opening import say_checking
 from align.cli.pushing import push
 from align.console import say
 from align.errors import RecipeError, RunFolderError
+from align.models.at_hand import is_hub_id, require_model
 from align.recipe.duration import read_seconds
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_stages, sees_main_folder
@@ -49,6 +51,7 @@ def run(
             return _say_finished(stages)
         for stage in stages:
             if stage.todo is ToDo.TRAINING:
+                _require_models(stage.recipe)
                 await_server(stage.recipe)
         say_checking(name)
         checked = check_recipe(recipe, current_launch())
@@ -57,6 +60,16 @@ def run(
         _agree_on_data(peers, stages, checked, recipe, allow_changed_data)
         _say_before(stages, resume, checked, is_shared)
         return _train_stages(stages, recipe, checked, seconds, is_shared)
+
+
+def _require_models(recipe: Recipe) -> None:
+    """Refuses a model of the hub that cannot be had, before the data is read; what else is wrong, checks say."""
+    hub_ids: list[str] = []
+    with suppress(ValueError):
+        named = [recipe.model.model_name_or_path, *filter(None, (find_model(recipe, s) for s in recipe.reward_specs))]
+        hub_ids = [each for each in named if each != recipe.trained and not Path(each).exists() and is_hub_id(each)]
+    for each in hub_ids:
+        require_model(each, recipe.model.model_revision if each == recipe.model.model_name_or_path else None)
 
 
 def _train_stages(

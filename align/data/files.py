@@ -11,6 +11,8 @@ from align.data.json_rows import read_json, read_jsonl
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
 from align.errors import DataError
+from align.hub_reach import ask_hub, go_offline
+from align.recipe.problems import one_line
 from rewards.reading.gym_tasks import is_task
 
 __all__ = ["READERS", "RawRow", "Row", "find_split", "read_rows"]
@@ -123,7 +125,14 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
         if (Path(path) / "dataset_dict.json").exists() or (Path(path) / "state.json").exists():
             loaded = datasets.load_from_disk(path)
         else:
+            if not Path(name).exists():
+                go_offline(ask_hub(f"datasets/{name}/resolve/main/README.md"), path)
             loaded = datasets.load_dataset(name, subset or None)
+    except ConnectionError as error:
+        raise DataError(
+            f"Cannot load the data set {path}: no file or folder of that name is here, and the hub's cache does not "
+            f"hold it whole. {one_line(error)}. Check the name, or load it where there is a network."
+        ) from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}") from error
     if isinstance(loaded, datasets.DatasetDict):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from align.data.media.images import SHOWN_WITH
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
+from align.models.at_hand import require_model
 from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
 from align.whole_files import sha256_of
@@ -190,8 +191,9 @@ def _find_on_hub(path: str) -> Checkpoint:
     from transformers import AutoConfig
     from transformers.utils import find_adapter_config_file
 
-    if Path(path).exists() or path.startswith((".", "/")) or path.count("/") > 1:
-        raise UserError(f"There is no folder {path}. Name a model's folder that was saved, or a hub id.")
+    if Path(path).exists():
+        raise UserError(f"{path} is a file. Name a model's folder that was saved, or a hub id.")
+    require_model(path)
     with _loading(path):
         if find_adapter_config_file(path) is not None:
             from peft import PeftConfig

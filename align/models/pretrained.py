@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
+from align.models.at_hand import require_model
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -51,6 +52,7 @@ def refuse_pickled_weights(source: str) -> None:
     if problem := pickled_weights(source):
         raise UserError(problem)
     if not Path(source).is_dir():
+        require_model(source)
         _refuse_on_hub(source)
 
 

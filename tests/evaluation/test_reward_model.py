@@ -219,5 +219,5 @@ def test_code_that_comes_with_a_model_is_not_run(folder):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere cannot be loaded"):
+    with pytest.raises(UserError, match=r"There is no folder .*nowhere"):
         RewardModel.load(tmp_path / "nowhere")

@@ -30,6 +30,7 @@ from align.evaluation.reward_models.suite import (
 )
 from align.evaluation.statistics.metrics import Estimate
 from align.models.answer_cache import AnswerCache
+from align.models.at_hand import require_model
 from align.models.checkpoint import fingerprint
 from align.models.policies.answer_keys import digest
 from align.report.evaluation import build_evaluation_report
@@ -85,6 +86,8 @@ def run(words: RewardWords) -> None:
         raise UserError("`--probes` needs pairs. Give `--data`.")
     check_pairs(words.shortcuts, pairs)
     names = name_models(paths := [words.reward_model, *words.baseline])
+    for path in paths:
+        require_model(path)
     identities = {path: digest([identify(path), words.dtype]) for path in paths}
     folder = words.out / "cache"
     others = replace(words, shortcuts=words.shortcuts.without_mining())

@@ -21,6 +21,7 @@ from align.evaluation.reward_models.heads import difference_head, read_differenc
 from align.evaluation.reward_models.loading import load_adapter_model, load_whole, loading
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
+from align.models.at_hand import require_model
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
@@ -97,6 +98,7 @@ class RewardModel:
             UserError: If the path cannot be loaded, or holds something else than a reward model.
         """
         source = str(path)
+        require_model(source)
         with loading(source):
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             if find_adapter_config_file(source) is None:

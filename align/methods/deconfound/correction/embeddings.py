@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.errors import UserError
+from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
 
 
@@ -28,6 +29,7 @@ def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length:
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    require_model(model)
     try:
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
         network: Any = load_pretrained(AutoModel, model).eval()
