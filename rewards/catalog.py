@@ -197,12 +197,11 @@ def _check_settings(spec: str, func: Callable[..., Any], settings: Mapping[str, 
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         and parameter.name not in given_by_trainer
     ]
-    for name in settings:
-        if name not in accepted:
-            raise ValueError(
-                f"Reward {spec!r} has no setting {name!r}. It accepts: {', '.join(accepted) or 'none'}."
-                f"{_did_you_mean(name, accepted)}"
-            )
+    if unknown := [name for name in settings if name not in accepted]:
+        names, meant = " and no ".join(map(repr, unknown)), "".join(_did_you_mean(name, accepted) for name in unknown)
+        raise ValueError(
+            f"Reward {spec!r} has no setting {names}. It accepts: {', '.join(accepted) or 'none'}.{meant}"
+        )
 
 
 def _signature_without(func: Callable[..., Any], bound: Mapping[str, Any]) -> inspect.Signature:

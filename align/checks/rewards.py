@@ -34,7 +34,15 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
     Raises:
         ValueError: If a reward does not exist or refuses its settings, two have one name, or a monitor is trained on.
     """
-    rewards = [_resolve(recipe, spec) for spec in recipe.reward_specs]
+    rewards: list[Reward] = []
+    refused: list[ValueError] = []
+    for spec in recipe.reward_specs:
+        try:
+            rewards.append(_resolve(recipe, spec))
+        except ValueError as error:
+            refused.append(error)
+    if refused:
+        raise ValueError(" ".join(map(str, refused))) from refused[0]
     check_names([_logged_name(reward) for reward in rewards], recipe.reward_specs)
     _check_monitors(recipe, rewards)
     _check_time_limit(recipe, rewards)

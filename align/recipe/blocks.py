@@ -1,7 +1,7 @@
 """Blocks of a recipe that go to a function of a library as they are: which keys it takes, and of which types."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,8 +38,18 @@ def check_blocks(method: str, setting: Setting) -> None:
         setting: Reads a setting by name; unknown names raise KeyError.
 
     Raises:
-        ValueError: At the first key that is unknown or missing, or value of another type.
+        ValueError: With every key that is unknown; else at the first that is missing, or value of another type.
     """
+    found = list(_blocks(setting))
+    unknown = [words for name, block, known, taker in found for words in _unknown(name, block, known, taker)]
+    if unknown:
+        raise ValueError(" ".join(unknown))
+    for name, block, known, taker in found:
+        _check_block(method, name, block, known, taker)
+
+
+def _blocks(setting: Setting) -> Iterator[tuple[str, Mapping[str, Any], Known, str]]:
+    """Yields the blocks whose keys are known: name, content, keys, and what takes them."""
     for name, known_keys in BLOCKS.items():
         try:
             value = setting(name)
@@ -52,7 +62,7 @@ def check_blocks(method: str, setting: Setting) -> None:
         block = _as_block(name, value)
         known, taker = known_keys(setting)
         if block is not None and known is not None:
-            _check_block(method, name, block, known, taker)
+            yield name, block, known, taker
 
 
 def _as_block(name: str, value: Any) -> Mapping[str, Any] | None:
@@ -89,12 +99,15 @@ def _optimizer_settings(text: str) -> dict[str, str]:
     return dict(pairs)
 
 
-def _check_block(method: str, block: str, values: Mapping[str, Any], known: Known, taker: str) -> None:
-    for name, value in values.items():
+def _unknown(block: str, values: Mapping[str, Any], known: Known, taker: str) -> Iterator[str]:
+    for name in values:
         if name not in known:
             few = f" It takes {', '.join(sorted(known)) or 'none'}." if len(known) <= 12 else ""
-            hint = suggestion(str(name), known) or few
-            raise ValueError(f"Unknown key `{block}.{name}` for {taker}.{hint}")
+            yield f"Unknown key `{block}.{name}` for {taker}.{suggestion(str(name), known) or few}"
+
+
+def _check_block(method: str, block: str, values: Mapping[str, Any], known: Known, taker: str) -> None:
+    for name, value in values.items():
         _check_type(f"{block}.{name}", known[name].type, value)
         if block == "generation_kwargs":
             _check_generation(method, name, value)

@@ -8,6 +8,7 @@ from align.recipe.dataset import DatasetConfig, MixedSet
 from align.recipe.problems import shown
 from align.recipe.reading import as_mapping, read_block
 
+SAID_OTHERWISE = ("fraction", "name")  # of a set: refused by sentences of their own
 OF_SOME = ("columns", "adapter", "media_dir")  # keys of a set that not every method's data has
 
 

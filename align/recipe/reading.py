@@ -23,13 +23,18 @@ def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Bl
     Raises:
         RecipeError: At the first key or value that is wrong, with its full name.
     """
-    for key in values:
-        if key not in model.model_fields:
-            raise RecipeError(f"Unknown key `{prefix}{key}`.{suggestion(str(key), list(model.model_fields))}")
+    if unknown := unknown_keys(model, prefix, values):
+        raise RecipeError(" ".join(unknown))
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
+
+
+def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any]) -> list[str]:
+    """Words each key that a block may not hold."""
+    known = list(model.model_fields)
+    return [f"Unknown key `{prefix}{key}`.{suggestion(str(key), known)}" for key in values if key not in known]
 
 
 def as_mapping(name: str, value: Any) -> Mapping[str, Any]:

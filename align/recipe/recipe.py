@@ -14,18 +14,17 @@ from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields, validate_field
-from align.recipe.keys import REWARD_KEYS, top_names
 from align.recipe.method_key import method_of
 from align.recipe.mixture import read_dataset
 from align.recipe.model import ModelSettings
-from align.recipe.other_words import said_elsewhere
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
 from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
-from align.recipe.reward_settings import RewardSettings, check_reward_settings, short_name
-from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of, suggestion
+from align.recipe.reward_settings import RewardSettings, check_reward_settings
+from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of
 from align.recipe.together import check_together
+from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
 
@@ -110,7 +109,8 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         RecipeError: At the first key or value that is wrong.
     """
     method = method_of(content)
-    _check_keys(method, content, path)
+    kind = _dataset_class(method, content)
+    check_keys(method, content, path, kind)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
     training = {
         key: _training_value(method, key, value)
@@ -126,7 +126,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         path=path,
         method=method,
         model=read_block(ModelSettings, "", model_keys),
-        dataset=read_dataset(_dataset_class(method, content), content.get("dataset")),
+        dataset=read_dataset(kind, content.get("dataset")),
         reward_funcs=_reward_funcs(content) if has_rewards else [],
         reward_kwargs=_reward_kwargs(content) if has_rewards else {},
         rewards=_reward_settings(content),
@@ -143,27 +143,6 @@ def _dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfi
     choose = METHODS[method].part("dataset_of")
     found: type[DatasetConfig] = choose(content) if choose else METHODS[method].part("dataset")
     return found
-
-
-def _check_keys(method: str, content: Mapping[str, Any], path: Path) -> None:
-    """Refuses keys that the method does not have, and says whose they are."""
-    known = top_names(method)
-    problems = []
-    for key in content:
-        if key in known:
-            continue
-        if key in REWARD_KEYS:
-            others = ", ".join(name for name, other in METHODS.items() if other.has_rewards)
-            raise RecipeError(
-                f"`{key}` is for methods that reward completions ({others}); {method} learns from its data alone. "
-                f"Remove the key."
-            )
-        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
-        hint = f" It is a setting of {others}." if others else ""
-        hint += said_elsewhere(str(key), known)
-        problems.append(f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}")
-    if problems:
-        raise RecipeError(" ".join(problems))
 
 
 def _training_value(method: str, key: str, value: Any) -> Any:
@@ -215,14 +194,7 @@ def _reward_funcs(content: Mapping[str, Any]) -> list[str]:
 
 def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     kwargs = content.get("reward_kwargs") or {}
-    specs = _reward_funcs(content) + _reward_settings(content).audit_funcs
-    names = [short_name(spec) for spec in specs]
     for name, settings in as_mapping("reward_kwargs", kwargs).items():
-        if name not in names:
-            raise RecipeError(
-                f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
-                f"{suggestion(str(name), names)}"
-            )
         _refuse_quoted_numbers(f"reward_kwargs.{name}", as_mapping(f"reward_kwargs.{name}", settings))
     return {name: dict(settings) for name, settings in kwargs.items()}
 

@@ -1,0 +1,80 @@
+"""Keys that a recipe may not hold, at its top and in its blocks: said all at once."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from align.errors import RecipeError
+from align.methods import METHODS
+from align.recipe.dataset import DatasetConfig, MixedSet
+from align.recipe.fields import config_fields
+from align.recipe.keys import REWARD_KEYS, top_names
+from align.recipe.mixture import SAID_OTHERWISE
+from align.recipe.other_words import said_elsewhere
+from align.recipe.reading import unknown_keys
+from align.recipe.reward_settings import short_name
+from align.recipe.rules import suggestion
+
+
+def check_keys(method: str, content: Mapping[str, Any], path: Path, dataset: type[DatasetConfig]) -> None:
+    """Refuses keys that a recipe of the method does not have, and says whose they are.
+
+    Args:
+        method: Of the recipe.
+        content: Its keys.
+        path: Its file.
+        dataset: What its `dataset` may hold.
+
+    Raises:
+        RecipeError: With every such key.
+    """
+    problems = [*_at_the_top(method, content, path), *_in_dataset(content.get("dataset"), dataset)]
+    if METHODS[method].has_rewards:
+        problems += _in_reward_kwargs(content)
+    if problems:
+        raise RecipeError(" ".join(problems))
+
+
+def _at_the_top(method: str, content: Mapping[str, Any], path: Path) -> Iterator[str]:
+    known = top_names(method)
+    for key in content:
+        if key in known:
+            continue
+        if key in REWARD_KEYS:
+            others = ", ".join(name for name, other in METHODS.items() if other.has_rewards)
+            yield (
+                f"`{key}` is for methods that reward completions ({others}); {method} learns from its data alone. "
+                f"Remove the key."
+            )
+            continue
+        others = ", ".join(name for name in METHODS if name != method and key in config_fields(name))
+        hint = f" It is a setting of {others}." if others else ""
+        hint += said_elsewhere(str(key), known)
+        yield f"Unknown key `{key}` in {path.name}.{hint or suggestion(str(key), sorted(known))}"
+
+
+def _in_dataset(block: Any, kind: type[DatasetConfig]) -> Iterator[str]:
+    if not isinstance(block, Mapping):
+        return
+    yield from unknown_keys(kind, "dataset.", block)
+    sets = block.get("mix")
+    for number, entry in enumerate(sets if isinstance(sets, list) else ()):
+        if isinstance(entry, Mapping):
+            named = {key: value for key, value in entry.items() if key not in SAID_OTHERWISE}
+            yield from unknown_keys(MixedSet, f"dataset.mix.{number}.", named)
+
+
+def _in_reward_kwargs(content: Mapping[str, Any]) -> Iterator[str]:
+    kwargs, specs = content.get("reward_kwargs"), [*_texts(content, "reward_funcs"), *_texts(content, "audit_funcs")]
+    names = [short_name(spec) for spec in specs]
+    for name in kwargs if isinstance(kwargs, Mapping) else ():
+        if name not in names:
+            yield (
+                f"`reward_kwargs.{name}` belongs to no reward of `reward_funcs` ({', '.join(names)})."
+                f"{suggestion(str(name), names)}"
+            )
+
+
+def _texts(content: Mapping[str, Any], key: str) -> list[str]:
+    value = content.get(key)
+    return [each for each in ([value] if isinstance(value, str) else value or ()) if isinstance(each, str)]
