@@ -15,23 +15,30 @@ from align.checks.launch import read_launch
 from align.checks.output import check_output
 from align.checks.recipe import check_recipe
 from align.cli.pair_samples import print_samples
+from align.cli.starts import start_words
 from align.console import make_console, make_table
-from align.errors import UserError
+from align.errors import RunFolderError, UserError
 from align.recipe.recipe import Recipe, load_recipe
+from align.runs.stages import plan_stages
 from align.secrets import mask
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def run(
-    recipe: str, overrides: Sequence[str], accelerate_config: Path | None, as_json: bool, dry_run: bool = False
+    recipe: str,
+    overrides: Sequence[str],
+    accelerate_config: Path | None,
+    as_json: bool,
+    dry_run: bool = False,
+    resume: str | None = None,
 ) -> int:
     """Prints the findings; returns 1 if one of them is an error."""
     try:
         parsed = load_recipe(find_recipe(recipe), overrides)
         parsed = _dry(parsed) if dry_run else parsed
         with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
-            findings = check_output(parsed) + check_recipe(parsed, read_launch(accelerate_config)).findings
+            findings = _check_start(parsed, resume) + check_recipe(parsed, read_launch(accelerate_config)).findings
     except UserError as error:
         if not as_json:
             raise
@@ -47,6 +54,17 @@ def run(
                 print_samples(finding.numbers["samples"], console)
         console.print(f"{num_errors} error(s): training would not start." if num_errors else "Ready to train.")
     return int(num_errors > 0)
+
+
+def _check_start(recipe: Recipe, resume: str | None) -> list[Finding]:
+    """Checks the folder of a run, and that there is what it is to go on from."""
+    found = check_output(recipe)
+    if resume is None or any(finding.level == "error" for finding in found):
+        return found
+    try:
+        return [Finding("ok", "output", text) for text in start_words(plan_stages(recipe, resume), resume)]
+    except RunFolderError as error:
+        return [Finding("error", "output", str(error))]
 
 
 def _dry(recipe: Recipe) -> Recipe:

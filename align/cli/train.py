@@ -15,6 +15,7 @@ from align.cli.check import print_findings
 from align.cli.one_run import quiet_environment, train
 from align.cli.opening import say_checking
 from align.cli.pushing import push
+from align.cli.starts import start_words
 from align.console import say
 from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
@@ -128,8 +129,9 @@ def _agree_on_data(
 def _say_finished(stages: Sequence[Stage]) -> int:
     from align.cli.one_run import write_missing_report
 
+    for sentence in start_words(stages, "auto"):
+        say(sentence)
     for stage in stages:
-        say(f"{stage.folder} holds a finished run; nothing is left to do.")
         if os.environ.get("RANK", "0") == "0":
             write_missing_report(stage.folder)
     _end_pushed([push(stage.recipe, stage.folder) for stage in stages])
@@ -140,16 +142,9 @@ def _say_before(stages: Sequence[Stage], resume: str | None, checked: Checked, i
     """Says on the main process where the run starts, and what it goes on with all the same."""
     if os.environ.get("RANK", "0") != "0":
         return
-    for stage in stages:
-        for path, wrong in stage.passed_over:
-            say(f"{path.name} is passed over: {wrong}.")
+    for sentence in start_words(stages, resume):
+        say(sentence)
     stage = next(stage for stage in stages if stage.todo is not ToDo.NOTHING)
-    if resume == "auto" and stage.checkpoint is None:
-        say(f"There is no checkpoint in {stage.folder}: training starts at the beginning.")
-    elif stage.checkpoint is not None and stage.todo is ToDo.END:
-        say(f"All steps of {stage.folder} are made; model, card and report are written from {stage.checkpoint.name}.")
-    elif stage.checkpoint is not None:
-        say(f"{stage.folder} goes on from {stage.checkpoint.name}.")
     if not is_shared:
         say(
             f"Not every host sees {stage.folder} of the main process: a run that is killed can only go on where its "

@@ -1,11 +1,14 @@
 import json
 
 import pytest
+from saved_checkpoint import save_checkpoint
 from started import modules_after
 from typer.testing import CliRunner
 from written_questions import write_questions
 
 from align.cli.app import app
+from align.recipe.recipe import load_recipe
+from align.runs.folder import record_run
 
 ROW = '{"question": "?", "options": ["a", "b"], "answer": 0}\n'
 
@@ -43,6 +46,27 @@ def test_errors_are_json_too_and_give_exit_code_1(tiny_recipe):
         result = check(tiny_recipe(), *words, "--json")
         assert result.exit_code == 1
         assert [finding["level"] for finding in json.loads(result.stdout)].count("error") == 1
+
+
+def test_it_is_checked_where_a_run_goes_on(tiny_recipe, tmp_path):
+    path, folder = tiny_recipe(), tmp_path / "run"
+    start = f"There is no checkpoint in {folder}: training starts at the beginning."
+    assert start in check(path, "--resume", "auto").stdout
+    record_run(folder, load_recipe(path).resolved, {})
+    saved = save_checkpoint(folder, 2)
+    assert f"{folder} goes on from checkpoint-2." in check(path, "--resume", "auto").stdout
+    assert "needs `--resume auto` to go on" in check(path).stdout
+    (saved / "optimizer.pt").write_bytes(b"")
+    result = check(path, "--resume", "auto")
+    assert (result.exit_code, f"No checkpoint in {folder} can be gone on from" in result.stdout) == (1, True)
+    result = check(path, "--resume", tmp_path / "none")
+    assert (result.exit_code, "none cannot be gone on from" in result.stdout) == (1, True), result.stdout
+
+
+@pytest.mark.parametrize("option", ["time_limit", "allow_changed_data"])
+def test_an_option_of_training_is_named_as_one(tiny_recipe, option):
+    result = check(tiny_recipe(), f"--{option}", "3h")
+    assert f"Unknown key `{option}` in recipe.yaml. It is an option of `align train`" in result.stderr
 
 
 def test_the_line_that_installs_what_is_missing_is_printed_once(tiny_recipe):

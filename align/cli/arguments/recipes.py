@@ -32,13 +32,17 @@ DryRunOption = Annotated[
 ]
 
 
+ResumeOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(help="`auto` continues from the last whole checkpoint; or the path of one."),
+]
+
+
 @app.command(cls=WithKeys, context_settings=OVERRIDES)
 def train(
     context: typer.Context,
     recipe: RecipeArgument,
-    resume: Annotated[
-        Optional[str], typer.Option(help="`auto` continues from the last whole checkpoint; or the path of one.")  # noqa: UP045
-    ] = None,
+    resume: ResumeOption = None,
     time_limit: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--time_limit", help="Save and stop before it, with exit code 75: 3h50m, 90min, 03:50:00."),
@@ -52,7 +56,7 @@ def train(
     if dry_run:
         from align.cli.check import run as check_only
 
-        execute(lambda: check_only(recipe, context.args, None, as_json=False, dry_run=True))
+        execute(lambda: check_only(recipe, context.args, None, as_json=False, dry_run=True, resume=resume))
         return
     from align.cli.train import run
 
@@ -65,12 +69,13 @@ def check(
     recipe: RecipeArgument,
     accelerate_config: LaunchOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    resume: ResumeOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Find what is wrong with a recipe, its data and its rewards, without loading a model."""
     from align.cli.check import run
 
-    execute(lambda: run(recipe, context.args, accelerate_config, json, dry_run))
+    execute(lambda: run(recipe, context.args, accelerate_config, json, dry_run, resume))
 
 
 @app.command()
