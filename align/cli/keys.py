@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
+from pydantic import BaseModel
 from rich.padding import Padding
 from rich.text import Text
 
@@ -81,10 +82,14 @@ def type_words(kind: Any) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(dict.fromkeys(map(type_words, parts)))
     if origin in (list, tuple):
-        return f"list of {type_words(parts[0])}"
+        return f"list of {'blocks' if _is_block(parts[0]) else type_words(parts[0])}"
     if origin is dict:
         return f"block of {type_words(parts[1])}" if parts[1] is not Any else "block"
-    return WORDS.get(kind) or str(getattr(kind, "__name__", kind))
+    return "block" if _is_block(kind) else WORDS.get(kind) or str(getattr(kind, "__name__", kind))
+
+
+def _is_block(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def first_sentence(key: Key) -> str:

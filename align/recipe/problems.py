@@ -36,7 +36,10 @@ def first_problem(prefix: str, error: ValidationError) -> str:
     rule = " ".join(problem["msg"].removeprefix("Value error, ").split())
     if problem["type"] == "literal_error":
         rule = _as_yaml(rule)
-    return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {shown(received)} ({type(received).__name__})."
+    if problem["type"] in ("bool_type", "bool_parsing"):
+        rule = "must be true or false"
+    got = "null" if received is None else f"{shown(received)} ({type(received).__name__})"
+    return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {got}."
 
 
 def _as_yaml(rule: str) -> str:

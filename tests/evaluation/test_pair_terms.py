@@ -103,6 +103,20 @@ def test_other_tokenizers_are_refused():
     check_tokenizers(tiny_tokenizer(), tiny_tokenizer(), ("a", "b"))
 
 
+def test_messages_without_a_template_are_told_where_one_goes(pairs, tmp_path):
+    from dataclasses import replace
+
+    from transformers import AutoTokenizer
+
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").unlink()
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    pair = replace(pairs[0], prompt=[{"role": "user", "content": "Capital?"}])
+    sentence = f"the tokenizer of {tmp_path}/model has no chat template. Put a `chat_template.jinja` into its folder"
+    with pytest.raises(UserError, match=sentence):
+        tokenize_pair(tokenizer, pair)
+
+
 def test_a_template_that_changes_a_response_is_named_with_its_row(pairs):
     from dataclasses import replace
 

@@ -8,6 +8,7 @@ from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS
 from typer.testing import CliRunner
 
 from align.cli.app import app
+from align.cli.keys import describe
 from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.keys import keys_of, top_names
@@ -73,6 +74,13 @@ def test_a_file_gets_a_line_for_each_key():
     assert [line.partition(":")[0] for line in lines] == [each.name for each in keys_of(PROMPTS)]
     assert "temperature: float, above 0; default 1.0. Temperature for sampling." in lines
     assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_types_are_words_and_no_classes(method):
+    facts = {key.name: describe(key) for key in keys_of(method)}
+    assert facts["dataset.mix"] == "list of blocks or null; default null"
+    assert [name for name, text in facts.items() if "class" in text or "Set" in text.partition(";")[0]] == []
 
 
 def test_a_word_finds_keys_by_name_and_by_help_and_shows_all_of_it():

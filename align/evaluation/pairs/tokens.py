@@ -83,7 +83,10 @@ def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
         ended = [text if text.endswith(end) else text + end for text in (pair.chosen, pair.rejected)]
         return pair.prompt, [pair.prompt + text for text in ended]
     if tokenizer.chat_template is None:
-        raise UserError("The pairs are messages and the tokenizer has no chat template. Add one, or write texts.")
+        raise UserError(
+            f"The pairs are messages and the tokenizer of {tokenizer.name_or_path} has no chat template. Put a "
+            "`chat_template.jinja` into its folder, as training with `chat_template_path` does, or write texts."
+        )
     settings = {"tokenize": False, **template_settings(pair.template)}
     prompt = tokenizer.apply_chat_template(pair.prompt, add_generation_prompt=True, **settings)
     full = [tokenizer.apply_chat_template([*pair.prompt, *response], **settings) for response in pair.responses]
