@@ -34,6 +34,7 @@ def check_options(given: set[str], of_pairs: set[str], of_samples: set[str]) -> 
 def run_sampled(data: str, out: Path, options: Mapping[str, Any]) -> int:
     """Samples a policy and keeps what the verifier accepts, or the prompts it accepts some samples of."""
     from align.cli.evaluation.asked_models import Engine
+    from align.cli.evaluation.made_prompts import prompts_made_by, say_made
     from align.cli.evaluation.measured_rewards import RewardWords, find_rewards
     from align.cli.evaluation.of_policies import named_columns
     from align.cli.evaluation.plan import prompt_settings, recipe_path
@@ -57,6 +58,10 @@ def run_sampled(data: str, out: Path, options: Mapping[str, Any]) -> int:
     words = RewardWords(specs, **{name: options[name] for name in RewardWords._fields[1:]})
     decoding = {name: options[name] for name in ("temperature", "top_p", "num_samples", "seed")}
     engine = Engine(*(options[name] for name in ("backend", "dtype", "device", "batch_size")))
+    columns = named_columns(recipe, data, options["split"])
+    template = prompts_made_by(recipe, data, options["split"], columns)
+    if template is not None and path is not None:
+        say_made(template, path)
     return run(
         SampledWords(
             data=data,
@@ -64,7 +69,8 @@ def run_sampled(data: str, out: Path, options: Mapping[str, Any]) -> int:
             threshold=options["verifier_threshold"],
             pass_rate=within,
             decoding=Decoding(max_new_tokens=settings.max_new_tokens, **decoding),
-            columns=named_columns(recipe, data, options["split"]),
+            columns=columns,
+            template=template,
             engine=engine,
             called=find_rewards(words, recipe, settings.response_format),
             **{name: options[name] for name in ("model", "right_from", "cache", "split", "max_rows", "on_bad_rows")},

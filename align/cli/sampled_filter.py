@@ -19,6 +19,7 @@ from align.cli.filter_card import cell, describe_slips, write_card
 from align.console import make_console, make_table
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
+from align.data.row_templates import RowTemplate
 from align.errors import UserError
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompts.asking import as_prompts, complete_prompts
@@ -55,6 +56,7 @@ class SampledWords:
     decoding: Decoding
     engine: Engine
     columns: Mapping[str, str | list[str]]
+    template: RowTemplate | None = None
     cache: Path | None = None
     split: str | None = None
     max_rows: int | None = None
@@ -87,8 +89,9 @@ def run(words: SampledWords) -> int:
     disable_progress_bar()  # the bar of loading would tear the one of answering
     words.engine.check()
     prompts, report = load_prompts(
-        words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, columns=words.columns
-    )
+        words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, columns=words.columns,
+        template=words.template,
+    )  # fmt: skip
     if with_images := next((row.id for row in prompts if row.images), None):
         raise UserError(f"Prompt {with_images!r} has images, and samples are filtered of texts. Leave such rows out.")
     check_rewards(words.called.rewards, prompts)

@@ -131,6 +131,24 @@ def test_a_run_has_its_own_rewards_and_audits(models, data, tmp_path):
     assert "there is no baseline to compare with" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("wordings", ['"What is {a} + {a}?"', '["What is {a} + {a}?", "Add {a} to {a}."]'])
+def test_prompts_that_a_recipe_makes_of_columns_are_made_for_other_rows(models, data, tmp_path, capsys, wordings):
+    folder, rows = tmp_path / "run", tmp_path / "rows.jsonl"
+    shutil.copytree(models / "practised", folder)
+    recipe = (
+        f"method: {PROMPTS}\nmodel_name_or_path: {folder}\noutput_dir: {folder}\nreward_funcs: [number_accuracy]\n"
+        "max_completion_length: 7\ndataset:\n  path: x.jsonl\n  conversational: false\n"
+        f"  prompt_template: {wordings}\n"
+    )
+    (folder / "recipe.yaml").write_text(recipe)
+    rows.write_text("".join(json.dumps({"a": i, "answer": 2 * i}) + "\n" for i in range(3)))
+    assert run("--model", folder, "--data", rows, "--out", tmp_path / "out") == 0
+    items = pd.read_parquet(tmp_path / "out" / "items.parquet")
+    assert list(items["prompt"]) == [f"What is {i} + {i}?" for i in range(3)]
+    which = ", in the first of its 2 wordings" if "[" in wordings else ""
+    assert f"`dataset.prompt_template` of {folder}/recipe.yaml makes the prompts{which}." in capsys.readouterr().err
+
+
 def test_settings_of_a_reward_and_what_counts_as_right(models, data, tmp_path):
     words = ["--model", models / "practised", "--data", data, "--rewards", "length", *SHORT]
     words += ["--reward_kwargs", "{length: {max_length: 4, margin: 2}}", "--right_from", "-0.5"]

@@ -98,6 +98,19 @@ def test_accepted_samples_train_and_their_card_says_how_many_are_wrong(answering
     assert "that exists" in capsys.readouterr().err
 
 
+def test_prompts_that_a_recipe_makes_are_made(answering_model_folder, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(
+        f"method: {PROMPTS}\nmodel_name_or_path: m\nreward_funcs: [format]\ndataset:\n  path: x.jsonl\n"
+        '  conversational: false\n  prompt_template: "q{n}?"\n'
+    )
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"n": i}) + "\n" for i in range(3)))
+    (tmp_path / "mine.py").write_text(MINE)
+    words = [tmp_path / "rows.jsonl", "--model", answering_model_folder, "--recipe", tmp_path / "recipe.yaml"]
+    words += ["--verifier", f"{tmp_path}/mine.py:lenient", "--pass_rate", "0:1", *SHORT]
+    run(*words, "--out", tmp_path / "a.jsonl")
+    assert [row["prompt"] for row in lines(tmp_path / "a.jsonl")] == ["q0?", "q1?", "q2?"]
+
+
 def test_prompts_that_are_sometimes_solved_train_again(answering_model_folder, data, tmp_path):
     words = [data, "--model", answering_model_folder, "--verifier", f"{tmp_path}/mine.py:lenient", *SHORT]
     assert run(*words, "--pass_rate", "0:1", "--out", tmp_path / "all.jsonl") == 0

@@ -75,23 +75,26 @@ def _measure(options: Mapping[str, Any], given: set[str]) -> None:
         check_suite_options(suite, given)
         run_suite(suite, options, given)
         return
-    options = dict(options) | {"columns": _columns(options)}
+    options = dict(options) | _of_recipe(options)
     task = tell_task(options)
     check_options(task, given)
     with naming_the_file(options, KINDS[task]):
         {"questions": run_questions, "prompts": run_prompts, "pairs": run_pairs}[task](options, given)
 
 
-def _columns(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Takes what columns are named from the recipe that the prompt is taken from."""
+def _of_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes what columns are named, and what makes prompts of them, from the recipe that the prompt is taken from."""
+    from align.cli.evaluation.made_prompts import prompts_made_by
     from align.cli.evaluation.of_policies import named_columns
     from align.cli.evaluation.plan import recipe_path
     from align.recipe.recipe import load_recipe
 
     path = recipe_path(options["recipe"], options["model"])
     if path is None or options["data"] is None:
-        return {}
-    return named_columns(load_recipe(path), options["data"], options["split"])
+        return {"columns": {}, "template": None}
+    recipe = load_recipe(path)
+    columns = named_columns(recipe, options["data"], options["split"])
+    return {"columns": columns, "template": prompts_made_by(recipe, options["data"], options["split"], columns)}
 
 
 def _place(out: Path) -> Path:

@@ -55,6 +55,7 @@ def run_questions(options: Mapping[str, Any], given: set[str]) -> None:
 
 def run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
     """Asks policies prompts, and rewards about their answers."""
+    from align.cli.evaluation.made_prompts import say_made
     from align.cli.evaluation.measured_rewards import RewardWords, find_rewards
     from align.cli.evaluation.plan import prompt_settings, recipe_path
     from align.cli.evaluation.prompts import PromptWords, run
@@ -65,6 +66,8 @@ def run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
         raise UserError("There is nothing to ask. Give `--data` with prompts and what rewards read.")
     path = recipe_path(options["recipe"], options["model"])
     recipe = None if path is None else load_recipe(path)
+    if options["template"] is not None and path is not None:
+        say_made(options["template"], path)
     chosen: dict[str, Any] = {
         name: options[name] for name in ("think_tag", "answer_tag", "max_new_tokens") if name in given
     }
@@ -78,6 +81,7 @@ def run_prompts(options: Mapping[str, Any], given: set[str]) -> None:
             decoding=_decoding(options, settings.max_new_tokens),
             media=media_settings(path, options["data"], media),
             columns=options["columns"],
+            template=options["template"],
             pass_at_k=tuple(map(_whole, options["pass_at_k"])),
             recipe=path,
             engine=_engine(options),

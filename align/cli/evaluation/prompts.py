@@ -18,6 +18,7 @@ from align.cli.evaluation.tables import show_evaluation
 from align.console import say
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
+from align.data.row_templates import RowTemplate
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
@@ -55,6 +56,7 @@ class PromptWords:
     media: MediaSettings
     engine: Engine
     columns: Mapping[str, str | list[str]]
+    template: RowTemplate | None = None
     pass_at_k: tuple[int, ...] = ()
     right_from: float | None = None
     recipe: Path | None = None
@@ -75,7 +77,7 @@ def run(words: PromptWords) -> None:
     names = name_models(words.models)
     prompts, report = load_prompts(
         words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, media=words.media,
-        columns=words.columns,
+        columns=words.columns, template=words.template,
     )  # fmt: skip
     check_rewards(words.called.rewards, prompts)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}

@@ -38,6 +38,8 @@ def tell_task(options: Mapping[str, Any]) -> str:
         return "questions"
     names = our_names(first_columns(options["data"], options["split"]), options["columns"])
     kind = None if questions_in_columns(names) else tell_kind(names)
+    if kind is None and options.get("template") is not None:
+        return "prompts"
     return {PROMPTS: "prompts", PAIRS: "pairs"}.get(kind, "questions") if kind else "questions"
 
 
