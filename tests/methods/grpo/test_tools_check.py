@@ -7,6 +7,7 @@ from calling import SHOP, TOOLS
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.errors import RecipeError
+from align.methods import METHODS
 from align.methods.grpo.tools.checks import check_tools
 from align.recipe.keys import keys_of
 from align.recipe.recipe import load_recipe
@@ -149,8 +150,18 @@ def test_a_model_whose_template_knows_no_tools_is_refused_before_it_is_loaded(fo
     assert "Use a model that was trained to call tools" in text
 
 
-def test_prompts_that_are_texts_are_refused(found):
-    assert "Tools need prompts of messages" in found(rows=[{"id": "a", "prompt": "?"}], tools=["own.py:price"])[0][1]
+def test_prompts_that_are_texts_are_refused_with_what_makes_messages_of_them(found, tmp_path):
+    rows, made = [{"id": "a", "prompt": "?"}], {"prompt_template": "{text}"}
+    text = found(rows=rows, tools=["own.py:price"])[0][1]
+    assert "Tools need prompts of messages" in text
+    entry = f"{{columns: {{text: prompt}}, {yaml.safe_dump(made, default_flow_style=True).strip()[1:-1]}, "
+    assert f"`dataset: {entry}conversational: true}}`" in text
+    data = {"path": "./train.jsonl", "columns": {"text": "prompt"}} | made
+    found(rows=rows, tools=["own.py:price"], dataset=data)
+    loaded = METHODS["grpo"].part("load")(load_recipe(tmp_path / "recipe.yaml"))
+    assert loaded.rows[0]["prompt"] == [{"role": "user", "content": "?"}]
+    plain = data | {"conversational": False}
+    assert "Set `dataset.conversational: true`" in found(rows=rows, tools=["own.py:price"], dataset=plain)[0][1]
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def check_tools(recipe: Recipe, rows: Rows) -> list[Finding]:
         return []
     tools, environments = named_by(recipe)
     limits = Limits(recipe.setting("tool_timeout"), recipe.setting("tool_memory_gb"))
-    findings = _check_prompts(rows)
+    findings = _check_prompts(recipe, rows)
     schemas: dict[str, Callable[..., Any]] = {}
     is_rewarded = bool(recipe.reward_funcs)
     try:
@@ -78,12 +78,19 @@ def sample_environment(recipe: Recipe, rows: Rows) -> Any:
     return instance
 
 
-def _check_prompts(rows: Rows) -> list[Finding]:
+def _check_prompts(recipe: Recipe, rows: Rows) -> list[Finding]:
     if all(isinstance(row["prompt"], list) for row in rows):
         return []
+    if getattr(recipe.dataset, "prompt_template", None):
+        remedy = "Set `dataset.conversational: true`, with which `prompt_template` makes messages."
+    else:
+        remedy = (
+            'Write `"prompt": [{"role": "user", "content": "..."}]`, or have messages made of the texts: `dataset: '
+            "{columns: {text: prompt}, prompt_template: '{text}', conversational: true}`."
+        )
     text = (
         "Tools need prompts of messages: TRL tells the model of its tools by the chat template, which texts do not go "
-        'through. Write `"prompt": [{"role": "user", "content": "..."}]`.'
+        f"through. {remedy}"
     )
     return [Finding("error", "tools", text)]
 
