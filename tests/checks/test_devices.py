@@ -1,11 +1,15 @@
+import importlib.util
 import shutil
 import sys
 
 import pytest
 import torch
 
+from align.checks.launch import Launch
 from align.checks.machine import devices
 from align.checks.machine.devices import check_devices, list_gpus, torch_build
+from align.checks.quantized import check_quantized
+from align.recipe.recipe import load_recipe
 
 SMI = """#!/bin/sh
 echo "NVIDIA H100 80GB HBM3, 81559, {used}"
@@ -22,6 +26,50 @@ def driver(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
     return answer
+
+
+TORCH = """
+class cuda:
+    is_available = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 1)
+    get_device_name = staticmethod(lambda index: "A GPU")
+    mem_get_info = staticmethod(lambda index: (60 * 2**30, 80 * 2**30))
+
+
+def zeros(*size, device):
+    return size
+"""
+
+
+@pytest.fixture
+def container(tmp_path, monkeypatch):
+    """A torch that reaches a GPU where no program of the driver is."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "version.py").write_text("cuda: Optional[str] = '13.0'\n")
+    (tmp_path / "torch" / "__init__.py").write_text(TORCH)
+    real = importlib.util.find_spec
+    fake = FakeSpec(tmp_path / "torch")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: fake if name == "torch" else real(name))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))  # without `nvidia-smi`
+    return tmp_path / "torch" / "__init__.py"
+
+
+def test_without_the_drivers_program_torch_is_asked(container):
+    assert list_gpus() == [("A GPU", 80, 20)]
+    found = check_devices()[0]
+    assert (found.level, found.text) == ("ok", "A GPU (80 GiB), torch for CUDA 13.0 uses 1 of 1.")
+    container.write_text(TORCH.replace("lambda: True", "lambda: False"))
+    assert list_gpus() == []
+    container.write_text("raise RuntimeError('no driver')")
+    assert list_gpus() == []
+
+
+def test_quantized_weights_are_not_taken_for_those_of_a_cpu_there(tiny_recipe, container):
+    recipe = load_recipe(tiny_recipe(use_peft=True, load_in_4bit=True, use_cpu=False))
+    assert check_quantized(recipe, Launch()) == []
+    container.write_text(TORCH.replace("lambda: True", "lambda: False"))
+    assert ["on a CPU" in finding.text for finding in check_quantized(recipe, Launch())] == [True]
 
 
 def test_the_build_of_torch_is_read_without_importing_it():

@@ -1,6 +1,7 @@
 """What the machine computes with: GPUs and whether torch can use them, memory, shared memory."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -19,6 +20,11 @@ _SECONDS = 60
 _PROBE = (
     "import torch; assert torch.cuda.is_available(); torch.zeros(1, device='cuda'); print(torch.cuda.device_count())"
 )
+_LISTING = (
+    "import json, torch; print(json.dumps([(torch.cuda.get_device_name(i), *torch.cuda.mem_get_info(i)) "
+    "for i in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)]))"
+)
+Gpu = tuple[str, float, float]
 
 
 def check_devices() -> list[Finding]:
@@ -28,18 +34,34 @@ def check_devices() -> list[Finding]:
     return [*found, _check_memory(), *_check_shared_memory(Path("/dev/shm"))]
 
 
-def list_gpus() -> list[tuple[str, float, float]]:
-    """Asks the driver for name, GiB of memory and GiB in use of every NVIDIA GPU; an empty list without a driver."""
+def list_gpus() -> list[Gpu]:
+    """Asks the driver for name, GiB of memory and GiB in use of every GPU, or torch where it brings no program."""
+    listed = _ask_driver()
+    return _ask_torch() if listed is None else listed
+
+
+def _ask_driver() -> list[Gpu] | None:
     if shutil.which("nvidia-smi") is None:
-        return []
+        return None
     query = ["nvidia-smi", "--query-gpu=name,memory.total,memory.used", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
-        return []
+        return None
     rows = [[cell.strip() for cell in line.split(",")] for line in answer.stdout.splitlines()]
     sized = [row for row in rows if len(row) == 3 and row[1].isdigit() and row[2].isdigit()]
     return [(name, int(total) / 1024, int(used) / 1024) for name, total, used in sized]
+
+
+def _ask_torch() -> list[Gpu]:
+    """Asks in another process: a container may have the libraries of the driver and no `nvidia-smi`."""
+    if torch_build() is None:
+        return []
+    try:
+        done = subprocess.run([sys.executable, "-c", _LISTING], capture_output=True, text=True, timeout=_SECONDS)
+        return [(name, total / GIB, (total - free) / GIB) for name, free, total in json.loads(done.stdout)]
+    except (OSError, ValueError, subprocess.TimeoutExpired):  # it failed, which who asks for GPUs by name is told
+        return []
 
 
 def torch_build() -> str | None:
@@ -52,7 +74,7 @@ def torch_build() -> str | None:
     return None if found is None else found[2] if found[1] == "cuda" else f"rocm {found[2]}"
 
 
-def _check_gpus(gpus: list[tuple[str, float, float]]) -> list[Finding]:
+def _check_gpus(gpus: list[Gpu]) -> list[Finding]:
     numbers: dict[str, Any] = {"gpus": [{"name": name, "gib": total, "used_gib": used} for name, total, used in gpus]}
     listed = ", ".join(f"{name} ({total:.0f} GiB)" for name, total, _ in gpus)
     findings = [_check_torch(listed, len(gpus), numbers)]
