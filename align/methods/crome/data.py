@@ -95,19 +95,34 @@ def _check_margins(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
 
 
 def _check_precision(recipe: Recipe) -> list[Finding]:
-    """Under a quantized model TRL keeps what is trained in bf16, the score head too, which reads what dtype says."""
-    model, bf16 = recipe.model, recipe.training.get("bf16")
-    if model.quantized is None or model.dtype == "bfloat16" or bf16:
+    """Looks for a head of another type; the run may be on another machine, and refuses it where it is on this one."""
+    bf16 = recipe.training.get("bf16")
+    text = odd_head(recipe, bf16=bool(bf16))
+    if not text:
         return []
-    text = (
-        f"`{model.quantized}: true`: TRL keeps the score head in bf16, and it would read {model.dtype}. Set "
-        "`bf16: true`, or `dtype: bfloat16`."
-    )
     if bf16 is False or recipe.setting("use_cpu"):
         return [Finding("error", "model", text)]
     if list_gpus():  # where TRL sets `bf16`
         return []
     return [Finding("warning", "model", f"This machine shows no GPU; trained without one, as here: {text}")]
+
+
+def odd_head(recipe: Recipe, *, bf16: bool) -> str:
+    """Words that the score head reads another type than its own; empty if it does not.
+
+    Under a quantized model TRL keeps what is trained in bf16, the score head too, which reads what `dtype` says.
+
+    Args:
+        recipe: The recipe.
+        bf16: Whether the run computes in it.
+    """
+    model = recipe.model
+    if model.quantized is None or model.dtype == "bfloat16" or bf16:
+        return ""
+    return (
+        f"`{model.quantized}: true`: TRL keeps the score head in bf16, and it would read {model.dtype}. Set "
+        "`bf16: true`, or `dtype: bfloat16`."
+    )
 
 
 def _check_unlabelled(data: TrainingData[RewardPair]) -> list[Finding]:

@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import pytest
+import torch
 from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe, write_rows
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.errors import DataError
+from align.errors import DataError, RecipeError
 from align.methods.crome.data import check as check_data
 from align.methods.crome.data import load, sample_rows
 from align.recipe.recipe import load_recipe
+from align.training.build import build_trainer
 
 
 @pytest.fixture
@@ -199,4 +203,10 @@ def test_a_head_of_another_type_than_its_model_is_an_error_only_where_it_is_know
     assert found(use_cpu=True) == [("error", True)]
     assert found(use_cpu=False, bf16=False) == [("error", True)]
     assert found(use_cpu=False, bf16=None) == [("warning", True)], "the run may be on another machine"
+    if not torch.accelerator.is_available():  # the run is here, and sets `bf16` to false
+        odd = recipe(load_in_4bit=True, use_peft=True)
+        silent = {name: value for name, value in odd.training.items() if name not in ("bf16", "use_cpu")}
+        odd = replace(odd, training=silent)
+        with pytest.raises(RecipeError, match=r"TRL keeps the score head in bf16.* Set `bf16: true`"):
+            build_trainer(odd, load(odd), [])
     assert found(use_cpu=False, dtype="bfloat16") == found(use_cpu=True, bf16=True) == []
