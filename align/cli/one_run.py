@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -78,12 +77,13 @@ def _build(stage: Stage, checked: Checked) -> Any:
 
     from align.training.build import build_trainer
     from align.training.pair_samples import write_pairs
+    from align.training.renamed_settings import hide_old_names
 
     recipe, folder = stage.recipe, stage.folder
     if checked.data is None:
         raise RecipeError("The data could not be read.")
     say_loading(recipe, folder)
-    _quiet_warnings()
+    hide_old_names()
     mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
     disable_progress_bar()  # bars of loading and saving would tear the one of the run
     try:
@@ -241,12 +241,6 @@ def _room_named(folder: Path) -> Iterator[None]:
         raise no_room(
             folder, needed, free_bytes(folder), "what is to be written", [path.name for path in whole]
         ) from error
-
-
-def _quiet_warnings() -> None:
-    """Hides deprecations of transformers >= 5.20 that TRL 1.16 causes and no user can mend; drop with TRL 1.17."""
-    for name in ("gradient_checkpointing", "is_gradient_checkpointing", "past_key_values"):
-        warnings.filterwarnings("ignore", message=rf"`{name}\w*` is deprecated", category=FutureWarning)
 
 
 def quiet_environment(uses_vllm: bool) -> None:

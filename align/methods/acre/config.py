@@ -13,6 +13,7 @@ from align.methods.rollouts.canary.config import CanaryConfig
 from align.methods.rollouts.canary.rules import check_canary
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.training.renamed_settings import take_new_names
 from rewards.scoring.families import ON_PROMPTS
 
 
@@ -115,6 +116,7 @@ class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, CanaryConfig, GRPOConfi
             raise ValueError(
                 "`second_pass: vllm` needs vLLM rollouts. Set `use_vllm: true`, or `second_pass: forward`."
             )
+        take_new_names(self)
         super().__post_init__()
         check_consistency(partial(getattr, self), ON_PROMPTS if self.families else KNOWN)
         check_canary(partial(getattr, self))

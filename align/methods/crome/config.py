@@ -7,6 +7,7 @@ from trl import RewardConfig
 from align.methods.crome.rules import check_crome
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.training.renamed_settings import take_new_names
 
 
 @dataclass
@@ -60,5 +61,6 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
             ValueError: If a setting is outside its choices or range, or has no meaning for the type of model.
         """
         check_choice("crome", "model_type", self.model_type)
+        take_new_names(self)
         super().__post_init__()
         check_crome(lambda name: getattr(self, name))

@@ -9,6 +9,7 @@ from align.methods.consistency.config import ConsistencyConfig
 from align.methods.grpo.rules import check_together
 from align.methods.rollouts.canary.config import CanaryConfig
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.training.renamed_settings import take_new_names
 
 
 @dataclass
@@ -49,5 +50,6 @@ class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, CanaryConfi
         Raises:
             ValueError: If one cannot be used.
         """
+        take_new_names(self)
         super().__post_init__()
         check_together(partial(getattr, self))

@@ -16,6 +16,7 @@ from align.errors import DataError
 from align.methods.consistency.comparison import Comparison
 from align.methods.consistency.prompts import other_prompt
 from align.methods.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
+from align.training.renamed_settings import old_names_hidden
 from rewards.scoring.families import ON_PROMPTS, Family, FamilyError
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class ConsistentAnswers(Parent):
         return other_prompt(families, row, rng)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        with old_names_hidden():
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self._comparison is None or not self.model.training:
             return output
         first, step = self.accelerator.process_index * len(inputs), self.state.global_step

@@ -8,6 +8,7 @@ from trl import DPOConfig
 from align.methods.rrpo.rules import check_rrpo, is_plain_dpo
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.training.renamed_settings import take_new_names
 
 
 @dataclass
@@ -63,6 +64,7 @@ class RRPOConfig(SavedWithoutSecrets, DPOConfig):
             raise ValueError(f"`kl_coef` must be 0 or more, got {self.kl_coef}.")
         if self.beta <= 0:
             raise ValueError(f"`beta` must be above 0, got {self.beta}.")
+        take_new_names(self)
         super().__post_init__()
         check_rrpo(self._setting)
 

@@ -35,6 +35,7 @@ from align.methods.rrpo.vision_spans import (
 )
 from align.training.default_args import with_args
 from align.training.output_head import check_fused_head
+from align.training.renamed_settings import old_names_hidden
 from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
@@ -225,7 +226,8 @@ class RRPOTrainer(DPOTrainer):
     def _read_reference(self, model_inputs: Mapping[str, Any], scored: Tokens) -> Reference:
         own: Any = self.accelerator.unwrap_model(self.model)
         checkpointing: Any = self.args.gradient_checkpointing_kwargs
-        with torch.no_grad(), disable_gradient_checkpointing(self.model, checkpointing), self.accelerator.autocast():
+        apart = disable_gradient_checkpointing(self.model, checkpointing)
+        with torch.no_grad(), old_names_hidden(), apart, self.accelerator.autocast():
             if self.ref_model is not None:
                 hidden = self.ref_model(**model_inputs, scored=scored)
                 head = self._reference_reading.head(self.accelerator.unwrap_model(self.ref_model))

@@ -9,6 +9,7 @@ from align.methods.consistency.config import ConsistencyConfig
 from align.methods.sft.rules import check_together, is_plain_sft
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
+from align.training.renamed_settings import take_new_names
 
 
 @dataclass
@@ -51,6 +52,7 @@ class LfUConfig(SavedWithoutSecrets, ConsistencyConfig, SFTConfig):
         for name, least in (("lfu_coef", 0), ("lfu_alpha", 0), ("lfu_rank", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"`{name}` must be {least} or more, got {getattr(self, name)}.")
+        take_new_names(self)
         super().__post_init__()
         check_together(self._setting)
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.shared_prompts import (
     cache_can_be_shared,
+    given_cache,
     inference,
     last_logits,
     left_pad,
@@ -104,7 +105,7 @@ def _write_cached(
             break
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
         last = mask.sum(-1, keepdim=True) - 1
-        logits = last_logits(model, tokens[:, None], mask, last, past_key_values=cache, use_cache=True)
+        logits = last_logits(model, tokens[:, None], mask, last, **given_cache(model, cache))
     return written
 
 

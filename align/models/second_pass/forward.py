@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 from align.models.second_pass.image_memo import remembered_images
 from align.models.second_pass.shared_prompts import (
     cache_can_be_shared,
+    given_cache,
     inference,
     last_logits,
     left_pad,
@@ -117,14 +118,14 @@ def _forward_images_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow]
     prompt_ids = torch.tensor([rows[0].prompt_ids], device=model.device)
     cache = DynamicCache(config=model.config)
     fields = _image_fields(rows[0], prompt_ids)
-    model(input_ids=prompt_ids, past_key_values=cache, use_cache=True, logits_to_keep=1, **fields)
+    model(input_ids=prompt_ids, **given_cache(model, cache), logits_to_keep=1, **fields)
     if len(rows) > 1:
         cache.batch_repeat_interleave(len(rows))
     lengths = [len(row.prefix_ids) for row in rows]
     padded = [row.prefix_ids + [pad_token_id] * (max(lengths) - len(row.prefix_ids)) for row in rows]
     ends = torch.tensor(sorted(set(lengths)), device=model.device) - 1
     prefix_ids = torch.tensor(padded, device=model.device)
-    output = model(input_ids=prefix_ids, past_key_values=cache, use_cache=True, logits_to_keep=ends)
+    output = model(input_ids=prefix_ids, **given_cache(model, cache), logits_to_keep=ends)
     column = torch.searchsorted(ends, torch.tensor(lengths, device=model.device) - 1)
     logits: Tensor = output.logits[torch.arange(len(rows), device=model.device), column]
     return logits

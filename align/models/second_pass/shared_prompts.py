@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
@@ -58,7 +59,7 @@ def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token
     prompts, counts = distinct_prompts(rows)
     prompt_ids, prompt_mask = left_pad(prompts, pad_token_id, model.device)  # (P, T)
     cache = DynamicCache(config=model.config)
-    last_logits(model, prompt_ids, prompt_mask, positions(prompt_mask), past_key_values=cache, use_cache=True)
+    last_logits(model, prompt_ids, prompt_mask, positions(prompt_mask), **given_cache(model, cache))
     owner = torch.repeat_interleave(torch.tensor(counts, device=model.device))  # (B,)
     if len(prompts) < len(rows):
         cache.batch_select_indices(owner)
@@ -66,7 +67,14 @@ def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token
     prefix_ids, prefix_mask = left_pad([row.prefix_ids for row in rows], pad_token_id, model.device)
     mask = torch.cat([prompt_mask[owner], prefix_mask], dim=1)
     own = positions(mask)[:, prompt_ids.shape[1] :]
-    return Read(last_logits(model, prefix_ids, mask, own, past_key_values=cache, use_cache=True), cache, mask)
+    return Read(last_logits(model, prefix_ids, mask, own, **given_cache(model, cache)), cache, mask)
+
+
+def given_cache(model: Any, cache: DynamicCache) -> dict[str, Any]:
+    """Names a cache as the model does: `cache` from transformers 5.20 on, which warns of `past_key_values`."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    named = inspect.signature(type(inner).forward).parameters
+    return {"cache" if "cache" in named else "past_key_values": cache, "use_cache": True}
 
 
 def distinct_prompts(rows: Sequence[SecondPassRow]) -> tuple[list[list[int]], list[int]]:

@@ -10,7 +10,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from align.models.second_pass.forward import SecondPassRow, letter_log_probs
 from align.models.second_pass.image_memo import is_sharded
-from align.models.second_pass.shared_prompts import cache_can_be_shared, inference, last_logits
+from align.models.second_pass.shared_prompts import cache_can_be_shared, given_cache, inference, last_logits
 from align.models.second_pass.trees import Batch, common_head, grow, grow_all, lay_out, put_together
 
 MOST_TOKENS = 8_192  # of a forward pass, padding included
@@ -100,7 +100,7 @@ def _read_head(model: PreTrainedModel, ids: Sequence[int]) -> DynamicCache:
     cache = DynamicCache(config=model.config)
     if ids:
         head = torch.tensor([list(ids)], device=model.device)
-        last_logits(model, head, torch.ones_like(head), None, past_key_values=cache, use_cache=True)
+        last_logits(model, head, torch.ones_like(head), None, **given_cache(model, cache))
     return cache
 
 
@@ -114,9 +114,9 @@ def _read(model: PreTrainedModel, batch: Batch, cache: DynamicCache, head: int) 
         cache = copy.deepcopy(cache)
         if num_trees > 1:
             cache.batch_repeat_interleave(num_trees)
-        fields["past_key_values"] = cache
+        fields |= given_cache(model, cache)
     given = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in fields.items()}
-    logits: Tensor = model(**given, use_cache=bool(head), logits_to_keep=batch.num_ends).logits
+    logits: Tensor = model(**{"use_cache": False} | given, logits_to_keep=batch.num_ends).logits
     return logits[[tree for _, tree, _ in batch.rows], [column for _, _, column in batch.rows]]
 
 
