@@ -24,8 +24,29 @@ OTHER_NAMES = {
     "options": ("choices", "candidates", "alternatives", "answers", "endings"),
     "answer": ANSWERED,
     "reference": ANSWERED,
-    "chosen": ("preferred", "accepted", "winner", "better", "chosenresponse", "responsechosen"),
-    "rejected": ("dispreferred", "loser", "worse", "rejectedresponse", "responserejected"),
+    "chosen": (
+        "preferred",
+        "accepted",
+        "winner",
+        "better",
+        "best",
+        "good",
+        "win",
+        "positive",
+        "chosenresponse",
+        "responsechosen",
+    ),
+    "rejected": (
+        "dispreferred",
+        "loser",
+        "worse",
+        "worst",
+        "bad",
+        "lose",
+        "negative",
+        "rejectedresponse",
+        "responserejected",
+    ),
     "responses": ("completions", "candidates", "generations", "outputs", "answers"),
 }
 ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)_?([A-Z]|[0-9])", re.IGNORECASE)
@@ -188,7 +209,7 @@ class Lacking:
         absent = " or ".join(f"`{printable(name)}`" for name in missing)
         guessed = guess_columns(missing, names, self._needs)
         remedy = _word_entry(guessed, missing[0], columns or {}, names) if adapter is None else ""
-        remedy = remedy or _word_remedy(guessed, missing[0], adapter, columns, fits)
+        remedy = remedy or _word_remedy(guessed, missing, adapter, columns, fits)
         return f"{self._file} has no column {absent}{rows}{need}. It has: {shown}{more}. {remedy}"
 
 
@@ -208,7 +229,7 @@ def _word_entry(guessed: Columns, missing: str, columns: Columns, names: Sequenc
 
 
 def _word_remedy(
-    guessed: Columns, missing: str, adapter: str | None, columns: Columns | None, fits: Sequence[str]
+    guessed: Columns, missing: Sequence[str], adapter: str | None, columns: Columns | None, fits: Sequence[str]
 ) -> str:
     if fits:
         return f"Such rows are read with `adapter: {fits[0]}`." if fits[0] else "Such rows are read without `adapter`."
@@ -220,7 +241,8 @@ def _word_remedy(
         return f"{did_you_mean}Rename the columns."
     mended = {ours: guessed.get(str(theirs), theirs) for ours, theirs in columns.items()}
     mended |= {ours: theirs for ours, theirs in guessed.items() if ours not in columns.values()}
-    mapping = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items()) or f"{missing}: NAME"
+    mended |= {ours: "NAME" for ours in missing if ours not in mended and ours not in columns.values()}
+    mapping = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items())
     entry = f"`columns: {{{mapping.replace('`', '')}}}`"
     return f"{did_you_mean}Say so with {entry} under `dataset` of the recipe, or rename them."
 

@@ -65,6 +65,10 @@ MISSING = {
     ),
     "pairs": (load_preferences, {"question": "Q?", "preferred": "x", "dispreferred": "y"}, OFFERED,
               "{prompt: question, chosen: preferred, rejected: dispreferred}"),
+    "good and bad": (load_preferences, {"question": "Q?", "good": "x", "bad": "y"}, OFFERED,
+                     "{prompt: question, chosen: good, rejected: bad}"),
+    "one of them is like nothing": (load_preferences, {"question": "Q?", "good": "x", "zzz": "y"}, OFFERED,
+                                    "{prompt: question, chosen: good, rejected: NAME}"),
     "reward pairs": (load_reward_pairs, {"prompt": "Q?", "Chosen": "x", "rejected": "y"}, {}, "Did you mean `Chosen` "
                      "for `chosen`? Rename the columns."),
     "RewardBench": (load_reward_bench, {"prompt": "Q?", "chosen": "x", "reject": "y"}, {}, "`reject` for `rejected`"),
