@@ -4,7 +4,8 @@ import json
 
 import pytest
 from in_one_process import run
-from some_recipes import QUESTIONS
+from some_recipes import QUESTIONS, REWARD_PAIRS
+from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.evaluation.tasks import tell_task
 from align.recipe.yaml_loader import dump_yaml
@@ -62,6 +63,25 @@ def test_an_evaluation_reads_other_rows_as_the_recipe_does(recipe, tmp_path, ans
     code, output = command(*words, "--data", other, "--out", tmp_path / "out")
     assert code == 0, output
     assert json.loads((tmp_path / "out" / "evaluation.json").read_text())["about"]["data"]["questions"] == 3
+
+
+def test_a_reward_model_reads_pairs_as_the_recipe_of_its_run_does(tmp_path):
+    folder, rows = tmp_path / "run", tmp_path / "pairs.jsonl"
+    tiny_reward_model(vocabulary=len(tiny_tokenizer())).save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    rows.write_text("".join(json.dumps({"question": f"{i}?", "good": "yes", "bad": "no"}) + "\n" for i in range(3)))
+    columns = {"prompt": "question", "chosen": "good", "rejected": "bad"}
+    data = {"path": str(rows), "columns": columns}
+    content = dump_yaml({"method": REWARD_PAIRS, "model_name_or_path": "m", "output_dir": "o", "dataset": data})
+    words = ("eval", "--reward_model", folder, "--data", rows)
+    code, output = command(*words, "--out", tmp_path / "a")
+    assert (code, "`columns: {prompt: question, chosen: good, rejected: bad}`" in output) == (1, True), output
+    (tmp_path / "recipe.yaml").write_text(content)
+    assert command(*words, "--recipe", tmp_path / "recipe.yaml", "--out", tmp_path / "b")[0] == 0
+    (folder / "recipe.yaml").write_text(content)
+    assert command(*words, "--out", tmp_path / "c")[0] == 0
+    numbers = [json.loads((tmp_path / name / "evaluation.json").read_text())["run"]["summary"] for name in "bc"]
+    assert numbers[0] == numbers[1]
 
 
 def test_the_kind_of_rows_is_told_by_our_names(tmp_path):

@@ -12,7 +12,10 @@ from align.console import say
 from align.errors import UserError
 
 OF_POLICIES = (Prompts, Sampling, Media, Measured, ByRewards, OnPairs, OfSuites)
-POLICY_OPTIONS = (*(each.name for group in OF_POLICIES for each in fields(group)), "suite", "adapter")
+OF_BOTH = ("recipe",)  # which names columns
+POLICY_OPTIONS = tuple(
+    {*(each.name for group in OF_POLICIES for each in fields(group)), "suite", "adapter"} - {*OF_BOTH}
+)
 REWARD_OPTIONS = tuple(each.name for each in fields(OfRewardModels))
 BELOW = "evaluation"  # in the folder of a run
 LOG = "metrics.jsonl"  # which every run has
@@ -65,6 +68,7 @@ def _measure(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.evaluation.tasks import KINDS, OF_REWARD_MODELS, check_options, naming_the_file, tell_task
 
     if options["model"] is None:
+        options = dict(options) | {"columns": _of_recipe(options)["columns"]}
         with naming_the_file(options, *OF_REWARD_MODELS):
             _run_rewards(options, given)
         return
@@ -89,7 +93,7 @@ def _of_recipe(options: Mapping[str, Any]) -> dict[str, Any]:
     from align.cli.evaluation.plan import recipe_path
     from align.recipe.recipe import load_recipe
 
-    path = recipe_path(options["recipe"], options["model"])
+    path = recipe_path(options["recipe"], options["model"] or options["reward_model"])
     if path is None or options["data"] is None:
         return {"columns": {}, "template": None}
     recipe = load_recipe(path)

@@ -47,7 +47,8 @@ class Prompts:
     """How questions become prompts and responses are read."""
 
     recipe: str | None = option(
-        None, "Recipe whose prompt, tags and length are used; by default the `recipe.yaml` of the model's run."
+        None,
+        "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
     )
     prompt_template: str | None = option(
         None, "The prompt, with {question} and {options} once each; of references with {title} once."

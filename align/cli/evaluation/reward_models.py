@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from align.cli.evaluation.shortcuts import check_pairs, show_shortcuts, write_phrases
 from align.console import make_console, make_table, say
+from align.data.columns import Columns
 from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
@@ -65,6 +66,7 @@ class RewardWords:
     device: str | None = None
     seed: int = 0
     shortcuts: ShortcutSettings = NO_SHORTCUTS
+    columns: Columns = field(default_factory=dict)
 
 
 def run(words: RewardWords) -> None:
@@ -78,7 +80,8 @@ def run(words: RewardWords) -> None:
     if words.data and tell_kind(first_columns(words.data, words.split)) == REWARD_BENCH_2:
         items = load_reward_bench_2(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
     elif words.data:
-        pairs = load_reward_bench(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
+        where = {"split": words.split, "max_rows": words.max_rows, "columns": words.columns}
+        pairs = load_reward_bench(words.data, **where, **reading)[0]
     candidates = load_candidates(words.best_of_n, **reading)[0] if words.best_of_n else []
     if not pairs and not candidates and not items:
         raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts
@@ -56,6 +57,7 @@ def load_reward_bench(
     split: str | None = None,
     on_bad_rows: Literal["raise", "skip"] = "raise",
     max_rows: int | None = None,
+    columns: Columns | None = None,
 ) -> tuple[list[BenchPair], DataReport]:
     """Loads pairs and checks every row.
 
@@ -67,6 +69,7 @@ def load_reward_bench(
         split: Split of a folder or hub data set.
         on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
         max_rows: Read only this many rows.
+        columns: Our names of columns that have another name in the file, with that name.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
@@ -77,7 +80,8 @@ def load_reward_bench(
     def check(row: Row, raw: RawRow) -> BenchPair:
         return _check(row, raw, file)
 
-    pairs = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    schema = Schema(NEEDS, columns=columns)
+    pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     return pairs, report
 
 
