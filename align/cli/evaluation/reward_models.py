@@ -80,7 +80,7 @@ def run(words: RewardWords) -> None:
     if words.data and tell_kind(first_columns(words.data, words.split)) == REWARD_BENCH_2:
         items = load_reward_bench_2(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
     elif words.data:
-        where = {"split": words.split, "max_rows": words.max_rows, "columns": words.columns}
+        where: dict[str, Any] = {"split": words.split, "max_rows": words.max_rows, "columns": words.columns}
         pairs = load_reward_bench(words.data, **where, **reading)[0]
     candidates = load_candidates(words.best_of_n, **reading)[0] if words.best_of_n else []
     if not pairs and not candidates and not items:
