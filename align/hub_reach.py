@@ -20,7 +20,7 @@ class Answer(NamedTuple):
         code: The hub's own word for an error, such as `GatedRepo`.
     """
 
-    unreachable: str
+    unreachable: str = ""
     status: int = 0
     code: str = ""
 

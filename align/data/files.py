@@ -11,7 +11,7 @@ from align.data.json_rows import read_json, read_jsonl
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
 from align.errors import DataError
-from align.hub_reach import ask_hub, go_offline
+from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
 from rewards.reading.gym_tasks import is_task
 
@@ -121,12 +121,14 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
     import datasets
 
     name, _, subset = path.partition(":")
+    answer = Answer()
     try:
         if (Path(path) / "dataset_dict.json").exists() or (Path(path) / "state.json").exists():
             loaded = datasets.load_from_disk(path)
         else:
             if not Path(name).exists():
-                go_offline(ask_hub(f"datasets/{name}/resolve/main/README.md"), path)
+                answer = ask_hub(f"datasets/{name}/resolve/main/README.md")
+                go_offline(answer, path)
             loaded = datasets.load_dataset(name, subset or None)
     except ConnectionError as error:
         raise DataError(
@@ -134,7 +136,8 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
             f"hold it whole. {one_line(error)}. Check the name, or load it where there is a network."
         ) from error
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}") from error
+        login = " Run `hf auth login`, or set the variable HF_TOKEN." if answer.status in (401, 403) else ""
+        raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}{login}") from error
     if isinstance(loaded, datasets.DatasetDict):
         loaded = loaded[_choose_split(path, split, list(loaded))]
     # Images come as bytes or paths: one that cannot be decoded is a row that cannot be used.

@@ -1,5 +1,8 @@
 """A model of the hub is asked for once: what cannot be had is said within seconds, what is cached is used."""
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -25,12 +28,14 @@ def refusing(status, code=""):
     asked = []
 
     class Handler(BaseHTTPRequestHandler):
-        def do_HEAD(self):
+        def do_GET(self):
             asked.append(self.path)
             self.send_response(status)
             self.send_header("X-Error-Code", code)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        do_HEAD = do_GET
 
         def log_message(self, *args):
             pass
@@ -72,6 +77,16 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(cache, monkeypatch, status
         assert sentence.replace("{}", address) in text
         assert text.endswith("run `hf auth login`, or set the variable HF_TOKEN.")
         assert asked == ["/lab/one/resolve/v2/config.json"]
+
+
+def test_a_data_set_that_is_gated_is_said_with_what_to_do(tmp_path):
+    with refusing(401, "GatedRepo") as (address, _):
+        known = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+        words = [sys.executable, "-m", "align", "rewards", "check", "accuracy", "--data", "lab/rows"]
+        done = subprocess.run(words, env=os.environ | known, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "lab/rows" in done.stderr
+    assert done.stderr.endswith(" Run `hf auth login`, or set the variable HF_TOKEN.\n"), done.stderr
 
 
 @pytest.mark.parametrize("status", [200, 302, 404, 500])
