@@ -8,7 +8,6 @@ import pytest
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
 from align.cli.build_error import build_error, named_keys
-from align.cli.one_run import _quiet_warnings
 from align.cli.train import run
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
@@ -16,6 +15,7 @@ from align.report import build_report
 from align.report.run.folder import read_run_folder
 from align.runs.folder import set_log_aside
 from align.runs.start import find_start
+from align.training.renamed_settings import hide_old_names
 
 GOOD = {"question": "q?", "options": ["1", "2", "3", "4"], "answer": "A"}
 
@@ -137,7 +137,7 @@ def test_the_key_is_named_where_the_message_does(tiny_recipe, error, words):
 def test_deprecations_that_no_user_can_mend_are_not_shown():
     with warnings.catch_warnings(record=True) as caught:
         warnings.resetwarnings()
-        _quiet_warnings()
+        hide_old_names()
         for name in ("gradient_checkpointing", "gradient_checkpointing_enable", "gradient_checkpointing_disable"):
             warnings.warn(f"`{name}` is deprecated and will be removed in v6.", FutureWarning, stacklevel=1)
         warnings.warn("`my_setting` is deprecated", FutureWarning, stacklevel=1)
