@@ -57,6 +57,27 @@ def test_a_policy_that_stopped_answering_is_not_accused_of_favouring_letters(tmp
     assert findings(tmp_path / "run", **shares) == []
 
 
+def shares_of(answered, gold):
+    of = {"answer": answered, "gold": gold}
+    return {
+        f"{QUESTIONS}/{name}_share_{letter}": share
+        for name, shares in of.items()
+        for letter, share in zip("ABCD", shares, strict=True)
+    }
+
+
+def test_even_guesses_beside_right_answers_favour_no_letter_where_the_gold_does(tmp_path):
+    skewed = (0.75, 0.09, 0.08, 0.08)
+    knows_half = shares_of((0.5, 0.17, 0.165, 0.165), skewed)
+    assert findings(tmp_path / "run", **knows_half) == []
+    assert findings(tmp_path / "guesses", **shares_of((0.25, 0.25, 0.25, 0.25), skewed)) == []
+    (finding,) = findings(tmp_path / "fell", **shares_of((0.99, 0.01, 0.0, 0.0), skewed))
+    assert "Answers favour A: 99 % of answers, 75 % of the gold" in finding.title
+    assert "24 % of answers would have to move" in finding.detail
+    (finding,) = findings(tmp_path / "other", **shares_of((0.4, 0.5, 0.05, 0.05), skewed))
+    assert "Answers favour B" in finding.title
+
+
 def test_a_run_killed_while_writing_and_resumed_is_read_and_the_broken_line_named(tmp_path):
     run = write_run(tmp_path / "run", steps=5)
     with (run / "metrics.jsonl").open("a") as file:

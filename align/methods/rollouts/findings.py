@@ -10,6 +10,7 @@ from align.report.run.finding import Finding, percent, recent
 _HALF = 0.5
 _FEWEST_STEPS = 10  # fewer may be chance where a policy is seldom right
 _LETTER_GAP = 0.15  # total variation; a batch of 128 answers over 4 letters is off by about 0.06 by chance
+_PARTS = 20  # in which shares of known answers are tried
 _DOMINANT = 0.7
 _LOGP_GAP = 0.1  # nats per token; bf16 against fp32 is about 0.03
 
@@ -121,16 +122,31 @@ def _reasons(metrics: Metrics) -> Iterator[str]:
 def _letters(metrics: Metrics) -> Finding | None:
     answered = _shares(metrics, "acre/answer_share_")
     gold = _shares(metrics, "acre/gold_share_")
-    gaps = {letter: answered[letter] - gold[letter] for letter in answered if letter in gold}
-    gap = sum(abs(value) for value in gaps.values()) / 2
+    if not answered.keys() & gold.keys():
+        return None
+    gap, expected = min(
+        ((_apart(answered, mixed), mixed) for mixed in _right_or_guessed(gold)), key=lambda found: found[0]
+    )
     if not gap > _LETTER_GAP:
         return None
-    letter = max(gaps, key=lambda name: gaps[name])
+    letter = max(expected, key=lambda name: answered.get(name, 0) - expected[name])
     return Finding(
-        f"Answers favour {letter}: {percent(answered[letter])} of answers, {percent(gold[letter])} of the gold",
-        f"{percent(gap)} of answers would have to move for the letters to match the gold's. The policy answers by "
-        "position; `shuffle_options: true` in the `dataset` block takes the position's meaning away.",
+        f"Answers favour {letter}: {percent(answered.get(letter, 0))} of answers, {percent(gold[letter])} of the gold",
+        f"{percent(gap)} of answers would have to move before they could be right answers and even guesses. The policy "
+        "answers by position; `shuffle_options: true` in the `dataset` block takes the position's meaning away.",
     )
+
+
+def _right_or_guessed(gold: dict[str, float]) -> Iterator[dict[str, float]]:
+    """Mixes the letters of the gold with even ones: so answers a policy that knows some and has no place it likes."""
+    for known in range(_PARTS + 1):
+        share = known / _PARTS
+        yield {letter: share * of_gold + (1 - share) / len(gold) for letter, of_gold in gold.items()}
+
+
+def _apart(one: dict[str, float], other: dict[str, float]) -> float:
+    """Returns the total variation between shares."""
+    return sum(abs(one.get(letter, 0) - share) for letter, share in other.items()) / 2
 
 
 def _shares(metrics: Metrics, prefix: str) -> dict[str, float]:
