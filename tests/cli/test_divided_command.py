@@ -6,6 +6,8 @@ from importlib.util import find_spec
 import pytest
 from divided_evaluations import ask_shards, commands_of, counts_in, results_in, run, save_models, write_data
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def models(answering_model_folder, tiny_model_folder, tmp_path_factory):

@@ -9,6 +9,8 @@ from written_questions import write_questions
 
 from align.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 PROMPT = ("--prompt_template", "{question}\n{options}\n", "--no-conversational", "--max_new_tokens", "8")
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from align.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("--max_new_tokens", "12", "--answer_tokens", "4", "--no-conversational")
 
 

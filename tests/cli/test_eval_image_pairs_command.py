@@ -8,6 +8,8 @@ from pair_recipe import as_messages
 from scenes import COLOURS, square
 from tiny import tiny_vl_model_and_processor
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
 

@@ -9,6 +9,8 @@ from scenes import square, write_squares
 
 from align.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
 PROMPT = ("--prompt_template", "{question}\n{options}", "--max_new_tokens", "12", "--device", "cpu")

@@ -10,6 +10,8 @@ from align.cli.app import app
 from align.errors import RunFolderError
 from align.evaluation.record import read_record, write_record
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words):
     return app(["eval", *map(str, words)], standalone_mode=False) or 0

@@ -10,6 +10,8 @@ from align.cli.app import app
 from align.errors import RunFolderError
 from align.evaluation.record import read_record, write_record
 
+pytestmark = pytest.mark.slow
+
 SHORT = ("--max_new_tokens", "8")
 SAMPLED = ("--num_samples", "4", "--temperature", "1", *SHORT)
 MINE = """
@@ -194,7 +196,6 @@ def test_a_reward_that_always_fails_ends_the_evaluation_and_keeps_the_answers(mo
     assert record_in(tmp_path / "out")["about"]["models"][0]["cached_items"] == 8
 
 
-@pytest.mark.slow
 def test_a_reward_that_hangs_on_one_prompt_costs_its_value(models, data, tmp_path, capsys):
     words = ["--model", models / "practised", "--data", data, "--out", tmp_path / "out", *SHORT]
     words += ["--rewards", f"{data.parent}/mine.py:hanging", "--reward_workers", 1, "--reward_timeout", 2]

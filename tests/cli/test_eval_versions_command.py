@@ -11,6 +11,8 @@ from tiny import tiny_model, tiny_tokenizer
 from align.cli.app import app
 from align.evaluation.record import read_record, write_record
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words):
     return app(["eval", *map(str, words)], standalone_mode=False) or 0

@@ -7,6 +7,8 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words):
     return app(["merge", *map(str, words)], standalone_mode=False) or 0

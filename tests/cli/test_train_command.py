@@ -13,6 +13,8 @@ from align.errors import RunFolderError
 from align.methods import METHODS
 from align.report import build_report
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = [
     "trace",
     "first_answer",
@@ -96,7 +98,6 @@ def test_a_run_leaves_everything_one_needs_to_trust_it(answering_recipe, tmp_pat
         run(str(path), [], None)
 
 
-@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recipe, tmp_path):
     steps = 8
     path = answering_recipe(max_steps=steps, save_steps=1, gradient_accumulation_steps=2)
@@ -119,7 +120,6 @@ def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recip
         torch.testing.assert_close(weights[1][name], weight, rtol=0, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_resuming_under_another_recipe_is_refused(answering_recipe, tmp_path):
     path = answering_recipe(max_steps=1, save_steps=1)
     assert run(str(path), [], None) == 0

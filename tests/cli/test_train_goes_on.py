@@ -18,6 +18,8 @@ from align.errors import RecipeError, RunFolderError
 from align.runs.owner import owned
 from align.training.stopping import TO_BE_CONTINUED
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folder(tmp_path):
@@ -103,7 +105,6 @@ def test_a_finished_run_says_so_and_stays_as_it_is(tiny_recipe, folder, capfd):
     assert (folder / "report.html").is_file()
 
 
-@pytest.mark.slow
 def test_a_run_that_only_lacks_its_end_gets_model_card_and_report_without_a_step(tiny_recipe, folder, tmp_path, capfd):
     path = tiny_recipe(max_steps=2)
     assert run(str(path), [], None) == 0
@@ -121,7 +122,6 @@ def test_a_run_that_only_lacks_its_end_gets_model_card_and_report_without_a_step
     assert json.loads((folder / "finished.json").read_text()) == {"steps": 2}
 
 
-@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_and_kept(tiny_recipe, folder, tmp_path, capfd):
     path = tiny_recipe()
     assert run(str(path), [], None) == 0
@@ -137,7 +137,6 @@ def test_a_damaged_checkpoint_is_passed_over_and_kept(tiny_recipe, folder, tmp_p
     assert (folder / "passed-over-checkpoint-4" / "optimizer.pt").is_file()
 
 
-@pytest.mark.slow
 def test_data_that_changed_are_refused_before_anything_is_written(tiny_recipe, folder, tmp_path, capfd):
     path = tiny_recipe(max_steps=2)
     assert run(str(path), [], None) == 0
@@ -152,7 +151,6 @@ def test_data_that_changed_are_refused_before_anything_is_written(tiny_recipe, f
     assert (folder / "versions.json").read_text() != recorded
 
 
-@pytest.mark.slow
 def test_a_torn_table_does_not_undo_a_finished_training(tiny_recipe, folder, capfd):
     path = tiny_recipe(max_steps=2)
     assert run(str(path), [], None) == 0
@@ -181,7 +179,6 @@ def test_two_runs_do_not_share_a_folder(tiny_recipe, folder):
     assert run(str(path), [], None) == 0
 
 
-@pytest.mark.slow
 def test_save_only_model_is_said_before_and_cannot_be_gone_on_from(tiny_recipe, folder, capfd):
     path = tiny_recipe(save_only_model=True)
     assert run(str(path), [], None) == 0
@@ -200,7 +197,6 @@ def test_a_time_limit_needs_a_unit_and_some_time(tiny_recipe, limit):
         assert run(str(tiny_recipe(max_steps=1, save_strategy="no")), [], None, time_limit=limit) == 0
 
 
-@pytest.mark.slow
 def test_a_time_limit_ends_a_run_with_a_checkpoint_and_a_report_and_it_goes_on(tiny_recipe, folder, tmp_path, capfd):
     path = tiny_recipe(max_steps=4, save_strategy="no")
     assert run(str(path), [], None, time_limit="1s") == TO_BE_CONTINUED  # this process is older than that
@@ -214,7 +210,6 @@ def test_a_time_limit_ends_a_run_with_a_checkpoint_and_a_report_and_it_goes_on(t
     assert same_weights(folder, tmp_path / "whole")
 
 
-@pytest.mark.slow
 def test_sigterm_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder, tmp_path):
     path = tiny_recipe(max_steps=24, save_steps=20)
     process = start(path)
@@ -232,7 +227,6 @@ def test_sigterm_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder
     assert sorted(metrics_of(folder)) == list(range(1, 25))
 
 
-@pytest.mark.slow
 def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_back(tiny_recipe, folder):
     path = tiny_recipe()
     path.with_name("own.py").write_text(SLEEPS_IN_THE_THIRD_STEP)
@@ -249,7 +243,6 @@ def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_
     assert b"Traceback" not in said
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_the_last_whole_checkpoint_stays(tiny_recipe, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()

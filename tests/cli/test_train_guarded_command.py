@@ -8,6 +8,8 @@ from started import metrics_of
 from align.cli.train import run
 from align.errors import RewardError
 
+pytestmark = pytest.mark.slow
+
 HANGS = '''\
 """A reward that hangs on every fortieth completion of the run."""
 
@@ -41,7 +43,6 @@ def guarded(tmp_path, tiny_recipe):
     return write
 
 
-@pytest.mark.slow
 def test_a_reward_that_hangs_on_one_completion_in_forty_does_not_stop_the_run(tmp_path, guarded):
     run(str(guarded(audit_funcs=["format"])), [], None)
     metrics = metrics_of(tmp_path / "run")

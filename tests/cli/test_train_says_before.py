@@ -17,6 +17,8 @@ from align.runs.folder import set_log_aside
 from align.runs.start import find_start
 from align.training.renamed_settings import hide_old_names
 
+pytestmark = pytest.mark.slow
+
 GOOD = {"question": "q?", "options": ["1", "2", "3", "4"], "answer": "A"}
 
 

@@ -13,6 +13,8 @@ from align.cli.train import run
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
 
+pytestmark = pytest.mark.slow
+
 OWN = "def shout(version, rng):\n    return version.question.upper() + '!' * rng.randint(1, 3)\n"
 REWARD = "\ndef variety(completions, **kwargs):\n    return [len(set(c)) / 10 for c in completions]\n"
 ROWS = {

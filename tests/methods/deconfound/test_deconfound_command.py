@@ -16,6 +16,8 @@ from align.cli.train import run as train
 from align.recipe.recipe import load_recipe
 from rewards.correction import ESTIMATORS
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ["--outcome", "clicks", "--confounders", "popularity", "hour"]
 TEXT = ["--text", "headline", "--instrument", "shock", "--instrumented", "popularity", "--groups", "author"]
 ALL = [*COLUMNS, *TEXT]

@@ -200,4 +200,4 @@ def test_a_recipe_names_columns_of_training_and_evaluation(recipe, tmp_path, met
     assert [row["chosen"] for row in data.rows] == [row["good"] for row in rows]
     assert len(data.eval_rows) == 2
     (error,) = [f for f in check_recipe(recipe(rows, method=method), Launch()).findings if f.check == "data"]
-    assert "Say so with `columns: {prompt: NAME}` under `dataset`" in error.text
+    assert "Say so with `columns: {chosen: good, rejected: bad, prompt: NAME}` under `dataset`" in error.text

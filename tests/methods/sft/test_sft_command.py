@@ -8,6 +8,8 @@ from safetensors.torch import load_file
 from align.cli.train import run
 from align.methods.sft.findings import find_demonstration_problems
 
+pytestmark = pytest.mark.slow
+
 ROWS = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}.", "correct": i != 3} for i in range(12)]
 
 
