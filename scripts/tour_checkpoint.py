@@ -56,7 +56,7 @@ def align(*words: str) -> None:
 
 # %%
 PLAIN_GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
-FASTER = ("--max_steps", "25", "--per_device_train_batch_size", "64", "--learning_rate", "1e-3")
+FASTER = ("--max_steps", "25", "--per_device_train_batch_size", "64", "--learning_rate", "1e-3", "--beta", "0.08")
 align("train", "acre/quickstart", *PLAIN_GRPO, *FASTER, "--output_dir", "after")
 
 # %% [markdown]

@@ -77,4 +77,4 @@ def _in_reward_kwargs(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _texts(content: Mapping[str, Any], key: str) -> list[str]:
     value = content.get(key)
-    return [each for each in ([value] if isinstance(value, str) else value or ()) if isinstance(each, str)]
+    return [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)]

@@ -13,7 +13,7 @@ from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
 pytestmark = pytest.mark.slow
-PARSED, CHECKED = 1_800, 200
+PARSED, CHECKED = 1_200, 120
 
 
 @pytest.fixture

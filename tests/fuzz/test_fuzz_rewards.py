@@ -8,7 +8,7 @@ from align.checks.reward_trials import Handling, try_rewards
 from rewards.running.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
 
 pytestmark = pytest.mark.slow
-LOCAL, BATCHES, IN_BATCH = 80, 8, 5
+LOCAL, BATCHES, IN_BATCH = 40, 5, 5
 # What a reward may be told that keeps the contract and pays the wrong answers.
 OF_TASTE = {"wrong_above_right", "pays_nothing", "constant"}
 SETTINGS = Settings(max_seconds=1.0)

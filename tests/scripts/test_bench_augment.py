@@ -6,7 +6,7 @@ from started import start
 ZEROS = ("answers_paid_twice", "rows_lost", "rows_doubled", "rows_changed", "rows_left_out")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_fault_run_loses_and_doubles_nothing(tmp_path):
     words = [
         "--rounds",

@@ -201,22 +201,22 @@ def tried(folder, *names):
 
 @pytest.mark.slow
 def test_the_checks_work_on_a_cpu_at_their_smallest(tmp_path):
-    """Numerics of all methods, and the benches of two trainer families."""
-    results, printed = tried(tmp_path, "numerics", "rrpo", "acre")
-    assert list(results) == ["numerics", "rrpo", "acre"]
+    """Numerics of all methods."""
+    results, printed = tried(tmp_path, "numerics")
+    assert list(results) == ["numerics"]
     assert {result["status"] for result in results.values()} == {"passed"}
     numbers = results["numerics"]["values"]
     assert all(value > 0 for value in numbers.values())
     assert len(numbers) == 12
-    assert results["rrpo"]["values"]["peak memory"] < 1
-    assert results["acre"]["values"]["letters, tokens over the floor"] == pytest.approx(1, abs=0.02)
     assert "On a GPU: not run on a GPU yet." in printed
 
 
 @pytest.mark.nightly
 def test_the_other_checks_work_on_a_cpu_at_their_smallest(tmp_path, kit):
-    others = [check.name for check in kit.CHECKS if check.name not in ("numerics", "rrpo", "acre")]
+    others = [check.name for check in kit.CHECKS if check.name != "numerics"]
     results, _ = tried(tmp_path, *others)
+    assert results["rrpo"]["values"]["peak memory"] < 1
+    assert results["acre"]["values"]["letters, tokens over the floor"] == pytest.approx(1, abs=0.02)
     assert list(results) == others
     lacking = {name: result["why"] for name, result in results.items() if result["status"] != "passed"}
     assert all(why.startswith("needs ") for why in lacking.values())
