@@ -49,3 +49,8 @@ def test_rewards_that_refuse_their_settings_are_one_error(tiny_recipe):
     recipe = load_recipe(tiny_recipe(reward_funcs=names, reward_weights=[1, 1], reward_kwargs=settings))
     with pytest.raises(ValueError, match=r"'length' has no setting 'max_lenght'.*'repetition' has no setting"):
         resolve_rewards(recipe)
+
+
+@pytest.mark.parametrize("value", [3, 0.5, True, {"a": 1}])
+def test_rewards_that_are_no_list_are_refused_as_such(tmp_path, value):
+    assert "`audit_funcs`" in refusal(tmp_path, audit_funcs=value, reward_kwargs={"length": {}})

@@ -132,8 +132,9 @@ def _letters(metrics: Metrics) -> Finding | None:
     letter = max(expected, key=lambda name: answered.get(name, 0) - expected[name])
     return Finding(
         f"Answers favour {letter}: {percent(answered.get(letter, 0))} of answers, {percent(gold[letter])} of the gold",
-        f"{percent(gap)} of answers would have to move before they could be right answers and even guesses. The policy "
-        "answers by position; `shuffle_options: true` in the `dataset` block takes the position's meaning away.",
+        f"{percent(gap)} of answers would have to move before they could be right answers and even guesses. The "
+        "policy answers by position; `shuffle_options: true` in the `dataset` block takes the position's meaning "
+        "away.",
     )
 
 
