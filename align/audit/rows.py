@@ -49,6 +49,20 @@ class Seen:
         ordered = self.kind == "pairs" and entry.gold is not None
         self._prefix.append(ordered and entry.sides[1].strip().startswith(entry.sides[0].strip()))
 
+    def join(self, other: "Seen") -> None:
+        """Takes up what another one, of the same kind, keeps of the rows behind these."""
+        groups = [self._groups.setdefault(name, len(self._groups)) for name in other._groups]
+        other._parts["group"] = array("q", [group if group < 0 else groups[group] for group in other._parts["group"]])
+        for name, values in self._parts.items():
+            values.extend(other._parts[name])
+        for file, start in zip(other.files, other._starts, strict=True):
+            if not self.files or self.files[-1] != file:
+                self.files.append(file)
+                self._starts.append(len(self.ids) + start)
+        self.ids += other.ids
+        self.rows.extend(other.rows)
+        self._prefix += other._prefix
+
     def part(self, name: str) -> Numbers:
         """Returns `(N,)` numbers of a part."""
         return np.frombuffer(self._parts[name], dtype=np.int64)

@@ -69,8 +69,9 @@ def check_lengths(
     if over:
         name, length = max(over, key=lambda found: found[1])
         raised = f", or raise {_limit(recipe)} if that is the limit" if recipe.uses_vllm else ""
+        where = "" if len(rows) <= AUDITED else f" of the {AUDITED:,} longest of {len(rows):,}"
         text = (
-            f"{len(over)} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
+            f"{len(over)}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
             f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, or lower "
             f"`max_completion_length`{raised}."
         )
@@ -88,7 +89,8 @@ def check_lengths(
 
 def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]]) -> list[Finding]:
     """Finds messages that no chat template can render, as those for a base model are."""
-    if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in rows):
+    some = rows[:1] if isinstance(rows, MadeRows) else rows  # that are made have one form
+    if tokenizer.chat_template or all(isinstance(row["prompt"], str) for row in some):
         return []
     texts = "set `dataset.conversational: false`" if hasattr(recipe.dataset, "conversational") else "write texts"
     text = (

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
+from align.data.made_rows import MadeRows
 from align.data.versions import ORIGIN
 from align.errors import UserError
 from rewards.running.contract import (
@@ -162,6 +163,8 @@ def spread(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _blocks(rows: Sequence[Mapping[str, Any]]) -> list[range]:
     """Lists the places of rows in a row that one row was made into; a reward that compares them needs them all."""
+    if isinstance(rows, MadeRows):  # each of an item of its own
+        return [range(i, i + 1) for i in range(len(rows))]
     starts = [
         i for i, row in enumerate(rows) if not i or row.get(ORIGIN) is None or row[ORIGIN] != rows[i - 1].get(ORIGIN)
     ]

@@ -1,12 +1,15 @@
 """Rows that repeat, contradict or leak, before anything is learnt from them."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from align.audit.entry import entries_of
 from align.audit.row_findings import RowFinding, describe_rows
-from align.audit.rows import compare, see
+from align.audit.rows import Seen, compare, see
 from align.checks.finding import Finding, Level
+from align.data.reading_progress import ReadingProgress
+from align.data.stored_items import map_parts
 from align.data.training_data import TrainingData
 from align.recipe.recipe import Recipe
 
@@ -24,13 +27,13 @@ _MAY_REPEAT = ("prompts", "outcomes")
 
 def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     """Says in one line what the exact part of `align audit` finds; the rest of it is that command's."""
-    kind, items = entries_of(data.items, data.report.file)
+    kind, _ = entries_of(data.items, data.report.file)
     if not kind:
         return []
     held_out = None
     if data.eval_items and data.eval_report is not None:
-        held_out = see(entries_of(data.eval_items, data.eval_report.file)[1], kind)
-    train = see(items, kind)
+        held_out = _see(data.eval_items, data.eval_report.file, kind)
+    train = _see(data.items, data.report.file, kind)
     found = [each for each in describe_rows(train, held_out, compare(train, held_out)) if each.name in _SAID]
     numbers = {each.name: each.count for each in found}
     if not any(numbers.values()):
@@ -41,6 +44,16 @@ def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
     text = "; ".join(_say(each) for each in found if each.count)
     level: Level = "ok" if again else "warning"
     return [Finding(level, "rows", f"{text[0].upper()}{text[1:]}.", numbers, _line(recipe, kind))]
+
+
+def _see(items: Sequence[Any], file: str, kind: str) -> Seen:
+    seen = Seen(kind)
+    with ReadingProgress("Compared") as progress:
+        for part in map_parts(lambda some: see(entries_of(some, file)[1], kind), items):
+            seen.join(part)
+            if len(seen) < len(items):
+                progress.advance(len(part))
+    return seen
 
 
 def _line(recipe: Recipe, kind: str) -> str:

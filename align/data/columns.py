@@ -154,6 +154,11 @@ class NeverThere:
             self._left -= row.keys()
             self._names |= dict.fromkeys(row)
 
+    def join(self, other: "NeverThere") -> None:
+        """Takes up what another one saw of the same file."""
+        self._left &= other._left
+        self._names |= other._names
+
     def check(self) -> None:
         """Refuses columns that were in no row, where one that is not named looks like them.
 
@@ -188,6 +193,13 @@ class Lacking:
         self._columns[problem.column] = None
         self._names |= dict.fromkeys(raw.content)  # type: ignore[arg-type]
         self.example = self.example or raw
+
+    def join(self, other: "Lacking") -> None:
+        """Takes up what another one noted of rows behind these."""
+        self.count += other.count
+        self._columns |= other._columns
+        self._names |= other._names
+        self.example = self.example or other.example
 
     def describe(self, num_read: int, adapter: str | None, columns: Columns | None, fits: Sequence[str]) -> str:
         """Words what is missing, what there is, and what is probably meant.

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,13 @@ from align.data.gym_rows import gym_rows
 from align.data.json_rows import read_json, read_jsonl
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
+from align.data.text_lines import Span
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
 from rewards.reading.gym_tasks import is_task
 
-__all__ = ["READERS", "RawRow", "Row", "find_split", "read_rows"]
+__all__ = ["READERS", "RawRow", "Row", "find_split", "lines_of", "read_rows", "read_span"]
 
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
@@ -50,6 +52,17 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     if not file.exists() and (file.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1):
         raise DataError(f"There is no file or folder {path}. Check `path`; `./x` is relative to the recipe.")
     return _read_with_datasets(path, split)
+
+
+def lines_of(path: str) -> Path | None:
+    """Returns the file of a data set whose rows stand on a line each; None of any other."""
+    file = Path(path).expanduser()
+    return file if file.suffix.lower() == ".jsonl" and file.is_file() else None
+
+
+def read_span(file: Path, span: Span) -> Iterator[RawRow]:
+    """Reads the rows on some lines of a file, as `read_rows` reads all of them."""
+    return _read_file(partial(read_jsonl, span=span), file)
 
 
 def find_split(path: str, split: str | None) -> tuple[str, str | None]:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
-from align.data.text_lines import BOM, HEAD, NoText, check_encoding, read_lines
+from align.data.text_lines import BOM, HEAD, WHOLE, NoText, Span, check_encoding, read_lines
 from align.errors import DataError
 
 SPACE = re.compile(r"[ \t\n\r]*")
@@ -42,9 +42,9 @@ def parse_json(text: str) -> Any:
         raise BadValue(DEEP, FLAT) from error
 
 
-def read_jsonl(file: Path) -> Iterator[RawRow]:
-    """Reads a file with one object a line; blank lines are not rows."""
-    for number, text, bad in read_lines(file):
+def read_jsonl(file: Path, span: Span = WHOLE) -> Iterator[RawRow]:
+    """Reads a file with one object a line, or some of its lines; blank lines are not rows."""
+    for number, text, bad in read_lines(file, span):
         if not text.isspace():
             yield RawRow(number, _parse_line(text, file, number) if bad is None else bad.problem(file, number))
 

@@ -1,30 +1,26 @@
 """Loads rows, turns each into what its checks return, and keeps account of those that cannot be used."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from align.data.columns import MISSING, NEEDED, Columns, Lacking, NeverThere, rename
-from align.data.files import RawRow, Row, read_rows
+from align.data.account import Account, Item
+from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
+from align.data.files import RawRow, Row, lines_of, read_rows, read_span
+from align.data.many_cores import map_in_order
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.questions.adapters import Adapter, AdapterError
 from align.data.stored_items import ItemKeeper
+from align.data.text_lines import Span, divide_lines
 from align.data.texts import check_values
 from align.errors import DataError
 
+if TYPE_CHECKING:
+    import pyarrow as pa
 
-class Item(Protocol):
-    """What becomes of a row."""
-
-    @property
-    def id(self) -> str:
-        """Its name, unique in the data set."""
-
-    @property
-    def row(self) -> int:
-        """Where it stood in the file."""
-
+SPAN = 2**20  # bytes that are read at once where rows are divided over the cores
 
 T = TypeVar("T", bound=Item)
 R = TypeVar("R")
@@ -69,7 +65,10 @@ def load_rows(
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     items: list[T] = []
-    _read_items(report, check, schema, items.append, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    account = Account[T](report.file, schema)
+    for raw in islice(read_rows(report.file, split), max_rows):
+        account.take(raw, read_row(raw, report.file, check, schema), items.append)
+    _close(account, report, check, schema, on_bad_rows, max_rows)
     return items
 
 
@@ -82,48 +81,64 @@ def store_rows(
     on_bad_rows: Literal["raise", "skip"],
     max_rows: int | None,
 ) -> Sequence[T]:
-    """Does as `load_rows`, and keeps many items in a file rather than in memory."""
+    """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
+    account = Account[T](report.file, schema)
+    lines = lines_of(report.file) if max_rows is None and split is None else None
     with ItemKeeper[T]() as keeper:
-        _read_items(report, check, schema, keeper.add, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        if lines is None:
+            for raw in islice(read_rows(report.file, split), max_rows):
+                account.take(raw, read_row(raw, report.file, check, schema), keeper.add)
+        else:
+            _read_lines(
+                lines, account, partial(read_row, file=report.file, check=check, schema=schema), schema, keeper
+            )
+        _close(account, report, check, schema, on_bad_rows, max_rows)
         return keeper.items()
 
 
-def _read_items(
+def _read_lines(
+    file: Path,
+    account: Account[T],
+    to_item: Callable[[RawRow], T | RowProblem],
+    schema: Schema,
+    keeper: ItemKeeper[T],
+) -> None:
+    """Reads the first lines here, and once it is known how items are stored, the others on all cores."""
+
+    def read_share(span: Span) -> tuple[Account[T], "list[pa.RecordBatch]"]:
+        items: list[T] = []
+        share = Account[T](account.file, schema)
+        for raw in read_span(file, span):
+            share.take(raw, to_item(raw), items.append)
+        return share, keeper.pack(items)
+
+    spans = divide_lines(file, SPAN)
+    for span in spans:
+        for raw in read_span(file, span):
+            account.take(raw, to_item(raw), keeper.add)
+        if keeper.in_file:
+            break
+    for share, batches in map_in_order(read_share, spans) if keeper.in_file else ():
+        keeper.add_packed(batches, without=account.join(share))
+
+
+def _close(
+    account: Account[T],
     report: DataReport,
     check: Callable[[Row, RawRow], T],
     schema: Schema,
-    keep: Callable[[T], None],
-    *,
-    split: str | None,
     on_bad_rows: Literal["raise", "skip"],
     max_rows: int | None,
 ) -> None:
-    taken: dict[str, int] = {}
-    lacking = Lacking(report.file, schema.needs)
-    never = NeverThere(report.file, schema.columns)
-    for raw in islice(read_rows(report.file, split), max_rows):
-        report.num_read += 1
-        if not isinstance(raw.content, RowProblem):
-            never.look(raw.content)
-        result = read_row(raw, report.file, check, schema)
-        if not isinstance(result, RowProblem) and result.id in taken:
-            remedy = f"Row {taken[result.id]} has it: rename one."
-            result = RowProblem(report.file, raw.row, "id", shorten(result.id), "the id is taken", remedy)
-        if isinstance(result, RowProblem):
-            report.problems.append(result)
-            if _lacks_column(result, schema):
-                lacking.add(result, raw)
-        else:
-            taken[result.id] = result.row
-            keep(result)
-    report.num_kept = len(taken)
+    """Fills the report, and refuses rows that cannot be used."""
+    report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
     if report.num_kept and (max_rows is None or report.num_read < max_rows):
-        never.check()
-    if report.problems and (on_bad_rows == "raise" or not taken):
-        if 2 * lacking.count > report.num_read:
-            raise DataError(_describe(lacking, schema, check, report.num_read))
+        account.never.check()
+    if report.problems and (on_bad_rows == "raise" or not report.num_kept):
+        if 2 * account.lacking.count > report.num_read:
+            raise DataError(_describe(account.lacking, schema, check, report.num_read))
         raise bad_rows_error(report.file, report.problems, report.num_read)
 
 
@@ -178,11 +193,6 @@ def _convert(row: Row, name: str, adapter: Adapter) -> dict[str, Any]:
     except (TypeError, ValueError, AttributeError, IndexError) as error:  # a value of another kind than published
         remedy = f"Write the row as the schema has it, or leave `adapter` out. Python says: {error}."
         raise BadRow("", dict(row), f"the adapter `{name}` cannot read the row", remedy) from error
-
-
-def _lacks_column(problem: RowProblem, schema: Schema) -> bool:
-    needed = NEEDED.format(schema.adapter[0]) if schema.adapter is not None else MISSING
-    return problem.rule in (MISSING, needed)
 
 
 def _describe(lacking: Lacking, schema: Schema, check: Callable[[Row, RawRow], Item], num_read: int) -> str:

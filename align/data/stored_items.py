@@ -1,16 +1,17 @@
 """Items of a large data set, kept in a memory-mapped Arrow file in place of the memory."""
 
 import os
-import pickle
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
-from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
+from align.data.item_layout import Layout
+from align.data.many_cores import map_in_order
 from align.data.reading_progress import ReadingProgress
 from align.errors import DataError
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 IN_MEMORY = 20_000  # items that are kept as they are; below, a file costs more than it saves
 BATCH = 1_000  # items that are read at once
-REST = "rest"  # the column of what is no text, number or list of texts
+PART = 10  # batches that are worked on at once
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class ItemKeeper(Generic[T]):
@@ -38,14 +40,38 @@ class ItemKeeper(Generic[T]):
         if self._writer is None and len(self._items) > IN_MEMORY:
             self._writer = _Writer(self._items[0])
         if self._writer is not None and len(self._items) >= BATCH:
-            self._flush(self._writer)
+            self._flush(self._writer, least=BATCH)
+
+    @property
+    def in_file(self) -> bool:
+        """Whether there were enough for a file, and how they stand in it is known."""
+        return self._writer is not None
+
+    def pack(self, items: Sequence[T]) -> "list[pa.RecordBatch]":
+        """Makes items ready for the file, also in a copy of this process."""
+        assert self._writer is not None
+        return self._writer.pack(items)
+
+    def add_packed(self, batches: "Sequence[pa.RecordBatch]", without: set[int]) -> None:
+        """Takes items up that were made ready, but for some, numbered from 0 over all batches."""
+        import pyarrow as pa
+
+        assert self._writer is not None
+        self._flush(self._writer, least=1)
+        start = 0
+        for batch in batches:
+            places = range(start, start + len(batch))
+            kept = batch.filter(pa.array([place not in without for place in places])) if without else batch
+            start = places.stop
+            if len(kept):
+                self._writer.write(kept)
+                self._progress.advance(len(kept))
 
     def items(self) -> Sequence[T]:
         """Returns the items; nothing can be added then."""
         if self._writer is None:
             return self._items
-        if self._items:
-            self._writer.write(self._items)
+        self._flush(self._writer, least=1)
         return self._writer.read()
 
     def __enter__(self) -> "ItemKeeper[T]":
@@ -56,20 +82,24 @@ class ItemKeeper(Generic[T]):
         if self._writer is not None:
             self._writer.forget()
 
-    def _flush(self, writer: "_Writer") -> None:
-        while len(self._items) >= BATCH:
-            writer.write(self._items[:BATCH])
-            self._items = self._items[BATCH:]
-            self._progress.advance(BATCH)
+    def _flush(self, writer: "_Writer", least: int) -> None:
+        """Writes what there is, in batches with at least so many."""
+        while len(self._items) >= least:
+            some, self._items = self._items[:BATCH], self._items[BATCH:]
+            for batch in writer.pack(some):
+                writer.write(batch)
+            self._progress.advance(len(some))
 
 
 class StoredItems(Sequence[T]):
     """A sequence of items that stand in a file, which is gone with it; a slice is a list."""
 
-    def __init__(self, layout: "_Layout", batches: "Sequence[pa.RecordBatch]") -> None:
+    def __init__(self, layout: Layout, batches: "Sequence[pa.RecordBatch]") -> None:
         self._layout, self._batches = layout, batches
-        self._length = sum(len(batch) for batch in batches)
+        self._starts = list(accumulate(map(len, batches), initial=0))
+        self._length = self._starts.pop()
         self._read: tuple[int, list[T]] = (-1, [])
+        self._next = 0  # behind the item that was asked for last
 
     def __len__(self) -> int:
         return self._length
@@ -92,10 +122,20 @@ class StoredItems(Sequence[T]):
             return [self[i] for i in range(*index.indices(self._length))]
         if not -self._length <= index < self._length:
             raise IndexError(f"There are {self._length} items, got the index {index}.")
-        number, place = divmod(index % self._length, BATCH)
+        place = index % self._length
+        number = bisect_right(self._starts, place) - 1
+        inside, goes_on, self._next = place - self._starts[number], place == self._next, place + 1
         if self._read[0] != number:
+            if not goes_on:  # here and there: one is read sooner than all around it
+                one: T = self._layout.read(self._batches[number].slice(inside, 1))[0]
+                return one
             self._read = number, self._layout.read(self._batches[number])
-        return self._read[1][place]
+        return self._read[1][inside]
+
+    def parts(self) -> "list[StoredItems[T]]":
+        """Divides them into sequences of some batches, none of which is read."""
+        taken = range(0, len(self._batches), PART)
+        return [StoredItems(self._layout, self._batches[start : start + PART]) for start in taken]
 
 
 class Picked(Sequence[T]):
@@ -127,84 +167,19 @@ def values_of(items: Iterable[Any], *names: str) -> Iterator[tuple[Any, ...]]:
     return (tuple(getattr(item, name) for name in names) for item in items)
 
 
+def map_parts(work: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[R]:
+    """Applies a function to parts of items, in their order: to all at once, or over the cores where they are many."""
+    if not isinstance(items, StoredItems):
+        yield work(items)
+        return
+    parts = items.parts()
+    yield from map_in_order(lambda number: work(parts[number]), range(len(parts)))
+
+
 def pick(items: Sequence[T], places: Sequence[int]) -> list[T]:
     """Returns the items at some places, in the order of the places; a file is read from its beginning to its end."""
     found = {place: items[place] for place in sorted(places)}
     return [found[place] for place in places]
-
-
-class _Layout:
-    """How items of one kind become columns: texts, numbers and lists of texts; the rest of an item is pickled.
-
-    What of the rest is as in the first item is not written, so that most items have none.
-    """
-
-    def __init__(self, first: Any) -> None:
-        self.kind = type(first)
-        hints = get_type_hints(self.kind)
-        self._fields = [name for name in vars(first) if name in hints]
-        self._flat = {name: flat for name in self._fields if (flat := _flat_type(hints[name]))}
-        self._first = {name: getattr(first, name) for name in self._fields}
-        # A field may hold a text, or messages, which are then of the rest.
-        self._may_be_text = [name for name, flat in self._flat.items() if flat == "text"]
-        self._others = [name for name in self._fields if name not in self._flat]
-
-    def write(self, items: Sequence[Any]) -> "pa.RecordBatch":
-        """Writes items as a batch."""
-        import pyarrow as pa
-
-        types = {
-            "text": pa.large_string(), "number": pa.int64(), "texts": pa.list_(pa.large_string()),
-        }  # fmt: skip
-        values = [vars(item) for item in items]
-        columns: dict[str, Any] = {}
-        for name, flat in self._flat.items():
-            column = [each[name] for each in values]
-            if name in self._may_be_text:
-                column = [each if type(each) is str else None for each in column]
-            columns[name] = pa.array(column, types[flat])
-        columns[REST] = pa.array([self._rest(each) for each in values], pa.large_binary())
-        return pa.RecordBatch.from_pydict(columns)
-
-    def read(self, batch: "pa.RecordBatch") -> list[Any]:
-        """Makes the items of a batch again."""
-        columns = [self._read_column(batch.column(name), flat) for name, flat in self._flat.items()]
-        names, others = list(self._flat), {name: self._first[name] for name in self._others}
-        rests, items = batch.column(REST).to_pylist(), []
-        for rest, *values in zip(rests, *columns, strict=True):
-            item = object.__new__(self.kind)
-            item.__dict__.update(others)
-            item.__dict__.update(zip(names, values, strict=True))
-            if rest is not None:
-                item.__dict__.update(pickle.loads(rest))  # that this process wrote
-            items.append(item)
-        return items
-
-    def read_values(self, batch: "pa.RecordBatch", names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yields some fields of the items of a batch."""
-        if all(name in self._flat for name in names) and batch.column(REST).null_count == len(batch):
-            return zip(*(self._read_column(batch.column(name), self._flat[name]) for name in names), strict=True)
-        return (tuple(getattr(item, name) for name in names) for item in self.read(batch))
-
-    def _rest(self, values: dict[str, Any]) -> bytes | None:
-        first = self._first
-        rest = {
-            name: values[name]
-            for name in self._others
-            if values[name] is not first[name] and values[name] != first[name]
-        }
-        for name in self._may_be_text:
-            if type(values[name]) is not str and values[name] is not None:
-                rest[name] = values[name]
-        return pickle.dumps(rest, pickle.HIGHEST_PROTOCOL) if rest else None
-
-    def _read_column(self, column: "pa.Array", flat: str) -> list[Any]:
-        if flat != "texts":
-            values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
-            return values
-        texts = column.flatten().to_numpy(zero_copy_only=False).tolist()
-        ends = [0, *column.value_lengths().to_numpy(zero_copy_only=False).cumsum().tolist()]
-        return [tuple(texts[start:end]) for start, end in pairwise(ends)]
 
 
 class _Writer:
@@ -215,15 +190,18 @@ class _Writer:
 
         handle, path = tempfile.mkstemp(suffix=".arrow", prefix="truealign-rows-")
         os.close(handle)
-        self._path, self._layout = Path(path), _Layout(first)
+        self._path, self._layout = Path(path), Layout(first)
         self._sink = pa.OSFile(path, "wb")
         self._file: Any = None
 
-    def write(self, items: Sequence[Any]) -> None:
+    def pack(self, items: Sequence[Any]) -> "list[pa.RecordBatch]":
+        """Makes batches of items."""
+        return [self._layout.write(items[start : start + BATCH]) for start in range(0, len(items), BATCH)]
+
+    def write(self, batch: "pa.RecordBatch") -> None:
         """Writes a batch."""
         import pyarrow as pa
 
-        batch = self._layout.write(items)
         with self._room():
             self._file = self._file or pa.ipc.new_file(self._sink, batch.schema)
             self._file.write_batch(batch)
@@ -253,13 +231,3 @@ class _Writer:
         """Takes the name of the file away."""
         with suppress(OSError):  # where a file that is mapped keeps its name
             self._path.unlink(missing_ok=True)
-
-
-def _flat_type(hint: Any) -> str | None:
-    """Tells which column holds values of a type; None for the rest."""
-    if hint is int:
-        return "number"
-    if hint == tuple[str, ...]:
-        return "texts"
-    is_union = get_origin(hint) in (UnionType, Union)
-    return "text" if hint is str or (is_union and str in get_args(hint)) else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from json import detect_encoding
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,18 +39,43 @@ class Line(NamedTuple):
     bad: NoText | None
 
 
-def read_lines(file: Path) -> Iterator[Line]:
+class Span(NamedTuple):
+    """Some lines of a file that follow each other."""
+
+    before: int  # lines that stand before them
+    start: float  # bytes, from 0
+    end: float
+
+
+WHOLE = Span(0, 0, inf)
+
+
+def divide_lines(file: Path, size: int) -> Iterator[Span]:
+    """Divides a file into spans of about so many bytes."""
+    before = start = 0
+    with file.open("rb") as source:
+        while block := source.read(size):
+            block += source.readline()
+            yield Span(before, start, start + len(block))
+            before += block.count(b"\n") if b"\r" not in block and block.endswith(b"\n") else len(block.splitlines())
+            start += len(block)
+
+
+def read_lines(file: Path, span: Span = WHOLE) -> Iterator[Line]:
     r"""Reads lines with their ends, which are \n, \r\n or \r.
 
     Raises:
         DataError: If the file is UTF-16 or UTF-32.
     """
-    number = offset = 0
+    number, offset = span.before, int(span.start)
     with file.open("rb") as source:
-        head = source.peek(HEAD)[:HEAD]
-        check_encoding(head, file)
-        if head.startswith(BOM):
-            offset = len(source.read(len(BOM)))
+        if offset:
+            source.seek(offset)
+        else:
+            head = source.peek(HEAD)[:HEAD]
+            check_encoding(head, file)
+            if head.startswith(BOM):
+                offset = len(source.read(len(BOM)))
         for chunk in source:
             for line in chunk.splitlines(keepends=True) if b"\r" in chunk else (chunk,):
                 number += 1
@@ -62,6 +88,8 @@ def read_lines(file: Path) -> Iterator[Line]:
                     place = len(before) + 1, offset + error.start, line[error.start]
                     yield Line(number, text, NoText(number, *place, around))
                 offset += len(line)
+            if offset >= span.end:
+                return
 
 
 def check_encoding(head: bytes, file: Path) -> None:

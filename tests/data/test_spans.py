@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from align.data.pairs.spans import Span, check_spans, diff_spans, diff_tokens, strip_tags
+from align.data.pairs.spans import Span, check_spans, diff_spans, diff_tokens, strip_tags, words_differ
 from align.data.problems import BadRow
 
 PIECES = [
@@ -214,3 +214,8 @@ def test_offsets_are_put_in_order_and_freed_of_whitespace():
     assert check_spans([[5, 12]], "Paris is old", "x") == (Span(6, 12),)
     assert check_spans([[0, 5], [5, 8]], "Paris is old", "x") == (Span(0, 5), Span(6, 8))  # they may touch
     assert check_spans([], "Paris", "x") == ()
+
+
+@given(st.text("ab_ .\x1c\u4eba\u0301", max_size=8), st.text("ab_ .\x1c\u4eba\u0301", max_size=8))
+def test_words_differ_where_a_diff_finds_a_span(chosen, rejected):
+    assert words_differ(chosen, rejected) == any(diff_spans(chosen, rejected))

@@ -123,12 +123,15 @@ def diff_spans(chosen: str, rejected: str) -> tuple[tuple[Span, ...], tuple[Span
 
 
 def words_differ(chosen: str, rejected: str) -> bool:
-    """Says whether `diff_spans` finds a span, at the cost of the words up to the first that differs.
+    """Says whether `diff_spans` finds a span, at a fraction of its cost.
 
     Example:
         >>> words_differ("It rusts.", "It  rusts ."), words_differ("It rusts.", "It rusts")
         (False, True)
     """
+    # The words together are all that is visible, and this is seen sooner than where words end.
+    if chosen.isascii() and rejected.isascii() and "".join(chosen.split()) != "".join(rejected.split()):
+        return True
     sides = [(match[0] for match in _matches(text)) for text in (chosen, rejected)]
     return any(ours != theirs for ours, theirs in zip_longest(*sides))
 

@@ -13,7 +13,7 @@ from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_row
-from align.data.stored_items import values_of
+from align.data.stored_items import map_parts, values_of
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTERS, can_shuffle
 
@@ -116,8 +116,17 @@ def load_questions(
     with reader.progress:
         questions = store_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     letters: Counter[str] = Counter()
-    for options, answer in values_of(questions, "options", "answer"):
-        report.num_unshufflable += not can_shuffle(options)
-        letters[LETTERS[answer]] += 1
+    for num_unshufflable, found in map_parts(_count, questions):
+        report.num_unshufflable += num_unshufflable
+        letters += found
     report.gold_letters = dict(sorted(letters.items()))
     return questions, report
+
+
+def _count(questions: Sequence[Question]) -> tuple[int, Counter[str]]:
+    """Counts the questions whose options have to stay in their order, and the letters of the right ones."""
+    num_unshufflable, letters = 0, Counter[str]()
+    for options, answer in values_of(questions, "options", "answer"):
+        num_unshufflable += not can_shuffle(options)
+        letters[LETTERS[answer]] += 1
+    return num_unshufflable, letters

@@ -7,7 +7,7 @@ from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.data.stored_items import values_of
+from align.data.stored_items import map_parts, values_of
 from rewards.reading.options import can_shuffle, draw_permutation, permute, to_shown
 
 LETTER = 4  # characters around an option, as in "A. " and the end of its line
@@ -34,14 +34,22 @@ def question_rows(
     questions: Sequence[Question], template: PromptTemplate, *, shuffle_options: bool = False, seed: int = 0
 ) -> Sequence[dict[str, Any]]:
     """Does as `questions_to_rows`; of questions that are not in memory the rows are made when they are read."""
-    if isinstance(questions, list) or any(question.images for question in questions):
+    if isinstance(questions, list) or any(map_parts(_has_images, questions)):
         return questions_to_rows(questions, template, shuffle_options=shuffle_options, seed=seed)[0]
     make = partial(_question_to_row, template=template, shuffle_options=shuffle_options, seed=seed)
     return MadeRows(questions, make, _prompt_sizes)
 
 
+def _has_images(questions: Sequence[Question]) -> bool:
+    return any(question.images for question in questions)
+
+
 def _prompt_sizes(questions: Sequence[Question]) -> list[int]:
     """Counts the characters of questions and options; what a template adds is the same for all."""
+    return [size for sizes in map_parts(_sizes_of_part, questions) for size in sizes]
+
+
+def _sizes_of_part(questions: Sequence[Question]) -> list[int]:
     fields = values_of(questions, "question", "options")
     return [len(question) + sum(map(len, options)) + LETTER * len(options) for question, options in fields]
 

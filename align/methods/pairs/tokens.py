@@ -1,6 +1,7 @@
 """What a tokenizer makes of preference pairs: their lengths, and which tokens are marked."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jinja2 import TemplateError
@@ -12,7 +13,7 @@ from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_sha
 from align.data.pairs.pair import Pair
 from align.data.pairs.preferences import PreferencePair
 from align.data.pairs.spans import Span
-from align.data.stored_items import Picked
+from align.data.stored_items import Picked, map_parts
 from align.data.template_settings import template_settings
 from align.recipe.recipe import Recipe
 
@@ -114,7 +115,8 @@ def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> Sequence[Pr
         return pairs
     if isinstance(pairs, list):
         return [pair for pair in pairs if rule.can_mark(pair)]
-    places = [place for place, pair in enumerate(pairs) if rule.can_mark(pair)]
+    flags = map_parts(lambda some: [rule.can_mark(pair) for pair in some], pairs)
+    places = [place for place, usable in enumerate(chain.from_iterable(flags)) if usable]
     return pairs if len(places) == len(pairs) else Picked(pairs, places)
 
 
