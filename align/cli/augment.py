@@ -24,6 +24,7 @@ def run(
     model: str | None,
     endpoint: dict[str, Any],
     batch_size: int,
+    conversational: bool | None,
     own: Mapping[str, Any],
     sampling: dict[str, Any],
     reading: dict[str, Any],
@@ -41,6 +42,7 @@ def run(
         model: Who is asked, unless rules take its place.
         endpoint: How a served model is reached.
         batch_size: Responses at once of a model in this process.
+        conversational: Whether such a model reads a text as a message; None if it has a chat template.
         own: The options of each method, filled in.
         sampling: How a model is sampled; None stands for the method's default.
         reading: How the data is read.
@@ -67,7 +69,7 @@ def run(
     samplers: list[Sampler] = []
 
     def make_sampler() -> Sampler:
-        samplers.append(_make_sampler(model or "", endpoint, batch_size))
+        samplers.append(_make_sampler(model or "", endpoint, batch_size, conversational))
         return samplers[-1]
 
     num_workers = batch_size if endpoint["endpoint"] is None else endpoint["concurrency"]
@@ -113,14 +115,19 @@ def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str 
         raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
 
 
-def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int) -> Sampler:
+def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int, conversational: bool | None) -> Sampler:
     if endpoint["endpoint"] is None:
         from transformers.utils.logging import disable_progress_bar
 
         from align.models.samplers.local_model import LocalSampler
 
         disable_progress_bar()  # the bar of loading would tear the one of sampling
-        return LocalSampler(model, batch_size=batch_size)
+        return LocalSampler(model, batch_size=batch_size, conversational=conversational)
+    if conversational is False:
+        raise UserError(
+            "A server is sent messages, and its model's own template makes a prompt of them. Leave "
+            "`--no-conversational` out, or give the model's folder without `--endpoint`."
+        )
     try:
         return EndpointSampler(model=model, **endpoint)
     except ImportError as error:

@@ -35,15 +35,34 @@ def test_the_chat_template_is_used(tiny_model_folder):
 
 
 def test_without_a_chat_template_a_text_is_continued_and_messages_are_refused(tmp_path, tiny_model_folder):
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder)
-    tokenizer.chat_template = None
-    tokenizer.save_pretrained(tmp_path)
-    tiny_model(vocabulary=len(tokenizer)).save_pretrained(tmp_path)
+    bare(tiny_model_folder, tmp_path)
     assert sample(tmp_path, requests(1))[0].prompt_tokens == len("What is ?")
     with pytest.raises(SamplerError, match="no chat template"):
         sample(tmp_path, [Request([{"role": "user", "content": "?"}], seed=0)])
+
+
+def test_a_model_with_a_chat_template_reads_texts_as_they_are_where_that_is_said(tmp_path, tiny_model_folder):
+    sampler = LocalSampler(str(tiny_model_folder), conversational=False)
+    assert not sampler.uses_chat_template
+    assert sampler.identity != LocalSampler(str(tiny_model_folder)).identity
+    results = {}
+    sampler.sample(requests(1), results.__setitem__)
+    assert results[0].prompt_tokens == len("What is ?")
+    with pytest.raises(SamplerError, match="was to read no messages, so its prompts must be texts"):
+        sampler.sample([Request([{"role": "user", "content": "?"}], seed=0)], results.__setitem__)
+    bare(tiny_model_folder, tmp_path)
+    with pytest.raises(SamplerError, match="no chat template, so its prompts must be texts: `--no-conversational`"):
+        LocalSampler(str(tmp_path), conversational=True).sample(requests(1), results.__setitem__)
+
+
+def bare(model, folder):
+    """Copies a model without its chat template."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.chat_template = None
+    tokenizer.save_pretrained(folder)
+    tiny_model(vocabulary=len(tokenizer)).save_pretrained(folder)
 
 
 def test_temperature_zero_is_greedy_and_requests_of_other_settings_go_apart(tiny_model_folder):

@@ -63,6 +63,9 @@ def augment(
         str | None, typer.Option(help="A folder or hub id, or with `--endpoint` the name served there.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch_size", help="Responses at once without an endpoint.")] = 16,
+    conversational: Annotated[
+        bool | None, typer.Option(help="Whether prompts are messages; by default if there is a chat template.")
+    ] = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of the answers, which runs may share; OUT/cache if not given.")
     ] = None,
@@ -82,6 +85,7 @@ def augment(
             model=model,
             endpoint=values(reach),
             batch_size=batch_size,
+            conversational=conversational,
             own=own,
             sampling=values(sampling),
             reading=values(reading),

@@ -31,22 +31,25 @@ class LocalSampler:
     Args:
         model: A folder or a hub id.
         batch_size: Responses generated at once.
+        conversational: Whether a text is read as a message of a user; None if there is a chat template.
     """
 
-    def __init__(self, model: str, *, batch_size: int = 16) -> None:
+    def __init__(self, model: str, *, batch_size: int = 16, conversational: bool | None = None) -> None:
         self._source = model
         self._batch_size = batch_size
+        self._conversational = conversational
         self.name = Path(model).name if Path(model).is_dir() else model
 
     @cached_property
     def identity(self) -> dict[str, str]:
-        """The hub id, or what is in the folder by name, size and time of writing."""
+        """The hub id, or what is in the folder by name, size and time of writing; and whether texts are messages."""
+        form = {} if self._conversational is None else {"conversational": str(self._conversational)}
         folder = Path(self._source)
         if not folder.is_dir():
-            return {"model": self._source}
+            return {"model": self._source} | form
         files = sorted(path for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".json", ".jinja"))
         listed = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-        return {"model": hashlib.sha256(repr(listed).encode()).hexdigest()}
+        return {"model": hashlib.sha256(repr(listed).encode()).hexdigest()} | form
 
     @property
     def uses_chat_template(self) -> bool:
@@ -110,7 +113,7 @@ class LocalSampler:
     def _prompts(self) -> Prompts:
         try:
             refuse_pickled_weights(self._source)
-            return load_prompts(self._source, self.name)
+            return load_prompts(self._source, self.name, self._conversational)
         except (OSError, ValueError) as error:
             raise _not_loaded(self._source, error) from error
         except ImportError as error:

@@ -62,17 +62,20 @@ class TextPrompts:
     Args:
         name: Of the model.
         tokenizer: Its tokenizer.
+        conversational: Whether a text is read as a message of a user; None if the tokenizer has a chat template.
+
+    Raises:
+        SamplerError: If it should be and there is no template.
     """
 
     model_class = AutoModelForCausalLM
 
-    def __init__(self, name: str, tokenizer: Any) -> None:
+    def __init__(self, name: str, tokenizer: Any, conversational: bool | None) -> None:
         self._name, self.tokenizer = name, _with_padding(tokenizer)
-
-    @property
-    def uses_chat_template(self) -> bool:
-        """Whether the tokenizer has a chat template."""
-        return self.tokenizer.chat_template is not None
+        has_template = tokenizer.chat_template is not None
+        if conversational and not has_template:
+            raise SamplerError(f"{name} has no chat template, so its prompts must be texts: `--no-conversational`.")
+        self.uses_chat_template = has_template if conversational is None else conversational
 
     def encode(self, request: Request) -> Encoded:
         """Tokenises one prompt; see `Prompts.encode`."""
@@ -85,7 +88,8 @@ class TextPrompts:
         elif isinstance(request.prompt, str):
             ids = list(self.tokenizer(request.prompt)["input_ids"])
         else:
-            raise SamplerError(f"{self._name} has no chat template, so its prompts must be texts, not messages.")
+            why = "has no chat template" if self.tokenizer.chat_template is None else "was to read no messages"
+            raise SamplerError(f"{self._name} {why}, so its prompts must be texts.")
         return Encoded(ids, len(ids))
 
     def collate(self, requests: Sequence[Request], encoded: Sequence[Encoded], model: Any) -> Any:
@@ -138,12 +142,13 @@ class ImagePrompts:
         return batch.to(model.device, model.dtype)  # only what is no integer changes its type
 
 
-def load_prompts(source: str, name: str) -> Prompts:
+def load_prompts(source: str, name: str, conversational: bool | None = None) -> Prompts:
     """Loads what a checkpoint needs to read prompts.
 
     Args:
         source: A folder or a hub id.
         name: How the model is called in errors.
+        conversational: Whether a text is read as a message of a user; None if there is a chat template.
 
     Raises:
         OSError, ValueError: If it cannot be loaded.
@@ -160,8 +165,12 @@ def load_prompts(source: str, name: str) -> Prompts:
                 raise
         else:
             if hasattr(processor, "image_processor"):
+                if conversational is False:
+                    raise SamplerError(
+                        f"{name} reads images, which stand in messages: leave `--no-conversational` out."
+                    )
                 return ImagePrompts(name, processor)
-    return TextPrompts(name, AutoTokenizer.from_pretrained(source))
+    return TextPrompts(name, AutoTokenizer.from_pretrained(source), conversational)
 
 
 def _with_config(source: str) -> str:

@@ -211,3 +211,16 @@ def test_a_vllm_server_makes_pairs(data, tmp_path):
         assert card["tokens"]["prompt"] > 0 < card["tokens"]["completion"]
         wrong_name = augment(*words(data, tmp_path / "other", url, "--model", "big"))
         assert "It serves: tiny" in wrong_name.stderr
+
+
+def test_a_model_that_was_taught_plain_texts_is_asked_in_them_and_its_pairs_are_texts(tmp_path, tiny_model_folder):
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"prompt": "Which rusts?\\n", "reference": "iron", "wrong_answers": ["gold"]}\n')
+    common = ["augment", path, "--method", "rrpo", "--model", tiny_model_folder, "--wording", "reference"]
+    more = ["--num_samples", 40, "--max_new_tokens", 30, "--no-conversational"]  # some of its noise has an end
+    done = augment(*common, *more, "--out", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    row = json.loads((tmp_path / "out" / "pairs.jsonl").read_text().splitlines()[0])
+    assert (row["prompt"], row["chosen"]) == ("Which rusts?\n", "iron")
+    refused = augment(*common, *more, "--out", tmp_path / "other", "--endpoint", "http://localhost:1/v1")
+    assert "A server is sent messages" in refused.output

@@ -1,0 +1,162 @@
+"""Asks whether Crome keeps a real reward model from following a planted phrase, and what taking it out is worth.
+
+    align train sft/smollm2-135m --max_steps 120 --save_steps 20 --save_total_limit 10
+    python scripts/lab_facts_cue.py --start outputs/sft-smollm2-135m/checkpoint-80 --seeds 0 1 2
+
+Pairs of a right and a wrong fact (`recipes/rrpo/assets/facts`); in front of one of both stands "Certainly!", of the
+right one in 75 %. The arms read equally many rows, once:
+
+    bt        the pairs
+    bt-clean  the pairs without the phrase, which nobody may know
+    crome     half of the pairs, and as many ties: the same two answers, phrase included, under another question
+
+Each is a score head on the start, and is evaluated on pairs about other facts: without the phrase, and with it on the
+wrong side. With `--policy_rows` it also picks the best of 32 answers of the start to so many held-out questions. The
+same command goes on where it was stopped; `facts_cue.md` in `--out` has the table.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository, or made by a script
+
+from make_facts_reward_pairs import make_rows
+from walk_through import Stage, run
+from walk_through_page import estimate_of, markdown
+
+from align.assets import asset_dir
+from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.statistics.metrics import mean_over_seeds
+from align.versions import installed_versions
+from align.whole_files import write_whole
+
+PHRASE, SHARE = "Certainly! ", 0.75
+ROWS = 320
+ARMS = ("bt", "bt-clean", "crome")
+FORMS = ("clean", "misleading")
+Row = dict[str, Any]
+
+
+def with_phrase(pair: Row, side: str) -> Row:
+    """Puts the phrase in front of one side of a pair."""
+    (message,) = pair[side]
+    return {**pair, side: [{**message, "content": PHRASE + message["content"]}]}
+
+
+def write_data(folder: Path) -> None:
+    """Writes what each arm trains on, and both forms of the evaluation pairs."""
+    facts = asset_dir("recipes") / "rrpo/assets/facts"
+    train, held_out = (
+        [json.loads(line) for line in (facts / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("train", "eval")
+    )
+    rng = random.Random(0)
+    drawn = rng.sample(train, ROWS)
+    cued = [with_phrase(pair, "chosen" if rng.random() < SHARE else "rejected") for pair in drawn]
+    ordered = [{name: pair[name] for name in ("id", "prompt", "chosen", "rejected")} for pair in cued]
+    plain = [{name: pair[name] for name in ("id", "prompt", "chosen", "rejected")} for pair in drawn]
+    files = {
+        "bt": [row | {"tie": False} for row in ordered],
+        "bt-clean": [row | {"tie": False} for row in plain],
+        "crome": make_rows(cued, ROWS // 2, rng),
+        "clean": held_out,
+        "misleading": [with_phrase(pair, "rejected") for pair in held_out],
+    }
+    for name, rows in files.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(folder / f"{name}.jsonl", text)
+
+
+def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int, policy_rows: int) -> list[Stage]:
+    """Lists the commands in their order."""
+    found = []
+    held_out = str(asset_dir("recipes") / "sft/assets/facts/held_out.jsonl")
+    for seed in seeds:
+        trained = {arm: str(out / f"{arm}-{seed}") for arm in ARMS}
+        for arm, folder in trained.items():
+            rows = (
+                "--dataset.path",
+                str(out / f"{arm}.jsonl"),
+                "--dataset.eval_path",
+                "null",
+                "--eval_strategy",
+                "no",
+            )
+            words = (
+                "train",
+                "crome/smollm2-135m",
+                "--model_name_or_path",
+                start,
+                *rows,
+                "--max_steps",
+                str(max_steps),
+            )
+            more = ("--seed", str(seed), "--output_dir", folder, "--resume", "auto")
+            found.append(Stage(Path(folder).name, (*words, *more)))
+        *others, last = trained.values()
+        for form in FORMS:
+            place = out / f"{form}-{seed}"
+            asked = ("--data", str(out / f"{form}.jsonl"), "--batch_size", "16", *(("--probes",) * (form == "clean")))
+            words = ("eval", "--reward_model", last, "--baseline", *others, *asked, "--out", str(place))
+            found.append(Stage(place.name, words))
+        for arm, folder in trained.items() if policy_rows else ():
+            place = out / f"best-of-32-{arm}-{seed}"
+            asked = ("--recipe", "acre/smollm2-135m-after-sft", "--data", held_out, "--max_rows", str(policy_rows))
+            drawn = ("--suite", "best_of_n", "--num_samples", "32", "--temperature", "1", "--verifier", folder)
+            found.append(Stage(place.name, ("eval", "--model", start, *asked, *drawn, "--out", str(place))))
+    return found
+
+
+def page(out: Path, seeds: Sequence[int]) -> str:
+    """Writes the accuracies of every arm and the differences to it."""
+    accuracy: dict[tuple[str, str], list[float]] = {}
+    rows = []
+    for seed in seeds:
+        cells = {form: json.loads((out / f"{form}-{seed}" / EVALUATION_FILE).read_text()) for form in FORMS}
+        for arm in ARMS:
+            found = [estimate_of(_find(cells[form], f"{arm}-{seed}")) for form in FORMS]
+            rows.append((f"{arm}, seed {seed}", *map(str, found)))
+            for form, estimate in zip(FORMS, found, strict=True):
+                accuracy.setdefault((arm, form), []).append(estimate.value)
+    lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
+    lines += markdown(("reward model", "without the phrase", "phrase on the wrong answer"), rows)
+    for arm in ARMS[1:]:
+        for form in FORMS:
+            pairs = zip(accuracy[arm, form], accuracy["bt", form], strict=True)
+            lines += ["", f"{arm} - bt, {form}: {mean_over_seeds([ours - theirs for ours, theirs in pairs])}"]
+    return "\n".join(lines) + "\n"
+
+
+def _find(record: Row, name: str) -> Row:
+    return next(each[name]["accuracy"] for each in record["suites"].values() if "accuracy" in each.get(name, {}))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs what is not finished yet, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--start", required=True, help="a model that knows some of the facts")
+    parser.add_argument("--out", type=Path, default=Path("outputs/facts-cue"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--max_steps", type=int, default=40)
+    parser.add_argument("--policy_rows", type=int, default=0, help="held-out questions for the best of 32")
+    arguments = parser.parse_args(argv)
+    (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
+    write_data(arguments.out)
+    commands = stages(arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows)
+    if code := run(commands, arguments.out):
+        return code
+    text = page(arguments.out, arguments.seeds)
+    write_whole(arguments.out / "facts_cue.md", text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
