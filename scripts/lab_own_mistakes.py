@@ -3,10 +3,10 @@
     align train sft/smollm2-135m --max_steps 120 --save_steps 20 --save_total_limit 10
     python scripts/lab_own_mistakes.py --start outputs/sft-smollm2-135m/checkpoint-80 --seeds 0 1 2
 
-The model answers the 200 questions about facts of `acre/smollm2-135m-after-sft` three times each; where a wrong fact of
-the question stands in its answer, the right one takes its place (`align augment --method rrpo --wording swap`). RRPO
-and DPO learn from the same pairs, and both are evaluated on the 200 held-out questions beside the start. The same
-command goes on where it was stopped; `own_mistakes.md` in `--out` has the table and the commands.
+The model answers the 200 questions of `acre/smollm2-135m-after-sft` three times each; where a wrong option stands in
+an answer, the right one takes its place (`align augment --method rrpo --wording swap`). RRPO and DPO learn from the
+same pairs, and both are evaluated on the 200 held-out questions beside the start. The same command goes on where it
+was stopped; `own_mistakes.md` in `--out` has the table and the commands.
 """
 
 import argparse

@@ -1,8 +1,10 @@
-"""Walks from a warm start to a merged model by the commands that a user would give.
+r"""Walks from a warm start to a merged model by the commands that a user would give.
 
     python scripts/walk_through.py --model tiny --out outputs/walk-tiny          # the quickstart's model, two minutes
     python scripts/walk_through.py --model smollm2 --out outputs/walk-smollm2    # SmolLM2-135M, hours on one CPU core
-    python scripts/walk_through.py --model smollm2 --bf16 --sft_steps 160 --max_steps 24    # what recipes/acre reports
+    python scripts/walk_through.py --model smollm2 --bf16 --sft_steps 160 --max_steps 24
+    python scripts/walk_through.py --model smollm2 --start outputs/sft-smollm2-135m/checkpoint-80 \
+        --arms grpo shuffled acre --seeds 0 1 2 --skip_merging
 
 The stages are SFT, GRPO and ACRE from it, an evaluation of all of them, and each merged with the warm start. Every
 command is printed before it runs. The same command goes on where it was stopped: what is finished is skipped, a run
@@ -30,7 +32,7 @@ from align.whole_files import write_whole
 GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
 ARMS = {
     "grpo": GRPO,
-    "shuffled": (*GRPO, "--dataset.shuffle_options", "true"),
+    "shuffled": (*GRPO, "--dataset.shuffle_options", "every_visit"),
     "acre": (),
 }
 
@@ -91,12 +93,18 @@ def stages(
     max_steps: int | None = None,
     sft_steps: int | None = None,
     bf16: bool = False,
+    start: str | None = None,
+    merging: bool = True,
 ) -> list[Stage]:
-    """Lists the commands of a walk in their order."""
-    warm = str(out / "sft")
+    """Lists the commands of a walk in their order; one that has a start needs no warm start."""
+    warm = start or str(out / "sft")
     fewer = ("--max_steps", str(sft_steps)) if sft_steps else ()
     faster = ("--bf16", "true") if bf16 else ()
-    found = [Stage("sft", ("train", *walk.sft, *fewer, *faster, "--output_dir", warm, "--resume", "auto"))]
+    found = (
+        []
+        if start
+        else [Stage("sft", ("train", *walk.sft, *fewer, *faster, "--output_dir", warm, "--resume", "auto"))]
+    )
     steps = str(max_steps or walk.max_steps)
     asked = ("--data", walk.held_out, *walk.more)
     suites = ("--suite", *walk.suites)
@@ -113,7 +121,7 @@ def stages(
         place = out / f"evaluation-{seed}"
         words = ("eval", "--model", last, "--baseline", warm, *others, *suites, *asked, "--out", str(place))
         found.append(Stage(place.name, words))
-        for arm, folder in trained.items():
+        for arm, folder in trained.items() if merging else ():
             place = out / f"merged-{arm}-{seed}"
             words = ("merge", "--base", warm, "--tuned", folder, "--alpha", "0:1:0.25", *asked, "--out", str(place))
             found.append(Stage(place.name, words))
@@ -154,6 +162,10 @@ def main(argv: list[str] | None = None) -> int:
         "--max_steps", type=int, help="of reinforcement learning; 60 of tiny and 100 of smollm2 if not given"
     )
     parser.add_argument("--sft_steps", type=int, help="of the warm start; those of its recipe if not given")
+    parser.add_argument("--start", help="a model to go on from in place of SFT, such as one of its checkpoints")
+    parser.add_argument(
+        "--skip_merging", action="store_true", help="leaves out what merging with the warm start is worth"
+    )
     parser.add_argument(
         "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
     )
@@ -167,11 +179,20 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     (out / "stages").mkdir(parents=True, exist_ok=True)
     found = stages(
-        walk, out, arguments.arms, arguments.seeds, arguments.max_steps, arguments.sft_steps, arguments.bf16
+        walk,
+        out,
+        arguments.arms,
+        arguments.seeds,
+        arguments.max_steps,
+        arguments.sft_steps,
+        arguments.bf16,
+        arguments.start,
+        not arguments.skip_merging,
     )
     if code := run(found, out):
         return code
-    write_page(out, arguments.arms, arguments.seeds, [shlex.join(stage.words) for stage in found])
+    warm = Path(arguments.start).name if arguments.start else "sft"
+    write_page(out, warm, arguments.arms, arguments.seeds, [shlex.join(stage.words) for stage in found])
     return 0
 
 

@@ -147,11 +147,12 @@ def merged_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def write_page(out: Path, arms: Sequence[str], seeds: Sequence[int], commands: Sequence[str]) -> None:
+def write_page(out: Path, warm: str, arms: Sequence[str], seeds: Sequence[int], commands: Sequence[str]) -> None:
     """Writes `walk_through.md` and prints its tables.
 
     Args:
         out: The folder of the walk.
+        warm: How evaluations name what the arms start from.
         arms: What was trained by reinforcement learning, in this order.
         seeds: Of reinforcement learning.
         commands: Every command, without `align`.
@@ -161,23 +162,31 @@ def write_page(out: Path, arms: Sequence[str], seeds: Sequence[int], commands: S
     for seed in seeds:
         folder = out / f"evaluation-{seed}"
         found = metrics_of(folder)
-        order = ["sft", *(f"{arm}-{seed}" for arm in arms)]
-        worth += [(name, *cells(found[name])) for name in order if seed == seeds[0] or name != "sft"]
+        order = [warm, *(f"{arm}-{seed}" for arm in arms)]
+        worth += [(name, *cells(found[name])) for name in order if seed == seeds[0] or name != warm]
         compared[seed] = differences(folder, order)
     said = [each for found in compared.values() for each in found]
-    merged = [row for seed in seeds for arm in arms for row in merged_rows(out / f"merged-{arm}-{seed}")]
+    weighed = [out / f"merged-{arm}-{seed}" for seed in seeds for arm in arms]
+    merged = [row for folder in weighed if folder.is_dir() for row in merged_rows(folder)]
     number = said[0].estimate.n
     tables = {
         f"On {number:,} unbiased held-out questions, greedy answers, 95 % intervals": (
             ("stage", *SHOWN.values()),
             worth,
         ),
-        "Merged with the warm start: accuracy, on the same questions": (
-            ("merged", "alpha", "accuracy", "minus sft", "minus trained", "gained", "lost"),
-            merged,
-        ),
     }
-    lines = [f"# {out.name}", "", *versions_of(out), "", "```bash", *(f"align {line}" for line in commands), "```"]
+    if merged:
+        head = ("merged", "alpha", "accuracy", f"minus {warm}", "minus trained", "gained", "lost")
+        tables["Merged with the warm start: accuracy, on the same questions"] = head, merged
+    lines = [
+        f"# {out.name}",
+        "",
+        *versions_of(out / f"{arms[0]}-{seeds[0]}"),
+        "",
+        "```bash",
+        *(f"align {line}" for line in commands),
+        "```",
+    ]
     console = Console(width=150)
     for title, (head, rows) in tables.items():
         console.print(f"\n{title}", table_of(head, rows))
@@ -198,9 +207,9 @@ def cells(metrics: Mapping[str, Estimate]) -> list[str]:
     return [str(metrics[metric]) if metric in metrics else "no data" for metric in SHOWN]
 
 
-def versions_of(out: Path) -> list[str]:
-    """Says where and with what the warm start was trained."""
-    found = json.loads((out / "sft" / "versions.json").read_text(encoding="utf-8"))
+def versions_of(folder: Path) -> list[str]:
+    """Says where and with what a run was trained."""
+    found = json.loads((folder / "versions.json").read_text(encoding="utf-8"))
     names = ("truealign", "torch", "trl", "transformers")
     return [
         f"{found['machine']}, {found['cpus']} CPUs, Python {found['python']}, "

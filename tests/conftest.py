@@ -15,8 +15,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 from some_recipes import QUESTIONS
 from written_questions import write_questions
+
+# How long a draw takes says how busy the machine is, and nothing of what is tested.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 SEEN = pytest.StashKey[tuple[Path | None, int]]()  # the file of the last test, and how many modules were loaded
 

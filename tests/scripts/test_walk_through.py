@@ -37,6 +37,14 @@ def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(mode
     assert len(runs) == 7
 
 
+def test_a_walk_may_go_on_from_a_model_that_is_there_and_merge_nothing():
+    walk_through = load_script("walk_through")
+    arms = ["grpo", "shuffled"]
+    found = walk_through.stages(walk_through.walks()["tiny"], Path("out"), arms, [3], start="w/cp-8", merging=False)
+    assert [stage.name for stage in found] == ["evaluation-before", "grpo-3", "shuffled-3", "evaluation-3"]
+    assert all("w/cp-8" in stage.words for stage in found[1:])
+
+
 def item(model, name, gold, first, trace, consistent):
     return {
         "id": name, "model": model, "gold": gold, "options": list("wxyz"), "correct": first == gold,

@@ -1,0 +1,78 @@
+"""The labs on a real model write rows that say what they promise, and give commands that exist."""
+
+import json
+
+import pytest
+from loaded_script import load_script
+
+from align.assets import find_recipe
+from align.data import load_preferences
+from align.data.pairs.reward_pairs import load_reward_pairs
+from align.methods.rrpo.augmentation.sources import load_sources
+from align.recipe.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def cue():
+    return load_script("lab_facts_cue")
+
+
+@pytest.fixture(scope="module")
+def mistakes():
+    return load_script("lab_own_mistakes")
+
+
+def read(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def starts(row, side, phrase):
+    return row[side][0]["content"].startswith(phrase)
+
+
+def test_the_phrase_stands_on_one_side_and_mostly_on_the_right_one(cue, tmp_path):
+    cue.write_data(tmp_path)
+    pairs, plain, mixed = (read(tmp_path / f"{arm}.jsonl") for arm in cue.ARMS)
+    sides = [(starts(row, "chosen", cue.PHRASE), starts(row, "rejected", cue.PHRASE)) for row in pairs]
+    assert {right + wrong for right, wrong in sides} == {1}
+    assert 0.7 < sum(right for right, _ in sides) / len(sides) < 0.8
+    assert [row["id"] for row in plain] == [row["id"] for row in pairs]
+    assert not any(starts(row, side, cue.PHRASE) for row in plain for side in ("chosen", "rejected"))
+    assert len(pairs) == len(plain) == len(mixed) == cue.ROWS
+    assert sum(row["tie"] for row in mixed) == cue.ROWS // 2
+    by_origin = {row["id"]: row for row in mixed if not row["tie"]}
+    for tie in (row for row in mixed if row["tie"]):
+        assert by_origin[tie["origin"]]["chosen"] == tie["chosen"]  # the phrase with it
+        assert by_origin[tie["origin"]]["prompt"] != tie["prompt"]
+    clean, misleading = (read(tmp_path / f"{form}.jsonl") for form in cue.FORMS)
+    assert all(starts(row, "rejected", cue.PHRASE) for row in misleading)
+    assert [row["chosen"] for row in misleading] == [row["chosen"] for row in clean]
+    assert not {row["id"] for row in clean} & {row["id"] for row in plain}
+    for arm in cue.ARMS:
+        assert len(load_reward_pairs(tmp_path / f"{arm}.jsonl")[0]) == cue.ROWS
+    assert len(load_preferences(tmp_path / "misleading.jsonl")[0]) == len(clean)
+
+
+def test_questions_are_asked_as_they_were_taught_and_know_what_is_wrong(mistakes, tmp_path):
+    path = tmp_path / "questions.jsonl"
+    assert mistakes.write_rows(path) == 200
+    sources, _ = load_sources(str(path))
+    for source, row in zip(sources, read(path), strict=True):
+        assert row["prompt"].count("\n") == 5
+        assert len(source.wrong_answers) == 3
+        assert all(f". {text}\n" in row["prompt"] for text in (source.reference, *source.wrong_answers))
+        assert source.reference not in source.wrong_answers
+
+
+@pytest.mark.parametrize("name", ["lab_facts_cue", "lab_own_mistakes"])
+def test_every_run_has_a_recipe_that_parses(name, tmp_path):
+    lab = load_script(name)
+    more = [0] if name == "lab_facts_cue" else []
+    stages = lab.stages("start", tmp_path, [0, 1], 40, *more)
+    assert len({stage.name for stage in stages}) == len(stages)
+    runs = [stage.words for stage in stages if stage.words[0] == "train"]
+    assert len(runs) == 2 * len(lab.ARMS)
+    for _, recipe, *overrides in runs:
+        loaded = load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
+        assert loaded.model.model_name_or_path == "start"
+        assert loaded.dataset.eval_path is None
