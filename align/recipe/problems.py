@@ -38,6 +38,8 @@ def first_problem(prefix: str, error: ValidationError) -> str:
         rule = _as_yaml(rule)
     if problem["type"] in ("bool_type", "bool_parsing"):
         rule = "must be true or false"
+    if problem["type"] == "list_type" and isinstance(received, str | int | float):
+        rule = f"must be a list, as in `[{shown(received).strip(chr(39))}]`"
     got = "null" if received is None else f"{shown(received)} ({type(received).__name__})"
     return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {got}."
 

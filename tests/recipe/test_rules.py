@@ -119,6 +119,7 @@ REFUSED = [
     ("canary_prompts: 0\nuse_vllm: true", "`canary_prompts` must be at least 1, got 0"),
     (f"{PAIRS}| canary_steps: 5", "Unknown key `canary_steps`.* It is a setting of"),
     ("gradient_checkpointing_kwargs: {a: 1}", "`gradient_checkpointing_kwargs.a` for torch's `checkpoint`. It takes"),
+    ("reward_weights: 1", r"`reward_weights`: must be a list, as in `\[1\]`; got 1 \(int\)"),
     ("use_vllm: maybe", "`use_vllm`: must be true or false; got 'maybe'"),
     ("use_vllm: null", "`use_vllm`: must be true or false; got null."),
     ("use_peft: ", "`use_peft`: must be true or false; got null."),
