@@ -71,7 +71,7 @@ def check_lengths(
         raised = f", or raise {_limit(recipe)} if that is the limit" if recipe.uses_vllm else ""
         where = "" if len(rows) <= AUDITED else f" of the {AUDITED:,} longest of {len(rows):,}"
         text = (
-            f"{len(over)}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
+            f"{len(over):,}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
             f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, or lower "
             f"`max_completion_length`{raised}."
         )

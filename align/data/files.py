@@ -4,24 +4,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from align.data.csv_rows import check_names, read_csv
 from align.data.gym_rows import gym_rows
 from align.data.json_rows import read_json, read_jsonl
 from align.data.problems import RowProblem, printable, shorten
 from align.data.raw_rows import RawRow, Row
-from align.data.text_lines import Span
+from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline
 from align.recipe.problems import one_line
 from rewards.reading.gym_tasks import is_task
 
-__all__ = ["READERS", "RawRow", "Row", "find_split", "lines_of", "read_rows", "read_span"]
+__all__ = ["READERS", "RawRow", "Row", "find_split", "lines_of", "read_rows", "read_span", "spans_of"]
 
 PACKED = (".gz", ".zip", ".bz2", ".xz", ".zst")
 
 BATCH_ROWS = 100  # read from a table at once; rows may hold images
+SPAN = 2**20  # bytes of lines that are read at once
+
+T = TypeVar("T")
 
 
 def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
@@ -60,6 +63,11 @@ def lines_of(path: str) -> Path | None:
     return file if file.suffix.lower() == ".jsonl" and file.is_file() else None
 
 
+def spans_of(file: Path) -> Iterator[Span]:
+    """Divides the lines of a file, for `read_span`."""
+    return _read_file(partial(divide_lines, size=SPAN), file)
+
+
 def read_span(file: Path, span: Span) -> Iterator[RawRow]:
     """Reads the rows on some lines of a file, as `read_rows` reads all of them."""
     return _read_file(partial(read_jsonl, span=span), file)
@@ -87,7 +95,7 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return files if len(files) == len(names) else {}
 
 
-def _read_file(reader: Callable[[Path], Iterator[RawRow]], file: Path) -> Iterator[RawRow]:
+def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]:
     try:
         yield from reader(file)
     except FileNotFoundError as error:

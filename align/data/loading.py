@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from align.data.account import Account, Item
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
-from align.data.files import RawRow, Row, lines_of, read_rows, read_span
+from align.data.files import RawRow, Row, lines_of, read_rows, read_span, spans_of
 from align.data.many_cores import map_in_order
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.questions.adapters import Adapter, AdapterError
 from align.data.stored_items import ItemKeeper
-from align.data.text_lines import Span, divide_lines
+from align.data.text_lines import Span
 from align.data.texts import check_values
 from align.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-SPAN = 2**20  # bytes that are read at once where rows are divided over the cores
 
 T = TypeVar("T", bound=Item)
 R = TypeVar("R")
@@ -112,7 +110,7 @@ def _read_lines(
             share.take(raw, to_item(raw), items.append)
         return share, keeper.pack(items)
 
-    spans = divide_lines(file, SPAN)
+    spans = spans_of(file)
     for span in spans:
         for raw in read_span(file, span):
             account.take(raw, to_item(raw), keeper.add)

@@ -14,7 +14,7 @@ import pytest
 from align.audit.entry import entries_of
 from align.audit.rows import see
 from align.checks.rows import _see
-from align.data import load_preferences, load_questions, loading, many_cores, stored_items
+from align.data import files, load_preferences, load_questions, many_cores, stored_items
 from align.data.many_cores import core_count, map_in_order
 from align.data.problems import DataError
 from align.data.stored_items import StoredItems, map_parts
@@ -71,7 +71,7 @@ def test_spans_have_the_lines_of_the_file_with_their_numbers(tmp_path, seed, siz
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rows_and_what_is_wrong_with_others_are_those_of_one_process(tmp_path, monkeypatch, cores, seed):
-    monkeypatch.setattr(loading, "SPAN", 150)
+    monkeypatch.setattr(files, "SPAN", 150)
     path = tmp_path / "rows.jsonl"
     path.write_bytes(lines(seed))
     expected, counted = in_one_list(path, monkeypatch, on_bad_rows="skip")
@@ -88,7 +88,7 @@ def test_rows_and_what_is_wrong_with_others_are_those_of_one_process(tmp_path, m
 
 
 def test_a_column_that_most_rows_lack_and_one_that_none_has_are_told_alike(tmp_path, monkeypatch, cores):
-    monkeypatch.setattr(loading, "SPAN", 150)
+    monkeypatch.setattr(files, "SPAN", 150)
     path = tmp_path / "rows.jsonl"
     rows = [{"question": f"Q {i}?", "A": "iron", "B": f"gold {i}", "C": "tin", "answer": 0} for i in range(40)]
     path.write_text(
@@ -202,3 +202,15 @@ def test_cores_are_shared_by_the_processes_of_a_launch(monkeypatch):
 
 def test_a_list_is_worked_on_at_once():
     assert list(map_parts(len, [1, 2, 3])) == [3]
+
+
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path, monkeypatch):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(lines(0))
+
+    def refuse(*words, **more):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(DataError, match=r"Cannot read .*rows\.jsonl: Permission denied"):
+        load_questions(path)
