@@ -7,6 +7,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models gain nothing by more, which add in another order
 os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # vLLM would look for the way to 8.8.8.8
 
+import functools
 import gc
 import random
 import shutil
@@ -60,22 +61,44 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session):
-    """Imports make no garbage, and looking for it among all that is imported takes a quarter of their time."""
+    """Imports make no garbage, and looking for it among all that is imported takes a quarter of their time.
+
+    What is compiled here is kept, whatever `PYTHONDONTWRITEBYTECODE` says: the next tier and every process that a test
+    starts would compile the tree again.
+    """
     gc.disable()
+    keeps_none, sys.dont_write_bytecode = sys.dont_write_bytecode, False
     try:
         return (yield)
     finally:
+        sys.dont_write_bytecode = keeps_none
         gc.enable()
 
 
 def pytest_runtest_setup(item):
     """Leaves imported modules out of later collections: accelerate runs a full one at the end of each training."""
     file, loaded = item.session.stash.get(SEEN, (None, 0))
+    if item.path != file:
+        forget_secrets()
+        remember_packages()
     if item.path != file and len(sys.modules) > loaded + 100:  # between two files, when no fixture holds an engine
         gc.collect()
         gc.freeze()
         loaded = len(sys.modules)
     item.session.stash[SEEN] = (item.path, loaded)
+
+
+def forget_secrets():
+    """Every text that is shown or read is searched for the secrets of all recipes before, often hundreds."""
+    if module := sys.modules.get("align.secrets"):
+        module._known.clear()
+
+
+def remember_packages():
+    """Accelerate reads from the disk in each step whether peft and deepspeed are installed, a tenth of a training."""
+    module = sys.modules.get("accelerate.utils.imports")
+    if module and not hasattr(module._is_package_available, "cache_info"):
+        module._is_package_available = functools.cache(module._is_package_available)
 
 
 def pytest_sessionfinish(session):

@@ -59,7 +59,13 @@ def test_the_files_of_a_recipe_exist(path):
     assert missing == []
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=name_of)
+def checked(path: Path):
+    """Marks the recipe whose reward starts hundreds of programs as slow."""
+    marks = [pytest.mark.slow] if "code_accuracy" in path.read_text(encoding="utf-8") else []
+    return pytest.param(path, marks=marks, id=name_of(path))
+
+
+@pytest.mark.parametrize("path", [checked(path) for path in RECIPES])
 def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
     recipe = load_recipe(path)
     if "code_accuracy" in recipe.reward_funcs and why_not_isolated():

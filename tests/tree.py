@@ -1,30 +1,34 @@
 """The tree of the project, parsed once: each module with what it imports."""
 
 import ast
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-class Module(NamedTuple):
-    """A file and what it imports; `top` at its top level, `all` also inside functions."""
+class Module:
+    """A file and what it imports, read when it is asked for; `top` at its top level, `all` also inside functions."""
 
-    name: str
-    path: Path
-    tree: ast.Module
-    top: frozenset[str]
-    all: frozenset[str]
+    def __init__(self, path: Path) -> None:
+        self.name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        self.path = path
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.path.read_text(encoding="utf-8"))
+
+    @cached_property
+    def top(self) -> frozenset[str]:
+        return frozenset(imports(self.tree.body))
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        return frozenset(imports(ast.walk(self.tree)))
 
     @property
     def roots(self) -> set[str]:
         return {name.partition(".")[0] for name in self.all}
-
-
-def read(path: Path) -> Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-    return Module(name, path, tree, frozenset(imports(tree.body)), frozenset(imports(ast.walk(tree))))
 
 
 def imports(nodes) -> set[str]:
@@ -37,7 +41,8 @@ def imports(nodes) -> set[str]:
     return found
 
 
-MODULES = [read(path) for folder in ("rewards", "align", "scripts") for path in sorted((ROOT / folder).rglob("*.py"))]
+FOLDERS = ("rewards", "align", "scripts")
+MODULES = [Module(path) for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
 NAMES = {module.name for module in MODULES}
 ALIGN = [module for module in MODULES if module.name.partition(".")[0] == "align"]
 REWARDS = [module for module in MODULES if module.name.partition(".")[0] == "rewards"]

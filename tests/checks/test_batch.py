@@ -66,28 +66,28 @@ def test_saving_while_completions_are_in_use_is_a_warning(tiny_recipe, findings,
         assert all(f"a multiple of {every}" in text for text in said)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
+def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe):
+    from align.checks.recipe import check_recipe
+    from align.training.build import build_trainer
+
+    keys = {"dataset": {"max_rows": 37}, "save_strategy": "no"}
+    checked = check_recipe(load_recipe(tiny_recipe(**keys)), Launch())
+    for changes in (
         {},
         {"gradient_accumulation_steps": 3, "num_generations": 6},
         {"steps_per_generation": 4, "gradient_accumulation_steps": 2},
         {"generation_batch_size": 24, "num_iterations": 2},
         {"num_generations": 8},
-    ],
-)
-def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe, changes):
-    from align.checks.recipe import check_recipe
-    from align.training.build import build_trainer
-
-    recipe = load_recipe(tiny_recipe(dataset={"max_rows": 37}, save_strategy="no", **changes))
-    checked = check_recipe(recipe, Launch())
-    trainer = build_trainer(recipe, checked.data, checked.rewards)
-    batches = len(trainer.get_train_dataloader())
-    expected = max(1, -(-batches // trainer.args.gradient_accumulation_steps))
-    (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
-    assert finding.numbers["steps_per_pass"] == expected
-    assert finding.numbers["prompts_per_generation"] * trainer.num_generations == trainer.args.generation_batch_size
+    ):
+        recipe = load_recipe(tiny_recipe(**keys, **changes))
+        trainer = build_trainer(recipe, checked.data, checked.rewards)
+        batches = len(trainer.get_train_dataloader())
+        expected = max(1, -(-batches // trainer.args.gradient_accumulation_steps))
+        (finding,) = check_batch(recipe, Launch(), len(trainer.train_dataset))
+        assert changes or finding in checked.findings
+        assert finding.numbers["steps_per_pass"] == expected, changes
+        prompts = finding.numbers["prompts_per_generation"]
+        assert prompts * trainer.num_generations == trainer.args.generation_batch_size, changes
 
 
 @pytest.mark.parametrize(

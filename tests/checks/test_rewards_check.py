@@ -30,15 +30,14 @@ def reward_findings(path):
     return [f for f in check_recipe(load_recipe(path), Launch()).findings if f.check == "rewards"]
 
 
-@pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path, name):
-    source, words = BROKEN[name]
-    path = tiny_recipe(reward_funcs=[f"./{name}.py:{name}"], reward_weights=[1.0])
-    (tmp_path / f"{name}.py").write_text(source + "\n")
-    (finding,) = reward_findings(path)
-    assert finding.level == "error"
-    assert f"Reward `{name}`" in finding.text
-    assert words in finding.text
+def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path):
+    for name, (source, _) in BROKEN.items():
+        (tmp_path / f"{name}.py").write_text(source + "\n")
+    path = tiny_recipe(reward_funcs=[f"./{name}.py:{name}" for name in BROKEN], reward_weights=[1.0] * len(BROKEN))
+    for finding, (name, (_, words)) in zip(reward_findings(path), BROKEN.items(), strict=True):
+        assert finding.level == "error"
+        assert f"Reward `{name}`" in finding.text
+        assert words in finding.text
 
 
 @pytest.mark.parametrize("spec", ABSENT)

@@ -10,6 +10,8 @@ from align.cli.app import app
 from align.recipe.recipe import load_recipe
 from align.runs.folder import record_run
 
+# Where rewards are not the matter, one that is quickly tried.
+QUICK = {"reward_funcs": ["format"], "reward_weights": [1.0]}
 ROW = '{"question": "?", "options": ["a", "b"], "answer": 0}\n'
 
 
@@ -43,13 +45,13 @@ def test_findings_are_printed_as_json(tiny_recipe, tmp_path):
 
 def test_errors_are_json_too_and_give_exit_code_1(tiny_recipe):
     for words in (["--num_generations", "3"], ["--learning_rat", "1"], ["--accelerate_config", "none.yaml"]):
-        result = check(tiny_recipe(), *words, "--json")
+        result = check(tiny_recipe(**QUICK), *words, "--json")
         assert result.exit_code == 1
         assert [finding["level"] for finding in json.loads(result.stdout)].count("error") == 1
 
 
 def test_it_is_checked_where_a_run_goes_on(tiny_recipe, tmp_path):
-    path, folder = tiny_recipe(), tmp_path / "run"
+    path, folder = tiny_recipe(**QUICK), tmp_path / "run"
     start = f"There is no checkpoint in {folder}: training starts at the beginning."
     assert start in check(path, "--resume", "auto").stdout
     record_run(folder, load_recipe(path).resolved, {})
@@ -70,7 +72,7 @@ def test_an_option_of_training_is_named_as_one(tiny_recipe, option):
 
 
 def test_the_line_that_installs_what_is_missing_is_printed_once(tiny_recipe):
-    result = check(tiny_recipe(), "--report_to", "swanlab")
+    result = check(tiny_recipe(**QUICK), "--report_to", "swanlab")
     assert result.exit_code == 1
     assert result.stdout.count('pip install "swanlab"') == 1
 
@@ -78,10 +80,10 @@ def test_the_line_that_installs_what_is_missing_is_printed_once(tiny_recipe):
 def test_the_launch_file_sets_the_arithmetic(tiny_recipe, tmp_path):
     launch = tmp_path / "launch.yaml"
     launch.write_text("distributed_type: MULTI_GPU\nnum_processes: 4\n")
-    result = check(tiny_recipe(), "--accelerate_config", launch)
+    result = check(tiny_recipe(**QUICK), "--accelerate_config", launch)
     assert "8 per device x 4 processes x 1 accumulation = 32 completions" in result.stdout
     launch.write_text("distributed_type: MULTI_GPU\nnum_proceses: 4\n")
-    result = check(tiny_recipe(), "--accelerate_config", launch)
+    result = check(tiny_recipe(**QUICK), "--accelerate_config", launch)
     assert result.exit_code == 1
     assert "Did you mean 'num_processes'?" in result.stderr
     assert isinstance(result.exception, SystemExit), "anything else would be a traceback"
@@ -129,9 +131,6 @@ BAD = {
         None,
         ["none.py", "there is no such file"],
     ),
-    "wrong signature": ({}, own_reward("completions): return [1.0] * len(completions)"), ["variety", "`**kwargs`"]),
-    "too few values": ({}, own_reward("completions, **kwargs): return [1.0]"), ["variety", "1 value for"]),
-    "texts": ({}, own_reward("completions, **kwargs): return ['1'] * len(completions)"), ["variety", "not a number"]),
     "nan": ({}, own_reward("completions, **kwargs): return [float('nan')] * len(completions)"), ["variety", "NaN"]),
 }
 
@@ -145,7 +144,7 @@ ALSO_IN_TRAINING = ("unknown key", "broken line", "missing model", "nan")
 )
 def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, command, case):
     changes, damage, words = BAD[case]
-    path = tiny_recipe(**changes)
+    path = tiny_recipe(**changes if damage else QUICK | changes)
     if damage:
         damage(tmp_path)
     before = snapshot(tmp_path)
@@ -159,7 +158,7 @@ def test_bad_input_gets_a_sentence_and_exit_code_1(tiny_recipe, tmp_path, comman
 
 
 def test_unbalanced_letters_are_a_warning_only(tiny_recipe, tmp_path):
-    path = tiny_recipe()
+    path = tiny_recipe(**QUICK)
     write_questions(tmp_path / "train.jsonl", gold="A")
     result = check(path)
     assert result.exit_code == 0
@@ -167,7 +166,7 @@ def test_unbalanced_letters_are_a_warning_only(tiny_recipe, tmp_path):
 
 
 def test_brackets_and_colons_in_messages_are_printed_as_they_are(tiny_recipe, tmp_path):
-    path = tiny_recipe(dataset={"on_bad_rows": "skip"})
+    path = tiny_recipe(**QUICK, dataset={"on_bad_rows": "skip"})
     with (tmp_path / "train.jsonl").open("a") as file:
         file.write('{"question": "?", "options": ["[red]a[/red]", ":smile:"], "answer": "[bold]z"}\n')
     output = check(path).stdout

@@ -38,5 +38,5 @@ def test_rewards_of_trl_read_messages(name):
 def test_rewards_that_use_math_verify(name):
     pytest.importorskip("math_verify")
     kwargs, kinds = VERIFIED[name]
-    problems = found_in(name, kwargs, form="messages", max_seconds=4.0)
+    problems = found_in(name, kwargs, form="messages", max_seconds=1.0)
     assert [problem.kind for problem in problems if problem.kind != "few_samples"] == kinds

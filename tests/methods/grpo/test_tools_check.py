@@ -113,11 +113,6 @@ def test_tools_and_environments_are_tried_once_and_what_came_of_it_is_said(found
         ({"tools": ["/path/own:price"]}, "error", "Tool '/path/own:price': '/path/own' is no module. A file is named"),
         ({"environment_factory": "shop.nothing:Shelf"}, "error", "'shop.nothing:Shelf': importing 'shop.nothing'"),
         ({"tools": ["own.py:Shelf"]}, "error", "is a class, and TRL takes functions"),
-        ({"tools": ["own.py:bare"]}, "error", "`bare` cannot be described to the model: Argument item"),
-        ({"tools": ["own.py:silent"]}, "error", "because it has no docstring. Write a line on what it does"),
-        ({"tools": ["own.py:open_ended"]}, "error", "takes `*words`, for which there is no schema"),
-        ({"tools": ["own.py:ends"]}, "error", "ends(number=1) failed: its process ended with exit code 1"),
-        ({"tools": ["own.py:vague"]}, "warning", "and that is what the model would read"),
         ({"tools": ["own.py:price"] * 2}, "error", "Two tools are called `price`"),
         ({"environment_factory": "own.py:Fixed"}, "error", "write `def reset(self, **row)`"),
         ({"environment_factory": "own.py:Endless"}, "error", "class Endless has no method `reset`"),
@@ -134,6 +129,19 @@ def test_tools_and_environments_are_tried_once_and_what_came_of_it_is_said(found
 def test_what_cannot_be_used_is_refused_with_a_remedy(found, keys, level, text):
     texts = found(**keys)
     assert [each for each in texts if each[0] == level and text in each[1]], texts
+
+
+def test_each_tool_that_cannot_be_described_or_called_is_named(found):
+    words = {
+        "bare": ("error", "`bare` cannot be described to the model: Argument item"),
+        "silent": ("error", "because it has no docstring. Write a line on what it does"),
+        "open_ended": ("error", "takes `*words`, for which there is no schema"),
+        "ends": ("error", "ends(number=1) failed: its process ended with exit code 1"),
+        "vague": ("warning", "and that is what the model would read"),
+    }
+    said = found(tools=[f"own.py:{name}" for name in words])
+    for (level, text), (wanted, part) in zip(said, words.values(), strict=True):
+        assert (level, part in text) == (wanted, True), said
 
 
 def test_a_file_that_never_loads_is_stopped(found, tmp_path):

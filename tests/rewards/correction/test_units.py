@@ -87,7 +87,7 @@ def change(values, how):
 
 
 @pytest.mark.parametrize(("name", "path"), PATHS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(how=st.fixed_dictionaries(dict.fromkeys(COLUMNS, CHANGES)))
 def test_estimates_and_diagnostics_are_the_same_in_every_unit(name, path, how):
     changed = {key: change(values, how[key]) for key, values in COLUMNS.items()}
