@@ -1,8 +1,12 @@
 """The command `align`; every command imports what it needs when it runs, so that help is instant."""
 
+is_whole_process = False  # whether this process runs one command and ends
+
 
 def main() -> None:
     """Runs the command line."""
+    global is_whole_process
+    is_whole_process = True
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
 
     run()

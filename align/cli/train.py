@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from align import cli
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import Checked, check_recipe
@@ -26,6 +27,7 @@ from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
 from align.training.stopping import TO_BE_CONTINUED
+from align.training.without_vllm import leave_out_vllm
 
 
 def run(
@@ -76,7 +78,10 @@ def _require_models(recipe: Recipe) -> None:
 def _train_stages(
     stages: Sequence[Stage], recipe: Recipe, checked: Checked, seconds: float | None, is_shared: bool
 ) -> int:
-    quiet_environment(any(stage.recipe.uses_vllm for stage in stages))
+    uses_vllm = any(stage.recipe.uses_vllm for stage in stages)
+    quiet_environment(uses_vllm)
+    if cli.is_whole_process and not uses_vllm:
+        leave_out_vllm()
     from accelerate import PartialState
     from accelerate.utils import release_memory
 
