@@ -47,7 +47,11 @@ def on_terminal(*words, width=50):
 
 @pytest.mark.parametrize(
     ("command", "names"),
-    [(["recipes"], list(shipped_recipes())), (["rewards", "list"], list(REWARDS)), (["doctor"], ["python", "memory"])],
+    [
+        (["recipes"], list(shipped_recipes())),
+        (["rewards", "list"], list(REWARDS)),
+        pytest.param(["doctor"], ["python", "memory"], marks=pytest.mark.slow),
+    ],
 )
 def test_tables_in_a_pipe_have_every_name_in_one_piece(command, names):
     result = start("-m", "align", *command, COLUMNS="30")

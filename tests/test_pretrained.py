@@ -84,11 +84,14 @@ def test_an_adapter_on_a_pickled_base_is_refused(pickled, tmp_path):
 
 def test_a_recipe_with_pickled_weights_is_refused_before_anything_is_loaded(tiny_recipe, pickled):
     def errors(*overrides):
-        checked = check_recipe(load_recipe(tiny_recipe(), overrides), read_launch(None))
+        checked = check_recipe(
+            load_recipe(tiny_recipe(reward_funcs=["format"], reward_weights=[1.0]), overrides), read_launch(None)
+        )
         return " ".join(finding.text for finding in checked.errors)
 
-    assert "`model_name_or_path`" in errors("--model_name_or_path", pickled)
-    assert "holds pickled weights only (pytorch_model.bin)" in errors("--model_name_or_path", pickled)
+    said = errors("--model_name_or_path", pickled)
+    assert "`model_name_or_path`" in said
+    assert "holds pickled weights only (pytorch_model.bin)" in said
     assert "use_safetensors` is always true" in errors("--model_init_kwargs.use_safetensors", "false")
     (finding,) = check_reward_model("r", pickled)
     assert (finding.level, "pickled weights only" in finding.text) == ("error", True)

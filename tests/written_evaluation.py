@@ -1,6 +1,7 @@
 """Folders with the files that evaluations write, filled with plausible numbers."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,10 +76,19 @@ def write_evaluation(
     **changes,
 ) -> Path:
     """Writes the folder of evaluated policies; `text` stands in every place where text from outside can stand."""
+    items, record = _evaluated(questions, models, text)
     folder.mkdir(parents=True)
+    (folder / "items.parquet").write_bytes(items)
+    (folder / "evaluation.json").write_text(json.dumps(json.loads(record) | changes, indent=1))
+    return folder
+
+
+@cache
+def _evaluated(questions: int, models: tuple[str, ...], text: str | None) -> tuple[bytes, str]:
+    """Makes the two files, once for all tests of a process: their statistics take longer than most tests."""
     rows = {name: item_rows(name, questions, seed, text) for seed, name in enumerate(models)}
     table = pa.Table.from_pylist([row for model in rows.values() for row in model])
-    parquet.write_table(table, folder / "items.parquet")
+    parquet.write_table(table, items := pa.BufferOutputStream())
     named = {text or name: frame for name, frame in rows.items()}
     measured = {name: _measure(frame) for name, frame in named.items()}
     suites: dict[str, dict[str, object]] = {}
@@ -98,8 +108,7 @@ def write_evaluation(
         "glossary": GLOSSARY,
         "warnings": [{"model": first, "text": text or "3 questions have options that may not be moved. They stay."}],
     }  # fmt: skip
-    (folder / "evaluation.json").write_text(json.dumps(record | changes, indent=1))
-    return folder
+    return items.getvalue().to_pybytes(), json.dumps(record)
 
 
 def _comparisons(measured: dict[str, dict[str, dict[str, list[float]]]], first: str, other: str) -> list[dict]:

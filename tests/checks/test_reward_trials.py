@@ -88,6 +88,7 @@ CLEAN = (
 )
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_clean_rewards_in_two_processes():
     specs = [*(RewardSpec(f"{FOLDER / 'clean_rewards.py'}:{name}") for name in CLEAN), RewardSpec("accuracy")]
     assert [tried.problems for tried in try_rewards(specs, Settings())] == [[]] * len(specs)
@@ -123,6 +124,7 @@ def test_a_module_that_forks_as_it_is_loaded_is_found(tmp_path):
     assert [problem.kind for problem in tried.problems] == ["forks"]
 
 
+@pytest.mark.slow
 def test_a_reward_that_breaks_imports_is_not_paid_for_by_the_next(tmp_path):
     scores = "    return [float(len(text)) for text in completions]\n"
     start = "def reward(completions, **kwargs):\n"

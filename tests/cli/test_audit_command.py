@@ -65,6 +65,7 @@ def test_kept_and_left_out_are_all_rows_in_their_order(rotten, tmp_path):
     }.items()  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(rotten, tmp_path):
     for name in ("first", "second"):
         audited(tmp_path / name, rotten[0], LAB / "train.jsonl", "--eval", rotten[1], "--write")

@@ -64,6 +64,7 @@ def test_pairs_with_images_are_read_and_judged(models, data, tmp_path):
     assert [model["cached_items"] for model in record_in(out)["about"]["models"]] == [14, 14]
 
 
+@pytest.mark.nightly  # as pairs without images are, in test_divided_command.py
 def test_merged_shards_are_the_evaluation_of_one_process(models, data, tmp_path, monkeypatch):
     monkeypatch.setattr("align.cli.evaluation.pairs.PAIRS_AT_ONCE", 2)
     words = ["--model", models / "first", "--reference", models / "second", "--data", data, "--device", "cpu"]

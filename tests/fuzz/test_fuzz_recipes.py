@@ -13,7 +13,6 @@ from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
 
 pytestmark = pytest.mark.slow
-PARSED, CHECKED = 1_200, 120
 
 
 @pytest.fixture
@@ -47,17 +46,19 @@ def check_round_trip(recipe: Recipe) -> None:
     require(again == recipe, f"written and read again it is another: {differing}")
 
 
-def test_fuzz_parsed(bases, tmp_path):
+@pytest.mark.parametrize("count", [400, pytest.param(1_200, marks=pytest.mark.nightly)])
+def test_fuzz_parsed(bases, tmp_path, count):
     def case(rng):
         recipe = load(draw_recipe(rng, bases), tmp_path)
         check_round_trip(recipe)
         return "parsed"
 
-    ends = run_cases("parsed", PARSED, case)
-    assert not is_whole_campaign() or min(ends["parsed"], ends["refused"]) > PARSED / 5
+    ends = run_cases("parsed", count, case)
+    assert not is_whole_campaign() or min(ends["parsed"], ends["refused"]) > count / 5
 
 
-def test_fuzz_checked(bases, tmp_path, tiny_model_folder):
+@pytest.mark.parametrize("count", [45, pytest.param(120, marks=pytest.mark.nightly)])
+def test_fuzz_checked(bases, tmp_path, tiny_model_folder, count):
     (tmp_path / "model").symlink_to(tiny_model_folder)
 
     def case(rng):
@@ -68,5 +69,5 @@ def test_fuzz_checked(bases, tmp_path, tiny_model_folder):
             require("Traceback" not in finding.text, f"a finding with a traceback: {finding}")
         return "refused by the check" if checked.errors else "ready"
 
-    ends = run_cases("checked", CHECKED, case)
-    assert not is_whole_campaign() or all(ends[end] > CHECKED / 20 for end in ("refused by the check", "ready"))
+    ends = run_cases("checked", count, case)
+    assert not is_whole_campaign() or all(ends[end] > count / 20 for end in ("refused by the check", "ready"))

@@ -8,7 +8,7 @@ from align.checks.reward_trials import Handling, try_rewards
 from rewards.running.contract import LEVELS, Limits, LocalSubject, RewardSpec, Settings, try_reward
 
 pytestmark = pytest.mark.slow
-LOCAL, BATCHES, IN_BATCH = 40, 5, 5
+IN_BATCH = 5
 # What a reward may be told that keeps the contract and pays the wrong answers.
 OF_TASTE = {"wrong_above_right", "pays_nothing", "constant"}
 SETTINGS = Settings(max_seconds=1.0)
@@ -27,7 +27,8 @@ def check_problems(drawn, tried):
     return "with errors" if errors else "without errors"
 
 
-def test_fuzz_local(tmp_path):
+@pytest.mark.parametrize("count", [16, pytest.param(40, marks=pytest.mark.nightly)])
+def test_fuzz_local(tmp_path, count):
     def case(rng):
         drawn = draw_reward(rng, "drawn")
         path = tmp_path / "own.py"
@@ -36,11 +37,12 @@ def test_fuzz_local(tmp_path):
         exec(compile(PRELUDE + drawn.source, str(path), "exec"), scope)
         return check_problems(drawn, try_reward(LocalSubject(scope["drawn"]), SETTINGS))
 
-    ends = run_cases("local", LOCAL, case)
-    assert not is_whole_campaign() or min(ends.values()) > LOCAL / 10
+    ends = run_cases("local", count, case)
+    assert not is_whole_campaign() or min(ends.values()) > count / 10
 
 
-def test_fuzz_processes(tmp_path):
+@pytest.mark.parametrize("count", [2, pytest.param(5, marks=pytest.mark.nightly)])
+def test_fuzz_processes(tmp_path, count):
     """A batch is a few wild rewards and a sound one behind them in the same process."""
 
     def case(rng):
@@ -51,4 +53,4 @@ def test_fuzz_processes(tmp_path):
         found = try_rewards(specs, SETTINGS, Handling(Limits(call=0.5), memory_gb=2))
         return ", ".join(sorted({check_problems(*each) for each in zip(drawn, found, strict=True)}))
 
-    run_cases("processes", BATCHES, case, seconds=60)
+    run_cases("processes", count, case, seconds=60)

@@ -30,7 +30,7 @@ FULL = (
     "deconfound-full-reward",
 )
 IMAGES = ("acre_images-full-vision", "rrpo_images-full-vision") if find_spec("torchvision") else ()
-TEXT = ("acre_text-full-tied",)  # DDP and ZeRO-3
+TEXT = ("acre_text-full-tied",)
 LFU = ("sft_lfu-full-tied", "sft_lfu-lora-untied", "sft_aux-full-untied")  # DDP only
 KNOBS = ("crome_destroyed-full-reward",)
 HEADS = ("crome_vib-full-reward", "crome_heads-full-reward")  # no ZeRO-3, which they refuse
@@ -44,9 +44,13 @@ CONSISTENCY = (
 ADAPTERS = ("rrpo-lora-tied", "crome-lora-reward")  # ZeRO-3; of a policy, and with the head of a reward model
 DDP = (*FULL, *LFU, *TEXT, *CONSISTENCY, *KNOBS, *HEADS, *STREAMS)
 FSDP = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *KNOBS)
-ZERO3 = ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *TEXT, *CONSISTENCY[1:3], *KNOBS)
+SELDOM = ("rrpo-full-untied", "rrpo-lora-tied", *IMAGES[1:], *TEXT)  # under ZeRO-3
+ZERO3 = tuple(
+    case for case in ("sft-full-tied", *FULL, *ADAPTERS, *IMAGES, *CONSISTENCY[1:3], *KNOBS) if case not in SELDOM
+)
 # What ZeRO-3 does to these it does to those above, too.
 RARE = (
+    *SELDOM,
     *(case for case in (each.replace("-full-", "-lora-") for each in FULL) if case not in ADAPTERS),
     CONSISTENCY[0],
     CONSISTENCY[3],

@@ -56,7 +56,11 @@ def followed(server):
 
 @pytest.mark.parametrize(
     "dies_at",
-    ["/v1/completions 3", "/update_weights 3", pytest.param("/start_weight_update 3", marks=pytest.mark.nightly)],
+    [
+        "/update_weights 3",
+        pytest.param("/v1/completions 3", marks=pytest.mark.nightly),  # as where second answers are asked for
+        pytest.param("/start_weight_update 3", marks=pytest.mark.nightly),
+    ],
 )
 def test_a_run_goes_on_with_the_next_server_and_its_weights(server, policy, tmp_path, capfd, dies_at):
     server.start(dies_at)

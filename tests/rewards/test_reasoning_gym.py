@@ -110,6 +110,7 @@ def test_in_a_worker_of_the_guard_it_grades_there():
     guarded.close()
 
 
+@pytest.mark.slow
 def test_a_task_that_runs_answers_is_refused_unless_it_is_allowed(reward):
     spec = "reasoning_gym:countdown?size=1"
     given = rows(spec, "__import__('os').getpid()")

@@ -45,6 +45,7 @@ def test_nothing_is_logged_again():
     assert len(logged) == 1
 
 
+@pytest.mark.slow
 def test_another_worker_scores_a_row_again():
     reward = GuardedReward(by_process, GuardSettings(workers=3, timeout=20.0))
     given = arguments(TEXTS * 8)
@@ -55,6 +56,7 @@ def test_another_worker_scores_a_row_again():
     reward.close()
 
 
+@pytest.mark.slow
 def test_a_row_whose_other_worker_dies_is_scored_by_the_one_that_comes_after_it():
     reward = GuardedReward(unruly, GuardSettings(workers=2, timeout=0.5))
     given = arguments(["exit 1", "a", "sleep 9", "bb"])

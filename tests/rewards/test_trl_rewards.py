@@ -5,6 +5,8 @@ import pytest
 from rewards.catalog import resolve_reward
 from rewards.running.contract import LocalSubject, Settings, try_reward
 
+pytestmark = pytest.mark.slow
+
 # Settings, and what is found when it is not known whether prompts are texts or messages.
 REWARDS = {
     "think_format_reward": ({}, ["one_form"]),

@@ -11,6 +11,8 @@ from unruly_rewards import act
 
 from rewards.running.workers import WorkerError, WorkerPool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pool():

@@ -66,6 +66,7 @@ def launched():
         process.stderr.close()
 
 
+@pytest.mark.slow
 def test_large_values_arrive_whole_and_are_taken_back():
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     value = [{"text": "é" * (10 << 20)}, math.inf]  # 60 MiB as JSON; the store takes 8 at once

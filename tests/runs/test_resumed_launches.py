@@ -16,12 +16,11 @@ pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("resumed_run.py")
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 FULL, LORA = f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora"
-DDP = (
-    "ddp_cpu",
-    (FULL, f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora", f"{QUESTIONS}/quickstart:full"),
-)
+DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full"))
+MORE = (f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora")
 LAUNCHES = [
     pytest.param(*DDP, id="ddp_cpu"),
+    pytest.param("ddp_cpu", MORE, marks=pytest.mark.nightly, id="ddp_cpu-more"),
     pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
     pytest.param("zero3_cpu", (FULL,), marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
     pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),

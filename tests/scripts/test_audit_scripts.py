@@ -4,6 +4,7 @@ import pytest
 from loaded_script import load_script
 
 
+@pytest.mark.slow
 def test_the_lab_counts_false_alarms_and_cues_found(tmp_path, capsys):
     out = tmp_path / "lab.json"
     lab = load_script("lab_audit")

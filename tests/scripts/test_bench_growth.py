@@ -23,7 +23,7 @@ def test_the_bench_measures_processes_and_fits_how_they_grow(bench, tmp_path, ca
     assert "load-pairs" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_commands_are_measured_on_what_was_written_for_them(bench, tmp_path):
     parts = ("check-questions", "check-pairs", "report")
     words = ["--rows", "100", "--words", "6", "--parts", *parts, "--json", str(tmp_path / "growth.json")]

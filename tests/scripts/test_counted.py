@@ -1,5 +1,6 @@
 import json
 
+import pytest
 import torch
 from loaded_script import load_script
 from tiny import tiny_model
@@ -64,6 +65,7 @@ def test_bytes_at_once_are_followed():
     assert third.numel() == 1000
 
 
+@pytest.mark.slow
 def test_the_bench_of_second_answers_counts_and_times(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--questions", "12", "--rounds", "1", "--threads", "1", "--json", str(out)]

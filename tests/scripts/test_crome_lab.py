@@ -187,6 +187,7 @@ def test_the_model_is_small_and_its_tokenizer_knows_every_word():
         assert len(ids) < 128
 
 
+@pytest.mark.slow
 def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
     lab, measures = load_script("lab_crome"), load_script("crome_measure")
     for module, name, value in (

@@ -156,6 +156,7 @@ def test_the_tuned_baseline_is_the_cheapest_that_reached_the_target_everywhere(l
         lab.pick_tuned({"b": grid["b"]})
 
 
+@pytest.mark.slow
 def test_an_arm_learns_the_facts_from_the_committed_policy(lab, measure, world, model):
     drawn = world.make_world(lab.MAIN, 0)
     held_out = measure.HeldOut.draw(drawn, world.make_tokenizer(), 0)

@@ -185,6 +185,7 @@ def test_demonstrations_err_as_often_as_they_say(make):
     assert sum(follows) / 2000 == pytest.approx(1 - make.READERS["model"].random_letters * 3 / 4, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eval_questions):
     clean = [question for question in eval_questions if question.group == "clean"]
     metrics = measure.measure_answers(*policy, clean, load(recipe).extra)
@@ -194,6 +195,7 @@ def test_the_policy_sees_what_is_asked_and_is_small(measure, recipe, policy, eva
     assert sum(path.stat().st_size for path in (LAB / "model").iterdir()) < 1_000_000
 
 
+@pytest.mark.slow
 def test_a_blind_policy_owes_nothing_to_the_image(measure, arms, recipe, eval_questions):
     blind = arms.load_policy(recipe, blind=True)
     metrics = measure.measure_answers(*blind, eval_questions[:40], load(recipe).extra)
@@ -209,6 +211,7 @@ def test_captions_are_scored_at_their_attributes(make, measure, world, policy):
     assert processor.tokenizer.decode(targets[0][texts.response[0]]) == pair.chosen.text[1:] + "<eos>"
 
 
+@pytest.mark.slow
 def test_before_training_captions_err_and_nothing_has_moved(measure, policy):
     start = measure.CaptionMeter(*policy, 0, whole=False).measure(policy[0])
     assert 0.4 < start["p_correct"] < 0.8

@@ -96,6 +96,7 @@ def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsys):
     walk_through = load_script("walk_through")
     first, second = (walk_through.Stage(name, ("recipes",)) for name in ("first", "second"))

@@ -1,7 +1,9 @@
 """One of two processes: the main one waits for the other, which does not come; run by test_process_group.py."""
 
 import os
+import sys
 import time
+from pathlib import Path
 
 from some_recipes import PAIRS
 
@@ -10,8 +12,8 @@ from align.recipe.recipe import load_recipe
 from align.training.process_group import join_process_group
 
 
-def main() -> None:
-    """Joins with a limit of three seconds."""
+def main(done: Path) -> None:
+    """Joins with a limit of three seconds; the other stays until the main one has written what it saw."""
     recipe = load_recipe(find_recipe(f"{PAIRS}/quickstart"), ["--use_cpu", "true", "--ddp_timeout", "3"])
     state = join_process_group(recipe)
     began = time.monotonic()
@@ -20,10 +22,12 @@ def main() -> None:
             state.wait_for_everyone()
         except RuntimeError:
             print(state.num_processes, round(time.monotonic() - began), flush=True)
+        done.touch()
     else:
-        time.sleep(15)
+        while not done.exists() and time.monotonic() - began < 15:
+            time.sleep(0.1)
     os._exit(0)  # gloo's threads would wait
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]))

@@ -9,8 +9,8 @@ SCRIPT = Path(__file__).with_name("joining_process.py")
 
 
 @pytest.mark.slow
-def test_processes_wait_as_long_as_the_recipe_says():
-    result = launch("ddp_cpu.yaml", SCRIPT, timeout=120)
+def test_processes_wait_as_long_as_the_recipe_says(tmp_path):
+    result = launch("ddp_cpu.yaml", SCRIPT, tmp_path / "done", timeout=120)
     assert result.stdout, result.stderr[-3000:]
     processes, seconds = map(int, result.stdout.split())
     assert processes == 2

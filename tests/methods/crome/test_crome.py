@@ -21,9 +21,14 @@ def model_folder(tmp_path_factory):
     return str(folder)
 
 
-@pytest.mark.parametrize("messages", [False, True], ids=["text", "messages"])
-@pytest.mark.parametrize("peft_config", [None, SCALAR_LORA], ids=["full", "lora"])
-@pytest.mark.parametrize("settings", [{}, {"gradient_accumulation_steps": 2, "center_rewards_coefficient": 0.01}])
+ACCUMULATED = {"gradient_accumulation_steps": 2, "center_rewards_coefficient": 0.01}
+
+
+@pytest.mark.parametrize(
+    ("messages", "peft_config", "settings"),
+    [(False, None, {}), (True, None, ACCUMULATED), (False, SCALAR_LORA, ACCUMULATED), (True, SCALAR_LORA, {})],
+    ids=["text-full", "messages-full-accumulated", "text-lora-accumulated", "messages-lora"],
+)
 def test_without_ties_it_is_trls_reward_trainer_to_the_last_bit(
     tmp_path, model_folder, messages, peft_config, settings
 ):

@@ -95,9 +95,13 @@ def test_a_saved_correction_is_applied_out_of_sample_without_naming_columns_agai
 
 
 @pytest.mark.parametrize(
-    "spelling", [["popularity", "hour"], ["popularity,hour"], ["popularity", "--confounders", "hour"]]
+    ("suffix", "spelling"),
+    [
+        ("csv", ["popularity", "hour"]),
+        ("parquet", ["popularity,hour"]),
+        ("jsonl", ["popularity", "--confounders", "hour"]),
+    ],
 )
-@pytest.mark.parametrize("suffix", ["csv", "parquet", "jsonl"])
 def test_every_format_and_every_spelling_of_a_list_give_the_same(tmp_path, suffix, spelling):
     path = write_table(tmp_path / f"t.{suffix}", observed_rows(200))
     code, output = deconfound(

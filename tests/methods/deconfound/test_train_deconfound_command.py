@@ -7,6 +7,8 @@ from started import metrics_of, train_and_kill
 
 from align.cli.train import run
 
+pytestmark = pytest.mark.slow
+
 LORA = {"use_peft": True, "lora_r": 4}
 
 
@@ -48,7 +50,6 @@ def test_a_solved_head_that_reads_confounders_leaves_a_page_and_a_card_that_says
     assert "Write the `prefix` of `reward_scale.json` before\nevery prompt" in card
 
 
-@pytest.mark.slow
 @pytest.mark.nightly  # in CI tests/scripts/test_kill_test.py kills a run with full weights
 @pytest.mark.parametrize("settings", [{}, LORA], ids=["full", "lora"])
 def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(tmp_path, tiny_model_folder, settings):

@@ -67,6 +67,7 @@ def test_calls_that_fail_cost_their_row_at_most_and_are_said_to_the_model(tmp_pa
     assert len(table) == 12
 
 
+@pytest.mark.slow
 def test_an_environment_keeps_its_state_over_turns_and_begins_anew_in_every_rollout(tmp_path, named):
     twice = [call("add", number=2), call("add", number=3), "done"]
     scripts = [twice, ["nothing"], [call("add", number=13), "x"], ["y"]]
@@ -88,6 +89,7 @@ def test_an_environment_keeps_its_state_over_turns_and_begins_anew_in_every_roll
     assert trainer.state.log_history[0]["tools/lost_share"] == 0.5  # with the one that could not be reset
 
 
+@pytest.mark.slow
 def test_an_environment_that_ran_out_of_memory_is_lost_and_is_not_begun_anew_unasked(tmp_path, named):
     cup, pen = call("take", item="cup"), call("take", item="pen")
     scripts = [[cup, pen, "two"], [cup, call("fill", gigabytes=9), pen, "one that is left"]]
@@ -159,6 +161,7 @@ def test_arguments_that_are_a_text_already_are_logged_as_they_stand():
     assert logged('{"item": "pear"}') == logged({"item": "pear"}) == '{"item": "pear"}'
 
 
+@pytest.mark.slow
 def test_batches_of_one_step_draw_other_numbers_and_a_run_that_goes_on_the_same(tmp_path, named):
     def drawn(folder, start=None):
         seen = []

@@ -10,6 +10,8 @@ from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.cli.train import run
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
 
 
@@ -87,7 +89,6 @@ def test_two_heads_gate_the_reward_of_their_model(recipe, tmp_path):
     )
 
 
-@pytest.mark.slow
 @pytest.mark.nightly  # tests/training/test_guarded_ranks.py has a reward model beside a sharded policy in CI
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 def test_a_reward_model_rewards_a_sharded_policy(recipe, tmp_path):

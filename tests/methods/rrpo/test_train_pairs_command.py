@@ -10,6 +10,8 @@ from started import metrics_of, train_and_kill
 
 from align.cli.train import run
 
+pytestmark = pytest.mark.slow
+
 LORA = {"use_peft": True, "lora_r": 4}
 
 
@@ -83,7 +85,6 @@ CROME = (write_reward_recipe, ("loss", "margin", "mean_reward", "learning_rate")
         pytest.param(*CROME, {}, id="crome-full", marks=pytest.mark.nightly),
     ],
 )
-@pytest.mark.slow
 def test_a_killed_run_on_pairs_resumes_to_the_end_of_an_uninterrupted_one(
     tmp_path, tiny_model_folder, write, keys, settings
 ):

@@ -11,6 +11,8 @@ from align.cli.app import app
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_recipe_trains_on_the_folder_that_the_command_wrote(tmp_path, monkeypatch, tiny_model_folder):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
