@@ -1,13 +1,17 @@
-"""What the canary takes from TRL's way to vLLM; `test_trl_contract.py` has the rest of what trainers lean on."""
+"""What is taken from TRL's way to vLLM; `test_trl_contract.py` has the rest of what trainers lean on."""
 
+import ast
 import inspect
 import re
+from importlib.util import find_spec
+from pathlib import Path
 
 import trl
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
 from align.methods.rollouts.canary.trainer import PLAIN
+from align.training.without_vllm import GENERATION
 
 
 def test_the_engine_reads_its_settings_when_it_is_asked_and_has_no_more_that_change_log_probs():
@@ -39,3 +43,33 @@ def test_one_row_is_scored_with_all_of_its_images_by_number_of_images_and_tiles(
     ):
         assert text in source, f"TRL {trl.__version__} scores rows with images otherwise; read the canary again."
     assert source.index("elif num_tiles is not None") < source.index("pixel_values.size(0) == sum(num_images)")
+
+
+def test_what_trainers_load_imports_vllm_where_one_question_says_that_it_is_installed():
+    """What a run without vLLM needs: it answers the question with no while this module is loaded."""
+    spec = find_spec(GENERATION)
+    assert spec is not None, f"TRL {trl.__version__} has no {GENERATION}."
+    loading = {"trainer": set(), "generation": set()}
+    for folder, found in loading.items():
+        for path in (Path(trl.__file__).parent / folder).glob("*.py"):
+            asked, always = [], []
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:  # what is done when it is loaded
+                where = asked if isinstance(node, ast.If) and "is_vllm_available" in ast.unparse(node) else always
+                where += [each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)]
+            assert not any(is_of_vllm(each) for each in always if not inside_a_function(path, each)), path
+            if any(is_of_vllm(each) for each in asked):
+                found.add(path.name)
+    assert loading == {"trainer": set(), "generation": {"vllm_generation.py", "vllm_client.py"}}
+
+
+def is_of_vllm(node):
+    names = (
+        [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else [a.name for a in node.names]
+    )
+    return any(name.split(".")[0] == "vllm" for name in names)
+
+
+def inside_a_function(path, wanted):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = (each for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for each in ast.walk(node))
+    return any(isinstance(each, type(wanted)) and each.lineno == wanted.lineno for each in inner)
