@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+WITHOUT_VLLM = ROOT / "tests" / "without_vllm_run.py"  # before the script that is started
 
 
 def start(

@@ -7,6 +7,8 @@ from in_one_process import run
 from planted import clean_pairs, read_lines, rotten_pairs, with_cue, write_rows
 from some_recipes import OUTCOMES, QUESTIONS, REWARD_PAIRS
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 LAB = RECIPES / REWARD_PAIRS / "assets" / "lab"
 
@@ -65,7 +67,6 @@ def test_kept_and_left_out_are_all_rows_in_their_order(rotten, tmp_path):
     }.items()  # fmt: skip
 
 
-@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(rotten, tmp_path):
     for name in ("first", "second"):
         audited(tmp_path / name, rotten[0], LAB / "train.jsonl", "--eval", rotten[1], "--write")

@@ -11,6 +11,8 @@ from align.cli import rewards_check
 from align.cli.app import app
 from rewards.catalog import REWARDS
 
+pytestmark = pytest.mark.slow
+
 ROWS = [{"prompt": f"What is {i} + {i}?", "answer": str(2 * i), "level": i} for i in range(4, 9)]
 OWN = """
 def counts(completions, answer, level, scale=1.0, **kwargs):
@@ -134,7 +136,6 @@ def test_a_reward_model_on_the_hub_is_named_and_not_loaded(folder):
     assert (code, "owner/reward-model is not on this machine; it is not checked." in output) == (0, True), output
 
 
-@pytest.mark.slow
 def test_a_new_reward_passes_its_check_and_its_test_untouched(folder):
     code, output = run("new", "brevity", "--folder", folder / "made")
     assert (code, "align rewards check" in output) == (0, True)
@@ -168,7 +169,6 @@ def test_every_built_in_reward_is_listed_with_its_purpose():
     assert " accuracy options, answer Rewards " in output
 
 
-@pytest.mark.slow
 def test_checking_rewards_loads_no_torch():
     code = (
         "from align.cli.app import app\n"

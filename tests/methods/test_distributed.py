@@ -12,7 +12,7 @@ from fsdp_on_cpus import WORDS
 from peft import AutoPeftModelForSequenceClassification
 from sharded_cases import REWARD_MODELS
 from sharded_run import PROBE
-from started import launch, with_tests
+from started import WITHOUT_VLLM, launch, with_tests
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer, tiny_vl_model_and_processor
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
 
@@ -93,7 +93,7 @@ def launched(tmp_path_factory):
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
         save_models(folder)
-        return launch(f"{config}.yaml", *WORDS.get(config, ()), RUN, folder, 4, *cases), folder
+        return launch(f"{config}.yaml", *WORDS.get(config, ()), WITHOUT_VLLM, RUN, folder, 4, *cases), folder
 
     return train
 
@@ -106,7 +106,7 @@ def one_process(tmp_path_factory):
     def train(cases):
         folder = tmp_path_factory.mktemp("one")
         save_models(folder)
-        result = with_tests(RUN, folder, 8, *(case for case in cases if not case.startswith("acre")))
+        result = with_tests(WITHOUT_VLLM, RUN, folder, 8, *(case for case in cases if not case.startswith("acre")))
         assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-6000:]
         return folder
 

@@ -14,7 +14,7 @@ PAGES = {
     "policies": lambda folder: write_evaluation(folder, questions=40, models=("ours",), text=HOSTILE),
     "reward-models": lambda folder: write_reward_model_evaluation(folder, names=(HOSTILE, "bt")),
 }
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("name", PAGES)

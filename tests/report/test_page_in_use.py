@@ -8,7 +8,7 @@ from written_run import write_run
 
 from align.report import build_report
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")

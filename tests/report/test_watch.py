@@ -167,6 +167,7 @@ def test_a_port_that_is_taken_is_named(tmp_path):
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_page_that_loads_itself_again_stays_where_its_reader_was(browser, tmp_path, monkeypatch):
     at_once(monkeypatch)
     run = write_run(tmp_path / "run", steps=20)
@@ -189,6 +190,7 @@ def test_a_page_that_loads_itself_again_stays_where_its_reader_was(browser, tmp_
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_page_whose_reader_has_no_storage_follows_its_run_all_the_same(tmp_path, monkeypatch):
     at_once(monkeypatch)
     run = write_run(tmp_path / "run", steps=20)

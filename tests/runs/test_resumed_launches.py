@@ -10,7 +10,7 @@ import fsdp_on_cpus
 import pytest
 from resumed_run import EVALUATED, WORDS
 from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
-from started import launch, metrics_of
+from started import WITHOUT_VLLM, launch, metrics_of
 
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("resumed_run.py")
@@ -46,7 +46,7 @@ def launched(tmp_path_factory):
     @cache
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
-        result = launch(f"{config}.yaml", *fsdp_on_cpus.WORDS.get(config, ()), RUN, folder, *cases)
+        result = launch(f"{config}.yaml", *fsdp_on_cpus.WORDS.get(config, ()), WITHOUT_VLLM, RUN, folder, *cases)
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         return folder
 
