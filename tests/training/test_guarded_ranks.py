@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from started import launch
+from started import WITHOUT_VLLM, launch
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
 from align.evaluation.reward_models.reward_model import RewardModel
@@ -28,7 +28,7 @@ def train(tmp_path_factory, config, *runs):
     tiny_model(vocabulary=len(tokenizer)).save_pretrained(folder / "policy")
     tiny_reward_model(vocabulary=len(tokenizer)).save_pretrained(folder / "rm")
     tokenizer.save_pretrained(folder / "rm")
-    return launch(config, RUN, folder / "policy", folder / "rm", folder / "out", *runs), folder
+    return launch(config, WITHOUT_VLLM, RUN, folder / "policy", folder / "rm", folder / "out", *runs), folder
 
 
 @pytest.mark.slow
