@@ -74,7 +74,9 @@ def write_data(folder: Path) -> None:
         write_whole(folder / f"{name}.jsonl", text)
 
 
-def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int, policy_rows: int) -> list[Stage]:
+def stages(
+    start: str, out: Path, seeds: Sequence[int], max_steps: int, policy_rows: int, probes: bool = False
+) -> list[Stage]:
     """Lists the commands in their order."""
     found = []
     held_out = str(asset_dir("recipes") / "sft/assets/facts/held_out.jsonl")
@@ -103,7 +105,13 @@ def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int, policy_r
         *others, last = trained.values()
         for form in FORMS:
             place = out / f"{form}-{seed}"
-            asked = ("--data", str(out / f"{form}.jsonl"), "--batch_size", "16", *(("--probes",) * (form == "clean")))
+            asked = (
+                "--data",
+                str(out / f"{form}.jsonl"),
+                "--batch_size",
+                "16",
+                *(("--probes",) * (probes and form == "clean")),
+            )
             words = ("eval", "--reward_model", last, "--baseline", *others, *asked, "--out", str(place))
             found.append(Stage(place.name, words))
         for arm, folder in trained.items() if policy_rows else ():
@@ -146,10 +154,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--max_steps", type=int, default=40)
     parser.add_argument("--policy_rows", type=int, default=0, help="held-out questions for the best of 32")
+    parser.add_argument(
+        "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
+    )
     arguments = parser.parse_args(argv)
     (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_data(arguments.out)
-    commands = stages(arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows)
+    commands = stages(
+        arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows, arguments.probes
+    )
     if code := run(commands, arguments.out):
         return code
     text = page(arguments.out, arguments.seeds)
