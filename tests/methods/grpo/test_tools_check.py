@@ -175,7 +175,7 @@ def test_prompts_that_are_texts_are_refused_with_what_makes_messages_of_them(fou
 @pytest.mark.parametrize(
     ("keys", "text"),
     [
-        ({"tools": "own.py:price"}, "`tools`: input should be a valid list"),
+        ({"tools": "own.py:price"}, "`tools`: must be a list, as in `[own.py:price]`"),
         ({"tools": ["price"]}, "`tools` must be written path/to/file.py:name"),
         ({"tool_timeout": 0}, "`tool_timeout` must be above 0"),
         ({"environment_factory": {"a": "Shelf"}}, "`environment_factory.a` must be written"),
