@@ -16,7 +16,10 @@ ROW = '{"question": "?", "options": ["a", "b"], "answer": 0}\n'
 
 
 def snapshot(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (
+        path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"
+    )  # Python's own
+    return {path: path.read_bytes() for path in files}
 
 
 def check(*words):
