@@ -86,7 +86,8 @@ def find_checkpoint(path: str) -> Checkpoint:
             raise _is_reward_model(path, f"`adapter_config.json` has `task_type` {task}")
         return Checkpoint(path, base, digest([_list_files(folder), fingerprint(base)]))
     if not (folder / "config.json").is_file():
-        inside = sorted(each.parent.name for each in folder.glob("*/*config.json"))
+        named = (folder.glob(f"*/{name}") for name in ("config.json", "adapter_config.json"))
+        inside = sorted(each.parent.name for found in named for each in found)
         hint = f" It holds {', '.join(inside)}: name one of them." if inside else " Give a folder that was saved."
         raise UserError(f"{path} holds no model: there is neither `config.json` nor `adapter_config.json`.{hint}")
     _check_policy(path, _read(folder / "config.json"))

@@ -69,7 +69,8 @@ def test_what_is_no_policy_is_refused_with_a_way_out(tmp_path, tiny_model_folder
     (tmp_path / "pairwise").mkdir()
     (tmp_path / "pairwise" / "config.json").write_text('{"truealign_pairwise": true}')
     (tmp_path / "run" / "checkpoint-5").mkdir(parents=True)
-    (tmp_path / "run" / "checkpoint-5" / "config.json").write_text("{}")
+    for saved in ("config.json", "generation_config.json", "tokenizer_config.json"):
+        (tmp_path / "run" / "checkpoint-5" / saved).write_text("{}")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("{")
     for name, message in {
