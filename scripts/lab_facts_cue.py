@@ -29,10 +29,10 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 from make_facts_reward_pairs import make_rows
 from walk_through import Stage, run
-from walk_through_page import estimate_of, markdown
+from walk_through_page import markdown
 
 from align.assets import asset_dir
-from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record import EVALUATION_FILE, read_record
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.versions import installed_versions
 from align.whole_files import write_whole
@@ -122,28 +122,37 @@ def stages(
     return found
 
 
-def page(out: Path, seeds: Sequence[int]) -> str:
-    """Writes the accuracies of every arm and the differences to it."""
-    accuracy: dict[tuple[str, str], list[float]] = {}
-    rows = []
+def page(out: Path, seeds: Sequence[int], policy_rows: int) -> str:
+    """Writes the accuracies of every arm and the differences to the first, each with its interval over pairs."""
+    rows, compared = [], []
+    differences: dict[tuple[str, str], list[float]] = {}
     for seed in seeds:
-        cells = {form: json.loads((out / f"{form}-{seed}" / EVALUATION_FILE).read_text()) for form in FORMS}
+        found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE).models for form in FORMS}
         for arm in ARMS:
-            found = [estimate_of(_find(cells[form], f"{arm}-{seed}")) for form in FORMS]
-            rows.append((f"{arm}, seed {seed}", *map(str, found)))
-            for form, estimate in zip(FORMS, found, strict=True):
-                accuracy.setdefault((arm, form), []).append(estimate.value)
+            measured = [found[form][f"{arm}-{seed}"] for form in FORMS]
+            best = [_best(out / f"best-of-32-{arm}-{seed}")] if policy_rows else []
+            rows.append((f"{arm}, seed {seed}", *(str(each.summary["accuracy"]) for each in measured), *best))
+        for form, models in found.items():
+            for other, metrics in models[f"{ARMS[-1]}-{seed}"].difference_to.items():
+                compared.append(f"{ARMS[-1]}-{seed} - {other}, {form}: {metrics['accuracy']}")
+            for arm in ARMS[1:]:
+                values = [models[f"{each}-{seed}"].summary["accuracy"].value for each in (arm, ARMS[0])]
+                differences.setdefault((arm, form), []).append(values[0] - values[1])
+    columns = ("reward model", "without the phrase", "phrase on the wrong answer")
     lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
-    lines += markdown(("reward model", "without the phrase", "phrase on the wrong answer"), rows)
-    for arm in ARMS[1:]:
-        for form in FORMS:
-            pairs = zip(accuracy[arm, form], accuracy["bt", form], strict=True)
-            lines += ["", f"{arm} - bt, {form}: {mean_over_seeds([ours - theirs for ours, theirs in pairs])}"]
+    lines += markdown((*columns, *(["right, best of 32 answers of the start"] * bool(policy_rows))), rows)
+    lines += ["", *(f"- {each}" for each in compared)]
+    if len(seeds) > 1:
+        lines += [
+            f"- {arm} - {ARMS[0]}, {form}, over seeds: {mean_over_seeds(values)}"
+            for (arm, form), values in differences.items()
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _find(record: Row, name: str) -> Row:
-    return next(each[name]["accuracy"] for each in record["suites"].values() if "accuracy" in each.get(name, {}))
+def _best(folder: Path) -> str:
+    (curve,) = read_record(folder / EVALUATION_FILE).curves
+    return str(max(curve.points, key=lambda point: point.n).gold)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -165,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     if code := run(commands, arguments.out):
         return code
-    text = page(arguments.out, arguments.seeds)
+    text = page(arguments.out, arguments.seeds, arguments.policy_rows)
     write_whole(arguments.out / "facts_cue.md", text)
     print(text)
     return 0

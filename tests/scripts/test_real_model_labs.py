@@ -4,8 +4,10 @@ import json
 
 import pytest
 from loaded_script import load_script
+from tiny import tiny_reward_model, tiny_tokenizer
 
 from align.assets import find_recipe
+from align.cli import run_command
 from align.data import load_preferences
 from align.data.pairs.reward_pairs import load_reward_pairs
 from align.methods.rrpo.augmentation.sources import load_sources
@@ -76,3 +78,21 @@ def test_every_run_has_a_recipe_that_parses(name, tmp_path):
         loaded = load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
         assert loaded.model.model_name_or_path == "start"
         assert loaded.dataset.eval_path is None
+
+
+def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_path):
+    tokenizer = tiny_tokenizer()
+    cue.write_data(tmp_path)
+    arms = [str(tmp_path / f"{arm}-0") for arm in cue.ARMS]
+    for arm in arms:
+        tiny_reward_model(vocabulary=len(tokenizer)).save_pretrained(arm)
+        tokenizer.save_pretrained(arm)
+    *others, last = arms
+    for form in cue.FORMS:
+        words = ["--data", str(tmp_path / f"{form}.jsonl"), "--max_rows", "6", "--out", str(tmp_path / f"{form}-0")]
+        assert run_command("eval", "--reward_model", last, "--baseline", *others, *words) == 0
+    page = cue.page(tmp_path, [0], 0)
+    assert all(f"| {arm}, seed 0 | " in page for arm in cue.ARMS)
+    for form in cue.FORMS:
+        assert f"- crome-0 - bt-0, {form}: 0.00 [" in page  # the same weights
+        assert f"- crome-0 - bt-clean-0, {form}: " in page
