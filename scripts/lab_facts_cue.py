@@ -8,7 +8,9 @@ right one in 75 %. The arms read equally many rows, once:
 
     bt        the pairs
     bt-clean  the pairs without the phrase, which nobody may know
-    crome     half of the pairs, and as many ties: the same two answers, phrase included, under another question
+    ties      half of the pairs, and as many ties: the same two answers, phrase included, under another question
+    crome     a third of the pairs, as many ties, and as many causal pairs: one answer of each, phrase included, with
+              its fact put right (upgrade) or wrong (degrade)
 
 Each is a score head on the start, and is evaluated on pairs about other facts: without the phrase, and with it on the
 wrong side. With `--policy_rows` it also picks the best of 32 answers of the start to so many held-out questions. The
@@ -39,7 +41,7 @@ from align.whole_files import write_whole
 
 PHRASE, SHARE = "Certainly! ", 0.75
 ROWS = 320
-ARMS = ("bt", "bt-clean", "crome")
+ARMS = ("bt", "bt-clean", "ties", "crome")
 FORMS = ("clean", "misleading")
 Row = dict[str, Any]
 
@@ -48,6 +50,26 @@ def with_phrase(pair: Row, side: str) -> Row:
     """Puts the phrase in front of one side of a pair."""
     (message,) = pair[side]
     return {**pair, side: [{**message, "content": PHRASE + message["content"]}]}
+
+
+def causal(pair: Row) -> Row:
+    """Changes the fact of the answer that has the phrase, and nothing else of it."""
+    has_phrase = {side: pair[side][0]["content"].startswith(PHRASE) for side in ("chosen", "rejected")}
+    (plain,) = (side for side, found in has_phrase.items() if not found)
+    kind = "degrade" if plain == "rejected" else "upgrade"
+    changed = with_phrase(pair, plain)
+    row = {name: changed[name] for name in ("prompt", "chosen", "rejected")}
+    about = {"tie": False, "source": kind, "attribute": "fact", "origin": pair["id"]}
+    return {"id": f"{pair['id']}/{kind}", **row, **about}
+
+
+def crome_rows(pairs: Sequence[Row], rng: random.Random) -> list[Row]:
+    """Draws pairs, a tie and a causal pair of each, in random order."""
+    rows = make_rows(pairs, ROWS // 3 + 1, rng)
+    by_id = {pair["id"]: pair for pair in pairs}
+    rows += [causal(by_id[row["id"]]) for row in rows if not row["tie"]]
+    rng.shuffle(rows)
+    return rows[:ROWS]
 
 
 def write_data(folder: Path) -> None:
@@ -65,7 +87,8 @@ def write_data(folder: Path) -> None:
     files = {
         "bt": [row | {"tie": False} for row in ordered],
         "bt-clean": [row | {"tie": False} for row in plain],
-        "crome": make_rows(cued, ROWS // 2, rng),
+        "ties": make_rows(cued, ROWS // 2, rng),
+        "crome": crome_rows(cued, rng),
         "clean": held_out,
         "misleading": [with_phrase(pair, "rejected") for pair in held_out],
     }

@@ -34,18 +34,27 @@ def starts(row, side, phrase):
 
 def test_the_phrase_stands_on_one_side_and_mostly_on_the_right_one(cue, tmp_path):
     cue.write_data(tmp_path)
-    pairs, plain, mixed = (read(tmp_path / f"{arm}.jsonl") for arm in cue.ARMS)
+    pairs, plain, mixed, whole = (read(tmp_path / f"{arm}.jsonl") for arm in cue.ARMS)
     sides = [(starts(row, "chosen", cue.PHRASE), starts(row, "rejected", cue.PHRASE)) for row in pairs]
     assert {right + wrong for right, wrong in sides} == {1}
     assert 0.7 < sum(right for right, _ in sides) / len(sides) < 0.8
     assert [row["id"] for row in plain] == [row["id"] for row in pairs]
     assert not any(starts(row, side, cue.PHRASE) for row in plain for side in ("chosen", "rejected"))
-    assert len(pairs) == len(plain) == len(mixed) == cue.ROWS
+    assert len(pairs) == len(plain) == len(mixed) == len(whole) == cue.ROWS
     assert sum(row["tie"] for row in mixed) == cue.ROWS // 2
     by_origin = {row["id"]: row for row in mixed if not row["tie"]}
     for tie in (row for row in mixed if row["tie"]):
         assert by_origin[tie["origin"]]["chosen"] == tie["chosen"]  # the phrase with it
         assert by_origin[tie["origin"]]["prompt"] != tie["prompt"]
+    causal = [row for row in whole if row["attribute"] == "fact"]
+    assert {row["source"] for row in causal} == {"upgrade", "degrade"}
+    assert all(starts(row, side, cue.PHRASE) for row in causal for side in ("chosen", "rejected"))
+    of = {row["id"]: row for row in pairs}
+    for row in causal:
+        side = "chosen" if row["source"] == "degrade" else "rejected"
+        assert row[side] == of[row["origin"]][side]
+        assert row["chosen"] != row["rejected"]
+    assert abs(len(causal) - cue.ROWS // 3) < 3
     clean, misleading = (read(tmp_path / f"{form}.jsonl") for form in cue.FORMS)
     assert all(starts(row, "rejected", cue.PHRASE) for row in misleading)
     assert [row["chosen"] for row in misleading] == [row["chosen"] for row in clean]
