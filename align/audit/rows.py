@@ -170,13 +170,18 @@ def shared_keys(values: Numbers, labels: Numbers) -> tuple[int, int, int]:
     Returns:
         Values with several labels, pairs of rows that break the rule, and rows to remove until none does.
     """
-    import pandas as pd
-
-    table = pd.DataFrame({"value": values, "label": labels}).groupby(["value", "label"]).size().rename("rows")
-    grouped = table.groupby("value")
-    rows, most, golds, squares = (
-        each.to_numpy() for each in (grouped.sum(), grouped.max(), grouped.size(), (table**2).groupby("value").sum())
-    )
+    if not len(values):
+        return 0, 0, 0
+    order = np.lexsort((labels, values))
+    value, label = values[order], labels[order]
+    changes = np.append(True, value[1:] != value[:-1])
+    starts = np.flatnonzero(
+        changes | np.append(True, label[1:] != label[:-1])
+    )  # of each value with each of its labels
+    counts, groups = np.diff(starts, append=len(values)), np.flatnonzero(changes[starts])
+    golds = np.diff(groups, append=len(starts))
+    rows, most = np.add.reduceat(counts, groups), np.maximum.reduceat(counts, groups)
+    squares = np.add.reduceat(counts**2, groups)
     broken = golds > 1
     pairs = (rows[broken] ** 2 - squares[broken]) // 2
     return int(broken.sum()), int(pairs.sum()), int((rows[broken] - most[broken]).sum())
@@ -200,23 +205,15 @@ def _has_classes(kind: str, gold: Numbers) -> bool:
 
 def _disagree(values: Numbers, labels: Numbers) -> Flags:
     """Says of each row whether another row has its value with another label."""
-    import pandas as pd
-
-    codes, _ = pd.factorize(values)
     first = _first(values)
-    other = labels != labels[first]
-    broken = np.zeros(codes.max(initial=-1) + 1, dtype=bool)
-    broken[codes[other]] = True
-    found: Flags = broken[codes]
+    broken = np.zeros(len(values), dtype=bool)
+    broken[first[labels != labels[first]]] = True
+    found: Flags = broken[first]
     return found
 
 
 def _first(values: Numbers) -> Numbers:
     """Returns the index of the first row with the value of each."""
-    import pandas as pd
-
-    codes, uniques = pd.factorize(values)
-    first = np.zeros(len(uniques), dtype=np.int64)
-    first[codes[::-1]] = np.arange(len(values))[::-1]  # of several values for one place numpy keeps the last
-    found: Numbers = first[codes]
-    return found
+    _, index, places = np.unique(values, return_index=True, return_inverse=True)
+    first: Numbers = index[places]
+    return first
