@@ -14,7 +14,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import preloaded
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
@@ -41,10 +40,6 @@ def variety(completions, **kwargs):
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests marked slow too, but not those marked nightly")
     parser.addoption("--nightly", action="store_true", help="run every test")
-
-
-def pytest_configure(config):
-    preloaded.is_worth_it = config.getoption("--all") or config.getoption("--nightly")
 
 
 def pytest_xdist_auto_num_workers(config):

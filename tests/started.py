@@ -1,4 +1,4 @@
-"""Commands started in an interpreter of their own, as a user starts them; `preloaded` says what of it is fresh."""
+"""Commands started in a fresh interpreter, as a user starts them."""
 
 import json
 import os
@@ -9,8 +9,6 @@ import sys
 import time
 from pathlib import Path
 
-import preloaded
-
 ROOT = Path(__file__).resolve().parents[1]
 WITHOUT_VLLM = ROOT / "tests" / "without_vllm_run.py"  # before the script that is started
 
@@ -20,10 +18,8 @@ def start(
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python WORDS` to its end, with wide output."""
     environment = os.environ | {"COLUMNS": "200", "OMP_NUM_THREADS": "1"} | variables
-    python = sys.executable
-    if preloaded.is_worth_it and preloaded.can_run(words, environment):
-        python = environment["PYTHON_EXEC"] = preloaded.python()  # what torch launches processes with
-    return subprocess.run([python, *words], capture_output=True, text=True, cwd=cwd, env=environment, timeout=timeout)
+    command = [sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=timeout)
 
 
 def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -78,7 +74,7 @@ def metrics_of(folder):
 
 def train_and_kill(recipe, folder, step=2, seconds=240):
     """Trains until a checkpoint is there, kills the process, and returns the last step that was saved."""
-    command = [preloaded.python(), "-m", "align", "train", str(recipe)]
+    command = [sys.executable, "-m", "align", "train", str(recipe)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in `align`: other threads, another order of sums
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -90,5 +86,4 @@ def train_and_kill(recipe, folder, step=2, seconds=240):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    preloaded.wait_for_the_killed()
     return max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))

@@ -16,8 +16,6 @@ from pathlib import Path
 from threading import Lock
 from types import SimpleNamespace
 
-import preloaded
-
 DIED = 9
 SETTINGS = {
     "weight_transfer_config": {"backend": "nccl"},
@@ -57,7 +55,7 @@ class Server:
             dies_at: `PATH N`: it exits when the N-th request for that path has come.
             logprobs_mode: What it says about its log-probs.
         """
-        self.process = subprocess.Popen([preloaded.python(), __file__, *self._words, dies_at, logprobs_mode])
+        self.process = subprocess.Popen([sys.executable, __file__, *self._words, dies_at, logprobs_mode])
 
     def wait(self) -> None:
         """Waits until the server answers."""

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import preloaded
 from started import ROOT
 
 PORT = 29517
@@ -50,16 +49,10 @@ class TwoHosts:
         """Pulls the cable."""
         _ip("-n", self._spaces[1], "link", "set", self._links[1], "down")
 
-    def launch(
-        self, host: int, config: str, *words: object, cwd: Path = ROOT, is_killed: bool = False
-    ) -> subprocess.Popen[str]:
-        """Starts one host's `accelerate launch` with a file of `ds_configs/`, one process on each host.
-
-        Processes that are forked have another parent than the launcher, so they do not hear that it was killed.
-        """
-        python = sys.executable if is_killed else preloaded.python()
+    def launch(self, host: int, config: str, *words: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        """Starts one host's `accelerate launch` with a file of `ds_configs/`, one process on each host."""
         launcher = [
-            python, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file",
+            sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file",
             str(ROOT / "ds_configs" / config), "--num_machines", "2", "--num_processes", "2", "--machine_rank",
             str(host), "--main_process_ip", "10.77.0.1", "--main_process_port", str(PORT), "--rdzv_backend", "static",
             *(("--deepspeed_multinode_launcher", "standard") if config.startswith("zero") else ()),
@@ -68,7 +61,6 @@ class TwoHosts:
         named = 'hostname "$0" && exec "$@"'
         inside = ["ip", "netns", "exec", self._spaces[host], "unshare", "-u", "sh", "-c", named, f"host-{host}"]
         variables = {"GLOO_SOCKET_IFNAME": self._links[host], "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-        variables["PYTHON_EXEC"] = python  # what torch launches processes with
         process = subprocess.Popen(
             [*inside, *launcher], cwd=cwd, env=os.environ | variables, text=True, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, start_new_session=True,

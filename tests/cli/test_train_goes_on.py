@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 
-import preloaded
 import pytest
 from safetensors.torch import load_file
 from started import ROOT, metrics_of
@@ -29,7 +28,7 @@ def folder(tmp_path):
 
 def start(path, *words):
     return subprocess.Popen(
-        [preloaded.python(), "-m", "align", "train", str(path), *words],
+        [sys.executable, "-m", "align", "train", str(path), *words],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         stdout=subprocess.PIPE,

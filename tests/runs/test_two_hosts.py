@@ -57,10 +57,7 @@ def test_two_hosts_train_like_one_and_go_on_after_one_of_them_died(on_one_host, 
     one, out = on_one_host(config), tmp_path / "two"
     with two_hosts() as hosts:
         first, second = (
-            hosts.launch(
-                host, f"{config}.yaml", *SHORT, "--max_steps", "400", "--output_dir", out, is_killed=host == 1
-            )
-            for host in (0, 1)
+            hosts.launch(host, f"{config}.yaml", *SHORT, "--max_steps", "400", "--output_dir", out) for host in (0, 1)
         )
         wait_for(out / "checkpoint-2" / "manifest.json", first)
         killed = time.monotonic()
