@@ -25,6 +25,5 @@ wait $LINTING || failed=1
 wait $TRYING || failed=1
 cat "$LINT" "$FRESH" && rm "$LINT" "$FRESH"
 [ $failed = 0 ] || exit 1
-# A worker waits for other processes half of the time, so three keep two cores busy. The longest modules have one or two
-# tests: xdist would begin them last, and one worker end long after the others.
-"$PYTHON" -m pytest -q -m "slow and not nightly" --all -n 3 --no-loadscope-reorder tests
+# The longest modules have one or two tests: xdist would begin them last, and one worker end long after the other.
+"$PYTHON" -m pytest -q -m "slow and not nightly" --all -n 2 --no-loadscope-reorder tests
