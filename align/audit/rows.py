@@ -175,9 +175,8 @@ def shared_keys(values: Numbers, labels: Numbers) -> tuple[int, int, int]:
     order = np.lexsort((labels, values))
     value, label = values[order], labels[order]
     changes = np.append(True, value[1:] != value[:-1])
-    starts = np.flatnonzero(
-        changes | np.append(True, label[1:] != label[:-1])
-    )  # of each value with each of its labels
+    # Where each value with each of its labels begins.
+    starts = np.flatnonzero(changes | np.append(True, label[1:] != label[:-1]))
     counts, groups = np.diff(starts, append=len(values)), np.flatnonzero(changes[starts])
     golds = np.diff(groups, append=len(starts))
     rows, most = np.add.reduceat(counts, groups), np.maximum.reduceat(counts, groups)

@@ -87,7 +87,7 @@ def find_checkpoint(path: str) -> Checkpoint:
         return Checkpoint(path, base, digest([_list_files(folder), fingerprint(base)]))
     if not (folder / "config.json").is_file():
         named = (folder.glob(f"*/{name}") for name in ("config.json", "adapter_config.json"))
-        inside = sorted(each.parent.name for found in named for each in found)
+        inside = sorted({each.parent.name for found in named for each in found})
         hint = f" It holds {', '.join(inside)}: name one of them." if inside else " Give a folder that was saved."
         raise UserError(f"{path} holds no model: there is neither `config.json` nor `adapter_config.json`.{hint}")
     _check_policy(path, _read(folder / "config.json"))
