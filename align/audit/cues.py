@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from align.audit.folding import Lead, fold
 from align.audit.remedies import remedies
 from align.audit.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Information, adjust, information
 from align.audit.tested import Tested
 from align.evaluation.statistics.metrics import wilson
 
-_SAME = 0.8  # of the units, with their side, of two cues that are shown as one
-_PART = 0.6  # of the units of a weaker cue that shares a word
 MOST_ALSO = 8
 _EXAMPLES = 3
 _SURE = 1.96
@@ -78,35 +76,6 @@ class Cues:
     unit: str
 
 
-class Lead(NamedTuple):
-    """A cue under which others are shown.
-
-    Attributes:
-        test: Number of its test.
-        feature: Its number there.
-        is_positive: Whether it goes with the target.
-        telling: Units that have it, each with whether it is with the target there.
-        words: Of its name, and of those shown under it.
-        also: What is shown under it: numbers of features.
-    """
-
-    test: int
-    feature: int
-    is_positive: bool
-    telling: set[int]
-    words: set[str]
-    also: list[int]
-
-    def covers(self, other: "Lead") -> bool:
-        """Says whether a weaker cue is in the same units, or has a word of this one and is in part of its units."""
-        if (self.test, self.is_positive) != (other.test, other.is_positive):
-            return False
-        both = len(self.telling & other.telling)
-        return both >= _SAME * len(self.telling | other.telling) or (
-            bool(self.words & other.words) and both >= _PART * len(other.telling)
-        )
-
-
 def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[[int], str]) -> Cues:
     """Picks what passes a false discovery rate of 5 % over all tests, with 10 points or more, and 5 at one length.
 
@@ -136,24 +105,6 @@ def find_cues(tests: Sequence[Tested], unit: str, kind: str, name_row: Callable[
         for lead in fold(tests, sorted(picked))
     ]
     return Cues(found, len(adjusted), by_length, unit)
-
-
-def fold(tests: Sequence[Tested], picked: Sequence[tuple[float, int, int]]) -> list[Lead]:
-    """Puts cues under stronger ones of the same units."""
-    leads: list[Lead] = []
-    for _, number, i in picked:
-        test = tests[number]
-        units, hit = test.units(i)
-        telling = set((2 * units + hit).tolist())
-        words = set() if test.types[i] in ("count", "place") else set(test.names[i].split(" "))
-        new = Lead(number, i, bool(test.effect[i] > 0), telling, words, [])
-        same = next((lead for lead in leads if lead.covers(new)), None)
-        if same is None:
-            leads.append(new)
-            continue
-        same.also.append(i)
-        same.words.update(words)
-    return leads
 
 
 def describe(name: str, kind: str) -> str:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from align.audit.cues import Lead, describe, fold
+from align.audit.cues import describe
 from align.audit.features import FEWEST, Texts
+from align.audit.folding import Lead, fold
 from align.audit.sides import Sides
 from align.audit.significance import FALSE_DISCOVERIES, adjust
 from align.audit.tested import Tested
