@@ -160,12 +160,14 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_word(text: str) -> Any:
-    """Parses a value given as one word; what is not YAML is text.
+    """Parses a value given as one word; what is not YAML is text, and so is the place of a column in a template.
 
     Example:
-        >>> parse_word("1e-6"), parse_word("{question} {options}")
-        (1e-06, '{question} {options}')
+        >>> parse_word("1e-6"), parse_word("{question} {options}"), parse_word("{question}"), parse_word("{}")
+        (1e-06, '{question} {options}', '{question}', {})
     """
+    if re.fullmatch(r"\{\w+\}", text):  # YAML reads a block whose one key has no value, which no key of a recipe takes
+        return text
     try:
         return parse_yaml(text)
     except yaml.YAMLError:
