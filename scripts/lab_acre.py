@@ -246,7 +246,9 @@ def without_nan(value: Any) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
     parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument("--first_seed", type=int, default=0, help="5 for seeds on which no setting was chosen")

@@ -53,7 +53,9 @@ def run_seed(seed: int, alphas: tuple[float, ...], recipe_path: Path, overrides:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the seeds and prints a line per weight."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
     parser.add_argument("--alpha", nargs="+", default=["0:1:0.25"])
     parser.add_argument("--seeds", type=int, default=5, help="how many")

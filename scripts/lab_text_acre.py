@@ -244,7 +244,9 @@ def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--world", choices=COEFFICIENTS, default="cue")
     parser.add_argument("--seeds", type=int, default=5, help="how many")
     parser.add_argument("--first_seed", type=int, default=10, help="no setting was chosen on 10 to 14")

@@ -6,13 +6,14 @@
 
 Every arm starts from a warm-started policy (`vision_world.py`, `make_vision_lab.py`).
 
-Questions: `grpo` rewards accuracy, `acre` is the recipe, `sft` the policy before, `+shuffle` means that the options of
-the training questions were shuffled once, `blind` is GRPO of a policy to which all images are the same, which shows
-what reliance says of one that only reads. In the world `place`, the recipe's, the training questions have the right
-option at A in 75 %, and the policy misreads half of the kinds and can learn to look. In the world `notes` half of them
-name it in a note, too, and the policy sees from the start; evaluation questions are then `clean` (letters balanced, no
-note) or `counter` (A is never right, and the note names a wrong option). Reliance is the accuracy with the own images
-minus that with another question's, with blank ones, or with none.
+Questions: `grpo` rewards accuracy, `acre` is the recipe, `sft` the policy before, `placebo` is ACRE whose second pass
+shows the options in the same order, `+shuffle` means that the options of the training questions were shuffled once,
+`blind` is GRPO of a policy to which all images are the same, which shows what reliance says of one that only reads. In
+the world `place`, the recipe's, the training questions have the right option at A in 75 %, and the policy misreads
+half of the kinds and can learn to look. In the world `notes` half of them name it in a note, too, and the policy sees
+from the start; evaluation questions are then `clean` (letters balanced, no note) or `counter` (A is never right, and
+the note names a wrong option). Reliance is the accuracy with the own images minus that with another question's, with
+blank ones, or with none.
 
 Captions: `dpo` is TRL's loss, `rrpo` rewards the differing attribute and keeps the rest by a KL. Chosen captions say
 "surely" in 75 %, rejected ones in 25 %. Arms are compared where P(attribute), the probability of a right colour or
@@ -20,7 +21,8 @@ shape in captions of new scenes, first reaches 0.7. Reliance is P(attribute) min
 colour and shape. Reward accuracy is measured on `clean` pairs worded alike and on `counter` pairs of which only the
 rejected caption says "surely", by each arm's own implicit reward: that of `rrpo` reads the attributes alone.
 
-Intervals are Student's t over seeds (95 %), those of differences and ratios over pairs with the same seed.
+Further words override keys of the recipe in every arm on questions: `--beta 0.2`. Intervals are Student's t over seeds
+(95 %), those of differences and ratios over pairs with the same seed.
 """
 
 import argparse
@@ -37,7 +39,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import torch
 from datasets import disable_progress_bars
-from lab_acre import cell, over_seeds, without_nan
+from lab_acre import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR, cell, over_seeds, without_nan
 from lab_rrpo import ratio
 from rich.console import Console
 from rich.table import Table
@@ -76,7 +78,6 @@ CAPTIONS = {
     "reward_accuracy/clean": "reward acc., clean",
     "reward_accuracy/counter": "reward acc., counter",
 }
-START_BAR = 0.1
 SEES_BAR, CONSISTENCY_BAR, ACCURACY_BAR, SHARED_BAR = 0.5, 0.15, 0.05, 0.75
 Runs = dict[str, list[Metrics]]
 
@@ -102,7 +103,7 @@ def caption_runs(arguments: argparse.Namespace, seeds: range) -> tuple[Runs, Run
         The metrics at the target, and before training.
     """
     recipe = load_recipe(find_recipe(arguments.recipe), WORLDS["notes"])  # the policy that sees
-    settings = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
+    settings = {name: getattr(arguments, f"caption_{name}") for name in ("beta", "learning_rate", "kl_coef")}
     runs: Runs = {arm: [] for arm in CAPTION_ARMS}
     before: Runs = {"sft": []}
     for seed in seeds:
@@ -141,18 +142,23 @@ def print_table(title: str, runs: Runs, names: dict[str, str], seeds: int) -> No
 
 
 def check_answers(runs: Runs, *, learnable: bool = False) -> dict[str, bool]:
-    """Tells which of the promises about questions hold; a policy that can learn to look has two more."""
+    """Tells which of the promises about questions hold; a policy that can learn to look has four more."""
     bars: dict[str, bool] = {}
     if "sft" in runs:
         sees = runs["sft"][0]["accuracy/clean"] >= SEES_BAR
         bars[f"sft: accuracy on clean questions >= {SEES_BAR}, chance is 0.25"] = sees
     if {"sft", "grpo", "acre"} <= runs.keys() and learnable:
         before = runs["sft"][0]["accuracy/clean"]
+        entropy, no_spread = (
+            sum(run[name] for run in runs["acre"]) / len(runs["acre"]) for name in ("entropy", "frac_reward_zero_std")
+        )
         bars |= {
             f"acre: above its start by {START_BAR} in every seed": all(
                 run["accuracy/clean"] >= before + START_BAR for run in runs["acre"]
             ),
             "grpo: below its start in every seed": all(run["accuracy/clean"] < before for run in runs["grpo"]),
+            f"acre: ends with a mean entropy >= {ENTROPY_BAR} nats": entropy >= ENTROPY_BAR,
+            f"acre: ends with a mean share of groups without spread <= {NO_SPREAD_BAR}": no_spread <= NO_SPREAD_BAR,
         }
     if {"grpo", "acre"} <= runs.keys():
         names = {name: name for name in ("option_shuffle_consistency", "accuracy/clean")}
@@ -212,16 +218,18 @@ def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
 
 def read_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Parses the command line; what it does not know overrides keys of the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     parser.add_argument("--recipe", default=RECIPE, help="a recipe for `method: acre` with `eval_path`")
     parser.add_argument("--world", choices=WORLDS, default="place", help="of the questions")
     parser.add_argument("--only", choices=("questions", "captions"), help="leave out the other half")
     parser.add_argument("--arms", nargs="+", choices=ANSWER_ARMS, default=list(ANSWER_ARMS), help="on questions")
     parser.add_argument("--seeds", type=int, default=3, help="how many")
     parser.add_argument("--first_seed", type=int, default=0, help="settings were chosen on 100")
-    parser.add_argument("--beta", type=float, default=0.1, help="of dpo and rrpo")
-    parser.add_argument("--learning_rate", type=float, default=1e-4, help="of dpo and rrpo")
-    parser.add_argument("--kl_coef", type=float, default=0.01, help="of rrpo")
+    parser.add_argument("--caption_beta", type=float, default=0.1, help="of dpo and rrpo")
+    parser.add_argument("--caption_learning_rate", type=float, default=1e-4, help="of dpo and rrpo")
+    parser.add_argument("--caption_kl_coef", type=float, default=0.01, help="of rrpo")
     parser.add_argument("--threads", type=int, default=1, help="more do not help a model this small")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")

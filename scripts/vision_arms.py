@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset, Image
-from lab_acre import EXPLORING, exploring
+from lab_acre import EXPLORING, SameOrder, exploring
 from rrpo_measure import Metrics, PathCallback
 from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback
 from vision_measure import CaptionMeter, measure_answers
@@ -41,6 +41,7 @@ ANSWER_ARMS: dict[str, list[str] | None] = {
     "sft": None,
     "grpo": GRPO,
     "acre": [],
+    "placebo": [],
     "grpo+shuffle": GRPO + SHUFFLE,
     "acre+shuffle": SHUFFLE,
     "blind": GRPO,
@@ -70,7 +71,7 @@ def run_answers(arm: str, recipe_path: Path, overrides: list[str], seed: int) ->
     if words is not None:
         with tempfile.TemporaryDirectory() as folder:
             quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
-            trainer = ACRETrainer(
+            trainer = (SameOrder if arm == "placebo" else ACRETrainer)(
                 model=model,
                 reward_funcs=resolve_rewards(recipe),
                 args=ACREConfig(**recipe.training | quiet),

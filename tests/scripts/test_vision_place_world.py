@@ -72,12 +72,28 @@ def seen_colours(make, drawn):
     return {name for name, rgb in make.COLOURS.items() if rgb in found}
 
 
-@pytest.mark.parametrize(("grpo", "acre", "holds"), [(0.3, 0.7, [True, True]), (0.6, 0.65, [False, False])])
-def test_a_policy_that_can_learn_to_look_is_compared_with_its_start(lab, grpo, acre, holds):
+@pytest.mark.parametrize(
+    ("grpo", "acre", "exploring", "holds"),
+    [
+        (0.3, 0.7, (0.12, 0.5), [True, True, True, True]),
+        (0.6, 0.65, (0.09, 0.5), [False, False, False, True]),
+        (0.3, 0.7, (0.12, 0.7), [True, True, True, False]),
+    ],
+)
+def test_a_policy_that_can_learn_to_look_is_compared_with_its_start(lab, grpo, acre, exploring, holds):
+    explored = dict(zip(("entropy", "frac_reward_zero_std"), exploring, strict=True))
     sft, of_grpo, of_acre = (
-        {"option_shuffle_consistency": consistency, "accuracy/clean": clean}
+        {"option_shuffle_consistency": consistency, "accuracy/clean": clean, **explored}
         for consistency, clean in ((1.0, 0.58), (0.2, grpo), (0.9, acre))
     )
     runs = {"sft": [sft], "grpo": [of_grpo] * 2, "acre": [of_acre] * 2}
-    assert list(lab.check_answers(runs, learnable=True).values())[1:3] == holds
-    assert len(lab.check_answers(runs)) == len(lab.check_answers(runs, learnable=True)) - 2
+    assert list(lab.check_answers(runs, learnable=True).values())[1:5] == holds
+    assert len(lab.check_answers(runs)) == len(lab.check_answers(runs, learnable=True)) - 4
+
+
+def test_words_for_the_recipe_reach_the_recipe(lab):
+    arguments, overrides = lab.read_arguments(
+        ["--seeds", "1", "--beta", "0.2", "--seed", "3", "--caption_beta", "0.3"]
+    )
+    assert (arguments.seeds, arguments.caption_beta) == (1, 0.3)
+    assert overrides == ["--beta", "0.2", "--seed", "3"]
