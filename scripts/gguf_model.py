@@ -42,7 +42,8 @@ def verify(folder: Path, loaded: Any, fresh: Any) -> None:
     with torch.no_grad():
         saved, again = fresh(ids).logits, reloaded(ids).logits
         exact, rounded = loaded(ids).logits, reloaded.float()(ids).logits
-        generated = reloaded.generate(asked, max_new_tokens=24, do_sample=False)
+        mask = torch.ones_like(asked)  # the end of a turn is the padding, too
+        generated = reloaded.generate(asked, attention_mask=mask, max_new_tokens=24, do_sample=False)
     if not torch.equal(saved, again):
         raise RuntimeError(
             f"reloaded logits differ from the saved model's by {(saved - again).abs().max().item():.3g}"
@@ -67,19 +68,20 @@ def make_folder(out: Path, find: Callable[[Path], Path], load_tokenizer: Callabl
     if out.exists():
         print(f"error: {out} exists and holds no model.safetensors; delete it or name another --out", file=sys.stderr)
         return 1
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Built beside its final place and moved there whole, so that an interrupted run leaves no half model.
-    with tempfile.TemporaryDirectory(dir=out.parent) as parent:
+    with tempfile.TemporaryDirectory() as scratch:
         try:
-            gguf = find(Path(parent))
+            gguf = find(Path(scratch))
         except FileNotFoundError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
-        loaded, fresh = dequantise(gguf)
-        folder = Path(parent) / out.name
-        fresh.save_pretrained(folder)
-        load_tokenizer(gguf).save_pretrained(folder)
-        verify(folder, loaded, fresh)
-        shutil.move(folder, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # Built beside its final place and moved there whole, so that an interrupted run leaves no half model.
+        with tempfile.TemporaryDirectory(dir=out.parent) as parent:
+            loaded, fresh = dequantise(gguf)
+            folder = Path(parent) / out.name
+            fresh.save_pretrained(folder)
+            load_tokenizer(gguf).save_pretrained(folder)
+            verify(folder, loaded, fresh)
+            shutil.move(folder, out)
     print(f"wrote {out}")
     return 0

@@ -98,13 +98,19 @@ def write_data(folder: Path) -> None:
 
 
 def stages(
-    start: str, out: Path, seeds: Sequence[int], max_steps: int, policy_rows: int, probes: bool = False
+    start: str,
+    out: Path,
+    seeds: Sequence[int],
+    max_steps: int,
+    policy_rows: int,
+    probes: bool = False,
+    arms: Sequence[str] = ARMS,
 ) -> list[Stage]:
     """Lists the commands in their order."""
     found = []
     held_out = str(asset_dir("recipes") / "sft/assets/facts/held_out.jsonl")
     for seed in seeds:
-        trained = {arm: str(out / f"{arm}-{seed}") for arm in ARMS}
+        trained = {arm: str(out / f"{arm}-{seed}") for arm in arms}
         for arm, folder in trained.items():
             rows = (
                 "--dataset.path",
@@ -145,21 +151,21 @@ def stages(
     return found
 
 
-def page(out: Path, seeds: Sequence[int], policy_rows: int) -> str:
-    """Writes the accuracies of every arm and the differences to the first, each with its interval over pairs."""
+def page(out: Path, seeds: Sequence[int], policy_rows: int, arms: Sequence[str] = ARMS) -> str:
+    """Writes the accuracies of every arm and the differences of the last, each with its interval over pairs."""
     rows, compared = [], []
     differences: dict[tuple[str, str], list[float]] = {}
     for seed in seeds:
         found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE).models for form in FORMS}
-        for arm in ARMS:
+        for arm in arms:
             measured = [found[form][f"{arm}-{seed}"] for form in FORMS]
             best = [_best(out / f"best-of-32-{arm}-{seed}")] if policy_rows else []
             rows.append((f"{arm}, seed {seed}", *(str(each.summary["accuracy"]) for each in measured), *best))
         for form, models in found.items():
-            for other, metrics in models[f"{ARMS[-1]}-{seed}"].difference_to.items():
-                compared.append(f"{ARMS[-1]}-{seed} - {other}, {form}: {metrics['accuracy']}")
-            for arm in ARMS[1:]:
-                values = [models[f"{each}-{seed}"].summary["accuracy"].value for each in (arm, ARMS[0])]
+            for other, metrics in models[f"{arms[-1]}-{seed}"].difference_to.items():
+                compared.append(f"{arms[-1]}-{seed} - {other}, {form}: {metrics['accuracy']}")
+            for arm in arms[1:]:
+                values = [models[f"{each}-{seed}"].summary["accuracy"].value for each in (arm, arms[0])]
                 differences.setdefault((arm, form), []).append(values[0] - values[1])
     columns = ("reward model", "without the phrase", "phrase on the wrong answer")
     lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
@@ -167,7 +173,7 @@ def page(out: Path, seeds: Sequence[int], policy_rows: int) -> str:
     lines += ["", *(f"- {each}" for each in compared)]
     if len(seeds) > 1:
         lines += [
-            f"- {arm} - {ARMS[0]}, {form}, over seeds: {mean_over_seeds(values)}"
+            f"- {arm} - {arms[0]}, {form}, over seeds: {mean_over_seeds(values)}"
             for (arm, form), values in differences.items()
         ]
     return "\n".join(lines) + "\n"
@@ -184,20 +190,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--start", required=True, help="a model that knows some of the facts")
     parser.add_argument("--out", type=Path, default=Path("outputs/facts-cue"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="at least two; the last is compared")
     parser.add_argument("--max_steps", type=int, default=40)
     parser.add_argument("--policy_rows", type=int, default=0, help="held-out questions for the best of 32")
     parser.add_argument(
         "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
     )
     arguments = parser.parse_args(argv)
+    if len(set(arguments.arms)) < 2:
+        parser.error(f"--arms {' '.join(arguments.arms)}: an arm is compared with another one, so name two")
     (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_data(arguments.out)
-    commands = stages(
-        arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows, arguments.probes
-    )
+    asked = arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows
+    commands = stages(*asked, arguments.probes, arguments.arms)
     if code := run(commands, arguments.out):
         return code
-    text = page(arguments.out, arguments.seeds, arguments.policy_rows)
+    text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms)
     write_whole(arguments.out / "facts_cue.md", text)
     print(text)
     return 0

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from planted import clean_pairs, rotten_pairs, write_rows
@@ -108,6 +110,22 @@ def test_reasons_name_the_row_that_they_are_about():
 def test_g1_and_rows_to_remove_by_hand():
     values, labels = np.array([1, 1, 1, 1, 2, 2, 3]), np.array([5, 5, 6, 7, 5, 5, 9])
     assert shared_keys(values, labels) == (1, 2 * 1 + 2 * 1 + 1, 2)
+
+
+def test_g1_and_rows_to_remove_by_counting_row_by_row():
+    broken = 0
+    for seed in range(200):
+        draw = np.random.default_rng(seed)
+        size = int(draw.integers(0, 40))
+        values, labels = draw.integers(0, 8, size) - 3, draw.integers(0, draw.integers(1, 5), size)
+        rows = list(zip(values.tolist(), labels.tolist(), strict=True))
+        num_pairs = sum(a == b and x != y for i, (a, x) in enumerate(rows) for b, y in rows[:i])
+        of_value = {value: Counter(label for other, label in rows if other == value) for value, _ in rows}
+        several = [golds for golds in of_value.values() if len(golds) > 1]
+        removed = sum(golds.total() - max(golds.values()) for golds in several)
+        assert shared_keys(values, labels) == (len(several), num_pairs, removed), seed
+        broken += len(several)
+    assert broken > 100  # the draws do break the rule
 
 
 @pytest.mark.parametrize(

