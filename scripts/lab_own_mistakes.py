@@ -3,10 +3,10 @@
     align train sft/smollm2-135m --max_steps 120 --save_steps 20 --save_total_limit 10
     python scripts/lab_own_mistakes.py --start outputs/sft-smollm2-135m/checkpoint-80 --seeds 0 1 2
 
-The model answers the 200 questions of `acre/smollm2-135m-after-sft` three times each; where a wrong option stands in
-an answer, the right one takes its place (`align augment --method rrpo --wording swap`). RRPO and DPO learn from the
-same pairs, and both are evaluated on the 200 held-out questions beside the start. The same command goes on where it
-was stopped; `own_mistakes.md` in `--out` has the table and the commands.
+The model answers the 200 questions of `acre/smollm2-135m-after-sft` four times each; where a wrong option stands in an
+answer, the right one takes its place, and its letter (`align augment --method rrpo --wording swap`). RRPO and DPO
+learn from the same pairs, and both are evaluated on the 200 held-out questions beside the start. The same command goes
+on where it was stopped; `own_mistakes.md` in `--out` has the table and the commands.
 """
 
 import argparse
@@ -42,10 +42,10 @@ def write_rows(path: Path) -> int:
     lines = (asset_dir("recipes") / "sft/assets/facts/questions.jsonl").read_text(encoding="utf-8").splitlines()
     rows = []
     for question in map(json.loads, lines):
-        options = list(question["options"])
-        right = options.pop(LETTERS.index(question["answer"]))
-        prompt = render(question["question"], question["options"])
-        rows.append({"id": question["id"], "prompt": prompt, "reference": right, "wrong_answers": options})
+        options = question["options"]
+        right = options[LETTERS.index(question["answer"])]
+        prompt = render(question["question"], options)
+        rows.append({"id": question["id"], "prompt": prompt, "reference": right, "options": options})
     write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     return len(rows)
 

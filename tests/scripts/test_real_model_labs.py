@@ -73,6 +73,7 @@ def test_questions_are_asked_as_they_were_taught_and_know_what_is_wrong(mistakes
         assert len(source.wrong_answers) == 3
         assert all(f". {text}\n" in row["prompt"] for text in (source.reference, *source.wrong_answers))
         assert source.reference not in source.wrong_answers
+        assert f"{source.letter}. {source.reference}\n" in row["prompt"]
 
 
 @pytest.mark.parametrize("name", ["lab_facts_cue", "lab_own_mistakes"])

@@ -22,6 +22,7 @@ def test_rows_become_sources(tmp_path):
     assert sources[0].given == ModelInput("Capital of France?")
     assert sources[1].given.rendered == [{"role": "user", "content": "Metals.\n\nWhich rusts?"}]
     assert sources[1].wrong_answers == ("gold",)
+    assert [source.letter for source in sources] == ["", "A"]
     assert report.counts == {"read": 2, "kept": 2, "left_out": 0}
 
 

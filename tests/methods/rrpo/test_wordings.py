@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from align.methods.rrpo.augmentation.perturbations import ModelInput
@@ -41,6 +43,39 @@ def test_otherwise_nothing_is_swapped_and_the_fault_says_why(rejected, reason):
 def test_a_swap_at_the_start_keeps_the_capital_letter():
     source = Source("1", ModelInput("Which rusts?"), "iron", ("gold",), {}, row=1)
     assert from_swap(source, "Gold rusts.").text == "Iron rusts."
+
+
+@pytest.mark.parametrize(
+    ("rejected", "chosen"),
+    [
+        ("<think>It is Lyon.</think><answer>A</answer>", "<think>It is Paris.</think><answer>C</answer>"),
+        ("<think>It is Lyon.</think><answer>C</answer>", "<think>It is Paris.</think><answer>C</answer>"),
+        ("It is Lyon.\nAnswer: (B)", "It is Paris.\nAnswer: (C)"),
+        ("<think>Hm.</think><answer>A. Lyon</answer>", "<think>Hm.</think><answer>C. Paris</answer>"),
+        ("<think>A.</think><answer>Lyon</answer>", "<think>A.</think><answer>Paris</answer>"),
+    ],
+)
+def test_an_answer_that_is_a_letter_becomes_that_of_the_right_option(rejected, chosen):
+    assert from_swap(replace(SOURCE, letter="C"), rejected) == (chosen, "")
+
+
+def test_a_letter_is_not_left_as_it_was_where_no_options_say_which_is_right():
+    fault = from_swap(SOURCE, "<think>It is Lyon.</think><answer>A</answer>").fault
+    assert fault == "the answer is a letter, and the row has no `options` to say which is right"
+    letters = Source("1", ModelInput("Which?"), "B", ("A", "C"), {}, row=1)
+    assert from_swap(letters, "<think>Hm.</think><answer>A</answer>").text == "<think>Hm.</think><answer>B</answer>"
+
+
+@pytest.mark.parametrize(
+    ("letter", "answers", "is_refused"),
+    [("C", "C", False), ("C", "A", True), ("", "A", True), ("", "B", False)],
+)
+def test_a_restatement_with_the_letter_of_a_wrong_option_is_refused(letter, answers, is_refused):
+    rejected, text = (f"<think>It is {city}.</think><answer>{{}}</answer>" for city in ("Lyon", "Paris"))
+    said = from_restatement(
+        replace(SOURCE, letter=letter), rejected.format("A"), Answer(text.format(answers), False, 1, 1), True
+    )
+    assert ("names the letter of a wrong option" in said.fault) == is_refused
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from align.methods.rrpo.augmentation.perturbations import ModelInput
 from align.models.samplers.input_images import InputImage
 from align.models.samplers.prompt import Prompt
 from align.recipe.dataset import MediaSettings
+from rewards.reading.options import LETTERS
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Source:
         wrong_answers: Texts known to be wrong, such as the other options.
         columns: The row as read, for a judge.
         row: Where it stood: line of a JSONL or CSV file, else number of the record.
+        letter: Of the right option, where the row has `options` that hold the reference; else empty.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Source:
     wrong_answers: tuple[str, ...]
     columns: Mapping[str, Any]
     row: int
+    letter: str = ""
 
 
 def load_sources(
@@ -49,8 +52,8 @@ def load_sources(
     """Loads rows to make pairs from.
 
     A row needs `prompt` (text, or messages that end with the user's) and `reference` (text). `id` (default: file name
-    and row), `context`, `wrong_answers` or `options`, and one of `image`, `images` and `video` may be there. A judge
-    sees every column.
+    and row), `context`, `wrong_answers` or `options` (in the order of their letters), and one of `image`, `images` and
+    `video` may be there. A judge sees every column.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id.
@@ -104,6 +107,7 @@ def check_source(content: Row, row: int, default_id: str, images: Sequence[Image
         wrong_answers=_check_wrong_answers(content, reference),
         columns=content,
         row=row,
+        letter=_letter_of(content.get("options"), reference),
     )
 
 
@@ -142,3 +146,8 @@ def _check_wrong_answers(content: Row, reference: str) -> tuple[str, ...]:
     if column == "wrong_answers" and len(wrong) < len(answers):
         raise BadRow(column, answers, "the reference is among the wrong answers", "Remove it there.")
     return wrong
+
+
+def _letter_of(options: object, reference: str) -> str:
+    texts = [fold(each) for each in options] if isinstance(options, list | tuple) else []
+    return LETTERS[texts.index(fold(reference))] if fold(reference) in texts[: len(LETTERS)] else ""

@@ -9,10 +9,12 @@ from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import contains, normalised_words
 from align.models.samplers.prompt import prompt_text
 from align.models.samplers.sampler import Answer, Failure, Request
+from rewards.reading.responses import parse_response
 
 WORDINGS = ("model", "swap", "reference")
 LEAST_SHARED = 0.5  # of the words of the two answers, as `difflib` counts them; below it nothing is aligned
 SHORT = 4  # words; answers up to this length may be nothing but the fact, and share none
+LETTER = re.compile(r"\(?([A-Z])(?=[.):]|$)")  # an answer that is one, or begins with one: B, (B), B. iron
 ROOM = 2  # a restatement may be this many times as long as a response, because a longer reference has to fit in
 INSTRUCTION = """\
 Here is a question and an answer that gets a fact wrong.
@@ -62,6 +64,7 @@ def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is
         "the restatement was cut off": answer.cut_off,
         "the restatement is not right": not is_right,
         "the restatement names a wrong answer": any(not contains(source.reference, wrong) for wrong in named),
+        "the restatement names the letter of a wrong option": _is_wrong_letter(source, text, rejected),
         "the restatement shares too few words with the response": not is_short and changes.ratio() < LEAST_SHARED,
         # Weak models copy the response, mistake included, and put the fact behind it.
         "the restatement leaves every word of the response": all(
@@ -74,11 +77,13 @@ def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is
 def from_swap(source: Source, rejected: str) -> Wording:
     """Puts the reference in the place of a known wrong answer that occurs in the response exactly once.
 
+    An answer that is a letter becomes that of the right option: the chosen response would contradict itself.
+
     Example:
         >>> from align.methods.rrpo.augmentation.perturbations import ModelInput
-        >>> source = Source("1", ModelInput("Which rusts?"), "iron", ("gold", "tin"), {}, row=1)
-        >>> from_swap(source, "I think gold rusts.").text
-        'I think iron rusts.'
+        >>> source = Source("1", ModelInput("Which rusts?"), "iron", ("gold", "tin"), {}, row=1, letter="C")
+        >>> from_swap(source, "<think>I think gold rusts.</think><answer>A</answer>").text
+        '<think>I think iron rusts.</think><answer>C</answer>'
     """
     if not source.wrong_answers:
         return Wording("", "the row has no wrong answers to swap")
@@ -89,7 +94,27 @@ def from_swap(source: Source, rejected: str) -> Wording:
     reference = source.reference
     if rejected[start].isupper() and not rejected[:start].strip():
         reference = reference[0].upper() + reference[1:]
-    return Wording(rejected[:start] + reference + rejected[end:])
+    text = rejected[:start] + reference + rejected[end:]
+    place = _letter_place(text)
+    if place is None or start <= place < start + len(reference):
+        return Wording(text)
+    if not source.letter:
+        return Wording("", "the answer is a letter, and the row has no `options` to say which is right")
+    return Wording(text[:place] + source.letter + text[place + 1 :])
+
+
+def _letter_place(text: str) -> int | None:
+    """Finds the letter that a response answers with."""
+    response = parse_response(text)
+    found = None if response.answer is None else LETTER.match(response.answer)
+    return None if found is None or response.answer_start is None else response.answer_start + found.start(1)
+
+
+def _is_wrong_letter(source: Source, text: str, rejected: str) -> bool:
+    place, before = _letter_place(text), _letter_place(rejected)
+    if place is None:
+        return False
+    return text[place] != source.letter if source.letter else before is not None and text[place] == rejected[before]
 
 
 def _occurrences(phrases: Sequence[str], text: str) -> list[re.Match[str]]:
