@@ -78,6 +78,12 @@ def test_a_restatement_with_the_letter_of_a_wrong_option_is_refused(letter, answ
     assert ("names the letter of a wrong option" in said.fault) == is_refused
 
 
+def test_a_right_answer_of_one_letter_is_not_taken_for_the_letter_of_an_option():
+    source = Source("1", ModelInput("Symbol of potassium?"), "K", ("Na",), {}, row=1, letter="B")
+    rejected, text = (f"<think>Its symbol is {symbol}.</think><answer>{symbol}</answer>" for symbol in ("Na", "K"))
+    assert from_restatement(source, rejected, Answer(text, False, 1, 1), True) == (text, "")
+
+
 @pytest.mark.parametrize(
     ("rejected", "chosen"), [(REJECTED, "The capital of France is Paris, of course."), ("It's Lyon!", "Paris.")]
 )

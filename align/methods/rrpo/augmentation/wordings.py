@@ -112,7 +112,7 @@ def _letter_place(text: str) -> int | None:
 
 def _is_wrong_letter(source: Source, text: str, rejected: str) -> bool:
     place, before = _letter_place(text), _letter_place(rejected)
-    if place is None:
+    if place is None or text[place] == source.reference:  # a right answer may be one letter long: K for potassium
         return False
     return text[place] != source.letter if source.letter else before is not None and text[place] == rejected[before]
 
