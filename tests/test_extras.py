@@ -77,6 +77,7 @@ ENABLED = {
     "wandb": [f"train sft/quickstart --lfu_coef 0 --report_to wandb {TWO_STEPS}"],
     "audit": [AUDIT],
 }
+TRACKERS = ("tensorboard", "trackio", "wandb")  # each is a writer of transformers; nightly
 # Their parts need weights, tasks and tables that no package of ours brings.
 IMPORTS = {
     "gguf": "gguf",
@@ -190,7 +191,9 @@ def test_a_base_install_audits_and_says_what_it_did_not_look_for(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("extra", ENABLED)
+@pytest.mark.parametrize(
+    "extra", [pytest.param(each, marks=[pytest.mark.nightly] * (each in TRACKERS)) for each in ENABLED]
+)
 def test_with_nothing_but_an_extra_what_it_is_for_runs(extra, tmp_path):
     if not has(*extras.EXTRAS[extra]):
         pytest.skip(f"needs the extra `{extra}`")
@@ -202,6 +205,7 @@ def test_with_nothing_but_an_extra_what_it_is_for_runs(extra, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # packages of others that change when they are installed anew
 @pytest.mark.parametrize("extra", IMPORTS)
 def test_with_nothing_but_an_extra_what_it_brings_can_be_imported(extra, tmp_path):
     if not has(*extras.EXTRAS[extra]):

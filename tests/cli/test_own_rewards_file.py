@@ -92,6 +92,7 @@ def test_worker_processes_take_our_package_and_leave_the_path_as_it_was(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # `scripts/fresh.sh` launches one process with a worker and a file of that name in CI
 def test_launched_processes_with_workers_use_the_users_file(tiny_recipe):
     recipe = tiny_recipe(reward_funcs=["./rewards.py:variety"], reward_weights=[1.0], reward_workers=1, max_steps=1)
     (recipe.parent / "rewards.py").write_text(OWN, encoding="utf-8")

@@ -27,7 +27,7 @@ def check_problems(drawn, tried):
     return "with errors" if errors else "without errors"
 
 
-@pytest.mark.parametrize("count", [16, pytest.param(40, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("count", [8, pytest.param(40, marks=pytest.mark.nightly)])
 def test_fuzz_local(tmp_path, count):
     def case(rng):
         drawn = draw_reward(rng, "drawn")

@@ -75,6 +75,7 @@ def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(launched, config,
         assert (resumed / "finished.json").read_text() == (whole / "finished.json").read_text()
 
 
+@pytest.mark.nightly  # as in one process, which another test shows, and by one process as in any launch
 def test_an_end_is_written_by_one_process(launched, tmp_path):
     whole, _ = runs_of(launched(*DDP), FULL)
     shutil.copytree(whole, tmp_path / "run")

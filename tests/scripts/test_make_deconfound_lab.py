@@ -35,6 +35,7 @@ def test_the_lab_is_small_and_its_tokenizer_knows_every_word():
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # a claim in numbers; that the recipe trains is shown by others
 def test_the_quickstart_learns_what_headlines_are_worth_and_the_baselines_less(tmp_path):
     known = read("worth.csv")
     worth = np.array([float(row["worth"]) for row in known])

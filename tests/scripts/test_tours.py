@@ -9,7 +9,12 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize(
     ("tour", "leaves"),
     [
-        ("tour_reward", {"first", "second", "audit", "after-first", "after-second"}),
+        pytest.param(
+            "tour_reward",
+            {"first", "second", "audit", "after-first", "after-second"},
+            marks=pytest.mark.nightly,  # the longer one
+            id="tour_reward",
+        ),
         ("tour_checkpoint", {"after", "compared", "merged", "confirmed"}),
     ],
 )

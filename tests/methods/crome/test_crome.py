@@ -200,6 +200,7 @@ def scores_and_read(tmp_path_factory, model_folder):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # `test_distributed.py` reads what other processes have saved
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_gives_the_same_scores_in_a_fresh_process(scores_and_read, kind):
     scores, read = scores_and_read

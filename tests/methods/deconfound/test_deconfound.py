@@ -139,6 +139,7 @@ def saved(tmp_path_factory, tiny_model_folder):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # `test_distributed.py` reads what other processes have saved
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fresh_process_reads_the_saved_model_with_equal_scores(saved, kind):
     folder, data, expected, found = saved[kind]

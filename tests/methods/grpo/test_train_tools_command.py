@@ -41,6 +41,7 @@ def calls_in(folder):
     return [each for table in tables for calls in table["tool_calls"] for each in json.loads(calls)]
 
 
+@pytest.mark.nightly  # a claim in numbers; the others train on the same recipe
 def test_the_policy_learns_to_look_up_instead_of_guessing(tmp_path):
     done = align("train", RECIPE, "--output_dir", tmp_path / "run", "--logging_steps", "1")
     assert done.returncode == 0, done.stderr[-4000:]
