@@ -197,8 +197,10 @@ def main(argv: list[str] | None = None) -> int:
         "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
     )
     arguments = parser.parse_args(argv)
-    if len(set(arguments.arms)) < 2:
-        parser.error(f"--arms {' '.join(arguments.arms)}: an arm is compared with another one, so name two")
+    if not 2 <= len(set(arguments.arms)) == len(arguments.arms):
+        parser.error(
+            f"--arms {' '.join(arguments.arms)}: an arm is compared with others, so name two or more, each once"
+        )
     (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_data(arguments.out)
     asked = arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows

@@ -38,6 +38,11 @@ def test_rows_become_sources(tmp_path):
         ({"id": True}, "id", "neither a text nor a number"),
         ({"wrong_answers": "Lyon"}, "wrong_answers", "not a list of texts"),
         ({"wrong_answers": ["paris"]}, "wrong_answers", "the reference is among"),
+        (
+            {"prompt": "Capital of France?\n(a) Lyon\n(b) paris", "options": ["Paris", "Lyon"]},
+            "options",
+            "the prompt shows the right answer as B, and it is A in their order",
+        ),
     ],
 )
 def test_a_bad_row_is_named_by_its_number_and_column(tmp_path, change, column, rule):
@@ -47,6 +52,13 @@ def test_a_bad_row_is_named_by_its_number_and_column(tmp_path, change, column, r
     sources, report = load_sources(path, on_bad_rows="skip")
     assert len(sources) == 1
     assert report.problems[0].row == 2
+
+
+@pytest.mark.parametrize("prompt", ["A. Lyon\nB. Paris", "Paris and Lyon", "A) paris\nB) Lyon\n\nB. Paris"])
+def test_options_in_the_order_of_the_prompt_or_without_letters_there_give_the_letter(tmp_path, prompt):
+    row = {"prompt": prompt, "reference": "Paris", "options": ["Lyon", "Paris"]}
+    ((source,), _) = load_sources(write(tmp_path / "data.jsonl", row))
+    assert source.letter == "B"
 
 
 def test_an_id_may_not_be_taken_twice(tmp_path):

@@ -13,9 +13,9 @@ from align.data.rules import check_label
 from align.data.texts import fold, is_blank
 from align.methods.rrpo.augmentation.perturbations import ModelInput
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.prompt import Prompt
+from align.models.samplers.prompt import Prompt, prompt_text
 from align.recipe.dataset import MediaSettings
-from rewards.reading.options import LETTERS
+from rewards.reading.options import LETTER_AND_TEXT, LETTERS
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def check_source(content: Row, row: int, default_id: str, images: Sequence[Image
         wrong_answers=_check_wrong_answers(content, reference),
         columns=content,
         row=row,
-        letter=_letter_of(content.get("options"), reference),
+        letter=_check_letter(content.get("options"), reference, prompt_text(given.prompt)),
     )
 
 
@@ -148,6 +148,16 @@ def _check_wrong_answers(content: Row, reference: str) -> tuple[str, ...]:
     return wrong
 
 
-def _letter_of(options: object, reference: str) -> str:
+def _check_letter(options: object, reference: str, prompt: str) -> str:
+    """Finds the letter of the right option, which must be the one that the prompt shows before it."""
+    right = fold(reference)
     texts = [fold(each) for each in options] if isinstance(options, list | tuple) else []
-    return LETTERS[texts.index(fold(reference))] if fold(reference) in texts[: len(LETTERS)] else ""
+    if right not in texts[: len(LETTERS)]:
+        return ""
+    letter = LETTERS[texts.index(right)]
+    written = filter(None, (LETTER_AND_TEXT.fullmatch(line.strip()) for line in prompt.splitlines()))
+    shown = {(line[1] or line[2]).upper() for line in written if fold(line[3]) == right}
+    if shown and letter not in shown:
+        what = f"the prompt shows the right answer as {', '.join(sorted(shown))}, and it is {letter} in their order"
+        raise BadRow("options", options, what, "Write them in the order of the letters in the prompt.")
+    return letter
