@@ -48,7 +48,7 @@ def start(method: str, folder: Path, processes: int, device: str, stage: int = 0
     launcher: list[str] = []
     if stage:
         config = ROOT / f"ds_configs/zero{stage}{'_cpu' if device == 'cpu' else ''}.yaml"
-        launcher = ["-m", "accelerate.commands.accelerate_cli", "launch", "--num_processes", str(processes)]
+        launcher = ["-m", "accelerate.commands.launch", "--num_processes", str(processes)]
         launcher += ["--main_process_port", "0", "--config_file", str(config)]
     words = [__file__, "--inside", str(folder), "--method", method, "--processes", str(processes), "--device", device]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

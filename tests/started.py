@@ -29,7 +29,8 @@ def align(*words: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def launch(config: str, *words: object, timeout: float = 560, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Runs a script, or `-m MODULE`, in the processes of a file of `ds_configs/`; each launch has its own port."""
-    launcher = ("-m", "accelerate.commands.accelerate_cli", "launch", "--config_file", ROOT / "ds_configs" / config)
+    # The console script does the same, and imports transformers for the other commands of accelerate.
+    launcher = ("-m", "accelerate.commands.launch", "--config_file", ROOT / "ds_configs" / config)
     return with_tests(*launcher, *words, timeout=timeout, cwd=cwd)
 
 

@@ -52,7 +52,7 @@ class TwoHosts:
     def launch(self, host: int, config: str, *words: object, cwd: Path = ROOT) -> subprocess.Popen[str]:
         """Starts one host's `accelerate launch` with a file of `ds_configs/`, one process on each host."""
         launcher = [
-            sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--config_file",
+            sys.executable, "-m", "accelerate.commands.launch", "--config_file",
             str(ROOT / "ds_configs" / config), "--num_machines", "2", "--num_processes", "2", "--machine_rank",
             str(host), "--main_process_ip", "10.77.0.1", "--main_process_port", str(PORT), "--rdzv_backend", "static",
             *(("--deepspeed_multinode_launcher", "standard") if config.startswith("zero") else ()),
