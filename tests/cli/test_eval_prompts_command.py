@@ -173,6 +173,10 @@ def test_settings_of_a_reward_and_what_counts_as_right(models, data, tmp_path):
         (["--rewards", "number_accuracy", "--pass_at_k", "two"], "`--pass_at_k` takes whole numbers, got 'two'"),
         (["--rewards", "nosuch"], "Unknown reward 'nosuch'"),
         (["--rewards", "number_accuracy", "--suite", "accuracy"], "`--suite` does not go with prompts and rewards"),
+        (
+            ["--rewards", "format", "--prompt_template", "{a}"],
+            "by `dataset.prompt_template` of a recipe: give that as",
+        ),
         (["--rewards", "number_accuracy", "--reward_timeout", "3"], "Give `--reward_workers 1`"),
         (["--rewards", "length", "--reward_kwargs", "{lenght: {}}"], "must name one of length, got 'lenght'"),
         ([], "Prompts are measured by rewards, and there is no recipe beside the model. Name some"),

@@ -25,6 +25,13 @@ NOT_OF = {
 }
 KINDS = {"questions": QUESTIONS, "prompts": PROMPTS, "pairs": PAIRS}
 OF_REWARD_MODELS = (PAIRS, REWARD_BENCH_2)
+_REMEDIES = {
+    (
+        "prompts",
+        "prompt_template",
+    ): "Prompts are asked as they stand, or made of columns by `dataset.prompt_template` of "
+    "a recipe: give that as `--recipe`."
+}
 _ASKED = {"questions": "multiple-choice questions", "prompts": "prompts and rewards", "pairs": "pairs"}
 
 
@@ -50,7 +57,8 @@ def check_options(task: str, given: set[str]) -> None:
         UserError: At the first of them.
     """
     if wrong := sorted(given & NOT_OF[task]):
-        raise UserError(f"`--{wrong[0]}` does not go with {_ASKED[task]}. Leave it out.")
+        remedy = _REMEDIES.get((task, wrong[0]), "Leave it out.")
+        raise UserError(f"`--{wrong[0]}` does not go with {_ASKED[task]}. {remedy}")
 
 
 @contextmanager
