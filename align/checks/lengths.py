@@ -1,6 +1,5 @@
 """Whether prompts fit: one longer than the model's window crashes vLLM mid-run and truncates silently elsewhere."""
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from heapq import nlargest
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import TemplateError
 
 from align.checks.finding import Finding
-from align.checks.model import model_folder
+from align.checks.model import model_config, model_folder
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
@@ -188,13 +187,7 @@ def _token_text(token: Any) -> Any:
 
 def context_window(recipe: Recipe) -> int | None:
     """Returns the tokens that prompt and completion share, None where the model's config is not on this machine."""
-    folder = model_folder(recipe.model.model_name_or_path)
-    limits = []
-    if folder is not None and (config := folder / "config.json").is_file():
-        content = json.loads(config.read_text(encoding="utf-8"))
-        limits.append(
-            content.get("max_position_embeddings") or content.get("text_config", {}).get("max_position_embeddings")
-        )
+    limits = [model_config(recipe.model.model_name_or_path).get("max_position_embeddings")]
     if uses_server(recipe):
         limits.append(served_window(recipe))
     elif recipe.uses_vllm:

@@ -1,6 +1,8 @@
-"""Where a recipe's model is."""
+"""Where a recipe's model is, and what it says of itself."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from align.checks.finding import Finding
 from align.models.at_hand import is_hub_id
@@ -42,3 +44,13 @@ def model_folder(model: str) -> Path | None:
 
     cached = try_to_load_from_cache(model, "tokenizer.json")
     return Path(cached).parent if isinstance(cached, str) else None
+
+
+def model_config(model: str) -> dict[str, Any]:
+    """Reads a model's config.json, what it says of its language model on top; empty if there is none to be read."""
+    folder = model_folder(model)
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {**content, **(content.get("text_config") or {})} if isinstance(content, dict) else {}

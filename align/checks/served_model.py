@@ -1,11 +1,9 @@
 """Whether a vLLM server has the model that a recipe trains."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.model import model_folder
+from align.checks.model import model_config
 from align.models.vllm_server import Served
 from align.recipe.recipe import Recipe
 
@@ -32,8 +30,8 @@ def check_served_model(recipe: Recipe, served: Served) -> list[Finding]:
     if _is_same(ours, served.root):
         return []
     differing = f"The server has {served.root}, and the recipe trains {ours}"
-    shapes = _shapes(ours), _shapes(served.root)
-    if shapes[0] is None or shapes[1] is None:
+    shapes = model_config(ours), model_config(served.root)
+    if not all(shapes):
         text = f"{differing}: its weights fit only if both have the same shapes. Serve the recipe's model."
         return [Finding("warning", "vllm server", text)]
     for name in _SHAPE:
@@ -48,11 +46,3 @@ def _is_same(ours: str, root: str) -> bool:
     if ours == root:
         return True
     return Path(ours).is_dir() and Path(root).is_dir() and Path(ours).samefile(root)
-
-
-def _shapes(model: str) -> dict[str, Any] | None:
-    folder = model_folder(model)
-    if folder is None or not (folder / "config.json").is_file():
-        return None
-    content: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return content | content.get("text_config", {})

@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from align.models.cpu_attention import why_no_attention
 from rewards.extras import missing, remedy
 
 if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked at them
@@ -146,6 +147,8 @@ def _cpu_generation() -> type[VLLMGeneration]:
         """TRL's engine with an eager start and a weight sync that a CPU can do; generation is unchanged."""
 
         def _init_vllm(self) -> None:
+            if problem := why_no_attention(self.model.config.get_text_config().to_dict()):
+                raise ValueError(f"`use_vllm`: {problem} Set `use_vllm: false`.")
             # TRL 1.16 hands its engine no further settings.
             start = functools.partial(vllm_generation.LLM, **_cpu_settings(self))
             with _replaced(vllm_generation, "LLM", start):

