@@ -15,6 +15,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
+from align.methods.rollouts.prompt_order import PromptOrder
 from align.models.vllm_engine import vllm_rollouts
 from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
@@ -35,7 +36,7 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both

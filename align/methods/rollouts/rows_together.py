@@ -2,18 +2,15 @@
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch.utils.data import Sampler
 from trl.trainer.utils import RepeatSampler
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as Parent
-else:
-    Parent = object
+from align.methods.rollouts.prompt_order import PromptOrder
 
 
-class RowsTogether(Parent):
+class RowsTogether(PromptOrder):
     """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
 
     With blocks of one row the order is TRL's.
@@ -51,7 +48,7 @@ class RowsTogether(Parent):
         given: Any = self.args
         shuffle: Any = self.shuffle_dataset
         rows: Any = self.train_dataset if dataset is None else dataset
-        blocks = RepeatSampler(
+        self._order = blocks = RepeatSampler(
             range(len(rows) // self._together),
             mini_repeat_count=1,
             batch_size=given.generation_batch_size // self.num_generations // self._together,
