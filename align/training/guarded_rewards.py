@@ -1,13 +1,12 @@
 """What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
 
 import asyncio
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,13 +16,15 @@ from transformers import PreTrainedModel
 from align.errors import RewardError
 from align.secrets import mask
 from align.training.audit_signals import audit_signals, text_features
+from align.training.completion_tables import CompletionTables
 from align.training.media import MediaFolder
 from align.training.output_head import check_fused_head
 from align.training.reward_records import (
-    REWARDS_FILE,
+    GOES_ON_AFTER,
     CallRecord,
     InvalidShare,
     add_spending,
+    append_calls,
     call_line,
     call_metrics,
     failure_text,
@@ -49,11 +50,6 @@ from rewards.running.guard import GuardedReward
 from rewards.running.protocol import is_async, reads_whole_batch
 from rewards.running.scores import Score
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as Parent
-else:
-    Parent = object
-
 
 @dataclass(frozen=True)
 class RewardRules:
@@ -77,7 +73,7 @@ class RewardRules:
     repeats: float = 0.0
 
 
-class GuardedRewards(Parent):
+class GuardedRewards(CompletionTables):
     """Adds to a trainer of TRL what has to be known about its rewards.
 
     Only `_calculate_rewards` and what is logged differ. The values of the rewards are TRL's, changed by gates and
@@ -100,6 +96,7 @@ class GuardedRewards(Parent):
         self.add_callback(WholeHead())
         self.reward_rules = reward_rules or RewardRules()
         self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
+        self._has_written = False  # of rewards.jsonl, in this process
         self._media = MediaFolder(Path(self.args.output_dir or "."))
 
     def _calculate_rewards(
@@ -137,13 +134,13 @@ class GuardedRewards(Parent):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Logs as TRL does, without secrets; the images of the completions go to files, their paths to the table."""
         columns: Any = self._logs["extra"]
-        if self.log_completions and self.accelerator.is_main_process:
+        if self.log_completions and self.model.training and self.accelerator.is_main_process:
             for texts in (self._logs["prompt"], self._logs["completion"], *columns.values()):
                 shown = mask(list(texts))
                 texts.clear()
                 texts.extend(shown)
-        if IMAGES_COLUMN in columns and self.accelerator.is_main_process:
-            write_copies(columns[IMAGES_COLUMN], self._media)
+            if IMAGES_COLUMN in columns:
+                write_copies(columns[IMAGES_COLUMN], self._media)
         if self.model.training:
             add_noise_shares(self._metrics["train"])
         super().log(logs, start_time)
@@ -189,14 +186,11 @@ class GuardedRewards(Parent):
     def _write(self, records: list[CallRecord]) -> None:
         if not records or not self.accelerator.is_main_process:
             return
-        path = Path(self.args.output_dir or ".") / REWARDS_FILE
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mode = "train" if self.model.training else "eval"
-        lines = [json.dumps(mask(call_line(record, self.state.global_step + 1, mode))) + "\n" for record in records]
-        with path.open("a+b") as file:
-            file.seek(max(0, file.tell() - 1))
-            torn = file.read() not in (b"", b"\n")  # a run that was killed while writing leaves half a line
-            file.write(("\n" * torn + "".join(lines)).encode())
+        done, mode = self.state.global_step, "train" if self.model.training else "eval"
+        lines = [call_line(record, done + 1 if mode == "train" else done, mode) for record in records]
+        goes_on = [] if self._has_written or not done else [{GOES_ON_AFTER: done}]
+        append_calls(Path(self.args.output_dir or "."), [*goes_on, *lines])
+        self._has_written = True
 
     def _log_audits(self, values: torch.Tensor, size: int) -> None:
         for audit, column in zip(self.reward_rules.audits, values.T, strict=True):

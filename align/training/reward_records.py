@@ -1,11 +1,14 @@
 """What became of the calls of rewards in one step, on every rank: counted, timed, and with the worst rows."""
 
+import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from align.secrets import mask
 from rewards.reading.responses import completion_text
 from rewards.running.scores import LEFT_OUT, Score
 
@@ -15,6 +18,7 @@ STEPS_IN_WINDOW = 10
 SLOW = 0.01  # seconds below which a call is not worth a line
 
 REWARDS_FILE = "rewards.jsonl"
+GOES_ON_AFTER = "goes_on_after"  # a line of the file with the step of the checkpoint that a process went on from
 
 
 class CallRecord(NamedTuple):
@@ -118,6 +122,15 @@ def call_line(record: CallRecord, step: int, mode: str) -> dict[str, Any]:
         "failed": record.failed,
         "slowest": record.slowest,
     } | ({"spent": dict(record.spent)} if record.spent else {})
+
+
+def append_calls(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Adds lines to `rewards.jsonl`, without secrets and behind what a run that was killed left of a line."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / REWARDS_FILE).open("a+b") as file:
+        file.seek(max(0, file.tell() - 1))
+        torn = file.read() not in (b"", b"\n")
+        file.write(("\n" * torn + "".join(json.dumps(mask(line)) + "\n" for line in lines)).encode())
 
 
 class InvalidShare:

@@ -44,6 +44,19 @@ def test_steps_that_were_taken_again_count_once(tmp_path):
     assert read_reward_calls(folder).counts[0]["completions"] == "500"
 
 
+def test_what_came_before_the_checkpoint_that_a_run_goes_on_from_stays(tmp_path):
+    """Killed in step 5, or after an evaluation at step 4, or in step 7 with another evaluation at step 6."""
+    folder = write_run(tmp_path / "run", steps=8)
+    write_calls(folder, steps=7)
+    steps = [json.loads(line) for line in (folder / "rewards.jsonl").read_text().splitlines()[:7]]
+    evaluated = [steps[step - 1] | {"mode": "eval"} for step in (4, 6)]
+    for before in (steps[:5], [*steps[:4], evaluated[0], *steps[4:6], evaluated[1], steps[6]]):
+        lines = [*before, {"goes_on_after": 4}, *steps[4:6], evaluated[1], steps[6]]
+        (folder / "rewards.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        expected = 7 + 1 + (evaluated[0] in before)
+        assert read_reward_calls(folder).counts[0]["completions"] == f"{100 * expected}"
+
+
 def test_the_report_shows_slow_and_failed_rows_and_escapes_them(tmp_path):
     folder = write_run(
         tmp_path / "run", steps=8, **{"rewards/own/seconds_p95": 0.2, "rewards/own/invalid_share": 0.01}

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from trl.trainer.utils import RepeatSampler
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent
@@ -25,17 +24,17 @@ class PromptOrder(Parent):
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._order: RepeatSampler | None = None
+        self._order: Any = None  # a RepeatSampler; of a stream there is none
         super().__init__(*args, **kwargs)
         self.add_callback(_EarlierPasses(self))
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[int]:
-        self._order = super()._get_train_sampler(dataset)
-        return self._order
+        self._order = order = super()._get_train_sampler(dataset)
+        return order
 
     def draw_orders(self, passes: int) -> None:
         """Draws the orders of so many passes, and asks nothing."""
-        order: Any = self._order  # of a stream there is none
+        order = self._order
         for _ in range(passes if order is not None and order.shuffle else 0):
             torch.randperm(order.num_samples, generator=order.generator)
 

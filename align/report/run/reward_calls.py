@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
 
-_FILE = "rewards.jsonl"
+_FILE, _GOES_ON = "rewards.jsonl", "goes_on_after"
 _SLOWEST, _FAILED = 10, 5
 
 
@@ -59,6 +59,7 @@ def read_reward_calls(folder: Path) -> RewardCalls | None:
 def _read_calls(path: Path) -> RewardCalls:
     lines = _read_lines(path)
     records = _of_last_try(lines)
+    lines = [line for line in lines if _GOES_ON not in line]
     names = dict.fromkeys(record["reward"] for record in records)
     counts = [_count(name, [record for record in records if record["reward"] == name]) for name in names]
     spent = [
@@ -80,6 +81,9 @@ def _of_last_try(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leaves out steps that a resumed run took again: the later ones count."""
     records: list[dict[str, Any]] = []
     for record in lines:
+        if _GOES_ON in record:
+            records = [earlier for earlier in records if earlier["step"] <= record[_GOES_ON]]
+            continue
         if records and record["mode"] == "train" and record["step"] < records[-1]["step"]:
             records = [earlier for earlier in records if earlier["step"] < record["step"]]
         records.append(record)

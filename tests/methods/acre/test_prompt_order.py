@@ -45,7 +45,7 @@ def asked(form, folder, checkpoint=None, **changes):
 @pytest.mark.parametrize("form", FORMS)
 def test_prompts_of_later_passes_come_in_the_order_of_the_uninterrupted_run(form, tmp_path):
     whole = asked(form, tmp_path / "whole")
-    passes = [sorted(sum((whole.get(step, []) for step in steps), [])) for steps in (range(1, 5), range(5, 9))]
+    passes = [sorted(each for step in steps for each in whole.get(step, [])) for steps in (range(1, 5), range(5, 9))]
     assert passes[0] == passes[1] or form == "used twice"
     assert len(set(passes[0])) == 8 or form == "used twice"
     for step in (2, 4, 6, 8):

@@ -1,0 +1,68 @@
+"""What an evaluation generates is counted, and stays out of the tables of what is trained on."""
+
+import json
+
+import pandas as pd
+import pytest
+from datasets import Dataset
+from some_recipes import PROMPTS, trainer_class
+from tiny import tiny_model, tiny_tokenizer
+from trl import GRPOConfig
+
+from align.report.run.reward_calls import read_reward_calls
+from rewards.running.guard import GuardSettings, guard_rewards
+
+TOKENIZER = tiny_tokenizer()
+
+
+def by_length(completions, **kwargs):
+    return [float(len(text) % 3) for text in completions]
+
+
+def train(folder, columns=(), resume_from=None, **settings):
+    """Trains for six steps on two prompts each, and evaluates after every third on a row with more columns."""
+    given = {
+        "output_dir": str(folder), "max_steps": 6, "per_device_train_batch_size": 8, "num_generations": 4,
+        "max_completion_length": 12, "logging_steps": 1, "bf16": False, "use_cpu": True, "report_to": "none",
+        "save_strategy": "steps", "save_steps": 3, "disable_tqdm": True, "log_completions": True,
+        "num_completions_to_print": 0, "eval_strategy": "steps", "eval_steps": 3, "per_device_eval_batch_size": 4,
+    }  # fmt: skip
+    trainer = trainer_class(PROMPTS)(
+        tiny_model(vocabulary=len(TOKENIZER)),
+        reward_funcs=guard_rewards([by_length], GuardSettings()),
+        args=GRPOConfig(**given | settings),
+        train_dataset=Dataset.from_list([{"prompt": f"t{i}?"} for i in range(24)]),
+        eval_dataset=Dataset.from_list([{"prompt": "e?", **dict.fromkeys(columns, "7")}]),
+        processing_class=TOKENIZER,
+    )
+    trainer.train(resume_from_checkpoint=resume_from)
+    return trainer
+
+
+@pytest.mark.parametrize("columns", [(), ("answer",)])
+@pytest.mark.parametrize("num_iterations", [1, 2])
+def test_tables_hold_what_was_trained_on(tmp_path, columns, num_iterations):
+    trainer = train(tmp_path, columns, num_iterations=num_iterations)
+    tables = {path.name: pd.read_parquet(path) for path in sorted((tmp_path / "completions").iterdir())}
+    assert list(tables) == [f"completions_{step:05}.parquet" for step in range(1, 7)]
+    for table in tables.values():
+        assert len(table) == 8
+        assert table["prompt"].str.startswith("t").all()
+        assert "gold" not in table
+    evaluated = [entry["eval_rewards/by_length/mean"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert len(evaluated) == 2
+
+
+def test_calls_of_a_run_that_goes_on_are_those_of_the_uninterrupted_one(tmp_path):
+    train(tmp_path)
+    file = tmp_path / "rewards.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [(line["step"], line["mode"]) for line in lines] == [
+        (1, "train"), (2, "train"), (3, "train"), (3, "eval"), (4, "train"), (5, "train"), (6, "train"), (6, "eval"),
+    ]  # fmt: skip
+    whole = read_reward_calls(tmp_path).counts[0]
+    assert whole["completions"] == f"{6 * 8 + 2 * 4}"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines[:5]))  # killed in step 4, after its rewards
+    train(tmp_path, resume_from=str(tmp_path / "checkpoint-3"))
+    assert {"goes_on_after": 3} in [json.loads(line) for line in file.read_text().splitlines()]
+    assert read_reward_calls(tmp_path).counts[0]["completions"] == whole["completions"]
