@@ -82,8 +82,9 @@ def _train_stages(
     quiet_environment(uses_vllm)
     if cli.is_whole_process and not uses_vllm:
         leave_out_vllm()
-    from accelerate import PartialState
     from accelerate.utils import release_memory
+
+    from align.training.process_group import leave_process_group
 
     code, unpushed = 0, []
     for stage in stages:
@@ -95,7 +96,7 @@ def _train_stages(
             break
         unpushed.append(push(stage.recipe, stage.folder))
         release_memory()  # what the first of two runs held
-    PartialState().destroy_process_group()  # gloo's threads abort a process that exits with them, after all the work
+    leave_process_group(uses_vllm)
     _end_pushed(unpushed)
     return code
 

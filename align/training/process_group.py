@@ -1,6 +1,7 @@
-"""The process group of a run, joined before the first barrier and with the settings of the recipe."""
+"""The process group of a run, joined before the first barrier and left after the last."""
 
 import os
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -22,3 +23,14 @@ def join_process_group(recipe: Recipe) -> PartialState:
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":  # which has a choice of its own
         settings["backend"] = recipe.setting("ddp_backend")
     return PartialState(cpu=bool(on_cpus or parse_flag_from_env("ACCELERATE_USE_CPU")), **settings)
+
+
+def leave_process_group(uses_vllm: bool) -> None:
+    """Leaves the other processes, after all the work: gloo's threads abort a process that exits with them.
+
+    Args:
+        uses_vllm: Whether there may be engines, whose groups are in ours: vLLM would look for them as Python exits.
+    """
+    if engines := sys.modules.get("vllm.distributed.parallel_state") if uses_vllm else None:
+        engines.cleanup_dist_env_and_memory()
+    PartialState().destroy_process_group()
