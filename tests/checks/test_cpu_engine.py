@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+from some_recipes import PROMPTS
 
 from align.checks.cpu_engine import check_cpu_engine
 from align.recipe.recipe import load_recipe
@@ -52,5 +53,5 @@ def test_engines_on_gpus_and_servers_have_other_heads(checked):
 
 
 def test_the_quickstart_with_tools_can_sample_from_it(checked):
-    config = Path(__file__).parents[2] / "recipes/grpo/assets/shop/model/config.json"
+    config = Path(__file__).parents[2] / f"recipes/{PROMPTS}/assets/shop/model/config.json"
     assert checked(config.read_text()) == []
