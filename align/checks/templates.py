@@ -77,9 +77,11 @@ def read_chat_template(path: str) -> str | None:
         return None
     if (file := folder / "chat_template.jinja").is_file():
         return file.read_text(encoding="utf-8")
-    template: str | None = tokenizer_settings(folder).get("chat_template")
+    template: str | list[dict[str, str]] | None = tokenizer_settings(folder).get("chat_template")
     if template is None and (file := folder / "chat_template.json").is_file():  # processors had it there
         template = json.loads(file.read_text(encoding="utf-8")).get("chat_template")
+    if isinstance(template, list):  # of several, transformers takes this one, and refuses messages where there is none
+        return {named["name"]: named["template"] for named in template}.get("default")
     return template
 
 

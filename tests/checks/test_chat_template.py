@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from align.checks.chat_template import check_chat_template
@@ -56,3 +58,12 @@ def test_a_template_that_is_not_there_is_told_from_one_that_may_be_downloaded(ch
         assert finding.level == level
     (finding,) = check_chat_template(load_recipe(tiny_recipe(chat_template_path="./model")))  # the template of a model
     assert finding.level == "ok"
+
+
+def test_the_default_of_a_model_with_several_templates_is_tried(tiny_recipe, tmp_path):
+    named = [{"name": "tool_use", "template": BODY}, {"name": "default", "template": BODY + NEXT}]
+    (tmp_path / "several").mkdir()
+    (tmp_path / "several" / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}))
+    (finding,) = check_chat_template(load_recipe(tiny_recipe(chat_template_path="./several")))
+    assert finding.level == "ok"
+    assert finding.numbers["whole"] == "user: Which metal rusts?;assistant: It is iron, of course.;"

@@ -10,6 +10,7 @@ from align.recipe.recipe import load_recipe
 BOS_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'tool' %}{% break %}{% endif %}{{ m['content'] }}"
 )
+DEFAULT = "{% for m in messages %}{{ m['content'] }}{% endfor %}"
 TEMPLATES = {
     "its own": None,
     "with special tokens and loop controls": BOS_TEMPLATE + "{{ eos_token }}\n{% endfor %}",
@@ -108,6 +109,34 @@ def test_the_template_of_a_processor_is_read_from_where_older_releases_kept_it(t
     assert PromptTokenizer(tmp_path).chat_template is None
     (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": BOS_TEMPLATE}))
     assert PromptTokenizer(tmp_path).chat_template == BOS_TEMPLATE
+
+
+@pytest.mark.parametrize("in_files", [False, True])
+def test_of_several_named_templates_messages_have_the_default_as_in_transformers(tiny_recipe, tmp_path, in_files):
+    recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
+    folder = tmp_path / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    (folder / "chat_template.jinja").unlink()
+    tokenizer.chat_template = {"tool_use": "{{ tools }}" + BOS_TEMPLATE + "{% endfor %}", "default": DEFAULT}
+    tokenizer.save_pretrained(folder, save_jinja_files=in_files)
+    prompts = prompts_of(recipe)
+    again = AutoTokenizer.from_pretrained(folder)
+    expected = again.apply_chat_template(prompts, add_generation_prompt=True, return_dict=True)["input_ids"]
+    assert PromptTokenizer(folder).count(prompts) == [len(ids) for ids in expected]
+
+
+def test_messages_are_refused_where_none_of_several_templates_is_the_default(tiny_recipe, tmp_path):
+    recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
+    folder = tmp_path / "model"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    (folder / "chat_template.jinja").unlink()
+    tokenizer.chat_template = {"rag": DEFAULT}
+    tokenizer.save_pretrained(folder, save_jinja_files=False)
+    with pytest.raises(ValueError, match="no default specified"):
+        AutoTokenizer.from_pretrained(folder).apply_chat_template(prompts_of(recipe))
+    (finding,) = check_lengths(recipe, load(recipe))
+    assert finding.level == "error"
+    assert "no chat template. Set `chat_template_path`" in finding.text
 
 
 def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
