@@ -74,7 +74,8 @@ class PerturbationConsistency:
             completions: The responses, plain or conversational.
             origin: Names the question that a row is, or is a version of.
             family: `original`, or the family of the version.
-            answer: Index of the right option, or the right text, per row.
+            answer: Index of the right option per row; where there are no options the right text or number, which is
+                compared as it is written, or a list of which each is right.
             options: Options per row, in the order of the prompt; without them answers are compared as texts.
             permutation: The place each shown option has in the original; None for the same order.
             answers_under_perturbation: Per row the answers under perturbation, as indices into the original's options
@@ -110,17 +111,17 @@ class PerturbationConsistency:
         ]
         if answers_under_perturbation is not None:
             values = [
-                _agreement(key, [_as_key(other) for other in others or ()])
-                for key, others in zip(keys, answers_under_perturbation, strict=True)
+                _agreement(key, [_as_key(other, row) for other in others or ()])
+                for key, row, others in zip(keys, shown, answers_under_perturbation, strict=True)
             ]
         else:
             values = self._compare(keys, list(zip(origin or (), family or (), strict=True)), log_metric)
         if not self.only_correct:
             return values
-        golds = [_gold(gold, order) for gold, order in zip(answer or (), orders, strict=True)]
+        golds = [_accepted(gold, row, order) for gold, row, order in zip(answer or (), shown, orders, strict=True)]
         return [
-            None if value is None or gold is None else value if key == gold else 0.0
-            for value, key, gold in zip(values, keys, golds, strict=True)
+            None if value is None or not accepted else value if key in accepted else 0.0
+            for value, key, accepted in zip(values, keys, golds, strict=True)
         ]
 
     def _compare(
@@ -178,12 +179,20 @@ def read_answer(answer: str | None, options: Sequence[str] | None, order: Sequen
     return choice if order is None else to_content(choice, order)
 
 
-def _gold(gold: Any, order: Sequence[int] | None) -> Key:
-    return order[gold] if order is not None and gold is not None else _as_key(gold)
+def _accepted(gold: Any, options: Sequence[str] | None, order: Sequence[int] | None) -> list[Key]:
+    """Lists the answers that are right; none if the row does not say."""
+    if gold is None:
+        return []
+    if order is not None:
+        return [order[gold]]
+    return [_as_key(each, options) for each in (gold if isinstance(gold, list | tuple) else [gold])]
 
 
-def _as_key(answer: Any) -> Key:
-    return normalise_text(answer) if isinstance(answer, str) else answer
+def _as_key(answer: Any, options: Sequence[str] | None) -> Key:
+    if answer is None or (options is not None and not isinstance(answer, str)):
+        return answer
+    # 72.0 is what a column makes of 72 beside 0.5
+    return normalise_text(f"{answer:.15g}" if isinstance(answer, float) else str(answer))
 
 
 def _agreement(key: Key, others: Sequence[Key]) -> float | None:

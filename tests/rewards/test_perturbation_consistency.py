@@ -73,6 +73,25 @@ def test_answers_without_options_are_compared_as_texts():
     assert reward(["Answer: Goethe", "Answer: Goethe or Kant"], **columns) == [0.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    ("gold", "right", "wrong"),
+    [
+        (72, "72", "7"),
+        (72.0, "72.", "72 apples"),
+        (0.5, "0.5", "5"),
+        (["Paris", "City of Light"], "city of light", "Rome"),
+        (("1/2", 0.5), "**1/2**", "2"),
+    ],
+)
+def test_without_options_a_number_is_a_text_and_each_of_a_list_is_right(gold, right, wrong):
+    texts = [f"Answer: {right}"] * 3 + [f"Answer: {wrong}"]
+    columns = {"origin": ["q"] * 4, "family": ["original"] * 2 + ["whitespace"] * 2, "answer": [gold] * 4}
+    assert rewards.perturbation_consistency(texts, **columns) == [0.5, 0.5, 1.0, 0.0]
+    given = [[gold if isinstance(gold, float | int) else right, None]] * 4
+    seconds = rewards.perturbation_consistency(texts, answers_under_perturbation=given, answer=[gold] * 3 + [[]])
+    assert seconds == [0.5, 0.5, 0.5, None]
+
+
 def test_origins_are_not_mixed_and_rows_without_gold_are_skipped():
     columns = {"origin": ["q", "q", "r", "r"], "family": ["original", "whitespace"] * 2, "answer": [0, 0, 1, None]}
     assert score("AABA", "owow", **columns) == [1.0, 1.0, 0.0, None]
