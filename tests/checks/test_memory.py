@@ -1,5 +1,6 @@
 import pytest
 from pair_recipe import write_pair_recipe, write_reward_recipe
+from safetensors.torch import save_model
 from tiny import tiny_model
 
 from align.checks.launch import Launch
@@ -17,6 +18,14 @@ def test_parameters_are_counted_as_the_model_counts_them(tmp_path, family, tied,
     model.save_pretrained(tmp_path, max_shard_size=shard)
     assert count_parameters(str(tmp_path)) == (model.num_parameters(), "(counted)")
     assert (len(list(tmp_path.glob("*.safetensors"))) > 1) == (shard == "20KB")
+
+
+@pytest.mark.parametrize("shard", ["50GB", "20KB"])
+def test_weights_that_lie_there_a_second_time_are_counted_once(tmp_path, shard):
+    model = tiny_model()
+    model.save_pretrained(tmp_path, max_shard_size=shard)
+    save_model(model, str(tmp_path / "consolidated.safetensors"))
+    assert count_parameters(str(tmp_path)) == (model.num_parameters(), "(counted)")
 
 
 @pytest.mark.parametrize(
