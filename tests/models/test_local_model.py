@@ -1,10 +1,13 @@
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, PartialState
 from tiny import tiny_model
 
-from align.models.samplers.local_model import LocalSampler, SeededChoice
+from align.models.samplers.local_model import LocalSampler, SeededChoice, device_of_process
 from align.models.samplers.sampler import Request, SamplerError
 
 
@@ -111,3 +114,32 @@ def test_an_adapter_is_read_with_the_configuration_of_its_base(tmp_path, tiny_mo
     get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
     AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(tmp_path / "adapter")
     assert sample(tmp_path / "adapter", requests(2)) != sample(tiny_model_folder, requests(2))
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    """Two accelerators for the second process of a launch, for want of real ones; no trainer yet."""
+    monkeypatch.setattr(AcceleratorState, "_shared_state", {})
+    monkeypatch.setattr(PartialState, "_shared_state", {})
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+
+
+def test_each_process_of_a_launch_has_an_accelerator_of_its_own(launched, monkeypatch):
+    assert device_of_process() == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "3")  # of more processes than accelerators, which accelerate numbers so
+    assert device_of_process() == torch.device("cuda", 1)
+    monkeypatch.delenv("LOCAL_RANK")
+    assert device_of_process() == torch.device("cuda")
+
+
+def test_in_training_it_answers_on_the_device_of_the_trainer_in_whatever_thread(
+    tiny_model_folder, launched, monkeypatch
+):
+    monkeypatch.delenv("LOCAL_RANK")
+    Accelerator(cpu=True)  # though there are others, as with `use_cpu`
+    with ThreadPoolExecutor() as pool:
+        answers = pool.submit(sample, tiny_model_folder, requests(2)).result()
+    assert [answer.prompt_tokens for answer in answers] == [27, 28]

@@ -1,6 +1,7 @@
 """A model that transformers runs in this process."""
 
 import hashlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property
@@ -8,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.state import is_initialized
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from align.data.media.images import SHOWN_WITH
@@ -90,8 +93,9 @@ class LocalSampler:
     def _generate(self, requests: Sequence[Request], encoded: Sequence[Encoded]) -> list[Answer]:
         model, tokenizer, first = self._model, self._prompts.tokenizer, requests[0]
         ends = self._end_tokens
-        batch = self._prompts.collate(requests, encoded, model)
-        with torch.no_grad():
+        # The current device is a thread's own, and requests may come from any thread.
+        with torch.no_grad(), torch.accelerator.device_index(model.device.index):
+            batch = self._prompts.collate(requests, encoded, model)
             output = model.generate(
                 **batch,
                 **_PLAIN,
@@ -122,8 +126,8 @@ class LocalSampler:
 
     @cached_property
     def _model(self) -> Any:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-        dtype: Any = torch.float32 if device is None or device.type == "cpu" else "auto"
+        device = device_of_process()
+        dtype: Any = torch.float32 if device.type == "cpu" else "auto"
         try:
             with whole_weights():
                 model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
@@ -135,6 +139,16 @@ class LocalSampler:
     def _end_tokens(self) -> set[int]:
         end = self._model.generation_config.eos_token_id
         return {self._prompts.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
+
+
+def device_of_process() -> torch.device:
+    """Returns the device on which this process trains, or the accelerator that its launch gives it."""
+    if is_initialized():
+        return PartialState().device
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None or "LOCAL_RANK" not in os.environ:
+        return accelerator or torch.device("cpu")
+    return torch.device(accelerator.type, int(os.environ["LOCAL_RANK"]) % torch.accelerator.device_count())
 
 
 class SeededChoice(LogitsProcessor):
