@@ -1,5 +1,6 @@
 """What merged models are worth beside their parents, from one evaluation of all of them; and which one to take."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -108,7 +109,7 @@ def read_rule(text: str) -> Rule:
 def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
     """Returns the model with the best value of the rule's metric among those within its bounds; None if none is.
 
-    Of equal values the one nearest to the base is taken, which changes least.
+    Of equal values the one nearest to the base is taken, which changes least. A model without a value is none of them.
 
     Raises:
         UserError: If a metric was not measured, or has no better side.
@@ -126,6 +127,7 @@ def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
         model
         for model in models
         if rule.metric in model.metrics
+        and not math.isnan(model.metrics[rule.metric].value)
         and all(
             name in model.metrics and _COMPARE[how](model.metrics[name].value, bound)
             for name, how, bound in rule.bounds

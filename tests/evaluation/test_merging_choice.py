@@ -80,3 +80,10 @@ def test_rules_that_say_nothing_are_refused(rule, said):
 
 def test_a_number_that_is_none_fits_no_bound():
     assert pick(read_rule("accuracy where drift_kl < 1"), [model(0.5, 0.7, math.nan)]) is None
+
+
+def test_a_model_without_a_value_is_not_picked():
+    silent, speaks = model(0.0, math.nan, 0.0), model(1.0, 0.1, 0.9)
+    assert pick(read_rule("accuracy"), [silent, speaks]) is speaks
+    assert pick(read_rule("accuracy where drift_kl < 1"), [speaks, silent]) is speaks
+    assert pick(read_rule("accuracy"), [silent]) is None
