@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.record.answers import Answers
+from align.evaluation.record.answers import Answers, among_all
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.statistics.glossary import explain
@@ -44,6 +44,15 @@ class Rule(NamedTuple):
 def main_metric(record: Answers) -> str:
     """Names the metric that models are compared by: accuracy, or the first reward."""
     return f"reward/{record.about.suites[0]}" if isinstance(record, PromptsRecord) else "accuracy"
+
+
+def all_metrics(record: Answers, name: str) -> dict[str, Estimate]:
+    """Lists the metrics of a model, of all suites."""
+    return {
+        among_all(suite, metric): cell
+        for suite, by_model in record.suites.items()
+        for metric, cell in by_model.get(name, {}).items()
+    }
 
 
 def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:

@@ -22,9 +22,9 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.judge import Judge, PolicyJudge
 from align.evaluation.policies.modality import count_generations
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
-from align.evaluation.policies.suite import HARNESS, MODALITY, PolicyResult, Verifier, evaluate_suites
+from align.evaluation.policies.suite import MODALITY, PolicyResult, Verifier, evaluate_suites
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-from align.evaluation.record.answers import AskedModel
+from align.evaluation.record.answers import HARNESS, AskedModel
 from align.evaluation.record.policies import About, Profile, Source
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint

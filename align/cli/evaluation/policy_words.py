@@ -13,7 +13,8 @@ from align.data.questions.multiple_choice import Question, load_questions
 from align.errors import UserError
 from align.evaluation.divided.division import current
 from align.evaluation.policies.run import check_questions
-from align.evaluation.policies.suite import HARNESS, MODALITY, SuiteSettings
+from align.evaluation.policies.suite import MODALITY, SuiteSettings
+from align.evaluation.record.answers import HARNESS
 from align.models.checkpoint import Checkpoint
 from align.recipe.dataset import MediaSettings
 from rewards.extras import missing

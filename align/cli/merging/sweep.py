@@ -12,12 +12,11 @@ from align.cli.evaluation.options import Asked, OfRewardModels, Parts
 from align.cli.merging.table import show_merging
 from align.cli.options import Computing, Reading
 from align.errors import UserError
-from align.evaluation.merging import Rule, compare, item_values, main_metric, pick
+from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
 from align.evaluation.record.answers import Answers
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.statistics.metrics import Estimate
 from align.models.merging.merge import MERGED_FILE
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -88,7 +87,7 @@ def _arrange(
     drifted = {} if drift is None else {model.path: model.name for model in drift.about.models}
     models = []
     for alpha, place in sorted(places.items()):
-        metrics = _metrics(record, names[place]) | (_metrics(drift, drifted[place]) if drift is not None else {})
+        metrics = all_metrics(record, names[place]) | (all_metrics(drift, drifted[place]) if drift is not None else {})
         compared = compare(names[place], values, names[places[0.0]], names[places[1.0]])
         models.append(MergedModel(alpha=alpha, name=names[place], path=place, metrics=metrics, **compared))
     return MergingRecord(
@@ -102,10 +101,6 @@ def _arrange(
         rule=None,
         picked=None,
     )
-
-
-def _metrics(record: Answers, name: str) -> dict[str, Estimate]:
-    return {metric: cell for suite in record.suites.values() for metric, cell in suite.get(name, {}).items()}
 
 
 def _keep(merging: MergingRecord, chosen: MergedModel, *, keep_all: bool) -> None:

@@ -24,6 +24,7 @@ from align.evaluation.policies.metrics import (
 from align.evaluation.policies.modality import probe_images
 from align.evaluation.policies.reliance import leaks, probe_traces
 from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
+from align.evaluation.record.answers import HARNESS
 from align.evaluation.record.policies import Audit, CurvePoint
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
 from align.models.policies.asking import Decoding
@@ -31,7 +32,6 @@ from align.models.policies.asking import Decoding
 SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
 DEFAULT_SUITES = SUITES[:4]
 MODALITY = "modality"  # measured by default where questions have images
-HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from pydantic import Field, FiniteFloat, PlainSerializer
 from align.evaluation.record.values import Cell, Metric, Part
 from align.evaluation.statistics.glossary import Meaning
 
+HARNESS = "lm-eval:"  # before the name of a task of lm-evaluation-harness
+
 
 class AskedModel(Part):
     """A policy that was asked."""
@@ -97,3 +99,13 @@ class Answers(Part):
     paired: list[PairedAnswers]
     glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]]
     warnings: list[Warned]
+
+
+def among_all(suite: str, metric: str) -> str:
+    """Names a metric of a suite among those of all: tasks of the harness share names, so these are behind the task.
+
+    Example:
+        >>> among_all("accuracy", "answered"), among_all("lm-eval:arc_easy", "acc")
+        ('answered', 'lm-eval:arc_easy/acc')
+    """
+    return f"{suite}/{metric}" if suite.startswith(HARNESS) else metric

@@ -49,7 +49,7 @@ def pairs_view(folder: Path, record: PairsRecord) -> EvaluationView:
         facts=pairs_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, values, differences, words, shares=shares)),
+        sections=list(suite_sections(record, words, shares=shares)),
         listings=list_changes(record.paired),
         items=picked,
         items_note=note_items(len(picked), "pair", record.paired, "those in the wrong order and in the right one"),

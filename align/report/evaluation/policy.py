@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from align.evaluation.record import ITEMS_FILE
-from align.evaluation.record.answers import Answers
+from align.evaluation.record.answers import Answers, among_all
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
@@ -70,7 +70,7 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
         models=policy_models(about.models),
         details=policy_details(about),
         sections=[
-            *suite_sections(record, values, differences, words),
+            *suite_sections(record, words),
             *best_of_n_section(record.curves),
             *audit_section(record.audits),
             *difficulty_section(record.audits),
@@ -90,12 +90,14 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
 def collect(record: Answers) -> tuple[Estimates, Estimates]:
     """Arranges what was measured: by model and metric, and the differences by pair of models and metric."""
     values: Estimates = {model.name: {} for model in record.about.models}
-    for suite in record.suites.values():
-        for name, cells in suite.items():
-            values.setdefault(name, {}).update(all_known(cells))
+    for suite, by_model in record.suites.items():
+        for name, cells in by_model.items():
+            found = {among_all(suite, metric): cell for metric, cell in cells.items()}
+            values.setdefault(name, {}).update(all_known(found))
     columns: Estimates = {}
     for row in record.comparisons:
-        columns.setdefault(f"{row.model} - {row.baseline}", {})[row.metric] = known(row.difference)
+        metric = among_all(row.suite, row.metric)
+        columns.setdefault(f"{row.model} - {row.baseline}", {})[metric] = known(row.difference)
     return values, columns
 
 
@@ -103,7 +105,7 @@ def _present(record: PolicyRecord, values: Cells) -> list[str]:
     """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
     measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
     firsts = [
-        next((metric for cells in suite.values() for metric in cells), "")
+        next((among_all(name, metric) for cells in suite.values() for metric in cells), "")
         for name, suite in record.suites.items()
         if name not in _SUITES
     ]
@@ -152,21 +154,21 @@ def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
     return f", {count(len(row.wins), 'item')} won and {len(row.losses):,} lost{test}"
 
 
-def suite_sections(
-    record: Answers, values: Cells, differences: Cells, words: Words, *, shares: Collection[str] | None = None
-) -> Iterator[Section]:
+def suite_sections(record: Answers, words: Words, *, shares: Collection[str] | None = None) -> Iterator[Section]:
     """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table.
 
     Args:
         record: What was measured.
-        values: By model and metric.
-        differences: By pair of models and metric.
         words: Labels of metrics.
         shares: Metrics that are shares; told by their values if not given.
     """
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
-        own = {model: {metric: values[model].get(metric) for metric in cells} for model, cells in suite.items()}
+        own = {model: all_known(cells) for model, cells in suite.items()}
+        differences: Estimates = {f"{row.model} - {row.baseline}": {} for row in record.comparisons}
+        for row in record.comparisons:
+            if row.suite == name:
+                differences[f"{row.model} - {row.baseline}"][row.metric] = known(row.difference)
         charts = []
         for family, members in families(metrics).items():
             labels = {

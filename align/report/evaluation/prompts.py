@@ -36,7 +36,7 @@ def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
         facts=prompts_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, values, differences, words)) if about.data.groups else [],
+        sections=list(suite_sections(record, words)) if about.data.groups else [],
         listings=list_changes(record.paired),
         items=picked,
         items_note=note_items(

@@ -52,7 +52,7 @@ def suite_view(folder: Path, record: SuiteRecord) -> EvaluationView:
         facts=suite_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, values, differences, words, shares=record.shares)),
+        sections=list(suite_sections(record, words, shares=record.shares)),
         listings=list_changes(record.paired),
         items=picked,
         items_note=note_items(len(picked), "item", record.paired, "wrong and right ones"),
