@@ -27,10 +27,10 @@ _CONDITION = re.compile(r"\s*(\S+)\s*(<=|>=|<|>)\s*(\S+)\s*")
 
 
 class Values(NamedTuple):
-    """The main metric of a model by item, and from where an item is right; None if no value is."""
+    """The main metric of a model by item, and the share of an item's samples that are right; None if no value is."""
 
     by_id: Mapping[str, float]
-    right_from: float | None
+    right: Mapping[str, float] | None
 
 
 class Rule(NamedTuple):
@@ -57,15 +57,11 @@ def all_metrics(record: Answers, name: str) -> dict[str, Estimate]:
 
 def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str, Values]:
     """Averages the main metric over the samples of each item, by model."""
-    metric, right_from = main_metric(record), _HALF
-    column = "correct"
-    if isinstance(record, PromptsRecord):
-        column, right = metric, record.about.rewards[0].right_from
-        if right is None:
-            return {name: Values(each, None) for name, each in _means(rows, column, None).items()}
-        means = _means(rows, column, right)
-        return {name: Values(each, right_from) for name, each in means.items()}
-    return {name: Values(each, right_from) for name, each in _means(rows, column, None).items()}
+    if not isinstance(record, PromptsRecord):
+        return {name: Values(each, each) for name, each in _means(rows, "correct", None).items()}
+    rows, column, right_from = list(rows), main_metric(record), record.about.rewards[0].right_from
+    right = {} if right_from is None else _means(rows, column, right_from)
+    return {name: Values(each, right.get(name)) for name, each in _means(rows, column, None).items()}
 
 
 def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
@@ -81,8 +77,9 @@ def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> d
         "gained": None,
         "lost": None,
     }
-    if values[base].right_from is not None:
-        right = [each > _HALF for each in (ours, first, second)]
+    shares = [values[each].right for each in (name, base, tuned)]
+    if None not in shares:
+        right = [np.array([share[id] for id in ids]) > _HALF for share in shares if share is not None]
         found["gained"] = [ids[i] for i in np.flatnonzero(right[0] & ~right[1] & ~right[2])]
         found["lost"] = [ids[i] for i in np.flatnonzero(~right[0] & right[1] & right[2])]
     return found

@@ -13,7 +13,7 @@ from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.measured import Words
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import in_percent, in_points, in_values
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
@@ -86,7 +86,7 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     if base is not None and tuned is not None and tuned.against_base is not None:
         yield (
             f"{label}: {_shown(base, merging.metric)} for the base, {_shown(tuned, merging.metric)} for the tuned "
-            f"model; {_told(tuned.against_base)}."
+            f"model; {_told(tuned.against_base, merging.metric)}."
         )
     better = [each for each in inner if each.against_base and each.against_tuned]
     beats = [each for each in better if _low(each.against_base) > 0 and _low(each.against_tuned) > 0]
@@ -126,8 +126,8 @@ def _shown(model: MergedModel, metric: str) -> str:
     return in_percent(cell) if metric == "accuracy" else str(cell)
 
 
-def _told(difference: Estimate) -> str:
-    return in_points(difference)
+def _told(difference: Estimate, metric: str) -> str:
+    return in_points(difference) if metric == "accuracy" else in_values(difference)
 
 
 def _low(estimate: Estimate | None) -> float:

@@ -67,6 +67,15 @@ def test_weights_are_evaluated_beside_their_parents_and_one_is_picked(models, qu
     assert "was picked on these items" in page
 
 
+def test_other_suites_stand_beside_accuracy_by_which_models_are_compared(models, questions, tmp_path):
+    out = tmp_path / "out"
+    words = [*parents(models), "--alpha", 0.5, "--data", questions, "--max_new_tokens", 4, "--out", out]
+    assert run(*words, "--suite", "consistency") == 0
+    record = json.loads((out / "merging.json").read_text())
+    assert all({"accuracy", "option_shuffle_consistency"} <= each["metrics"].keys() for each in record["models"])
+    assert (out / "report.html").is_file()
+
+
 def test_drift_is_measured_beside_and_may_bound_what_is_picked(models, questions, tmp_path):
     out = tmp_path / "out"
     words = [*parents(models), "--alpha", 0.5, "--data", questions, "--max_new_tokens", 4, "--out", out, "--drift"]
@@ -104,6 +113,7 @@ def test_a_sweep_that_is_given_again_asks_nothing_twice(models, questions, tmp_p
         (["--alpha", "1.5"], "`--alpha` must be a number from 0"),
         (["--pick", "accuracy"], "`--pick` needs `--data`"),
         (["--keep_all"], "`--keep_all` needs `--data`"),
+        (["--data", "facts.jsonl", "--suite", "reversal"], "`--suite reversal` has rows of its own"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(models, tmp_path, capsys, words, said):

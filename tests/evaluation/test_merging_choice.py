@@ -1,17 +1,19 @@
 import math
 
 import pytest
+from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
 from align.errors import UserError
-from align.evaluation.merging import Values, all_metrics, compare, pick, read_rule
+from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
 
 
 def right(*answers):
-    return Values({f"q{i}": float(each) for i, each in enumerate(answers)}, 0.5)
+    shares = {f"q{i}": float(each) for i, each in enumerate(answers)}
+    return Values(shares, shares)
 
 
 VALUES = {"base": right(0, 0, 1, 1), "tuned": right(0, 1, 1, 0), "mid": right(1, 1, 0, 1)}
@@ -32,6 +34,25 @@ def test_a_reward_without_a_right_value_has_differences_only():
     found = compare("mid", values | {"tuned": values["mid"]}, "base", "tuned")
     assert found["gained"] is None
     assert found["against_base"].value == 3
+
+
+def test_a_reward_with_a_right_value_has_differences_of_its_values():
+    graded = {"tuned": [0.45, 0.55, 0.65], "base": [0.35, 0.45, 0.55], "mid": [0.5, 0.5, 0.4]}
+    rows = [
+        {"model": name, "id": f"q{i}", "reward/rm": each}
+        for name, values in graded.items()
+        for i, each in enumerate(values)
+    ]
+    record = graded_record(graded, right_from=0.5)
+    values = item_values(record, iter(rows))
+    (against,) = (
+        each.difference for each in record.comparisons if (each.baseline, each.metric) == ("base", "reward/rm")
+    )
+    assert compare("tuned", values, "base", "tuned")["against_base"] == pytest.approx(against)
+    assert against.value == pytest.approx(0.1)
+    found = compare("mid", values, "base", "tuned")
+    assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
+    assert item_values(graded_record(graded), rows)["mid"].right is None
 
 
 def model(alpha, accuracy, drift):

@@ -23,7 +23,7 @@ class Merged:
     )
     data: str | None = option(None, "Questions, or prompts with `--rewards`, that all of them are evaluated on.")
     adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
-    suite: list[str] | None = option(None, "Suites of questions, as of `align eval`; accuracy if not given.")
+    suite: list[str] | None = option(None, "Suites of questions, as of `align eval`, beside accuracy.")
     drift: bool = option(False, "Also measure how far each one drifted from the base on other prompts.")
     pick: str | None = option(None, "Which one to keep: 'accuracy where worst_group > 0.5', say.")
     keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")

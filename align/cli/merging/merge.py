@@ -22,6 +22,7 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
     """
     from align.cli.merging.sweep import sweep
     from align.evaluation.merging import read_rule
+    from align.evaluation.suites import ROW_SUITES
     from align.models.merging.merge import check_extra, merge
     from align.models.merging.parents import find_parents
 
@@ -31,6 +32,11 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
     alphas = read_alphas(options["alpha"] or (("0:1:0.1",) if has_data else ("0.5",)))
     if not has_data and (wrong := sorted(given & {*_OF_EVALUATION} - {"data"})):
         raise UserError(f"`--{wrong[0]}` needs `--data`, which merged models are evaluated on.")
+    if own := [name for name in options["suite"] if name in ROW_SUITES]:
+        raise UserError(
+            f"`--suite {own[0]}` has rows of its own, and merged models are compared on questions. Leave it out here, "
+            "and give it to `align eval`."
+        )
     rule = None if options["pick"] is None else read_rule(options["pick"])
     if options["keep_all"] and rule is None:
         raise UserError(

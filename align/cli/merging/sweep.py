@@ -41,7 +41,7 @@ def sweep(
     asked = dict(_defaults()) | {name: options[name] for name in options if name not in _OURS}
     asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
     if not options["rewards"]:
-        asked["suite"] = options["suite"] or ("accuracy",)
+        asked["suite"] = tuple(dict.fromkeys(("accuracy", *options["suite"])))  # by which models are compared
     run(asked | {"out": out / "evaluation"}, (given - _OURS) | {"model", "baseline"})
     record = _answers(out / "evaluation")
     drift = None

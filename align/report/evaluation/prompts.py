@@ -12,7 +12,7 @@ from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
 from align.report.evaluation.samples import pick_samples
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import in_percent, in_points, in_values
 from align.report.evaluation.view import EvaluationView
 
 
@@ -79,8 +79,7 @@ def _compared(model: str, ours: Estimate, baseline: str, theirs: Estimate, diffe
         shares = f"{100 * ours.value:.1f} % for {model}, {100 * theirs.value:.1f} % for {baseline}"
         return f"{shares}; {in_points(difference)}"
     numbers = f"{ours.value:.3g} for {model}, {theirs.value:.3g} for {baseline}"
-    told = difference.low > 0 or difference.high < 0
-    return f"{numbers}; {'a difference of' if told else 'no difference can be told:'} {difference}"
+    return f"{numbers}; {in_values(difference)}"
 
 
 def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> str:

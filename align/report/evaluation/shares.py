@@ -1,4 +1,4 @@
-"""Shares and their differences in words."""
+"""Shares, other values and their differences in words."""
 
 from align.evaluation.statistics.metrics import Estimate, num_decimals
 
@@ -34,3 +34,14 @@ def in_points(difference: Estimate) -> str:
     if low > 0 or high < 0:
         return f"{abs(value):.{digits}f} points {'more' if low > 0 else 'less'} {ends}"
     return f"no difference can be told ({value:+.{digits}f} points {ends})"
+
+
+def in_values(difference: Estimate) -> str:
+    """Says how far two values lie apart that are no shares, if that can be told.
+
+    Example:
+        >>> in_values(Estimate(0.67, 0.62, 0.71, 200))
+        'a difference of 0.67 [0.62, 0.71]'
+    """
+    told = difference.low > 0 or difference.high < 0
+    return f"{'a difference of' if told else 'no difference can be told:'} {difference}"

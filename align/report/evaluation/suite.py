@@ -15,7 +15,7 @@ from align.report.evaluation.folder import read_items
 from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import in_percent, in_points, in_values
 from align.report.evaluation.view import EvaluationView, Item, Side
 from align.report.run.completions import shorten
 
@@ -92,18 +92,13 @@ def _verdict(
             theirs = values[baseline].get(metric)
             difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
             if ours is not None and theirs is not None and difference is not None:
-                told = in_points(difference) if is_share else _told(difference)
+                told = in_points(difference) if is_share else in_values(difference)
                 both = f"{_shown(ours, is_share)} for {names[0]}, {_shown(theirs, is_share)} for {baseline}"
                 yield f"{words.label(metric)}: {both}; {told}."
 
 
 def _shown(estimate: Estimate, is_share: bool) -> str:
     return in_percent(estimate) if is_share else str(estimate)
-
-
-def _told(difference: Estimate) -> str:
-    told = difference.low > 0 or difference.high < 0
-    return f"{'a difference of' if told else 'no difference can be told:'} {difference}"
 
 
 def _pick(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:

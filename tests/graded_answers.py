@@ -1,0 +1,23 @@
+"""The record of models whose answers to prompts a reward graded, one sample each."""
+
+import numpy as np
+from written_evaluation import about
+
+from align.evaluation.prompts.record import prompt_record
+from align.evaluation.prompts.suite import read_scale, reward_suite
+from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
+
+
+def graded_record(values: dict[str, list[float]], right_from: float | None = None) -> PromptsRecord:
+    """Arranges the values of the reward `rm`, by model, as `align eval --rewards` does."""
+    drawn = {name: np.array(each, dtype=float)[:, None] for name, each in values.items()}
+    n, scale = len(next(iter(values.values()))), read_scale(list(drawn.values()), right_from)
+    suite = {
+        name: {"rm": reward_suite("rm", each, [[None]] * n, [None] * n, [1], scale)} for name, each in drawn.items()
+    }
+    run = about(list(values), n)
+    run |= {"suites": ["rm"], "profile": run["profile"] | {"pass_at_k": [1]}}
+    rewards = [{"name": "rm", "spec": "rm", "role": "reward", "right_from": scale.right_from, "invalid": {}}]
+    return prompt_record(
+        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], []
+    )
