@@ -10,8 +10,9 @@ from huggingface_hub import EvalResult
 
 from align.data.files import READERS
 from align.evaluation.record import Record
-from align.evaluation.record.answers import Answers, AskedModel
+from align.evaluation.record.answers import Answers, AskedModel, PairedAnswers
 from align.evaluation.record.models import ModelsRecord
+from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.record.suites import SuiteRecord
 from align.evaluation.statistics.glossary import Meaning, explain
 from align.evaluation.statistics.metrics import LEVEL, Estimate
@@ -35,6 +36,9 @@ def card_results(record: Record) -> list[EvalResult]:
 def _of_policies(record: Answers) -> Iterator[EvalResult]:
     model, *baselines = record.about.models
     data, profile = record.about.data, getattr(record.about, "profile", None)
+    graded: set[str] = set()  # rewards of which no value says that a response is right
+    if isinstance(record, PromptsRecord):
+        graded = {f"reward/{each.name}" for each in record.about.rewards if each.right_from is None}
     wins = {(each.baseline, each.metric): each for each in record.paired}
     for suite, by_model in record.suites.items():
         about: dict[str, Any] = {
@@ -55,9 +59,16 @@ def _of_policies(record: Answers) -> Iterator[EvalResult]:
                     continue
                 args = how | _baseline(baseline, by_model[baseline.name].get(metric))
                 if (paired := wins.get((baseline.name, metric))) is not None:
-                    args |= {"only_model_right": len(paired.wins), "only_baseline_right": len(paired.losses)}
-                    args |= {"both_right": paired.num_both, "neither_right": paired.num_neither}
+                    args |= _counts(paired, says_right=metric not in graded)
                 yield _result(about, metric + DIFFERENCE, meaning, difference, args)
+
+
+def _counts(paired: PairedAnswers, *, says_right: bool) -> dict[str, int]:
+    if not says_right or paired.mcnemar_p is None:  # a value, or a share of several samples
+        equal = paired.num_both + paired.num_neither
+        return {"model_higher": len(paired.wins), "baseline_higher": len(paired.losses), "equal": equal}
+    found = {"only_model_right": len(paired.wins), "only_baseline_right": len(paired.losses)}
+    return found | {"both_right": paired.num_both, "neither_right": paired.num_neither}
 
 
 def _difference(record: Answers, baseline: AskedModel, suite: str, metric: str) -> Estimate | None:

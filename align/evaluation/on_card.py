@@ -151,6 +151,11 @@ def _counts(results: Sequence[EvalResult]) -> list[str]:
                 f"{args['only_baseline_right']:,}; with both: {args['both_right']:,}; with neither: "
                 f"{args['neither_right']:,}."
             )
+        if "model_higher" in args:
+            lines.append(
+                f"Higher with this model: {args['model_higher']:,}; with {args['baseline']}: "
+                f"{args['baseline_higher']:,}; equal: {args['equal']:,}."
+            )
     return lines
 
 

@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from graded_answers import graded_record
 from huggingface_hub import ModelCard
 from some_recipes import PAIRS
 from written_card import card
@@ -48,6 +49,21 @@ def test_values_differences_intervals_and_counts_are_in_the_fields_of_the_hub(fo
     assert "Right with this model alone: " in found.text
     assert "does not show that there is none" in found.text
     assert str(tmp_path) not in str(found)
+
+
+def test_values_of_which_none_is_right_are_only_higher_or_lower(folder, tmp_path):
+    graded = {"run": [2.5, 1.0, 0.0, -1.0], "theirs": [1.5, 2.0, 0.0, -2.0]}
+    put_on_card(folder / "README.md", graded_record(graded))
+    text = (folder / "README.md").read_text()
+    assert "Higher with this model: 2; with theirs: 1; equal: 1." in text
+    assert "Right with" not in text
+    put_on_card(folder / "README.md", graded_record({"run": [1.0, 1.0, 0.0, 0.0], "theirs": [0.0, 1.0, 0.0, 0.0]}))
+    text = (folder / "README.md").read_text()
+    assert "Right with this model alone: 1; with theirs alone: 0; with both: 1; with neither: 2." in text
+    several = record(tmp_path / "evaluated")
+    several.paired[0].mcnemar_p = None  # of several samples
+    put_on_card(folder / "README.md", several)
+    assert "Higher with this model: " in (folder / "README.md").read_text()
 
 
 def test_another_evaluation_of_the_same_items_replaces_the_first(folder, tmp_path):

@@ -65,7 +65,7 @@ def _sentence(paired: PairedAnswers) -> str:
     p_value = "" if paired.mcnemar_p is None else f", McNemar p = {paired.mcnemar_p:.2g}"
     reward = paired.metric.partition("/")[2]
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
-    if reward:
+    if reward or paired.mcnemar_p is None:  # a value, or a share of several samples: none is just right or wrong
         others = f"{paired.num_both + paired.num_neither:,} equal"
     lines = [
         f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "

@@ -53,6 +53,8 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     for pair in paired:
         measure = pair.metric.partition("/")[2]
         words = [(f"is {word} where", f"is {other}") for word, other in (("right", "wrong"), ("wrong", "right"))]
+        if pair.mcnemar_p is None:  # shares of several samples
+            words = [(f"is right {word} often than", "is") for word in ("more", "less")]
         if measure:  # a reward, and no answer that is right or wrong
             words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]
         for names, (ours, theirs) in zip((pair.wins, pair.losses), words, strict=True):

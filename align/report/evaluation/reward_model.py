@@ -157,17 +157,14 @@ def _best_of_n(metrics: Sequence[str], values: Cells, differences: Cells, words:
 
 
 def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
-    """Lists the pairs that only one of two models puts in the right order."""
+    """Lists the pairs that only one of two models puts in the right order, of those that both scored."""
     rows = read_lines(folder / "pairs.jsonl")
     listings = []
     for baseline in names[1:]:
-        right = [{name: (row["margin"].get(name) or 0) > 0 for name in (names[0], baseline)} for row in rows]
+        margins = [(str(row["id"]), *(row["margin"].get(name) for name in (names[0], baseline))) for row in rows]
+        right = [(id, own > 0, other > 0) for id, own, other in margins if own is not None and other is not None]
         for ours, words in ((True, f"right where {baseline} is wrong"), (False, f"wrong where {baseline} is right")):
-            found = [
-                str(row["id"])
-                for row, is_right in zip(rows, right, strict=True)
-                if is_right[names[0]] is ours and is_right[baseline] is not ours
-            ]
+            found = [id for id, is_right, is_theirs in right if is_right is ours and is_theirs is not ours]
             title = f"{names[0]} is {words}: {count(len(found), 'pair')}"
             listings.append(Listing(title, found[:_MOST_NAMES], max(0, len(found) - _MOST_NAMES)))
     return listings if rows else []

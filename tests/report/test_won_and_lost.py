@@ -1,0 +1,59 @@
+"""Items that one model wins: right where the other is wrong only where each is right or wrong."""
+
+import json
+
+import numpy as np
+from written_evaluation import write_evaluation, write_reward_model_evaluation
+
+from align.cli.evaluation.tables import show_evaluation
+from align.evaluation.record import read_record
+from align.evaluation.record.answers import PairedAnswers
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.report.evaluation.items import list_changes
+from align.report.evaluation.reward_model import reward_model_view
+
+
+def paired(ours, theirs):
+    found = compare_accuracy([f"q{i}" for i in range(len(ours))], np.array(ours), np.array(theirs))
+    return PairedAnswers(model="ours", baseline="theirs", metric="accuracy", **found._asdict())
+
+
+def titles(listings):
+    return [each.title for each in listings]
+
+
+def test_shares_of_several_samples_are_more_or_less_often_right(tmp_path, capsys):
+    several = paired([0.875, 0.5, 0.125, 0.0], [0.75, 0.5, 0.25, 0.0])
+    assert titles(list_changes([several])) == [
+        "ours is right more often than theirs is: 1 item",
+        "ours is right less often than theirs is: 1 item",
+    ]
+    record = read_record(write_evaluation(tmp_path / "x", questions=20) / "evaluation.json")
+    record.paired = [several]
+    show_evaluation(record)
+    assert "ours against theirs: 1 win, 1 loss, 2 equal." in capsys.readouterr().out
+
+
+def test_single_answers_are_right_or_wrong(tmp_path, capsys):
+    single = paired([1.0, 1.0, 0.0, 0.0], [0.0, 1.0, 1.0, 0.0])
+    assert titles(list_changes([single])) == [
+        "ours is right where theirs is wrong: 1 item",
+        "ours is wrong where theirs is right: 1 item",
+    ]
+    record = read_record(write_evaluation(tmp_path / "x", questions=20) / "evaluation.json")
+    record.paired = [single]
+    show_evaluation(record)
+    assert "ours against theirs: 1 win, 1 loss, 1 both right, 1 neither, McNemar p = 1." in capsys.readouterr().out
+
+
+def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
+    folder = write_reward_model_evaluation(tmp_path / "x")
+    margins = [{"edits": 1.0, "bt": None}, {"edits": 1.0}, {"edits": None, "bt": 1.0}, {"edits": 1.0, "bt": -1.0}]
+    rows = [{"id": f"p{i}", "margin": margin} for i, margin in enumerate(margins)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    view = reward_model_view(folder, read_record(folder / "evaluation.json"))
+    assert titles(view.listings) == [
+        "edits is right where bt is wrong: 1 pair",
+        "edits is wrong where bt is right: 0 pairs",
+    ]
+    assert view.listings[0].names == ["p3"]
