@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from align.whole_files import sha256_of
 
 DIFFERENCE = "_difference"  # behind the name of a metric
 _DIGITS, _DIGEST = 6, 12
+_BEST_OF = "best_of_"  # how its metrics begin
 _OF_GROUPS = ("in a group", "in a category")  # how labels end of which a card would have dozens
 
 
@@ -80,18 +81,27 @@ def _difference(record: Answers, baseline: AskedModel, suite: str, metric: str) 
 
 def _of_reward_models(record: ModelsRecord) -> Iterator[EvalResult]:
     measured = next(iter(record.models.values()))
-    data = None if measured.scored is None else measured.scored.data or measured.scored.best_of_n
-    about = {"task_type": "text-classification", **_data(data, "pairs", None, _content(data))}
+    pairs, candidates = (None, None) if measured.scored is None else (measured.scored.data, measured.scored.best_of_n)
     for metric, own in measured.summary.items():
-        meaning = REWARD_MODEL_GLOSSARY.get(metric)
+        meaning = REWARD_MODEL_GLOSSARY.get(metric) or _of_family(metric, measured.summary)
         if not _is_shown(metric, meaning, own, []):
             continue
+        data = candidates if metric.startswith(_BEST_OF) else pairs
+        about = {"task_type": "text-classification", **_data(data, "pairs", None, _content(data))}
         yield _result(about, metric, meaning, own, {})
         for name, differences in measured.difference_to.items():
             if metric in differences:
                 other = record.models[name].summary.get(metric) if name in record.models else None
                 args = {"baseline": Path(name).name} | _ends("baseline_", other)
                 yield _result(about, metric + DIFFERENCE, meaning, differences[metric], args)
+
+
+def _of_family(metric: str, measured: Mapping[str, Estimate]) -> Meaning | None:
+    """Explains the best of n, and a subset of a benchmark of which there is no score over all subsets."""
+    family, slash, _ = metric.partition("/")
+    if metric.startswith(_BEST_OF) and not slash:  # behind one is what no model reaches
+        return REWARD_MODEL_GLOSSARY[_BEST_OF]
+    return REWARD_MODEL_GLOSSARY["reward_bench_2/"] if family == "reward_bench_2" and family not in measured else None
 
 
 def _is_shown(metric: str, meaning: Meaning | None, own: Estimate, headline: list[str]) -> bool:
@@ -107,8 +117,8 @@ def _result(
 ) -> EvalResult:
     name, _, part = metric.removesuffix(DIFFERENCE).partition("/")
     label = metric.removesuffix(DIFFERENCE)
-    if meaning is not None:  # `pass@k` of the glossary is `pass@1` here
-        label = (name if "@" in name else meaning.label) + (f", {part}" if part else "")
+    if meaning is not None:
+        label = _label(name, meaning) + (f", {part}" if part else "")
     if metric.endswith(DIFFERENCE):
         label += f", minus that of {args['baseline']}"
     return EvalResult(
@@ -118,6 +128,13 @@ def _result(
         metric_value=round(found.value, _DIGITS),
         metric_args=args | _ends("", found) | {"level": LEVEL, "n": found.n},
     )
+
+
+def _label(name: str, meaning: Meaning) -> str:
+    """Names a metric; `pass@k` and the best of n of the glossary are `pass@1` and the best of 4 here."""
+    if name.startswith(_BEST_OF):
+        return f"Best of {name.removeprefix(_BEST_OF)}"
+    return name if "@" in name else meaning.label
 
 
 def _ends(prefix: str, found: Estimate | None) -> dict[str, float]:

@@ -18,7 +18,8 @@ def is_evaluation(folder: Path) -> bool:
 def build_any_report(folder: Path, out: Path | None = None) -> Path:
     """Writes the report of a training run, of an evaluation, or of runs side by side with their evaluation.
 
-    A folder with `evaluation.json` and run folders in it is a comparison, such as the quickstart writes.
+    A folder with `evaluation.json` and run folders in it is a comparison, such as the quickstart writes. Where models
+    were asked, what was measured fills a page of its own, and the comparison of the runs is that of their folders.
 
     Args:
         folder: What to report.
@@ -33,6 +34,9 @@ def build_any_report(folder: Path, out: Path | None = None) -> Path:
     if not runs:
         return build_evaluation_report(folder, out)
     record = read_record(folder / EVALUATION_FILE)
-    short = record if isinstance(record, ModelsRecord) else None
-    names = {name.lower(): name for name in short.models} if short else {}
-    return build_comparison({names.get(run.name, run.name): run for run in runs}, short, out or folder / "report.html")
+    if not isinstance(record, ModelsRecord):
+        return build_evaluation_report(folder, out)
+    names = {name.lower(): name for name in record.models}
+    return build_comparison(
+        {names.get(run.name, run.name): run for run in runs}, record, out or folder / "report.html"
+    )

@@ -121,6 +121,26 @@ def test_reward_models_stand_on_a_card_as_well(folder, tmp_path):
     assert [each.metric_type for each in ModelCard(text).data.eval_results] == ["accuracy", "accuracy_difference"]
 
 
+def test_a_card_has_what_a_reward_model_chooses_and_the_one_subset_it_was_asked(folder, tmp_path):
+    row = [0.8, 0.7, 0.9, 100, "items"]
+    scored = {"path": "run", "model_type": "scalar", "seed": 0, "texts_in_template": False, "pairs_too_long": 0}
+    scored |= {"data": None, "best_of_n": "candidates.jsonl"}
+    best = {"best_of_1": row, "best_of_4": row, "best_of_4/oracle": row}
+    content = {"run": {"summary": best, "scored": scored, "difference_to": {"old": {"best_of_4": row}}}}
+    content["old"] = {"summary": best}
+    (tmp_path / "evaluation.json").write_text(json.dumps(content))
+    put_on_card(folder / "README.md", read_record(tmp_path / "evaluation.json"))
+    results = ModelCard.load(folder / "README.md").data.eval_results
+    assert [each.metric_name for each in results] == ["Best of 1", "Best of 4", "Best of 4, minus that of old"]
+    content["run"]["summary"] = {"reward_bench_2/Factuality": row} | best
+    scored["data"] = "questions.jsonl"
+    (tmp_path / "evaluation.json").write_text(json.dumps(content))
+    put_on_card(folder / "README.md", read_record(tmp_path / "evaluation.json"))
+    results = {each.metric_name: each.dataset_name for each in ModelCard.load(folder / "README.md").data.eval_results}
+    assert results["RewardBench 2, Factuality"] == "questions.jsonl"
+    assert results["Best of 4"] == "candidates.jsonl"
+
+
 def test_a_card_is_that_of_the_run_and_of_its_last_checkpoint(folder):
     assert find_card(str(folder)) == folder / "README.md"
     last = shutil.copytree(folder, folder / "checkpoint-4", ignore=shutil.ignore_patterns("README.md"))

@@ -63,6 +63,16 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(runs, tmp_path):
     assert f"<h1>{runs.name}/a vs elsewhere/a</h1>" in (tmp_path / "page.html").read_text()
 
 
+def test_an_evaluation_of_answers_above_its_runs_has_its_page(tmp_path):
+    folder = write_evaluation(tmp_path / "arms", questions=40)
+    write_run(folder / "ours", steps=10)
+    code, said = report(folder)
+    assert (code, said) == (0, f"The report is {folder / 'report.html'}.")
+    page = (folder / "report.html").read_text()
+    assert "<h1>ours against theirs</h1>" in page
+    assert "Consistency of the answers" in page
+
+
 def test_words_that_do_not_fit_together_are_named(runs, tmp_path):
     evaluation = write_evaluation(tmp_path / "evaluation", questions=4)
     wrong = {
