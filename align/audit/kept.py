@@ -40,8 +40,8 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
         _third_file(folder, audited) as grouped,
         whole_file(folder / KEPT_FILE) as kept,
         whole_file(folder / LEFT_OUT_FILE) as left_out,
-        kept.open("w", encoding="utf-8") as keeps,
-        left_out.open("w", encoding="utf-8") as leaves,
+        _opened(kept) as keeps,
+        _opened(left_out) as leaves,
     ):
         for reader in audited.readers:
             for raw, entry in reader.read():
@@ -72,8 +72,12 @@ def _third_file(folder: Path, audited: Audited) -> Iterator[TextIO | None]:
     if audited.groups is None:
         yield None
         return
-    with whole_file(folder / COUNTERFACTUAL_FILE) as path, path.open("w", encoding="utf-8") as opened:
+    with whole_file(folder / COUNTERFACTUAL_FILE) as path, _opened(path) as opened:
         yield opened
+
+
+def _opened(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
 
 
 def _with_group(row: Mapping[str, Any], group: str, reader: Reader) -> dict[str, Any]:

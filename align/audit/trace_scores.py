@@ -131,7 +131,10 @@ def write_traces(scored: Sequence["ScoredTrace"], folder: Path) -> Path:
     """Writes the score of each trace, with the share of traces that are at most as unlikely, to select by."""
     values = np.array([each.nll for each in scored])
     shares = np.searchsorted(np.sort(values), values, side="right") / max(1, len(values))
-    with whole_file(folder / TRACES_FILE) as path, path.open("w", encoding="utf-8") as opened:
+    with (
+        whole_file(folder / TRACES_FILE) as path,
+        path.open("w", encoding="utf-8", errors="backslashreplace") as opened,  # of half a surrogate pair in an id
+    ):
         for each, share in zip(scored, shares.tolist(), strict=True):
             row = {
                 "file": each.file, "row": each.row, "id": each.id, "source": each.source, "correct": each.correct,

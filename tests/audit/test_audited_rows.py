@@ -1,10 +1,12 @@
+import json
 from collections import Counter
 
 import numpy as np
 import pytest
-from planted import clean_pairs, rotten_pairs, write_rows
+from planted import clean_pairs, read_lines, rotten_pairs, write_rows
 
 from align.audit.entry import Entry
+from align.audit.kept import write_kept
 from align.audit.reading import Reader, Source
 from align.audit.row_findings import describe_rows, leave_out
 from align.audit.rows import compare, see, shared_keys
@@ -105,6 +107,16 @@ def test_reasons_name_the_row_that_they_are_about():
     entries = [Entry(name, "f", i, "q", ("x", "y"), 0) for i, name in enumerate("ab", start=1)]
     train = see(entries, "pairs")
     assert leave_out(train, compare(train)) == [("", ""), ("duplicate", "row 1 (a)")]
+
+
+def test_half_a_character_is_written_as_it_was_read(tmp_path):
+    good, bad = clean_pairs(2, 0)
+    bad |= {"chosen": "Half \ud83d here."}
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in (good, bad)))
+    assert write_kept(audit([Source(str(file))]), tmp_path)[:2] == (1, 1)
+    assert read_lines(tmp_path / "kept.jsonl") == [good]
+    assert [row["content"] for row in read_lines(tmp_path / "left_out.jsonl")] == [bad]
 
 
 def test_g1_and_rows_to_remove_by_hand():

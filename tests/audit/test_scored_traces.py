@@ -9,8 +9,8 @@ from planted import read_lines, write_rows
 from tiny import tiny_model, tiny_tokenizer
 
 from align.audit.entry import Entry
-from align.audit.trace_scores import clustered_interval, find_scores
-from align.audit.traces import TraceData
+from align.audit.trace_scores import clustered_interval, find_scores, write_traces
+from align.audit.traces import ScoredTrace, TraceData
 from align.models.likelihood import Tokens, token_nll
 
 TRACES = ("Iron is 4.\nSo it rusts.\nA", "Gold.", "One step. Two steps, 2. Three")
@@ -73,6 +73,11 @@ def test_what_cannot_be_scored_is_counted():
         "1 traces belong to rows with images, which a text alone does not ask about, and were not scored by student.",
         "There are 1 traces that can be scored, and quantiles need 20.",
     ]
+
+
+def test_half_a_character_in_an_id_is_written_as_it_was_read(tmp_path):
+    scored = ScoredTrace("half \ud83d", "rows.jsonl", 1, 0, None, None, 3, 0.5, [0.5])
+    assert read_lines(write_traces([scored], tmp_path))[0]["id"] == "half \ud83d"
 
 
 def test_the_interval_is_wider_where_traces_of_a_prompt_agree():
