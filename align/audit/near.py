@@ -15,12 +15,13 @@ SHINGLE = 5  # words
 NUM_PERM = 128
 BANDS = (21, 6)  # a pair of rows at 0.8 becomes a candidate with a chance of 0.998
 SEED = 1
+ENOUGH = 10  # evaluation rows that a row is found near, of those that are found near others too
 
 Shingles = NDArray[np.uint64]
 
 
 class Near(NamedTuple):
-    """A row and the first earlier one that it is nearly the same as."""
+    """A row and the one that it is nearly the same as."""
 
     row: int
     other: int
@@ -35,35 +36,49 @@ def why_not() -> str:
 class NearRows:
     """Finds rows whose word 5-grams are those of another row, but for a few.
 
-    A row that is near an earlier one stands for no others, so that a thousand copies cost a thousand comparisons.
+    A row that is near an earlier one stands for no others, so that a thousand copies cost a thousand comparisons. Of
+    rows for evaluation all stand for themselves, since a row that is near one need not be near a copy of it; what
+    copies of both cost grows with their sum.
+
+    Attributes:
+        leaks: By row for training, the row for evaluation that it is nearest to, of those compared.
+        leaked: By row for evaluation, the row for training that is nearest to it, of those compared.
     """
 
     def __init__(self) -> None:
         from datasketch import MinHash, MinHashLSH
 
         self._empty = MinHash(num_perm=NUM_PERM, seed=SEED, hashfunc=_same)
-        self._index: Any = MinHashLSH(threshold=JACCARD, num_perm=NUM_PERM, params=BANDS)
+        self._index, self._held_out = (
+            MinHashLSH(threshold=JACCARD, num_perm=NUM_PERM, params=BANDS) for _ in range(2)
+        )
         self._kept: dict[int, Shingles] = {}
+        self._measured: dict[int, Shingles] = {}
         self._vocabulary = Vocabulary()
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, int] = {}
+        self.leaks: dict[int, Near] = {}
+        self.leaked: dict[int, Near] = {}
+
+    def hold_out(self, number: int, entry: Entry) -> None:
+        """Takes a row for evaluation up, before those for training."""
+        self._measured[number] = shingles = self._shingles(entry)
+        self._held_out.insert(number, self._sketch(shingles), check_duplication=False)
 
     def add(self, number: int, entry: Entry) -> Near | None:
         """Takes a row up, unless it is near one that was; equal rows are not near ones."""
         shingles = self._shingles(entry)
-        if (whole := shingles.tobytes()) in self._seen:
+        if (first := self._seen.setdefault(shingles.tobytes(), number)) != number:
+            if first in self.leaks:
+                self.leaks[number] = self.leaks[first]._replace(row=number)
             return None
-        self._seen.add(whole)
         sketch = self._sketch(shingles)
+        if self._measured:
+            self._compare(number, shingles, sketch)
         if (found := self._find(number, shingles, sketch)) is not None:
             return found
         self._kept[number] = shingles
         self._index.insert(number, sketch, check_duplication=False)
         return None
-
-    def find(self, number: int, entry: Entry) -> Near | None:
-        """Looks for the row that is nearest, among those taken up, to one that is not."""
-        shingles = self._shingles(entry)
-        return self._find(number, shingles, self._sketch(shingles))
 
     def _find(self, number: int, shingles: Shingles, sketch: Any) -> Near | None:
         best = None
@@ -72,6 +87,20 @@ class NearRows:
             if index >= JACCARD and (best is None or index > best.jaccard):
                 best = Near(number, other, index)
         return best
+
+    def _compare(self, number: int, shingles: Shingles, sketch: Any) -> None:
+        """Compares a row with those for evaluation: all that are near no row yet, and others until enough are near."""
+        num_near = 0
+        for other in sorted(self._held_out.query(sketch), key=lambda each: (each in self.leaked, each)):
+            if num_near >= ENOUGH and other in self.leaked:
+                break
+            if (index := jaccard(shingles, self._measured[other])) < JACCARD:
+                continue
+            num_near += 1
+            if number not in self.leaks or index > self.leaks[number].jaccard:
+                self.leaks[number] = Near(number, other, index)
+            if other not in self.leaked or index > self.leaked[other].jaccard:
+                self.leaked[other] = Near(other, number, index)
 
     def _sketch(self, shingles: Shingles) -> Any:
         sketch = self._empty.copy()

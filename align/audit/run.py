@@ -82,6 +82,11 @@ def audit(
     attributes = AttributeData(sources[0].named.attributes) if sources[0].named.attributes else None
     absent = why_not() if near else "It was asked not to look for rows that are nearly the same (`--no-near`)."
     search = None if absent else NearRows()
+    measured = Seen(kind)
+    for entry in _entries([eval_reader] if eval_reader else [], advance):
+        if search is not None:
+            search.hold_out(len(measured), entry)
+        measured.add(entry)
     train, cues, nearest = Seen(kind), CueData(kind), list[Near]()
     for entry in _entries(readers, advance):
         if search is not None and (found := search.add(len(train), entry)) is not None:
@@ -97,11 +102,6 @@ def audit(
     if not len(train):
         first = "; ".join(str(reader.report.problems[0]) for reader in readers)
         raise DataError(f"No row can be used. The first of each file: {first}")
-    measured, close = Seen(kind), list[Near]()
-    for entry in _entries([eval_reader] if eval_reader else [], advance):
-        if search is not None and (found := search.find(len(measured), entry)) is not None:
-            close.append(found)
-        measured.add(entry)
     if eval_reader is not None and not len(measured):
         raise DataError(f"No row for evaluation can be used. The first: {eval_reader.report.problems[0]}")
     rows = compare(train, measured if eval_reader else None)
@@ -109,14 +109,14 @@ def audit(
     if search is not None:
         nearest = [each for each in nearest if not (rows.repeats[each.row] or rows.conflict[each.row])]
         findings.append(_near(nearest, train, train, "near_duplicates", "rows that are nearly an earlier one"))
-        close = [each for each in close if not rows.eval_leaked[each.row]]
         if eval_reader is not None:
+            close = [search.leaked[row] for row in sorted(search.leaked) if not rows.eval_leaked[row]]
             findings.append(
                 _near(close, measured, train, "near_leaks", "evaluation rows that are nearly rows for training")
             )
-        for each in close:
-            if not reasons[each.other][0]:
-                reasons[each.other] = ("near leak", measured.name(each.row))
+        for row, leak in search.leaks.items():
+            if not reasons[row][0]:
+                reasons[row] = ("near leak", measured.name(leak.other))
     found_cues, sentences = cues.find(train, rows)
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]

@@ -1,8 +1,10 @@
 import random
 
-from planted import clean_pairs, sentence, write_rows
+from planted import clean_pairs, read_lines, sentence, write_rows
 
+from align.audit import near as near_rows
 from align.audit.entry import Entry
+from align.audit.kept import write_kept
 from align.audit.near import NearRows, jaccard, shingle
 from align.audit.reading import Source
 from align.audit.run import audit
@@ -50,3 +52,45 @@ def test_a_thousand_copies_cost_a_thousand_comparisons():
     found = [near.add(i, Entry(str(i), "f", i, f"{words} {i}")) for i in range(300)]
     assert {each.other for each in found[1:]} == {0}
     assert len(near._kept) == 1
+
+
+def varied(places, num=120):
+    """A text of so many different words, and another word in these places."""
+    return " ".join(f"other{i}" if i in places else f"word{i}" for i in range(num))
+
+
+def pair(name, prompt):
+    return {"id": name, "prompt": prompt, "chosen": "yes", "rejected": "no"}
+
+
+def test_all_rows_that_an_evaluation_row_is_near_are_left_out(tmp_path):
+    near = [pair("t1", varied({119, 118})), pair("t2", varied({119, 118, 117})), pair("t3", varied({0}))]
+    rows = [*near, pair("leak", varied(())), *long_pairs(20, 3)]
+    train = write_rows(tmp_path / "train.jsonl", rows)
+    held_out = write_rows(tmp_path / "eval.jsonl", [pair("e", varied(())), pair("e2", varied({119}))])
+    found = audit([Source(str(train))], Source(str(held_out)))
+    leaks = next(each for each in found.record.rows if each.name == "near_leaks")
+    assert leaks.count == 1  # the other one is a row for training
+    assert "row 2 (e2) is 0.95 of row 4 (leak)" in leaks.examples
+    assert write_kept(found, tmp_path) == (20, 4, 0)
+    assert [row["reason"] for row in read_lines(tmp_path / "left_out.jsonl")] == ["near leak"] * 3 + ["leak"]
+
+
+def test_a_row_that_is_near_only_a_copy_of_another_is_found(tmp_path):
+    train = write_rows(tmp_path / "train.jsonl", [pair("t1", varied({0, 60})), pair("t2", varied(()))])
+    held_out = write_rows(tmp_path / "eval.jsonl", [pair("e", varied({100, 30}))])
+    found = audit([Source(str(train))], Source(str(held_out)))
+    assert {each.name: each.count for each in found.record.rows}["near_leaks"] == 1
+    assert [reason for reason, _ in found.reasons] == ["", "near leak"]
+
+
+def test_copies_on_both_sides_cost_their_sum(monkeypatch):
+    near, compared = NearRows(), []
+    monkeypatch.setattr(near_rows, "jaccard", lambda *sides: compared.append(1) or jaccard(*sides))
+    words = " ".join(f"w{i}" for i in range(60))
+    for i in range(300):
+        near.hold_out(i, Entry(f"e{i}", "f", i, f"{words} e{i}"))
+    for i in range(300):
+        near.add(i, Entry(f"t{i}", "f", i, f"{words} t{i}"))
+    assert set(near.leaks) == set(near.leaked) == set(range(300))
+    assert len(compared) <= 300 + 300 + 300 * near_rows.ENOUGH
