@@ -6,6 +6,7 @@ from scripted_run import evaluate, make_questions
 
 from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
 from align.evaluation.policies.scripted_policies import AlwaysA, Solver, TraceUser
+from align.evaluation.statistics.metrics import all_equal
 from align.evaluation.statistics.ratios import ratio_of_means
 
 CORRECT = np.array([[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 1.0]])
@@ -58,6 +59,21 @@ def test_an_audit_without_a_wrong_answer_says_so():
     assert math.isnan(found.false_positive_rate.value)
     assert math.isnan(found.ceiling.value)
     assert found.optimal_attempts == []
+
+
+def test_rates_of_few_questions_claim_little_and_those_of_like_ones_not_everything():
+    correct = np.zeros((200, 8))
+    correct[7, :6] = 1  # one question is solved
+    accepted = np.zeros((200, 8))
+    accepted[7, :3] = 1
+    rate = audit(Pool(correct, accepted, accepted)).true_positive_rate
+    assert (rate.value, rate.n) == (0.5, 1)
+    assert rate.low < 0.1
+    assert rate.high > 0.9
+    half = ratio_of_means(np.tile([1.0, 0.0], (50, 1)), np.ones((50, 2)))
+    assert half[:3] == pytest.approx(all_equal(0.5, 50)[:3])
+    assert half.low < 0.47 < 0.53 < half.high
+    assert half.n == 100
 
 
 def test_the_ratios_interval_covers_it_with_dependent_samples():

@@ -15,8 +15,8 @@ from align.evaluation.policies.verifier import Verifier, ceiling, optimal_attemp
 from align.evaluation.record.policies import Audit, CurvePoint, Optimum, Utility
 from align.evaluation.reward_models.best_of_n import expected_best_of_n
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
-from align.evaluation.statistics.metrics import Values, share
-from align.evaluation.statistics.ratios import ratio_of_means
+from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.evaluation.statistics.ratios import clustered_share
 
 COSTS = (0.0, 0.5, 1.0, 2.0, 4.0)  # of a wrong answer that is accepted, where a right one is worth 1
 ATTEMPTS = (1, 2, 4, 8, 16, 32, 64)
@@ -88,8 +88,8 @@ def audit(pool: Pool) -> Audit:
     known = not any(np.isnan(verifier))
     return Audit(
         accepted=mean_of_items(pool.accepted.mean(axis=1)),
-        true_positive_rate=ratio_of_means(pool.accepted * pool.correct, pool.correct),
-        false_positive_rate=ratio_of_means(pool.accepted * (1 - pool.correct), 1 - pool.correct),
+        true_positive_rate=_rate(pool.accepted, pool.correct),
+        false_positive_rate=_rate(pool.accepted, 1 - pool.correct),
         prior=mean_of_items(prior),
         ceiling=share(ceiling(prior, verifier)) if known else share([]),
         optimal_attempts=_optima(prior, verifier) if known else [],
@@ -100,6 +100,10 @@ def audit(pool: Pool) -> Audit:
         ],
         above_threshold=[answer_above_threshold(pool.correct, pool.proxy, precision) for precision in PRECISIONS],
     )
+
+
+def _rate(accepted: Values, among: Values) -> Estimate:
+    return clustered_share((accepted * among).sum(axis=1), among.sum(axis=1))
 
 
 def _expect(rows: Sequence[tuple[Values, Values]], n: int, *, by: int, of: int) -> Values:

@@ -6,6 +6,7 @@ import numpy as np
 
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, share
 
+_ROUNDING = 1e-12
 _FEW = 30  # clusters, with fewer of which a bootstrap over them is too narrow
 
 
@@ -22,9 +23,9 @@ def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
     if below.sum() == 0:
         return share([])
     value, n = float(above.sum() / below.sum()), int(below.sum())
-    if value in (0.0, 1.0):  # every resample is the same, so the interval is that of n items of one sample each
-        bound = share(np.full(int((below > 0).sum()), value))
-        return Estimate(value, bound.low, bound.high, n)
+    asked = below > 0
+    if np.ptp(above[asked] / below[asked]) <= _ROUNDING:  # every resample is the same, as is said of such items
+        return share(np.full(int(asked.sum()), value))._replace(n=n)
     drawn = np.random.default_rng(seed).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
     below_drawn = drawn @ below
     ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
