@@ -191,16 +191,18 @@ def _loading(path: str) -> Iterator[None]:
 def _find_on_hub(path: str) -> Checkpoint:
     from transformers import AutoConfig
     from transformers.utils import find_adapter_config_file
+    from transformers.utils.hub import extract_commit_hash
 
     if Path(path).exists():
         raise UserError(f"{path} is a file. Name a model's folder that was saved, or a hub id.")
     require_model(path)
     with _loading(path):
-        if find_adapter_config_file(path) is not None:
+        if (found := find_adapter_config_file(path)) is not None:
             from peft import PeftConfig
 
             adapter = PeftConfig.from_pretrained(path)
-            return Checkpoint(path, str(adapter.base_model_name_or_path), digest([path, "adapter"]))
+            commit = extract_commit_hash(found, None)
+            return Checkpoint(path, str(adapter.base_model_name_or_path), digest([path, "adapter", commit]))
         config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         _check_policy(path, config.to_dict())
         return Checkpoint(path, None, digest([path, getattr(config, "_commit_hash", None)]))

@@ -56,6 +56,24 @@ def test_the_fingerprint_follows_the_content_and_not_the_place(tiny_model_folder
     assert find_checkpoint(str(adapter)).fingerprint != of_adapter
 
 
+def test_an_adapter_on_the_hub_is_named_by_its_commit(tmp_path, monkeypatch):
+    """The cache of the hub as it is after two downloads of `main`, between which the adapter was pushed again."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    cache, found = tmp_path / "models--me--adapter", []
+    (cache / "refs").mkdir(parents=True)
+    config = {"peft_type": "LORA", "base_model_name_or_path": "me/base", "task_type": "CAUSAL_LM"}
+    for commit in ("a" * 40, "b" * 40):
+        folder = cache / "snapshots" / commit
+        folder.mkdir(parents=True)
+        for name, content in (("adapter_config.json", json.dumps(config)), ("adapter_model.safetensors", "")):
+            (folder / name).write_text(content)
+        (cache / "refs" / "main").write_text(commit)
+        found.append(find_checkpoint("me/adapter"))
+    assert [each.base for each in found] == ["me/base"] * 2
+    assert found[0].fingerprint != found[1].fingerprint
+
+
 def test_samples_depend_on_the_seed_and_differ_from_each_other(tiny_model_folder):
     sampled = answers(tiny_model_folder, temperature=1.0, num_samples=3, seed=1)
     assert [len(row) for row in sampled] == [3] * 6

@@ -97,6 +97,11 @@ def test_what_is_kept_is_named_by_the_images(pairs):
     assert pair_key(pairs[2]) != pair_key(swapped)
 
 
+def test_what_is_kept_is_named_by_what_the_chat_template_is_told(pairs):
+    told = [replace(pairs[0], template={"chat_template_kwargs": {"enable_thinking": on}}) for on in (True, False)]
+    assert pair_key(told[0]) != pair_key(told[1]) != pair_key(pairs[0])
+
+
 def test_an_image_that_is_gone_is_named_with_its_row(pairs, tmp_path):
     processor = tiny_vl_model_and_processor()[1]
     (tmp_path / "1-0.png").unlink()

@@ -137,14 +137,15 @@ def _run_harness(task: str, words: PolicyWords, checkpoint: Checkpoint, model: A
     from align.evaluation.policies.lm_harness import harness_version, run_task
     from align.models.checkpoint import load_tokenizer
 
-    content = Path(task).read_text(encoding="utf-8") if Path(task).is_file() else None
-    identity = [checkpoint.fingerprint, words.engine.dtype, task, content, words.max_rows, harness_version()]
+    identity = [checkpoint.fingerprint, words.engine.dtype, task, None, words.max_rows, harness_version()]
     key = digest(identity)
-    kept = cache.get(key)
+    is_file = Path(task).is_file()  # which may include others, Python and rows among them: what it says is not known
+    kept = None if is_file else cache.get(key)
     if kept is None:
         tokenizer = load_tokenizer(checkpoint)
         kept = run_task(task, model, tokenizer, batch_size=words.engine.batch_size, max_rows=words.max_rows)
-        cache.put({key: kept})
+        if not is_file:
+            cache.put({key: kept})
     return kept
 
 

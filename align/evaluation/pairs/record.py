@@ -107,8 +107,10 @@ def describe_pairs(
 def pair_key(pair: PreferencePair) -> list[Any]:
     """Lists what a model's reading of a pair depends on."""
     spans = [list(map(list, pair.chosen_spans)), list(map(list, pair.rejected_spans)), pair.spans_from]
-    seen = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
-    return [*seen, image_names(pair.images)] if pair.images else seen
+    seen: list[Any] = [pair.id, pair.prompt, pair.chosen, pair.rejected, spans]
+    if pair.images:
+        seen.append(image_names(pair.images))
+    return [*seen, dict(pair.template)] if pair.template else seen
 
 
 def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:
