@@ -160,18 +160,26 @@ def parse_yaml(text: str) -> Any:
 
 
 def parse_word(text: str) -> Any:
-    """Parses a value given as one word; what is not YAML is text, and so is the place of a column in a template.
+    r"""Parses a value given as one word; what is not YAML is text, and so is the place of a column in a template.
+
+    A text is kept as it was given, with its lines and what looks like a comment, unless it begins with a quote or
+    another mark by which YAML writes texts.
 
     Example:
         >>> parse_word("1e-6"), parse_word("{question} {options}"), parse_word("{question}"), parse_word("{}")
         (1e-06, '{question} {options}', '{question}', {})
+        >>> parse_word("Be brief # always"), parse_word("'1e-6'"), parse_word("[Be brief, # a list\n1]")
+        ('Be brief # always', '1e-6', ['Be brief', 1])
     """
     if re.fullmatch(r"\{\w+\}", text):  # YAML reads a block whose one key has no value, which no key of a recipe takes
         return text
     try:
-        return parse_yaml(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         return text
+    first = text.lstrip()[:1]
+    is_text = first not in set("'\"|>!&") if isinstance(value, str) else value is None and first == "#"
+    return text if is_text else value
 
 
 def dump_yaml(value: Any) -> str:

@@ -159,3 +159,39 @@ def test_words_that_are_no_overrides_are_refused(words, message):
 
 def test_words_may_be_of_any_alphabet():
     assert parse_overrides(["--run_name", "läuft-走-😀"]) == {"run_name": "läuft-走-😀"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "seed 3 #7",
+        "#7",
+        "# Role\nBe brief.",
+        "Answer the question.\n\n{question}\n\n{options}\n\nWrite the letter. # no other words\n",
+        " two  spaces ",
+        "--- and so on",
+        "{question}",
+    ],
+)
+def test_a_text_of_the_command_line_keeps_its_lines_and_what_looks_like_a_comment(text):
+    assert parse_overrides([f"--dataset.system_prompt={text}"]) == {"dataset": {"system_prompt": text}}
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("'1e-6' # a text", "1e-6"),
+        ('"a\\nb"', "a\nb"),
+        ("|\n a\n b\n", "a\nb\n"),
+        (">-\n a\n b\n", "a b"),
+        ("!!str 3", "3"),
+        ("&a text", "text"),
+        ("[a, # a comment\n b]", ["a", "b"]),
+        ("{a: b}", {"a": "b"}),
+        (" 1e-6 # small", 1e-6),
+        ("~ # none", None),
+        ("", None),
+    ],
+)
+def test_a_word_that_is_written_as_yaml_is_read_as_yaml(word, value):
+    assert parse_overrides(["--x", word]) == {"x": value}
