@@ -189,7 +189,9 @@ class CromeTrainer(RewardTrainer):
         tie, sources = inputs.pop("tie"), inputs.pop("tie_source")
         if isinstance(self._head, Bottleneck) and self.model.training:
             self._draw_noise(self._head, inputs)
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        is_wide = isinstance(self._head, TwoHeads) and "margin" in inputs  # TRL subtracts it from margins, (B, 2)
+        wide = {"margin": inputs["margin"][:, None]} if is_wide else {}
+        loss, outputs = super().compute_loss(model, inputs | wide, True, num_items_in_batch)
         first, second = outputs.logits.squeeze(-1).chunk(2)
         if self.args.model_type == "pairwise":  # the second logits are of the same pair in the other order
             orders = torch.stack([first, -second])

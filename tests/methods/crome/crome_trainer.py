@@ -2,7 +2,7 @@
 
 import random
 
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from peft import LoraConfig
 from tiny import tiny_tokenizer
 from trl import RewardConfig
@@ -49,7 +49,7 @@ def make_trainer(
     return trainer(
         model,
         args=config(**base | settings),
-        train_dataset=Dataset.from_list(rows or make_rows()),
+        train_dataset=rows if isinstance(rows, IterableDataset) else Dataset.from_list(rows or make_rows()),
         eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,
         peft_config=peft_config,

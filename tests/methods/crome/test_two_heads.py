@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from crome_trainer import TOKENIZER, make_rows, make_trainer
-from datasets import Dataset
+from datasets import Dataset, IterableDataset
 from tiny import tiny_reward_model
 from trained import logged, weights
 from transformers import AutoModelForSequenceClassification
@@ -102,6 +102,29 @@ def test_the_loss_is_that_of_the_formula(tmp_path, settings):
     assert metrics["crome/disagreement_labelled"] == [(ordered[0] != ordered[1]).float().mean().item()]
     mean = (chosen - rejected).mean(1)[~inputs["tie"]]
     assert metrics["margin"] == [pytest.approx(mean.mean().item(), abs=1e-5)]
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("ties", [False, True])
+def test_a_margin_is_asked_of_both_heads(tmp_path, size, ties):
+    rows = make_rows(4, ties=ties)
+    rows = [row | {"margin": 0.0 if row.get("tie") else 3.0 * (i % 2)} for i, row in enumerate(rows)]
+    trainer = two_heads(tmp_path, rows, per_device_train_batch_size=size)
+    inputs = trainer.data_collator([trainer.train_dataset[i] for i in range(size)])
+    model = trainer.model.eval()
+    loss = trainer.compute_loss(model, dict(inputs))
+    chosen, rejected = model(**{name: inputs[name] for name in ("input_ids", "attention_mask")}).logits.chunk(2)
+    assert inputs["margin"].tolist() == [0.0, 3.0, 0.0, 0.0 if ties else 3.0][:size]
+    margins = (chosen - rejected).T
+    expected = crome_loss(margins - inputs["margin"], inputs["tie"], tie_coef=1.0).mean()
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_two_heads_learn_from_a_stream_whose_rows_all_get_a_margin(tmp_path):
+    trainer = two_heads(tmp_path, IterableDataset.from_generator(make_rows), max_steps=2)
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert all(math.isfinite(loss) for loss in logged(trainer, "loss"))
 
 
 def _first_batch(trainer):
