@@ -11,6 +11,7 @@ from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.cached_rows import cached
+from align.training.typed_rows import typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
@@ -26,7 +27,7 @@ def training_rows(data: TrainingData[Any]) -> Dataset | IterableDataset:
 
 def as_dataset(rows: Rows) -> Dataset:
     """Makes a data set whose images are decoded when they are read."""
-    dataset = Dataset.from_list(list(rows), on_mixed_types="use_json")  # else tables give every message every key
+    dataset = typed_dataset(rows)
     return dataset.cast_column("images", [Image()]) if "images" in dataset.column_names else cached(dataset)
 
 
