@@ -149,12 +149,14 @@ def _fit(
     if chunked:
         corrector = fit_in_chunks(reader, settings)
         correction = _describe(corrector.correction_, reader)
+        _save(out, reader, correction)
         numbers = diagnose(correction, _sample(reader, correction.num_rows, settings.seed), settings)
     else:
         rows, _ = read_observations(reader)
         features = None if embedding_model is None else _embed(rows, embedding_model)
         corrector = fit(rows, settings, features)
         correction = _describe(corrector.correction_, reader)
+        _save(out, reader, correction)
         few, kept = sample_groups(rows, MOST_ROWS if rows.text is None else MOST_TEXTS, settings.seed)
         same = corrector if few.num_rows == rows.num_rows else None
         numbers = diagnose(
@@ -169,8 +171,7 @@ def _fit(
 
 
 def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None:
-    num_rows = write_corrected(out, reader, correction)
-    correction.save(out / CORRECTION_FILE)
+    num_rows = _save(out, reader, correction)
     unknown = sum(num_unknown_groups(correction, rows) for rows in reader.read())
     counts = dict(reader.report.counts) | {"missing": reader.report.missing, "unknown_groups": unknown}
     write_json(out / "applied.json", counts)
@@ -210,6 +211,13 @@ def _describe(correction: Correction, reader: ObservationReader) -> Correction:
     )
 
 
+def _save(out: Path, reader: ObservationReader, correction: Correction) -> int:
+    """Writes the corrected rows and the correction, before anything is diagnosed; returns how many rows."""
+    num_rows = write_corrected(out, reader, correction)
+    correction.save(out / CORRECTION_FILE)
+    return num_rows
+
+
 def _write(
     out: Path,
     reader: ObservationReader,
@@ -220,8 +228,6 @@ def _write(
 ) -> None:
     from align.methods.deconfound.correction_page import build_correction_page
 
-    write_corrected(out, reader, correction)
-    correction.save(out / CORRECTION_FILE)
     write_json(out / DIAGNOSTICS_FILE, dict(numbers) | {"counts": reader.report.counts, "notes": list(notes)})
     write_card(out, correction, facts, notes)
     build_correction_page(correction, numbers, facts, notes, out / PAGE_FILE)

@@ -167,6 +167,8 @@ def _sensitivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
 
 def _agreement(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     found = numbers["sensitivity"]
+    if not found["names"]:
+        return
     note = (
         f"Rank correlation of the rewards by two estimators, and in brackets the share of the best tenth that they "
         f"have in common, on {numbers['num_rows']:,} rows."

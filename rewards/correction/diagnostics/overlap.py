@@ -33,7 +33,7 @@ def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overla
         residuals: `(N, K)` what the text leaves of them, as in `residuals_.confounders`; None without text.
     """
     spread = confounders.values.std(axis=0)
-    left = (confounders.values if residuals is None else residuals) / spread
+    left = (confounders.values if residuals is None else residuals) / np.where(spread > 0, spread, 1.0)
     left = left - left.mean(axis=0)
     found = []
     for number, name in enumerate(confounders.names):
@@ -41,6 +41,6 @@ def overlap(confounders: Columns, residuals: Array | None = None) -> list[Overla
         column = left[:, number] - others @ np.linalg.lstsq(others, left[:, number], rcond=None)[0]
         weights = column**2
         explained = 1 - weights.mean()
-        effective = float(weights.sum() ** 2 / (weights**2).sum())
+        effective = float(weights.sum() ** 2 / (weights**2).sum()) if weights.any() else 0.0
         found.append(Overlap(name, float(explained), effective, effective / len(column)))
     return found

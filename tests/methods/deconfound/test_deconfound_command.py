@@ -240,6 +240,16 @@ def test_nothing_is_written_over(tmp_path, table):
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["mine.txt"]
 
 
+def test_the_correction_is_kept_where_the_diagnostics_end_early(tmp_path, table, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("align.methods.deconfound.command.diagnose", interrupted)
+    code, _ = deconfound(table, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out")
+    assert code != 0
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"corrected.parquet", "correction.json"}
+
+
 def test_a_column_named_reward_is_refused(tmp_path):
     path = write_table(tmp_path / "t.csv", [row | {"reward": 1} for row in observed_rows(100)])
     code, output = deconfound(path, *COLUMNS, "--estimator", "ols", "--out", tmp_path / "out")

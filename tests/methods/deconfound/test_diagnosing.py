@@ -8,6 +8,7 @@ from align.data.tables.observations import Observations
 from align.methods.deconfound.correction.diagnosing import diagnose, sample_groups, within_prompts
 from align.methods.deconfound.correction.fitting import fit
 from align.methods.deconfound.correction.settings import CorrectionSettings
+from align.methods.deconfound.correction_page import build_correction_page
 from rewards.correction.diagnostics import associations, first_stage
 
 
@@ -78,10 +79,39 @@ def test_a_correction_that_is_constant_within_prompts_has_no_share_within():
 
 def test_a_sample_holds_whole_groups():
     rows = observations(300)
-    few, kept = sample_groups(rows, 100, seed=0)
-    assert 90 < few.num_rows <= 100
+    few, kept = sample_groups(rows, 150, seed=0)
+    assert 140 < few.num_rows <= 150
     assert {(rows.groups == group).sum() for group in few.groups} == {6}
     assert {(few.groups == group).sum() for group in few.groups} == {6}
     np.testing.assert_array_equal(rows.outcome[kept], few.outcome)
     assert sample_groups(rows, 300, seed=0)[0] is rows
     assert sample_groups(rows._replace(groups=None), 100, seed=0)[0].num_rows == 100
+
+
+@pytest.mark.parametrize("large", [100, 280], ids=["three of a size", "one beside many small"])
+def test_a_sample_of_few_large_groups_holds_rows_of_each(large):
+    labels = np.array([f"site {row // large if large == 100 else max(0, row - large)}" for row in range(300)], object)
+    rows = observations(300)._replace(groups=labels)
+    few, kept = sample_groups(rows, 120, seed=0)
+    assert len(kept) == few.num_rows == 120
+    assert len(set(few.groups)) > 2
+    settings = CorrectionSettings(estimator="fixed_effects")
+    numbers = diagnose(fit(rows, settings).correction_, few, settings, repeats=2)
+    assert {"fixed_effects", "ols", "none"} <= set(numbers["sensitivity"]["names"])
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries, about the constant
+def test_a_confounder_that_is_constant_in_the_sample_leaves_the_rest_of_the_page(tmp_path):
+    rows = observations(300)
+    rows = rows._replace(confounders=rows.confounders | {"rare": (np.arange(300) > 290).astype(float)})
+    settings = CorrectionSettings(estimator="ols")
+    correction = fit(rows, settings).correction_
+    numbers = diagnose(correction, rows.take(np.arange(290)), settings, repeats=2)
+    assert numbers["sensitivity"]["names"] == numbers["sensitivity"]["rank_correlation"] == []
+    assert "'rare' must vary" in numbers["sensitivity"]["not_run"]["dml"]
+    popularity, rare = numbers["overlap"]
+    assert (rare["effective_rows"], popularity["effective_rows"] > 10) == (0, True)
+    build_correction_page(correction, numbers, {"Outcome": "clicks"}, [], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "Sensitivity to the estimator" in page
+    assert "Do the rankings agree?" not in page

@@ -13,7 +13,9 @@ from align.errors import UserError
 from align.methods.deconfound.correction.fitting import apply, columns, confounders_of, fit
 from align.methods.deconfound.correction.settings import CorrectionSettings
 from rewards.correction import Correction, Corrector
+from rewards.correction.corrector import FEW_CLUSTERS
 from rewards.correction.diagnostics import (
+    Agreement,
     additivity,
     associations,
     collinearity,
@@ -94,7 +96,7 @@ def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
 
 
 def sample_groups(rows: Observations, limit: int, seed: int) -> tuple[Observations, NDArray[np.int64]]:
-    """Draws whole groups until there are enough rows; without groups, rows.
+    """Draws whole groups until there are enough rows; without groups, or where few of them fit, rows.
 
     Returns:
         The rows in their order, and their numbers.
@@ -102,13 +104,14 @@ def sample_groups(rows: Observations, limit: int, seed: int) -> tuple[Observatio
     if rows.num_rows <= limit:
         return rows, np.arange(rows.num_rows)
     rng = np.random.default_rng(seed)
-    if rows.groups is None:
-        kept = np.sort(rng.choice(rows.num_rows, limit, replace=False))
-        return rows.take(kept), kept
-    _, codes = np.unique(rows.groups.astype(str), return_inverse=True)
-    order = rng.permutation(int(codes.max()) + 1)
-    enough = int(np.searchsorted(np.bincount(codes)[order].cumsum(), limit, side="right"))
-    kept = np.flatnonzero(np.isin(codes, order[: max(enough, 1)]))
+    if rows.groups is not None:
+        _, codes = np.unique(rows.groups.astype(str), return_inverse=True)
+        order = rng.permutation(int(codes.max()) + 1)
+        enough = int(np.searchsorted(np.bincount(codes)[order].cumsum(), limit, side="right"))
+        if enough >= FEW_CLUSTERS:
+            kept = np.flatnonzero(np.isin(codes, order[:enough]))
+            return rows.take(kept), kept
+    kept = np.sort(rng.choice(rows.num_rows, limit, replace=False))
     return rows.take(kept), kept
 
 
@@ -133,7 +136,8 @@ def _compare(
             continue
         fitted[name], rewards[name] = other, apply(other.correction_, rows)
         found.append(_describe(other.correction_))
-    agreement = rank_agreement(rewards)
+    alone = Agreement((), np.empty((0, 0)), np.empty((0, 0)))
+    agreement = rank_agreement(rewards) if len(rewards) > 1 else alone
     return {
         "estimates": found,
         "not_run": not_run,
