@@ -83,6 +83,9 @@ BROKEN = {
     "a column twice": ("t.csv", "a,a\n1,2\n", "has the columns 'a' twice"),
     "long row": ("t.csv", "a,b\n1,2\n1,2,3\n", "row 3: the row has more cells than the header"),
     "short row": ("t.csv", "a,b\n1,2\n1\n", "row 3: the row has fewer cells than the header"),
+    "a quote that is not closed": ("t.csv", 'a,b\n1,2\n1,"x\n3,4\n', "line 3: unexpected end.*Check its quotes"),
+    "a quote that ends rows later": ("t.csv", 'a,b\n1,"x\n3,4\n5,"y\n', "line 2: .*Check its quotes"),
+    "text after a quote": ("t.csv", 'a;b\n1;"x" y\n', "line 2: .*Check its quotes"),
     "no JSON": ("t.jsonl", '{"a": 1}\n{"a"\n', "row 2: the line is not valid JSON"),
     "no Parquet": ("t.parquet", "x", "is not a Parquet file"),
 }
@@ -95,6 +98,14 @@ def test_a_broken_file_is_refused_with_its_place(tmp_path, case):
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=words):
         Table(tmp_path / name)
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**30], ids=["streamed", "kept"])
+def test_quotes_that_are_closed_are_read(tmp_path, in_memory):
+    (tmp_path / "t.csv").write_text('\ufeff"a",b\n"1, one","x\ny"\n\n2,"say ""z"""\n3,5" wide\n4,"stray\n')
+    table = Table(tmp_path / "t.csv", max_rows=3, in_memory=in_memory)
+    expected = [{"a": "1, one", "b": "x\ny"}, {"a": "2", "b": 'say "z"'}, {"a": "3", "b": '5" wide'}]
+    assert rows_of(table) == expected == rows_of(table)
 
 
 @pytest.mark.parametrize(("name", "content"), [(n, c) for n, c, _ in (BROKEN["long row"], BROKEN["no JSON"])])

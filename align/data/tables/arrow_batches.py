@@ -1,7 +1,10 @@
 """Turns files and rows into Arrow batches of one schema."""
 
+import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 65_536
 CSV_BLOCK = 2**24  # bytes; a row must fit into one
+QUOTE = b'"'
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -57,6 +61,28 @@ def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":
     for batch in reader:
         for start in range(0, len(batch), BATCH_ROWS):
             yield batch.slice(start, BATCH_ROWS)
+
+
+def check_quotes(file: Path, max_rows: int | None = None) -> None:
+    """Reads a CSV file strictly, since Arrow takes all rows from a stray quote to the next one for a single cell.
+
+    Args:
+        file: With a header; one without quotes is searched for them only.
+        max_rows: Check only this many rows.
+
+    Raises:
+        csv.Error: If a quote is not closed, or something follows it in its cell.
+        DataError: If the header cannot be used.
+    """
+    _, delimiter = read_header(file)
+    if max_rows is None:
+        with file.open("rb") as source:
+            if not any(QUOTE in block for block in iter(partial(source.read, CSV_BLOCK), b"")):
+                return
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as lines:
+        rows = filter(None, csv.reader(lines, delimiter=delimiter, strict=True))
+        for _ in islice(rows, None if max_rows is None else 1 + max_rows):
+            pass
 
 
 def find_schema(chunks: Iterable[Rows]) -> "pa.Schema":

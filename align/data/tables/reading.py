@@ -1,5 +1,6 @@
 """Tables of many rows: kept in memory where they fit, read again where they do not."""
 
+import csv
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -9,7 +10,15 @@ from align.data.files import RawRow, Row, find_split, read_rows
 from align.data.loading import Schema, read_row
 from align.data.problems import RowProblem, bad_rows_error
 from align.data.questions.adapters import Adapter
-from align.data.tables.arrow_batches import BATCH_ROWS, Rows, find_schema, read_csv, read_parquet, to_batch
+from align.data.tables.arrow_batches import (
+    BATCH_ROWS,
+    Rows,
+    check_quotes,
+    find_schema,
+    read_csv,
+    read_parquet,
+    to_batch,
+)
 from align.errors import DataError
 
 if TYPE_CHECKING:
@@ -100,10 +109,12 @@ class Table:
         import pyarrow as pa
 
         try:
+            if not self._kept:  # once, on the first pass
+                check_quotes(self._file, self._max_rows)
             yield from read_csv(self._file)
         except FileNotFoundError as error:
             raise DataError(f"There is no file {self.path}.") from error
-        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        except (csv.Error, pa.ArrowInvalid, UnicodeDecodeError) as error:
             for _ in self._rows():  # finds the row and says what is wrong with it
                 pass
             raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
