@@ -152,6 +152,23 @@ def test_a_missing_text_or_group_needs_a_policy(tmp_path, column):
     assert read(tmp_path / "t.jsonl", rows, on_missing="drop")[0].num_rows == 5
 
 
+@pytest.mark.parametrize("cell", ["", " \u200b", float("nan")], ids=["empty", "blank", "nan"])
+@pytest.mark.parametrize("column", ["headline", "author"])
+def test_a_text_or_group_that_is_empty_or_nan_is_missing(tmp_path, column, cell):
+    rows = observed_rows(6)
+    rows[2][column] = cell
+    with pytest.raises(DataError, match=rf"row 3, column `{column}`: the value is missing"):
+        read(tmp_path / "t.jsonl", rows)
+    assert read(tmp_path / "t.jsonl", rows, on_missing="drop")[1].missing == {column: 1}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_number_as_label_is_the_same_label_beside_a_gap(tmp_path, suffix):
+    labels = [1.0, 2.5, float("nan"), 3.0]
+    rows = [row | {"author": label} for row, label in zip(observed_rows(4), labels, strict=True)]
+    assert read(tmp_path / f"t.{suffix}", rows, on_missing="drop")[0].groups.tolist() == ["1", "2.5", "3"]
+
+
 def test_nothing_left_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"No row of .* is complete: clicks lacks 3"):
         read(tmp_path / "t.jsonl", [row | {"clicks": None} for row in observed_rows(3)], on_missing="drop")

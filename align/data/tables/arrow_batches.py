@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
@@ -133,4 +134,8 @@ def _merge(known: "pa.DataType | None", found: "pa.DataType") -> "pa.DataType":
 
 
 def _as_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isnan(value):  # missing, as in a column of numbers
+        return None
+    return json.dumps(value, ensure_ascii=False, default=str)

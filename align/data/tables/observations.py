@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.data.columns import guess_columns
-from align.data.problems import DataReport, RowProblem, bad_rows_error, printable, shorten
+from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
 from align.data.tables.numeric_columns import NUMBERS, Unusable, read_numbers
 from align.data.tables.reading import Table
-from align.data.texts import is_blank
+from align.data.tables.text_columns import read_labels, read_texts
 from align.errors import DataError
 
 if TYPE_CHECKING:
@@ -206,11 +206,15 @@ class ObservationReader:
         outcome = numbers(roles.outcome)
         confounders = {name: numbers(name) for name in roles.confounders}
         instruments = {name: numbers(name) for name in roles.instruments}
-        texts = {role: _texts(batch, getattr(roles, role), role, unusable) for role in ("text", "prompt")}
-        groups = None if roles.groups is None else _labels(batch.column(roles.groups))
+
+        def texts(role: str) -> Labels | None:
+            name = getattr(roles, role)
+            return None if name is None else read_texts(batch.column(name), name, role, unusable)
+
+        groups = None if roles.groups is None else read_labels(batch.column(roles.groups))
         none = np.zeros(len(batch), dtype=bool)
         rows = Observations(
-            outcome, confounders, instruments, texts["text"], groups, texts["prompt"], none, self.units
+            outcome, confounders, instruments, texts("text"), groups, texts("prompt"), none, self.units
         )
         missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
         return rows._replace(missing=missing), unusable
@@ -249,27 +253,6 @@ def _missing_by_column(rows: Observations, roles: Roles) -> dict[str, NDArray[np
         if name is not None and labels is not None:
             found.setdefault(name, np.array([label is None for label in labels], dtype=bool))
     return found
-
-
-def _texts(batch: "pa.RecordBatch", name: str | None, role: str, unusable: list[Unusable]) -> Labels | None:
-    """Reads texts; one that is blank counts as missing."""
-    if name is None:
-        return None
-    values = np.empty(len(batch), dtype=object)
-    for row, value in enumerate(batch.column(name).to_pylist()):
-        if isinstance(value, str) and "\0" in value:
-            unusable.append(Unusable(row, name, shorten(value), f"the {role} holds a NUL character", "Remove it."))
-        elif isinstance(value, str):
-            values[row] = None if is_blank(value) else value
-        elif value is not None:
-            unusable.append(Unusable(row, name, shorten(value), f"the {role} is not a text", "Write a text."))
-    return values
-
-
-def _labels(column: "pa.Array") -> Labels:
-    values = np.empty(len(column), dtype=object)
-    values[:] = [None if value is None else str(value) for value in column.to_pylist()]
-    return values
 
 
 def join(parts: Sequence[Observations]) -> Observations:
