@@ -1,10 +1,12 @@
 import datetime
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 from observed_table import observed_rows, write_table
 
+from align.data.files import read_rows
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import DataError
@@ -64,6 +66,28 @@ def test_all_values_that_cannot_be_used_are_counted(tmp_path):
     with pytest.raises(DataError, match=r"(?s)^20 of 20 rows .* a date as 2024-01-31.*In all:\n  20 x ") as error:
         read(tmp_path / "t.csv", rows)
     assert str(error.value).count("t.csv, row ") == 5
+
+
+@pytest.mark.parametrize("in_memory", [0, 2**30], ids=["streamed", "kept"])
+def test_lines_and_values_that_cannot_be_used_are_counted_with_their_places(tmp_path, in_memory, monkeypatch):
+    monkeypatch.setattr("align.data.tables.reading.BATCH_ROWS", 50)
+    passes = []
+    monkeypatch.setattr(
+        "align.data.tables.reading.read_rows", lambda *words: passes.append(words) or read_rows(*words)
+    )
+    lines = [json.dumps(row) for row in observed_rows(300)]
+    for number in (3, 270, 290):
+        lines[number] = "{broken"
+    for number in (20, 120, 200):
+        lines[number] = json.dumps(observed_rows(1)[0] | {"clicks": "many"})
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    table = Table(tmp_path / "t.jsonl", on_bad_rows="skip", in_memory=in_memory)
+    reader = ObservationReader(table, ROLES, on_bad_rows="skip")
+    for _ in range(2):
+        report = read_observations(reader)[1]
+        assert report.counts == {"read": 300, "kept": 294, "left_out": 6}
+        assert sorted(problem.row for problem in report.problems) == [4, 21, 121, 201, 271, 291]
+    assert len(passes) == (3 if in_memory else 5)  # types, rows each time they are read, and places once
 
 
 def test_a_column_of_numbers_is_no_text(tmp_path):

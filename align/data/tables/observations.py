@@ -182,14 +182,15 @@ class ObservationReader:
         import pyarrow as pa
 
         self.report = report = ObservationReport(self.table.path)
+        left_out: list[Unusable] = []
         for batch in self.table.batches():
             rows, unusable = self._extract(batch)
             kept = ~rows.missing
-            self._judge(rows, batch, unusable)
+            left_out += self._judge(rows, batch, unusable)
             report.num_read += len(batch)
             report.num_kept += int(kept.sum())
             yield (batch, rows) if kept.all() else (batch.filter(pa.array(kept)), rows.take(kept))
-        report.problems = self.table.problems + report.problems
+        report.problems = self.table.problems + self._placed(left_out)
         report.num_read += len(self.table.problems)
 
     def _extract(self, batch: "pa.RecordBatch") -> tuple[Observations, list[Unusable]]:
@@ -219,13 +220,12 @@ class ObservationReader:
         missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
         return rows._replace(missing=missing), unusable
 
-    def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> None:
-        """Notes what is left out of a batch, and refuses it if that was not allowed."""
+    def _judge(self, rows: Observations, batch: "pa.RecordBatch", unusable: list[Unusable]) -> list[Unusable]:
+        """Returns what is left out of a batch by its row of the table, and refuses it if that was not allowed."""
         first = self.report.num_read
-        problems = [RowProblem(self.table.path, self.table.place(first + bad.row), *bad[1:]) for bad in unusable]
-        if problems and self.on_bad_rows == "raise":
-            raise bad_rows_error(self.table.path, problems, first + len(batch))
-        self.report.problems += problems
+        of_table = [bad._replace(row=first + bad.row) for bad in unusable]
+        if of_table and self.on_bad_rows == "raise":
+            raise bad_rows_error(self.table.path, self._placed(of_table), first + len(batch))
         bad = np.zeros(len(batch), dtype=bool)
         bad[[each.row for each in unusable]] = True
         holes = {name: mask & ~bad for name, mask in _missing_by_column(rows, self.roles).items()}
@@ -234,6 +234,12 @@ class ObservationReader:
                 self.report.missing[name] = self.report.missing.get(name, 0) + int(mask.sum())
         if self.on_missing == "raise" and any(mask.any() for mask in holes.values()):
             raise self._missing_error(holes, first)
+        return of_table
+
+    def _placed(self, unusable: list[Unusable]) -> list[RowProblem]:
+        """Words what cannot be used, with its places all found at once: each may take a pass over the file."""
+        places = self.table.places(bad.row for bad in unusable)
+        return [RowProblem(self.table.path, places[bad.row], *bad[1:]) for bad in unusable]
 
     def _missing_error(self, holes: dict[str, NDArray[np.bool_]], first: int) -> DataError:
         name, row = min(

@@ -1,7 +1,7 @@
 """Tables of many rows: kept in memory where they fit, read again where they do not."""
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,6 +68,7 @@ class Table:
         self._suffix = self._file.suffix.lower() if self._file.is_file() else ""
         self.is_streamed = self._file.is_file() and self._file.stat().st_size > in_memory
         self._schema: pa.Schema | None = None
+        self._places: dict[int, int] = {}
         self._kept: list[pa.RecordBatch] = []
         self._kept = list(self._read() if not self.is_streamed else islice(self._read(), 1))
         if not sum(map(len, self._kept)):
@@ -85,9 +86,17 @@ class Table:
 
     def place(self, record: int) -> int:
         """Returns where a row stands: line of a JSONL or CSV file, else number of the record; both from 1."""
+        return self.places([record])[record]
+
+    def places(self, records: Iterable[int]) -> dict[int, int]:
+        """Returns where rows stand by their number from 0, as `place` does, in one pass over the file at most."""
+        wanted = set(records)
         if self._suffix == ".parquet":
-            return record + 1
-        return next(islice(self._rows(), record, None)).row
+            return {record: record + 1 for record in wanted}
+        if unknown := wanted - self._places.keys():
+            rows = islice(self._rows([]), max(unknown) + 1)
+            self._places |= {record: raw.row for record, raw in enumerate(rows) if record in unknown}
+        return {record: self._places[record] for record in wanted}
 
     def _read(self) -> "Iterator[pa.RecordBatch]":
         left = self._max_rows
@@ -115,35 +124,35 @@ class Table:
         except FileNotFoundError as error:
             raise DataError(f"There is no file {self.path}.") from error
         except (csv.Error, pa.ArrowInvalid, UnicodeDecodeError) as error:
-            for _ in self._rows():  # finds the row and says what is wrong with it
+            for _ in self._rows([]):  # finds the row and says what is wrong with it
                 pass
             raise DataError(f"{self.path} cannot be read as CSV: {error}") from error
 
     def _read_by_row(self) -> "Iterator[pa.RecordBatch]":
         """Reads rows in two passes, the first of which finds the type of every column."""
         if self._schema is None:
-            self._schema = find_schema(self._chunks())
-        for chunk in self._chunks():
+            self._schema = find_schema(self._chunks([]))
+        self.problems = []
+        for chunk in self._chunks(self.problems):
             yield to_batch(chunk, self._schema)
 
-    def _chunks(self) -> Iterator[Rows]:
-        rows = self._rows()
+    def _chunks(self, problems: list[RowProblem]) -> Iterator[Rows]:
+        rows = self._rows(problems)
         while chunk := list(islice(rows, BATCH_ROWS)):
             yield [raw.content for raw in chunk]  # type: ignore[misc]
 
-    def _rows(self) -> Iterator[RawRow]:
-        """Reads the rows that can be read, with what the adapter adds to them."""
-        self.problems = []
+    def _rows(self, problems: list[RowProblem]) -> Iterator[RawRow]:
+        """Reads the rows that can be read, with what the adapter adds to them; adds the others to `problems`."""
         num_read, schema = 0, Schema((), self._adapter)
         for raw in islice(read_rows(self.path, self._split), self._max_rows):
             num_read += 1
             read = read_row(raw, self.path, _add_columns, schema)
             if isinstance(read, RowProblem):
-                self.problems.append(read)
+                problems.append(read)
             else:
                 yield raw._replace(content=read)
-        if self.problems and not self._skips:
-            raise bad_rows_error(self.path, self.problems, num_read)
+        if problems and not self._skips:
+            raise bad_rows_error(self.path, problems, num_read)
 
 
 def _add_columns(row: Row, raw: RawRow) -> Row:
