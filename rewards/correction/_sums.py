@@ -15,7 +15,10 @@ MERGE_PARTS = 16  # chunks whose cluster sums are kept apart, so that memory gro
 
 
 class FirstStage(NamedTuple):
-    """One endogenous column's first stage: robust Wald statistic over the number of instruments, and partial R²."""
+    """One endogenous column's first stage: robust Wald statistic over the number of instruments, and partial R².
+
+    With no more clusters than instruments the clustered covariance is singular, and the statistic the classical F.
+    """
 
     f_statistic: float
     partial_r2: float
@@ -138,7 +141,11 @@ class _Scores:
         parts = partial_out(moments, self.layout)
         partial_r2 = np.diag(parts.explained) / np.diag(parts.endogenous)
         inverse = np.linalg.inv(moments.cross[np.ix_(stage, stage)])
-        correction = _correction(moments.num_rows, len(stage) + 1, self.second.num_clusters)
+        clusters, left = self.second.num_clusters, moments.num_rows - len(stage) - 1
+        if clusters is not None and clusters <= self.layout.instruments:
+            classical = partial_r2 / (1 - partial_r2) * left / self.layout.instruments
+            return [FirstStage(float(f), float(r2)) for f, r2 in zip(classical, partial_r2, strict=True)]
+        correction = _correction(moments.num_rows, len(stage) + 1, clusters)
         found = []
         for number, meat in enumerate(self.first):
             covariance = (inverse @ meat.meat() @ inverse * correction)[tested, tested]

@@ -10,6 +10,10 @@ from rewards.correction.least_squares import from_sums
 
 SCORE_TEST = "Wooldridge's robust score test"
 CLUSTERED_TEST = "Hansen's J test, clustered by group"
+NOT_RUN = (
+    f"not tested: {CLUSTERED_TEST}, needs as many groups as it has conditions, and conditions that vary between them; "
+    "there are {groups:,} groups and {conditions} conditions"
+)
 UNCLUSTERED_TEST = f"{SCORE_TEST}, which takes the rows of a group for independent; p is too small if they are not"
 
 
@@ -18,12 +22,13 @@ class TwoStage(NamedTuple):
 
     Attributes:
         estimates: Of the exogenous, then the endogenous columns.
-        f_statistics: `(E,)` robust first-stage F of the instruments, per endogenous column.
+        f_statistics: `(E,)` robust first-stage F of the instruments, per endogenous column; classical where there are
+            no more groups than instruments.
         partial_r2: `(E,)` share of each endogenous column that the instruments explain beyond exogenous columns.
         cragg_donald: F of the worst-identified mix of endogenous columns; the classical F if there is one.
-        overidentification: Statistic of the test, None if there are as many instruments as columns.
+        overidentification: Statistic of the test, None if there are as many instruments as columns, or too few groups.
         overidentification_p: Its p-value; small means that the instruments contradict each other.
-        overidentification_test: Which test it is.
+        overidentification_test: Which test it is, or why it was not run.
     """
 
     estimates: Estimates
@@ -63,8 +68,17 @@ def two_stage_least_squares(
     if len(outcome) > LIBRARY_ROWS:
         return summed
     estimates, over = library_two_stage(outcome, endogenous, instruments, exogenous, clusters)
-    if over is None:
+    if layout.instruments == layout.endogenous:
         return summed._replace(estimates=estimates)
+    if over is None:
+        assert clusters is not None
+        conditions = 1 + layout.exogenous + layout.instruments
+        return summed._replace(
+            estimates=estimates,
+            overidentification=None,
+            overidentification_p=None,
+            overidentification_test=NOT_RUN.format(groups=len(np.unique(clusters)), conditions=conditions),
+        )
     return summed._replace(
         estimates=estimates,
         overidentification=over[0],
@@ -76,7 +90,7 @@ def two_stage_least_squares(
 def library_two_stage(
     outcome: Array, endogenous: Array, instruments: Array, exogenous: Array, clusters: Array | None = None
 ) -> tuple[Estimates, tuple[float, float] | None]:
-    """Returns linearmodels' estimates, and its over-identification statistic with p-value if there is one."""
+    """Returns linearmodels' estimates, and its over-identification statistic with p-value where it can be computed."""
     with_constant = np.column_stack([np.ones(len(outcome)), exogenous])
     model = library("linearmodels.iv").IV2SLS(outcome, with_constant, endogenous, instruments)
     if clusters is None:
@@ -90,13 +104,18 @@ def library_two_stage(
     estimates = Estimates(result.params.to_numpy()[1:], result.cov.to_numpy()[1:, 1:], degrees)
     if instruments.shape[1] == endogenous.shape[1]:
         return estimates, None
-    if clusters is None:
+    if num_clusters is None:
         over = result.wooldridge_overid
+    elif num_clusters < with_constant.shape[1] + instruments.shape[1]:
+        return estimates, None
     else:
         gmm = library("linearmodels.iv").IVGMM(
             outcome, with_constant, endogenous, instruments, weight_type="clustered", clusters=codes
         )
-        over = gmm.fit(cov_type="clustered", clusters=codes).j_stat
+        try:
+            over = gmm.fit(cov_type="clustered", clusters=codes).j_stat
+        except ValueError:  # a condition that holds in every group, such as that of a column that marks one of them
+            return estimates, None
     return estimates, (float(over.stat), float(over.pval))
 
 

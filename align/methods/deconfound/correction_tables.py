@@ -80,13 +80,15 @@ def _first_stage(correction: Correction, numbers: Numbers) -> Iterator[Section]:
     if not numbers["first_stage"]:
         return
     note = "How well the instruments move each confounder, after the text was taken off. Below F = 10 they are weak."
-    p_value = correction.details.get("overidentification_p")
+    p_value, test = (correction.details.get(f"overidentification_{name}") for name in ("p", "test"))
     if p_value is not None:
         note += (
             f" There are more instruments than confounders, so they can contradict each other: p = "
-            f"{format_number(p_value)} ({correction.details['overidentification_test']}); a small one says that at "
-            "least one reaches the outcome in another way."
+            f"{format_number(p_value)} ({test}); a small one says that at least one reaches the outcome in another "
+            "way."
         )
+    elif test is not None:
+        note += f" There are more instruments than confounders, but whether they contradict each other is {test}."
     else:
         note += " There are no more instruments than needed, so nothing here can tell a bad one."
     rows = [

@@ -115,3 +115,16 @@ def test_a_confounder_that_is_constant_in_the_sample_leaves_the_rest_of_the_page
     page = (tmp_path / "page.html").read_text()
     assert "Sensitivity to the estimator" in page
     assert "Do the rankings agree?" not in page
+
+
+def test_the_page_says_why_instruments_were_not_tested(tmp_path):
+    rows = observations(300, text=False)
+    more = rows.instruments["shock"] + np.random.default_rng(0).normal(size=300)
+    rows = rows._replace(instruments=rows.instruments | {"more": more}, groups=np.array(["a", "b"] * 150, object))
+    settings = CorrectionSettings(estimator="iv")
+    correction = fit(rows, settings).correction_
+    numbers = diagnose(correction, rows, settings, repeats=2)
+    build_correction_page(correction, numbers, {"Outcome": "clicks"}, [], tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "whether they contradict each other is not tested" in page
+    assert "there are 2 groups and 3 conditions" in page

@@ -3,6 +3,7 @@ import warnings
 import numpy as np
 import pytest
 from correction_tables import draw
+from linearmodels.iv import IV2SLS
 
 from rewards.correction import CorrectionWarning, DoubleML, InstrumentalVariables
 from rewards.correction.diagnostics import first_stage
@@ -68,3 +69,40 @@ def test_instruments_that_contradict_each_other_are_warned_of():
         InstrumentalVariables().fit(
             drawn.outcome + 2 * direct, drawn.confounder, text=drawn.text, instruments=instruments
         )
+
+
+@pytest.mark.filterwarnings("ignore:.*No text was given")
+@pytest.mark.parametrize(("groups", "number"), [(2, 2), (2, 3), (3, 3)])
+def test_few_groups_leave_the_estimates_and_say_that_the_instruments_are_not_tested(groups, number):
+    outcome, confounder, instruments = observed(number)
+    labels = np.arange(len(outcome)) % groups
+    model = InstrumentalVariables()
+    with pytest.warns(CorrectionWarning, match=f"only {groups} groups"):
+        model.fit(outcome, {"popularity": confounder}, instruments=instruments, groups=labels)
+    found = model.correction_
+    direct = IV2SLS(outcome, np.ones(len(outcome)), confounder, instruments)
+    direct = direct.fit(cov_type="clustered", clusters=labels, debiased=True)
+    np.testing.assert_allclose(found.coefficients, direct.params.to_numpy()[1:])
+    np.testing.assert_allclose(found.standard_errors, direct.std_errors.to_numpy()[1:], rtol=1e-6)
+    assert found.details["overidentification"] is found.details["overidentification_p"] is None
+    expected = f"there are {groups} groups and {1 + number} conditions"
+    assert expected in found.details["overidentification_test"]
+    assert found.details["first_stage_f"] == pytest.approx({"popularity": found.details["cragg_donald"]})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_confounder_that_marks_one_group_leaves_the_instruments_untested():
+    outcome, confounder, instruments = observed(2)
+    labels = np.arange(len(outcome)) % 8
+    confounders = {"popularity": confounder, "first": (labels == 0).astype(float)}
+    model = InstrumentalVariables(instrumented=["popularity"])
+    found = model.fit(outcome, confounders, instruments=instruments, groups=labels).correction_
+    assert found.coefficients[0] == pytest.approx(2, abs=0.3)
+    assert "conditions that vary between them; there are 8 groups" in found.details["overidentification_test"]
+
+
+def observed(num_instruments):
+    rng = np.random.default_rng(0)
+    instruments, cause = rng.normal(size=(400, num_instruments)), rng.normal(size=400)
+    confounder = instruments.sum(axis=1) + cause + rng.normal(size=400)
+    return 2 * confounder + 3 * cause + rng.normal(size=400), confounder, instruments
