@@ -179,7 +179,7 @@ class Watch:
         """
         here = [rank for rank in range(len(self._places)) if self._is_here(rank) and rank != fault]
         has_said = self._failure is not None and self._is_here(self._failure[0])
-        if self._rank == here[0] and not has_said:
+        if self._rank == min(here, default=self._rank) and not has_said:
             sys.stderr.write(f"Error: {mask(sentence)}\n")
         sys.stderr.flush()
         sys.stdout.flush()

@@ -142,9 +142,11 @@ def test_a_host_that_falls_silent_ends_the_others(launched):
 def test_a_launcher_that_cannot_be_reached_ends_its_processes(launched):
     launched.start("waits", "elsewhere waits")
     launched.store = None  # its server stops
-    said = launched.end(1, 40)[1]
-    assert "The launcher on " in said
-    assert "(127.0.0.1) cannot be reached" in said
+    for rank in range(2):  # also the main process, which is alone on its host
+        code, said, _ = launched.end(rank, 40)
+        assert code == 1
+        assert "Error: The launcher on " in said
+        assert "(127.0.0.1) cannot be reached" in said
 
 
 def test_a_process_whose_launcher_was_killed_ends(tmp_path):
