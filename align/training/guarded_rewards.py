@@ -1,7 +1,6 @@
 """What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,12 +21,12 @@ from align.training.output_head import check_fused_head
 from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
-    InvalidShare,
     add_spending,
     append_calls,
     call_line,
     call_metrics,
     failure_text,
+    invalid_share,
     join_records,
     record_calls,
     shown_text,
@@ -95,7 +94,6 @@ class GuardedRewards(CompletionTables):
         check_fused_head(self.model)
         self.add_callback(WholeHead())
         self.reward_rules = reward_rules or RewardRules()
-        self._invalid_shares: dict[str, InvalidShare] = defaultdict(InvalidShare)
         self._has_written = False  # of rewards.jsonl, in this process
         self._media = MediaFolder(Path(self.args.output_dir or "."))
 
@@ -174,7 +172,8 @@ class GuardedRewards(CompletionTables):
         """
         for record in records:
             self._log_once(call_metrics(record))
-            share = self._invalid_shares[record.reward].add(record.failures.total(), len(record.seconds))
+            failed, rows = record.failures.total(), len(record.seconds)
+            share = invalid_share(self.state, f"rewards/{record.reward}", failed, rows)
             if record.failures and self.reward_rules.on_invalid == "raise":
                 raise RewardError(failure_text(record, "and `on_invalid` is `raise`"))
             if share > self.reward_rules.max_invalid_share:

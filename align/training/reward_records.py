@@ -1,7 +1,7 @@
 """What became of the calls of rewards in one step, on every rank: counted, timed, and with the worst rows."""
 
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -133,17 +133,24 @@ def append_calls(folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         file.write(("\n" * torn + "".join(json.dumps(mask(line)) + "\n" for line in lines)).encode())
 
 
-class InvalidShare:
-    """The share of values, or of rows, that were invalid in the last steps."""
+def invalid_share(state: Any, what: str, invalid: int, rows: int) -> float:
+    """Returns the share of values, or of rows, that were invalid in the last steps, and counts this one.
 
-    def __init__(self) -> None:
-        self.steps: deque[tuple[int, int]] = deque(maxlen=STEPS_IN_WINDOW)
+    The counts are in the trainer's state, which a checkpoint has, so that a run that goes on ends where one that was
+    never stopped would. transformers keeps what callbacks say of themselves there; a callback could not go on from a
+    checkpoint that has nothing of it.
 
-    def add(self, invalid: int, rows: int) -> float:
-        """Adds a step and returns the share."""
-        self.steps.append((invalid, rows))
-        bad, whole = (sum(numbers) for numbers in zip(*self.steps, strict=True))
-        return bad / max(whole, 1)
+    Args:
+        state: Of the trainer.
+        what: Whose values or rows they are.
+        invalid: How many of this step are invalid.
+        rows: How many there are.
+    """
+    steps = state.stateful_callbacks.setdefault("invalid_shares", {}).setdefault(what, [])
+    steps.append([invalid, rows])
+    del steps[:-STEPS_IN_WINDOW]
+    bad, whole = (sum(numbers) for numbers in zip(*steps, strict=True))
+    return float(bad / max(whole, 1))
 
 
 def describe_failed(record: CallRecord) -> str:

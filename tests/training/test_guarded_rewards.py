@@ -147,6 +147,24 @@ def test_training_ends_when_too_much_is_invalid(tmp_path):
     assert calls(tmp_path)[0]["invalid"] == {"error": 4, "not finite": 2}
 
 
+def test_a_run_that_goes_on_counts_the_steps_before_its_checkpoint(tmp_path):
+    def flaky(completions, trainer_state, **kwargs):
+        bad = 6 if trainer_state.global_step == 2 else 0
+        return [float("nan")] * bad + [1.0] * (len(completions) - bad)
+
+    settings = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, "log_completions": False}
+    rewards = guard_rewards([flaky], GuardSettings())
+    whole = train(tmp_path / "whole", rewards, **settings)
+    start = tmp_path / "whole" / "checkpoint-2"
+    assert len(log_of(train(tmp_path / "on", rewards, resume_from=str(start), **settings))) == len(log_of(whole)) == 4
+
+    state = json.loads((start / "trainer_state.json").read_text())
+    del state["stateful_callbacks"]["invalid_shares"]  # as before it was kept
+    (start / "trainer_state.json").write_text(json.dumps(state))
+    with pytest.raises(RewardError, match="75% in the last steps"):
+        train(tmp_path / "old", rewards, resume_from=str(start), **settings)
+
+
 def test_raise_ends_training_at_the_first_invalid_value(tmp_path):
     rules = RewardRules(on_invalid="raise")
     with pytest.raises(RewardError, match="1 x not finite"):

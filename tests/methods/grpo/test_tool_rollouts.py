@@ -113,6 +113,19 @@ def test_too_many_lost_rows_end_the_run_with_the_reason(tmp_path, named):
         trainer.train()
 
 
+def test_a_run_that_goes_on_counts_the_rows_that_were_lost_before_its_checkpoint(tmp_path, named):
+    tools = {"tools": guard_tools([named("price")], Limits(SECONDS))}
+    scripts = [["four"], ["five"], [call("price", item="die"), "x"]]
+    settings = {
+        "tools": tools, "max_steps": 3, "save_strategy": "steps", "save_steps": 2, "log_completions": False,
+        "per_device_train_batch_size": 2,
+    }  # fmt: skip
+    trainer_of(tmp_path / "a", scripts, **settings).train()  # a third of all rows is lost, both of the last step
+    trainer = trainer_of(tmp_path / "b", scripts, **settings)
+    trainer.train(resume_from_checkpoint=str(tmp_path / "a/run/checkpoint-2"))
+    assert trainer.state.global_step == 3
+
+
 def test_a_judge_is_not_asked_about_rows_that_are_lost_already(tmp_path, named):
     scripts = [[call("price", item="die"), "x"], [call("price", item="pear"), "it is 3"]]
     with ChatServer(lambda body, times: '{"score": 5}') as server:

@@ -12,7 +12,7 @@ from align.errors import RewardError
 from align.methods.grpo.tools.guarded import GuardedEnvironment
 from align.methods.grpo.tools.rows import COLUMN, RowCounts, RowTools, as_column, call_metrics, count_row, lost_by
 from align.training.guarded_rewards import RewardRules
-from align.training.reward_records import InvalidShare
+from align.training.reward_records import invalid_share
 from rewards.running.guard import GuardedReward
 
 if TYPE_CHECKING:
@@ -39,7 +39,6 @@ class ToolRollouts(Parent):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._row_tools: list[RowTools] = []
-        self._lost_share = InvalidShare()
         self._batch_seed = ""
         self._batch_counts: dict[str, tuple[int, int]] = {}  # by mode: its step, and how many batches that has had
         super().__init__(*args, **kwargs)
@@ -103,7 +102,7 @@ class ToolRollouts(Parent):
             RewardError: If there are more than the rules allow.
         """
         reasons = [row.lost_by for row in rows if row.lost]
-        share = self._lost_share.add(len(reasons), len(rows))
+        share = invalid_share(self.state, "completions", len(reasons), len(rows))
         if not reasons:
             return
         rules = self.reward_rules
