@@ -42,8 +42,8 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
     answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see `ImagePrompts` for how
     images reach them), and no gradient flows through the second pass. When no reward can depend on the second answer,
-    no second pass is made and the losses are those of `GRPOTrainer`. With `consistency_coef` above 0 the loss has one
-    more part (`ConsistentAnswers`), of which the second pass knows nothing.
+    the losses are those of `GRPOTrainer`, and when no audit can, either, no second pass is made. With
+    `consistency_coef` above 0 the loss has one more part (`ConsistentAnswers`), which the second pass does not know.
     """
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
@@ -97,7 +97,7 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
 
     def _is_needed(self, first_is_correct: bool) -> bool:
         return self.args.second_pass_rows == "all" or any(
-            _depends_on_second(reward, first_is_correct) for reward in self.reward_funcs
+            _depends_on_second(reward, first_is_correct) for reward in (*self.reward_funcs, *self.reward_rules.audits)
         )
 
     def _seed(self, question: str, index: int) -> str:
