@@ -129,9 +129,15 @@ class AlarmLines(TrainerCallback):
 
     def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
         self.thresholds, self.stops = thresholds, stops
-        self.recent: dict[str, deque[float]] = {}
+        self.recent: dict[str, deque[tuple[int, float]]] = {}  # numbers, and the step behind which each begins
+        self.logged: dict[str, int] = {}  # step of the last log of each number
+        self.begun = 0  # step at which this process began
         self.said: set[str] = set()
         self.heard: int | None = None  # step of the last canary that was within its limit
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Keeps where this process begins."""
+        self.begun = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Looks at the latest numbers.
@@ -146,8 +152,9 @@ class AlarmLines(TrainerCallback):
         for alarm, limit in self.thresholds.items():
             for key in alarm_keys(alarm, numbers):
                 values = self.recent.setdefault(key, deque(maxlen=logs_of(key)))
-                values.append(numbers[key])
-                mean = sum(values) / len(values)
+                values.append((self.logged.get(key, self.begun), numbers[key]))
+                self.logged[key] = step
+                mean = sum(value for _, value in values) / len(values)
                 if not _is_above(key, mean, limit):
                     self.heard = step if key == CANARY else self.heard
                 elif len(values) == values.maxlen and key not in self.said:
@@ -156,13 +163,13 @@ class AlarmLines(TrainerCallback):
                     if alarm in self.stops:
                         raise UserError(
                             f"{sentence} Training ends here since `stop_on` names {alarm}; mend the cause and "
-                            f"{self._how_to_go_on(key, step)}."
+                            f"{self._how_to_go_on(key, step, values[0][0])}."
                         )
                     say(sentence)
 
-    def _how_to_go_on(self, key: str, step: int) -> str:
+    def _how_to_go_on(self, key: str, step: int, calm: int) -> str:
         # A canary is heard before the update of its step, so that the one which was within its limit vouches for one.
-        bad = (step if self.heard is None else self.heard + 1) + 1 if key == CANARY else step - logs_of(key) + 1
+        bad = (step if self.heard is None else self.heard + 1) + 1 if key == CANARY else calm + 1
         return f"go on from a checkpoint before step {bad}, or start anew" if bad > 1 else "start anew"
 
 

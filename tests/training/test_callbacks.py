@@ -74,6 +74,28 @@ def test_an_alarm_that_stops_ends_training_and_the_others_are_lines(capsys):
         alarms.on_log(None, state(6), None, logs={key: 0.2})
 
 
+@pytest.mark.parametrize(
+    ("begun", "calm", "ending"),  # the process begins at a step, and its first logs are calm
+    [
+        (0, 2, "go on from a checkpoint before step 21, or start anew."),
+        (0, 0, "mend the cause and start anew."),
+        (40, 0, "go on from a checkpoint before step 41, or start anew."),
+        (40, 1, "go on from a checkpoint before step 51, or start anew."),
+    ],
+)
+def test_a_checkpoint_that_is_named_is_from_before_all_steps_of_the_logs_that_were_bad(begun, calm, ending):
+    alarms = AlarmLines({"logp_difference": 0.1}, ["logp_difference"])
+    alarms.on_train_begin(None, state(begun), None)
+    key = "sampling/sampling_logp_difference/mean"
+    values = [0.0] * calm + [0.01, 0.01, 0.01, 0.3]
+    for place, value in enumerate(values, 1):
+        alarms.on_log(None, state(begun + 10 * place), None, logs={key: value})
+    last = begun + 10 * (calm + 5)
+    with pytest.raises(UserError, match=f"step {last}: ") as error:
+        alarms.on_log(None, state(last), None, logs={key: 0.3})
+    assert str(error.value).endswith(ending)
+
+
 CANARY = "canary/logp_difference/mean"
 
 
