@@ -15,8 +15,12 @@ class AnsweredRow(NamedTuple):
     gold: int
     trace: str | None
     first: int | None
-    second: list[int | None] | None  # one per shuffle; None where the question was not asked again
-    permutations: list[tuple[int, ...]]
+    second: list[int | None] | None  # what rewards get: one per shuffle; None where none was to be asked again
+    permutations: list[tuple[int, ...]]  # none where it was not asked again, also where options cannot be shuffled
+
+    def given(self) -> list[int | None]:
+        """Lists the second answers that were given; where options cannot be shuffled, rewards get the first one."""
+        return (self.second or []) if self.permutations else []
 
 
 def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
@@ -32,8 +36,8 @@ def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
     for row in rows:
         values["acre/first_right"].append(float(row.first == row.gold))
         values["acre/no_answer"].append(float(row.first is None))
-        values["acre/asked_again"].append(float(row.second is not None))
-        for second in row.second or []:
+        values["acre/asked_again"].append(float(bool(row.permutations)))
+        for second in row.given():
             found = outcome(row.first, second, row.gold)
             for name in OUTCOMES:
                 values[f"acre/outcome_{name}"].append(float(name == found))
@@ -49,7 +53,7 @@ def outcome_metrics(rows: list[AnsweredRow]) -> dict[str, list[float]]:
 
 def table_columns(row: AnsweredRow) -> dict[str, Any]:
     """Words one row for the completions table; second answers are mapped back to the letters of the first pass."""
-    asked = row.second or []
+    asked = row.given()
     return {
         "trace": row.trace,
         "first_answer": _letter(row.first),

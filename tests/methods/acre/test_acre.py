@@ -223,9 +223,12 @@ def test_several_shuffles_give_several_second_answers(tmp_path):
 def test_options_that_name_letters_are_rewarded_by_the_first_answer_alone(tmp_path):
     rows = make_rows(options=["iron", "gold", "both A and B", "lead"])
     trainer = make_trainer(tmp_path, [AnswerConsistency()], rows, trainer=Scripted, max_steps=3)
-    outcomes = table(trainer, tmp_path)
-    assert outcomes["permutation"].isna().all()
-    assert set(outcomes["outcome"]) <= {"both", "neither"}
+    rows = table(trainer, tmp_path)
+    assert rows[["permutation", "second_answers", "outcome"]].isna().all(axis=None)
+    log = trainer.state.log_history[0]
+    assert log["acre/asked_again"] == 0.0
+    assert not {"acre/consistency_rate", "acre/outcome_both"} & set(log)
+    assert log["rewards/answer_consistency/mean"] == log["acre/first_right"]
 
 
 def test_excluding_the_identity_always_moves_an_option(tmp_path):
