@@ -180,10 +180,11 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             "max_new_tokens": self.args.second_answer_tokens,
             "temperature": self.args.second_answer_temperature,
         }
-        seed = random.Random(
-            f"{self.args.seed}/{self.state.global_step}/{self.accelerator.process_index}/{self.model.training}"
-        ).getrandbits(31)
-        if self._asks_engine():
+        asks_engine = self._asks_engine()
+        # The ranks that share an engine hand it the same prompts and must all sample the same.
+        rank = self.accelerator.process_index // (self.vllm_generation.tensor_parallel_size if asks_engine else 1)
+        seed = random.Random(f"{self.args.seed}/{self.state.global_step}/{rank}/{self.model.training}").getrandbits(31)
+        if asks_engine:
             stop = f"</{self.args.answer_tag}>"
             answers = written_answers(self.vllm_generation, rows, seed=seed, stop=stop, **limits)
             if answers.cached_token_share is not None:
