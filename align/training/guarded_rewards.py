@@ -1,6 +1,5 @@
 """What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +44,7 @@ from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies,
 from align.training.whole_head import WholeHead
 from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
+from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import is_async, reads_whole_batch
 from rewards.running.scores import Score
@@ -286,6 +286,6 @@ def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:
     """Makes a coroutine function callable where TRL has no loop for it; TRL starts one for rewards only."""
 
     def call(**given: Any) -> Any:
-        return asyncio.run(func(**given))
+        return result_of(func(**given))
 
     return call

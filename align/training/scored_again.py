@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import is_async
 from rewards.running.scores import Score
@@ -24,7 +25,7 @@ def score_again(
     Args:
         rows: Reward to rows, in the order in which it gets them.
         given: The arguments of the call that scored the whole batch.
-        loop: That of another thread in which rewards are awaited; None starts one for this.
+        loop: That of another thread in which rewards are awaited; None takes this process's own.
         device: Whose random state is put back, as are those of Python, numpy and torch.
     """
     with generators_kept(device):
@@ -36,8 +37,7 @@ def score_again(
         async def together() -> list[list[Score]]:
             return await asyncio.gather(*(func.score_again(given, rows[func]) for func in awaited))
 
-        scored = asyncio.run(together()) if loop is None else _in(loop, together())
-        return found | dict(zip(awaited, scored, strict=True))
+        return found | dict(zip(awaited, result_of(together(), loop), strict=True))
 
 
 @contextmanager
@@ -50,7 +50,3 @@ def generators_kept(device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(python)
             np.random.set_state(numpy)
-
-
-def _in(loop: asyncio.AbstractEventLoop, coroutine: Any) -> Any:
-    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()

@@ -2,6 +2,7 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from awaited_rewards import in_turn
 
 from align.data.prompt_rows import PromptRow
 from align.errors import UserError
@@ -12,7 +13,7 @@ from align.evaluation.prompts.suite import Scale, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Completion, Decoding
 from rewards.catalog import resolve_reward
-from rewards.running.guard import GuardedReward, GuardSettings
+from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings
 
 ROWS = [
     PromptRow(f"p{i}", [{"role": "user", "content": f"{i} + {i}?"}], {"answer": 2 * i, "group": "ab"[i % 2]}, (), i)
@@ -96,15 +97,12 @@ def test_one_row_that_fails_costs_one_value_and_is_counted():
     assert zero.values[2].tolist() == [0.0] * 4
 
 
-def test_a_coroutine_is_awaited():
-    async def slow(completions, **kwargs):
-        return [0.5] * len(completions)
-
-    from rewards.running.guard import AsyncGuardedReward
-
+def test_coroutines_are_awaited_in_one_loop():
     completions = complete_prompts(Adder(), as_prompts(ROWS), DECODING, KeptAnswers())
-    found = call_reward(AsyncGuardedReward(slow, GuardSettings()), ROWS, completions, quiet)
-    assert (found.values == 0.5).all()
+    reward = AsyncGuardedReward(in_turn(), GuardSettings())
+    for _ in range(2):
+        found = call_reward(reward, ROWS, completions, quiet)
+        assert found.values.tolist() == [[float(len(each.text)) for each in group] for group in completions]
 
 
 def test_a_reward_that_needs_another_column_is_refused():

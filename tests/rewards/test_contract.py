@@ -1,9 +1,16 @@
+import asyncio
+import os
+import threading
+
 import numpy as np
 import pytest
+from awaited_rewards import in_turn, over_one_connection
+from chat_server import ChatServer
 from some_recipes import TRAINER
 
 import rewards
 from rewards.running.contract import check_reward
+from rewards.running.event_loop import result_of
 from rewards.scoring.length import Length
 
 ROWS = [
@@ -75,6 +82,41 @@ def test_rewards_that_trl_can_use_have_no_problems(reward, completions):
 
 def test_an_iterator_is_as_good_as_a_list():
     assert check_reward(GOOD[-1], ROWS, TEXTS) == []
+
+
+def test_an_awaited_reward_may_keep_what_is_bound_to_an_event_loop():
+    with ChatServer(lambda body, times: 500) as server:
+        for reward in (in_turn(), over_one_connection(server.url)):
+            assert [check_reward(reward, ROWS, TEXTS) for _ in range(3)] == [[]] * 3
+
+
+async def exits(completions, **kwargs):
+    raise SystemExit("no judge")
+
+
+async def cancels(completions, **kwargs):
+    asyncio.current_task().cancel()
+    await asyncio.sleep(1)
+
+
+def test_an_awaited_reward_that_exits_or_is_cancelled_ends_its_own_call_only():
+    (exited,), (cancelled,) = (check_reward(each, ROWS, TEXTS) for each in (exits, cancels))
+    assert "raised SystemExit: no judge (line" in str(exited)
+    assert "raised CancelledError. " in str(cancelled)
+    assert check_reward(awaited, ROWS, TEXTS) == []
+
+
+async def in_another_thread():
+    return threading.current_thread() is not threading.main_thread()
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_awaits_in_a_loop_of_its_own():
+    assert result_of(in_another_thread())
+    child = os.fork()
+    if not child:
+        os._exit(3 if result_of(in_another_thread()) else 4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
 
 
 def no_keywords(completions):

@@ -3,8 +3,11 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import torch
+from awaited_rewards import in_turn
 from unruly_rewards import logging_reward, patient, unruly
 
+from align.training.scored_again import score_again
 from rewards.running.guard import AsyncGuardedReward, GuardedReward, GuardSettings
 
 TEXTS = ["a", "bb", "ccc", "dddd"]
@@ -73,3 +76,10 @@ def test_a_reward_that_is_awaited():
         asyncio.run(reward(**given))
         assert values(asyncio.run(reward.score_again(given, [2, 1]))) == [3.0, 1.0]
         assert len(reward.take_scores()) == 3
+
+
+def test_rewards_that_are_awaited_without_a_loop_of_trl_share_one():
+    reward = AsyncGuardedReward(in_turn(), GuardSettings())
+    for _ in range(2):
+        found = score_again({reward: [2, 1, 0]}, arguments(TEXTS), None, torch.device("cpu"))
+        assert values(found[reward]) == [3.0, 2.0, 1.0]

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from awaited_rewards import in_turn
 from datasets import Dataset
 from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
@@ -80,12 +81,14 @@ def test_the_guard_changes_no_loss(tmp_path, parent, settings):
 
 def test_audits_are_logged_and_never_trained_on(tmp_path):
     parent = train(tmp_path / "parent", [by_length], trainer=GRPOTrainer)
-    audits = guard_rewards([unruly, patient], GuardSettings())
+    audits = guard_rewards([unruly, patient, in_turn()], GuardSettings())
     ours = train(tmp_path / "ours", guard_rewards([by_length], GuardSettings()), rules=RewardRules(audits=audits))
     assert [entry["loss"] for entry in log_of(ours)] == [entry["loss"] for entry in log_of(parent)]
     rows = table(tmp_path / "ours")
     lengths = [float(len(text)) for text in rows["completion"]]
     assert list(rows["audit/unruly"]) == list(rows["audit/patient"]) == lengths
+    last = table(tmp_path / "ours", 3)
+    assert list(last["audit/one_by_one"]) == [float(len(text)) for text in last["completion"]]
     assert log_of(ours)[0]["audit/unruly/mean"] == pytest.approx(np.mean(lengths))
     assert "rewards/unruly/mean" not in log_of(ours)[0]
     assert set(rows.columns) >= {"by_length", "advantage"}

@@ -1,6 +1,5 @@
 """Calls rewards on what policies answered, as TRL calls them in training."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +11,7 @@ from align.errors import UserError
 from align.evaluation.statistics.metrics import Values
 from align.models.policies.asking import Completion
 from rewards.running.contract.signature import check_signature, read_parameters
+from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import CALL_ARGUMENTS, TRAINER_ARGUMENTS, is_async
 from rewards.running.scores import Score
@@ -69,7 +69,7 @@ def call_reward(
         said = [each for group in completions[start : start + size] for each in group]
         given = trl_arguments(part, said) | {"trainer_state": state, "log_extra": _unread, "log_metric": _unread}
         found = reward(**given)
-        values += asyncio.run(found) if is_async(reward) else found
+        values += result_of(found) if is_async(reward) else found
         progress(f"reward {reward.__name__}", min(start + size, len(rows)), len(rows))
     return Rewarded(_table(values, num_samples), reward.take_scores())
 

@@ -1,6 +1,5 @@
 """ACRE where answers are texts: a policy whose answers follow from its reasoning, whatever the prompt says beside."""
 
-import asyncio
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +21,7 @@ from align.models.second_pass.text_place import TextPlace, text_place
 from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
 from align.training.scored_again import generators_kept
+from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
 from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt
 from rewards.scoring.perturbations import Version
@@ -105,7 +105,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
                 **{name: [given[name] for given in inputs] for name in names},
             )
             if inspect.isawaitable(values):
-                values = asyncio.run(_awaited(values))
+                values = result_of(values, self.async_loop if self._has_async_funcs else None)
         if isinstance(self.answer_reward, GuardedReward):
             self.answer_reward.take_scores()  # one list of calls and rows is kept per step
         return [None if value is None or value != value else value > 0 for value in values]
@@ -212,10 +212,6 @@ def _cut(text: str, place: TextPlace) -> str:
     """Leaves out what follows the answer of a response; one that has not ended stays as it is."""
     length = place.length(text[place.behind :])
     return text if length is None else text[: place.behind + length]
-
-
-async def _awaited(values: Any) -> Any:
-    return await values
 
 
 def _log_nothing(name: str, value: Any) -> None:

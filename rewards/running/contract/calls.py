@@ -1,15 +1,14 @@
 """The call of TRL 1.16, `GRPOTrainer._calculate_rewards`: keyword arguments, and one event loop for coroutines."""
 
-import asyncio
 import copy
 import os
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 from rewards.reading.responses import Completion, completion_text
+from rewards.running.event_loop import result_of
 from rewards.running.protocol import is_async
 from rewards.running.worker import end_if_copied
 
@@ -58,22 +57,15 @@ def copied(values: Any) -> Any:
 
 
 def call_reward(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Calls a reward; a coroutine function runs in the loop of another thread, as in TRL.
+    """Calls a reward; a coroutine function runs in one loop of another thread for all calls, as in TRL.
 
     A forked copy of this process in which the call comes back, too, ends.
     """
     owner = os.getpid()
     try:
-        return _call(func, arguments)
+        return result_of(func(**arguments)) if is_async(func) else func(**arguments)
     finally:
         end_if_copied(owner)
-
-
-def _call(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    if not is_async(func):
-        return func(**arguments)
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(lambda: asyncio.run(func(**arguments))).result()
 
 
 def _trainer_state() -> SimpleNamespace:

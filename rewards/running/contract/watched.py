@@ -24,7 +24,7 @@ from rewards.running.protocol import TRAINER_ARGUMENTS, reward_name
 from rewards.running.worker import name_error
 
 SHOWN = 60  # characters of what is printed
-OWN_FOLDER = os.path.dirname(__file__)
+OWN_FOLDER = os.path.dirname(worker.__file__)
 STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 MEND = "Run it on one such completion and mend it; TRL stops at an error, and the guard loses the row."
 PRINT_REMEDY = "Remove the print, or use `log_extra` and `log_metric`: it prints once per step on every process."

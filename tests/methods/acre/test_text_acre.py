@@ -3,6 +3,7 @@ import random
 
 import pytest
 import torch
+from awaited_rewards import in_turn
 from datasets import Dataset
 from scripted_text_acre import (
     NEUTRAL,
@@ -59,6 +60,14 @@ def test_an_answer_reward_that_draws_random_numbers_does_not_move_those_of_the_r
     parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer))
     weights = {"reward_weights": [0.0, 1.0]}
     assert losses(make_trainer(tmp_path, [NEUTRAL, by_length], answer_reward=judge, **weights)) == parent
+
+
+@pytest.mark.parametrize("is_trained_on", [False, True])
+def test_an_answer_reward_may_be_awaited(tmp_path, is_trained_on):
+    judge = in_turn()
+    rewards = [NEUTRAL, judge] if is_trained_on else [NEUTRAL]
+    plain = scripted(*ScriptedGRPO.responses[:1], "")
+    assert losses(make_trainer(tmp_path, rewards, trainer=plain, answer_reward=judge))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

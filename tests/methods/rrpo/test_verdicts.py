@@ -6,12 +6,21 @@ from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck, contains
 
 JUDGE = """\
+import asyncio
+
+turns = asyncio.Semaphore(1)
+
 def exact(completions, gold, **kwargs):
     texts = [each if isinstance(each, str) else each[0]["content"] for each in completions]
     return [None if not g else float("nan") if g == "?" else float(t == g) for t, g in zip(texts, gold)]
 
 async def patient(completions, prompts, **kwargs):
-    return [0.5 if p == "a?" else 0.49 for p in prompts]
+    async def judge(prompt):
+        async with turns:
+            await asyncio.sleep(0)
+            return 0.5 if prompt == "a?" else 0.49
+
+    return await asyncio.gather(*map(judge, prompts))
 
 def needs(completions, colour, **kwargs):
     return [1.0] * len(completions)
@@ -62,7 +71,10 @@ def test_a_reward_judges_with_the_columns_of_the_rows(tmp_path):
 def test_a_reward_may_be_a_coroutine_and_half_a_point_is_right(tmp_path):
     (tmp_path / "judge.py").write_text(JUDGE)
     check = RewardCheck(f"{tmp_path}/judge.py:patient", conversational=False)
-    assert check.are_right([source(), source(prompt="b?")], ["x", "y"]) == [True, False]
+    rows = [source(), source(prompt="b?")]
+    check.try_out(rows)
+    for _ in range(2):
+        assert check.are_right(rows, ["x", "y"]) == [True, False]
 
 
 def test_a_reward_that_cannot_judge_the_rows_is_refused_before_anything_is_sampled(tmp_path):

@@ -1,6 +1,5 @@
 """Decides which responses are wrong."""
 
-import asyncio
 import math
 import re
 import unicodedata
@@ -13,6 +12,7 @@ from align.methods.rrpo.augmentation.sources import Source
 from align.models.samplers.prompt import Prompt
 from rewards.catalog import resolve_reward
 from rewards.running.contract import check_reward
+from rewards.running.event_loop import result_of
 from rewards.running.protocol import is_async
 
 # Words as \w+, but every Chinese, Japanese or Korean character by itself, because no space parts them.
@@ -131,5 +131,5 @@ def _call(
         "log_extra": lambda column, values: None,
         "log_metric": lambda name, value: None,
     }
-    values = asyncio.run(reward(**arguments)) if is_async(reward) else reward(**arguments)
+    values = result_of(reward(**arguments)) if is_async(reward) else reward(**arguments)
     return list(values)
