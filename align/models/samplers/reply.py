@@ -1,12 +1,15 @@
 """The JSON object that a model was asked for, read out of its answer."""
 
 import json
-from typing import TypeVar
+import re
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 _DECODER = json.JSONDecoder(strict=False)  # models break lines inside texts
+_OPENED = re.compile(r'\{\s*(?:"(?:[^"\\]|\\.)*"\s*:|\})')  # no brace of a formula, or of a set
+_END_OF_THOUGHT = "</think>"
 _MAX_SHOWN_ERRORS = 5
 
 R = TypeVar("R", bound="Reply")
@@ -21,24 +24,50 @@ class Reply(BaseModel, frozen=True, str_strip_whitespace=True):
 
     @classmethod
     def read(cls: type[R], text: str) -> R:
-        """Reads the first JSON object in a text, which may be fenced or have words around it.
+        """Reads the last JSON object of its form in a text, which may be fenced, or have thoughts and words around it.
 
         Raises:
             UnreadableReplyError: If there is none, or it breaks a rule.
         """
-        start = text.find("{")
-        if start < 0:
-            raise UnreadableReplyError("There is no JSON object in it.")
+        reason = "There is no JSON object in it."
+        for content in reversed(_objects(text)):
+            try:
+                return cls.model_validate(content)
+            except ValidationError as error:
+                listed = [_describe(each) for each in error.errors()[:_MAX_SHOWN_ERRORS]]
+                reason = "The JSON object breaks a rule: " + "; ".join(listed) + "."
+        raise UnreadableReplyError(reason)
+
+
+def _objects(text: str) -> list[Any]:
+    """Lists the JSON objects behind the last thought, but not those inside of others.
+
+    Raises:
+        UnreadableReplyError: If there is none, but a brace that could begin one.
+    """
+    found: list[Any] = []
+    end = 0
+    while opened := _OPENED.search(text, end):
+        if _END_OF_THOUGHT in text[end : opened.start()]:
+            found.clear()
+        end = opened.start()
         try:
-            content, _ = _DECODER.raw_decode(text, start)
+            content, end = _DECODER.raw_decode(text, end)
+            found.append(content)
+        except (json.JSONDecodeError, RecursionError):
+            if _END_OF_THOUGHT not in text[end:]:
+                break  # nothing says where it ends, and an object inside of it may be one that it quotes
+            end = text.index(_END_OF_THOUGHT, end)
+    if _END_OF_THOUGHT in text[end:]:
+        found.clear()
+    start = text.find("{", max(end, text.rfind(_END_OF_THOUGHT)))
+    if not found and start >= 0:
+        try:
+            _DECODER.raw_decode(text, start)
         except (json.JSONDecodeError, RecursionError) as error:
             reason = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else "too deep"
             raise UnreadableReplyError(f"It is not valid JSON: {reason}.") from error
-        try:
-            return cls.model_validate(content)
-        except ValidationError as error:
-            listed = [_describe(each) for each in error.errors()[:_MAX_SHOWN_ERRORS]]
-            raise UnreadableReplyError("The JSON object breaks a rule: " + "; ".join(listed) + ".") from error
+    return found
 
 
 def _describe(error: ErrorDetails) -> str:

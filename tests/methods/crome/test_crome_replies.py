@@ -9,8 +9,18 @@ ATTRIBUTES = [{"name": f"a{i}", "weight": 0.2} for i in range(5)]
 RUBRIC = json.dumps({"attributes": ATTRIBUTES})
 
 
-@pytest.mark.parametrize("text", [RUBRIC, f"Sure!\n```json\n{RUBRIC}\n```\nDone.", f"{RUBRIC} {{}}"])
-def test_the_first_object_counts_whatever_is_around_it(text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        RUBRIC,
+        f"Sure!\n```json\n{RUBRIC}\n```\nDone.",
+        f"{RUBRIC} {{}}",
+        f'{RUBRIC} {{"attributes": [',
+        f"<think>{RUBRIC.replace('a1', 'b')}</think>{RUBRIC}",
+        f'<think>It could be {{"attributes": "none"}} or {{"a "b": 1}}.</think>Of \\frac{{1}}{{2}}: {RUBRIC}',
+    ],
+)
+def test_the_object_counts_whatever_is_around_it(text):
     assert [each.name for each in FullRubric.read(text).attributes] == ["a0", "a1", "a2", "a3", "a4"]
 
 
@@ -34,6 +44,8 @@ def test_weights_that_nearly_add_up_are_made_exact():
         (Edit, '{"plan": "x"}', "response: Field required"),
         (Edit, '{"response": null}', "response: Input should be a valid string"),
         (Verdict, '{"verdict": "perhaps"}', "verdict: Input should be 'pass' or 'fail'"),
+        (Verdict, "{'verdict': 'pass'}", "It is not valid JSON: Expecting property name enclosed in double quotes"),
+        (Verdict, '<think>{"verdict": "pass"}</think>I cannot tell.', "There is no JSON object in it."),
     ],
 )
 def test_what_breaks_a_rule_says_which(kind, text, reason):
