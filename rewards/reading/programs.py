@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rewards.reading.responses import ResponseFormat, parse_response
 
 _BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_PYTHON = {"", "python", "py", "python3"}
+_PYTHON = {"python", "py", "python3"}
 _FORMS = (
     'Each test is an assertion against a literal, \'assert add(1, 2) == 3\', or a pair {"input": "1 2\\n", '
     '"output": "3"} of what a program reads and prints.'
@@ -33,8 +33,9 @@ class PrintTest(NamedTuple):
 def read_program(text: str, response_format: ResponseFormat, *, block: str = "last") -> str | None:
     r"""Reads a fenced block of Python in the answer, or behind the trace where there are no answer tags.
 
-    Of several it is the `last` one, or the `first` one of a model that goes on with a task of its own. An answer in
-    tags without a block is the program itself. Where there is neither, there is no program.
+    Of several it is the `last` one, or the `first` one of a model that goes on with a task of its own; blocks without
+    a language, such as an example of the output, count only where none says that it is Python. An answer in tags
+    without a block is the program itself. Where there is neither, there is no program.
 
     Example:
         >>> read_program("<think>Add.</think>```python\nprint(1)\n```", ResponseFormat())
@@ -44,7 +45,9 @@ def read_program(text: str, response_format: ResponseFormat, *, block: str = "la
     close = f"</{response_format.think_tag}>"
     opened = f"<{response_format.think_tag}>" in text and close not in text
     place = response.answer if response.answer is not None else text.rpartition(close)[2]
-    blocks = [code for language, code in _BLOCK.findall(f"{place}\n") if language.lower() in _PYTHON]
+    fenced = [(language.lower(), code) for language, code in _BLOCK.findall(f"{place}\n")]
+    blocks = [code for language, code in fenced if language in _PYTHON]
+    blocks = blocks or [code for language, code in fenced if not language]
     if blocks and not opened:
         return str(blocks[-1] if block == "last" else blocks[0])
     has_tags = f"<{response_format.answer_tag}>" in text

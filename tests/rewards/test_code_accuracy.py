@@ -38,6 +38,26 @@ def test_a_program_earns_what_its_tests_say():
     assert logged == {"code_accuracy/limit_rate": 0.0, "code_accuracy/error_rate": 0.0}
 
 
+DATACLASS = """
+from dataclasses import dataclass
+
+@dataclass
+class Node:
+    value: int
+    following: "Node | None" = None
+
+def add(a, b):
+    return Node(a, Node(b)).value + Node(b).value
+"""
+
+
+@isolated
+def test_a_program_may_look_itself_up_as_a_module():
+    itself = "import sys\ndef add(a, b): return (a + b) if sys.modules[__name__].add is add else None"
+    main = "def add(a, b): return a + b\nif __name__ == '__main__': raise SystemExit(1)"
+    assert score(DATACLASS, f"from __future__ import annotations{DATACLASS}", itself, main) == [1.0] * 4
+
+
 @isolated
 def test_a_program_that_reads_and_prints_is_run_once_for_each_input():
     doubles = "print(2 * int(input()))"
@@ -86,6 +106,9 @@ def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_no
     ("text", "program"),
     [
         ("```python\na\n```\nor\n```py\nb\n```", "b\n"),
+        ("```python\na\n```\nExample output:\n```\n3\n```", "a\n"),
+        ("Input:\n```\n1\n```\nso\n```Python3\na\n```\nand\n```text\nb\n```", "a\n"),
+        ("```\na\n```\nor\n```\nb\n```", "b\n"),
         ("<think>```\nno\n```</think><answer>x = 1</answer>", "x = 1"),
         ("<think>t</think><answer>So:\n```python\nx\n```\n</answer>", "x\n"),
         ("```bash\nls\n```", None),

@@ -35,13 +35,14 @@ NEW_ROOT = "/tmp"  # where the root is built; every Linux has the folder, and wh
 
 # What runs in the program's own process. It is not believed: it may have been changed by the program.
 EVALUATE = """
-import json, os, sys
+import json, os, sys, types
 place_of_values = int(sys.argv.pop())
 with open("program.py", encoding="utf-8") as file:
     source = file.read()
 with open("expressions.json", encoding="utf-8") as file:
     expressions = json.load(file)
-names = {"__name__": "program", "__builtins__": __builtins__}
+program = sys.modules["program"] = types.ModuleType("program")  # dataclasses look names up in it
+names = program.__dict__
 exec(compile(source, "program.py", "exec"), names)
 for place, expression in enumerate(expressions):
     try:
