@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from rewards.reading.gym_entries import read_entry
+from rewards.reading.gym_entries import check_python, read_entry
 from rewards.reading.gym_tasks import EVALUATED, make_task, read_spec
 
 
@@ -35,6 +35,7 @@ class GymGrader:
         if spec not in self._tasks:
             self._tasks[spec] = make_task(read_spec(spec))
         task, known = self._tasks[spec], read_entry(entry)
+        check_python(read_spec(spec).name, known)
         try:
             return Graded(float(task.score_answer(answer, known)))
         except Exception as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rewards import ReasoningGym
-from rewards.reading.gym_entries import read_entry, write_entry
+from rewards.reading.gym_entries import READ_AS_PYTHON, read_entry, write_entry
 from rewards.reading.gym_grading import GymGrader
 from rewards.reading.gym_tasks import EVALUATED, make_task, read_spec
 from rewards.running.guard import GuardedReward, GuardSettings
@@ -119,15 +119,47 @@ def test_a_task_that_runs_answers_is_refused_unless_it_is_allowed(reward):
     assert ReasoningGym(evaluate_answers=True, timeout=60.0)(**given) == [0.0]
 
 
-def test_the_tasks_that_run_answers_are_known():
-    running = re.compile(r"(?<!literal_)\beval\(answer|parse_expr\(answer")
-    of_python = {
+@pytest.mark.parametrize(
+    ("name", "answer", "changed"),
+    [
+        ("number_sorting", "['1']", {"answer": "__import__('pathlib').Path('PATH').touch() or ['1']"}),
+        ("bitwise_arithmetic", "0x1", {"metadata": {"problem": "__import__('pathlib').Path('PATH').touch() or 1"}}),
+    ],
+)
+def test_code_in_a_row_is_not_run(reward, tmp_path, caplog, name, answer, changed):
+    path = tmp_path / "written"
+    entry = json.dumps({"question": "?", "answer": answer, "metadata": {}} | changed)
+    given = {"completions": [f"<answer>{answer}</answer>"], "task": [f"reasoning_gym:{name}"]}
+    assert reward(**given, entry=[entry.replace("PATH", str(path))]) == [None]
+    assert not path.exists()
+    assert re.search(rf"'{name}' runs `(answer|metadata.problem)` of an item as Python, which must be", caplog.text)
+
+
+@pytest.mark.parametrize("spec", ["number_sorting?min_decimals=6&max_decimals=9", "bitwise_arithmetic?difficulty=6"])
+def test_what_the_library_writes_there_is_run(grader, spec):
+    for index in range(20):
+        task, entry, answer = item_of(f"reasoning_gym:{spec}&seed=3", index)
+        assert grader((task, entry, answer)).score == 1.0
+
+
+def running(pattern):
+    return {
         name
         for name, (task, _) in gym.factory.DATASETS.items()
         if (source := Path(__import__(task.__module__, fromlist=["x"]).__file__).read_text(encoding="utf-8"))
-        and running.search(source)
+        and re.search(pattern, source)
     }
-    assert of_python == EVALUATED
+
+
+def test_the_tasks_that_run_answers_are_known():
+    assert running(r"(?<!literal_)\beval\(answer|parse_expr\(answer") == EVALUATED
+
+
+def test_the_tasks_that_run_a_part_of_the_row_are_known():
+    # Of the others with `eval` or `exec`, it is the library's own text that they run when they make a row.
+    made = {"basic_arithmetic", "codeio"}
+    found = running(r"(?<!literal_)\b(eval|exec)\(|\.parse_expr\(") - EVALUATED - made
+    assert found == set(READ_AS_PYTHON)
 
 
 @pytest.mark.parametrize(
