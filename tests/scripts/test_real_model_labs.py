@@ -116,5 +116,5 @@ def test_two_arms_are_two_runs_and_one_is_a_sentence(cue, tmp_path, capsys):
     assert [stage.name for stage in found] == ["bt-0", "crome-0", "clean-0", "misleading-0"]
     with pytest.raises(SystemExit):
         cue.main(["--start", "start", "--out", str(tmp_path / "new"), "--arms", "crome"])
-    assert "--arms crome: an arm is compared with another one" in capsys.readouterr().err
+    assert "--arms crome: an arm is compared with others" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()

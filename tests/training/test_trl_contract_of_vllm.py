@@ -55,10 +55,12 @@ def test_what_trainers_load_imports_vllm_where_one_question_says_that_it_is_inst
     for folder, found in loading.items():
         for path in (Path(trl.__file__).parent / folder).glob("*.py"):
             asked, always = [], []
-            for node in ast.parse(path.read_text(encoding="utf-8")).body:  # what is done when it is loaded
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            later = {inner for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for inner in ast.walk(node)}
+            for node in tree.body:  # what is done when it is loaded
                 where = asked if isinstance(node, ast.If) and "is_vllm_available" in ast.unparse(node) else always
                 where += [each for each in ast.walk(node) if isinstance(each, ast.Import | ast.ImportFrom)]
-            assert not any(is_of_vllm(each) for each in always if not inside_a_function(path, each)), path
+            assert not any(is_of_vllm(each) for each in always if each not in later), path
             if any(is_of_vllm(each) for each in asked):
                 found.add(path.name)
     assert loading == {"trainer": set(), "generation": {"vllm_generation.py", "vllm_client.py"}}
@@ -74,9 +76,3 @@ def is_of_vllm(node):
         [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else [a.name for a in node.names]
     )
     return any(name.split(".")[0] == "vllm" for name in names)
-
-
-def inside_a_function(path, wanted):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inner = (each for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) for each in ast.walk(node))
-    return any(isinstance(each, type(wanted)) and each.lineno == wanted.lineno for each in inner)

@@ -5,6 +5,7 @@ import json
 import datasets
 import pytest
 import yaml
+from some_recipes import PROMPTS
 from started import metrics_of
 
 from align.cli.train import run
@@ -66,7 +67,7 @@ def test_rewards_of_a_run_get_texts_and_lists_of_texts(tmp_path, tiny_model_fold
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "own.py").write_text(KEPT)
     recipe = {
-        "method": "grpo", "model_name_or_path": str(tiny_model_folder), "output_dir": str(tmp_path / "run"),
+        "method": PROMPTS, "model_name_or_path": str(tiny_model_folder), "output_dir": str(tmp_path / "run"),
         "dataset": {"path": "./rows.jsonl", "conversational": False},
         "reward_funcs": ["text_accuracy", "./own.py:kept"],
         "num_generations": 2, "per_device_train_batch_size": 8, "max_completion_length": 4, "max_steps": 1,

@@ -23,7 +23,6 @@ FORMS = {
     "prompts": (of_letters, {"trainer": GuardedGRPOTrainer}),
     "blocks": (of_letters, {"trainer": InBlocks}),
     "used twice": (of_letters, {"trainer": GuardedGRPOTrainer, "num_iterations": 2}),
-    "not shuffled": (of_letters, {"trainer": GuardedGRPOTrainer, "shuffle_dataset": False}),
 }
 
 
@@ -36,7 +35,7 @@ def asked(form, folder, checkpoint=None, **changes):
         seen[trainer_state.global_step + 1] += dict.fromkeys(prompts)
         return [float(len(text)) for text in completions]
 
-    steps = {"save_strategy": "steps", "save_steps": 2, "max_steps": 10}
+    steps = {"save_strategy": "steps", "save_steps": 2, "max_steps": 8}
     trainer = of.make_trainer(folder, [keep], rows=of.make_rows(8), **steps | settings | changes)
     trainer.train(resume_from_checkpoint=checkpoint)
     return dict(seen)
@@ -48,7 +47,7 @@ def test_prompts_of_later_passes_come_in_the_order_of_the_uninterrupted_run(form
     passes = [sorted(each for step in steps for each in whole.get(step, [])) for steps in (range(1, 5), range(5, 9))]
     assert passes[0] == passes[1] or form == "used twice"
     assert len(set(passes[0])) == 8 or form == "used twice"
-    for step in (2, 4, 6, 8):
+    for step in (4, 6):  # at the end of the first pass, and within the second
         found = asked(form, tmp_path / f"from-{step}", str(tmp_path / f"whole/checkpoint-{step}"))
         assert found == {each: prompts for each, prompts in whole.items() if each > step}, f"from step {step}"
 
