@@ -9,7 +9,7 @@ from typing import Any
 # What verifiers hand to Python's `eval` although no answer is in it, and the form in which the library writes it.
 READ_AS_PYTHON = {
     "number_sorting": (("answer",), re.compile(r"\[[\s\d.e+\-,'\"]*\]")),
-    "bitwise_arithmetic": (("metadata", "problem"), re.compile(r"(?:0x[0-9a-f]+|\d+|[\s()+\-*&|^~<>])+")),
+    "bitwise_arithmetic": (("metadata", "problem"), re.compile(r"(?:0x[0-9a-f]++|\d++|[\s()+\-*&|^~<>])++")),
 }
 TUPLE, PAIRS, FRACTION = "tuple of", "pairs of", "fraction of"  # keys of an object that stands for what JSON has not
 
