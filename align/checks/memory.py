@@ -11,6 +11,7 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
 from align.methods import METHODS
+from align.models.pretrained import weight_files
 from align.recipe.recipe import Recipe
 
 GIB, MIB = 2**30, 2**20
@@ -113,23 +114,13 @@ def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] |
         (7000000000, '(read from its name)')
     """
     folder = model_folder(model)
-    files = _loaded_files(folder) if folder else []
+    files = weight_files(folder) if folder else []
     if files:
         return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
     size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", model.rpartition("/")[2].replace("-", " "))
     if size is None:
         return None
     return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
-
-
-def _loaded_files(folder: Path) -> list[Path]:
-    """Finds the weights that transformers would load; others of the same may lie beside, as Mistral's own do."""
-    if (whole := folder / "model.safetensors").is_file():
-        return [whole]
-    if (index := folder / "model.safetensors.index.json").is_file():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        return [folder / shard for shard in shards if (folder / shard).is_file()]
-    return list(folder.glob("*.safetensors"))
 
 
 def _safetensors_size(path: Path, with_head: bool) -> int:

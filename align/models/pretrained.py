@@ -28,6 +28,16 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
     return model_class.from_pretrained(source, **settings | {"use_safetensors": True, "trust_remote_code": False})
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """Lists the safetensors that transformers loads; others of the same may lie beside, as Mistral's own do."""
+    if (whole := folder / "model.safetensors").is_file():
+        return [whole]
+    if (index := folder / "model.safetensors.index.json").is_file():
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        return [folder / shard for shard in shards if (folder / shard).is_file()]
+    return sorted(folder.glob("*.safetensors"))
+
+
 def load_adapter(model: Any, source: str) -> Any:
     """Puts an adapter on its base.
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import tiny_model, tiny_tokenizer
 
 from align.errors import UserError
@@ -52,6 +52,19 @@ def test_weights_are_the_weighted_sum_in_fp32_and_both_ends_are_the_parents(tmp_
     model, tokenizer = load_model(find_checkpoint(str(tmp_path / "0.3")), dtype="auto", device="cpu")
     assert model.dtype == dtype
     assert tokenizer.chat_template == tiny_tokenizer().chat_template
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2"])
+def test_a_consolidated_copy_beside_the_weights_is_not_read(tmp_path, family):
+    base, tuned = (saved(tmp_path / name, i, family) for i, name in enumerate("ab"))
+    alone = tmp_path / "alone"
+    merge(find_parents(str(base), str(tuned)), 0.3, alone)
+    save_file({"layers.0.attention.wq.weight": torch.zeros(2, 2)}, base / "consolidated.safetensors")
+    beside = tmp_path / "beside"
+    merge(find_parents(str(base), str(tuned)), 0.3, beside)
+    first, second = weights(alone), weights(beside)
+    assert set(first) == set(second)
+    assert all(torch.equal(each, second[name]) for name, each in first.items())
 
 
 def lora(tmp_path, **settings):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
 from align.models.merging.adapter import check_adapter
-from align.models.pretrained import refuse_pickled_weights
+from align.models.pretrained import refuse_pickled_weights, weight_files
 
 # What may differ: how a checkpoint was saved, and where a response ends.
 _MAY_DIFFER = ("dtype", "torch_dtype", "transformers_version", "use_cache", "architectures", "_name_or_path",
@@ -65,7 +65,7 @@ def shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     from safetensors import safe_open
 
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in weight_files(folder):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - no dict
                 each = file.get_slice(name)
