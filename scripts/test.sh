@@ -19,7 +19,7 @@ LINT="$(mktemp)" FRESH="$(mktemp)"
 # install does, and needs nothing of it.
 bash scripts/fresh.sh >"$FRESH" 2>&1 &
 TRYING=$!
-trap 'kill $(jobs -p) 2>/dev/null' EXIT
+trap 'kill $TRYING 2>/dev/null || true' EXIT  # where the install fails
 install_truealign "$EXTRAS"
 lint >"$LINT" 2>&1 &
 LINTING=$!
@@ -27,6 +27,7 @@ failed=0
 "$PYTHON" -m pytest -q -m "not slow" || failed=1
 wait $LINTING || failed=1
 wait $TRYING || failed=1
+trap - EXIT
 cat "$LINT" "$FRESH" && rm "$LINT" "$FRESH"
 [ $failed = 0 ] || exit 1
 # The longest modules have one or two tests: xdist would begin them last, and one worker end long after the other.
