@@ -44,12 +44,11 @@ def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0
     """Estimates the mean of per-item values; `nan` items are left out.
 
     Bounds around 0 are those of differences within an item, which are estimated as such; see `mean_of_differences`,
-    and `share` for values between other bounds. Without bounds, or with two that are
-    equal, the interval is a bootstrap over items.
+    and `share` for values between other bounds. Without bounds, or with two that are equal, it is `bootstrap`.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
-        0.62 [0.25, 1.00]
+        0.62 [0.25, 0.92]
     """
     if bounds is None or bounds[0] == bounds[1]:
         return bootstrap(values)
