@@ -3,13 +3,16 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as parquet
+import pytest
 from written_evaluation import write_evaluation, write_reward_model_evaluation
 
 from align.cli.evaluation.tables import show_evaluation
+from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, pick_items
 from align.report.evaluation.reward_model import reward_model_view
 
 
@@ -57,3 +60,10 @@ def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
         "edits is wrong where bt is right: 0 pairs",
     ]
     assert view.listings[0].names == ["p3"]
+
+
+def test_items_of_another_evaluation_are_refused(tmp_path):
+    table = write_evaluation(tmp_path / "ours", questions=20) / "items.parquet"
+    parquet.write_table(parquet.read_table(table).drop_columns(["correct"]), table)
+    with pytest.raises(RunFolderError, match=r"items\.parquet has no column 'correct': it is of another evaluation"):
+        pick_items(table, ["ours"], [])
