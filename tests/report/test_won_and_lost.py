@@ -47,6 +47,12 @@ def test_single_answers_are_right_or_wrong(tmp_path, capsys):
     record.paired = [single]
     show_evaluation(record)
     assert "ours against theirs: 1 win, 1 loss, 1 both right, 1 neither, McNemar p = 1." in capsys.readouterr().out
+    record.paired = [paired([1.0] * 2000, [0.0] * 2000)]
+    record.audits[0].by_difficulty[0].questions = 1
+    show_evaluation(record)
+    out = capsys.readouterr().out
+    assert "0 neither, McNemar p below 1e-99." in out
+    assert "  1 question, " in out
 
 
 def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
