@@ -179,6 +179,16 @@ def test_outcomes_are_correlated_once_confounders_are_out(tmp_path):
     assert any("No confounders are named" in each for each in record.sentences)
 
 
+def test_a_correlation_over_few_prompts_ends_at_1(tmp_path):
+    rows = [
+        {"text": f"{('fine', 'sure')[i % 2]} {i % 7} {i:02d}", "clicks": 5 * (i % 2) + i % 5, "prompt": f"p{i % 12}"}
+        for i in range(96)
+    ]
+    found = cues_of(tmp_path, rows, text="text", outcome="clicks", prompt="prompt")
+    assert {'"sure"', '"fine"'} <= {each.name for each in found}
+    assert all(-1 <= each.low <= each.share <= each.high <= 1 for each in found)
+
+
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [

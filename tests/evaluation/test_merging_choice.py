@@ -55,6 +55,20 @@ def test_a_reward_with_a_right_value_has_differences_of_its_values():
     assert item_values(graded_record(graded), rows)["mid"].right is None
 
 
+def test_a_sample_without_a_value_leaves_its_item_the_others():
+    rows = [
+        {"model": name, "id": id, "reward/rm": value}
+        for name, values in {"base": (0.0, None), "tuned": (0.0, 1.0), "mid": (1.0, float("nan"))}.items()
+        for id in ("a", "b")
+        for value in ((values[0], None) if id == "a" else values[1:])
+    ]
+    values = item_values(graded_record({"tuned": [1.0], "base": [0.5]}, right_from=1.0), rows)
+    found = compare("mid", values, "base", "tuned")
+    assert found["against_base"].value == 1
+    assert found["against_base"].n == 1  # of b no value is known
+    assert (found["gained"], found["lost"]) == (["a"], [])
+
+
 def model(alpha, accuracy, drift):
     metrics = {
         "accuracy": Estimate(accuracy, 0, 1, 9),

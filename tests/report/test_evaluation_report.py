@@ -185,7 +185,9 @@ def test_few_questions_and_an_interval_that_says_nothing_are_said():
     few, nothing = problems({"ours": ("accuracy", 0.5)}, wide, questions=60)
     assert few.title == "Only 60 questions were evaluated"
     assert nothing.title == "ours - theirs: the interval is too wide to say anything (-10 to +14 points)"
-    assert "About 300 questions" in nothing.detail
+    assert "About 350 questions" in nothing.detail
+    _, small = problems({}, {"a - b": {"accuracy": Estimate(0.05, -0.02, 0.12, 24)}}, questions=24)
+    assert "About 50 questions would narrow it to 5 points" in small.detail
     assert in_points(wide["ours - theirs"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
 
 
