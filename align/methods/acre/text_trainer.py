@@ -105,7 +105,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
                 **{name: [given[name] for given in inputs] for name in names},
             )
             if inspect.isawaitable(values):
-                values = result_of(values, self.async_loop if self._has_async_funcs else None)
+                values = result_of(values)
         if isinstance(self.answer_reward, GuardedReward):
             self.answer_reward.take_scores()  # one list of calls and rows is kept per step
         return [None if value is None or value != value else value > 0 for value in values]
