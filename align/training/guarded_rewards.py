@@ -17,6 +17,7 @@ from align.training.audit_signals import audit_signals, text_features
 from align.training.completion_tables import CompletionTables
 from align.training.media import MediaFolder
 from align.training.output_head import check_fused_head
+from align.training.reward_names import check_no_names
 from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
@@ -90,6 +91,7 @@ class GuardedRewards(CompletionTables):
     reward_processing_classes: list[Any]
 
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
+        check_no_names(args[1] if len(args) > 1 else kwargs.get("reward_funcs"))
         super().__init__(*args, **kwargs)
         if self._has_async_funcs:
             self.async_loop = own_loop()  # TRL starts one for each trainer, and a client keeps to its first

@@ -3,7 +3,7 @@
 import inspect
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -67,6 +67,28 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> Twice:
         """Reads the first answers and asks for the second ones; every rank takes part, also with nothing to ask."""
+
+    @abstractmethod
+    def _check_columns(self, name: str, columns: Sequence[str]) -> None:
+        """Refuses a data set that lacks what a second answer needs."""
+
+    def _first_row(self) -> dict[str, Any]:
+        row: dict[str, Any] | None = next(iter(self.train_dataset), None)  # type: ignore[arg-type]
+        if row is None:
+            raise ValueError("The train dataset has no rows. Give it some, or look at what filtered them.")
+        return row
+
+    def _check_evaluated(self, data: Any) -> None:
+        """Checks the columns of what is to be evaluated on: a data set, those of a dictionary, or none."""
+        for name, rows in (data if isinstance(data, dict) else {"eval": data}).items():
+            if rows is not None and not isinstance(rows, str):
+                self._check_columns(name, list(rows.column_names or next(iter(rows), ())))
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `GRPOTrainer` does, where the rows have the columns that a second answer needs."""
+        self._check_evaluated(eval_dataset)
+        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        return metrics
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]
