@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
+from align.console import say
 from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.consistent_answers import ConsistentAnswers
@@ -61,6 +62,25 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
+        self._say_if_nothing_asks()
+
+    def _say_if_nothing_asks(self) -> None:
+        """Says why no second answer is asked for, where a function may read it from its `**kwargs`."""
+        funcs: list[Any] = self.reward_funcs
+        rewards = [*funcs, *self.reward_rules.audits]
+        hidden = [
+            name
+            for name, reward in zip(self.reward_func_names, funcs, strict=True)
+            if not isinstance(reward, torch.nn.Module) and not hasattr(reward, "needs_second_answer")
+            and inspect.Parameter.VAR_KEYWORD in {each.kind for each in inspect.signature(reward).parameters.values()}
+        ]  # fmt: skip
+        asks = any(_depends_on_second(reward, is_right) for reward in rewards for is_right in (True, False))
+        if hidden and not asks and self.args.second_pass != "off" and self.args.second_pass_rows == "needed":
+            say(
+                "No second answer is asked for, and this is GRPO: no reward reads one. "
+                f"`{hidden[0]}` takes **kwargs; a function that reads `second_choices` or `second_right` there has to "
+                "name it among its parameters."
+            )
 
     @abstractmethod
     def _answer_twice(

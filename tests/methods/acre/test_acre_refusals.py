@@ -9,6 +9,7 @@ from trl import GRPOConfig
 from align.errors import DataError
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
+from rewards import answer_consistency
 
 
 def test_missing_columns_and_another_prompt_are_named(tmp_path):
@@ -48,6 +49,16 @@ def test_settings_of_text_answers_are_refused(tmp_path, name, value):
 def test_a_reward_that_is_named_as_in_a_recipe_is_no_model_of_the_hub(tmp_path, name):
     with pytest.raises(ValueError, match=rf"Give the function: `rewards.resolve_reward\('{name}'\)`"):
         make_trainer(tmp_path, [by_length, name])
+
+
+def test_a_function_that_hides_what_it_reads_is_told_to_name_it(tmp_path, capsys):
+    def wrapped(completions, **kwargs):
+        return answer_consistency(completions=completions, **kwargs)
+
+    make_trainer(tmp_path, [wrapped])
+    assert "No second answer is asked for, and this is GRPO: no reward reads one. `wrapped`" in capsys.readouterr().err
+    make_trainer(tmp_path, [wrapped, answer_consistency])
+    assert "No second answer" not in capsys.readouterr().err
 
 
 def test_another_config_is_refused(tmp_path):
