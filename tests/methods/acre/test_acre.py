@@ -280,16 +280,3 @@ def test_evaluation_asks_again_too(tmp_path):
     trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, per_device_eval_batch_size=8)
     metrics = trainer.evaluate(Dataset.from_list(make_rows(8, seed=1)))
     assert metrics["eval_acre/asked_again"] == 1.0
-
-
-def test_missing_columns_and_another_prompt_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"has no options \(columns: prompt, question, answer\)"):
-        make_trainer(tmp_path, [by_length], [{"prompt": "q", "question": "q", "answer": 0}] * 8)
-    with pytest.raises(ValueError, match="asks another question"):
-        make_trainer(tmp_path, [by_length], [row | {"prompt": "Please: " + row["prompt"]} for row in make_rows()])
-
-
-def test_another_config_is_refused(tmp_path):
-    config = GRPOConfig(output_dir=str(tmp_path), **QUIET)
-    with pytest.raises(TypeError, match="must be an ACREConfig, got GRPOConfig"):
-        ACRETrainer("unused", reward_funcs=[by_length], args=config, render_prompt=render)

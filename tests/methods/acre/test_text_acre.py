@@ -249,10 +249,25 @@ def test_two_runs_draw_the_same_versions_and_another_seed_draws_others(tmp_path)
 def test_rows_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no such column \(id, prompt, answer\)"):
         make_trainer(tmp_path, [by_length], gold_column="solution")
-    with pytest.raises(ValueError, match="at least one family"):
+    with pytest.raises(ValueError, match="must list families"):
         make_trainer(tmp_path, [by_length], families=[])
     with pytest.raises(DataError, match="rows have images"):
         make_trainer(tmp_path, [by_length], rows=[row | {"image": "a.png"} for row in make_rows()])
+
+
+def test_a_family_may_be_named_and_what_cannot_be_used_is_refused(tmp_path):
+    trainer = make_trainer(tmp_path, [by_length], families=["distractor", nothing])
+    assert [family.name for family in trainer.families] == ["distractor", "nothing"]
+    with pytest.raises(ValueError, match=r"the eval dataset has no such column \(prompt\)"):
+        trainer.evaluate(Dataset.from_list([{"prompt": "q"}]))
+    for given, error, message in (
+        ({"families": "distractor"}, ValueError, "must list families; got 'distractor'"),
+        ({"families": [7]}, TypeError, "`families` must hold names, .*; got 7"),
+        ({"answer_reward": "text_accuracy"}, TypeError, "`answer_reward` must be a reward function"),
+        ({"scrub_letters": True}, ValueError, "`scrub_letters` is about letters of options"),
+    ):
+        with pytest.raises(error, match=message):
+            make_trainer(tmp_path, [by_length], **given)
 
 
 def test_a_built_in_family_keeps_the_gold(tmp_path):

@@ -43,7 +43,7 @@ def make_trainer(tmp_path, trainer=LfUTrainer, *, rows=None, peft_config=None, e
         model.to(dtype) if dtype else model,
         args=(LfUConfig if issubclass(trainer, LfUTrainer) else SFTConfig)(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
-        eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
+        eval_dataset=eval_rows if isinstance(eval_rows, dict) else Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,
         peft_config=peft_config,
     )
@@ -73,6 +73,16 @@ def test_neutral_it_is_trls_sft_to_the_last_bit(tmp_path, form, settings):
         for key in ("loss", "grad_norm", "mean_token_accuracy", "entropy", "num_tokens", "eval_loss"):
             assert logged(ours, key) == logged(theirs, key), key
         assert torch.equal(weights(ours), weights(theirs))
+
+
+def test_a_second_training_counts_tokens_on_as_in_trl(tmp_path):
+    counts = []
+    for trainer in (SFTTrainer, LfUTrainer):
+        run = make_trainer(tmp_path, trainer, max_steps=1)
+        for _ in range(2):
+            run.train()
+        counts.append(logged(run, "num_tokens")[-1])
+    assert counts[0] == counts[1] > 0
 
 
 def test_neutral_with_an_adapter_and_dropout_it_is_trls_sft_to_the_last_bit(tmp_path):
