@@ -122,6 +122,7 @@ def _run(
     from align.training.devices import restore_to_one_cpu
     from align.training.hub import HubPushes
     from align.training.live_page import LivePage
+    from align.training.moving_reference import MovingReference
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
     from align.training.stopping import EarlyEnd, exact_every
@@ -132,6 +133,10 @@ def _run(
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
+    if recipe.has_setting("sync_ref_model") and recipe.setting(
+        "sync_ref_model"
+    ):  # before the one that notes all files
+        trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     if is_pushed(recipe):
         trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, checked)))

@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from align.whole_files import sha256_of, write_whole
 
 MANIFEST = "manifest.json"
+REFERENCE = "reference/model.safetensors"  # in a folder of its own, where nothing takes it for the model
 # What a trainer goes on from; everything else in a checkpoint is the model, as it lies in the run folder at the end.
 _STATE = (
     "optimizer.*", "optimizer_*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json", "latest",
     "zero_to_*.py", "global_step*/*", "global_step*/*/*", "manifest*.json",
+    REFERENCE,
 )  # fmt: skip
 _SHARDED = ("global_step*/*", "global_step*/*/*", "latest", "zero_to_*.py")
 
