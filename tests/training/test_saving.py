@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from line_trainer import line_trainer
@@ -56,3 +57,18 @@ def test_a_run_whose_folder_was_moved_still_ends_with_its_best_model(tmp_path):
     assert trainer.state.global_step == 10
     saved = load_file(tmp_path / "after" / "checkpoint-1" / "model.safetensors")
     assert trainer.model.weight.equal(saved["weight"])
+
+
+def test_a_checkpoint_is_on_the_disk_before_an_older_one_is_deleted(tmp_path, monkeypatch):
+    flush, flushed, older = os.fsync, set(), tmp_path / "checkpoint-2"
+
+    def note(place):
+        flush(place)
+        if (path := Path(os.readlink(f"/proc/self/fd/{place}"))).is_relative_to(tmp_path) and older.exists():
+            flushed.add(path)
+
+    monkeypatch.setattr(os, "fsync", note)
+    trained(tmp_path, save_steps=2, max_steps=4, save_total_limit=1)
+    checkpoint = tmp_path / "checkpoint-4"
+    assert not older.exists()
+    assert {*checkpoint.iterdir(), checkpoint, tmp_path} <= flushed
