@@ -4,6 +4,7 @@ import pytest
 from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
+from align.cli.merging.merge import run
 from align.errors import UserError
 from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
@@ -138,3 +139,10 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
     merged.metrics |= found
     assert pick(read_rule("accuracy where lm-eval:arc/acc > 0.5 and lm-eval:wino/acc < 0.5"), [merged]) is merged
     assert pick(read_rule("accuracy where lm-eval:wino/acc > 0.5"), [merged]) is None
+
+
+def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
+    asked = {"alpha": None, "data": "questions.jsonl", "suite": ("consistancy",), "base": "none", "tuned": "none"}
+    with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
+        run(asked, tmp_path / "out", {"data", "suite"})
+    assert not (tmp_path / "out").exists()
