@@ -40,7 +40,7 @@ def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
             f"`--` must be followed by the name of a key, as in `--learning_rate 1e-6`; got {shown(key)}."
         )
     if not values:
-        raise RecipeError(f"`--{key}` needs a value, for example `--{key} true`.")
+        raise RecipeError(f"`--{key}` needs a value behind it: `--{key} VALUE`, true or false for a switch.")
     parsed = [_parse(key, value) for value in values]
     target = overrides
     for block in blocks:

@@ -139,7 +139,8 @@ def test_a_wrong_line_is_refused_by_name_and_with_a_remedy(parse, case):
 
 
 WHOLE_FILES = {
-    "empty": ("", "must hold `key: value` lines"),
+    "empty": ("", "is empty; it must hold `key: value` lines"),
+    "comments alone": ("# method: none\n", "is empty"),
     "list": (f"- method: {QUESTIONS}", "got list"),
     "text": (f"method {QUESTIONS}", "got str"),
     "broken": ("method: [", "not valid YAML"),
@@ -225,7 +226,7 @@ def test_overrides_win_over_the_file(parse):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learning_rate"], "`--learning_rate` needs a value"),
+        (["--learning_rate"], "`--learning_rate` needs a value behind it: `--learning_rate VALUE`"),
         (["--bf16", "--seed", "1"], "`--bf16` needs a value"),
         (["fast"], "Expected `--key value` after the recipe, got 'fast'"),
         (["--learning_rat", "1"], "Did you mean 'learning_rate'"),
