@@ -118,7 +118,7 @@ def own_reward(source):
 BAD = {
     "unknown key": ({"learning_rat": 1}, None, ["learning_rat", "Did you mean 'learning_rate'?"]),
     "misspelt enum": ({"loss_type": "dapoo"}, None, ["loss_type", "Did you mean 'dapo'?"]),
-    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, None, ["none.jsonl", "Check `path`"]),
+    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, None, ["none.jsonl", "Check its name"]),
     "missing model": ({"model_name_or_path": "./none"}, None, ["There is no folder", "`model_name_or_path`"]),
     "empty data": ({}, replace_rows(""), ["holds no rows"]),
     "broken line": ({}, replace_rows(ROW + ROW + '{"question": "?", \n'), ["row 3", "not valid JSON"]),

@@ -159,7 +159,7 @@ BAD_SETTINGS = {
     "rewards": ({"reward_funcs": ["accuracy"]}, ["`reward_funcs`", "Remove the key"]),
     "replaced setting": ({"precompute_ref_log_probs": True}, ["`precompute_ref_log_probs`", "LoRA"]),
     "misspelt choice": ({"on_missing_spans": "wholle"}, ["Did you mean 'whole'?"]),
-    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, ["none.jsonl", "Check `path`"]),
+    "missing data file": ({"dataset": {"path": "./none.jsonl"}}, ["none.jsonl", "Check its name"]),
     "missing model": ({"model_name_or_path": "./none"}, ["There is no folder", "`model_name_or_path`"]),
 }
 
