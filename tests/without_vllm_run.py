@@ -1,6 +1,6 @@
 """Runs a script in a process that leaves out vLLM, which takes longer to import than its steps: `... SCRIPT WORDS`.
 
-As in the tests' own processes, imports look for no garbage, full collections pass over what is imported, and accelerate
+As in the processes of tests, imports look for no garbage, full collections pass over what is imported, and accelerate
 does not read from the disk in each step which packages are installed.
 """
 
