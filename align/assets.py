@@ -32,4 +32,6 @@ def find_recipe(name: str) -> Path:
     short = name.removeprefix("recipes/").removesuffix(".yaml")
     if short in shipped:
         return shipped[short]
+    if name.startswith("-"):
+        raise RecipeError(f"The recipe comes first and its keys behind it, RECIPE {name} ...; got {name!r} first.")
     raise RecipeError(f"There is no recipe {name!r}.{suggestion(short, list(shipped))} `align recipes` lists them.")

@@ -1,5 +1,6 @@
 """What `lab_crome.py` measures of a reward model, and how arms are compared over seeds."""
 
+import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -108,7 +109,7 @@ class Bar(NamedTuple):
             found = mean(runs, self.arm, self.metric).value / mean(runs, self.baseline, self.metric).value
             return found <= self.bound, f"{what} <= {self.bound} of that of {self.baseline}: {found:.3f}"
         gain = difference(runs, self.arm, self.baseline, self.metric)
-        interval = "" if gain.n < 2 else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
+        interval = "" if math.isnan(gain.low) else f" [{gain.low:+.3f}, {gain.high:+.3f}]"
         return gain.value >= self.bound, f"{what} >= {self.baseline} {self.bound:+.2f}: {gain.value:+.3f}{interval}"
 
 

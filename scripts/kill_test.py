@@ -189,7 +189,7 @@ def logged(path: Path) -> dict[Any, Any]:
             continue
         key = tuple(entry.get(name) for name in ("step", "mode", "reward") if isinstance(entry.get(name), str | int))
         numbers = {name: value for name, value in entry.items() if not any(word in name for word in TIMES)}
-        if "train_runtime" not in entry:
+        if "train_runtime" not in entry and "goes_on_after" not in entry:  # which says where a process began
             lines[key] = numbers
     return lines
 

@@ -218,7 +218,8 @@ def cell(estimate: Estimate, seeds: int) -> str:
     if estimate.n == 1:
         return f"{estimate.value:z.2f}"
     some = f" (n={estimate.n})" if estimate.n < seeds else ""
-    return f"{estimate.value:z.2f} ±{(estimate.high - estimate.low) / 2:.2f}{some}"
+    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
+    return f"{estimate.value:z.2f}{half}{some}"
 
 
 def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:

@@ -28,6 +28,7 @@ A seed from 100 on has a start of its own; others share `--starts` of them. Inte
 
 import argparse
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -97,7 +98,7 @@ def difference(runs: dict[str, list[Metrics]], arm: str, other: str, name: str) 
 
 def cell(estimate: Estimate) -> str:
     """Writes an estimate as value +- half the interval."""
-    interval = "" if estimate.n < 2 else f" ±{(estimate.high - estimate.low) / 2:.3f}"
+    interval = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.3f}"
     return f"{estimate.value:z.3f}{interval}"
 
 

@@ -22,6 +22,7 @@ came out.
 
 import argparse
 import json
+import math
 import random
 import string
 import sys
@@ -170,7 +171,8 @@ def run_seed(seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, fl
 def words(values: list[float]) -> str:
     """Words a mean over seeds with its interval."""
     mean = mean_over_seeds(values)
-    return f"{mean.value:.3f} [{mean.low:.3f}, {mean.high:.3f}]"
+    interval = "" if math.isnan(mean.low) else f" [{mean.low:.3f}, {mean.high:.3f}]"
+    return f"{mean.value:.3f}{interval}"
 
 
 def main(argv: list[str] | None = None) -> int:

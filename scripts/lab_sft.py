@@ -17,6 +17,7 @@ Under a minute for each seed on one core. The bar is about `drift` of the arm `l
 
 import argparse
 import json
+import math
 import random
 import sys
 import tempfile
@@ -136,7 +137,8 @@ def run_seed(seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, fl
 
 def _words(values: list[float], places: int) -> str:
     mean = mean_over_seeds(values)
-    return f"{mean.value:.{places}f} [{mean.low:.{places}f}, {mean.high:.{places}f}]"
+    interval = "" if math.isnan(mean.low) else f" [{mean.low:.{places}f}, {mean.high:.{places}f}]"
+    return f"{mean.value:.{places}f}{interval}"
 
 
 def main(argv: list[str] | None = None) -> int:

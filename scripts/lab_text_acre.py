@@ -22,6 +22,7 @@ Every policy answers 500 prompts with a wrong cue greedily, and again without it
 
 import argparse
 import json
+import math
 import os
 import random
 import sys
@@ -219,7 +220,8 @@ def cell(values: list[float]) -> str:
     if not values:
         return "-"
     estimate = mean_over_seeds(values)
-    return f"{estimate.value:z.2f}" + (f" ±{(estimate.high - estimate.low) / 2:.2f}" if len(values) > 1 else "")
+    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
+    return f"{estimate.value:z.2f}{half}"
 
 
 def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]:

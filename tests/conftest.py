@@ -9,6 +9,7 @@ os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # vLLM would look for the wa
 
 import functools
 import gc
+import logging
 import random
 import shutil
 import sys
@@ -57,6 +58,39 @@ def pytest_collection_modifyitems(config, items):
         for mark, wanted in skipped.items():
             if mark in item.keywords and not wanted:
                 item.add_marker(pytest.mark.skip(reason=words[mark]))
+
+
+def pytest_configure(config):
+    if seeders := sys.modules.get("pytest_randomly"):
+        seeders.entrypoint_reseeds = [seed_torch]
+    logs = config.pluginmanager.get_plugin("logging")
+    if hasattr(getattr(logs, "catching_logs", None), "attached_loggers"):
+        logs.catching_logs = at_the_root(logs.catching_logs)
+
+
+def seed_torch(seed):
+    """DeepSpeed would do it three times a test, and torch keep the stack for each kind of device that is not here."""
+    if torch := sys.modules.get("torch"):
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
+
+
+def at_the_root(catching_logs):
+    """Pytest looks through all loggers, a thousand, six times a test; the root hears all that tests here ask for."""
+
+    class CatchingLogs(catching_logs):
+        __slots__ = ()
+
+        def __enter__(self):
+            if self.level is not None:
+                return super().__enter__()
+            root = logging.getLogger()
+            root.addHandler(self.handler)
+            self.attached_loggers.append(root)
+            return self.handler
+
+    return CatchingLogs
 
 
 @pytest.hookimpl(wrapper=True)

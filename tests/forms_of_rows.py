@@ -20,6 +20,7 @@ QUIET = {
     "save_strategy": "no",
     "disable_tqdm": True,
     "max_steps": 2,
+    "gradient_checkpointing": False,
     "per_device_train_batch_size": 2,
     "per_device_eval_batch_size": 2,
     "learning_rate": 1e-2,

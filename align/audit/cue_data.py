@@ -15,7 +15,9 @@ from align.audit.sides import Sides
 from align.audit.tested import Numbers, Tested
 from rewards.reading.options import LETTERS
 
+MOST_ROWS = 100_000  # more find no other cues worth the name, and each takes some 15 kB while it is tested
 _MOST_LABELS = 1_000
+_SEED = 0
 UNITS = {
     "pairs": "prompts with pairs in which one answer has it",
     "questions": "questions",
@@ -68,25 +70,29 @@ class CueData:
             What was found, None where nothing could be tested, and sentences on what cannot be said.
         """
         kept = rows.distinct
+        if self.kind in ("questions", "sft"):
+            kept = first_of_prompt(kept, seen)
+        kept, sampled = _sample(kept)
         _, cluster = np.unique(seen.part("prompt"), return_inverse=True)
         tests: list[Tested] = []
         sentences: list[str] = []
         if self.kind == "pairs":
             tests, sentences = self._pairs(kept, cluster)
         elif self.kind == "questions":
-            tests, sentences = self._questions(first_of_prompt(kept, seen), cluster)
+            tests, sentences = self._questions(kept, cluster)
         elif self.kind == "sft":
-            tests, sentences = self._classes(first_of_prompt(kept, seen), rows.has_classes)
+            tests, sentences = self._classes(kept, rows.has_classes)
         elif self.kind == "outcomes":
             tests, sentences = self._observed(kept, cluster)
         else:
             sentences = ["Prompts alone have no label that a cue could go with: rows were compared, nothing else."]
         tests = [each for each in tests if each.names]
         if not tests:
-            return None, sentences or [
+            sentences = sentences or [
                 f"No feature is in {FEWEST} rows that could tell: nothing can be said about cues."
             ]
-        return find_cues(tests, UNITS[self.kind], self.kind, seen.name), sentences
+            return None, [*sampled, *sentences]
+        return find_cues(tests, UNITS[self.kind], self.kind, seen.name), [*sampled, *sentences]
 
     def _pairs(self, kept: Flags, cluster: Numbers) -> tuple[list[Tested], list[str]]:
         ordered = kept & (self._golds() >= 0)
@@ -153,6 +159,19 @@ class CueData:
 
     def _golds(self) -> Numbers:
         return np.frombuffer(self._gold, dtype=np.int64)
+
+
+def _sample(kept: Flags) -> tuple[Flags, list[str]]:
+    """Draws rows where there are more than a test needs, and says so."""
+    rows = np.flatnonzero(kept)
+    if len(rows) <= MOST_ROWS:
+        return kept, []
+    drawn = np.zeros(len(kept), dtype=bool)
+    drawn[np.random.default_rng(_SEED).choice(rows, MOST_ROWS, replace=False)] = True
+    return drawn, [
+        f"Cues were looked for in {MOST_ROWS:,} rows, drawn from {len(rows):,} with seed {_SEED}; everything else is "
+        "said of all rows."
+    ]
 
 
 def _too_few(num: int, what: str) -> str:

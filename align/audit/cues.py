@@ -133,7 +133,7 @@ def _cue(test: Tested, lead: Lead, p_value: float, kind: str, name_row: Callable
     else:
         hits, expected, share, known = float(test.hits[i]), 0.0, effect, None
         reach = _SURE * abs(effect / test.z[i])
-        low, high = effect - reach, effect + reach
+        low, high = max(-1.0, effect - reach), min(1.0, effect + reach)
     name = describe(test.names[i], test.types[i])
     goes_with = test.targets[i] if positive else test.opposites[i]
     surplus = round(n * abs(effect) / (1 - min(expected, 0.99)))

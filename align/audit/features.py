@@ -64,9 +64,8 @@ class Texts:
         words = np.frombuffer(self._words, dtype=np.int32)
         lengths = np.frombuffer(self._lengths, dtype=np.int32)
         counted = np.frombuffer(self._sizes, dtype=np.int32).reshape(-1, len(COUNTS)).astype(np.int64)
-        text = np.repeat(np.arange(len(lengths)), lengths)
-        stays = kept[text]
-        words, text = words[stays].astype(np.int64), text[stays]
+        words = words[np.repeat(kept, lengths)].astype(np.int64)
+        text = np.repeat(np.flatnonzero(kept), lengths[kept])
         num, names = max(1, len(self._vocabulary)), self._vocabulary.words()
         follows = text[1:] == text[:-1]
         pairs = words[:-1][follows] * num + words[1:][follows]

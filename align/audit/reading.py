@@ -108,8 +108,10 @@ class Reader:
 
     def _guess(self) -> str:
         source = self.source
+        first: RowProblem | None = None
         for raw in islice(read_rows(self.file, self._split), source.max_rows):
             if isinstance(raw.content, RowProblem):
+                first = first or raw.content
                 continue
             row = raw.content
             with suppress(BadRow):  # what is wrong with the row is said when it is read
@@ -128,7 +130,8 @@ class Reader:
                 f"{', '.join(KINDS)}; or an `--adapter`. Columns of other names than ours are named by "
                 "`dataset.columns` of a recipe, which `--recipe` names."
             )
-        raise DataError(f"{source.path} holds no row that can be read. Give a data set with at least one.")
+        why = f"The first: {first}" if first else "Give a data set with at least one."
+        raise DataError(f"{source.path} holds no row that can be read. {why}")
 
 
 def estimate_rows(source: Source) -> int | None:

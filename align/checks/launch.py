@@ -16,6 +16,7 @@ class Launch(NamedTuple):
     offload_optimizer: bool = False
     offload_param: bool = False
     fsdp: bool = False
+    by_launcher: bool = False  # which says to each process which one it is
 
     @property
     def sharding(self) -> str:
@@ -32,7 +33,8 @@ def read_launch(accelerate_config: Path | None) -> Launch:
     if accelerate_config is None:
         return Launch()
     plan = check_deepspeed_config(accelerate_config)
-    return Launch(plan.num_processes or 1, plan.zero_stage, plan.offload_optimizer, plan.offload_param, plan.fsdp)
+    num_processes, offloads = plan.num_processes or 1, (plan.offload_optimizer, plan.offload_param)
+    return Launch(num_processes, plan.zero_stage, *offloads, plan.fsdp, by_launcher=True)
 
 
 def current_launch() -> Launch:
@@ -43,7 +45,8 @@ def current_launch() -> Launch:
     """
     num_processes = int(os.environ.get("WORLD_SIZE", "1"))
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") != "true":
-        return Launch(num_processes, fsdp=os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true")
+        fsdp = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+        return Launch(num_processes, fsdp=fsdp, by_launcher="LOCAL_RANK" in os.environ)
     if os.environ.get("ACCELERATE_USE_CPU", "false").lower() == "true":
         raise RecipeError(
             "The environment variable ACCELERATE_USE_CPU turns DeepSpeed off without a word. Unset it, and set "

@@ -15,6 +15,7 @@ from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
 from align.data.made_rows import MadeRows
 from align.data.stored_items import pick
+from align.errors import RecipeError
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -132,7 +133,10 @@ class PromptTokenizer:
     def __init__(self, folder: Path, template_kwargs: dict[str, Any] | None = None) -> None:
         from tokenizers import Tokenizer
 
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises no other class
+            raise RecipeError(f"{folder / 'tokenizer.json'} cannot be read: {error}. Copy the model again.") from error
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.template_kwargs = template_kwargs or {}

@@ -114,9 +114,12 @@ def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] |
         (7000000000, '(read from its name)')
     """
     folder = model_folder(model)
-    files = weight_files(folder) if folder else []
-    if files:
-        return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
+    try:
+        files = weight_files(folder) if folder else []
+        if files:
+            return sum(_safetensors_size(file, with_head) for file in files), "(counted)"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error):
+        return None  # damaged, which `check_model` says
     size = re.search(r"(?<![\w.])(\d+(?:\.\d+)?)([BbMm])(?![A-Za-z])", model.rpartition("/")[2].replace("-", " "))
     if size is None:
         return None

@@ -1,13 +1,18 @@
 """Where a recipe's model is, and what it says of itself."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
+from align.checks.model_files import file_problems
+from align.methods import METHODS
 from align.models.at_hand import is_hub_id
-from align.models.pretrained import ADAPTER_CONFIG, pickled_weights
+from align.models.pretrained import pickled_weights
 from align.recipe.recipe import Recipe
+
+ELSEWHERE = {"gguf_file", "subfolder", "variant"}  # keys of loading under which the files have other names
 
 
 def check_model(recipe: Recipe) -> list[Finding]:
@@ -20,18 +25,20 @@ def check_model(recipe: Recipe) -> list[Finding]:
     if problem := pickled_weights(model):
         return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
     if Path(model).is_dir():
-        return _check_folder(model) if "gguf_file" not in given else []
+        return _check_folder(recipe, given)
     if is_hub_id(model):
         return []
     text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
 
 
-def _check_folder(model: str) -> list[Finding]:
-    if any((Path(model) / name).is_file() for name in ("config.json", ADAPTER_CONFIG)):
+def _check_folder(recipe: Recipe, given: Mapping[str, Any]) -> list[Finding]:
+    if ELSEWHERE & set(given):
         return []
-    text = f"The folder {model} holds no model: it has no config.json. Check `model_name_or_path`."
-    return [Finding("error", "model", text)]
+    runs_code = True in (recipe.training.get("trust_remote_code"), given.get("trust_remote_code"))
+    writes_text = METHODS[recipe.method].part("footprint")(recipe).has_lm_head
+    problems = file_problems(Path(recipe.model.model_name_or_path), runs_code=runs_code, writes_text=writes_text)
+    return [Finding("error", "model", f"`model_name_or_path`: {problem}") for problem in problems]
 
 
 def model_folder(model: str) -> Path | None:

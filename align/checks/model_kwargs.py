@@ -15,6 +15,7 @@ MODELS: Source = ("transformers", "modeling_utils.py")
 AUTO: Source = ("transformers", "models/auto/auto_factory.py")
 CONFIGS: Source = ("transformers", "configuration_utils.py")
 OF_LOADING = {"code_revision", "experts_implementation", "attn_implementation", "low_cpu_mem_usage", "torch_dtype"}
+OF_PROGRAMS = {"config", "state_dict", "output_loading_info"}  # take or give objects, which no recipe holds
 OF_LABELS = {"num_labels", "id2label", "label2id", "problem_type", "output_attentions", "use_cache"}
 
 
@@ -43,7 +44,7 @@ def _loading_keys() -> set[str]:
     named = parameters(MODELS, "PreTrainedModel.from_pretrained").keys() - {"cls", "pretrained_model_name_or_path"}
     read = keys_read(MODELS, "PreTrainedModel.from_pretrained", "kwargs")
     auto = keys_read(AUTO, "_BaseAutoModelClass.from_pretrained", "kwargs")
-    return {name for name in {*named, *read, *auto} if not name.startswith("_")} | OF_LOADING
+    return {name for name in {*named, *read, *auto} if not name.startswith("_")} - OF_PROGRAMS | OF_LOADING
 
 
 def _config_keys(model: str) -> tuple[str | None, set[str]]:

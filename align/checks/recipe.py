@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from align.checks.adapter import check_adapter
 from align.checks.batch import check_batch
 from align.checks.chain import check_chain
 from align.checks.chat_template import check_chat_template
@@ -24,6 +25,7 @@ from align.checks.rewards import check_loading, resolve_rewards
 from align.checks.rows import check_rows
 from align.checks.secrets import check_secrets
 from align.checks.sharded import check_sharded
+from align.checks.tokens import check_tokens
 from align.checks.trackers import check_trackers
 from align.checks.versions import check_versions
 from align.checks.vllm_server import check_vllm_server
@@ -87,6 +89,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_trackers(recipe) + check_secrets(recipe) + check_model(recipe)
+    findings += check_adapter(recipe) + check_tokens(recipe)
     findings += check_cpu_engine(recipe) + check_model_kwargs(recipe) + check_chat_template(recipe) + check_hub(recipe)
     rewards: Rewards = []
     data = None

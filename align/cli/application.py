@@ -11,6 +11,7 @@ app = typer.Typer(
     help="Alignment training on TRL with rewards that are checked, consistent and causal.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

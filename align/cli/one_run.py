@@ -26,9 +26,13 @@ from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoint
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
 from align.runs.in_force import unwritten
 from align.runs.progress import record_start
-from align.runs.room import free_bytes, no_room, size_of
+from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 from align.secrets import mask_words
+
+_FULL = ("No space left", "StorageFull")
+# The last two are torch's words for a write that the system cut short, whatever its reason was.
+_AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unexpected pos")
 
 
 def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
@@ -43,6 +47,11 @@ def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
     Returns:
         Whether it is finished; else it was stopped early.
     """
+    with _room_named(stage.folder):
+        return _train(stage, checked, seconds, is_shared)
+
+
+def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
     from align.training.callbacks import FirstStep
     from align.training.process_group import join_process_group
 
@@ -122,6 +131,7 @@ def _run(
     from align.training.devices import restore_to_one_cpu
     from align.training.hub import HubPushes
     from align.training.live_page import LivePage
+    from align.training.moving_reference import MovingReference
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
     from align.training.stopping import EarlyEnd, exact_every
@@ -132,6 +142,10 @@ def _run(
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
+    if recipe.has_setting("sync_ref_model") and recipe.setting(
+        "sync_ref_model"
+    ):  # before the one that notes all files
+        trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     if is_pushed(recipe):
         trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, checked)))
@@ -141,7 +155,7 @@ def _run(
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
-    with early, _end_named(trainer, folder), progress, _room_named(folder), _masked_words():
+    with early, _end_named(trainer, folder), progress, _masked_words():
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason
 
@@ -225,22 +239,22 @@ def _masked_words() -> Iterator[None]:
 
 @contextmanager
 def _room_named(folder: Path) -> Iterator[None]:
-    """Makes a sentence of an error that a full disk caused, whatever library met it."""
+    """Makes a sentence of an error that a full disk, or a limit, caused, whatever library met it."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        checkpoints = list_checkpoints(folder)
+        checkpoints, free = list_checkpoints(folder), free_bytes(folder)
         text = f"{type(error).__name__} {error}"
-        is_full = any(word in text for word in ("No space left", "Disk quota exceeded", "StorageFull"))
-        if not is_full and free_bytes(folder) > 2**20:
-            raise
         whole = [path for path in checkpoints if read_manifest(path / MANIFEST)]
-        needed = max(map(size_of, whole), default=0)
-        raise no_room(
-            folder, needed, free_bytes(folder), "what is to be written", [path.name for path in whole]
-        ) from error
+        names = [path.name for path in whole]
+        if free <= 2**20 or any(word in text for word in _FULL):
+            needed = max(map(size_of, whole), default=0)
+            raise no_room(folder, needed, free, "what is to be written", names) from error
+        if any(word in text for word in _AT_LIMIT):
+            raise at_limit(folder, free, one_line(error).rstrip("."), names) from error
+        raise
 
 
 def quiet_environment(uses_vllm: bool) -> None:

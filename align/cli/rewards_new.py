@@ -1,6 +1,7 @@
 """`align rewards new`: a reward to start from, with its own test."""
 
 import keyword
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -95,6 +96,7 @@ def run(name: str, folder: Path) -> int:
     reward, test = contents
     console = make_console()
     console.print(f"Wrote {reward} and {test}. Then:", soft_wrap=True)
-    for line in (f"pytest {test}", f"align rewards check {reward}:{name}"):
+    tested = [] if find_spec("pytest") else ["pip install pytest"]  # which a base install has not
+    for line in (*tested, f"pytest {test}", f"align rewards check {reward}:{name}"):
         console.print(f"  {line}", style="bold cyan", soft_wrap=True)
     return 0

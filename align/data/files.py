@@ -53,7 +53,7 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
             raise DataError(f"{path} is packed. Unpack it first: rows are read from {', '.join(READERS)}.")
         raise DataError(f"Cannot tell the format of {path}. Its name must end in one of {', '.join(READERS)}.")
     if not file.exists() and (file.is_absolute() or path.startswith((".", "~")) or path.count("/") > 1):
-        raise DataError(f"There is no file or folder {path}. Check `path`; `./x` is relative to the recipe.")
+        raise _missing("file or folder", file)
     return _read_with_datasets(path, split)
 
 
@@ -95,11 +95,16 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return files if len(files) == len(names) else {}
 
 
+def _missing(kind: str, path: Path) -> DataError:
+    place = "" if path.is_absolute() else f" It was looked for in {Path.cwd()}; of a recipe, `./x` lies beside it."
+    return DataError(f"There is no {kind} {path}. Check its name.{place}")
+
+
 def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]:
     try:
         yield from reader(file)
     except FileNotFoundError as error:
-        raise DataError(f"There is no file {file}. Check `path`; `./x` is relative to the recipe.") from error
+        raise _missing("file", file) from error
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror or error}.") from error
 

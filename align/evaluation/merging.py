@@ -67,7 +67,8 @@ def item_values(record: Answers, rows: Iterable[Mapping[str, Any]]) -> dict[str,
 def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> dict[str, Any]:
     """Compares a model with both parents on the same items, as `MergedModel` holds it.
 
-    An item of several samples is right if more than half of them are.
+    An item of several samples is right if more than half of them are, of those with a value; one without any is left
+    out.
     """
     ids = list(values[base].by_id)
     ours, first, second = (np.array([values[each].by_id[id] for id in ids]) for each in (name, base, tuned))
@@ -79,9 +80,10 @@ def compare(name: str, values: Mapping[str, Values], base: str, tuned: str) -> d
     }
     shares = [values[each].right for each in (name, base, tuned)]
     if None not in shares:
-        right = [np.array([share[id] for id in ids]) > _HALF for share in shares if share is not None]
-        found["gained"] = [ids[i] for i in np.flatnonzero(right[0] & ~right[1] & ~right[2])]
-        found["lost"] = [ids[i] for i in np.flatnonzero(~right[0] & right[1] & right[2])]
+        table = np.array([[share[id] for id in ids] for share in shares if share is not None])
+        right, known = table > _HALF, ~np.isnan(table).any(axis=0)
+        found["gained"] = [ids[i] for i in np.flatnonzero(known & right[0] & ~right[1] & ~right[2])]
+        found["lost"] = [ids[i] for i in np.flatnonzero(known & ~right[0] & right[1] & right[2])]
     return found
 
 
@@ -143,14 +145,18 @@ def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
 
 
 def _difference(ours: Any, theirs: Any) -> Estimate:
-    within = bool(((ours >= 0) & (ours <= 1) & (theirs >= 0) & (theirs <= 1)).all())
+    both = np.concatenate([ours, theirs])
+    within = bool(((both >= 0) & (both <= 1) | np.isnan(both)).all())
     return mean_difference(ours, theirs, (0.0, 1.0) if within else None)
 
 
 def _means(rows: Iterable[Mapping[str, Any]], column: str, right_from: float | None) -> dict[str, dict[str, float]]:
     sums: dict[str, dict[str, list[float]]] = {}
     for row in rows:
-        value = row[column]
-        number = float("nan") if value is None else float(value if right_from is None else value >= right_from)
-        sums.setdefault(str(row["model"]), {}).setdefault(str(row["id"]), []).append(number)
-    return {name: {id: sum(each) / len(each) for id, each in by_id.items()} for name, by_id in sums.items()}
+        found = sums.setdefault(str(row["model"]), {}).setdefault(str(row["id"]), [])
+        if (value := row[column]) is not None and not math.isnan(value):
+            found.append(float(value if right_from is None else value >= right_from))
+    return {
+        name: {id: sum(each) / len(each) if each else math.nan for id, each in by_id.items()}
+        for name, by_id in sums.items()
+    }

@@ -183,7 +183,7 @@ def _loading(path: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The model {path} cannot be loaded: {reason}") from error
 

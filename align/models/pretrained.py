@@ -21,9 +21,14 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
         **settings: Of `from_pretrained`.
 
     Raises:
-        UserError: If there are pickled weights only.
+        UserError: If there are pickled weights only, or `dtype` is none.
         OSError, ValueError: If it cannot be loaded for another reason.
     """
+    import torch
+
+    dtype = settings.get("dtype", "auto")
+    if isinstance(dtype, str) and dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
+        raise UserError(f"`dtype` must be auto, or a type of torch such as float32 or bfloat16; got {dtype!r}.")
     refuse_pickled_weights(source)
     return model_class.from_pretrained(source, **settings | {"use_safetensors": True, "trust_remote_code": False})
 

@@ -222,5 +222,6 @@ BLOCKS: dict[str, Callable[[Setting], tuple[Known | None, str]]] = {
     ),
     "chat_template_kwargs": lambda setting: (None, ""),
     "model_init_kwargs": lambda setting: (None, ""),
+    "dataset_kwargs": lambda setting: (None, ""),
     "deepspeed": lambda setting: (None, ""),
 }

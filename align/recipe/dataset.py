@@ -60,7 +60,7 @@ class DatasetConfig(BaseModel):
         "was there, and rows of small sets several times; or when every row was there once.",
     )
     mix_seed: int = Field(default=0, ge=0, description="Seed of the order in which sets of a mixture take turns.")
-    eval_path: str | None = Field(default=None, description="Evaluation rows, in the same ways.")
+    eval_path: str | None = Field(default=None, min_length=1, description="Evaluation rows, in the same ways.")
     split: str | None = Field(
         default=None, description="Split of a folder or hub data set; by default `train`, or the only one there is."
     )
@@ -111,6 +111,8 @@ class DatasetConfig(BaseModel):
     def _bounds_what_is_read(self) -> "DatasetConfig":
         if self.max_eval_rows is not None and self.eval_path is None:
             raise ValueError("`max_eval_rows` bounds the rows of `eval_path`, and none is given")
+        if self.eval_split is not None and self.eval_path is None:
+            raise ValueError("`eval_split` is a split of `eval_path`, and none is given; it may be the same as `path`")
         return self
 
 
@@ -153,6 +155,7 @@ class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
 
     unlabelled_path: str | None = Field(
         default=None,
+        min_length=1,
         description="Rows without labels, in the same ways: `prompt` and `responses`, of which two make a pair.",
     )
 

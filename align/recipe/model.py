@@ -55,7 +55,7 @@ class ModelSettings(BaseModel):
     @field_validator("attn_implementation")
     @classmethod
     def _is_attention(cls, name: str | None) -> str | None:
-        base = (name or "eager").removeprefix("paged|")
+        base = ("eager" if name is None else name).removeprefix("paged|")
         if base not in ATTENTION and "/" not in base:
             known = f"one of {', '.join(ATTENTION)}, or a kernel of the hub such as kernels-community/flash-attn2"
             raise ValueError(f"must be {known}.{suggestion(base, ATTENTION)}")

@@ -1,5 +1,6 @@
 """Settings on the command line, which win over the recipe."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
             f"`--` must be followed by the name of a key, as in `--learning_rate 1e-6`; got {shown(key)}."
         )
     if not values:
-        raise RecipeError(f"`--{key}` needs a value, for example `--{key} true`.")
+        raise RecipeError(f"`--{key}` needs a value behind it: `--{key} VALUE`, true or false for a switch.")
     parsed = [_parse(key, value) for value in values]
     target = overrides
     for block in blocks:
@@ -70,11 +71,13 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def resolve_paths(value: Any, base: Path) -> Any:
-    """Makes every string that starts with `./` or `../` absolute; other strings may be hub ids and stay."""
+    """Makes every string that starts with `./`, `../` or `~/` absolute; other strings may be hub ids and stay."""
     if isinstance(value, Mapping):
         return {key: resolve_paths(item, base) for key, item in value.items()}
     if isinstance(value, list):
         return [resolve_paths(item, base) for item in value]
     if isinstance(value, str) and value.startswith(("./", "../")):
         return str((base / value).resolve())
+    if isinstance(value, str) and value.startswith("~/"):
+        return os.path.expanduser(value)
     return value

@@ -1,4 +1,4 @@
-"""QLoRA, in the words of TRL's `ModelConfig`: weights of 4 or 8 bits that stay, and an adapter that learns."""
+"""Adapters and QLoRA in the words of TRL's `ModelConfig`: weights of 4 or 8 bits stay, and an adapter learns."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,11 +6,12 @@ from typing import Any
 from align.errors import RecipeError
 from align.recipe.model import ModelSettings
 
+OF_ADAPTERS = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 OF_4_BITS = ("bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant")
 
 
 def check_quantization(model: ModelSettings, setting: Callable[[str], Any]) -> None:
-    """Refuses keys of quantization that have no meaning together.
+    """Refuses keys of adapters and quantization that have no meaning together.
 
     Args:
         model: The model block.
@@ -19,6 +20,12 @@ def check_quantization(model: ModelSettings, setting: Callable[[str], Any]) -> N
     Raises:
         RecipeError: At the first.
     """
+    lone = next((name for name in OF_ADAPTERS if name in model.model_fields_set), None)
+    if lone is not None and "use_peft" not in model.model_fields_set:  # `--use_peft false` may turn an adapter off
+        raise RecipeError(
+            f"`{lone}` is about an adapter, and without `use_peft` all weights are trained. Set `use_peft: true`, or "
+            f"remove `{lone}`."
+        )
     if model.load_in_4bit and model.load_in_8bit:
         raise RecipeError("`load_in_4bit: true` and `load_in_8bit: true` exclude each other. Keep one.")
     lone = next((name for name in OF_4_BITS if name in model.model_fields_set), None)

@@ -1,7 +1,7 @@
 """Reads a block of a recipe as the class that says what it may hold."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -25,10 +25,19 @@ def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Bl
     """
     if unknown := unknown_keys(model, prefix, values):
         raise RecipeError(" ".join(unknown))
+    for key, value in values.items():
+        if isinstance(value, bool) and _reads_as_one(model.model_fields[key].annotation):
+            raise RecipeError(f"`{prefix}{key}` must be a number; got {shown(value)} (bool).")
     try:
         return model.model_validate(values)
     except ValidationError as error:
         raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
+
+
+def _reads_as_one(kind: Any) -> bool:
+    """Tells the types of numbers, as which pydantic reads true as 1."""
+    kinds = get_args(kind) or (kind,)
+    return bool not in kinds and bool({int, float} & {each for each in kinds if isinstance(each, type)})
 
 
 def unknown_keys(model: type[BaseModel], prefix: str, values: Mapping[str, Any]) -> list[str]:

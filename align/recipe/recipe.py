@@ -23,7 +23,7 @@ from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of
-from align.recipe.together import check_together
+from align.recipe.together import check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
@@ -238,6 +238,7 @@ def _check_together(recipe: Recipe) -> None:
     check_quantization(recipe.model, recipe.setting)
     try:
         check_blocks(recipe.method, recipe.setting)
+        check_written([key for key, value in recipe.training.items() if value is not None])
         check_together(recipe.setting, fields.__contains__, evaluates=recipe.dataset.eval_path is not None)
         if check is not None:
             check(recipe.setting)

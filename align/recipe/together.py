@@ -1,7 +1,7 @@
 """Settings of transformers and TRL that have no meaning without each other, found before a model is loaded."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from align.recipe.problems import shown
@@ -9,6 +9,7 @@ from align.recipe.rules import suggestion
 from align.recipe.signatures import enum_members
 
 Setting = Callable[[str], Any]
+POLYNOMIAL_END = 1e-7  # transformers 5.17, `get_polynomial_decay_schedule_with_warmup`
 IN_LAUNCH_FILE = "parallelism_config"  # a setting that a recipe cannot hold
 
 
@@ -36,12 +37,35 @@ def check_together(setting: Setting, has: Callable[[str], bool], evaluates: bool
         _check_dpo(setting)
 
 
+def check_written(written: Collection[str]) -> None:
+    """Refuses settings that, as they are written, would do nothing.
+
+    Args:
+        written: Names of the settings in the recipe.
+
+    Raises:
+        ValueError: At the first.
+    """
+    if "resume_from_checkpoint" in written:
+        raise ValueError(
+            "`resume_from_checkpoint` is read by no trainer. Where a run goes on is an option of the command: `align "
+            "train RECIPE --resume auto`, or `--resume PATH`."
+        )
+    if "eval_steps" in written and "eval_strategy" not in written:  # `--eval_strategy no` may turn evaluation off
+        raise ValueError("`eval_steps` is read with `eval_strategy: steps` alone. Set it, or remove `eval_steps`.")
+
+
 def _check_alone(setting: Setting, has: Callable[[str], bool]) -> None:
     """Checks texts that have a form of their own."""
     if setting(IN_LAUNCH_FILE) is not None:
         raise ValueError(f"`{IN_LAUNCH_FILE}` cannot be written in a recipe. Write the block into the launch file.")
     if setting("output_dir") is not None and not setting("output_dir").strip():
         raise ValueError("`output_dir` is empty. Remove the line for the default, or name a folder.")
+    if re.search(r"\$\{?\w", setting("output_dir") or ""):
+        raise ValueError(
+            f"`output_dir` is {shown(setting('output_dir'))}, and a recipe reads no variables of the environment. "
+            "Write the folder out, or give it on the command line, where the shell reads them."
+        )
     backend = setting("torch_compile_backend")
     backends = sorted(name.lower() for name in enum_members(("accelerate", "utils/dataclasses.py"), "DynamoBackend"))
     if backend is not None and backend.lower() not in backends:
@@ -109,6 +133,18 @@ def _check_rates(setting: Setting) -> None:
     if name in ("cosine_with_min_lr", "cosine_warmup_with_min_lr") and not {"min_lr", "min_lr_rate"} & set(given):
         raise ValueError(
             f"`lr_scheduler_type: {name}` needs its lowest rate. Set `lr_scheduler_kwargs: {{min_lr_rate: 0.1}}`."
+        )
+    given = given if isinstance(given, Mapping) else {}
+    if given.get("min_lr") is not None and given.get("min_lr_rate") is not None:
+        raise ValueError(
+            f"`lr_scheduler_kwargs`: `min_lr` and `min_lr_rate` say the same thing twice; got {given['min_lr']} and "
+            f"{given['min_lr_rate']}. Keep one."
+        )
+    end = given.get("lr_end", POLYNOMIAL_END)
+    if name == "polynomial" and end >= setting("learning_rate"):
+        raise ValueError(
+            f"`lr_scheduler_type: polynomial` ends at `lr_scheduler_kwargs.lr_end`, which must be below "
+            f"`learning_rate`; got {end:g} and {setting('learning_rate'):g}. Lower the first, or raise the second."
         )
 
 

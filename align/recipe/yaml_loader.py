@@ -116,6 +116,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is not valid YAML. {_yaml_problem(error, text)}") from error
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
+    if content is None:
+        raise RecipeError(f"{path} is empty; it must hold `key: value` lines.")
     if not isinstance(content, dict):
         raise RecipeError(f"{path} must hold `key: value` lines, got {type(content).__name__}.")
     return content

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record.merging import MERGING_FILE
 from align.evaluation.record.models import ModelsRecord
 from align.report.evaluation import build_evaluation_report
+from align.report.merging import build_merging_report
 from align.report.page import build_comparison, build_report
 
 _LOG = "metrics.jsonl"
@@ -16,7 +18,7 @@ def is_evaluation(folder: Path) -> bool:
 
 
 def build_any_report(folder: Path, out: Path | None = None) -> Path:
-    """Writes the report of a training run, of an evaluation, or of runs side by side with their evaluation.
+    """Writes the report of a training run, an evaluation, a merge, or of runs side by side with their evaluation.
 
     A folder with `evaluation.json` and run folders in it is a comparison, such as the quickstart writes. Where models
     were asked, what was measured fills a page of its own, and the comparison of the runs is that of their folders.
@@ -28,6 +30,8 @@ def build_any_report(folder: Path, out: Path | None = None) -> Path:
     Raises:
         RunFolderError: If the folder is none of these, or a file is broken.
     """
+    if (folder / MERGING_FILE).exists() and not (folder / _LOG).exists():
+        return build_merging_report(folder, out)
     if not is_evaluation(folder):
         return build_report(folder, out)
     runs = sorted(path.parent for path in folder.glob(f"*/{_LOG}"))

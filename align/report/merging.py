@@ -22,8 +22,8 @@ _CHARTED = ("worst_group", "drift_kl")
 _MOST_NAMES = 200
 
 
-def build_merging_report(folder: Path) -> Path:
-    """Writes `report.html` into the folder of a merge.
+def build_merging_report(folder: Path, out: Path | None = None) -> Path:
+    """Writes the page of a merge, `report.html` in its folder if no other file is given.
 
     Raises:
         RunFolderError: If `merging.json` is missing or broken.
@@ -33,7 +33,7 @@ def build_merging_report(folder: Path) -> Path:
     except (OSError, ValueError) as error:
         raise RunFolderError(f"{folder / MERGING_FILE} cannot be read: {error}. Merge again.") from error
     view = merging_view(merging)
-    return write_page("evaluation.html.j2", folder / "report.html", title=view.title, view=view)
+    return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)
 
 
 def merging_view(merging: MergingRecord) -> EvaluationView:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,10 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from align.whole_files import sha256_of, write_whole
 
 MANIFEST = "manifest.json"
+REFERENCE = "reference/model.safetensors"  # in a folder of its own, where nothing takes it for the model
 # What a trainer goes on from; everything else in a checkpoint is the model, as it lies in the run folder at the end.
 _STATE = (
     "optimizer.*", "optimizer_*", "scheduler.pt", "scaler.pt", "rng_state*.pth", "trainer_state.json", "latest",
     "zero_to_*.py", "global_step*/*", "global_step*/*/*", "manifest*.json",
+    REFERENCE,
 )  # fmt: skip
 _SHARDED = ("global_step*/*", "global_step*/*/*", "latest", "zero_to_*.py")
 
@@ -56,6 +60,8 @@ class Manifest(BaseModel):
 def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIFEST) -> Manifest:
     """Notes the files of a checkpoint as they are; without this note it counts as not written to its end.
 
+    All of it is on the disk then: older ones are deleted next, and a host may lose what it has only in memory.
+
     Args:
         checkpoint: Its folder, to which nothing is written any more.
         facts: The fields of `Manifest` but for `files`.
@@ -66,7 +72,7 @@ def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIF
     """
     paths = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and not path.match("manifest*.json")]
     with ThreadPoolExecutor(8) as pool:  # hashing lets go of Python's lock
-        digests = list(pool.map(_sha256, paths))
+        digests = list(pool.map(_flushed_sha256, paths))
     files = {
         path.relative_to(checkpoint).as_posix(): File(bytes=path.stat().st_size, sha256=digest)
         for path, digest in zip(paths, digests, strict=True)
@@ -74,6 +80,8 @@ def write_manifest(checkpoint: Path, facts: Mapping[str, Any], name: str = MANIF
     manifest = Manifest(**facts, files=files)
     content = manifest.model_dump(mode="json")
     write_whole(checkpoint / name, json.dumps({"sha256": _digest_of(content), **content}, indent=1) + "\n")
+    for path in (checkpoint / name, *{each.parent for each in paths}, checkpoint, checkpoint.parent):
+        _flush(path)
     return manifest
 
 
@@ -161,6 +169,21 @@ def _sha256(path: Path) -> str:
         return sha256_of(path)
     except OSError as error:
         return f"not readable: {error.strerror}"
+
+
+def _flushed_sha256(path: Path) -> str:
+    _flush(path)
+    return _sha256(path)
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk, where a file system knows of that."""
+    with suppress(OSError):
+        place = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
 
 
 def _digest_of(content: Mapping[str, Any]) -> str:

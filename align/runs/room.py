@@ -35,8 +35,20 @@ def words(size: float) -> str:
 
 def no_room(folder: Path, needed: int, free: int, what: str, whole: Sequence[str] = ()) -> RunFolderError:
     """Makes the sentence about a disk that is too full for what is to be written."""
-    left = f" The last whole checkpoint is {whole[0]}: `--resume auto` goes on from it." if whole else ""
     return RunFolderError(
         f"{folder} has {words(free)} free, and {what} takes about {words(needed)}. Free room, lower "
-        f"`save_total_limit`, or choose another `--output_dir`.{left}"
+        f"`save_total_limit`, or choose another `--output_dir`.{_left(whole)}"
     )
+
+
+def at_limit(folder: Path, free: int, why: str, whole: Sequence[str] = ()) -> RunFolderError:
+    """Makes the sentence about a limit that ends a write where the disk has room."""
+    return RunFolderError(
+        f"A file in {folder} could not be written to its end ({why}), and its disk has {words(free)} free: a quota, "
+        f"or the limit of a file's size (`ulimit -f`), is reached. Raise it, lower `save_total_limit`, or choose "
+        f"another `--output_dir`.{_left(whole)}"
+    )
+
+
+def _left(whole: Sequence[str]) -> str:
+    return f" The last whole checkpoint is {whole[0]}: `--resume auto` goes on from it." if whole else ""

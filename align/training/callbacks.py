@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -129,15 +128,18 @@ class AlarmLines(TrainerCallback):
 
     def __init__(self, thresholds: Mapping[str, float], stops: Sequence[str] = ()) -> None:
         self.thresholds, self.stops = thresholds, stops
-        self.recent: dict[str, deque[tuple[int, float]]] = {}  # numbers, and the step behind which each begins
-        self.logged: dict[str, int] = {}  # step of the last log of each number
+        self.recent: dict[str, list[tuple[int, int, float]]] = {}  # step behind which each log began, its own, number
         self.begun = 0  # step at which this process began
         self.said: set[str] = set()
         self.heard: int | None = None  # step of the last canary that was within its limit
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Keeps where this process begins."""
+        """Keeps where this process begins, and goes on with the numbers that a checkpoint holds.
+
+        Else a run that is stopped more often than an alarm takes to last would never hear it.
+        """
         self.begun = state.global_step
+        self.recent = state.stateful_callbacks.setdefault("alarms", self.recent)  # no callback of transformers' own
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Looks at the latest numbers.
@@ -151,13 +153,13 @@ class AlarmLines(TrainerCallback):
         step = state.global_step
         for alarm, limit in self.thresholds.items():
             for key in alarm_keys(alarm, numbers):
-                values = self.recent.setdefault(key, deque(maxlen=logs_of(key)))
-                values.append((self.logged.get(key, self.begun), numbers[key]))
-                self.logged[key] = step
-                mean = sum(value for _, value in values) / len(values)
+                values = self.recent.setdefault(key, [])
+                values.append((values[-1][1] if values else self.begun, step, numbers[key]))
+                del values[: -logs_of(key)]
+                mean = sum(value for *_, value in values) / len(values)
                 if not _is_above(key, mean, limit):
                     self.heard = step if key == CANARY else self.heard
-                elif len(values) == values.maxlen and key not in self.said:
+                elif len(values) == logs_of(key) and key not in self.said:
                     self.said.add(key)
                     sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}"
                     if alarm in self.stops:

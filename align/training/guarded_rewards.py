@@ -17,6 +17,7 @@ from align.training.audit_signals import audit_signals, text_features
 from align.training.completion_tables import CompletionTables
 from align.training.media import MediaFolder
 from align.training.output_head import check_fused_head
+from align.training.reward_names import check_no_names
 from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
@@ -44,7 +45,7 @@ from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies,
 from align.training.whole_head import WholeHead
 from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
-from rewards.running.event_loop import result_of
+from rewards.running.event_loop import own_loop, result_of
 from rewards.running.guard import GuardedReward
 from rewards.running.protocol import is_async, reads_whole_batch
 from rewards.running.scores import Score
@@ -90,7 +91,10 @@ class GuardedRewards(CompletionTables):
     reward_processing_classes: list[Any]
 
     def __init__(self, *args: Any, reward_rules: RewardRules | None = None, **kwargs: Any) -> None:
+        check_no_names(args[1] if len(args) > 1 else kwargs.get("reward_funcs"))
         super().__init__(*args, **kwargs)
+        if self._has_async_funcs:
+            self.async_loop = own_loop()  # TRL starts one for each trainer, and a client keeps to its first
         check_fused_head(self.model)
         self.add_callback(WholeHead())
         self.reward_rules = reward_rules or RewardRules()
@@ -240,9 +244,8 @@ class GuardedRewards(CompletionTables):
             for place, own in scores.items()
             if not reads_whole_batch(functions[place])
         }
-        loop = self.async_loop if self._has_async_funcs else None
         asked = {functions[place]: own for place, own in rows.items() if own}
-        found = score_again(asked, given, loop, accelerator.device)
+        found = score_again(asked, given, accelerator.device)
         pairs = [pair_scores(scores[place], rows[place], found.get(functions[place], [])) for place in rows]
         ranks: list[list[list[Repeat]]] = gather_object([pairs])
         for place, repeats in zip(rows, zip(*ranks, strict=True), strict=True):

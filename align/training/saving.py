@@ -18,7 +18,8 @@ class WholeCheckpoints(TrainerCallback):
     """Looks for room before a checkpoint is written, notes its files after, and only then deletes older ones.
 
     TRL and transformers delete older checkpoints as soon as they believe that a new one is there; a run that is killed
-    in between would keep none. Here `save_total_limit` is taken from the trainer's config and kept after the note.
+    in between would keep none. Here `save_total_limit` is taken from the trainer's config and kept after the note. The
+    oldest is the one of the fewest steps: times of files follow a clock that is set back, and the order of a copy.
 
     Args:
         trainer: Any trainer.
@@ -34,8 +35,14 @@ class WholeCheckpoints(TrainerCallback):
         self._processes = trainer.args.world_size
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Saves, logs and evaluates as often as the recipe says now; transformers keeps to what a checkpoint says."""
+        """Saves, logs and evaluates as often as the recipe says now; transformers keeps to what a checkpoint says.
+
+        It also forgets the best checkpoint of a run whose folder was moved, where it looks for one only when it saves.
+        """
         state.compute_steps(args, state.max_steps)
+        best = self._folder / f"checkpoint-{state.best_global_step}"
+        if state.best_global_step and best.is_dir():
+            state.best_model_checkpoint = str(best)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stops the run in a sentence where the checkpoint that is due would not fit.
@@ -77,6 +84,5 @@ class WholeCheckpoints(TrainerCallback):
                     output_dir=str(self._folder),
                     save_total_limit=self._limit,
                     best_model_checkpoint=state.best_model_checkpoint,
-                    use_mtime=True,
                 )
         PartialState().wait_for_everyone()

@@ -17,15 +17,12 @@ from rewards.running.scores import Score
 Rows = Mapping[GuardedReward, Sequence[int]]
 
 
-def score_again(
-    rows: Rows, given: Mapping[str, Any], loop: asyncio.AbstractEventLoop | None, device: torch.device
-) -> dict[GuardedReward, list[Score]]:
+def score_again(rows: Rows, given: Mapping[str, Any], device: torch.device) -> dict[GuardedReward, list[Score]]:
     """Scores rows of a batch again, each reward its own; those that are awaited all at once.
 
     Args:
         rows: Reward to rows, in the order in which it gets them.
         given: The arguments of the call that scored the whole batch.
-        loop: That of another thread in which rewards are awaited; None takes this process's own.
         device: Whose random state is put back, as are those of Python, numpy and torch.
     """
     with generators_kept(device):
@@ -37,7 +34,7 @@ def score_again(
         async def together() -> list[list[Score]]:
             return await asyncio.gather(*(func.score_again(given, rows[func]) for func in awaited))
 
-        return found | dict(zip(awaited, result_of(together(), loop), strict=True))
+        return found | dict(zip(awaited, result_of(together()), strict=True))
 
 
 @contextmanager

@@ -34,7 +34,8 @@ class EarlyEnd(TrainerCallback):
     def __init__(self, seconds: float | None, every: int = 1) -> None:
         self.reason: str | None = None
         self._seconds, self._every = seconds, every
-        self._started = psutil.Process().create_time()
+        # On the clock that nobody sets: the other one may be set back by hours on a machine that has just started.
+        self._started = time.monotonic() - (time.time() - psutil.Process().create_time())
         self._signalled: int | None = None
         self._signalled_at = 0.0
         self._before: dict[int, Any] = {}
@@ -89,7 +90,7 @@ class EarlyEnd(TrainerCallback):
             return False
         spare = min(_SHARE_TO_SPARE * self._seconds, _MOST_TO_SPARE)
         needed = 2 * self._longest_step * self._every + 2 * self._longest_save + spare
-        return time.time() - self._started + needed > self._seconds
+        return time.monotonic() - self._started + needed > self._seconds
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signalled is not None:

@@ -16,8 +16,8 @@ class TokenCount(TrainerCallback):
         self._trainer = trainer
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Goes on with the count of a checkpoint."""
-        if _is_free(args):
+        """Goes on with the count of a checkpoint; a second training from the start counts on, as in TRL."""
+        if _is_free(args) and state.global_step:
             self._trainer._total_train_tokens = state.num_input_tokens_seen
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -96,7 +97,7 @@ class Correction:
     def unknown_groups(self, groups: Any) -> int:
         """Counts rows whose group was not fitted and which are therefore not corrected for it."""
         known = {label for label, _ in self.group_effects}
-        return sum(label not in known for label in np.asarray(groups, dtype=object).tolist())
+        return sum(as_label(label) not in known for label in np.asarray(groups, dtype=object).tolist())
 
     def _check_units(self, columns: Columns) -> None:
         fitted = self.details.get("units", {})
@@ -108,7 +109,7 @@ class Correction:
                 )
 
     def _labels(self, groups: Any, num_rows: int) -> list[Any]:
-        labels = [] if groups is None else np.asarray(groups).tolist()
+        labels = [] if groups is None else [as_label(label) for label in np.asarray(groups).tolist()]
         if len(labels) != num_rows:
             raise ValueError(
                 f"The correction has an effect per group and needs `groups` with one label per row, got {len(labels)} "
@@ -149,6 +150,11 @@ class Correction:
             ValueError: If the file is not a correction in this format.
         """
         return cls.from_json(Path(path).read_text(encoding="utf-8"))
+
+
+def as_label(value: Any) -> Any:
+    """Returns the label of a group as JSON can hold it: a date as text."""
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def formula_in_words(

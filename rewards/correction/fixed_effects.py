@@ -3,6 +3,7 @@ import numpy as np
 from rewards.correction._libraries import library
 from rewards.correction._moments import Array, Moments, collect, in_chunks
 from rewards.correction.columns import Missing, Sample
+from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import text_features
 from rewards.correction.estimates import Estimates
@@ -72,7 +73,7 @@ class FixedEffects(Corrector):
         effects = group_means(left[:, None], codes)[:, 0]
         effects = (effects - effects[codes].mean()) * units.outcome
         details = _describe(codes, effects, text.shape[1])
-        named = tuple(zip(labels.tolist(), effects.tolist(), strict=True))
+        named = tuple(zip(map(as_label, labels.tolist()), effects.tolist(), strict=True))
         return Found(estimates, self.name, warned, details, len(labels), named)
 
     def _refuse_too_few_rows(self, num_rows: int, num_columns: int) -> None:

@@ -47,7 +47,8 @@ Author(surname='vaswani', initial='a')]
         >>> read_authors("Ashish Vaswani; Noam Shazeer et al.") == read_authors("N. Shazeer & A. Vaswani")
         True
     """
-    text = text[:MAX_CHARACTERS].strip().removesuffix(".")
+    lines = (" ".join(line.split()) for line in text[:MAX_CHARACTERS].split("\n"))
+    text = "\n".join(filter(None, lines)).removesuffix(".")  # one space at most: the patterns try each of them
     text = ET_AL.sub("", BRACKETS.sub(" ", LABEL.sub("", LIST_MARK.sub("", text))))
     if re.search(r"[;\n]", text):
         pieces = [piece for part in re.split(r"[;\n]", text) for piece in AND.split(part)]

@@ -5,7 +5,7 @@ import re
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat, parse_response
 
 MAX_CHARACTERS = 1000
-BOXED = "\\boxed{"
+BOXED = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s*+(?P<brace>\{)?")
 WRAPPED = re.compile(r"\$\$(.*)\$\$|\$(.*)\$|\\\((.*)\\\)|\\\[(.*)\\\]", re.DOTALL)
 DOLLAR = re.compile(r"(?<!\\)\$")
 MINUS = str.maketrans("−–", "--")  # noqa: RUF001
@@ -15,7 +15,7 @@ def answered_formula(text: str, response_format: ResponseFormat = DEFAULT_FORMAT
     r"""Finds the formula a response answers with.
 
     It is the content of the answer tags (or of the last line `Answer: ...`), or, in a response without them, of the
-    `\boxed{...}` behind the trace. Boxes in the trace do not count.
+    `\boxed{...}` (or `\fbox{...}`) behind the trace. Boxes in the trace do not count.
 
     Example:
         >>> answered_formula(r"<think>\boxed{1}</think>So \boxed{\frac{1}{2}}.")
@@ -29,7 +29,7 @@ def answered_formula(text: str, response_format: ResponseFormat = DEFAULT_FORMAT
     opened, closed = f"<{response_format.think_tag}>", f"</{response_format.think_tag}>"
     body = text.rpartition(closed)[2]
     tags = (opened, f"<{response_format.answer_tag}>", f"</{response_format.answer_tag}>")
-    if BOXED not in body or any(tag in body for tag in tags):
+    if not BOXED.search(body) or any(tag in body for tag in tags):
         return None
     return single_formula(body)
 
@@ -44,7 +44,7 @@ def single_formula(text: str) -> str | None:
         >>> single_formula("$x + 1$."), single_formula("$5$ or $6$")
         ('x + 1', None)
     """
-    if BOXED in text:
+    if BOXED.search(text):
         boxes = _boxes(text)
         if boxes is None or len({"".join(box.split()) for box in boxes}) != 1:
             return None
@@ -58,15 +58,14 @@ def single_formula(text: str) -> str | None:
 
 
 def _boxes(text: str) -> list[str] | None:
-    """Lists what the boxes hold; None if the braces of one never close."""
-    boxes, position = [], text.find(BOXED)
-    while position >= 0:
-        start = position + len(BOXED)
-        end = _closing_brace(text, start)
+    """Lists what the boxes hold; None if one has no braces, or they never close."""
+    boxes, position = [], 0
+    while box := BOXED.search(text, position):
+        end = _closing_brace(text, box.end()) if box["brace"] else None
         if end is None:
             return None
-        boxes.append(text[start:end])
-        position = text.find(BOXED, end)
+        boxes.append(text[box.end() : end])
+        position = end
     return boxes
 
 

@@ -2,12 +2,16 @@
 
 import importlib
 import logging
+import re
 from typing import Any
 
 from rewards.extras import missing
 
 # The grammar of math-verify 0.9 drops a side of these without a word: `4 \cup 5` becomes 5.
 LOSSY = ("\\cup", "\\cap", "\\lor", "\\vee", "\\land", "\\wedge", "∪", "∩", "∨", "∧")  # noqa: RUF001
+
+# 1e5 and 1e-05, of which math-verify takes the e for Euler's number; in 2e-1 it may be that.
+SCIENTIFIC = re.compile(r"(?<![\w.\\])(\d+\.?\d*|\.\d+)[eE]([+-]?\d{2,3}|\d)(?![\w.])")
 
 WARM_UP = (("\\frac{1}{2}", "0.5"), ("x + 1", "7"), ("\\{1, 2\\}", "x = 5"))  # build the grammar, load most of sympy
 
@@ -48,6 +52,7 @@ class MathGrader:
 
     def _parse(self, formula: str) -> Any:
         """Reads a formula; None if math-verify cannot read it as a whole."""
+        formula = SCIENTIFIC.sub(r"(\1 \\cdot 10^{\2})", formula)
         latex = self._library.LatexExtractionConfig(boxed_match_priority=-1)
         parsed = self._library.parse(
             f"${formula}$", [latex], fallback_mode="no_fallback", parsing_timeout=None, raise_on_error=True

@@ -49,7 +49,7 @@ WORDINGS = {
         r"|\b(?:last|final)\s+chance\s+to\s+(?:buy|order|save|get|claim|join|subscribe|sign\s+up|enroll?|register)\b"
         r"|\b(?:order|buy|claim|subscribe|sign\s+up|enroll?|register)\b[^.!?\n]{0,60}\bbefore\s+it'?s\s+too\s+late\b"
         r"|\bdon'?t\s+miss\s+(?:out\s+on\s+)?(?:this|our)\s+(?:\w+\s+){0,2}(?:offer|deal|sale|discount)\b",
-        r"\bact\s+(?:now|fast|today|immediately|quickly)\b|(?:^|[.!?:;\n]\s*)hurry\b|\bdon'?t\s+(?:wait|delay|miss\s+out)\b"
+        r"\bact\s+(?:now|fast|today|immediately|quickly)\b|(?:^|[.!?:;\n][^\S\n]*)hurry\b|\bdon'?t\s+(?:wait|delay|miss\s+out)\b"
         r"|\bfor\s+a\s+limited\s+time\b|\btoday\s+only\b|\bonly\s+today\b|\bnow\s+or\s+never\b|\blast\s+chance\b"
         r"|\btime\s+is\s+running\s+out\b|\bbefore\s+it'?s\s+(?:too\s+late|gone)\b"
         rf"|\b(?:only|just)\s+{NUMBER}\s+(?:hours?|minutes?|days?)\s+(?:left|remain(?:s|ing)?)\b"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Completion = str | Sequence[Mapping[str, Any]]
-PLAIN_ANSWER = re.compile(r"^[ \t]*answer[ \t]*:[ \t]*(.*?)[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
+PLAIN_ANSWER = re.compile(r"^[ \t]*answer[ \t]*:[ \t]*+(.*)$", re.IGNORECASE | re.MULTILINE)
 TAG_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
@@ -151,10 +151,13 @@ def _tagged_answer(text: str, body_start: int, opened: list[_Span], closed: list
 
 
 def _plain_answer(text: str, body_start: int) -> _Span | None:
-    matches = list(PLAIN_ANSWER.finditer(text, body_start))
-    if len(matches) != 1 or not matches[0][1] or text[matches[0].end() :].strip():
+    body = text[body_start:]  # begins a line, also right behind the tag
+    matches = list(PLAIN_ANSWER.finditer(body))
+    if len(matches) != 1 or body[matches[0].end() :].strip():
         return None
-    return _Span(*matches[0].span(1))
+    answer = matches[0][1].rstrip(" \t\r")
+    start = body_start + matches[0].start(1)
+    return _Span(start, start + len(answer)) if answer else None
 
 
 def _text_before(text: str, end: int) -> _Span | None:

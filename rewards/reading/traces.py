@@ -11,9 +11,11 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)|[;\n]")
 NEGATED = re.compile(
     r"(?:\bnot|n't|\brather than|\binstead of|\bexcept|\bunlike|\bnor)\s+(?:the\s+|an?\s+)?$", re.IGNORECASE
 )
+NEGATED_WITHIN = 100  # characters in front of a mention
+# Possessive, so that a trace of a thousand spaces is read once and not once for each of them.
 LETTER_MENTION = re.compile(
     r"\b(?i:options?|choices?|answers?|alternatives?|letters?)"
-    r"(?i:\s+(?:is|was|are|would\s+be|must\s+be|should\s+be)|\s*[:=])?(?i:\s+(?:option|choice|letter))?\s*:?\s*"
+    r"(?i:\s++(?:is|was|are|would\s+be|must\s+be|should\s+be)|\s*+[:=])?(?i:\s++(?:option|choice|letter))?\s*+:?\s*+"
     r"(?P<named>\(\s*[A-Z]\s*\)|\*\*[A-Z]\*\*|[A-Z](?!\w|'))"
     r"|(?P<bracketed>(?<!\w)\([A-Z]\))"
     r"|(?:^|(?<=\n))[ \t]*(?P<listed>[A-Z][.):])(?=\s)"
@@ -44,7 +46,7 @@ def stated_choice(trace: str | None, options: Sequence[str]) -> int | None:
     """
     if not trace:
         return None
-    mentions = [mention for mention in _mentions(trace, options) if not NEGATED.search(trace, 0, mention.start)]
+    mentions = [mention for mention in _mentions(trace, options) if not _is_negated(trace, mention.start)]
     if not mentions:
         return None
     ends = [match.end() for match in SENTENCE_END.finditer(trace)]
@@ -128,8 +130,14 @@ def _mentions(trace: str, options: Sequence[str], *, overlapping: bool = False) 
             found += [_Mention(*match.span(), i) for match in pattern.finditer(trace)]
     if overlapping:
         return found
-    return [
-        a
-        for a in found
-        if not any(b.start <= a.start and a.end <= b.end and a.end - a.start < b.end - b.start for b in found)
-    ]
+    kept: list[_Mention] = []
+    end = -1  # of what was kept; a longer one that begins no later is seen first
+    for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
+        if mention.end > end or mention[:2] == kept[-1][:2]:
+            kept.append(mention)
+            end = mention.end
+    return kept
+
+
+def _is_negated(trace: str, place: int) -> bool:
+    return NEGATED.search(trace, max(0, place - NEGATED_WITHIN), place) is not None

@@ -13,12 +13,12 @@ T = TypeVar("T")
 _loops: dict[int, asyncio.AbstractEventLoop] = {}  # by process: a forked one has the loop, and not its thread
 
 
-def result_of(awaitable: Awaitable[T], loop: asyncio.AbstractEventLoop | None = None) -> T:
-    """Awaits in the loop of another thread, by default this process's own, as TRL does.
+def result_of(awaitable: Awaitable[T]) -> T:
+    """Awaits in this process's own loop, which another thread runs.
 
     A forked copy of this process in which the awaited comes back, too, ends.
     """
-    future = asyncio.run_coroutine_threadsafe(_once(awaitable, os.getpid()), loop or _own_loop())
+    future = asyncio.run_coroutine_threadsafe(_once(awaitable, os.getpid()), own_loop())
     try:
         return future.result()
     finally:
@@ -32,7 +32,8 @@ async def _once(awaitable: Awaitable[T], owner: int) -> T:
         end_if_copied(owner)
 
 
-def _own_loop() -> asyncio.AbstractEventLoop:
+def own_loop() -> asyncio.AbstractEventLoop:
+    """Returns the loop of this process, which begins to run when it is first asked for."""
     if os.getpid() not in _loops:
         _loops[os.getpid()] = asyncio.new_event_loop()
         threading.Thread(target=_run, args=[_loops[os.getpid()]], name="rewards", daemon=True).start()

@@ -4,10 +4,13 @@ import fcntl
 import os
 import pickle
 import select
+import signal
 import struct
 import time
 import traceback
 from collections.abc import Callable
+from functools import partial
+from types import FrameType
 from typing import Any
 
 LENGTH = struct.Struct("<Q")  # before every message, in both directions
@@ -38,6 +41,7 @@ def serve(arguments: list[str]) -> None:
     in_worker = True
     jobs, results, lifeline, memory_bytes = map(int, arguments)
     _die_with_parent(lifeline)
+    _outlive_signals()
     if memory_bytes:
         _limit_memory(memory_bytes)
     try:
@@ -132,6 +136,22 @@ def _die_with_parent(lifeline: int) -> None:
     fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)  # SIGIO ends a process
     if select.select([lifeline], [], [], 0)[0]:  # the pool went before the line above
         os._exit(1)
+
+
+def _outlive_signals() -> None:
+    """Lets the pool's process decide what an end that is sent to all processes of a job means.
+
+    Slurm and systemd send it to the workers, too, while a run still makes its step and saves: its rows would be lost.
+    Programs that a call starts get the signals as before, and so do copies of this process.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before = signal.signal(number, _go_on)
+            os.register_at_fork(after_in_child=partial(signal.signal, number, before))
+
+
+def _go_on(number: int, frame: FrameType | None) -> None:
+    """Does nothing; unlike an ignored signal, a handler is not inherited by other programs."""
 
 
 def _limit_memory(memory_bytes: int) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from rewards.reading.formulas import answered_formula, single_formula
@@ -22,8 +23,9 @@ class MathAccuracy:
     Ambiguities, all of them math-verify's reading: `50\%` equals both 0.5 and 50; units are dropped (`5 cm` is 5, and
     so is `5 kg`); decimals are compared to 6 places, so 0.333333 is 1/3; `x = 5` equals a reference of 5, and of a
     chain `a = b = 5` the last side counts; `5, 6` and `5 or 6` are the set {5, 6}; `(1, 2)` is an open interval and
-    differs from `[1, 2]` and `(2, 1)`. An expression that is not worked out counts as its value: `1 + 1` is 2, and a
-    question that is itself a formula would be its own answer.
+    differs from `[1, 2]` and `(2, 1)`. `1e5` and `1e-05` are powers of ten, and the e of `2e-1` is Euler's number. An
+    expression that is not worked out counts as its value: `1 + 1` is 2, and a question that is itself a formula would
+    be its own answer.
 
     Args:
         timeout: Seconds for one comparison, from when it starts; most take 0.02.
@@ -91,7 +93,8 @@ def _read_gold(gold: str | float | None) -> str | None:
         return None
     if isinstance(gold, bool) or not isinstance(gold, str | int | float):
         raise TypeError(f"Column `answer` must hold a number or LaTeX, got {gold!r:.120}.")
-    return single_formula(str(gold))
+    # A float's own digits: `str` writes 0.00001 as 1e-05.
+    return single_formula(format(Decimal(repr(gold)), "f") if isinstance(gold, float) else str(gold))
 
 
 math_accuracy = MathAccuracy()

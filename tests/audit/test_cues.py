@@ -40,6 +40,19 @@ def test_a_planted_phrase_is_named_first_with_its_exact_counts(tmp_path):
     assert others == []
 
 
+def test_of_very_many_rows_a_drawn_share_is_tested_and_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("align.audit.cue_data.MOST_ROWS", 300)
+    rows = with_cue(clean_pairs(400, 1), 0.5, 0.1, 1)
+    record = record_of(tmp_path, [*rows, rows[0]])
+    first = record.cues.found[0]
+    assert '"sure"' in names(first)
+    assert 0 < first.n <= 300
+    assert record.num_distinct == 400
+    assert [found.count for found in record.rows if found.name == "duplicates"] == [1]
+    assert "Cues were looked for in 300 rows, drawn from 400 with seed 0" in record.sentences[-1]
+    assert record_of(tmp_path, rows).cues == record.cues
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_clean_pairs_have_no_cue(tmp_path, seed):
     assert cues_of(tmp_path, clean_pairs(600, seed)) == []
@@ -164,6 +177,16 @@ def test_outcomes_are_correlated_once_confounders_are_out(tmp_path):
     record = record_of(tmp_path, outcomes(confounded=2.0), **roles | {"confounders": ()})
     assert record.cues.found
     assert any("No confounders are named" in each for each in record.sentences)
+
+
+def test_a_correlation_over_few_prompts_ends_at_1(tmp_path):
+    rows = [
+        {"text": f"{('fine', 'sure')[i % 2]} {i % 7} {i:02d}", "clicks": 5 * (i % 2) + i % 5, "prompt": f"p{i % 12}"}
+        for i in range(96)
+    ]
+    found = cues_of(tmp_path, rows, text="text", outcome="clicks", prompt="prompt")
+    assert {'"sure"', '"fine"'} <= {each.name for each in found}
+    assert all(-1 <= each.low <= each.share <= each.high <= 1 for each in found)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,13 @@ def test_a_step_is_counted_as_by_hand(findings, changes, processes, completions,
     assert f"= {completions} completions" in finding.text
 
 
+def test_saving_the_best_while_completions_are_in_use_is_a_warning(findings):
+    best = EVALUATES | {"save_strategy": "best", "metric_for_best_model": "loss", "num_iterations": 2}
+    warnings = [each.text for each in findings(**best, eval_steps=3) if each.level == "warning"]
+    assert [text.partition(" while")[0] for text in warnings] == ["`eval_steps: 3` saves"]
+    assert all(each.level != "warning" for each in findings(**best, eval_steps=4))
+
+
 @pytest.mark.parametrize(
     ("changes", "every"),
     [

@@ -267,6 +267,7 @@ def test_broken_images_stop_a_recipe_or_are_left_out(recipe, qwen, tmp_path):
     assert "1 x the image cannot be read" in left_out.text
 
 
+@pytest.mark.slow
 def test_the_check_of_images_imports_no_torch(recipe, qwen):
     made = recipe(qwen)
     code = (

@@ -47,3 +47,9 @@ def test_a_config_that_says_nothing_is_no_error(tiny_recipe, content):
     (path.parent / "model" / "config.json").write_text(content)
     (finding,) = check_model_kwargs(load_recipe(path))
     assert finding.level == "warning"
+
+
+@pytest.mark.parametrize("key", ["config", "state_dict", "output_loading_info"])
+def test_keys_for_programs_are_no_settings_of_a_recipe(tiny_recipe, key):
+    (finding,) = check_model_kwargs(load_recipe(tiny_recipe(model_init_kwargs={key: {}})))
+    assert (finding.level, f"`model_init_kwargs.{key}` is no setting" in finding.text) == ("error", True)

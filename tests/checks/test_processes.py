@@ -1,6 +1,10 @@
+from importlib.util import find_spec
+
 import pytest
 
-from align.checks.launch import Launch
+from align.assets import asset_dir
+from align.checks.launch import Launch, read_launch
+from align.checks.processes import check_processes
 from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
 
@@ -14,6 +18,17 @@ def test_settings_of_several_processes_are_told_where_there_is_one(tiny_recipe, 
     (error,) = check_recipe(recipe, Launch()).errors
     assert error.text.startswith(words)
     assert check_recipe(recipe, Launch(num_processes=2)).errors == []
+
+
+def test_deepspeed_without_a_launcher_is_told_before_training(tiny_recipe):
+    recipe = load_recipe(tiny_recipe(deepspeed={"zero_optimization": {"stage": 2}}))
+    assert find_spec("mpi4py") is None
+    (error,) = check_processes(recipe, Launch())
+    assert error.text.startswith("`deepspeed` needs a launcher, also for one process.")
+    assert check_processes(recipe, Launch(zero_stage=2)) == []
+    assert (
+        check_processes(recipe, read_launch(asset_dir("ds_configs") / "ddp_cpu.yaml")._replace(num_processes=1)) == []
+    )
 
 
 def test_a_folder_without_a_model_is_told_before_training(tiny_recipe, tmp_path):

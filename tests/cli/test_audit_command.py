@@ -147,6 +147,7 @@ def test_public_tables_of_outcomes_name_their_columns(tmp_path):
         (["FILE", "--fail_on", "leaks"], "needs the rows for evaluation. Name them with `--eval`."),
         ([], "There is nothing to audit."),
         (["none.jsonl"], "There is no file none.jsonl"),
+        (["BROKEN"], "holds no row that can be read. The first: "),
         (["FILE", "--kind", "outcomes"], "Name them with `--text` and `--outcome`"),
         (["FILE", "--adapter", "mmlv"], "Unknown adapter 'mmlv'"),
         (["FILE", "--kind", "questions"], "No row can be used."),
@@ -157,6 +158,8 @@ def test_public_tables_of_outcomes_name_their_columns(tmp_path):
 def test_what_cannot_be_done_is_one_sentence(tmp_path, words, sentence):
     file = write_rows(tmp_path / "pairs.jsonl", clean_pairs(5, 0))
     files = {"FILE": file, "OTHER": write_rows(tmp_path / "prompts.jsonl", [{"prompt": "q"}])}
+    files["BROKEN"] = tmp_path / "broken.jsonl"
+    files["BROKEN"].write_text('{"prompt": \n')
     done = audit(*[files.get(word, word) for word in words], "--out", tmp_path / "out")
     assert done["code"] == 1
     assert sentence in done["output"]

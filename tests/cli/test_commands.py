@@ -31,6 +31,17 @@ def test_help_lists_every_command():
         assert re.search(rf"\b{command}\b", result.stdout)
 
 
+@pytest.mark.parametrize("words", [(), ("train",), ("rewards", "check")])
+def test_h_is_help(words):
+    result = command(*words, "-h")
+    assert (result.exit_code, "Usage" in result.stdout) == (0, True), result.output
+
+
+def test_a_key_in_the_place_of_the_recipe_is_named():
+    said = refused("train", "--max_steps", "2", f"{QUESTIONS}/quickstart")
+    assert "The recipe comes first and its keys behind it, RECIPE --max_steps ..." in said
+
+
 def test_versions_are_those_that_are_installed():
     result = CliRunner().invoke(app, ["--version"])
     found = dict(line.split(" ", 1) for line in result.output.splitlines())
@@ -70,7 +81,10 @@ def test_a_missing_recipe_is_refused_in_process():
 
 
 def test_a_report_of_no_run_is_refused(tmp_path):
-    assert "none" in refused("report", tmp_path / "none")
+    (tmp_path / "page.html").write_text("")
+    for name, wrong in {"none": "there is no such folder", "page.html": "it is a file"}.items():
+        said = refused("report", tmp_path / name)
+        assert f"'{tmp_path / name}' is no folder of a run or an evaluation: {wrong}." in said
 
 
 def test_train_refuses_a_used_folder_and_writes_nothing(tiny_recipe, tmp_path):

@@ -1,12 +1,15 @@
-"""Which checkpoint holds the model of a run that made all its steps."""
+"""Which checkpoint holds the model of a run that made all its steps, and what is said where it cannot be written."""
 
 import json
+import resource
 import shutil
 
 import pytest
+import torch
 from saved_checkpoint import save_checkpoint
 
-from align.cli.one_run import _with_model
+from align.cli.one_run import _room_named, _with_model
+from align.errors import RunFolderError
 from align.recipe.recipe import load_recipe
 from align.runs.checkpoints import write_manifest
 
@@ -36,3 +39,24 @@ def test_a_best_checkpoint_that_is_not_whole_is_said(tiny_recipe, last, capsys):
     (last.with_name("checkpoint-2") / "model.safetensors").unlink()
     assert _with_model(last, load_recipe(tiny_recipe(), BEST)) == last
     assert "model.safetensors is missing. The model is that of checkpoint-4." in capsys.readouterr().err
+
+
+@pytest.fixture
+def small_files():
+    """Lets files grow to 64 KiB, as `ulimit -f` does; what a write beyond a quota meets is worded alike."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+WRITES = [lambda path: torch.save(torch.zeros(2**16), path), lambda path: path.write_bytes(b"0" * 2**18)]
+
+
+@pytest.mark.parametrize("write", WRITES)
+@pytest.mark.usefixtures("small_files")
+def test_a_limit_that_ends_a_write_is_a_sentence(tmp_path, write):
+    save_checkpoint(tmp_path, 2)
+    said = r"a quota, or the limit of a file's size .* checkpoint-2: `--resume auto`"
+    with pytest.raises(RunFolderError, match=said), _room_named(tmp_path):
+        write(tmp_path / "optimizer.pt")

@@ -146,6 +146,12 @@ def test_a_new_reward_passes_its_check_and_its_test_untouched(folder):
     assert (done.returncode, "9 passed" in done.stdout) == (0, True), done.stdout
 
 
+def test_what_its_test_needs_is_named_where_it_is_missing(folder, monkeypatch):
+    assert "pip install pytest" not in run("new", "brevity")[1]
+    monkeypatch.setattr("align.cli.rewards_new.find_spec", lambda name: None)
+    assert "  pip install pytest\n  pytest test_terse.py\n" in run("new", "terse")[1]
+
+
 def test_nothing_is_overwritten(folder):
     (folder / "test_mine.py").write_text("mine")
     code, output = run("new", "mine")

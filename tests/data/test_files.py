@@ -122,8 +122,10 @@ def test_a_file_that_is_not_what_its_name_says_is_an_error(tmp_path, name, conte
 def test_a_missing_file_is_an_error(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = name if "/" in name else str(tmp_path / name)
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="There is no file") as error:
         load_questions(path)
+    looked_in = f"It was looked for in {tmp_path}; of a recipe, `./x` lies beside it."
+    assert (looked_in in str(error.value)) == (path == name)
 
 
 def test_a_folder_has_splits_and_a_file_has_none(tmp_path):

@@ -49,16 +49,24 @@ def run(policy, folder, **settings):
         return evaluate_suites(asker, QUESTIONS, SuiteSettings(**settings)), asker
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """What a run asks that is not killed, and what it finds."""
+    policy = Mortal(1000)
+    run(policy, tmp_path_factory.mktemp("undisturbed"))
+    return sorted(policy.asked), values(evaluate(TraceUser(), QUESTIONS))
+
+
 @pytest.mark.parametrize("lives", [1, 3, 5, 9])
-def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path, lives):
-    first, second, undisturbed = Mortal(lives), Mortal(1000), Mortal(1000)
+def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path, undisturbed, lives):
+    first, second = Mortal(lives), Mortal(1000)
     with pytest.raises(Killed):
         run(first, tmp_path / "killed")
     result, _ = run(second, tmp_path / "killed")
-    run(undisturbed, tmp_path / "undisturbed")
+    asked, expected = undisturbed
     assert first.asked
-    assert sorted(first.asked + second.asked) == sorted(undisturbed.asked)
-    assert values(result) == pytest.approx(values(evaluate(TraceUser(), QUESTIONS)), nan_ok=True)
+    assert sorted(first.asked + second.asked) == asked
+    assert values(result) == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_finished_run_asks_nothing_again_and_a_new_suite_only_its_own(tmp_path):

@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
 from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 
@@ -12,6 +13,7 @@ from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Decoding
 from align.models.policies.model_policy import ModelPolicy
 
+WITHOUT_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="a model can be moved there")
 TEMPLATE = PromptTemplate("{question}\n{options}\n", conversational=False)
 QUESTIONS = [Question(f"q{i}", "?" * (1 + i), ("gold", "iron"), 0, None, (), i) for i in range(6)]
 
@@ -100,6 +102,19 @@ def test_what_is_no_policy_is_refused_with_a_way_out(tmp_path, tiny_model_folder
     }.items():
         with pytest.raises(UserError, match=message):
             find_checkpoint(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device", "message"),
+    [
+        ("float99", "cpu", "`dtype` must be auto, or a type of torch such as float32 or bfloat16; got 'float99'"),
+        ("float32", "nowhere", "cannot be loaded: .*nowhere"),
+        pytest.param("float32", "cuda", "cannot be loaded: Torch not compiled with CUDA", marks=WITHOUT_CUDA),
+    ],
+)
+def test_a_type_and_a_place_that_are_none_are_one_sentence(tiny_model_folder, dtype, device, message):
+    with pytest.raises(UserError, match=message):
+        load_model(find_checkpoint(str(tiny_model_folder)), dtype=dtype, device=device)
 
 
 def test_a_folder_without_weights_is_one_sentence(tiny_model_folder, tmp_path):

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from align.cli.evaluation.reward_models import name_models
+from align.errors import UserError
 from align.evaluation.statistics.comparison import compare_accuracy
 
 
@@ -31,3 +33,12 @@ def test_the_exact_test_rejects_equal_policies_at_most_as_often_as_it_says():
         right = rng.random((2, 60)) < 0.6
         rejected += compare_accuracy([""] * 60, *right.astype(float)).mcnemar_p < 0.05
     assert rejected <= 0.05 * 300 + 3 * np.sqrt(300 * 0.05 * 0.95)
+
+
+def test_a_folder_by_two_names_is_no_baseline_of_itself(tmp_path):
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "last").symlink_to(tmp_path / "tuned")
+    for other in (tmp_path / "last", tmp_path / "tuned" / ".." / "tuned"):
+        with pytest.raises(UserError, match="The same model is given twice"):
+            name_models([str(tmp_path / "tuned"), str(other)])
+    assert name_models(["owner/base", str(tmp_path / "tuned")]) == ["base", "tuned"]

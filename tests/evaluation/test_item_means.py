@@ -45,6 +45,14 @@ def test_bounds_that_are_equal_give_no_interval():
         assert math.isnan(estimate.low)
 
 
+def test_a_distance_is_not_below_0():
+    few = np.array([0.01, 0.02, 0.3])
+    assert mean_of_items(few, None).low < 0
+    assert mean_of_items(few, (0.0, math.inf))[1:] == (0.0, *mean_of_items(few, None)[2:])
+    assert mean_difference(few, 2 * few, (0.0, math.inf)) == mean_difference(few, 2 * few, None)
+    assert math.isnan(mean_of_items(np.zeros(3), (0.0, math.inf)).low)
+
+
 def test_a_weighted_mean_by_hand():
     parts = [Estimate(0.8, 0.7, 0.86, 10), Estimate(0.4, 0.0, 0.48, 20)]
     estimate = weighted_mean(parts, [0.5, 0.5])

@@ -4,6 +4,7 @@ import pytest
 from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
+from align.cli.merging.merge import run
 from align.errors import UserError
 from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
@@ -53,6 +54,20 @@ def test_a_reward_with_a_right_value_has_differences_of_its_values():
     found = compare("mid", values, "base", "tuned")
     assert (found["gained"], found["lost"]) == (["q0"], ["q2"])
     assert item_values(graded_record(graded), rows)["mid"].right is None
+
+
+def test_a_sample_without_a_value_leaves_its_item_the_others():
+    rows = [
+        {"model": name, "id": id, "reward/rm": value}
+        for name, values in {"base": (0.0, None), "tuned": (0.0, 1.0), "mid": (1.0, float("nan"))}.items()
+        for id in ("a", "b")
+        for value in ((values[0], None) if id == "a" else values[1:])
+    ]
+    values = item_values(graded_record({"tuned": [1.0], "base": [0.5]}, right_from=1.0), rows)
+    found = compare("mid", values, "base", "tuned")
+    assert found["against_base"].value == 1
+    assert found["against_base"].n == 1  # of b no value is known
+    assert (found["gained"], found["lost"]) == (["a"], [])
 
 
 def model(alpha, accuracy, drift):
@@ -124,3 +139,10 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
     merged.metrics |= found
     assert pick(read_rule("accuracy where lm-eval:arc/acc > 0.5 and lm-eval:wino/acc < 0.5"), [merged]) is merged
     assert pick(read_rule("accuracy where lm-eval:wino/acc > 0.5"), [merged]) is None
+
+
+def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
+    asked = {"alpha": None, "data": "questions.jsonl", "suite": ("consistancy",), "base": "none", "tuned": "none"}
+    with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
+        run(asked, tmp_path / "out", {"data", "suite"})
+    assert not (tmp_path / "out").exists()

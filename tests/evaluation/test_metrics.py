@@ -123,6 +123,34 @@ def test_bootstrap_is_the_same_for_the_same_seed():
     assert bootstrap(values, seed=3) != bootstrap(values, seed=4)
 
 
+def test_a_tie_beside_right_answers_makes_nothing_surer():
+    for n in (10, 50):
+        alone, with_a_tie = share([1.0] * n), share([1.0] * (n - 1) + [0.5])
+        assert with_a_tie.low < alone.low
+        assert with_a_tie.low < with_a_tie.value <= with_a_tie.high <= 1
+
+
+def test_intervals_of_few_values_without_bounds_cover_their_mean():
+    rng = np.random.default_rng(0)
+    for n in (2, 5):  # where a percentile bootstrap covers it in 52 and 86 of 100
+        drawn = [bootstrap(rng.normal(size=n)) for _ in range(400)]
+        assert np.mean([each.low <= 0 <= each.high for each in drawn]) > 0.92
+
+
+def test_a_difference_from_nothing_is_as_sure_as_the_value():
+    values = np.random.default_rng(0).normal(-26, 1, size=40)
+    assert mean_of_differences(values, bounded=False) == bootstrap(values)
+    assert mean_of_differences(values, bounded=False).high < -25
+
+
+def test_a_few_large_values_among_many_zeros_tell_no_difference():
+    assert mean_of_differences([5.0] * 4 + [0.0] * 96, bounded=False).low <= 0  # a sign test has p = 0.125
+
+
+def test_very_large_values_are_written_short():
+    assert str(Estimate(0.0, -1e300, 1e300, 2)) == "0.00 [-1e+300, 1e+300]"
+
+
 def test_the_seed_interval_is_students_t():
     estimate = mean_over_seeds([0.1, 0.2, 0.3, 0.4, 0.5])
     margin = 2.776445 * math.sqrt(0.025) / math.sqrt(5)
@@ -135,6 +163,10 @@ def test_one_seed_has_a_value_and_no_interval():
     assert estimate.value == 0.4
     assert math.isnan(estimate.low)
     assert "no interval" in str(estimate)
+
+
+def test_equal_seeds_have_no_interval_of_no_width():
+    assert str(mean_over_seeds([0.4, 0.4])) == "0.40 (no spread among 2 seeds: no interval)"
 
 
 def test_no_valid_answer_is_wrong():

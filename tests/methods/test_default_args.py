@@ -6,9 +6,10 @@ import pytest
 from tiny import tiny_model, tiny_tokenizer
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 
-from align import ACRETrainer, CromeTrainer, LfUTrainer, RRPOTrainer
+from align import ACRETrainer, CromeTrainer, GuardedGRPOTrainer, LfUTrainer, RRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.crome.config import CromeConfig
+from align.methods.grpo.config import GRPOConfig
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.sft.config import LfUConfig
 from align.training.default_args import with_args
@@ -41,3 +42,11 @@ def test_trl_says_where_its_defaults_do_not_fit_the_machine(trainer, config):
         trainer(model=model, processing_class=tokenizer, **more)
     with pytest.raises(TypeError, match=f"`args` must be an? {config.__name__}, got dict"):
         trainer(model=model, args={}, processing_class=tokenizer, **more)
+
+
+def test_guarded_grpo_takes_a_config_of_trl_and_no_names_of_tools(tmp_path):
+    with pytest.raises(TypeError, match="`args` must be a GRPOConfig, got dict"):
+        GuardedGRPOTrainer("unused", [len], args={})
+    args = GRPOConfig(str(tmp_path), use_cpu=True, bf16=False, tools=["./mine.py:search"])
+    with pytest.raises(ValueError, match=r"got \['./mine.py:search'\]. Give `tools` to the trainer"):
+        GuardedGRPOTrainer("unused", [len], args)

@@ -79,6 +79,7 @@ def test_what_the_hub_refuses_is_said_with_what_to_do(cache, monkeypatch, status
         assert asked == ["/lab/one/resolve/v2/config.json"]
 
 
+@pytest.mark.slow
 def test_a_data_set_that_is_gated_is_said_with_what_to_do(tmp_path):
     with refusing(401, "GatedRepo") as (address, _):
         known = {"HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}

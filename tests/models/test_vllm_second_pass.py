@@ -63,6 +63,8 @@ def test_texts_are_those_that_the_policy_itself_writes(rollout_trainer):
     assert 0 <= found.cached_token_share <= 1
     again = [written_answers(generation, rows, max_new_tokens=6, temperature=1.0, seed=seed).tokens for seed in (3, 3)]
     assert again[0] == again[1] != own
+    alike = written_answers(generation, rows[:1] * 8, max_new_tokens=6, temperature=1.0, seed=3).tokens
+    assert len(set(map(tuple, alike))) > 1
     first = rollout_trainer._tokenizer.decode(own[0][:1])
     assert written_answers(generation, rows[:1], max_new_tokens=6, stop=first).tokens[0] == own[0][:1] != own[0]
 

@@ -103,6 +103,32 @@ REFUSED = {
 }
 
 
+def test_home_is_found_for_models_as_for_data(parse, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    recipe = parse("output_dir: ~/run", "--model_name_or_path", "~/model", "--dataset.path", "~/rows.jsonl")
+    assert (recipe.model.model_name_or_path, recipe.dataset.path) == ("/home/me/model", "/home/me/rows.jsonl")
+    assert recipe.training["output_dir"] == "/home/me/run"
+
+
+def test_what_an_override_turns_off_may_keep_its_settings(parse):
+    lines = "use_peft: true\nlora_r: 8\neval_strategy: steps\neval_steps: 5\n"
+    recipe = parse(lines, "--use_peft", "false", "--eval_strategy", "no")
+    assert not recipe.model.use_peft
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset.eval_split", "test"], "`eval_split` is a split of `eval_path`, and none is given"),
+        (["--dataset.eval_path", "''"], "`dataset.eval_path`: .*at least 1 character"),
+        (["--dataset.max_rows", "yes"], "`dataset.max_rows` must be a number; got True"),
+    ],
+)
+def test_data_that_could_not_be_meant_are_refused(parse, words, message):
+    with pytest.raises(RecipeError, match=message):
+        parse("", *words)
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_line_is_refused_by_name_and_with_a_remedy(parse, case):
     lines, words = REFUSED[case]
@@ -113,7 +139,8 @@ def test_a_wrong_line_is_refused_by_name_and_with_a_remedy(parse, case):
 
 
 WHOLE_FILES = {
-    "empty": ("", "must hold `key: value` lines"),
+    "empty": ("", "is empty; it must hold `key: value` lines"),
+    "comments alone": ("# method: none\n", "is empty"),
     "list": (f"- method: {QUESTIONS}", "got list"),
     "text": (f"method {QUESTIONS}", "got str"),
     "broken": ("method: [", "not valid YAML"),
@@ -199,7 +226,7 @@ def test_overrides_win_over_the_file(parse):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--learning_rate"], "`--learning_rate` needs a value"),
+        (["--learning_rate"], "`--learning_rate` needs a value behind it: `--learning_rate VALUE`"),
         (["--bf16", "--seed", "1"], "`--bf16` needs a value"),
         (["fast"], "Expected `--key value` after the recipe, got 'fast'"),
         (["--learning_rat", "1"], "Did you mean 'learning_rate'"),
@@ -268,6 +295,7 @@ def test_only_the_choices_pass(parse, name, text):
 
 # The others are compared with a neighbour too, or need one.
 NOT_ALONE = {"vllm_importance_sampling_clip_min", "entropy_coef_min", "dataloader_num_workers", "second_answer_tokens"}
+NOT_ALONE |= {"eval_steps"}
 ALONE = sorted(set(RULES.ranges) - NOT_ALONE - {"canary_steps"})
 
 

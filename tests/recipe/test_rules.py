@@ -33,6 +33,7 @@ def parse(tmp_path):
 
 
 EVAL = "eval_strategy: steps\neval_steps: 10\n"
+MIN_LR = "lr_scheduler_type: cosine_with_min_lr\n"
 COSINE = "lr_scheduler_type: cosine\n"
 # Lines of a recipe of QUESTIONS, or of the method before the bar, and what the sentence says.
 REFUSED = [
@@ -74,6 +75,12 @@ REFUSED = [
     ("pad_to_multiple_of: x", "`pad_to_multiple_of` must be a number"),
     ("parallelism_config: x", "`parallelism_config` cannot be written in a recipe"),
     ("output_dir: ''", "`output_dir` is empty"),
+    ("output_dir: $SCRATCH/run", "`output_dir` is .*SCRATCH/run., and a recipe reads no variables"),
+    ("resume_from_checkpoint: ./x", "`resume_from_checkpoint` is read by no trainer. .*--resume auto"),
+    ("eval_steps: 5", "`eval_steps` is read with `eval_strategy: steps` alone. Set it"),
+    ("lora_r: 8", "`lora_r` is about an adapter, and without `use_peft` all weights are trained"),
+    ("use_peft: true\nlora_r: true", "`lora_r` must be a number; got True"),
+    ("reward_workers: yes", "`reward_workers` must be a number; got True"),
     ("lora_target_modules: []", "`lora_target_modules`: name at least one module"),
     ("num_generations: null", "`num_generations` has no meaning without a value, got null"),
     ("max_completion_length: null", "`max_completion_length` has no meaning without a value"),
@@ -85,6 +92,12 @@ REFUSED = [
     ("lr_scheduler_kwargs: {num_cycles: 2}", "`lr_scheduler_type: linear`. It takes none"),
     ("lr_scheduler_type: warmup_stable_decay", "`lr_scheduler_kwargs.num_decay_steps` is missing"),
     ("lr_scheduler_type: cosine_with_min_lr", "needs its lowest rate. Set `lr_scheduler_kwargs: {min_lr_rate: 0.1}`"),
+    (
+        MIN_LR + "lr_scheduler_kwargs: {min_lr: 0, min_lr_rate: 0.1}",
+        "say the same thing twice; got 0 and 0.1. Keep one",
+    ),
+    ("lr_scheduler_type: polynomial\nlearning_rate: 1e-8", "must be below `learning_rate`; got 1e-07 and 1e-08"),
+    ("attn_implementation: ''", "`attn_implementation`: must be one of eager"),
     ("lr_scheduler_type: reduce_lr_on_plateau", "follows the evaluation, and there is none"),
     ("optim_args: junk", "`optim_args` must be written as `name=value,name=value`; got 'junk'"),
     ("optim_args: a=1", "Unknown key `optim_args.a` for the default `optim`"),

@@ -54,7 +54,7 @@ REFUSED = {
     "escape in a number": ('a: !!int "\\e[2J"', r"Line 1: `\\x1b\[2J` is not a valid int"),
     "escape in a tag": ("a: !%1B[2J 1", r"Line 1: the tag `!\\x1b\[2J` is not valid YAML here"),
     "twice": ("a: 1\nb: {c: 1, c: 2}", "Line 2: the key `c` is written twice"),
-    "empty": ("", "must hold `key: value` lines, got NoneType"),
+    "empty": ("", "is empty; it must hold `key: value` lines"),
     "large": ("a: " + "x" * MAX_BYTES, "larger than 1,000,000 bytes"),
 }
 

@@ -26,6 +26,8 @@ from align.report.evaluation.policy import policy_view
 from align.report.evaluation.shares import in_points
 from align.report.run.tables import Row
 
+BARE = {"curves": [], "audits": []}  # a chart takes a third of a second
+
 
 def titles(page):
     return re.findall(r"<figcaption><b>(.*?)</b>", page)
@@ -66,7 +68,7 @@ def test_four_items_of_a_thousand_are_no_difference_on_the_page_either(tmp_path)
     comparisons = [pair | {"suite": "accuracy", "difference": cell(difference)}]
     paired = [pair | compare_accuracy([*won, "q4"], np.array([1.0] * 4 + [0.0]), np.zeros(5))._asdict()]
     page = build_evaluation_report(
-        write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired)
+        write_evaluation(tmp_path / "x", comparisons=comparisons, paired=paired, **BARE)
     ).read_text()
     first = re.search(r"<li>(.*?)</li>", page)[1]
     assert (
@@ -83,8 +85,9 @@ def _answers(right):
 
 
 def test_a_metric_that_had_another_name_is_still_read(tmp_path):
-    folder = write_evaluation(tmp_path / "old")
+    folder = write_evaluation(tmp_path / "old", comparisons=[], **BARE)
     record = json.loads((folder / "evaluation.json").read_text())
+    record["suites"] = {"accuracy": record["suites"]["accuracy"]}
     for cells in record["suites"]["accuracy"].values():
         cells["macro_std"] = cells["worst_group"]
     record["glossary"]["macro_std"] = {"label": "MacroStd", "meaning": "of the groups", "better": "lower"}
@@ -182,7 +185,9 @@ def test_few_questions_and_an_interval_that_says_nothing_are_said():
     few, nothing = problems({"ours": ("accuracy", 0.5)}, wide, questions=60)
     assert few.title == "Only 60 questions were evaluated"
     assert nothing.title == "ours - theirs: the interval is too wide to say anything (-10 to +14 points)"
-    assert "About 300 questions" in nothing.detail
+    assert "About 350 questions" in nothing.detail
+    _, small = problems({}, {"a - b": {"accuracy": Estimate(0.05, -0.02, 0.12, 24)}}, questions=24)
+    assert "About 50 questions would narrow it to 5 points" in small.detail
     assert in_points(wide["ours - theirs"]["accuracy"]) == "no difference can be told (+2.0 points [-10.0, +14.0])"
 
 
@@ -193,7 +198,7 @@ def test_the_warnings_of_the_evaluation_come_first():
 
 def test_without_a_baseline_nothing_is_compared(tmp_path):
     text = build_evaluation_report(
-        write_evaluation(tmp_path / "one", models=("ours",), curves=[], audits=[])
+        write_evaluation(tmp_path / "one", questions=100, models=("ours",), **BARE)
     ).read_text()
     assert "there is no baseline to compare with" in text
     assert "Won and lost" not in text
@@ -210,8 +215,9 @@ def test_text_from_models_and_data_stays_text(tmp_path):
 
 
 def test_undefined_estimates_and_missing_items_are_no_error(tmp_path):
-    folder = write_evaluation(tmp_path / "gaps", questions=30)
+    folder = write_evaluation(tmp_path / "gaps", **BARE)
     record = json.loads((folder / "evaluation.json").read_text())
+    record["suites"] = {"accuracy": record["suites"]["accuracy"]}
     record["suites"]["accuracy"]["ours"]["accuracy"] = {"value": None, "low": None, "high": None, "n": 0}
     record["suites"]["lm-eval:x"] = {"ours": {"ppl": {"value": 12.5, "low": None, "high": None, "n": 30}}}
     (folder / "evaluation.json").write_text(json.dumps(record))
@@ -235,7 +241,9 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_have_their_own_numbers(tm
         pair | {"suite": task, "difference": cell(Estimate(by, by - 0.03125, by + 0.03125, 100))}
         for task, (_, by) in tasks.items()
     ]
-    record = read_record(write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons) / "evaluation.json")
+    record = read_record(
+        write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons, **BARE) / "evaluation.json"
+    )
     view = policy_view(tmp_path / "x", record)
     shown = {section.title: section.table.rows for section in view.sections if section.title in tasks}
     for task, (ours, by) in tasks.items():
@@ -281,7 +289,7 @@ def test_words_of_a_family_end_in_what_is_after_it():
 
 
 def test_broken_files_are_named(tmp_path):
-    folder = write_evaluation(tmp_path / "x", questions=20)
+    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[], **BARE)
     (folder / "items.parquet").write_bytes(b"")
     with pytest.raises(RunFolderError, match=r"items\.parquet is not a readable"):
         build_evaluation_report(folder)
@@ -290,7 +298,8 @@ def test_broken_files_are_named(tmp_path):
         build_any_report(folder)
 
 
-def test_the_command_takes_a_run_or_an_evaluation(folder):
+def test_the_command_takes_a_run_or_an_evaluation(tmp_path):
+    folder = write_evaluation(tmp_path / "x", suites={}, comparisons=[], **BARE)
     result = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["report", str(folder)])
     assert result.exit_code == 0, result.output
     assert f"The report is {folder / 'report.html'}." in result.stdout

@@ -1,9 +1,12 @@
+import json
+
 from align.evaluation.record.merging import MergedModel, MergingRecord
 from align.evaluation.statistics.metrics import Estimate
+from align.report import build_any_report
 from align.report.merging import merging_view
 
 
-def verdict(metric, base, tuned, difference):
+def recorded(metric, base, tuned, difference):
     models = [
         MergedModel(
             alpha=alpha, name="", path="", metrics={metric: value}, against_base=against, against_tuned=None,
@@ -11,10 +14,13 @@ def verdict(metric, base, tuned, difference):
         )
         for alpha, value, against in ((0.0, base, None), (1.0, tuned, difference))
     ]  # fmt: skip
-    record = MergingRecord(
+    return MergingRecord(
         format=1, base="b", tuned="t", data="d", metric=metric, questions=200, models=models, rule=None, picked=None
     )
-    return merging_view(record).verdict[0]
+
+
+def verdict(*values):
+    return merging_view(recorded(*values)).verdict[0]
 
 
 def test_only_a_difference_of_shares_is_one_of_points():
@@ -24,3 +30,10 @@ def test_only_a_difference_of_shares_is_one_of_points():
         "a difference of 0.67 [0.62, 0.71]."
     )
     assert verdict("accuracy", *values).endswith("67.0 points more [+62.0, +71.0].")
+
+
+def test_the_page_of_a_merge_is_written_again_from_its_folder(tmp_path):
+    values = Estimate(0.5, 0.4, 0.6, 200), Estimate(0.7, 0.6, 0.8, 200), Estimate(0.2, 0.1, 0.3, 200)
+    (tmp_path / "merging.json").write_text(json.dumps(recorded("accuracy", *values).model_dump()))
+    assert "t merged with b" in build_any_report(tmp_path).read_text()
+    assert build_any_report(tmp_path, tmp_path / "other.html").name == "other.html"

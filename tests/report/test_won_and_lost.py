@@ -3,13 +3,16 @@
 import json
 
 import numpy as np
+import pyarrow.parquet as parquet
+import pytest
 from written_evaluation import write_evaluation, write_reward_model_evaluation
 
 from align.cli.evaluation.tables import show_evaluation
+from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.report.evaluation.items import list_changes
+from align.report.evaluation.items import list_changes, pick_items
 from align.report.evaluation.reward_model import reward_model_view
 
 
@@ -44,6 +47,12 @@ def test_single_answers_are_right_or_wrong(tmp_path, capsys):
     record.paired = [single]
     show_evaluation(record)
     assert "ours against theirs: 1 win, 1 loss, 1 both right, 1 neither, McNemar p = 1." in capsys.readouterr().out
+    record.paired = [paired([1.0] * 2000, [0.0] * 2000)]
+    record.audits[0].by_difficulty[0].questions = 1
+    show_evaluation(record)
+    out = capsys.readouterr().out
+    assert "0 neither, McNemar p below 1e-99." in out
+    assert "  1 question, " in out
 
 
 def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
@@ -57,3 +66,10 @@ def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
         "edits is wrong where bt is right: 0 pairs",
     ]
     assert view.listings[0].names == ["p3"]
+
+
+def test_items_of_another_evaluation_are_refused(tmp_path):
+    table = write_evaluation(tmp_path / "ours", questions=20) / "items.parquet"
+    parquet.write_table(parquet.read_table(table).drop_columns(["correct"]), table)
+    with pytest.raises(RunFolderError, match=r"items\.parquet has no column 'correct': it is of another evaluation"):
+        pick_items(table, ["ours"], [])

@@ -36,7 +36,12 @@ FORMULAS = {
     "Hm.\nAnswer: 5.": "5",
     r"\boxed{5}, I repeat: \boxed{5}": "5",
     r"\boxed{\u22125}".replace(r"\u2212", "\u2212"): "-5",
+    r"\boxed {5}": "5",
+    r"\fbox{5}": "5",
     r"\boxed{1} or \boxed{2}": None,
+    r"\boxed {1} or \boxed{2}": None,
+    r"\boxed 1 or \boxed{2}": None,
+    r"\fbox{1} or \boxed{2}": None,
     r"\boxed{1}, \boxed{2": None,
     r"\boxed{5": None,
     r"\boxed{}": None,
@@ -72,12 +77,14 @@ EQUAL = [
     (r"2\sqrt{2}", r"\sqrt{8}"), ("5", "x = 5"), ("5", "2 + 3 = 5"), ("5", r"5 \text{ cm}"), (r"50\%", "0.5"),
     (r"x \ge 0", r"[0, \infty)"), (r"(-\infty, 1) \cup (2, \infty)", r"(2, \infty) \cup (-\infty, 1)"),
     (r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}"), ("0.1", "10^{-1}"),
+    ("100000", "1e5"), ("0.00002", "x = 2e-05"), ("3.5e+06", "3500000"), ("2e-1", r"2 e - 1"), ("2/1e3", "0.002"),
 ]  # fmt: skip
 DIFFERENT = [
     ("5", "6"), ("5", "5 or 6"), ("5", "5, 6"), ("5", r"5 \text{ or } 6"), ("5", "5; 6"), ("5", "5 6"),
     ("5", r"\pm 5"), ("5", r"4 \cup 5"), ("5", r"6 \lor 5"), ("5", "6 = 5"), ("5", "5 = 6"), ("5", "1 = 2 = 5"),
     ("5", r"x \ne 5"), ("5", "x > 5"), ("5", "the answer is 5"), ("5", "five"), ("5", r"\text{5 or maybe 7}"),
     ("5", r"5 \text{ not } 6"),
+    ("1e5", "5e"), ("100000", r"1 \cdot e \cdot 5"),
     ("5", r"\frac{5}{"), ("5", "{5"), ("5", "\x00"), ("5", r"\infty"), ("5", "1/0"), ("1/3", "0.33"),
     ("[0, 1)", "[0, 1]"), ("(1, 2)", "(2, 1)"), (r"\{1, 2\}", r"\{1, 2, 3\}"), (r"\sqrt{2}", "1.41"),
     ("x + 1", "y + 1"),
@@ -125,6 +132,7 @@ def test_no_answer_is_wrong_and_no_reference_is_skipped(reward):
     assert reward(completions, answer=[5] * 6) == [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]
     message = [[{"role": "assistant", "content": boxed("1/2")[0]}]]
     assert reward(message, answer=[0.5]) == reward(message, answer=[r"Thus $\boxed{\frac{1}{2}}$."]) == [1.0]
+    assert reward(boxed("0.00002", "e - 5", "10^{16}"), answer=[2e-5, 1e-5, 1e16]) == [1.0, 0.0, 1.0]
     assert reward(completions, answer=[None, "", " ", float("nan"), "$$", "$1$ or $2$"]) == [None] * 6
     for gold in (True, [5]):
         with pytest.raises(TypeError, match="`answer` must hold a number or LaTeX"):

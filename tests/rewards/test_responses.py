@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,8 @@ CASES = {
     "plain answer that is not last": ("Answer: B\nor so", None, None, False),
     "two plain answers": ("Answer: A\nAnswer: B", None, None, False),
     "plain line where answer tags occur": ("<answer></answer>\nAnswer: B", None, None, False),
+    "plain line right behind the trace": ("<think>Iron.</think>Answer: B", "Iron.", "B", False),
+    "two plain lines behind the trace": ("<think>Iron.</think>Answer: A\nAnswer: B", "Iron.", None, False),
     "plain line inside the trace": ("<think>Answer: A</think>", "Answer: A", None, False),
     "empty plain answer": ("Iron.\nAnswer:", None, None, False),
     "the word within a sentence": ("I think the answer: B", None, None, False),
@@ -96,6 +100,12 @@ def test_tags_can_be_chosen():
 def test_tags_that_cannot_be_told_apart_are_refused(tags):
     with pytest.raises(ValueError, match="_tag"):
         ResponseFormat(*tags)
+
+
+def test_a_response_of_many_spaces_is_read_in_no_time():
+    began = time.process_time()
+    assert parse_response("Answer: B" + 30_000 * " " + "or C").answer is not None
+    assert time.process_time() - began < 2  # seconds, of which it took 10
 
 
 def test_the_last_message_of_a_conversation_is_read():

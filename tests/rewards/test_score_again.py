@@ -81,5 +81,5 @@ def test_a_reward_that_is_awaited():
 def test_rewards_that_are_awaited_without_a_loop_of_trl_share_one():
     reward = AsyncGuardedReward(in_turn(), GuardSettings())
     for _ in range(2):
-        found = score_again({reward: [2, 1, 0]}, arguments(TEXTS), None, torch.device("cpu"))
+        found = score_again({reward: [2, 1, 0]}, arguments(TEXTS), torch.device("cpu"))
         assert values(found[reward]) == [3.0, 2.0, 1.0]

@@ -95,6 +95,23 @@ def test_the_clock_starts_when_the_call_starts(pool):
     assert all(0.29 < outcome.seconds < 0.5 for outcome in outcomes)
 
 
+def test_an_end_that_is_sent_to_all_processes_of_a_job_costs_no_call(pool):
+    while not all(worker.is_ready for worker in pool._workers):
+        pool.map(["sleep 0.1"] * 2)
+    workers = [worker.process.pid for worker in pool._workers]
+    ends = [threading.Timer(0.1, os.kill, (pid, each)) for pid in workers for each in (signal.SIGTERM, signal.SIGINT)]
+    for end in ends:
+        end.start()
+    outcomes = pool.map(["sleep 0.3"] * 2)
+    assert [outcome.value for outcome in outcomes] == ["slept", "slept"], outcomes
+
+
+def test_a_program_that_a_call_starts_ends_when_it_is_told_to():
+    program = "__import__('subprocess').run(['sh', '-c', 'kill -TERM $$; sleep 5']).returncode"
+    with WorkerPool(eval) as pool:
+        assert pool.map([program])[0].value == -signal.SIGTERM
+
+
 def test_a_limit_can_be_set_for_one_round(pool):
     assert pool.map(["sleep 0.7"], timeout=3.0)[0].value == "slept"
 

@@ -25,6 +25,7 @@ def test_a_run_that_ends_elsewhere_is_found(tmp_path):
         folder.mkdir()
         (folder / "model.safetensors").write_bytes(name.encode())
         (folder / "metrics.jsonl").write_text(f'{{"step": 1, "reward": {reward}, "step_time": 3}}\n')
+        (folder / "rewards.jsonl").write_text('{"goes_on_after": 1}\n' * (name == "other"))
         (folder / "README.md").write_text("")
         (folder / "report.html").write_text("")
     found = kill_test.differences(tmp_path / "whole", tmp_path / "other")

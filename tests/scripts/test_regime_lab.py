@@ -95,7 +95,7 @@ def test_what_was_kept_is_not_run_again_and_differences_are_paired(tmp_path, mon
     assert asked == [("grpo", 0), ("acre", 0), ("grpo", 1), ("acre", 1), ("acre", 1)]
     assert kept.read_text() == whole
     told = json.loads(out.read_text())["told"]["sums, K = 2"]
-    assert told["acre - grpo"]["trained_trace"] == "0.100 ±0.000"
+    assert told["acre - grpo"]["trained_trace"] == "0.100"
     with pytest.raises(SystemExit):
         lab.main(["--hint", "1.5"])
     assert "share of letters" in capsys.readouterr().err

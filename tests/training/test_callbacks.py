@@ -7,8 +7,9 @@ from align.errors import UserError
 from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
 
 
-def state(step, is_main=True):
-    return SimpleNamespace(global_step=step, max_steps=3, is_world_process_zero=is_main)
+def state(step, is_main=True, kept=None):
+    kept = {} if kept is None else kept
+    return SimpleNamespace(global_step=step, max_steps=3, is_world_process_zero=is_main, stateful_callbacks=kept)
 
 
 def read(path):
@@ -94,6 +95,18 @@ def test_a_checkpoint_that_is_named_is_from_before_all_steps_of_the_logs_that_we
     with pytest.raises(UserError, match=f"step {last}: ") as error:
         alarms.on_log(None, state(last), None, logs={key: 0.3})
     assert str(error.value).endswith(ending)
+
+
+def test_an_alarm_lasts_through_a_run_that_goes_on():
+    kept, key = {}, "sampling/sampling_logp_difference/mean"
+    for step in range(1, 6):  # each in a process of its own, from the checkpoint of the one before
+        alarms = AlarmLines({"logp_difference": 0.1}, ["logp_difference"])
+        kept = json.loads(json.dumps(kept))
+        alarms.on_train_begin(None, state(step - 1, kept=kept), None)
+        if step < 5:
+            alarms.on_log(None, state(step, kept=kept), None, logs={key: 0.3})
+    with pytest.raises(UserError, match=r"step 5: .*start anew"):
+        alarms.on_log(None, state(5, kept=kept), None, logs={key: 0.3})
 
 
 CANARY = "canary/logp_difference/mean"

@@ -12,6 +12,7 @@ from unruly_rewards import logging_reward, patient, unruly
 
 from align.errors import RewardError
 from align.training.guarded_rewards import RewardRules
+from rewards import check_reward
 from rewards.running.composition import Composition
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 
@@ -92,6 +93,13 @@ def test_audits_are_logged_and_never_trained_on(tmp_path):
     assert log_of(ours)[0]["audit/unruly/mean"] == pytest.approx(np.mean(lengths))
     assert "rewards/unruly/mean" not in log_of(ours)[0]
     assert set(rows.columns) >= {"by_length", "advantage"}
+
+
+def test_an_awaited_reward_may_be_tried_and_then_used_by_two_trainers(tmp_path):
+    reward = in_turn()
+    assert check_reward(reward, [{"prompt": "q?"}] * 2, ["a", "bc"]) == []
+    for name in "ab":
+        assert log_of(train(tmp_path / name, [reward], max_steps=1))[0]["reward"] > 0
 
 
 def test_an_audit_does_not_make_an_unscorable_row_count(tmp_path):

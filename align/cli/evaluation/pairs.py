@@ -163,8 +163,7 @@ def _read(
                     read[name].terms = _terms(model, reference, processing, pairs, identity, kept)
                 if words.judge is not None:
                     with own_part():
-                        prompts = [Prompt(pair.id, pair.prompt, pair.images) for pair in pairs]
-                        answers = complete_prompts(policy, prompts, words.decoding, kept)
+                        answers = complete_prompts(policy, prompts_of(pairs), words.decoding, kept)
                         read[name].responses = [each[0].text for each in answers]
             seconds, role = time.perf_counter() - begun, "baseline" if models else "model"
             models.append(
@@ -223,6 +222,11 @@ def _judged(
             name: judge_responses(asker, ids, prompts, read[model].responses or [], theirs, shown)
             for name, theirs in against.items()
         }
+
+
+def prompts_of(pairs: Sequence[PreferencePair]) -> list[Prompt]:
+    """Takes what a policy answers out of pairs, with what each row tells the chat template."""
+    return [Prompt(pair.id, pair.prompt, pair.images, template=pair.template) for pair in pairs]
 
 
 def _template(_: bool) -> PromptTemplate:

@@ -180,10 +180,16 @@ def identify(path: str) -> str:
 def name_models(paths: Sequence[str]) -> list[str]:
     """Names models after their folders, as far up as it takes to tell them apart.
 
+    Raises:
+        UserError: If two are the same folder or hub id.
+
     Example:
         >>> name_models(["runs/x/checkpoint-10", "runs/y/checkpoint-10"])
         ['x/checkpoint-10', 'y/checkpoint-10']
     """
+    whole = [str(Path(path).resolve()) if Path(path).is_dir() else path for path in paths]
+    if len(set(whole)) < len(whole):
+        raise UserError(f"The same model is given twice: {', '.join(paths)}. Name each model once.")
     for depth in range(1, max(len(Path(path).parts) for path in paths) + 1):
         names = ["/".join(Path(path).parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):

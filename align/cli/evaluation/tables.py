@@ -13,6 +13,7 @@ from align.evaluation.statistics.metrics import Estimate
 from align.report.evaluation.abstention import name_difficulty
 
 _LISTED = 8  # wins and losses that are printed by id
+_LEAST = 1e-99  # of p-values, one of which may be too small for a float
 
 
 def show_evaluation(record: Answers) -> None:
@@ -62,7 +63,8 @@ def _style(metric: str) -> str | None:
 
 def _sentence(paired: PairedAnswers) -> str:
     wins, losses = paired.wins, paired.losses
-    p_value = "" if paired.mcnemar_p is None else f", McNemar p = {paired.mcnemar_p:.2g}"
+    p = paired.mcnemar_p
+    p_value = "" if p is None else f", McNemar p = {p:.2g}" if p >= _LEAST else f", McNemar p below {_LEAST:g}"
     reward = paired.metric.partition("/")[2]
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
     if reward or paired.mcnemar_p is None:  # a value, or a share of several samples: none is just right or wrong
@@ -91,7 +93,8 @@ def _audit(audit: ModelAudit) -> str:
         attempts = "without end" if each.attempts is None else f"{each.attempts:,}"
         lines.append(f"  cost {each.cost:g} of a wrong one: best number of attempts {attempts}")
     for part in audit.by_difficulty:
-        who = f"{part.questions:,} questions, {name_difficulty(part)}"
+        noun = "question" if part.questions == 1 else "questions"
+        who = f"{part.questions:,} {noun}, {name_difficulty(part)}"
         lines.append(f"  {who}: false positive rate {part.false_positive_rate}")
     for rule in audit.if_accepted:
         lines.append(

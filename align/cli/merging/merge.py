@@ -22,6 +22,7 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
     """
     from align.cli.merging.sweep import sweep
     from align.evaluation.merging import read_rule
+    from align.evaluation.policies.suite import check_names
     from align.evaluation.suites import ROW_SUITES
     from align.models.merging.merge import check_extra, merge
     from align.models.merging.parents import find_parents
@@ -37,6 +38,8 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
             f"`--suite {own[0]}` has rows of its own, and merged models are compared on questions. Leave it out here, "
             "and give it to `align eval`."
         )
+    if options["suite"]:
+        check_names(options["suite"])
     rule = None if options["pick"] is None else read_rule(options["pick"])
     if options["keep_all"] and rule is None:
         raise UserError(

@@ -64,8 +64,9 @@ def pairs_suite(terms: Sequence[PairTerms], groups: Sequence[str | None] = ()) -
         terms: Of each pair.
         groups: Of the pairs, by which accuracy is told, too.
     """
+    bounds = {ACCURACY: (0.0, 1.0), "kl_per_token": (0.0, math.inf)}
     means = {
-        name: ItemMean((values,), bounds=(0.0, 1.0) if name.startswith(ACCURACY) else None)
+        name: ItemMean((values,), bounds=bounds.get(name.partition("/")[0]))
         for name, values in pair_values(terms).items()
     }
     right = means[ACCURACY]

@@ -34,6 +34,17 @@ DEFAULT_SUITES = SUITES[:4]
 MODALITY = "modality"  # measured by default where questions have images
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Checks that there are suites of these names.
+
+    Raises:
+        UserError: If there are none, or one is unknown.
+    """
+    unknown = [name for name in names if name not in SUITES and not name.startswith(HARNESS)]
+    if unknown or not names:
+        raise UserError(f"`suite` must be some of {', '.join(SUITES)}, {HARNESS}TASK, got {unknown or 'none'}.")
+
+
 @dataclass(frozen=True)
 class Verifier:
     """Scores the samples of best of n.
@@ -72,9 +83,7 @@ class SuiteSettings:
 
     def __post_init__(self) -> None:
         """Checks the names and what they need."""
-        unknown = [name for name in self.suites if name not in SUITES and not name.startswith(HARNESS)]
-        if unknown or not self.suites:
-            raise UserError(f"`suite` must be some of {', '.join(SUITES)}, {HARNESS}TASK, got {unknown or 'none'}.")
+        check_names(self.suites)
         if len(set(self.suites)) < len(self.suites):
             raise UserError(f"`suite` names each suite once, got {', '.join(self.suites)}.")
         if self.num_shuffles < 1:

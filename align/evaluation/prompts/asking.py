@@ -50,4 +50,6 @@ def _seen(prompt: Prompt) -> list[Any]:
     seen: list[Any] = [prompt.id, prompt.content]
     if prompt.images:
         seen.append(image_names(prompt.images))
+    if prompt.template:
+        seen.append({"template": dict(prompt.template)})
     return [*seen, {"prefix": prompt.prefix, "stop": prompt.stop}] if prompt.prefix or prompt.stop else seen

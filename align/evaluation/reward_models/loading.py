@@ -21,7 +21,7 @@ def loading(source: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The reward model {source} cannot be loaded: {reason}") from error
     finally:

@@ -106,8 +106,9 @@ class RewardModel:
                 settings["difference"] = None if pairwise else read_difference(source, model)
             else:
                 model, pairwise = load_adapter_model(source, dtype, num_tokens=len(tokenizer))
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-        return cls(model.to(device or accelerator), tokenizer, pairwise=pairwise, **settings)
+            accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+            model = model.to(device or accelerator)
+        return cls(model, tokenizer, pairwise=pairwise, **settings)
 
     @property
     def has_two_heads(self) -> bool:

@@ -23,7 +23,7 @@ class ItemMean:
     Attributes:
         groups: Per-item values of each group; `nan` where the metric does not speak of an item.
         weights: Weight of each group; they add up to 1, or to 0 for a difference between groups.
-        bounds: The least and the greatest value that is possible, or `None` if there are none.
+        bounds: The least and the greatest value that is possible, which may be infinite, or `None` if there are none.
     """
 
     groups: tuple[Values, ...]
@@ -44,16 +44,19 @@ def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0
     """Estimates the mean of per-item values; `nan` items are left out.
 
     Bounds around 0 are those of differences within an item, which are estimated as such; see `mean_of_differences`,
-    and `share` for values between other bounds. Without bounds, or with two that are
-    equal, the interval is a bootstrap over items.
+    and `share` for values between other bounds. Without bounds, or with two that are equal, it is `bootstrap`, and
+    where only the upper one is infinite the interval ends at the lower one.
 
     Example:
         >>> print(mean_of_items(np.array([1.0, 1.0, 0.0, 0.5])))
-        0.62 [0.25, 1.00]
+        0.62 [0.25, 0.92]
     """
     if bounds is None or bounds[0] == bounds[1]:
         return bootstrap(values)
     low, high = bounds
+    if math.isinf(high):
+        found = bootstrap(values)
+        return found._replace(low=float(np.clip(found.low, min(low, found.value), None)))
     if low == -high:
         return _scale_back(mean_of_differences(values / high), high, 0.0)
     return _scale_back(share(_scale(values, bounds)), high - low, low)
@@ -61,7 +64,7 @@ def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0
 
 def mean_difference(ours: Values, theirs: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
     """Estimates the mean of `ours - theirs` over the same items, as `paired_difference` does within [0, 1]."""
-    if bounds is None or bounds[0] == bounds[1]:
+    if bounds is None or bounds[0] == bounds[1] or math.isinf(bounds[1]):
         return mean_of_differences(ours - theirs, bounded=False)
     return _scale_back(paired_difference(_scale(ours, bounds), _scale(theirs, bounds)), bounds[1] - bounds[0], 0.0)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from align.evaluation.statistics.decimals import num_decimals, written
 from align.evaluation.statistics.paired_proportions import paired_interval
 
 Choice = int | None
@@ -20,8 +21,7 @@ Values = NDArray[np.float64]
 
 LEVEL = 0.95
 RESAMPLES = 4999
-_MOST_DECIMALS = 6
-_ROUNDING = 0.5 * 10**-_MOST_DECIMALS  # an end that no number of decimals would tell from 0
+FEW = 30  # items or clusters, with fewer of which a bootstrap over them is too narrow
 
 
 class Estimate(NamedTuple):
@@ -48,23 +48,9 @@ class Estimate(NamedTuple):
             return "no data"
         if math.isnan(self.low):
             why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
-            return f"{self.value:z.2f} ({why}: no interval)"
-        digits = num_decimals(self.low, self.high, 2)
-        return f"{self.value:z.{digits}f} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
-
-
-def num_decimals(low: float, high: float, least: int) -> int:
-    """Returns with how many decimals, at least `least`, an interval shows its width and on which side of 0 it is.
-
-    Example:
-        >>> num_decimals(0.0003, 0.002, 2), num_decimals(0.1, 0.2, 2), num_decimals(-1e-7, 0.2, 2)
-        (4, 2, 2)
-    """
-    for digits in range(least, _MOST_DECIMALS):
-        near, far = round(low, digits), round(high, digits)
-        if near != far and all(end != 0 or abs(exact) < _ROUNDING for end, exact in ((near, low), (far, high))):
-            return digits
-    return _MOST_DECIMALS
+            return f"{written(self.value, 2)} ({why}: no interval)"
+        value, low, high = (written(each, num_decimals(self.low, self.high, 2)) for each in self[:3])
+        return f"{value} [{low}, {high}]"
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -85,17 +71,18 @@ def wilson(successes: int, n: int) -> Estimate:
 
 
 def bootstrap(values: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
-    """Estimates the mean of per-item values with a percentile bootstrap over items; `nan` items are left out.
+    """Estimates the mean of per-item values that have no bounds; `nan` items are left out.
 
-    One value, or values that are all equal, have no spread to resample, so there is no interval (`nan`). Where values
-    have bounds, `share` and `mean_of_differences` know how far unseen items can lie apart.
+    The interval is a percentile bootstrap over items and two more, as far from the mean on either side as the farthest
+    one, and Student's with fewer than 30, of which a bootstrap is too narrow. One value, or values that are all equal,
+    have no spread, so there is none (`nan`).
     """
     kept = _finite(values)
-    if len(kept) == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0)
-    if _is_constant(kept):
-        return Estimate(float(kept[0]), math.nan, math.nan, len(kept))
-    return Estimate(float(kept.mean()), *_resampled_ends(kept, seed), len(kept))
+    if len(kept) < FEW or _is_constant(kept):
+        return mean_over_seeds(kept)._replace(unit="items")
+    mean = float(kept.mean())
+    farthest = float(np.abs(kept - mean).max())
+    return Estimate(mean, *_resampled_ends(np.append(kept, (mean - farthest, mean + farthest)), seed), len(kept))
 
 
 def all_equal(value: float, n: int, low: float = 0.0, high: float = 1.0) -> Estimate:
@@ -121,7 +108,7 @@ def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool 
 
     Args:
         differences: `(N,)` values.
-        bounded: Whether they lie in [-1, 1]. If not, and all are equal, there is no interval.
+        bounded: Whether they lie in [-1, 1]. If not, they are values as any, see `bootstrap`.
         seed: Seed of the resampling.
 
     Example:
@@ -131,11 +118,13 @@ def mean_of_differences(differences: Sequence[float] | Values, *, bounded: bool 
     kept = _finite(differences)
     if len(kept) == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
+    if not bounded:
+        return bootstrap(kept, seed=seed)
     mean, n = float(kept.mean()), len(kept)
-    if bounded and np.isin(kept, (-1.0, 0.0, 1.0)).all():
+    if np.isin(kept, (-1.0, 0.0, 1.0)).all():
         return Estimate(mean, *paired_interval(int((kept > 0).sum()), int((kept < 0).sum()), n), n)
     if _is_constant(kept):
-        return all_equal(mean, n, -1.0, 1.0) if bounded else bootstrap(kept)
+        return all_equal(mean, n, -1.0, 1.0)
     greatest = float(np.abs(kept).max())
     return Estimate(mean, *_resampled_ends(np.append(kept, (greatest, -greatest)), seed), n)
 
@@ -161,26 +150,27 @@ def paired_difference(a: Sequence[float] | Values, b: Sequence[float] | Values, 
 
 
 def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
-    """Estimates the mean over training runs with Student's t-interval; one run has no interval.
+    """Estimates the mean over training runs with Student's t-interval; one run, or equal ones, have no interval.
 
     Example:
         >>> print(mean_over_seeds([0.2, 0.3, 0.4]))
         0.30 [0.05, 0.55]
     """
-    kept = np.asarray(values, dtype=float)
-    if len(kept) < 2:
-        return Estimate(float(kept[0]) if len(kept) else math.nan, math.nan, math.nan, len(kept), "seeds")
+    kept, n = np.asarray(values, dtype=float), len(values)
+    if n == 0 or _is_constant(kept):
+        return Estimate(float(kept[0]) if n else math.nan, math.nan, math.nan, n, "seeds")
     from scipy.special import stdtrit
 
-    margin = float(stdtrit(len(kept) - 1, (1 + LEVEL) / 2)) * float(kept.std(ddof=1)) / math.sqrt(len(kept))
-    return Estimate(float(kept.mean()), float(kept.mean()) - margin, float(kept.mean()) + margin, len(kept), "seeds")
+    mean, margin = float(kept.mean()), float(stdtrit(n - 1, (1 + LEVEL) / 2) * kept.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - margin, mean + margin, n, "seeds")
 
 
 def share(values: Sequence[float] | Values) -> Estimate:
     """Estimates the mean of per-item values in [0, 1]; `nan` items are left out.
 
-    The interval is Wilson's where every item is 0 or 1, that of `all_equal` where all have another value, and a
-    bootstrap over items otherwise.
+    The interval is Wilson's where every item is 0 or 1, that of `all_equal` where all have another value, and
+    otherwise a percentile bootstrap over items and two more, one at each bound: without them one tie beside right
+    answers would make it narrower than right answers alone.
 
     Example:
         >>> print(share(accuracy([0, 1, 2], [0, 1, 1])))
@@ -189,7 +179,10 @@ def share(values: Sequence[float] | Values) -> Estimate:
     kept = _finite(values)
     if np.isin(kept, (0.0, 1.0)).all():
         return wilson(int(kept.sum()), len(kept))
-    return all_equal(float(kept[0]), len(kept)) if _is_constant(kept) else bootstrap(kept)
+    if _is_constant(kept):
+        return all_equal(float(kept[0]), len(kept))
+    mean, (low, high) = float(kept.mean()), _resampled_ends(np.append(kept, (0.0, 1.0)), 0)
+    return Estimate(mean, min(low, mean), max(high, mean), len(kept))
 
 
 def accuracy(choices: Sequence[Choice], gold: Sequence[int]) -> Values:

@@ -4,20 +4,20 @@ import math
 
 import numpy as np
 
-from align.evaluation.statistics.metrics import LEVEL, Estimate, Values, share
+from align.evaluation.statistics.metrics import FEW, LEVEL, Estimate, Values, share
 
 _ROUNDING = 1e-12
-_FEW = 30  # clusters, with fewer of which a bootstrap over them is too narrow
 
 
 def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
     """Estimates the sum of `part` over the sum of `whole`, both `(N, S)`, with a bootstrap over the N items.
 
-    `n` counts what the ratio is a share of. `nan` if that is nothing.
+    Two more are resampled with them, one of nothing and one of all, as in `share`. `n` counts what the ratio is a
+    share of. `nan` if that is nothing.
 
     Example:
         >>> print(ratio_of_means(np.array([[1.0, 0.0], [1.0, 1.0]] * 20), np.ones((40, 2))))
-        0.75 [0.68, 0.82]
+        0.75 [0.65, 0.82]
     """
     above, below = part.sum(axis=1), whole.sum(axis=1)
     if below.sum() == 0:
@@ -26,11 +26,13 @@ def ratio_of_means(part: Values, whole: Values, *, seed: int = 0) -> Estimate:
     asked = below > 0
     if np.ptp(above[asked] / below[asked]) <= _ROUNDING:  # every resample is the same, as is said of such items
         return share(np.full(int(asked.sum()), value))._replace(n=n)
+    typical = float(below[asked].mean())
+    above, below = np.append(above, (0.0, typical)), np.append(below, (typical, typical))
     drawn = np.random.default_rng(seed).multinomial(len(above), np.full(len(above), 1 / len(above)), size=1999)
     below_drawn = drawn @ below
     ratios = (drawn @ above)[below_drawn > 0] / below_drawn[below_drawn > 0]
     low, high = np.quantile(ratios, [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n)
+    return Estimate(value, min(float(low), value), max(float(high), value), n)
 
 
 def clustered_share(part: Values, whole: Values) -> Estimate:
@@ -52,7 +54,7 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     if n == 0:
         return share([])
     part, whole = part[asked], whole[asked]
-    if n >= _FEW:
+    if n >= FEW:
         return ratio_of_means(part[:, None], whole[:, None])._replace(n=n)
     value = min(1.0, float(part.sum() / whole.sum()))
     return Estimate(value, *wilson_interval(value, float(whole.sum() ** 2 / (whole**2).sum())), n)

@@ -7,10 +7,12 @@ from functools import partial
 from trl import GRPOConfig
 
 from align.methods.acre.other_wording import KNOWN
+from align.methods.acre.rules import RULES
 from align.methods.consistency.config import ConsistencyConfig
 from align.methods.consistency.rules import check_consistency
 from align.methods.rollouts.canary.config import CanaryConfig
 from align.methods.rollouts.canary.rules import check_canary
+from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
@@ -102,10 +104,12 @@ class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, CanaryConfig, GRPOConfi
         """Checks the settings that TRL would only trip over later.
 
         Raises:
+            TypeError: If a number is something else.
             ValueError: If a setting is outside its choices or range.
         """
         for name in ("second_pass", "second_pass_rows", "permutation_scope"):
             check_choice("acre", name, getattr(self, name))
+        check_numbers(self, RULES.ranges)
         for name in ("num_shuffles", "second_pass_batch_size", "second_answer_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")

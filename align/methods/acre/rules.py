@@ -1,8 +1,10 @@
 """Rules for the settings of ACRE: nothing of TRL is imported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from numbers import Integral
 from typing import Any
 
+from align.errors import DataError
 from align.methods.acre.other_wording import KNOWN
 from align.methods.consistency.rules import CHOICES, RANGES, check_consistency
 from align.methods.rollouts.canary import rules as canary
@@ -38,6 +40,50 @@ def check_answers(setting: Callable[[str], Any]) -> None:
             "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
             "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
         )
+
+
+def check_only_letters(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer.
+
+    Raises:
+        ValueError: At the first that is set.
+    """
+    unread: dict[str, Any] = OF_TEXTS | {"families": []}
+    for name, default in unread.items():
+        if setting(name) != default:
+            raise ValueError(
+                f"`{name}` is about answers that are texts, and `ACRETrainer` asks for letters of options; got "
+                f"{setting(name)!r}. Use `TextACRETrainer(families=..., answer_reward=...)`, or leave it out."
+            )
+
+
+def check_answer(row: Mapping[str, Any]) -> None:
+    """Refuses a right answer that is no index of an option: no letter that is read would ever be equal to it.
+
+    Raises:
+        DataError: If it is none.
+    """
+    answer, options = row["answer"], row["options"]
+    is_index = isinstance(answer, Integral) and not isinstance(answer, bool)
+    if not (is_index and 0 <= int(answer) < len(options)):
+        raise DataError(
+            f"`answer` must be the index of the right option, from 0 to {len(options) - 1}; the row of "
+            f"{row['question']!r} has {answer!r}. `align.data.questions_to_rows` makes rows of letters and texts."
+        )
+
+
+def check_only_texts(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that `TextACRETrainer` does not read.
+
+    Raises:
+        ValueError: At the first that is set.
+    """
+    for name, why in OF_LETTERS.items():
+        if setting(name):
+            raise ValueError(
+                f"`{name}` is about letters of options, and answers of `TextACRETrainer` are texts: {why}. Leave it "
+                "out, or use `ACRETrainer`."
+            )
 
 
 def check_together(setting: Callable[[str], Any]) -> None:

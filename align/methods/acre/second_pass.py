@@ -3,7 +3,7 @@
 import inspect
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 
+from align.console import say
 from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.canary.trainer import Canary
 from align.methods.rollouts.consistent_answers import ConsistentAnswers
@@ -61,12 +62,53 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **kwargs)
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
+        self._say_if_nothing_asks()
+
+    def _say_if_nothing_asks(self) -> None:
+        """Says why no second answer is asked for, where a function may read it from its `**kwargs`."""
+        funcs: list[Any] = self.reward_funcs
+        rewards = [*funcs, *self.reward_rules.audits]
+        hidden = [
+            name
+            for name, reward in zip(self.reward_func_names, funcs, strict=True)
+            if not isinstance(reward, torch.nn.Module) and not hasattr(reward, "needs_second_answer")
+            and inspect.Parameter.VAR_KEYWORD in {each.kind for each in inspect.signature(reward).parameters.values()}
+        ]  # fmt: skip
+        asks = any(_depends_on_second(reward, is_right) for reward in rewards for is_right in (True, False))
+        if hidden and not asks and self.args.second_pass != "off" and self.args.second_pass_rows == "needed":
+            say(
+                "No second answer is asked for, and this is GRPO: no reward reads one. "
+                f"`{hidden[0]}` takes **kwargs; a function that reads `second_choices` or `second_right` there has to "
+                "name it among its parameters."
+            )
 
     @abstractmethod
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> Twice:
         """Reads the first answers and asks for the second ones; every rank takes part, also with nothing to ask."""
+
+    @abstractmethod
+    def _check_columns(self, name: str, columns: Sequence[str]) -> None:
+        """Refuses a data set that lacks what a second answer needs."""
+
+    def _first_row(self) -> dict[str, Any]:
+        row: dict[str, Any] | None = next(iter(self.train_dataset), None)  # type: ignore[arg-type]
+        if row is None:
+            raise ValueError("The train dataset has no rows. Give it some, or look at what filtered them.")
+        return row
+
+    def _check_evaluated(self, data: Any) -> None:
+        """Checks the columns of what is to be evaluated on: a data set, those of a dictionary, or none."""
+        for name, rows in (data if isinstance(data, dict) else {"eval": data}).items():
+            if rows is not None and not isinstance(rows, str):
+                self._check_columns(name, list(rows.column_names or next(iter(rows), ())))
+
+    def evaluate(self, eval_dataset: Any = None, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Evaluates as `GRPOTrainer` does, where the rows have the columns that a second answer needs."""
+        self._check_evaluated(eval_dataset)
+        metrics: dict[str, float] = super().evaluate(eval_dataset, *args, **kwargs)
+        return metrics
 
     def _calculate_rewards(
         self, inputs: list[dict[str, Any]], prompts: list[Any], completions: list[Any], completion_ids_list: list[Any]

@@ -3,6 +3,7 @@
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ import torch
 from align.console import say
 from align.data.conversations import as_written
 from align.errors import DataError
+from align.methods.acre.rules import check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.consistency.prompts import other_prompt
@@ -23,7 +25,7 @@ from align.training.guarded_rewards import RewardRules
 from align.training.scored_again import generators_kept
 from rewards.running.event_loop import result_of
 from rewards.running.guard import GuardedReward
-from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt
+from rewards.scoring.families import ChangedPrompt, Family, FamilyError, as_family, change_prompt, find_families
 from rewards.scoring.perturbations import Version
 
 
@@ -36,8 +38,9 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
 
     Args:
         *args: As in `GRPOTrainer`.
-        families: What changes prompts; each takes a `Version` and a random.Random and returns the changed text, a
-            `Version`, the changed prompt and its right answer, or None. One of those that can change a row is drawn.
+        families: What changes prompts: `whitespace`, `distractor`, or functions that take a `Version` and a
+            random.Random and return the changed text, a `Version`, the changed prompt and its right answer, or None.
+            One of those that can change a row is drawn.
         answer_reward: A reward function that reads the gold column. An answer is right where it gives more than 0, and
             nothing is known where it gives None.
         reward_rules: Gates, limits and audits of the rewards; by default none.
@@ -47,23 +50,29 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
     def __init__(
         self,
         *args: Any,
-        families: Sequence[Family | Callable[[Version, random.Random], Any]],
+        families: Sequence[str | Family | Callable[[Version, random.Random], Any]],
         answer_reward: Callable[..., Any],
         reward_rules: RewardRules | None = None,
         **kwargs: Any,
     ) -> None:
+        self.families = _find(families)
+        if not callable(answer_reward):
+            raise TypeError(
+                f"`answer_reward` must be a reward function, such as `rewards.TextAccuracy()`; got {answer_reward!r}."
+            )
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        self.families = [as_family(family) for family in families]
+        check_only_texts(partial(getattr, self.args))
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
-        row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
-        if not self.families:
-            raise ValueError("`families` is empty: name at least one family that changes prompts.")
-        if self.args.gold_column not in row:
-            raise ValueError(
-                f"`gold_column: {self.args.gold_column}`: the train dataset has no such column ({', '.join(row)})."
-            )
-        if {"images", "image"} & set(row):
+        row = self._first_row()
+        self._check_columns("train", list(row))
+        self._check_evaluated(self.eval_dataset)
+
+    def _check_columns(self, name: str, columns: Sequence[str]) -> None:
+        gold = self.args.gold_column
+        if gold not in columns:
+            raise ValueError(f"`gold_column: {gold}`: the {name} dataset has no such column ({', '.join(columns)}).")
+        if {"images", "image"} & set(columns):
             raise DataError("Second answers that are texts read text only, and the rows have images.")
 
     def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
@@ -105,7 +114,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
                 **{name: [given[name] for given in inputs] for name in names},
             )
             if inspect.isawaitable(values):
-                values = result_of(values, self.async_loop if self._has_async_funcs else None)
+                values = result_of(values)
         if isinstance(self.answer_reward, GuardedReward):
             self.answer_reward.take_scores()  # one list of calls and rows is kept per step
         return [None if value is None or value != value else value > 0 for value in values]
@@ -206,6 +215,23 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             in_step=is_sharded(self.model),
             **limits,
         )
+
+
+def _find(families: Any) -> list[Family]:
+    """Finds families that are named as in a recipe, and takes functions as they are.
+
+    Raises:
+        ValueError: If there is none, or a name is unknown.
+        TypeError: If one is neither a name nor a function.
+    """
+    if isinstance(families, str) or not families:
+        return find_families(families)  # says what can be named
+    found: list[Family] = []
+    for family in families:
+        if not isinstance(family, str | Family) and not callable(family):
+            raise TypeError(f"`families` must hold names, such as `whitespace`, or functions; got {family!r}.")
+        found += find_families([family]) if isinstance(family, str) else [as_family(family)]
+    return found
 
 
 def _cut(text: str, place: TextPlace) -> str:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from align.errors import DataError
 from align.methods.acre.letters import take_letter
 from align.methods.acre.other_wording import KNOWN, other_wording
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
+from align.methods.acre.rules import check_answer, check_only_letters
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow, score_letters
@@ -58,6 +60,7 @@ class ACRETrainer(SecondPassTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        check_only_letters(partial(getattr, self.args))
         self.render_prompt = render_prompt
         self.shuffle_seed = shuffle_seed
         self._check_rows()
@@ -69,25 +72,13 @@ class ACRETrainer(SecondPassTrainer):
             ValueError: If a column is missing, `render_prompt` does not give the prompt that the row has, or vLLM is
                 to give the second answers of rows with images.
         """
-        row: dict[str, Any] = next(iter(self.train_dataset))  # type: ignore[arg-type]
+        row = self._first_row()
         self.has_images = "images" in row or "image" in row
-        evaluated: dict[str, Any] = (
-            self.eval_dataset if isinstance(self.eval_dataset, dict) else {"eval": self.eval_dataset}
-        )
-        for name, rows in evaluated.items():
-            if not self.has_images and rows is not None and {"images", "image"} & set(rows.column_names or ()):
-                raise DataError(
-                    f"The {name} dataset has images and the train dataset has none, so that its second answers would "
-                    "be read as text. Evaluate on images only where training has some."
-                )
+        self._check_columns("train", list(row))
+        self._check_evaluated(self.eval_dataset)
         if self.has_images and self.args.second_pass == "vllm":
             raise ValueError("`second_pass: vllm` reads text only, and the rows have images. Set `second_pass: auto`.")
-        missing = [name for name in ("prompt", "question", "options", "answer") if name not in row]
-        if missing:
-            raise ValueError(
-                f"ACRE needs the columns prompt, question, options and answer; the train dataset has no "
-                f"{', '.join(missing)} (columns: {', '.join(row)}). `align.data.questions_to_rows` makes them."
-            )
+        check_answer(row)
         rendered = self.render_prompt(row["question"], row["options"])
         if as_written(rendered) != as_written(row["prompt"]):
             raise ValueError(
@@ -95,7 +86,21 @@ class ACRETrainer(SecondPassTrainer):
                 f"question. It gave {rendered!r}, the first row has {row['prompt']!r}."
             )
 
+    def _check_columns(self, name: str, columns: Sequence[str]) -> None:
+        if missing := [column for column in ("prompt", "question", "options", "answer") if column not in columns]:
+            raise ValueError(
+                f"ACRE needs the columns prompt, question, options and answer; the {name} dataset has no "
+                f"{', '.join(missing)} (columns: {', '.join(columns)}). `align.data.questions_to_rows` makes them."
+            )
+        if not self.has_images and {"images", "image"} & set(columns):
+            raise DataError(
+                f"The {name} dataset has images and the train dataset has none, so that its second answers would "
+                "be read as text. Evaluate on images only where training has some."
+            )
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        for row in inputs:
+            check_answer(row)
         if self.shuffle_seed is not None and self.model.training:  # the step tells visits apart, also of a resumed run
             seed, visit = self.shuffle_seed, self.state.global_step
             inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]

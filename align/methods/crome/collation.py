@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from align.data.pairs.pairwise import pairwise_prompt
-from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE, check_margin, check_tie
+from align.data.pairs.reward_pair_rules import check_margin, check_tie
 from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow, row_error
 from align.data.template_settings import check_template_columns, template_settings
@@ -20,7 +20,7 @@ NAME_BYTES = 64  # of a source, which travels with its pair: of a stream nobody 
 
 @dataclass(frozen=True)
 class TieColumns:
-    """Adds `tie` and `tie_source` to a row, `margin` to one of a stream, and the tokens of both orders if pairwise.
+    """Adds `tie`, `tie_source` and, where there are some, margins to a row, and the tokens of both orders if pairwise.
 
     Attributes:
         dataset_name: Named in errors.
@@ -44,17 +44,14 @@ class TieColumns:
             raise row_error(self.dataset_name, index, bad) from bad
 
     def _read(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        columns: dict[str, Any] = {}
-        if self.is_stream:
-            tie, source = check_tie(row)
-            # TRL's collator asks the first row of a batch whether all have one, and rows of a stream may have none.
+        tie, source = check_tie(row)
+        columns: dict[str, Any] = {"tie": tie, "tie_source": source}
+        # TRL's collator asks the first row of a batch whether all have one, and rows of a stream may have none.
+        if self.is_stream or "margin" in row:
             columns["margin"] = check_margin(row.get("margin"), tie) or 0.0
-            if "chosen_ids" not in row:
-                split_pair(row)
-                check_template_columns(row)
-        else:
-            tie, source = bool(row.get("tie", False)), row.get("source") or DEFAULT_SOURCE
-        columns |= {"tie": tie, "tie_source": str(source)}
+        if self.is_stream and "chosen_ids" not in row:
+            split_pair(row)
+            check_template_columns(row)
         if self.tokenizer is not None:
             pair = split_pair(row)
             settings = template_settings(check_template_columns(row))

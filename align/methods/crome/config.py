@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 from trl import RewardConfig
 
-from align.methods.crome.rules import check_crome
+from align.methods.crome.rules import RULES, check_crome
+from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
@@ -58,9 +59,11 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
         """Checks the settings that have no meaning together.
 
         Raises:
+            TypeError: If a number is something else.
             ValueError: If a setting is outside its choices or range, or has no meaning for the type of model.
         """
         check_choice("crome", "model_type", self.model_type)
+        check_numbers(self, ("num_heads", *RULES.ranges))
         take_new_names(self)
         super().__post_init__()
         check_crome(lambda name: getattr(self, name))

@@ -1,6 +1,8 @@
 """Lets a causal language model act as a pairwise preference model: its reward is logit(A) - logit(B)."""
 
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -42,18 +44,46 @@ def add_pairwise_head(model: PreTrainedModel, labels: tuple[int, int]) -> None:
     model.forward = types.MethodType(forward, model)
 
 
-def make_pairwise(given: dict[str, Any]) -> None:
-    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named."""
+@contextmanager
+def as_pairwise(given: dict[str, Any]) -> Iterator[None]:
+    """Turns the model among a trainer's arguments into a pairwise one, and loads what is only named.
+
+    Inside, the settings do not say how it was loaded: TRL warns that it does not use that.
+
+    Raises:
+        ValueError: If a quantization is given twice.
+    """
     config: CromeConfig = given["args"]
-    if isinstance(given["model"], str):
-        init: dict[str, Any] = dict(config.model_init_kwargs or {})  # type: ignore[arg-type]
-        if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
-            init["device_map"] = None
-        given["model"] = create_model_from_path(given["model"], AutoModelForCausalLM, **init)  # type: ignore[arg-type]
-        config.model_init_kwargs = None  # TRL warns that it does not use them
-    model = given["model"]
-    if given.get("processing_class") is None:
-        given["processing_class"] = AutoTokenizer.from_pretrained(get_config_model_id(model.config))
-    model.config.num_labels = 1  # what TRL asks of a reward model
-    model.config.truealign_pairwise = True
-    add_pairwise_head(model, label_ids(given["processing_class"]))
+    used = config.model_init_kwargs
+    init: dict[str, Any] = dict(used or {})  # type: ignore[arg-type]
+    try:
+        if is_named := isinstance(given["model"], str):
+            given["model"] = _load(given["model"], init, config, given.pop("quantization_config", None))
+            config.model_init_kwargs = None
+        model = given["model"]
+        if given.get("processing_class") is None:
+            given["processing_class"] = AutoTokenizer.from_pretrained(
+                get_config_model_id(model.config),
+                revision=init.get("revision") if is_named else None,
+                trust_remote_code=config.trust_remote_code,
+            )
+        model.config.num_labels = 1  # what TRL asks of a reward model
+        model.config.truealign_pairwise = True
+        add_pairwise_head(model, label_ids(given["processing_class"]))
+        yield
+    finally:
+        config.model_init_kwargs = used
+
+
+def _load(name: str, init: dict[str, Any], config: CromeConfig, quantization: Any) -> Any:
+    """Loads a causal language model as TRL loads a reward model."""
+    if quantization is not None:
+        if "quantization_config" in init:
+            raise ValueError(
+                "`quantization_config` is given to the trainer and in `model_init_kwargs`. Leave out one of them."
+            )
+        init["quantization_config"] = quantization
+    if config.distributed_state.distributed_type in ("MULTI_GPU", "DEEPSPEED"):
+        init["device_map"] = None
+    init.setdefault("trust_remote_code", config.trust_remote_code)
+    return create_model_from_path(name, AutoModelForCausalLM, **init)  # type: ignore[arg-type]

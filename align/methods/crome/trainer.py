@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from align.methods.crome.config import CromeConfig
 from align.methods.crome.destroyed import answer_mask, attributions, destroy
 from align.methods.crome.logged_margins import log_margins
 from align.methods.crome.loss import bradley_terry_loss, crome_loss, tie_loss
-from align.methods.crome.pairwise_head import make_pairwise
+from align.methods.crome.pairwise_head import as_pairwise
 from align.methods.crome.rules import ADAPTER_REFUSED
 from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, save_terms, split_weights
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
@@ -71,11 +72,10 @@ class CromeTrainer(RewardTrainer):
         args, kwargs = with_args(RewardTrainer.__init__, self, args, kwargs, CromeConfig)
         bound = inspect.signature(RewardTrainer.__init__).bind(self, *args, **kwargs)
         given = bound.arguments
-        if given["args"].model_type == "pairwise":
-            make_pairwise(given)
         self.num_left_out: dict[str, int] = {}
         self._streams = StreamCounts(self.num_left_out)
-        super().__init__(*bound.args[1:], **bound.kwargs)
+        with as_pairwise(given) if given["args"].model_type == "pairwise" else nullcontext():
+            super().__init__(*bound.args[1:], **bound.kwargs)
         self.train_dataset = endless(self.train_dataset, self.args)
         if type(self.data_collator) is not DataCollatorForPreference:
             name = type(self.data_collator).__name__

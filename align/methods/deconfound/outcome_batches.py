@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from align.data.conversations import check_messages
 
 logger = get_logger(__name__)
+COLUMNS = ("prompt", "text", "label", "outcome", "confounders")
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,17 @@ def prepare(dataset: Any, tokenize: TokenizeOutcomes, max_length: int | None, ki
 
     Raises:
         TypeError: If they are a stream.
-        ValueError: If all are.
+        ValueError: If all are, or a column is missing.
     """
     if not isinstance(dataset, Dataset):
         raise TypeError(
             f"The {kind} rows must be a `datasets.Dataset`, got {type(dataset).__name__}: outcomes were corrected and "
             "standardised over all of them. Read the stream into one, for example with `Dataset.from_generator`."
+        )
+    if missing := [name for name in COLUMNS if name not in dataset.column_names]:
+        raise ValueError(
+            f"The {kind} rows have no {', '.join(missing)} (columns: {', '.join(dataset.column_names)}). "
+            "`align.data.tables.outcome_rows.outcome_rows` makes rows with all that is needed."
         )
     tokenised = dataset.map(tokenize, desc=f"Tokenizing {kind} rows")
     if max_length is None:

@@ -52,6 +52,10 @@ class DeconfoundTrainer(Trainer):
         correction: Saved beside the model.
         scale: Of the labels.
         model_kwargs: Of `from_pretrained`, for a model that is only named.
+        **kwargs: `compute_metrics`, `callbacks`, `optimizers` and what else `Trainer` takes, but for a collator.
+
+    Raises:
+        TypeError: If `args` is another config, or there is no tokenizer.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class DeconfoundTrainer(Trainer):
         processing_class: PreTrainedTokenizerBase | None = None,
         peft_config: Any = None,
         model_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         if train_dataset is None:
             raise ValueError(
@@ -74,6 +79,10 @@ class DeconfoundTrainer(Trainer):
         if args is None:
             name = model if isinstance(model, str) else get_config_model_id(model.config)
             args = DeconfoundConfig(f"{name.split('/')[-1]}-Deconfound")
+        if not isinstance(args, DeconfoundConfig):
+            raise TypeError(f"`args` must be a DeconfoundConfig, got {type(args).__name__}.")
+        if "data_collator" in kwargs:
+            raise TypeError("`data_collator` is DeconfoundTrainer's own, which collates outcomes. Leave it out.")
         set_seed(args.seed)  # before the head is drawn
         if isinstance(model, str):
             processing_class = processing_class or AutoTokenizer.from_pretrained(model)
@@ -99,6 +108,7 @@ class DeconfoundTrainer(Trainer):
             eval_dataset=self._prepare_eval(eval_dataset),
             processing_class=processing_class,
             data_collator=OutcomeCollator(processing_class.pad_token_id, scale.mean, correction.means),
+            **kwargs,
         )
         self.model_accepts_loss_kwargs = False  # so that the loss is averaged over accumulated batches
         if args.head == "ridge" and self.is_deepspeed_enabled:

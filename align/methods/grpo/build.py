@@ -10,7 +10,6 @@ from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_to
 from align.methods.grpo.tools.named import named_by
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.versions import rows_together
-from align.models.vllm_engine import vllm_rollouts
 from align.recipe.recipe import Recipe
 from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.reward_build import Rewards, guard, reward_tokenizers
@@ -22,7 +21,7 @@ def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> Gu
     config = build_config(recipe)
     name_families(recipe, config)
     trained, rules = guard(recipe, rewards)
-    with vllm_rollouts(config), quiet_about_environments():
+    with quiet_about_environments():
         return GuardedGRPOTrainer(
             model=recipe.model.model_name_or_path,
             reward_funcs=trained,

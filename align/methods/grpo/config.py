@@ -6,8 +6,9 @@ from functools import partial
 import trl
 
 from align.methods.consistency.config import ConsistencyConfig
-from align.methods.grpo.rules import check_together
+from align.methods.grpo.rules import RULES, check_together
 from align.methods.rollouts.canary.config import CanaryConfig
+from align.recipe.config_numbers import check_numbers
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
 
@@ -48,8 +49,10 @@ class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, CanaryConfi
         """Checks the settings of tools, of consistency and of the canary.
 
         Raises:
+            TypeError: If a number is something else.
             ValueError: If one cannot be used.
         """
+        check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()
         check_together(partial(getattr, self))

@@ -82,12 +82,18 @@ def _check_together(recipe: Recipe, name: str, batch: int, generations: int, tim
 
 def _check_saves(recipe: Recipe, steps: int) -> list[Finding]:
     """Completions that later steps would still use are not in a checkpoint."""
-    every = float(recipe.setting("save_steps"))
-    by_steps = str(getattr(recipe.setting("save_strategy"), "value", recipe.setting("save_strategy"))) == "steps"
-    if not by_steps or every < 1 or int(every) % steps == 0:
+    saves, evaluates = (
+        str(getattr(recipe.setting(name), "value", recipe.setting(name)))
+        for name in ("save_strategy", "eval_strategy")
+    )
+    key = "save_steps"
+    if saves == "best":  # after an evaluation
+        saves, key = evaluates, "eval_steps" if recipe.setting("eval_steps") else "logging_steps"
+    every = float(recipe.setting(key))
+    if saves != "steps" or every < 1 or int(every) % steps == 0:
         return []
     text = (
-        f"`save_steps: {int(every)}` saves while completions are still in use: {steps} steps learn from one "
+        f"`{key}: {int(every)}` saves while completions are still in use: {steps} steps learn from one "
         f"generation, and a run that goes on from there draws new ones. Use a multiple of {steps}, so that it "
         "ends like an uninterrupted one."
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from itertools import repeat
 from typing import Any
 
+from datasets import IterableDataset
 from torch.utils.data import Sampler
 from trl.trainer.utils import RepeatSampler
 
@@ -22,12 +23,17 @@ class RowsTogether(PromptOrder):
         **kwargs: As in the parent.
 
     Raises:
-        ValueError: If what one process generates does not hold whole blocks.
+        ValueError: If what one process generates does not hold whole blocks, or rows are a stream.
     """
 
     def __init__(self, *args: Any, rows_together: int = 1, eval_rows_together: int = 1, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._together, self._eval_together = rows_together, eval_rows_together
+        if rows_together > 1 and isinstance(self.train_dataset, IterableDataset):
+            raise ValueError(
+                f"`rows_together` is {rows_together}, and TRL shuffles the rows of a stream one by one, so that those "
+                "of a block come apart. Read the stream into a `datasets.Dataset`, or leave `rows_together` out."
+            )
         given: Any = self.args
         self._check("per_device_train_batch_size", given.steps_per_generation, rows_together, self.num_generations)
         if self.eval_dataset is not None:

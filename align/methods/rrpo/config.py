@@ -5,7 +5,8 @@ from typing import Any
 
 from trl import DPOConfig
 
-from align.methods.rrpo.rules import check_rrpo, is_plain_dpo
+from align.methods.rrpo.rules import RULES, check_rrpo, is_plain_dpo
+from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
@@ -56,10 +57,12 @@ class RRPOConfig(SavedWithoutSecrets, DPOConfig):
         """Checks the settings that have no meaning together.
 
         Raises:
+            TypeError: If a number is something else.
             ValueError: If a setting is outside its choices or range, or is one of DPO's that RRPO replaces.
         """
         for name in ("kl_placement", "spans", "diff_unit", "on_missing_spans"):
             check_choice("rrpo", name, getattr(self, name))
+        check_numbers(self, ("beta", *RULES.ranges))
         if self.kl_coef < 0:
             raise ValueError(f"`kl_coef` must be 0 or more, got {self.kl_coef}.")
         if self.beta <= 0:

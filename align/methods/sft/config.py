@@ -6,7 +6,8 @@ from typing import Any
 from trl import SFTConfig
 
 from align.methods.consistency.config import ConsistencyConfig
-from align.methods.sft.rules import check_together, is_plain_sft
+from align.methods.sft.rules import RULES, check_together, is_plain_sft
+from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
@@ -46,9 +47,14 @@ class LfUConfig(SavedWithoutSecrets, ConsistencyConfig, SFTConfig):
         """Checks the settings that have no meaning together.
 
         Raises:
+            TypeError: If a number or a list is something else.
             ValueError: If a setting is outside its choices or range, or LfU cannot be trained with it.
         """
         check_choice("sft", "lfu_mode", self.lfu_mode)
+        check_numbers(self, RULES.ranges)
+        layers: Any = self.lfu_layers
+        if isinstance(layers, int):
+            raise TypeError(f"`lfu_layers` must be a list, got {layers}. Write [{layers}].")
         for name, least in (("lfu_coef", 0), ("lfu_alpha", 0), ("lfu_rank", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"`{name}` must be {least} or more, got {getattr(self, name)}.")

@@ -1,6 +1,6 @@
 """What an evaluation asks of a policy: responses to questions, and a letter that follows from a given beginning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -60,6 +60,7 @@ class Prompt(NamedTuple):
     images: tuple[Any, ...] = ()  # in front of the text
     prefix: str = ""  # how the response begins; what is returned goes on from it
     stop: str = ""  # the response ends behind this text
+    template: Mapping[str, Any] = {}  # `tools` and `chat_template_kwargs`, for the chat template
 
 
 class Completion(NamedTuple):

@@ -7,6 +7,7 @@ from transformers import PreTrainedTokenizerBase
 
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
+from align.data.template_settings import template_settings
 from align.errors import UserError
 from align.models.policies.asking import LetterQuestion, Prompt
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
@@ -60,7 +61,9 @@ class TokenPrompts:
         rows = [
             list(next(encoded))
             if isinstance(prompt.content, str)
-            else list(self._apply(prompt.content, tokenize=True, return_dict=False))
+            else list(
+                self._apply(prompt.content, tokenize=True, return_dict=False, **template_settings(prompt.template))
+            )
             for prompt in prompts
         ]
         for row, prompt in zip(rows, prompts, strict=True):

@@ -36,11 +36,12 @@ class VisionPolicy(ModelPolicy):
         self._prompts: VisionPrompts = VisionPrompts(processor, template)
 
     def complete(self, prompts: Sequence[Prompt], decoding: Decoding) -> list[list[Completion]]:
-        """Decodes in batches of similar length, those with images apart from those without."""
+        """Decodes in batches of similar length and one template, those with images apart from those without."""
+        templates = [repr(each.template) for each in prompts]
         lengths = [(len(each.images), len(str(each.content))) for each in prompts]
-        order = sorted(range(len(prompts)), key=lambda i: lengths[i])
+        order = sorted(range(len(prompts)), key=lambda i: (templates[i], lengths[i]))
         size = self._batch_size(decoding)
-        parts = [list(part) for _, part in groupby(order, key=lambda i: bool(prompts[i].images))]
+        parts = [list(part) for _, part in groupby(order, key=lambda i: (templates[i], bool(prompts[i].images)))]
         batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
         def read(batch: list[int]) -> Any:

@@ -7,6 +7,7 @@ from align.data.conversations import put_images_in
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
+from align.data.template_settings import template_settings
 from align.errors import UserError
 from align.models.policies.asking import Prompt
 from align.models.policies.respelt_prompts import ProcessedPrompt
@@ -42,7 +43,7 @@ class VisionPrompts(TokenPrompts):
         return [made[key] for key in keys]
 
     def read(self, prompts: Sequence[Prompt]) -> Any:
-        """Returns a batch as `generate` takes it, padded on the left; all prompts have images, or none has.
+        """Returns a batch as `generate` takes it, padded on the left; of one template, all or none with images.
 
         Raises:
             UserError: If the beginning or the end of a response is given.
@@ -54,6 +55,7 @@ class VisionPrompts(TokenPrompts):
             )
         rendered = [self._render(each, _open(each)) for each in prompts]
         padding = {"padding": True, "padding_side": "left"}
+        settings = template_settings(prompts[0].template) if prompts[0].template else {}
         if isinstance(rendered[0], str):
             return self.processor(text=rendered, return_tensors="pt", **padding)
         return self.processor.apply_chat_template(
@@ -63,6 +65,7 @@ class VisionPrompts(TokenPrompts):
             return_dict=True,
             return_tensors="pt",
             processor_kwargs=padding,
+            **settings,
         )
 
     def _row(self, prompt: tuple[Question, Sequence[int]], known: dict[int, ProcessedPrompt]) -> SecondPassRow:

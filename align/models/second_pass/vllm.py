@@ -74,13 +74,13 @@ def written_answers(
         rows: Prompts with what was written so far; `letter_ids` is not read.
         max_new_tokens: Tokens after which a row ends in any case.
         temperature: 0 takes the likeliest tokens, above it they are sampled.
-        seed: Of the sampled tokens.
+        seed: Of the sampled tokens, from which each row has its own. A server takes one for a whole call, with which
+            like rows would be answered alike; there tokens are sampled without.
         stop: What ends a row beside the end of the text; a row may go on a little.
     """
     all_rows, own = _gather_rows(generation, rows)
     settings: dict[str, Any] = {"temperature": temperature, "max_tokens": max_new_tokens}
-    # Settings of the engine alone; with no temperature the seed has no effect.
-    more = {"seed": seed} | ({"stop": [stop], "include_stop_str_in_output": True} if stop else {})
+    more: dict[str, Any] = {"stop": [stop], "include_stop_str_in_output": True} if stop else {}  # of the engine alone
     if generation.mode == "server":
         tokens, cached_token_share = (
             _write_by_server(cast("ServerGeneration", generation), all_rows, settings, more),
@@ -88,16 +88,18 @@ def written_answers(
         )
     else:
         with _awake(generation):
-            tokens, cached_token_share = write_by_engine(generation.llm, all_rows, **settings, **more)
+            tokens, cached_token_share = write_by_engine(generation.llm, all_rows, seed, **settings, **more)
     return WrittenAnswers(tokens[own], cached_token_share)
 
 
-def write_by_engine(llm: Any, rows: Sequence[SecondPassRow], **settings: Any) -> tuple[list[list[int]], float | None]:
+def write_by_engine(
+    llm: Any, rows: Sequence[SecondPassRow], seed: int, **settings: Any
+) -> tuple[list[list[int]], float | None]:
     """Writes what follows each row with a vLLM engine in this process; returns tokens and the share of cached ones."""
     from vllm import SamplingParams
 
     prompts: list[Any] = [{"prompt_token_ids": row.prompt_ids + row.prefix_ids} for row in rows]
-    params = SamplingParams(**settings)
+    params = [SamplingParams(**settings, seed=seed + place) for place in range(len(rows))]
     outputs: list[Any] = llm.generate(prompts, sampling_params=params, use_tqdm=False) if rows else []
     return [list(output.outputs[0].token_ids) for output in outputs], _cached_share(prompts, outputs)
 

@@ -1,5 +1,6 @@
 """What a reader of an evaluation should know before believing it."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from align.evaluation.record.answers import Warned
@@ -46,11 +47,13 @@ def _wide(differences: Cells, questions: int) -> Iterator[Finding]:
             continue
         half = (cell.high - cell.low) / 2
         if half > _WIDE:
-            needed = round(questions * (half / _WIDE) ** 2, -2)
+            needed = questions * (half / _WIDE) ** 2
+            step = 10 if needed < 1000 else 100
+            count = math.ceil(needed / step) * step
             ends = f"{100 * cell.low:+.0f} to {100 * cell.high:+.0f} points"
             yield Finding(
                 f"{pair}: the interval is too wide to say anything ({ends})",
-                f"It holds no difference as well as large ones. About {needed:,.0f} questions would narrow it to "
+                f"It holds no difference as well as large ones. About {count:,} questions would narrow it to "
                 f"{100 * _WIDE:.0f} points on each side.",
             )
 

@@ -8,11 +8,19 @@ from typing import Any
 from align.errors import RunFolderError
 
 
-def read_items(path: Path, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None) -> list[Any]:
+def read_items(
+    path: Path, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None, needs: Sequence[str] = ()
+) -> list[Any]:
     """Reads rows of a parquet table, all or those of some items; no rows if there is no such file.
 
+    Args:
+        path: The table.
+        columns: Which to read, of those that it has; all if not given.
+        ids: Items whose rows are read; all if not given.
+        needs: Columns that it must have, beside `id` and `model`.
+
     Raises:
-        RunFolderError: If the file is no table.
+        RunFolderError: If the file is no table, or that of another evaluation.
     """
     import pyarrow.parquet as parquet
 
@@ -20,6 +28,12 @@ def read_items(path: Path, columns: Sequence[str] | None = None, ids: Sequence[s
         return []
     try:
         present = set(parquet.read_schema(path).names)
+        lacks = next((name for name in ("id", "model", *needs) if name not in present), None)
+        if lacks is not None:
+            raise RunFolderError(
+                f"{path} has no column {lacks!r}: it is of another evaluation than the numbers beside it. Evaluate "
+                "again into a new folder."
+            )
         wanted = [name for name in columns if name in present] if columns else None
         chosen = [("id", "in", list(ids))] if ids is not None else None
         rows: list[Any] = parquet.read_table(path, columns=wanted, filters=chosen).to_pylist()

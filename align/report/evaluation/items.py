@@ -73,7 +73,7 @@ def pick_items(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers
         models: Names of the models, the one asked about first.
         paired: What the models won and lost.
     """
-    rows = [row for row in read_items(path, _PICKING) if not row.get("sample")]
+    rows = [row for row in read_items(path, _PICKING, needs=("correct",)) if not row.get("sample")]
     why: dict[str, str] = {}
     for reason, ids in _reasons([row for row in rows if row["model"] == models[0]], models[0], paired):
         fresh = [name for name in ids if name not in why]

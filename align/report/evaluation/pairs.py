@@ -95,7 +95,8 @@ def _of_judge(values: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _pick(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:
     """Picks a bounded number of pairs, and reads the text of these only."""
-    rows = [row for row in read_items(path, ("id", "model", "correct")) if row["model"] == models[0]]
+    items = read_items(path, ("id", "model", "correct"), needs=("correct",))
+    rows = [row for row in items if row["model"] == models[0]]
     reasons = [("won", pair.wins) for pair in paired[:1]] + [("lost", pair.losses) for pair in paired[:1]]
     reasons += [
         (word, [str(row["id"]) for row in rows if row["correct"] is is_right])

@@ -1,6 +1,7 @@
 """Shares, other values and their differences in words."""
 
-from align.evaluation.statistics.metrics import Estimate, num_decimals
+from align.evaluation.statistics.decimals import num_decimals
+from align.evaluation.statistics.metrics import Estimate
 
 
 def in_percent(estimate: Estimate) -> str:

@@ -61,8 +61,10 @@ def read_run_folder(path: Path) -> RunFolder:
         RunFolderError: If the folder or a file is missing, empty or broken; the message names the file and the line.
     """
     if not path.is_dir():
+        wrong = "it is a file" if path.exists() else "there is no such folder"
         raise RunFolderError(
-            f"`run_dir` must be a folder that `align train` wrote, got {str(path)!r}: no such folder."
+            f"{str(path)!r} is no folder of a run or an evaluation: {wrong}. Give the `output_dir` of `align train` "
+            "or the `--out` of `align eval`."
         )
     recipe_text = _read(path / "recipe.yaml")
     metrics, broken_lines = read_metrics(path / "metrics.jsonl")

@@ -11,6 +11,7 @@ from rewards import AnswerConsistency, TextAccuracy
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+QUIET |= {"gradient_checkpointing": False}  # which the neutral run has, as users do
 NEUTRAL = AnswerConsistency(both=1, first_only=1, second_only=0)
 RIGHT = TextAccuracy()
 

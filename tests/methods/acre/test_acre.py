@@ -16,6 +16,7 @@ from rewards.reading.options import LETTERS
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+QUIET |= {"gradient_checkpointing": False}  # which the neutral run has, as users do
 
 
 def render(question, options):
@@ -46,7 +47,7 @@ def by_length(completions, **kwargs):
 def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, model=None, peft_config=None, **settings):
     base = QUIET | {
         "output_dir": str(tmp_path),
-        "max_steps": 5,
+        "max_steps": 3,
         "per_device_train_batch_size": 8,
         "num_generations": 4,
         "max_completion_length": 12,
@@ -97,14 +98,17 @@ def losses(trainer):
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
-@pytest.mark.parametrize("settings", [{}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"gradient_checkpointing": True}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}],
+)
 def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
     path = str(tmp_path / "model")  # TRL loads the reference model from where the policy came from
     tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(path)
     settings = settings | {"model": path, "model_init_kwargs": {"dtype": "float32"}}
     neutral = [AnswerConsistency(both=1, first_only=1, second_only=0), by_length]
     parent = losses(make_trainer(tmp_path, [by_length], trainer=GRPOTrainer, **settings))
-    assert len(set(parent)) == 5
+    assert len(set(parent)) == 3
     assert losses(make_trainer(tmp_path, [by_length], second_pass="off", **settings)) == parent
     assert losses(make_trainer(tmp_path, neutral, reward_weights=[0.0, 1.0], **settings)) == parent
 
@@ -126,7 +130,7 @@ def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path
             AnswerConsistency(),
             lambda completions, **kwargs: sampled.extend(completions) or by_length(completions),
         ]
-        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], **settings)
+        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], max_steps=2, **settings)
         trainer._generate_single_turn = answering(trainer)
         trainer.train()
         return sampled, trainer.state.log_history[0].get("acre/asked_again")
@@ -276,16 +280,3 @@ def test_evaluation_asks_again_too(tmp_path):
     trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=Scripted, per_device_eval_batch_size=8)
     metrics = trainer.evaluate(Dataset.from_list(make_rows(8, seed=1)))
     assert metrics["eval_acre/asked_again"] == 1.0
-
-
-def test_missing_columns_and_another_prompt_are_named(tmp_path):
-    with pytest.raises(ValueError, match=r"has no options \(columns: prompt, question, answer\)"):
-        make_trainer(tmp_path, [by_length], [{"prompt": "q", "question": "q", "answer": 0}] * 8)
-    with pytest.raises(ValueError, match="asks another question"):
-        make_trainer(tmp_path, [by_length], [row | {"prompt": "Please: " + row["prompt"]} for row in make_rows()])
-
-
-def test_another_config_is_refused(tmp_path):
-    config = GRPOConfig(output_dir=str(tmp_path), **QUIET)
-    with pytest.raises(TypeError, match="must be an ACREConfig, got GRPOConfig"):
-        ACRETrainer("unused", reward_funcs=[by_length], args=config, render_prompt=render)

@@ -28,7 +28,10 @@ from rewards import AnswerConsistency
 from rewards.scoring.perturbations import FAMILIES
 
 
-@pytest.mark.parametrize("settings", [{}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"gradient_checkpointing": True}, {"beta": 0.1, "gradient_accumulation_steps": 2, "num_iterations": 2}],
+)
 def test_neutral_settings_give_the_losses_of_grpo(tmp_path, settings):
     path = str(tmp_path / "model")  # TRL loads the reference model from where the policy came from
     tiny_model(vocabulary=len(TOKENIZER)).save_pretrained(path)
@@ -75,7 +78,7 @@ def test_a_second_pass_does_not_move_the_random_numbers_of_the_rollouts(tmp_path
     def texts(**settings):
         sampled = []
         rewards = [AnswerConsistency(), lambda completions, **k: sampled.extend(completions) or by_length(completions)]
-        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], **settings)
+        trainer = make_trainer(tmp_path, rewards, reward_weights=[0.0, 1.0], max_steps=2, **settings)
         sample = trainer._generate_single_turn
 
         def generate(*args, **kwargs):
@@ -236,7 +239,7 @@ def test_two_runs_draw_the_same_versions_and_another_seed_draws_others(tmp_path)
     def drawn(name, **settings):
         folder = tmp_path / name
         folder.mkdir()
-        rows = table(make_trainer(folder, [AnswerConsistency()], trainer=Scripted, max_steps=4, **settings), folder)
+        rows = table(make_trainer(folder, [AnswerConsistency()], trainer=Scripted, max_steps=3, **settings), folder)
         return json.dumps(rows["second_gold"].tolist())
 
     settings = {"second_answer_temperature": 1.0, "shuffle_dataset": False}
@@ -246,10 +249,25 @@ def test_two_runs_draw_the_same_versions_and_another_seed_draws_others(tmp_path)
 def test_rows_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"no such column \(id, prompt, answer\)"):
         make_trainer(tmp_path, [by_length], gold_column="solution")
-    with pytest.raises(ValueError, match="at least one family"):
+    with pytest.raises(ValueError, match="must list families"):
         make_trainer(tmp_path, [by_length], families=[])
     with pytest.raises(DataError, match="rows have images"):
         make_trainer(tmp_path, [by_length], rows=[row | {"image": "a.png"} for row in make_rows()])
+
+
+def test_a_family_may_be_named_and_what_cannot_be_used_is_refused(tmp_path):
+    trainer = make_trainer(tmp_path, [by_length], families=["distractor", nothing])
+    assert [family.name for family in trainer.families] == ["distractor", "nothing"]
+    with pytest.raises(ValueError, match=r"the eval dataset has no such column \(prompt\)"):
+        trainer.evaluate(Dataset.from_list([{"prompt": "q"}]))
+    for given, error, message in (
+        ({"families": "distractor"}, ValueError, "must list families; got 'distractor'"),
+        ({"families": [7]}, TypeError, "`families` must hold names, .*; got 7"),
+        ({"answer_reward": "text_accuracy"}, TypeError, "`answer_reward` must be a reward function"),
+        ({"scrub_letters": True}, ValueError, "`scrub_letters` is about letters of options"),
+    ):
+        with pytest.raises(error, match=message):
+            make_trainer(tmp_path, [by_length], **given)
 
 
 def test_a_built_in_family_keeps_the_gold(tmp_path):

@@ -9,6 +9,7 @@ from align.methods.grpo.trainer import GuardedGRPOTrainer
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+QUIET |= {"gradient_checkpointing": False}  # which is one of the settings that are tried
 ON = {"consistency_coef": 2.0, "consistency_families": ["distractor"]}
 
 

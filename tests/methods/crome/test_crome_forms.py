@@ -69,6 +69,14 @@ def test_margins_that_some_rows_of_a_stream_have_are_read(tmp_path):
         trained(tmp_path, stream([rows[0] | {"margin": "much"}]))
 
 
+def test_ties_and_margins_of_rows_in_memory_are_read_by_the_rules_of_a_stream(tmp_path):
+    rows = [row | {"margin": None if row["tie"] else 3.0} for row in sourced(talk())]
+    assert logged(trained(tmp_path, rows)) == logged(trained(tmp_path, stream(rows)))
+    for column, value, rule in (("tie", "false", "neither true nor false"), ("margin", float("nan"), "not a finite")):
+        with pytest.raises(DataError, match=f"row 1, column `{column}`: the {column} is {rule}"):
+            trained(tmp_path, [row | {column: value} for row in sourced(talk())])
+
+
 def test_rows_of_a_stream_that_cannot_be_used_are_told_and_counted(tmp_path, capsys):
     rows = sourced(talk())
     odd, long = rows[0] | {"source": "paraphrase"}, rows[0] | {"chosen": [{"role": "assistant", "content": "a" * 600}]}

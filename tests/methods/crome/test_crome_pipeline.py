@@ -131,6 +131,24 @@ def test_edits_that_change_nothing_are_empty_or_fail_the_check_are_left_out(orig
     assert (failed.detail, failed.answer) == ("The tone changed.", "Bad answer 0. [more point 2: It counts.]")
 
 
+def test_edits_that_repeat_a_pair_or_that_no_file_can_hold_are_left_out(originals, tmp_path):
+    def stubborn(body, before):
+        if step_of(body) != "edit":
+            return oracle_reply(body)
+        answer = {"point 0": "Good answer 0.", "point 1": "So\0"}.get(f"point {text_of(body).split('point ')[1][0]}")
+        return json.dumps({"response": answer or "No idea."})
+
+    families, _, _ = augment(originals[:1], tmp_path, stubborn, neutrals=["none"])
+    assert [row["id"] for row in rows_of(families)] == ["r0", "r0/upgrade/point 2", "r0/degrade/point 2"]
+    assert reasons_of(families) == {
+        ("upgrade", "repeats another pair"): 3,
+        ("degrade", "repeats another pair"): 2,
+        ("degrade", "the edit changes nothing"): 1,
+        ("upgrade", "unusable pair: a text holds a NUL character"): 1,
+        ("degrade", "unusable pair: a text holds a NUL character"): 1,
+    }
+
+
 def drop_names(row):
     return {key: value for key, value in row.items() if key not in ("generator", "check")}
 

@@ -1,9 +1,11 @@
 """What Crome's trainer refuses, with what to do instead."""
 
 import pytest
+import torch
 from crome_trainer import QUIET, TOKENIZER, make_rows
 from datasets import Dataset
 from tiny import tiny_model
+from transformers import BitsAndBytesConfig
 from trl import RewardConfig
 
 from align.methods.crome.config import CromeConfig
@@ -36,6 +38,17 @@ def test_a_reward_config_is_refused(tmp_path, model_folder):
         CromeTrainer(
             model_folder, args=RewardConfig(str(tmp_path), **QUIET), train_dataset=Dataset.from_list(make_rows())
         )
+
+
+def test_a_pairwise_model_is_loaded_as_the_settings_say_which_stay_as_they_were(tmp_path, model_folder):
+    args = CromeConfig(str(tmp_path), model_type="pairwise", model_init_kwargs={"dtype": "bfloat16"}, **QUIET)
+    rows = Dataset.from_list(make_rows())
+    for _ in range(2):
+        assert CromeTrainer(model_folder, args, train_dataset=rows).model.dtype == torch.bfloat16
+        assert args.model_init_kwargs == {"dtype": "bfloat16"}
+    args.model_init_kwargs["quantization_config"] = quantization = BitsAndBytesConfig(load_in_8bit=True)
+    with pytest.raises(ValueError, match="`quantization_config` is given to the trainer and in"):
+        CromeTrainer(model_folder, args, train_dataset=rows, quantization_config=quantization)
 
 
 def test_a_tokenizer_without_single_labels_is_refused(tmp_path, model_folder):

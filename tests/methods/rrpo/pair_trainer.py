@@ -11,6 +11,7 @@ from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+QUIET |= {"gradient_checkpointing": False}  # which the tests of the loss have once
 
 
 def make_trainer(
@@ -28,7 +29,7 @@ def make_trainer(
     """Makes a trainer of a model or its folder; keywords change its settings."""
     base = QUIET | {
         "output_dir": str(tmp_path),
-        "max_steps": 5,
+        "max_steps": 3,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "logging_steps": 1,

@@ -81,6 +81,7 @@ def test_the_pairs_are_what_the_trainer_reads(tmp_path, monkeypatch, name):
         (completion("It is Ly", "length"), "cut off"),
         (f"It is {MASK} then.", "repeats the mask"),
         ("It is <MASK>Lyon</MASK>.", "unusable pair"),
+        ("It is \0 Lyon.", "unusable pair: a text holds a NUL"),
         (400, "error: the server answered 400"),
     ],
 )

@@ -42,8 +42,8 @@ LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAU
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"gradient_checkpointing": False, "gradient_accumulation_steps": 2}, {"loss_type": ["ipo"], "beta": 0.3}],
-    ids=["default", "accumulated", "other loss"],
+    [{"gradient_checkpointing": True}, {"gradient_accumulation_steps": 2}, {"loss_type": ["ipo"], "beta": 0.3}],
+    ids=["checkpointed", "accumulated", "other loss"],
 )
 def test_neutral_settings_equal_dpo_to_the_last_bit(tmp_path, tiny_model_folder, settings):
     ours = make_trainer(tmp_path, tiny_model_folder, **NEUTRAL | settings)
@@ -51,7 +51,7 @@ def test_neutral_settings_equal_dpo_to_the_last_bit(tmp_path, tiny_model_folder,
     theirs = make_trainer(tmp_path, tiny_model_folder, trainer=DPOTrainer, **settings)
     theirs.train()
     assert logged(ours) == logged(theirs)
-    assert len(logged(ours)) == 5
+    assert len(logged(ours)) == 3
     assert torch.equal(weights(ours), weights(theirs))
 
 
@@ -90,11 +90,16 @@ def naive_losses(trainer, batch):
 @pytest.mark.parametrize("peft_config", [None, LORA], ids=["full", "lora"])
 @pytest.mark.parametrize(
     "settings",
-    [{"kl_coef": 0.1}, {"kl_coef": 0.0}, {"kl_coef": 0.5, "kl_placement": "margin"}, {"spans": "whole"}],
+    [
+        {"kl_coef": 0.1, "gradient_checkpointing": True},
+        {"kl_coef": 0.0},
+        {"kl_coef": 0.5, "kl_placement": "margin"},
+        {"spans": "whole"},
+    ],
     ids=["rrpo", "without kl", "tdpo", "without spans"],
 )
 def test_loss_and_gradient_equal_the_naive_form(tmp_path, tiny_model_folder, settings, peft_config):
-    trainer = make_trainer(tmp_path, tiny_model_folder, max_steps=2, peft_config=peft_config, **settings)
+    trainer = make_trainer(tmp_path, tiny_model_folder, max_steps=1, peft_config=peft_config, **settings)
     trainer.train()  # away from the reference
     batch = next(iter(trainer.get_train_dataloader()))
     trainer.model.train()

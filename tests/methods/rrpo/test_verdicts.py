@@ -42,6 +42,10 @@ def source(reference="Paris", prompt="a?", **columns):
         ("它在巴黎附近", "巴黎"),
         ("The grade is A.", "A"),
         ("x = +", "+"),
+        ("It is \u22125.0.", "-5"),
+        ("It is minus .50", "-0.5"),
+        ("From 3-5 on, of 2020-01-05.", "5"),
+        ("\u7d045\u500b", "5"),
     ],
 )
 def test_a_phrase_is_found_as_whole_words(text, phrase):
@@ -50,7 +54,17 @@ def test_a_phrase_is_found_as_whole_words(text, phrase):
 
 @pytest.mark.parametrize(
     ("text", "phrase"),
-    [("A Parisian", "Paris"), ("125000", "12,500"), ("York New", "New York"), ("", "Paris"), ("eight", "8")],
+    [
+        ("It is -5.", "5"),
+        ("It is 5.", "-5"),
+        ("1.5 km", "5"),
+        ("0.5", "0"),
+        ("A Parisian", "Paris"),
+        ("125000", "12,500"),
+        ("York New", "New York"),
+        ("", "Paris"),
+        ("eight", "8"),
+    ],
 )
 def test_other_words_are_no_match(text, phrase):
     assert not contains(text, phrase)

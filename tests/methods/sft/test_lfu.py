@@ -15,6 +15,7 @@ from align.methods.sft.trainer import LfUTrainer
 TOKENIZER = tiny_tokenizer()
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.1)
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+QUIET |= {"gradient_checkpointing": False}  # which has its own test, and is on in a neutral run
 MODES = pytest.mark.parametrize("mode", ["params", "aux_lora"])
 
 
@@ -31,7 +32,7 @@ TURNS = (("user", "prompt"), ("assistant", "completion"))
 def make_trainer(tmp_path, trainer=LfUTrainer, *, rows=None, peft_config=None, eval_rows=None, dtype=None, **settings):
     base = QUIET | {
         "output_dir": str(tmp_path),
-        "max_steps": 4,
+        "max_steps": 3,
         "per_device_train_batch_size": 4,
         "learning_rate": 1e-2,
         "logging_steps": 1,
@@ -42,7 +43,7 @@ def make_trainer(tmp_path, trainer=LfUTrainer, *, rows=None, peft_config=None, e
         model.to(dtype) if dtype else model,
         args=(LfUConfig if issubclass(trainer, LfUTrainer) else SFTConfig)(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
-        eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
+        eval_dataset=eval_rows if isinstance(eval_rows, dict) else Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,
         peft_config=peft_config,
     )
@@ -51,10 +52,10 @@ def make_trainer(tmp_path, trainer=LfUTrainer, *, rows=None, peft_config=None, e
 @pytest.mark.parametrize(
     ("form", "settings"),
     [
-        ("texts", {}),
+        ("texts", {"gradient_checkpointing": True}),
         ("messages", {"gradient_accumulation_steps": 2}),
         ("messages", {"packing": True, "per_device_train_batch_size": 1}),
-        ("texts", {"gradient_checkpointing": False, "loss_type": "dft"}),
+        ("texts", {"loss_type": "dft"}),
     ],
     ids=["texts", "accumulated", "packed", "dft"],
 )
@@ -67,11 +68,21 @@ def test_neutral_it_is_trls_sft_to_the_last_bit(tmp_path, form, settings):
         runs[-1].train()
         runs[-1].evaluate()
     theirs, *neutral = runs
-    assert len(logged(theirs)) == 4
+    assert len(logged(theirs)) == 3
     for ours in neutral:
         for key in ("loss", "grad_norm", "mean_token_accuracy", "entropy", "num_tokens", "eval_loss"):
             assert logged(ours, key) == logged(theirs, key), key
         assert torch.equal(weights(ours), weights(theirs))
+
+
+def test_a_second_training_counts_tokens_on_as_in_trl(tmp_path):
+    counts = []
+    for trainer in (SFTTrainer, LfUTrainer):
+        run = make_trainer(tmp_path, trainer, max_steps=1)
+        for _ in range(2):
+            run.train()
+        counts.append(logged(run, "num_tokens")[-1])
+    assert counts[0] == counts[1] > 0
 
 
 def test_neutral_with_an_adapter_and_dropout_it_is_trls_sft_to_the_last_bit(tmp_path):
@@ -93,7 +104,7 @@ def test_a_step_of_no_length_changes_nothing_but_the_log(tmp_path, peft_config):
         ours.args.lfu_alpha = 0.0
         ours.args.__class__ = type("Running", (LfUConfig,), {"is_sft": False})
         ours.train()
-        assert logged(ours, "lfu/consistency") == [0.0] * 4, mode
+        assert logged(ours, "lfu/consistency") == [0.0] * 3, mode
         assert torch.equal(weights(ours), weights(plain)), mode
 
 

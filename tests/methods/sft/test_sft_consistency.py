@@ -95,6 +95,15 @@ def test_trls_other_settings_go_on_working(tmp_path, settings):
     assert not any("consistency" in key for key in trainer.state.log_history[-1])  # evaluations are SFT's
 
 
+def test_an_evaluation_that_is_called_train_changes_nothing(tmp_path):
+    others = {"train": Dataset.from_list([{"prompt": "?", "completion": "Who knows"}] * 3)}
+    runs = [make_trainer(tmp_path, max_steps=1, eval_rows=held_out, **ON) for held_out in (None, others)]
+    for run in runs:
+        run.train()
+    assert torch.equal(*map(weights, runs))
+    assert runs[1].evaluate()["eval_train_loss"] > 0
+
+
 def test_a_model_that_caps_its_logits_is_trained(tmp_path, monkeypatch):
     """The divergence of the first step is that of the model's own logits."""
     config = {

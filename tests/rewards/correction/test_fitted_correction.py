@@ -44,6 +44,19 @@ def test_labels_of_groups_keep_their_type(kind):
     assert correction.unknown_groups(groups) == 0
 
 
+@pytest.mark.parametrize("kind", [np.asarray, lambda days: np.array(days.tolist(), dtype=object)])
+def test_groups_may_be_dates(kind):
+    days = kind(np.datetime64("2024-01-01") + np.unique(DRAWN.groups, return_inverse=True)[1])
+    correction = fitted("fixed_effects", days)
+    kept = Correction.from_json(correction.to_json())
+    assert kept == correction
+    assert kept.group_effects[0][0] == "2024-01-01"
+    assert kept.unknown_groups(days[:50].tolist()) == 0
+    given = DRAWN.outcome[:50], {"popularity": np.zeros(50)}
+    again = correction.correct(*given, groups=days[:50].tolist())
+    np.testing.assert_array_equal(kept.correct(*given, groups=days[:50]), again)
+
+
 @pytest.mark.parametrize("name", sorted(ESTIMATORS))
 def test_a_correction_says_in_words_what_it_is(name):
     correction = fitted(name)

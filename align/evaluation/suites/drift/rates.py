@@ -1,5 +1,6 @@
 """What distances and behaviours add up to: metrics by name."""
 
+import math
 from collections.abc import Sequence
 
 from align.evaluation.statistics.group_metrics import by_group
@@ -9,7 +10,7 @@ from align.evaluation.statistics.metrics import Values
 
 def distance_means(kl: Values, nll_shift: Values, groups: Sequence[str | None] = ()) -> dict[str, ItemMean]:
     """Makes metrics of `(N,)` distances in nats a token, over all prompts and by category."""
-    means = {"drift_kl": ItemMean((kl,), bounds=None), "drift_nll": ItemMean((nll_shift,), bounds=None)}
+    means = {"drift_kl": ItemMean((kl,), bounds=(0.0, math.inf)), "drift_nll": ItemMean((nll_shift,), bounds=None)}
     return means | by_group(means, groups)
 
 

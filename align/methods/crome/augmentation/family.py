@@ -8,8 +8,11 @@ from align.data.conversations import write_response
 from align.data.pairs.reward_pair_rules import NEUTRAL, check_reward_pair
 from align.data.pairs.reward_pairs import RewardPair
 from align.data.problems import BadRow
+from align.data.texts import check_values
 from align.methods.crome.augmentation.oracle import Case, Profile
 from align.methods.crome.augmentation.originals import read_question
+
+REPEATED = "repeats another pair"
 
 
 class LeftOut(NamedTuple):
@@ -65,12 +68,23 @@ class Family:
             "check": check,
         }
         try:
+            check_values(row)
             check_reward_pair(row)
         except BadRow as bad:
             new = next((answer for answer in answers if answer not in (original.chosen, original.rejected)), "")
             self.leave_out(source, profile, f"unusable pair: {bad.rule}", answer=new)
         else:
             self.rows.append(row)
+
+    def take(self, part: "Family") -> None:
+        """Takes over what was made of the same pair; two answers that stand beside each other already are left out."""
+        self.left_out += part.left_out
+        for row in part.rows:
+            if any(row["chosen"] == each["chosen"] and row["rejected"] == each["rejected"] for each in self.rows):
+                left = LeftOut(row["id"], self.original.id, row["source"], row["attribute"], REPEATED, "", "")
+                self.left_out.append(left)
+            else:
+                self.rows.append(row)
 
     def leave_out(self, source: str, profile: Profile | None, reason: str, detail: str = "", answer: str = "") -> None:
         """Writes down a pair that is not there."""

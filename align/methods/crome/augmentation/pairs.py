@@ -43,8 +43,7 @@ async def make_family(original: RewardPair, oracle: Oracle, settings: CromeSetti
     if "causally_aligned" in settings.neutrals and family.profiles:
         parts.append(await _make_aligned(original, oracle, family.profiles))
     for part in parts:
-        family.rows += part.rows
-        family.left_out += part.left_out
+        family.take(part)
     return family
 
 

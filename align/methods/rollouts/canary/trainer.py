@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
+from datasets import IterableDataset
 from torch import Tensor, nn
 from transformers import PreTrainedModel, Trainer
 from trl.data_utils import prepare_multimodal_messages
@@ -61,6 +62,8 @@ class Canary(ImagePrompts):
 
     def _draw_canary_prompts(self) -> list[FixedPrompt]:
         rows: Any = self.train_dataset
+        if isinstance(rows, IterableDataset):  # whose first rows are always the same
+            return [self._fix_canary_prompt(row) for row in rows.take(self.args.canary_prompts)]
         rng = random.Random(f"canary/{self.args.seed}")
         places = rng.sample(range(len(rows)), min(self.args.canary_prompts, len(rows)))
         return [self._fix_canary_prompt(rows[place]) for place in places]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from align.data.pairs.preference_rules import check_pair
 from align.data.pairs.spans import diff_spans
 from align.data.problems import BadRow
+from align.data.texts import check_values
 from align.methods.rrpo.augmentation.perturbations import MASK, PERTURBATIONS, ModelInput
 from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import Source
@@ -208,6 +209,7 @@ def _unusable(pair: dict[str, Any]) -> str:
     if not pair["chosen_spans"] and not pair["rejected_spans"]:
         return "unusable pair: no word differs"
     try:
+        check_values(pair)
         check_pair(pair)
     except BadRow as bad:
         return f"unusable pair: {bad.rule}"

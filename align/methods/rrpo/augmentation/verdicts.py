@@ -17,7 +17,11 @@ from rewards.running.protocol import is_async
 
 # Words as \w+, but every Chinese, Japanese or Korean character by itself, because no space parts them.
 _WIDE = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-WORD = re.compile(rf"[{_WIDE}]|[^\W{_WIDE}]+")
+_LETTER = rf"[^\W{_WIDE}]"
+_NUMBER = rf"(?<!{_LETTER})(?:-?\d++(?:\.\d++)*+|-?(?<!\.)\.\d++)(?!{_LETTER})"
+WORD = re.compile(rf"{_NUMBER}|[{_WIDE}]|{_LETTER}+")
+SIGN_IN_WORDS = re.compile(r"\b(?:minus|negative)\s+(?=\.?\d)")
+DECIMAL = re.compile(r"(-?)(\d*)\.(\d+)")
 ARTICLES = ("a", "an", "the")
 RIGHT_SCORE = 0.5
 
@@ -34,8 +38,9 @@ class Check(Protocol):
 class ContainsReference:
     """A response is right if the reference occurs in it, word for word.
 
-    Case, punctuation, thousands separators and an article before the reference do not count. A right answer in other
-    words counts as wrong, and "not Paris" as right: a judge knows better.
+    Case, punctuation, thousands separators and an article before the reference do not count, but the sign and the
+    decimals of a number do. A right answer in other words counts as wrong, and "not Paris" as right: a judge knows
+    better.
     """
 
     name = "contains"
@@ -94,8 +99,8 @@ def contains(text: str, phrase: str) -> bool:
     """Tells whether a phrase occurs in a text as whole words.
 
     Example:
-        >>> contains("It has 1,000 rooms.", "1000 rooms"), contains("A Parisian.", "Paris")
-        (True, False)
+        >>> contains("It has 1,000 rooms.", "1000 rooms"), contains("A Parisian.", "Paris"), contains("-1.50", "1.5")
+        (True, False, False)
     """
     words = normalised_words(phrase)
     if len(words) > 1 and words[0] in ARTICLES:
@@ -106,9 +111,18 @@ def contains(text: str, phrase: str) -> bool:
 
 
 def normalised_words(text: str) -> list[str]:
-    """Takes a text apart into words without case, punctuation and thousands separators."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return WORD.findall(re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", folded))
+    """Takes a text apart into words without case, punctuation and thousands separators; a number is one word."""
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("\N{MINUS SIGN}", "-")
+    folded = SIGN_IN_WORDS.sub("-", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", folded))
+    return [_shortest(word) for word in WORD.findall(folded)]
+
+
+def _shortest(word: str) -> str:
+    """Writes a number in one way: 0.5 for .50, and 5 for 5.0."""
+    if (found := DECIMAL.fullmatch(word)) is None:
+        return word
+    sign, whole, decimals = found[1], found[2] or "0", found[3].rstrip("0")
+    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
 
 
 def _columns(sources: Sequence[Source]) -> list[dict[str, Any]]:

@@ -63,8 +63,8 @@ class ConsistencyTrainer(SFTTrainer):
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, *rest: Any) -> Any:
         """Prepares rows as TRL does, and numbers those of training so that their prompts are found again."""
-        dataset_name = rest[-1]
-        if dataset_name == "train" and getattr(args, "consistency_coef", 0) > 0:
+        is_training = rest[-1] == "train" and self._versions is None  # an evaluation may have that name, later
+        if is_training and getattr(args, "consistency_coef", 0) > 0:
             if not isinstance(dataset, Dataset):
                 raise ValueError(
                     "`consistency_coef` above 0 finds the prompt of a row again by its number, and a stream has none. "

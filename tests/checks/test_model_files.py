@@ -1,0 +1,118 @@
+import json
+import shutil
+
+import pytest
+from some_recipes import OUTCOMES
+from tiny import tiny_model
+
+from align.checks.launch import Launch
+from align.checks.memory import count_parameters
+from align.checks.model import check_model
+from align.checks.model_files import file_problems
+from align.checks.recipe import check_recipe
+from align.errors import RecipeError
+from align.recipe.recipe import load_recipe
+
+
+@pytest.fixture
+def folder(tiny_model_folder, tmp_path):
+    """A model that a test may damage."""
+    return shutil.copytree(tiny_model_folder, tmp_path / "model")
+
+
+def say(path, **changes):
+    """Changes what a model says of itself."""
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def test_a_whole_model_passes_in_one_file_or_several(folder):
+    assert file_problems(folder, writes_text=True) == []
+    (folder / "model.safetensors").unlink()
+    tiny_model().save_pretrained(folder, max_shard_size="20KB")
+    assert file_problems(folder, writes_text=True) == []
+
+
+def test_a_shard_that_is_missing_is_named(folder):
+    (folder / "model.safetensors").unlink()
+    tiny_model().save_pretrained(folder, max_shard_size="20KB")
+    shards = sorted(folder.glob("model-*.safetensors"))
+    shards[-1].unlink()
+    (problem,) = file_problems(folder)
+    assert f"1 of {len(shards)} files of weights" in problem
+    assert shards[-1].name in problem
+
+
+@pytest.mark.parametrize("size", [0, 5, 400, 5_000])
+def test_weights_that_were_cut_off_are_damaged_and_stop_no_check(folder, size):
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:size])
+    (problem,) = file_problems(folder)
+    assert problem.startswith(f"{path} is damaged")
+    count_parameters(str(folder))
+
+
+def test_a_folder_without_weights_or_tokenizer_lacks_both(folder):
+    for path in [*folder.glob("*.safetensors"), *folder.glob("tokenizer*")]:
+        path.unlink()
+    weights, tokenizer = file_problems(folder)
+    assert "holds no weights: neither model.safetensors nor model.safetensors.index.json" in weights
+    assert "holds no tokenizer" in tokenizer
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_type": None}, "must say the type of the model as `model_type`, such as llama; got None"),
+        ({"model_type": "lama"}, "knows no `model_type` 'lama'. Did you mean 'llama'?"),
+        ({"model_type": "own", "auto_map": {"AutoConfig": "own.Own"}}, "`trust_remote_code: true` runs it"),
+        ({"architectures": ["LlamaForSequenceClassification"]}, "LlamaForSequenceClassification, which has no head"),
+        ({"architectures": ["LlamaModel"]}, "is a LlamaModel, which has no head"),
+    ],
+)
+def test_what_a_model_says_of_itself_fits_what_is_trained(folder, changes, words):
+    say(folder / "config.json", **changes)
+    (problem,) = file_problems(folder, writes_text=True)
+    assert words in problem
+
+
+def test_an_adapter_is_no_model_to_start_from(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/base"}')
+    (problem,) = file_problems(tmp_path)
+    assert "holds an adapter, and training starts from a whole model. Merge it into its base" in problem
+
+
+def test_code_of_its_own_is_taken_where_it_may_run(folder):
+    say(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
+    assert file_problems(folder, runs_code=True) == []
+
+
+def test_a_config_that_was_cut_off_is_said_to_be_no_json(folder):
+    (folder / "config.json").write_text('{"model_type": ')
+    (problem,) = file_problems(folder)
+    assert f"{folder / 'config.json'} is not valid JSON" in problem
+
+
+def test_a_reward_model_of_outcomes_may_start_from_one(folder, tmp_path):
+    say(folder / "config.json", architectures=["LlamaForSequenceClassification"])
+    data = {"path": "./rows.jsonl", "text": "t", "outcome": "y", "confounders": ["c"]}
+    content = {"method": OUTCOMES, "model_name_or_path": str(folder), "dataset": data}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(content))
+    assert check_model(load_recipe(tmp_path / "recipe.yaml")) == []
+
+
+def test_a_policy_does_not_start_from_a_reward_model(tmp_path, tiny_recipe):
+    path = tiny_recipe()
+    say(tmp_path / "model" / "config.json", architectures=["LlamaForSequenceClassification"])
+    (finding,) = check_model(load_recipe(path))
+    assert (finding.level, finding.check) == ("error", "model")
+    assert "has no head that writes text" in finding.text
+    assert file_problems(tmp_path / "model") == []
+
+
+def test_a_tokenizer_that_was_cut_off_is_a_sentence(tmp_path, tiny_recipe):
+    path = tiny_recipe(reward_funcs=["format"], reward_weights=[1.0])
+    broken = tmp_path / "model" / "tokenizer.json"
+    broken.write_text(broken.read_text()[:500])
+    with pytest.raises(RecipeError, match=r"tokenizer\.json cannot be read: EOF while parsing"):
+        check_recipe(load_recipe(path), Launch())
