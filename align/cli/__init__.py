@@ -1,5 +1,7 @@
 """The command `align`; every command imports what it needs when it runs, so that help is instant."""
 
+import gc
+
 is_whole_process = False  # whether this process runs one command and ends
 
 
@@ -7,6 +9,7 @@ def main() -> None:
     """Runs the command line."""
     global is_whole_process
     is_whole_process = True
+    gc.set_threshold(10_000)  # imports make half a million objects and no garbage; looking for some took a second
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
 
     run()

@@ -1,5 +1,6 @@
 """`align train`: checks, then trains, then reports."""
 
+import gc
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -82,6 +83,7 @@ def _train_stages(
     quiet_environment(uses_vllm)
     if cli.is_whole_process and not uses_vllm:
         leave_out_vllm()
+        gc.freeze()  # modules: accelerate runs full collections in and after each training
     from accelerate.utils import release_memory
 
     from align.training.process_group import leave_process_group

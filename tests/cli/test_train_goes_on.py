@@ -48,9 +48,14 @@ def variety(completions, trainer_state=None, **kwargs):
 
 
 OWNS_ITS_TERMINAL = """
-import fcntl, signal, termios
+import fcntl, signal, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # tests may run in a shell's background, where it is ignored
+from align.cli import main
+try:
+    main()
+finally:
+    print(*sorted(sys.modules.keys() & {"trl", "vllm"}), "is loaded")
 """
 
 
@@ -58,7 +63,7 @@ def start_on_a_terminal(path):
     """Starts a run as the foreground of a terminal of its own."""
     ours, its = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", f"{OWNS_ITS_TERMINAL}\nfrom align.cli import main\nmain()", "train", str(path)],
+        [sys.executable, "-c", OWNS_ITS_TERMINAL, "train", str(path)],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1", "TERM": "xterm", "COLUMNS": "400"},
         stdin=its,
@@ -236,7 +241,9 @@ def test_a_second_ctrl_c_on_a_terminal_ends_a_run_at_once_and_brings_the_cursor_
     said = read_until(terminal, b"Once more ends it at once")
     time.sleep(1.1)
     os.write(terminal, b"\x03")
-    said += read_until(terminal, b"Stopped by Ctrl-C.")
+    said += read_until(terminal, b" is loaded")
+    assert b"Stopped by Ctrl-C." in said
+    assert said.endswith(b"trl is loaded")  # not vLLM, which the recipe does not ask for
     assert process.wait(60) == 130
     assert said.rindex(b"\x1b[?25h") > said.rindex(b"\x1b[?25l")
     assert f"It goes on with: align train {path} --resume auto".encode() in said

@@ -145,14 +145,8 @@ print(" ".join(map(str, who)) + chr(10), end="")  # in one write: both processes
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "stage"),
-    [  # tests/methods/test_distributed.py starts the other two in CI
-        pytest.param("ddp_cpu", None, marks=pytest.mark.nightly),
-        ("zero2_cpu", 2),
-        pytest.param("zero3_cpu", 3, marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly  # tests/methods/test_distributed.py starts DDP and ZeRO-3 in CI, and ZeRO-2 lies between them
+@pytest.mark.parametrize(("name", "stage"), [("ddp_cpu", None), ("zero2_cpu", 2), ("zero3_cpu", 3)])
 def test_the_cpu_files_start_two_processes_that_talk(tmp_path: Path, name: str, stage: int | None):
     if stage is not None:
         pytest.importorskip("deepspeed", reason="needs `pip install 'truealign[deepspeed]'`")

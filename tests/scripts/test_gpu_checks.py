@@ -15,6 +15,7 @@ from loaded_script import load_script
 from started import ROOT, start
 
 SCRIPT = "scripts/gpu_checks.py"
+IN_CI = "crome"  # the check that is tried at its smallest in CI, as cheap as any
 GOOD = "import json, sys; json.dump({'ratio': 1.0}, open(sys.argv[sys.argv.index('--json') + 1], 'w'))"
 
 
@@ -201,20 +202,20 @@ def tried(folder, *names):
 
 @pytest.mark.slow
 def test_the_checks_work_on_a_cpu_at_their_smallest(tmp_path):
-    """Numerics of all methods."""
-    results, printed = tried(tmp_path, "numerics")
-    assert list(results) == ["numerics"]
+    """One of them, from the table of checks to the record."""
+    results, printed = tried(tmp_path, IN_CI)
+    assert list(results) == [IN_CI]
     assert {result["status"] for result in results.values()} == {"passed"}
-    numbers = results["numerics"]["values"]
-    assert all(value > 0 for value in numbers.values())
-    assert len(numbers) == 12
+    assert results[IN_CI]["values"]
+    assert all(value > 0 for value in results[IN_CI]["values"].values())
     assert "On a GPU: not run on a GPU yet." in printed
 
 
 @pytest.mark.nightly
 def test_the_other_checks_work_on_a_cpu_at_their_smallest(tmp_path, kit):
-    others = [check.name for check in kit.CHECKS if check.name != "numerics"]
+    others = [check.name for check in kit.CHECKS if check.name != IN_CI]
     results, _ = tried(tmp_path, *others)
+    assert len(results["numerics"]["values"]) == 12  # of all methods
     assert results["rrpo"]["values"]["peak memory"] < 1
     assert results["acre"]["values"]["letters, tokens over the floor"] == pytest.approx(1, abs=0.02)
     assert list(results) == others

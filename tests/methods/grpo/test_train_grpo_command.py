@@ -89,7 +89,7 @@ def test_two_heads_gate_the_reward_of_their_model(recipe, tmp_path):
     )
 
 
-@pytest.mark.nightly  # tests/training/test_guarded_ranks.py has a reward model beside a sharded policy in CI
+@pytest.mark.nightly  # tests/runs/test_two_processes.py has a reward model beside a sharded policy in CI
 @pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 def test_a_reward_model_rewards_a_sharded_policy(recipe, tmp_path):
     done = launch("zero3_cpu.yaml", "-m", "align", "train", recipe())

@@ -1,4 +1,4 @@
-"""The shipped recipe with tools: with an environment, resumed, in two processes, and through vLLM."""
+"""The shipped recipe with tools: with an environment, resumed, and through vLLM."""
 
 import json
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 from calling import SHOP
-from started import align, launch, metrics_of, train_and_kill
+from started import align, metrics_of, train_and_kill
 
 from align.assets import find_recipe
 from align.cli.train import run
@@ -15,25 +15,6 @@ from align.recipe.alarms import CANARY
 pytestmark = pytest.mark.slow
 RECIPE = find_recipe("grpo/quickstart-tools")
 SHORT = ["--max_steps", "3", "--per_device_train_batch_size", "16", "--logging_steps", "1"]
-HANGS_ONCE = '''
-import time
-from pathlib import Path
-
-
-def price(item: str) -> int:
-    """Looks up a price.
-
-    Args:
-        item: What is asked for.
-    """
-    try:
-        if item != "example":
-            Path(__file__).with_suffix(".once").open("x").close()
-            time.sleep(60)
-    except FileExistsError:
-        pass
-    return 3
-'''
 
 
 def calls_in(folder):
@@ -79,19 +60,6 @@ def test_an_environment_rewards_and_a_run_that_was_killed_ends_like_one_that_was
     results = [[each["result"] for each in calls_in(tmp_path / name)] for name in ("whole", "killed")]
     assert results[0] == results[1]
     assert len(set(results[0])) > 3  # drawn anew in every call
-
-
-def test_a_tool_that_hangs_once_in_one_of_two_processes_costs_one_row(tmp_path):
-    (tmp_path / "own.py").write_text(HANGS_ONCE)
-    words = ["--tools", f'["{tmp_path}/own.py:price"]', "--output_dir", str(tmp_path / "run"), "--tool_timeout", "2"]
-    done = launch("ddp_cpu.yaml", "-m", "align", "train", RECIPE, *words, *SHORT)
-    assert done.returncode == 0, done.stderr[-4000:]
-    lost = [line["tools/lost_share"] for line in metrics_of(tmp_path / "run").values()]
-    assert sum(lost) == pytest.approx(1 / 32)
-    table = pd.read_parquet(tmp_path / "run/completions/completions_00001.parquet")
-    hung = table["tool_calls"].str.contains('"failure": "timeout"')
-    assert table["number_accuracy"].isna().tolist() == hung.tolist()
-    assert hung.sum() == 1
 
 
 def test_vllm_answers_with_calls_and_reads_their_results(tmp_path):

@@ -1,18 +1,19 @@
-"""Trains with rewards that behave otherwise on each rank; run by test_guarded_ranks.py in two processes."""
+"""Trains with rewards that behave otherwise on each rank; run by test_two_processes.py."""
 
 import json
-import sys
 from functools import cache
 from pathlib import Path
+from traceback import format_exc
 
 from accelerate import PartialState
 from datasets import Dataset
 from some_recipes import PROMPTS, trainer_class
-from tiny import tiny_tokenizer
+from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from trl import GRPOConfig
 from unruly_rewards import unruly
 
 from align import load_reward_model
+from align.errors import RewardError
 from align.training.guarded_rewards import RewardRules
 from rewards.running.composition import Composition
 from rewards.running.guard import GuardSettings, guard_rewards
@@ -89,12 +90,18 @@ def train(policy: str, reward_model: str, folder: str, what: str) -> None:
         (Path(folder) / "facts.json").write_text(json.dumps(facts))
 
 
-def main(policy: str, reward_model: str, folder: str, *runs: str) -> None:
-    """Trains one run after the other; one that fails ends the processes."""
-    for what in runs:
-        train(policy, reward_model, f"{folder}/{what}", what)
-    PartialState().destroy_process_group()
+def save_models(folder: Path) -> None:
+    """Makes the policy and the reward model that `run` reads."""
+    tokenizer = tiny_tokenizer()
+    tiny_model(vocabulary=len(tokenizer)).save_pretrained(folder / "policy")
+    tiny_reward_model(vocabulary=len(tokenizer)).save_pretrained(folder / "rm")
+    tokenizer.save_pretrained(folder / "rm")
 
 
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def run(folder: Path, what: str) -> None:
+    """Trains into `folder/WHAT`; a run that fails leaves there what each process said."""
+    try:
+        train(str(folder / "policy"), str(folder / "rm"), str(folder / what), what)
+    except RewardError:
+        (folder / what).mkdir(exist_ok=True)
+        (folder / what / f"error-{rank()}.txt").write_text(format_exc())

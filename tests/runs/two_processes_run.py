@@ -1,13 +1,15 @@
-"""Trains recipes to their end, and again from their first checkpoint, in the processes of one launch."""
+"""Trains recipes to their end and again from their first checkpoint, and with guarded rewards, in one launch."""
 
 import shutil
 import sys
 from pathlib import Path
 
+import guarded_run
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
 from fsdp_on_cpus import shard_on_cpus
 from some_recipes import PAIRS
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
@@ -51,5 +53,11 @@ def run(name: str, variant: str, folder: Path) -> None:
 if __name__ == "__main__":
     shard_on_cpus()
     for case in sys.argv[2:]:
-        run(*case.split(":"), Path(sys.argv[1]))
+        AcceleratorState._reset_state()
+        unset_hf_deepspeed_config()  # a case does not lean on the one before
+        name, variant = case.split(":")
+        if name == "guarded":
+            guarded_run.run(Path(sys.argv[1]), variant)
+        else:
+            run(name, variant, Path(sys.argv[1]))
     PartialState().destroy_process_group()

@@ -1,4 +1,8 @@
-"""With every launch file for CPUs, a run that goes on ends like the one that was never stopped."""
+"""With every launch file for CPUs, a run that goes on ends like the one that was never stopped.
+
+Under DDP and ZeRO-3 the same launch trains with rewards that log, and fail, on one rank only: imports are the costly
+part.
+"""
 
 import json
 import shutil
@@ -7,22 +11,28 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import fsdp_on_cpus
+import guarded_run
+import pandas as pd
 import pytest
-from resumed_run import EVALUATED, WORDS
 from some_recipes import PAIRS, QUESTIONS, REWARD_PAIRS
 from started import WITHOUT_VLLM, launch, metrics_of
+from two_processes_run import EVALUATED, WORDS
+
+from align.evaluation.reward_models.reward_model import RewardModel
 
 pytestmark = pytest.mark.slow
-RUN = Path(__file__).with_name("resumed_run.py")
+RUN = Path(__file__).with_name("two_processes_run.py")
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
 FULL, LORA = f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora"
-DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full"))
+GUARDED, FAILING = "guarded:train", "guarded:fail"
+DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full", GUARDED, FAILING))
+ZERO3 = ("zero3_cpu", (FULL, GUARDED))
 MORE = (f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora")
 LAUNCHES = [
     pytest.param(*DDP, id="ddp_cpu"),
     pytest.param("ddp_cpu", MORE, marks=pytest.mark.nightly, id="ddp_cpu-more"),
     pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
-    pytest.param("zero3_cpu", (FULL,), marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
+    pytest.param(*ZERO3, marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
     pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),
     pytest.param("fsdp2", (FULL, LORA, f"{QUESTIONS}/quickstart:full"), marks=pytest.mark.nightly, id="fsdp2"),
 ]
@@ -46,6 +56,7 @@ def launched(tmp_path_factory):
     @cache
     def train(config, cases):
         folder = tmp_path_factory.mktemp(config)
+        guarded_run.save_models(folder)
         result = launch(f"{config}.yaml", *fsdp_on_cpus.WORDS.get(config, ()), WITHOUT_VLLM, RUN, folder, *cases)
         assert result.returncode == 0, result.stdout[-2000:] + result.stderr[-4000:]
         return folder
@@ -62,6 +73,8 @@ def runs_of(folder, case):
 def test_a_launch_that_goes_on_ends_like_the_uninterrupted_one(launched, config, cases):
     folder = launched(config, cases)
     for case in cases:
+        if case.startswith("guarded"):
+            continue
         whole, resumed = runs_of(folder, case)
         (weights,) = (path.name for path in whole.glob("*.safetensors"))
         assert (resumed / weights).read_bytes() == (whole / weights).read_bytes(), case
@@ -85,3 +98,42 @@ def test_an_end_is_written_by_one_process(launched, tmp_path):
     assert result.returncode == 0, result.stderr[-3000:]
     assert "All steps of" in result.stderr
     assert result.stdout.count("Model and logs are in") == 1
+
+
+@pytest.mark.parametrize("case", [DDP, pytest.param(ZERO3, marks=NEEDS_DEEPSPEED)], ids=["ddp_cpu", "zero3_cpu"])
+def test_ranks_may_log_and_have_no_opinion_apart(launched, case):
+    folder = launched(*case)
+    out = folder / "train"
+    facts = json.loads((out / "facts.json").read_text())
+    entry = next(entry for entry in facts["history"] if "reward" in entry)
+    assert facts["processes"] == 2
+    assert entry["own/rows"] == 4.0
+    assert entry["rewards/uneven/none_share"] == 0.5
+    assert entry["rewards/uneven/raw_mean"] == 2.5
+    assert entry["rewards/uneven/mean"] == 2.25  # 1, 2, 3, and 4 cut off at 3
+    assert entry["rewards/unruly/invalid_share"] == 0.25  # one NaN and one timeout, on the second rank
+    assert entry["audit/unruly/mean"] == pytest.approx((1 + 2 + 3 + 4 + 2) / 5)
+    assert entry["rewards/second_thoughts/flaky_share"] == 0.5  # four rows of each rank are scored again
+    assert entry["rewards/second_thoughts/repeat_difference"] == 0.5
+    assert entry["rewards/second_thoughts/noise_variance"] == 0.25
+    assert entry["rewards/unruly/flaky_share"] == 0.0
+    rows = pd.read_parquet(out / "completions" / "completions_00001.parquet")
+    assert list(rows["seen"].dropna()) == ["a", "bb", "ccc", "dddd"]
+    assert rows["seen"].isna().tolist() == [False] * 4 + [True] * 4
+    assert rows["audit/unruly"].isna().sum() == 3
+    lines = [json.loads(line) for line in (out / "rewards.jsonl").read_text().splitlines()]
+    assert [(line["step"], line["reward"]) for line in lines] == [
+        (step, name) for step in (1, 2) for name in ("uneven", "judged", "unruly", "second_thoughts")
+    ]
+    assert lines[2]["invalid"] == {"not finite": 1, "timeout": 1}
+    here = RewardModel.load(folder / "rm", device="cpu").score(["q0?"], ["a"])
+    assert facts["score"] == pytest.approx(here.tolist(), abs=1e-5)
+
+
+def test_a_reward_that_fails_on_one_rank_ends_training_on_both(launched):
+    out = launched(*DDP) / "fail"
+    said = [(out / f"error-{rank}.txt").read_text() for rank in range(2)]
+    sentence = "RewardError: Reward `failing`: 4 of 8 values of this step are invalid (4 x error)"
+    assert all(sentence in each for each in said)
+    assert "ZeroDivisionError" in "".join(said)
+    assert not (out / "facts.json").exists()

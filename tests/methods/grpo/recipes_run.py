@@ -1,0 +1,19 @@
+"""Trains recipes one after the other in the processes of one launch; run by test_grpo_in_two_processes.py."""
+
+import sys
+
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+
+from align.checks.launch import current_launch
+from align.checks.recipe import check_recipe
+from align.cli.one_run import train
+from align.recipe.recipe import load_recipe
+from align.runs.stages import Stage
+
+if __name__ == "__main__":
+    for path in sys.argv[1:]:
+        AcceleratorState._reset_state()
+        recipe = load_recipe(path)
+        assert train(Stage(recipe, None), check_recipe(recipe, current_launch()), None, True)
+    PartialState().destroy_process_group()
