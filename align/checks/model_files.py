@@ -61,7 +61,8 @@ def _config_problem(path: Path, runs_code: bool, writes_text: bool) -> str:
             return f"{path}: transformers, as it is installed, knows no `model_type` {shown(kind)}.{hint}"
         if not runs_code:
             return f"{path}: the model needs code of its own. If you trust it, `trust_remote_code: true` runs it."
-    return _head_problem(path, config) if writes_text else ""
+    own_class = runs_code and "auto_map" in config  # which may be named as it likes
+    return _head_problem(path, config) if writes_text and not own_class else ""
 
 
 def _head_problem(path: Path, config: dict[str, Any]) -> str:

@@ -83,8 +83,9 @@ def test_an_adapter_is_no_model_to_start_from(tmp_path):
 
 
 def test_code_of_its_own_is_taken_where_it_may_run(folder):
-    say(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Own"})
-    assert file_problems(folder, runs_code=True) == []
+    own = {"auto_map": {"AutoConfig": "own.Own"}, "architectures": ["OwnModel"]}
+    say(folder / "config.json", model_type="own", **own)
+    assert file_problems(folder, runs_code=True, writes_text=True) == []
 
 
 def test_a_config_that_was_cut_off_is_said_to_be_no_json(folder):
