@@ -142,9 +142,8 @@ def _run(
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
-    if recipe.has_setting("sync_ref_model") and recipe.setting(
-        "sync_ref_model"
-    ):  # before the one that notes all files
+    if recipe.has_setting("sync_ref_model") and recipe.setting("sync_ref_model"):
+        # Before the one that notes all files.
         trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     if is_pushed(recipe):
