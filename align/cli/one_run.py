@@ -127,6 +127,7 @@ def _run(
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.report import build_report
+    from align.training.best_metric import BestMetric
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.devices import restore_to_one_cpu
     from align.training.hub import HubPushes
@@ -152,6 +153,7 @@ def _run(
     trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
+    trainer.add_callback(BestMetric())
     trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
     with early, _end_named(trainer, folder), progress, _masked_words():
