@@ -15,7 +15,8 @@ from align.audit.sides import Sides
 from align.audit.tested import Numbers, Tested
 from rewards.reading.options import LETTERS
 
-MOST_ROWS = 100_000  # more find no other cues worth the name, and each takes some 15 kB while it is tested
+MOST_WORDS = 12_000_000  # each takes some 130 bytes while features are tested, and more rows find hardly other cues
+LEAST_ROWS = 5_000  # are tested however long they are
 _MOST_LABELS = 1_000
 _SEED = 0
 UNITS = {
@@ -72,7 +73,8 @@ class CueData:
         kept = rows.distinct
         if self.kind in ("questions", "sft"):
             kept = first_of_prompt(kept, seen)
-        kept, sampled = _sample(kept)
+        words = self._sides.num_words + self._prompts.num_words
+        kept, sampled = _sample(kept, max(LEAST_ROWS, MOST_WORDS * len(kept) // max(1, words)))
         _, cluster = np.unique(seen.part("prompt"), return_inverse=True)
         tests: list[Tested] = []
         sentences: list[str] = []
@@ -161,15 +163,15 @@ class CueData:
         return np.frombuffer(self._gold, dtype=np.int64)
 
 
-def _sample(kept: Flags) -> tuple[Flags, list[str]]:
-    """Draws rows where there are more than a test needs, and says so."""
+def _sample(kept: Flags, most: int) -> tuple[Flags, list[str]]:
+    """Draws rows where there are more than are tested, and says so."""
     rows = np.flatnonzero(kept)
-    if len(rows) <= MOST_ROWS:
+    if len(rows) <= most:
         return kept, []
     drawn = np.zeros(len(kept), dtype=bool)
-    drawn[np.random.default_rng(_SEED).choice(rows, MOST_ROWS, replace=False)] = True
+    drawn[np.random.default_rng(_SEED).choice(rows, most, replace=False)] = True
     return drawn, [
-        f"Cues were looked for in {MOST_ROWS:,} rows, drawn from {len(rows):,} with seed {_SEED}; everything else is "
+        f"Cues were looked for in {most:,} rows, drawn from {len(rows):,} with seed {_SEED}; everything else is "
         "said of all rows."
     ]
 

@@ -48,6 +48,11 @@ class Texts:
     def __len__(self) -> int:
         return len(self._lengths)
 
+    @property
+    def num_words(self) -> int:
+        """Returns how many words all texts have."""
+        return len(self._words)
+
     def add(self, text: str) -> None:
         """Takes a text up."""
         numbers = self._vocabulary.numbers(text)

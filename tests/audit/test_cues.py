@@ -41,7 +41,8 @@ def test_a_planted_phrase_is_named_first_with_its_exact_counts(tmp_path):
 
 
 def test_of_very_many_rows_a_drawn_share_is_tested_and_the_page_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.audit.cue_data.MOST_ROWS", 300)
+    monkeypatch.setattr("align.audit.cue_data.LEAST_ROWS", 300)
+    monkeypatch.setattr("align.audit.cue_data.MOST_WORDS", 300)
     rows = with_cue(clean_pairs(400, 1), 0.5, 0.1, 1)
     record = record_of(tmp_path, [*rows, rows[0]])
     first = record.cues.found[0]
