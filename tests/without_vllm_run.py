@@ -4,6 +4,7 @@ As in the processes of tests, imports look for no garbage, full collections pass
 does not read from the disk in each step which packages are installed.
 """
 
+import atexit
 import functools
 import gc
 import runpy
@@ -22,5 +23,6 @@ if __name__ == "__main__":
 
     imports._is_package_available = functools.cache(imports._is_package_available)
     gc.freeze()
+    atexit.register(gc.unfreeze)
     gc.enable()
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,5 +1,6 @@
 """`align train`: checks, then trains, then reports."""
 
+import atexit
 import gc
 import os
 from collections.abc import Sequence
@@ -84,6 +85,7 @@ def _train_stages(
     if cli.is_whole_process and not uses_vllm:
         leave_out_vllm()
         gc.freeze()  # modules: accelerate runs full collections in and after each training
+        atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
     from accelerate.utils import release_memory
 
     from align.training.process_group import leave_process_group

@@ -149,7 +149,7 @@ def test_a_new_reward_passes_its_check_and_its_test_untouched(folder):
 def test_what_its_test_needs_is_named_where_it_is_missing(folder, monkeypatch):
     assert "pip install pytest" not in run("new", "brevity")[1]
     monkeypatch.setattr("align.cli.rewards_new.find_spec", lambda name: None)
-    assert "  pip install pytest\n  pytest test_terse.py\n" in run("new", "terse")[1]
+    assert "pip install pytest pytest test_terse.py" in run("new", "terse")[1]
 
 
 def test_nothing_is_overwritten(folder):

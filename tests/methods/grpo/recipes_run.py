@@ -1,6 +1,7 @@
 """Trains recipes one after the other in the processes of one launch; run by test_grpo_in_two_processes.py."""
 
 import sys
+from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.state import AcceleratorState
@@ -14,6 +15,6 @@ from align.runs.stages import Stage
 if __name__ == "__main__":
     for path in sys.argv[1:]:
         AcceleratorState._reset_state()
-        recipe = load_recipe(path)
+        recipe = load_recipe(Path(path))
         assert train(Stage(recipe, None), check_recipe(recipe, current_launch()), None, True)
     PartialState().destroy_process_group()
