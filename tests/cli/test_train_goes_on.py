@@ -224,6 +224,7 @@ def test_sigterm_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder
     assert process.returncode == TO_BE_CONTINUED, said
     assert "SIGTERM: the run saves and stops after this step.\n" in said
     assert f"SIGTERM. It goes on with: align train {path} --resume auto\n" in said
+    assert "leaked" not in said  # by Triton's bindings, of modules that are frozen
     reached = max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))
     assert 0 < reached < 24
     assert run(str(path), [], "auto") == 0
