@@ -2,6 +2,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from minimal_recipe import BASE
 from some_recipes import QUESTIONS
 
 from align.errors import RecipeError
@@ -12,26 +13,7 @@ from align.recipe.yaml_loader import parse_yaml
 
 RULES = rules_of(QUESTIONS)
 
-BASE = f"""\
-method: {QUESTIONS}
-model_name_or_path: ./model
-dataset:
-  path: ./train.jsonl
-reward_funcs: [answer_consistency, format]
-"""
 MIN_LR = "lr_scheduler_type: cosine_with_min_lr"
-
-
-@pytest.fixture
-def parse(tmp_path):
-    """Parses the minimal recipe with further lines, or `text` instead of it."""
-
-    def write_and_load(lines="", *overrides, text=None):
-        path = tmp_path / "recipe.yaml"
-        path.write_text(BASE + lines if text is None else text, encoding="utf-8")
-        return load_recipe(path, overrides)
-
-    return write_and_load
 
 
 def test_a_minimal_recipe_takes_defaults_from_the_config(parse):
@@ -101,13 +83,6 @@ REFUSED = {
     "key with braces": ("{{ name }}: 1", ["Line 6", "quotes"]),
     "object": ("seed: !!python/object/apply:os.getcwd []", ["not valid YAML", "python/object"]),
 }
-
-
-def test_home_is_found_for_models_as_for_data(parse, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    recipe = parse("output_dir: ~/run", "--model_name_or_path", "~/model", "--dataset.path", "~/rows.jsonl")
-    assert (recipe.model.model_name_or_path, recipe.dataset.path) == ("/home/me/model", "/home/me/rows.jsonl")
-    assert recipe.training["output_dir"] == "/home/me/run"
 
 
 def test_what_an_override_turns_off_may_keep_its_settings(parse):
@@ -247,23 +222,6 @@ def test_an_override_that_is_not_yaml_is_text(parse):
     assert recipe.dataset.prompt_template == "{question} {options}"
 
 
-def test_relative_paths_belong_to_the_file_or_to_the_current_folder(parse, tmp_path, monkeypatch):
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    recipe = parse("output_dir: ../run", "--dataset.eval_path", "./eval.jsonl")
-    assert recipe.model.model_name_or_path == str(tmp_path / "model")
-    assert recipe.dataset.path == str(tmp_path / "train.jsonl")
-    assert recipe.training["output_dir"] == str(tmp_path.parent / "run")
-    assert recipe.dataset.eval_path == str(elsewhere / "eval.jsonl")
-
-
-def test_hub_ids_stay_as_they_are(parse):
-    recipe = parse("", "--model_name_or_path", "Qwen/Qwen2.5-7B-Instruct", "--dataset.path", "allenai/sciq")
-    assert recipe.model.model_name_or_path == "Qwen/Qwen2.5-7B-Instruct"
-    assert recipe.dataset.path == "allenai/sciq"
-
-
 def test_parsing_the_resolved_recipe_again_gives_the_same_recipe(parse):
     first = parse(f"{MIN_LR}\nlearning_rate: 1e-6\nsave_strategy: no\nlr_scheduler_kwargs: {{min_lr: 1e-7}}")
     second = parse(text=yaml.safe_dump(first.resolved))
@@ -321,8 +279,3 @@ def test_a_key_with_one_letter_too_many_is_never_taken(parse, name, position, le
     misspelt = name[:position] + letter + name[position:]
     with pytest.raises(RecipeError, match=f"Unknown key `{misspelt}`"):
         parse(f"{misspelt}: 1")
-
-
-def test_the_run_folder_may_be_named_from_home(parse, tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert parse("", "--output_dir", "~/run").training["output_dir"] == str(tmp_path / "run")
