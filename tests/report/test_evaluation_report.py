@@ -15,13 +15,11 @@ from align.evaluation.policies.metrics import accuracy_suite
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import Warned
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.evaluation.statistics.glossary import Meaning
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
 from align.report.evaluation.findings import find_evaluation_problems
 from align.report.evaluation.items import pick_items
-from align.report.evaluation.measured import Words
 from align.report.evaluation.policy import policy_view
 from align.report.evaluation.shares import in_points
 from align.report.run.tables import Row
@@ -278,14 +276,6 @@ def test_a_folder_of_runs_with_an_evaluation_stays_a_comparison(tmp_path):
     text = build_any_report(tmp_path).read_text()
     assert "OURS vs THEIRS" in text
     assert "Option-shuffle consistency" in text
-
-
-def test_words_of_a_family_end_in_what_is_after_it():
-    labels = {"best_of_": "Best of", "accuracy/": "Accuracy", "accuracy": "All"}
-    words = Words({name: Meaning(label, "", None) for name, label in labels.items()})
-    assert [words.label(name) for name in ("best_of_4", "accuracy/hard", "accuracy", "ppl")] == [
-        "Best of: 4", "Accuracy: hard", "All", "ppl",
-    ]  # fmt: skip
 
 
 def test_broken_files_are_named(tmp_path):
