@@ -1,8 +1,9 @@
-def test_home_is_found_for_models_as_for_data(parse, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
+def test_home_is_found_for_models_as_for_data(parse, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
     recipe = parse("output_dir: ~/run", "--model_name_or_path", "~/model", "--dataset.path", "~/rows.jsonl")
-    assert (recipe.model.model_name_or_path, recipe.dataset.path) == ("/home/me/model", "/home/me/rows.jsonl")
-    assert recipe.training["output_dir"] == "/home/me/run"
+    found = recipe.model.model_name_or_path, recipe.dataset.path, recipe.training["output_dir"]
+    assert found == (str(home / "model"), str(home / "rows.jsonl"), str(home / "run"))
 
 
 def test_the_run_folder_may_be_named_from_home(parse, tmp_path, monkeypatch):
