@@ -28,6 +28,11 @@ class Layout:
         self._may_be_text = [name for name, flat in self._flat.items() if flat == "text"]
         self._others = [name for name in self._fields if name not in self._flat]
 
+    def describe(self) -> bytes:
+        """Writes down what a batch does not say: the kind of the items, and what is as in the first of them."""
+        others = {name: self._first[name] for name in self._others}
+        return pickle.dumps((self.kind, self._flat, others), pickle.HIGHEST_PROTOCOL)
+
     def write(self, items: Sequence[Any]) -> "pa.RecordBatch":
         """Writes items as a batch."""
         import pyarrow as pa

@@ -21,19 +21,19 @@ class MadeRows(Sequence[dict[str, Any]]):
         make: Callable[[T], dict[str, Any]],
         sizes: Callable[[Sequence[T]], list[int]] | None = None,
     ) -> None:
-        self._items, self._make, self._sizes = items, make, sizes
+        self.items, self.make, self._sizes = items, make, sizes
 
     def prompt_sizes(self) -> list[int]:
         """Returns about how many characters each prompt has, so that the longest can be found."""
         if self._sizes is not None:
-            return self._sizes(self._items)
+            return self._sizes(self.items)
         return [len(str(row["prompt"])) for row in self]
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return map(self._make, self._items)
+        return map(self.make, self.items)
 
     @overload
     def __getitem__(self, index: int) -> dict[str, Any]: ...
@@ -41,5 +41,5 @@ class MadeRows(Sequence[dict[str, Any]]):
     def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
     def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
         if isinstance(index, slice):
-            return [self._make(item) for item in self._items[index]]
-        return self._make(self._items[index])
+            return [self.make(item) for item in self.items[index]]
+        return self.make(self.items[index])

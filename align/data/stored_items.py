@@ -1,5 +1,6 @@
 """Items of a large data set, kept in a memory-mapped Arrow file in place of the memory."""
 
+import hashlib
 import os
 import tempfile
 from array import array
@@ -132,6 +133,13 @@ class StoredItems(Sequence[T]):
             self._read = number, self._layout.read(self._batches[number])
         return self._read[1][inside]
 
+    def digest(self) -> str:
+        """Names the content, so that another process knows whether it has read the same."""
+        digest = hashlib.sha256(self._layout.describe())
+        for batch in self._batches:
+            digest.update(batch.serialize())
+        return digest.hexdigest()
+
     def parts(self) -> "list[StoredItems[T]]":
         """Divides them into sequences of some batches, none of which is read."""
         taken = range(0, len(self._batches), PART)
@@ -143,6 +151,11 @@ class Picked(Sequence[T]):
 
     def __init__(self, items: Sequence[T], places: Sequence[int]) -> None:
         self._items, self._places = items, array("q", places)
+
+    def digest(self) -> str | None:
+        """Names the content; None where the sequence that they are from cannot."""
+        whole = content_digest(self._items)
+        return whole and hashlib.sha256(whole.encode() + self._places.tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -174,6 +187,11 @@ def map_parts(work: Callable[[Sequence[T]], R], items: Sequence[T]) -> Iterator[
         return
     parts = items.parts()
     yield from map_in_order(lambda number: work(parts[number]), range(len(parts)))
+
+
+def content_digest(items: Sequence[Any]) -> str | None:
+    """Names the content of items that stand in a file, None of others."""
+    return items.digest() if isinstance(items, StoredItems | Picked) else None
 
 
 def pick(items: Sequence[T], places: Sequence[int]) -> list[T]:

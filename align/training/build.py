@@ -6,6 +6,7 @@ from typing import Any
 from datasets import Dataset, Image, IterableDataset
 from transformers import Trainer
 
+from align.data.made_rows import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
@@ -27,8 +28,9 @@ def training_rows(data: TrainingData[Any]) -> Dataset | IterableDataset:
 
 def as_dataset(rows: Rows) -> Dataset:
     """Makes a data set whose images are decoded when they are read."""
-    dataset = typed_dataset(rows)
-    return dataset.cast_column("images", [Image()]) if "images" in dataset.column_names else cached(dataset)
+    if not isinstance(rows, MadeRows) and any("images" in row for row in rows):
+        return typed_dataset(rows).cast_column("images", [Image()])
+    return cached(rows, typed_dataset)
 
 
 def eval_dataset(rows: Rows) -> Dataset | None:

@@ -30,6 +30,7 @@ from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, 
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.unlabelled import UnlabelledPairs
 from align.training.default_args import with_args
+from align.training.preparation import Preparation
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 from align.training.token_count import TokenCount
 
@@ -121,14 +122,14 @@ class CromeTrainer(RewardTrainer):
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if "tie_source" in get_dataset_column_names(dataset):
-            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+            return super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         tokenizer = processing_class if args.model_type == "pairwise" else None
         if isinstance(dataset, IterableDataset):
             return self._prepare_stream(dataset, tokenizer, processing_class, args, dataset_name)
         progress = {"num_proc": args.dataset_num_proc, "desc": f"Reading ties of {dataset_name} dataset"}
         with global_then_local_main_first():
             dataset = dataset.map(TieColumns(dataset_name, tokenizer), with_indices=True, **progress)
-        kept = super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+        kept = super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         if not len(kept) and dataset_name != "unlabelled":
             raise DataError(
                 f"All {len(dataset)} pairs of the {dataset_name} dataset are longer than `max_length` = "

@@ -35,6 +35,7 @@ from align.methods.rrpo.vision_spans import (
 )
 from align.training.default_args import with_args
 from align.training.output_head import check_fused_head
+from align.training.preparation import Preparation
 from align.training.renamed_settings import old_names_hidden
 from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_count import TokenCount
@@ -135,7 +136,7 @@ class RRPOTrainer(DPOTrainer):
 
     def _prepare_dataset(self, dataset: Any, processing_class: Any, args: Any, dataset_name: str) -> Any:
         if args.is_dpo:
-            return super()._prepare_dataset(dataset, processing_class, args, dataset_name)
+            return super()._prepare_dataset(dataset, processing_class, Preparation.of(args), dataset_name)
         if isinstance(dataset, IterableDataset):
             return self._prepare_stream(dataset, processing_class, args, dataset_name)
         with global_then_local_main_first():
@@ -144,7 +145,7 @@ class RRPOTrainer(DPOTrainer):
                 kept = mark_vision_dataset(dataset, marker, args)
             else:
                 marked = mark_dataset(dataset, marker, args, dataset_name)
-                prepared = super()._prepare_dataset(marked, processing_class, args, dataset_name)
+                prepared = super()._prepare_dataset(marked, processing_class, Preparation.of(args), dataset_name)
                 kept = fit_dataset(prepared, args, dataset_name)
         self.num_left_out[dataset_name] = num_left_out = len(dataset) - len(kept)
         if len(kept) == 0:
