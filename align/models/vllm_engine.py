@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import packages_distributions, requires, version
@@ -80,6 +81,17 @@ def cpu_engine_environment() -> None:
     os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 
 
+def choose_port() -> None:
+    """Chooses the port on which a process without a launcher meets itself, as a colocated engine asks for.
+
+    TRL tries 29500 first, which two runs that start together both find free; one of them then ends.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 and os.environ.get("MASTER_PORT", "").lower() in ("", "0", "auto"):
+        with socket.socket() as listener:
+            listener.bind(("", 0))
+            os.environ["MASTER_PORT"] = str(listener.getsockname()[1])
+
+
 @contextmanager
 def vllm_rollouts(args: GRPOConfig) -> Iterator[None]:
     """Lets a GRPO trainer that is built inside the block run its colocated engine on a CPU, and outlive its server.
@@ -117,6 +129,7 @@ def _generation(args: GRPOConfig) -> type[VLLMGeneration] | None:
         from align.models.vllm_rejoin import ServerGeneration
 
         return ServerGeneration
+    choose_port()
     if not _runs_on_cpu():
         return None
     cpu_engine_environment()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import set_seed
 
-from align.models.vllm_engine import cpu_engine_environment, require_vllm
+from align.models.vllm_engine import choose_port, cpu_engine_environment, require_vllm
 from align.recipe.alarms import CANARY, CANARY_MAX
 
 TOLERANCE = 1e-4  # nats; both sides compute in fp32 (seen: 5e-6)
@@ -55,6 +55,26 @@ def test_engine_variables_of_the_user_are_kept(monkeypatch):
     cpu_engine_environment()
     assert os.environ["VLLM_CPU_KVCACHE_SPACE"] == "7"
     assert os.environ["VLLM_CPU_OMP_THREADS_BIND"] == "0-1"
+
+
+def test_runs_that_start_together_choose_different_ports(monkeypatch):
+    ports = set()
+    for told in ("", "auto", "0"):
+        monkeypatch.setenv("MASTER_PORT", told)
+        choose_port()
+        ports.add(os.environ["MASTER_PORT"])
+    assert len(ports) == 3
+    assert not ports & {"29500", "23456", "12355", "12345"}  # which TRL tries first
+
+
+def test_a_port_of_the_user_or_of_a_launcher_is_kept(monkeypatch):
+    monkeypatch.setenv("MASTER_PORT", "29777")
+    choose_port()
+    assert os.environ["MASTER_PORT"] == "29777"
+    monkeypatch.delenv("MASTER_PORT")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    choose_port()
+    assert "MASTER_PORT" not in os.environ
 
 
 def test_importing_the_module_loads_neither_vllm_nor_trl():
