@@ -129,6 +129,7 @@ def _run(
     from align.report import build_report
     from align.training.best_metric import BestMetric
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
+    from align.training.data_workers import keep_loading
     from align.training.devices import restore_to_one_cpu
     from align.training.hub import HubPushes
     from align.training.live_page import LivePage
@@ -136,13 +137,15 @@ def _run(
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints
     from align.training.stopping import EarlyEnd, exact_every
+    from align.training.unlogged import Unlogged
 
     recipe, folder, launch = stage.recipe, stage.folder, current_launch()
     sizes = run_bytes(recipe, launch)
     early = EarlyEnd(seconds, exact_every(trainer.args))
     for callback in (ProgressCallback, PrinterCallback):
         trainer.remove_callback(callback)
-    trainer.add_callback(early)  # before the one that looks for room for what it asks to be saved
+    trainer.add_callback(early)  # before those that look at what it asks to be saved
+    trainer.add_callback(Unlogged(trainer))
     if recipe.has_setting("sync_ref_model") and recipe.setting("sync_ref_model"):
         # Before the one that notes all files.
         trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
@@ -156,6 +159,7 @@ def _run(
     trainer.add_callback(BestMetric())
     trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
+    keep_loading(trainer)
     with early, _end_named(trainer, folder), progress, _masked_words():
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason

@@ -26,7 +26,7 @@ SHOWN = {
 
 
 class MetricsFile(TrainerCallback):
-    """Appends every log to `metrics.jsonl`; a resumed run appends too, and the later line of a step counts."""
+    """Appends every log to `metrics.jsonl`; a resumed run appends too; see `read_metrics`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -34,6 +34,7 @@ def start(path, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0,
     )
 
 
@@ -215,14 +216,14 @@ def test_a_time_limit_ends_a_run_with_a_checkpoint_and_a_report_and_it_goes_on(t
     assert same_weights(folder, tmp_path / "whole")
 
 
-def test_sigterm_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder, tmp_path):
-    path = tiny_recipe(max_steps=24, save_steps=20)
+def test_sigterm_to_all_processes_ends_a_run_with_a_checkpoint_and_it_goes_on(tiny_recipe, folder, tmp_path):
+    path = tiny_recipe(max_steps=24, save_steps=20, dataloader_num_workers=2)
     process = start(path)
     wait_for(folder / "metrics.jsonl", process)
-    process.send_signal(signal.SIGTERM)
+    os.killpg(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=120)
     assert process.returncode == TO_BE_CONTINUED, said
-    assert "SIGTERM: the run saves and stops after this step.\n" in said
+    assert said.count("SIGTERM: the run saves and stops after this step.\n") == 1
     assert f"SIGTERM. It goes on with: align train {path} --resume auto\n" in said
     assert "leaked" not in said  # by Triton's bindings, of modules that are frozen
     reached = max(int(saved.parent.name.rpartition("-")[2]) for saved in folder.glob("checkpoint-*/manifest.json"))

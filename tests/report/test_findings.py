@@ -98,6 +98,19 @@ def test_steps_repeated_after_a_resume_count_once_as_last_logged(tmp_path):
     assert "epoch" not in metrics
 
 
+def test_steps_behind_an_earlier_checkpoint_from_which_a_run_went_on_are_not_its_own(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "loss": 0.1, "only_before": 1.0} for step in (5, 10, 15, 20)]
+    rows += [{"step": 20, "train_loss": 0.1}, {"step": 15, "loss": 0.7}, {"step": 15, "eval_loss": 0.8}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    metrics, _ = read_metrics(path)
+    assert metrics["loss"].steps.tolist() == [5, 10, 15]
+    assert metrics["loss"].values.tolist() == [0.1, 0.1, 0.7]
+    assert metrics["only_before"].steps.tolist() == [5, 10]
+    assert metrics["eval_loss"].steps.tolist() == [15]
+    assert "train_loss" not in metrics
+
+
 def test_downsampling_keeps_the_mean_and_the_extremes():
     values = np.sin(np.arange(10_000))
     values[5_000] = 9.0

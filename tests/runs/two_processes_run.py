@@ -18,7 +18,16 @@ from align.cli.one_run import train
 from align.recipe.recipe import load_recipe
 from align.runs.stages import Stage, plan_stages
 
-WORDS = ["--max_steps", "4", "--save_strategy", "steps", "--save_steps", "2", "--logging_steps", "1"]
+WORDS = [
+    "--max_steps",
+    "4",
+    "--save_strategy",
+    "steps",
+    "--save_steps",
+    "2",
+    "--logging_steps",
+    "3",
+]  # saved between logs
 WORDS += ["--eval_strategy", "no", "--per_device_train_batch_size", "8", "--use_cpu", "true"]
 EVALUATED = ["--eval_strategy", "steps", "--eval_steps", "2"]
 # What is trained, beside all weights on rows in memory. The stream begins anew in the second of the four steps.

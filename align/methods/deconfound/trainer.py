@@ -24,6 +24,7 @@ from align.models.pretrained import load_pretrained
 from rewards.correction import Correction
 
 CORRECTION_FILE = "correction.json"
+SEEN = "predictions"  # rows of a prediction, its label, the outcome and confounders
 HEADS = ("score", "classifier")  # as transformers names the new scalar head
 
 
@@ -99,7 +100,8 @@ class DeconfoundTrainer(Trainer):
         if args.disable_dropout:
             disable_dropout_in_model(model)
         self.correction, self.scale, self.head = correction, scale, args.head
-        self._seen: dict[str, list[np.ndarray[Any, Any]]] = {"train": [], "eval": []}
+        # Named as in TRL's trainers, so that a checkpoint keeps those since the last log; see `Unlogged`.
+        self._metrics: dict[str, dict[str, list[Any]]] = {"train": {SEEN: []}, "eval": {SEEN: []}}
         self._prepare = partial(prepare, tokenize=TokenizeOutcomes(processing_class), max_length=args.max_length)
         super().__init__(
             model=model,
@@ -160,17 +162,18 @@ class DeconfoundTrainer(Trainer):
             [predictions.detach(), inputs["labels"], inputs["outcome"], inputs["confounders"]]
         )
         seen = self.accelerator.gather_for_metrics(looked_at)
-        self._seen[self._mode].append(seen.cpu().numpy())
+        self._metrics[self._mode][SEEN].extend(seen.cpu().tolist())
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the predictions since the last log go with."""
-        mode, prefix = self._mode, "" if self._mode == "train" else "eval_"
-        if f"{prefix}loss" in logs and self._seen[mode]:
-            seen = np.concatenate(self._seen[mode])
+        prefix = "" if self._mode == "train" else "eval_"
+        rows = self._metrics[self._mode][SEEN]
+        if f"{prefix}loss" in logs and rows:
+            seen = np.array(rows)
             found = prediction_metrics(seen[:, 0], seen[:, 1], seen[:, 2], seen[:, 3:], self.correction.confounders)
             logs.update({prefix + name: value for name, value in found.items()})  # `evaluate` returns them, too
-        self._seen[mode] = []
+        rows.clear()
         super().log(logs, start_time)
 
     @property

@@ -87,14 +87,15 @@ def read_run_folder(path: Path) -> RunFolder:
 def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
     """Reads `metrics.jsonl` into one series per key, and lists the lines that are not JSON.
 
-    A process killed while it writes leaves such a line, and a resumed run appends behind it. A resumed run also logs
-    some steps twice; the later line counts.
+    A process killed while it writes leaves such a line, and a resumed run appends behind it. A run that went on from
+    an earlier checkpoint logs steps again; what was logged from there on before is of a model that is gone.
 
     Raises:
         RunFolderError: If a line is JSON but no logged step, or no line can be read.
     """
     points: dict[str, dict[int, float]] = {}
     broken = []
+    last = 0
     for number, line in enumerate(_read(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -104,6 +105,11 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
             broken.append(number)
             continue
         step = _step(path, number, record)
+        if step < last:
+            points = {
+                key: kept for key, values in points.items() if (kept := {at: values[at] for at in values if at < step})
+            }
+        last = step
         for key, value in record.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
                 points.setdefault(key, {})[step] = float(value)

@@ -1,0 +1,56 @@
+"""A run that goes on logs what one that was never stopped logs, wherever it was saved."""
+
+import pytest
+from some_recipes import OUTCOMES, PAIRS
+
+from align.assets import find_recipe
+from align.methods import METHODS
+from align.recipe.recipe import load_recipe
+from align.training.build import build_trainer
+from align.training.unlogged import Unlogged
+
+WORDS = ["--max_steps", "7", "--logging_steps", "3", "--save_strategy", "steps", "--save_steps", "2"]
+WORDS += ["--use_cpu", "true", "--per_device_train_batch_size", "4", "--eval_strategy", "no"]
+BEST = ["--save_strategy", "best", "--eval_strategy", "steps", "--eval_steps", "2"]
+BEST += ["--metric_for_best_model", "eval_loss"]
+
+
+def is_timed(name):
+    return "runtime" in name or "per_second" in name
+
+
+def logged(folder, method, *words, keeps=True, resume=None):
+    """Trains, and returns the log without what tells times."""
+    recipe = load_recipe(find_recipe(f"{method}/quickstart"), [*WORDS, *words, "--output_dir", str(folder)])
+    trainer = build_trainer(recipe, METHODS[method].part("load")(recipe), [])
+    if keeps:
+        trainer.add_callback(Unlogged(trainer))
+    trainer.train(resume_from_checkpoint=resume and str(resume))
+    return [{name: value for name, value in each.items() if not is_timed(name)} for each in trainer.state.log_history]
+
+
+def steps_saved(folder):
+    return sorted(int(path.name.rpartition("-")[2]) for path in folder.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("method", [PAIRS, OUTCOMES])
+def test_a_run_that_goes_on_between_two_logs_ends_with_the_same_log(method, tmp_path):
+    whole = logged(tmp_path / "run", method, "--save_total_limit", "9")
+    assert [line["step"] for line in whole] == [3, 6, 7]
+    assert steps_saved(tmp_path / "run") == [2, 4, 6, 7]
+    for step in (2, 4, 6):  # before a log, between two, and with one
+        assert logged(tmp_path / "run", method, resume=tmp_path / "run" / f"checkpoint-{step}") == whole
+
+
+def test_without_it_the_log_is_another(tmp_path):
+    whole = logged(tmp_path / "run", PAIRS, "--save_total_limit", "9", keeps=False)
+    again = logged(tmp_path / "run", PAIRS, keeps=False, resume=tmp_path / "run" / "checkpoint-4")
+    assert again[1]["loss"] != whole[1]["loss"]
+    assert again[-1]["train_loss"] != pytest.approx(whole[-1]["train_loss"], rel=0.1)
+
+
+def test_a_save_that_an_evaluation_decides_about_keeps_it_too(tmp_path):
+    whole = logged(tmp_path / "run", PAIRS, *BEST, "--save_total_limit", "9")
+    first = steps_saved(tmp_path / "run")[0]
+    assert first % 3
+    assert logged(tmp_path / "run", PAIRS, *BEST, resume=tmp_path / "run" / f"checkpoint-{first}") == whole
