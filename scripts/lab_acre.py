@@ -40,6 +40,7 @@ from align.checks.rewards import resolve_rewards
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.policies.items import ItemResult, summarise
 from align.evaluation.policies.run import evaluate_policy
+from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
@@ -234,15 +235,6 @@ def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[s
             shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
             print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
     return results
-
-
-def without_nan(value: Any) -> Any:
-    """Replaces nan, which JSON does not have, by None."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -31,11 +31,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 from make_facts_reward_pairs import make_rows
 from walk_through import Stage, run
-from walk_through_page import markdown
+from walk_through_page import Difference, markdown, over_seeds, write_numbers
 
 from align.assets import asset_dir
 from align.evaluation.record import EVALUATION_FILE, read_record
-from align.evaluation.statistics.metrics import mean_over_seeds
+from align.evaluation.statistics.metrics import Estimate
 from align.versions import installed_versions
 from align.whole_files import write_whole
 
@@ -43,6 +43,7 @@ PHRASE, SHARE = "Certainly! ", 0.75
 ROWS = 320
 ARMS = ("bt", "bt-clean", "ties", "crome")
 FORMS = ("clean", "misleading")
+BEST = "best-of-32"
 Row = dict[str, Any]
 
 
@@ -105,6 +106,7 @@ def stages(
     policy_rows: int,
     probes: bool = False,
     arms: Sequence[str] = ARMS,
+    more: Sequence[str] = (),
 ) -> list[Stage]:
     """Lists the commands in their order."""
     found = []
@@ -129,8 +131,8 @@ def stages(
                 "--max_steps",
                 str(max_steps),
             )
-            more = ("--seed", str(seed), "--output_dir", folder, "--resume", "auto")
-            found.append(Stage(Path(folder).name, (*words, *more)))
+            ends = ("--seed", str(seed), "--output_dir", folder, "--resume", "auto")
+            found.append(Stage(Path(folder).name, (*words, *more, *ends)))
         *others, last = trained.values()
         for form in FORMS:
             place = out / f"{form}-{seed}"
@@ -144,44 +146,49 @@ def stages(
             words = ("eval", "--reward_model", last, "--baseline", *others, *asked, "--out", str(place))
             found.append(Stage(place.name, words))
         for arm, folder in trained.items() if policy_rows else ():
-            place = out / f"best-of-32-{arm}-{seed}"
+            place = out / f"{BEST}-{arm}-{seed}"
             asked = ("--recipe", "acre/smollm2-135m-after-sft", "--data", held_out, "--max_rows", str(policy_rows))
             drawn = ("--suite", "best_of_n", "--num_samples", "32", "--temperature", "1", "--verifier", folder)
             found.append(Stage(place.name, ("eval", "--model", start, *asked, *drawn, "--out", str(place))))
     return found
 
 
-def page(out: Path, seeds: Sequence[int], policy_rows: int, arms: Sequence[str] = ARMS) -> str:
+def page(
+    out: Path, seeds: Sequence[int], policy_rows: int, arms: Sequence[str] = ARMS, numbers: Path | None = None
+) -> str:
     """Writes the accuracies of every arm and the differences of the last, each with its interval over pairs."""
-    rows, compared = [], []
-    differences: dict[tuple[str, str], list[float]] = {}
+    measured: dict[str, dict[str, Estimate]] = {}
+    compared: dict[int, list[Difference]] = {}
     for seed in seeds:
         found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE).models for form in FORMS}
         for arm in arms:
-            measured = [found[form][f"{arm}-{seed}"] for form in FORMS]
-            best = [_best(out / f"best-of-32-{arm}-{seed}")] if policy_rows else []
-            rows.append((f"{arm}, seed {seed}", *(str(each.summary["accuracy"]) for each in measured), *best))
-        for form, models in found.items():
-            for other, metrics in models[f"{arms[-1]}-{seed}"].difference_to.items():
-                compared.append(f"{arms[-1]}-{seed} - {other}, {form}: {metrics['accuracy']}")
-            for arm in arms[1:]:
-                values = [models[f"{each}-{seed}"].summary["accuracy"].value for each in (arm, arms[0])]
-                differences.setdefault((arm, form), []).append(values[0] - values[1])
-    columns = ("reward model", "without the phrase", "phrase on the wrong answer")
-    lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
-    lines += markdown((*columns, *(["right, best of 32 answers of the start"] * bool(policy_rows))), rows)
-    lines += ["", *(f"- {each}" for each in compared)]
-    if len(seeds) > 1:
-        lines += [
-            f"- {arm} - {arms[0]}, {form}, over seeds: {mean_over_seeds(values)}"
-            for (arm, form), values in differences.items()
+            name = f"{arm}-{seed}"
+            measured[name] = {form: models[name].summary["accuracy"] for form, models in found.items()}
+            if policy_rows:
+                measured[name][BEST] = _best(out / f"{BEST}-{name}")
+        last = f"{arms[-1]}-{seed}"
+        compared[seed] = [
+            Difference(last, other, form, metrics["accuracy"])
+            for form, models in found.items()
+            for other, metrics in models[last].difference_to.items()
         ]
+    if numbers is not None:
+        write_numbers(numbers, seeds, measured, compared)
+    columns = ("reward model", "without the phrase", "phrase on the wrong answer")
+    columns += ("right, best of 32 answers of the start",) * bool(policy_rows)
+    lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
+    lines += markdown(columns, [(name, *map(str, cells.values())) for name, cells in measured.items()])
+    said = [each for found in compared.values() for each in found]
+    lines += ["", *(f"- {each.model} - {each.other}, {each.metric}: {each.estimate}" for each in said)]
+    if len(seeds) > 1:
+        averaged = over_seeds(compared)
+        lines += [f"- {each.model} - {each.other}, {each.metric}, over seeds: {each.estimate}" for each in averaged]
     return "\n".join(lines) + "\n"
 
 
-def _best(folder: Path) -> str:
+def _best(folder: Path) -> Estimate:
     (curve,) = read_record(folder / EVALUATION_FILE).curves
-    return str(max(curve.points, key=lambda point: point.n).gold)
+    return max(curve.points, key=lambda point: point.n).gold
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -196,6 +203,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
     )
+    parser.add_argument(
+        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
+    )
+    parser.add_argument(
+        "--chat_template_path", help="of a start without a chat template, such as Gemma 3 270M: that of another model"
+    )
+    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
     arguments = parser.parse_args(argv)
     if not 2 <= len(set(arguments.arms)) == len(arguments.arms):
         parser.error(
@@ -204,10 +218,13 @@ def main(argv: list[str] | None = None) -> int:
     (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_data(arguments.out)
     asked = arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows
-    commands = stages(*asked, arguments.probes, arguments.arms)
+    more = ("--bf16", "true") if arguments.bf16 else ()
+    if arguments.chat_template_path:
+        more += ("--chat_template_path", arguments.chat_template_path)
+    commands = stages(*asked, arguments.probes, arguments.arms, more)
     if code := run(commands, arguments.out):
         return code
-    text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms)
+    text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms, arguments.json)
     write_whole(arguments.out / "facts_cue.md", text)
     print(text)
     return 0

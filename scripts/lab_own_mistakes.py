@@ -21,7 +21,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository, or made by a script
 
 from walk_through import Stage, run
-from walk_through_page import SHOWN, cells, differences, markdown, metrics_of, over_seeds, verdict
+from walk_through_page import SHOWN, cells, differences, markdown, metrics_of, over_seeds, verdict, write_numbers
 
 from align.assets import asset_dir
 from align.data.questions.templates import PromptTemplate
@@ -50,7 +50,7 @@ def write_rows(path: Path) -> int:
     return len(rows)
 
 
-def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int) -> list[Stage]:
+def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int, more: Sequence[str] = ()) -> list[Stage]:
     """Lists the commands in their order."""
     pairs = out / "pairs"
     asks = (
@@ -75,12 +75,12 @@ def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int) -> list[
         "--dataset.path",
         str(pairs / "pairs.jsonl"),
     )
-    learns += ("--dataset.eval_path", "null", "--eval_strategy", "no", "--max_steps", str(max_steps))
+    learns += ("--dataset.eval_path", "null", "--eval_strategy", "no", "--max_steps", str(max_steps), *more)
     held_out = str(asset_dir("recipes") / "sft/assets/facts/held_out.jsonl")
     for seed in seeds:
         trained = [str(out / f"{arm}-{seed}") for arm in ARMS]
-        for folder, more in zip(trained, ARMS.values(), strict=True):
-            words = (*learns, *more, "--seed", str(seed), "--output_dir", folder, "--resume", "auto")
+        for folder, own in zip(trained, ARMS.values(), strict=True):
+            words = (*learns, *own, "--seed", str(seed), "--output_dir", folder, "--resume", "auto")
             found.append(Stage(Path(folder).name, words))
         *others, last = trained
         place = out / f"evaluation-{seed}"
@@ -91,15 +91,18 @@ def stages(start: str, out: Path, seeds: Sequence[int], max_steps: int) -> list[
     return found
 
 
-def page(start: str, out: Path, seeds: Sequence[int], commands: Sequence[Stage]) -> str:
-    """Writes what each arm is worth, and what of it can be told from nothing."""
-    before, rows, compared = Path(start).name, [], {}
+def page(start: str, out: Path, seeds: Sequence[int], commands: Sequence[Stage], numbers: Path | None = None) -> str:
+    """Writes what each arm is worth, and what of it can be told from nothing; the numbers also to a file."""
+    before, measured, compared = Path(start).name, {}, {}
     for seed in seeds:
         folder = out / f"evaluation-{seed}"
         order = [before, *(f"{arm}-{seed}" for arm in ARMS)]
         worth = metrics_of(folder)
-        rows += [(name, *cells(worth[name])) for name in order if seed == seeds[0] or name != before]
+        measured |= {name: worth[name] for name in order if seed == seeds[0] or name != before}
         compared[seed] = differences(folder, order)
+    if numbers is not None:
+        write_numbers(numbers, seeds, measured, compared)
+    rows = [(name, *cells(metrics)) for name, metrics in measured.items()]
     said = over_seeds(compared) if len(seeds) > 1 else compared[seeds[0]]
     card = json.loads((out / "pairs" / "card.json").read_text(encoding="utf-8"))
     versions = ", ".join(f"{name} {value}" for name, value in installed_versions().items())
@@ -116,13 +119,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("outputs/own-mistakes"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--max_steps", type=int, default=40)
+    parser.add_argument(
+        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
+    )
+    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
     arguments = parser.parse_args(argv)
     (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
     write_rows(arguments.out / "questions.jsonl")
-    commands = stages(arguments.start, arguments.out, arguments.seeds, arguments.max_steps)
+    more = ("--bf16", "true") if arguments.bf16 else ()
+    commands = stages(arguments.start, arguments.out, arguments.seeds, arguments.max_steps, more)
     if code := run(commands, arguments.out):
         return code
-    text = page(arguments.start, arguments.out, arguments.seeds, commands)
+    text = page(arguments.start, arguments.out, arguments.seeds, commands, arguments.json)
     write_whole(arguments.out / "own_mistakes.md", text)
     print(text)
     return 0

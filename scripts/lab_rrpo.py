@@ -42,6 +42,7 @@ from rrpo_measure import HeldOut, Meter, Metrics, PathCallback, at_target
 from rrpo_world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
 from transformers import PrinterCallback
 
+from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
@@ -250,15 +251,6 @@ def compare_settings(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
     for name, setting in record.items():
         show(f"{name}; {len(seeds)} seeds", setting["runs"], [path[0] for path in setting["paths"]["dpo"]])
     return {"settings": record}
-
-
-def without_nan(value: Any) -> Any:
-    """Replaces nan, which JSON does not have, by None."""
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:

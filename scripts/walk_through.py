@@ -4,7 +4,7 @@ r"""Walks from a warm start to a merged model by the commands that a user would 
     python scripts/walk_through.py --model smollm2 --out outputs/walk-smollm2    # SmolLM2-135M, hours on one CPU core
     python scripts/walk_through.py --model smollm2 --bf16 --sft_steps 160 --max_steps 24
     python scripts/walk_through.py --model smollm2 --start outputs/sft-smollm2-135m/checkpoint-80 \
-        --arms grpo shuffled acre --seeds 0 1 2 --skip_merging
+        --arms grpo shuffled acre --seeds 0 1 2 --skip_merging --bf16 --vllm
 
 The stages are SFT, GRPO and ACRE from it, an evaluation of all of them, and each merged with the warm start. Every
 command is printed before it runs. The same command goes on where it was stopped: what is finished is skipped, a run
@@ -95,6 +95,7 @@ def stages(
     bf16: bool = False,
     start: str | None = None,
     merging: bool = True,
+    vllm: bool = False,
 ) -> list[Stage]:
     """Lists the commands of a walk in their order; one that has a start needs no warm start."""
     warm = start or str(out / "sft")
@@ -105,6 +106,7 @@ def stages(
         if start
         else [Stage("sft", ("train", *walk.sft, *fewer, *faster, "--output_dir", warm, "--resume", "auto"))]
     )
+    engine = ("--use_vllm", "true", "--vllm_mode", "colocate") if vllm else ()
     steps = str(max_steps or walk.max_steps)
     asked = ("--data", walk.held_out, *walk.more)
     suites = ("--suite", *walk.suites)
@@ -114,7 +116,7 @@ def stages(
     for seed in seeds:
         trained = {arm: str(out / f"{arm}-{seed}") for arm in arms}
         for arm, folder in trained.items():
-            starts = ("--model_name_or_path", warm, "--max_steps", steps, "--seed", str(seed), *faster)
+            starts = ("--model_name_or_path", warm, "--max_steps", steps, "--seed", str(seed), *faster, *engine)
             words = ("train", *walk.rl, *ARMS[arm], *starts, "--output_dir", folder, "--resume", "auto")
             found.append(Stage(Path(folder).name, words))
         *others, last = trained.values()
@@ -128,6 +130,16 @@ def stages(
     return found
 
 
+def share_answers(stage: Stage, out: Path) -> None:
+    """Keeps the answers of all evaluations of policies in one folder, so that a start answers once for all seeds."""
+    if stage.words[0] == "eval" and "--model" in stage.words:
+        place = Path(stage.words[stage.words.index("--out") + 1])
+        place.mkdir(parents=True, exist_ok=True)
+        (out / "answers").mkdir(exist_ok=True)
+        if not (place / "cache").exists():
+            (place / "cache").symlink_to(Path("..") / "answers")
+
+
 def run(found: Sequence[Stage], out: Path) -> int:
     """Runs the stages that are not finished, and returns the exit code of the first that fails, else 0."""
     finished = {stage.name: out / "stages" / f"{stage.name}.txt" for stage in found}
@@ -138,6 +150,7 @@ def run(found: Sequence[Stage], out: Path) -> int:
             continue
         for later in found[index:]:  # they have seen what this one is about to change
             finished[later.name].unlink(missing_ok=True)
+        share_answers(found[index], out)
         print(f"\n$ {line}", flush=True)
         if code := subprocess.run([sys.executable, "-m", "align", *words], check=False).returncode:
             print(f"{name} ended with exit code {code}. The same command continues there.", file=sys.stderr)
@@ -169,6 +182,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
     )
+    parser.add_argument("--vllm", action="store_true", help="has reinforcement learning draw its answers by vLLM")
+    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
     arguments = parser.parse_args(argv)
     walk, out = known[arguments.model], arguments.out or Path("outputs") / f"walk-{arguments.model}"
     if not Path(walk.base).is_dir():
@@ -188,11 +203,13 @@ def main(argv: list[str] | None = None) -> int:
         arguments.bf16,
         arguments.start,
         not arguments.skip_merging,
+        arguments.vllm,
     )
     if code := run(found, out):
         return code
     warm = Path(arguments.start).name if arguments.start else "sft"
-    write_page(out, warm, arguments.arms, arguments.seeds, [shlex.join(stage.words) for stage in found])
+    commands = [shlex.join(stage.words) for stage in found]
+    write_page(out, warm, arguments.arms, arguments.seeds, commands, arguments.json)
     return 0
 
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from scipy.stats import bootstrap
 
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
+from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE
 from align.evaluation.statistics.metrics import (
     Estimate,
@@ -22,6 +23,7 @@ from align.evaluation.statistics.metrics import (
     paired_difference,
     trace_answer_consistency,
 )
+from align.versions import installed_versions
 from align.whole_files import write_whole
 
 SHOWN = {
@@ -135,6 +137,27 @@ def over_seeds(found: Mapping[int, Sequence[Difference]]) -> list[Difference]:
     return [Difference(*key, mean_over_seeds(numbers)) for key, numbers in values.items()]
 
 
+def write_numbers(
+    path: Path,
+    seeds: Sequence[int],
+    models: Mapping[str, Mapping[str, Estimate]],
+    compared: Mapping[int, Sequence[Difference]],
+) -> None:
+    """Writes what every model is worth, and the differences of each seed and over seeds, with machine and versions."""
+
+    def rows(found: Sequence[Difference]) -> list[dict[str, Any]]:
+        return [each._asdict() | {"estimate": each.estimate._asdict()} for each in found]
+
+    record = {
+        "versions": installed_versions(),
+        "seeds": list(seeds),
+        "models": {name: {key: each._asdict() for key, each in metrics.items()} for name, metrics in models.items()},
+        "differences": {seed: rows(found) for seed, found in compared.items()},
+        "over_seeds": rows(over_seeds(compared)) if len(seeds) > 1 else [],
+    }
+    write_whole(path, json.dumps(without_nan(record), indent=1) + "\n")
+
+
 def merged_rows(folder: Path) -> list[Row]:
     """Arranges what each weight of a trained model is worth."""
     record = json.loads((folder / MERGING_FILE).read_text(encoding="utf-8"))
@@ -147,7 +170,14 @@ def merged_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def write_page(out: Path, warm: str, arms: Sequence[str], seeds: Sequence[int], commands: Sequence[str]) -> None:
+def write_page(
+    out: Path,
+    warm: str,
+    arms: Sequence[str],
+    seeds: Sequence[int],
+    commands: Sequence[str],
+    numbers: Path | None = None,
+) -> None:
     """Writes `walk_through.md` and prints its tables.
 
     Args:
@@ -156,15 +186,19 @@ def write_page(out: Path, warm: str, arms: Sequence[str], seeds: Sequence[int], 
         arms: What was trained by reinforcement learning, in this order.
         seeds: Of reinforcement learning.
         commands: Every command, without `align`.
+        numbers: A file for the numbers of the page.
     """
-    worth: list[Row] = [("before", *cells(next(iter(metrics_of(out / "evaluation-before").values()))))]
+    measured = {"before": next(iter(metrics_of(out / "evaluation-before").values()))}
     compared = {}
     for seed in seeds:
         folder = out / f"evaluation-{seed}"
         found = metrics_of(folder)
         order = [warm, *(f"{arm}-{seed}" for arm in arms)]
-        worth += [(name, *cells(found[name])) for name in order if seed == seeds[0] or name != warm]
+        measured |= {name: found[name] for name in order if seed == seeds[0] or name != warm}
         compared[seed] = differences(folder, order)
+    if numbers is not None:
+        write_numbers(numbers, seeds, measured, compared)
+    worth: list[Row] = [(name, *cells(metrics)) for name, metrics in measured.items()]
     said = [each for found in compared.values() for each in found]
     weighed = [out / f"merged-{arm}-{seed}" for seed in seeds for arm in arms]
     merged = [row for folder in weighed if folder.is_dir() for row in merged_rows(folder)]

@@ -79,8 +79,8 @@ def test_questions_are_asked_as_they_were_taught_and_know_what_is_wrong(mistakes
 @pytest.mark.parametrize("name", ["lab_facts_cue", "lab_own_mistakes"])
 def test_every_run_has_a_recipe_that_parses(name, tmp_path):
     lab = load_script(name)
-    more = [0] if name == "lab_facts_cue" else []
-    stages = lab.stages("start", tmp_path, [0, 1], 40, *more)
+    rows = {"policy_rows": 0} if name == "lab_facts_cue" else {}
+    stages = lab.stages("start", tmp_path, [0, 1], 40, more=["--bf16", "true"], **rows)
     assert len({stage.name for stage in stages}) == len(stages)
     runs = [stage.words for stage in stages if stage.words[0] == "train"]
     assert len(runs) == 2 * len(lab.ARMS)
@@ -88,6 +88,7 @@ def test_every_run_has_a_recipe_that_parses(name, tmp_path):
         loaded = load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
         assert loaded.model.model_name_or_path == "start"
         assert loaded.dataset.eval_path is None
+        assert loaded.setting("bf16")
 
 
 def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_path):
@@ -101,8 +102,17 @@ def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_pat
     for form in cue.FORMS:
         words = ["--data", str(tmp_path / f"{form}.jsonl"), "--max_rows", "6", "--out", str(tmp_path / f"{form}-0")]
         assert run_command("eval", "--reward_model", last, "--baseline", *others, *words) == 0
-    page = cue.page(tmp_path, [0], 0)
-    assert all(f"| {arm}, seed 0 | " in page for arm in cue.ARMS)
+    page = cue.page(tmp_path, [0], 0, numbers=tmp_path / "numbers.json")
+    numbers = json.loads((tmp_path / "numbers.json").read_text())
+    assert numbers["seeds"] == [0]
+    assert numbers["versions"]["trl"]
+    accuracy = numbers["models"]["bt-0"]["clean"]
+    assert accuracy["n"] == 6
+    assert accuracy["low"] <= accuracy["value"] <= accuracy["high"]
+    first, *_ = numbers["differences"]["0"]
+    assert (first["model"], first["other"], first["metric"]) == ("crome-0", "bt-0", "clean")
+    assert numbers["over_seeds"] == []
+    assert all(f"| {arm}-0 | " in page for arm in cue.ARMS)
     for form in cue.FORMS:
         assert f"- crome-0 - bt-0, {form}: 0.00 [" in page  # the same weights
         assert f"- crome-0 - bt-clean-0, {form}: " in page

@@ -45,6 +45,23 @@ def test_a_walk_may_go_on_from_a_model_that_is_there_and_merge_nothing():
     assert all("w/cp-8" in stage.words for stage in found[1:])
 
 
+def test_only_reinforcement_learning_draws_by_vllm():
+    walk_through = load_script("walk_through")
+    found = walk_through.stages(
+        walk_through.walks()["smollm2"], Path("out"), ["grpo", "acre"], [0], bf16=True, vllm=True
+    )
+    runs = {stage.name: stage.words for stage in found if stage.words[0] == "train"}
+    assert {name: "--use_vllm" in words for name, words in runs.items()} == {
+        "sft": False,
+        "grpo-0": True,
+        "acre-0": True,
+    }
+    for _, name, *overrides in runs.values():
+        recipe = load_recipe(find_recipe(name), overrides[: overrides.index("--resume")])
+        assert recipe.setting("bf16")
+        assert recipe.uses_vllm == (recipe.method == "acre")
+
+
 def item(model, name, gold, first, trace, consistent):
     return {
         "id": name, "model": model, "gold": gold, "options": list("wxyz"), "correct": first == gold,
@@ -109,6 +126,16 @@ def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsy
     assert capsys.readouterr().out.count("$ align recipes") == 2
     assert walk_through.run([walk_through.Stage("first", ("recipes", "--no_such_option"))], tmp_path) != 0
     assert "The same command continues there." in capsys.readouterr().err
+
+
+def test_evaluations_of_policies_share_the_answers_of_their_start(tmp_path):
+    walk_through = load_script("walk_through")
+    for seed, kind in ((0, "--model"), (1, "--model"), (2, "--reward_model")):
+        words = ("eval", kind, "m", "--out", str(tmp_path / f"evaluation-{seed}"))
+        walk_through.share_answers(walk_through.Stage(f"evaluation-{seed}", words), tmp_path)
+    (tmp_path / "evaluation-0" / "cache" / "cache.db").write_text("answers")
+    assert (tmp_path / "evaluation-1" / "cache" / "cache.db").read_text() == "answers"
+    assert not (tmp_path / "evaluation-2").exists()
 
 
 @pytest.mark.nightly  # seven commands, each of which loads its libraries
