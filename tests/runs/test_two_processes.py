@@ -23,18 +23,18 @@ from align.evaluation.reward_models.reward_model import RewardModel
 pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("two_processes_run.py")
 NEEDS_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="needs the extra `deepspeed`")
-FULL, LORA = f"{PAIRS}/quickstart:full", f"{PAIRS}/quickstart:lora"
+FULL, LORA, SYNCED = (f"{PAIRS}/quickstart:{variant}" for variant in ("full", "lora", "synced"))
 GUARDED, FAILING = "guarded:train", "guarded:fail"
 DDP = ("ddp_cpu", (FULL, f"{QUESTIONS}/quickstart:full", GUARDED, FAILING))
-ZERO3 = ("zero3_cpu", (FULL, GUARDED))
-MORE = (f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora")
+ZERO3 = ("zero3_cpu", (FULL, SYNCED, GUARDED))
+MORE = (SYNCED, f"{PAIRS}/quickstart:streamed", f"{REWARD_PAIRS}/quickstart:lora")
 LAUNCHES = [
     pytest.param(*DDP, id="ddp_cpu"),
     pytest.param("ddp_cpu", MORE, marks=pytest.mark.nightly, id="ddp_cpu-more"),
     pytest.param("zero2_cpu", (FULL, LORA), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero2_cpu"),
     pytest.param(*ZERO3, marks=NEEDS_DEEPSPEED, id="zero3_cpu"),
     pytest.param("zero3_cpu", (LORA,), marks=(NEEDS_DEEPSPEED, pytest.mark.nightly), id="zero3_cpu-lora"),
-    pytest.param("fsdp2", (FULL, LORA, f"{QUESTIONS}/quickstart:full"), marks=pytest.mark.nightly, id="fsdp2"),
+    pytest.param("fsdp2", (FULL, LORA, SYNCED, f"{QUESTIONS}/quickstart:full"), marks=pytest.mark.nightly, id="fsdp2"),
 ]
 TIMES = ("time", "seconds", "second_pass_share", "runtime", "per_second")
 

@@ -34,6 +34,7 @@ EVALUATED = ["--eval_strategy", "steps", "--eval_steps", "2"]
 VARIANTS = {
     "full": [],
     "lora": ["--use_peft", "true"],
+    "synced": ["--sync_ref_model", "true", "--ref_model_sync_steps", "1", "--ref_model_mixup_alpha", "0.5"],
     "streamed": ["--dataset.streaming", "true", "--dataset.max_rows", "24"],
 }
 

@@ -9,12 +9,12 @@ from align.training.moving_reference import MovingReference
 from align.training.saving import WholeCheckpoints
 
 
-def trained(folder, resume=None, sharding="none"):
+def trained(folder, resume=None):
     trainer = line_trainer(folder, save_steps=2, max_steps=4, learning_rate=0.1)
     vars(trainer.args).update(ref_model_sync_steps=1, ref_model_mixup_alpha=0.5)
     trainer.ref_model = Line()
     trainer.add_callback(SyncRefModelCallback(trainer.ref_model, None))
-    trainer.add_callback(MovingReference(trainer, folder, resume, sharding, is_shared=True))
+    trainer.add_callback(MovingReference(trainer, folder, resume, "none", is_shared=True))
     trainer.add_callback(WholeCheckpoints(trainer, folder, 0, "none"))
     trainer.train(resume_from_checkpoint=resume and str(resume))
     return trainer.ref_model.weight
@@ -36,8 +36,3 @@ def test_it_is_no_part_of_the_model(tmp_path):
     trained(tmp_path / "run")
     copy_model(tmp_path / "run" / "checkpoint-4", tmp_path / "end")
     assert not (tmp_path / "end" / "reference").exists()
-
-
-def test_a_sharded_reference_is_not_written(tmp_path):
-    trained(tmp_path, sharding="zero3")
-    assert not (tmp_path / "checkpoint-2" / REFERENCE).exists()
