@@ -66,6 +66,7 @@ def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[R
             f"Some rows are {forms[0]} and others {forms[1]}; TRL looks at the first only. Write all of them one way."
         )
         return [*findings, Finding("error", "data", text)]
+    findings += _check_learnt_part(recipe, data.items[0])
     findings += check_consistency_data(recipe, data.rows)
     return findings + check_demonstration_lengths(recipe, data.rows)
 
@@ -80,6 +81,16 @@ def _check_incorrect(recipe: Recipe, items: Sequence[Demonstration]) -> list[Fin
     else:
         text += "They are left out, as `dataset.keep_incorrect: false` asks for."
     return [Finding("warning", "data", text, {"incorrect": wrong})]
+
+
+def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
+    """Refuses rows without the part that alone should be learnt: TRL ends after loading, or learns from all of them."""
+    remedy = None
+    if recipe.setting("assistant_only_loss") and not item.is_conversational:
+        remedy = "`assistant_only_loss: true` needs messages. Write the rows as messages"
+    elif recipe.setting("completion_only_loss") and "prompt" not in item.columns:
+        remedy = "`completion_only_loss: true` needs `prompt` and `completion`. Write the rows so"
+    return [Finding("error", "data", f"The rows are {item.form}, and {remedy}, or remove it.")] if remedy else []
 
 
 def _check_lfu(recipe: Recipe) -> list[Finding]:

@@ -53,7 +53,12 @@ class Demonstration:
         """The form of the row, in words."""
         if "prompt" not in self.columns:
             return f"`{next(iter(self.columns))}`"
-        return f"`prompt` and `completion` as {'texts' if isinstance(self.columns['prompt'], str) else 'messages'}"
+        return f"`prompt` and `completion` as {'messages' if self.is_conversational else 'texts'}"
+
+    @property
+    def is_conversational(self) -> bool:
+        """Whether it is made of messages."""
+        return not isinstance(self.columns.get("prompt", self.columns.get("text")), str)
 
     def sft_entry(self, file: str) -> Entry:
         """Returns what the audit compares: what is asked, and what is taught."""

@@ -123,6 +123,20 @@ def test_what_lfu_cannot_do_is_an_error_and_what_16_bits_do_to_it_a_warning(chec
     assert "the hidden states of all layers twice and a copy of the trained weights come on top" in memory
 
 
+@pytest.mark.parametrize(
+    ("row", "setting", "words"),
+    [
+        (TEXTS, "assistant_only_loss", "as texts, and `assistant_only_loss: true` needs messages. Write the rows as"),
+        (MESSAGES, "completion_only_loss", "are `messages`, and `completion_only_loss: true` needs `prompt` and"),
+        (MESSAGES, "assistant_only_loss", ""),
+        (TEXTS, "completion_only_loss", ""),
+    ],
+)
+def test_rows_have_the_part_that_alone_is_learnt(check, row, setting, words):
+    error = check([row] * 2, **{setting: True})[1]["error"]
+    assert words in error if words else "only_loss" not in error
+
+
 def test_rows_of_two_forms_and_messages_without_a_template_are_errors(check, tmp_path, tiny_model_folder):
     assert (
         "Some rows are `messages` and others `prompt` and `completion` as texts"
