@@ -7,8 +7,13 @@ from typing import Any, NamedTuple
 
 from rewards.reading.responses import ResponseFormat, parse_response
 
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_PYTHON = {"python", "py", "python3"}
+# As CommonMark has it; beyond that a fence may be indented by any width, and stand behind words such as "Program:".
+_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*(?:(?:[-*+]|\d+[.)])[ \t]+)?)(?:[^`~\n]*:[*_]*[ \t]*)?"
+    r"(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[\w+.-]*)[^`\n]*\n(?P<code>.*?)^[ \t]*(?P=fence)[`~]*[ \t]*$",
+    re.DOTALL | re.MULTILINE,
+)
+_PYTHON = re.compile(r"py(?:thon)?[\d.]*", re.IGNORECASE)
 _FORMS = (
     'Each test is an assertion against a literal, \'assert add(1, 2) == 3\', or a pair {"input": "1 2\\n", '
     '"output": "3"} of what a program reads and prints.'
@@ -45,13 +50,19 @@ def read_program(text: str, response_format: ResponseFormat, *, block: str = "la
     close = f"</{response_format.think_tag}>"
     opened = f"<{response_format.think_tag}>" in text and close not in text
     place = response.answer if response.answer is not None else text.rpartition(close)[2]
-    fenced = [(language.lower(), code) for language, code in _BLOCK.findall(f"{place}\n")]
-    blocks = [code for language, code in fenced if language in _PYTHON]
+    fenced = [(match["language"], _code(match)) for match in _BLOCK.finditer(place.replace("\r\n", "\n") + "\n")]
+    blocks = [code for language, code in fenced if _PYTHON.fullmatch(language)]
     blocks = blocks or [code for language, code in fenced if not language]
     if blocks and not opened:
         return str(blocks[-1] if block == "last" else blocks[0])
     has_tags = f"<{response_format.answer_tag}>" in text
     return response.answer if has_tags else None
+
+
+def _code(block: re.Match[str]) -> str:
+    """Takes off each line as much of the fence's indent as it has."""
+    indent = len(block["indent"])
+    return "".join(line[min(indent, len(line) - len(line.lstrip(" \t"))) :] for line in block["code"].splitlines(True))
 
 
 def read_tests(tests: Any) -> list[CallTest | PrintTest]:

@@ -1,10 +1,10 @@
 """What a reward gave for one completion: a number, nothing, or a value nothing can be learnt from."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 LEFT_OUT = "left out"  # stands for a failure where the reward was not asked, since nobody needs the row
+LARGEST = 3.4e38  # TRL holds rewards in float32, where more is infinite
 FAILURES = ("error", "timeout", "died", "not a number", "not finite")
 
 
@@ -28,8 +28,8 @@ def read_scores(values: Any, size: int, seconds: float) -> list[Score]:
     """Reads what a reward returned for `size` rows in `seconds` seconds.
 
     Example:
-        >>> [score.failure for score in read_scores([1, None, "1.0", float("nan")], 4, 0.0)]
-        [None, None, 'not a number', 'not finite']
+        >>> [score.failure for score in read_scores([1, None, "1.0", float("nan"), -1e39], 5, 0.0)]
+        [None, None, 'not a number', 'not finite', 'not finite']
     """
     if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         kind = type(values).__name__
@@ -53,7 +53,7 @@ def _read_value(value: Any, seconds: float) -> Score:
     number = None if isinstance(value, str | bytes) or getattr(value, "ndim", None) else _as_float(value)
     if number is None:
         return Score(None, "not a number", f"It returned {written(value):.200} ({type(value).__name__}).", seconds)
-    if not math.isfinite(number):
+    if not abs(number) <= LARGEST:
         return Score(None, "not finite", f"It returned {number}. Return None for a row it has no opinion on.", seconds)
     return Score(number, seconds=seconds)
 

@@ -44,9 +44,25 @@ def test_scores_become_rewards_and_what_is_asked_holds_rubric_request_and_refere
     assert found == [0.5]
     assert logged == {"judge/unread_share": 0.0, "judge/prompt_tokens": 7, "judge/completion_tokens": 3}
     text = body["messages"][0]["content"]
-    assert all(part in text for part in (RUBRIC, "Be kind.\n\nSay hello.", "Hello!", "12345", "from 0 (worst) to 10"))
+    assert all(
+        part in text
+        for part in (RUBRIC, "system: Be kind.\n\nuser: Say hello.", "Hello!", "12345", "from 0 (worst) to 10")
+    )
     with ChatServer(scores) as server, pytest.raises(UserError, match="column 'answer', which the rows do not have"):
         grade(judge(server, reference="answer"), "x")
+
+
+def test_a_conversation_is_shown_with_its_roles_and_calls():
+    prompt = [
+        {"role": "user", "content": "Capital of Peru?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "find"}}]},
+        {"role": "tool", "content": "Lima"},
+    ]
+    with ChatServer(scores) as server:
+        grade(judge(server), "Lima.", prompt=prompt)
+        (body,) = server.bodies
+    told = 'user: Capital of Peru?\n\nassistant: {"function": {"name": "find"}}\n\ntool: Lima'
+    assert told in body["messages"][0]["content"]
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ def test_answers_depend_on_their_seed_and_not_on_their_batch(tiny_model_folder):
     asked = requests()
     together = sample(tiny_model_folder, asked, batch_size=6)
     assert sample(tiny_model_folder, asked, batch_size=1) == together
+    assert sample(tiny_model_folder, requests(temperature=1)) == sample(tiny_model_folder, requests(temperature=1.0))
     assert sample(tiny_model_folder, asked[::-1], batch_size=4)[::-1] == together
     again = [Request(each.prompt, seed=99 + each.seed, max_new_tokens=12) for each in asked]
     assert sample(tiny_model_folder, again) != together

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 from chat_server import ChatServer
+from PIL import Image
 
 from align import PairwiseJudge
 from align.errors import UserError
@@ -62,6 +63,17 @@ def test_the_same_text_is_a_tie_that_nobody_is_asked_about():
     with ChatServer(shorter) as server:
         assert compare(judge(server), "22", "22", "1") == [0.25, 0.25, 1.0]
         assert len(server.bodies) == 2  # "22" and "1" in both orders, once
+
+
+def test_one_question_about_two_images_is_two_prompts():
+    parts = [
+        [{"type": "image", "image": Image.new("RGB", (2, 2), color)}, {"type": "text", "text": "What is it?"}]
+        for color in ("red", "red", "blue", "blue")  # each row has an image of its own in memory
+    ]
+    with ChatServer(shorter) as server:
+        prompts = [[{"role": "user", "content": each}] for each in parts]
+        assert compare(judge(server), "1", "22", "333", "4444", prompts=prompts) == [1.0, 0.0, 1.0, 0.0]
+        assert len(server.bodies) == 4
 
 
 def test_a_reference_is_the_only_opponent_and_rows_are_scored_alone():

@@ -29,6 +29,7 @@ from align.methods.crome.rules import ADAPTER_REFUSED
 from align.methods.crome.score_heads import ScoreHead, extend_head, load_terms, save_terms, split_weights
 from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.unlabelled import UnlabelledPairs
+from align.models.score_place import score_places
 from align.training.default_args import with_args
 from align.training.preparation import Preparation
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
@@ -62,10 +63,7 @@ class CromeTrainer(RewardTrainer):
 
     _tag_names = ["trl", "reward-trainer", "crome"]  # noqa: RUF012 - TRL declares it so
     _name = "Crome"
-    _paper = {  # noqa: RUF012
-        "title": "Robust Reward Modeling via Causal Rubrics",
-        "id": "2506.16507",
-    }
+    _paper = {"title": "Robust Reward Modeling via Causal Rubrics", "id": "2506.16507"}  # noqa: RUF012
     args: CromeConfig
     model: PreTrainedModel
 
@@ -216,9 +214,9 @@ class CromeTrainer(RewardTrainer):
         return (loss, outputs) if return_outputs else loss
 
     def _draw_noise(self, head: Bottleneck, inputs: dict[str, Any]) -> None:
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        noise = draw_noise(ids, mask, head.in_features, f"{self.args.seed} {self.state.global_step}")
-        head.draw(noise, mask.sum(-1) - 1)  # padding is on the right
+        ids, seed = inputs["input_ids"], f"{self.args.seed} {self.state.global_step}"
+        noise = draw_noise(ids, inputs["attention_mask"], head.in_features, seed)
+        head.draw(noise, score_places(ids, self.model.config.get_text_config().pad_token_id))
 
     def _bottleneck_loss(self, head: Bottleneck) -> Tensor:
         """Computes the length of codes plus the weighted contrast of features and codes in the batch of all ranks."""

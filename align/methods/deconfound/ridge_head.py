@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from align.models.score_place import score_places
+
 PENALTIES = tuple(10.0**power for power in range(-4, 7))
 Values = np.ndarray[Any, np.dtype[Any]]
 
@@ -55,18 +57,20 @@ def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerat
 
 
 def _read(model: nn.Module, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> Iterable[Tensor]:
-    """Yields `(B, H + 1 + C)`: what the head reads at the last token, the label, and the other columns."""
+    """Yields `(B, H + 1 + C)`: what the head reads where the score is taken, the label, and the other columns."""
     seen: list[Tensor] = []
+    pad_token_id = model.config.get_text_config().pad_token_id
     hook = head.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
     model.eval()
     try:
         for batch in batches:
-            mask = batch.pop("attention_mask")
+            ids = batch.pop("input_ids")
             with torch.no_grad():
-                model(input_ids=batch.pop("input_ids"), attention_mask=mask)
+                model(input_ids=ids, attention_mask=batch.pop("attention_mask"))
             states = seen.pop()
-            if states.dim() == 3:  # a head that is read at every token, and counts at the last
-                states = states[torch.arange(len(states), device=states.device), mask.sum(-1) - 1]
+            if states.dim() == 3:  # a head that is read at every token, and counts at one
+                places = score_places(ids, pad_token_id)
+                states = states[torch.arange(len(states), device=states.device), places]
             yield torch.column_stack([states.float(), batch.pop("labels"), *batch.values()])
     finally:
         hook.remove()

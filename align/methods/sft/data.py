@@ -84,7 +84,7 @@ def _check_incorrect(recipe: Recipe, items: Sequence[Demonstration]) -> list[Fin
 
 
 def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
-    """Refuses rows without the part that alone should be learnt: TRL ends after loading, or learns from all of them."""
+    """Refuses rows without the part that alone is to be learnt: TRL ends after loading, or learns from all of them."""
     remedy = None
     if recipe.setting("assistant_only_loss") and not item.is_conversational:
         remedy = "`assistant_only_loss: true` needs messages. Write the rows as messages"

@@ -8,8 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import field_validator
 
+from align.data.conversations import conversation_text
+from align.data.media.images import image_digest
 from align.errors import UserError
-from align.models.judges.model_judge import ModelJudge, mark_of, request_text, share, texts_of, tokens_of
+from align.models.judges.model_judge import ModelJudge, mark_of, share, texts_of, tokens_of
 from align.models.judges.spending import Estimate
 from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Answer, Failure
@@ -120,7 +122,7 @@ class PairwiseJudge(ModelJudge):
             SamplerError: If nobody answers for `outage_seconds`, or a key is refused.
         """
         golds = self._of_reference(kwargs, len(prompts))
-        pairs = self._pairs([request_text(prompt) for prompt in prompts], texts_of(completions), golds)
+        pairs = self._pairs(prompts, texts_of(completions), golds)
         asked = [text for pair in pairs if pair.ours != pair.theirs for text in self._both_orders(pair)]
         distinct = list(dict.fromkeys(asked))  # a text that came twice has one opponent, not two
         results = await asyncio.gather(*map(self._ask, distinct))
@@ -137,7 +139,7 @@ class PairwiseJudge(ModelJudge):
     def estimate(self, rows: Sequence[Mapping[str, Any]], generations: int, longest: int) -> Estimate:
         """Counts both orders of each comparison; see `ModelJudge.estimate`."""
         others = [str(gold or "") for gold in self._of_rows(rows)]
-        requests = [request_text(row["prompt"]) for row in rows]
+        requests = [conversation_text(row["prompt"], "\n\n") for row in rows]
         texts = [self._word(request, "", other) for request, other in zip(requests, others, strict=True)]
         count = float(ORDERS)
         if self.reference is None:
@@ -145,18 +147,19 @@ class PairwiseJudge(ModelJudge):
         tokens = tokens_of(texts) + longest * (1 if self.reference is not None else 2)
         return Estimate(count, count * tokens, count * self.max_new_tokens)
 
-    def _pairs(self, requests: Sequence[str], texts: Sequence[str], golds: Sequence[Any]) -> list[Pair]:
+    def _pairs(self, prompts: Sequence[Any], texts: Sequence[str], golds: Sequence[Any]) -> list[Pair]:
+        requests = [conversation_text(prompt, "\n\n") for prompt in prompts]
         if self.reference is not None:
             rows = enumerate(zip(requests, texts, golds, strict=True))
             return [
                 Pair(row, None, request, text, str(gold)) for row, (request, text, gold) in rows if gold is not None
             ]
-        groups: dict[str, list[int]] = defaultdict(list)
-        for row, request in enumerate(requests):
-            groups[request].append(row)
+        groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for row, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            groups[request, *_images(prompt)].append(row)
         return [
             Pair(group[one], group[other], request, texts[group[one]], texts[group[other]])
-            for request, group in groups.items()
+            for (request, *_), group in groups.items()
             for one, other in _met(len(group), self.opponents)
         ]
 
@@ -167,6 +170,13 @@ class PairwiseJudge(ModelJudge):
     def _word(self, request: str, first: str, second: str) -> str:
         mark = mark_of(request, first, second)
         return INSTRUCTION.format(mark=mark, rubric=self._rubric, request=request, first=first, second=second)
+
+
+def _images(prompt: Any) -> list[str]:
+    """Lists digests of a prompt's images: one question about two of them is two prompts."""
+    contents = [] if isinstance(prompt, str) else [message.get("content") for message in prompt]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return [image_digest(part["image"]) for part in parts if part.get("image") is not None]
 
 
 def _met(size: int, opponents: int | None) -> list[tuple[int, int]]:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from align.data.conversations import conversation_text
 from align.errors import UserError
-from align.models.judges.model_judge import ModelJudge, mark_of, request_text, share, texts_of, tokens_of
+from align.models.judges.model_judge import ModelJudge, mark_of, share, texts_of, tokens_of
 from align.models.judges.spending import Estimate
 from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Answer, Failure
@@ -96,7 +97,7 @@ class Judge(ModelJudge):
         return Estimate(1.0, tokens_of(texts) + longest, self.max_new_tokens)
 
     def _word(self, prompt: Any, response: str, gold: Any) -> str:
-        request = request_text(prompt)
+        request = conversation_text(prompt, "\n\n")
         mark = mark_of(request, response)
         shown = "" if gold is None else f"\nRight answer:\n{mark}\n{gold}\n{mark}\n"
         return INSTRUCTION.format(

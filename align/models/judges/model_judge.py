@@ -192,11 +192,6 @@ class ModelJudge(ABC):
                 log_metric(f"{name}/{quantity}", value)
 
 
-def request_text(prompt: Any) -> str:
-    """Writes a prompt as one text."""
-    return prompt if isinstance(prompt, str) else "\n\n".join(completion_text([each]) for each in prompt)
-
-
 def mark_of(*texts: str) -> str:
     """Returns a mark to put around texts, which none of them can hold but by chance."""
     return "=" * 4 + hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()[:12]

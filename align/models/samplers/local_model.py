@@ -173,7 +173,7 @@ def _processors(requests: Sequence[Request]) -> LogitsProcessorList:
     first = requests[0]
     if first.temperature == 0:
         return LogitsProcessorList()
-    processors: list[LogitsProcessor] = [TemperatureLogitsWarper(first.temperature)]
+    processors: list[LogitsProcessor] = [TemperatureLogitsWarper(float(first.temperature))]
     if first.top_p < 1:
         processors.append(TopPLogitsWarper(first.top_p))
     return LogitsProcessorList([*processors, SeededChoice([request.seed for request in requests])])

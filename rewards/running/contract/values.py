@@ -7,11 +7,10 @@ from numbers import Number
 from typing import Any
 
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.scores import written
+from rewards.running.scores import LARGEST, written
 
 ONE_EACH = "Return one number (or None) per completion."
 FINITE = "Return a finite number, or None to skip a row."
-LARGEST = 3.4e38  # TRL holds rewards in float32
 
 
 def read_values(

@@ -38,6 +38,17 @@ def test_contrast_asks_which_of_the_others_is_the_own_view():
     assert contrast(3 * anchors, others, first=1).tolist() == pytest.approx(expected, abs=1e-6)  # of cosines
 
 
+def test_a_code_is_of_the_token_whose_score_counts_where_the_end_token_fills_rows_up(tmp_path):
+    model = reward_model()
+    trainer = make_trainer(tmp_path, model, make_rows(4), max_steps=1, vib_coef=0.3)
+    model.config.pad_token_id = TOKENIZER.eos_token_id
+    ids = torch.tensor([[5, 6, 7, TOKENIZER.eos_token_id], [5, 6, *[TOKENIZER.eos_token_id] * 2]])
+    inputs = {"input_ids": ids, "attention_mask": torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])}
+    trainer._draw_noise(model.score, inputs)
+    rewards = model.train()(**inputs).logits[:, 0]
+    torch.testing.assert_close(rewards, model.score.views[1] @ model.score.weight[0])
+
+
 def test_noise_is_that_of_the_answer_wherever_it_stands():
     ids, mask = torch.tensor([[5, 6, 0], [7, 8, 9]]), torch.tensor([[1, 1, 0], [1, 1, 1]])
     found = draw_noise(ids, mask, 4, "0 3")

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -204,6 +205,21 @@ def test_a_ridge_head_is_that_of_scikit_learn_on_the_last_hidden_state(tmp_path,
     )
     assert logged(trainer, "deconfound/mse") == [pytest.approx(((scores - labels) ** 2).mean(), abs=1e-4)]
     assert len(logged(trainer, "eval_loss")) == 1
+
+
+def test_a_ridge_head_is_solved_where_the_score_is_read_with_the_end_token_for_padding(tmp_path, tiny_model_folder):
+    folder = shutil.copytree(tiny_model_folder, tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["pad_token"]
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    trainer, data = build(tmp_path, folder, head="ridge")
+    assert trainer.processing_class.pad_token == trainer.processing_class.eos_token
+    trainer.train()
+    scores = RewardModel(trainer.model, trainer.processing_class).score(
+        [row["prompt"] for row in data.rows], [row["text"] for row in data.rows]
+    )
+    labels = [row["label"] for row in data.rows]
+    assert logged(trainer, "deconfound/mse") == [pytest.approx(((scores - labels) ** 2).mean(), abs=1e-4)]
 
 
 def test_a_ridge_head_needs_one_linear_layer_with_one_output():
