@@ -9,6 +9,7 @@ import numpy as np
 from rewards.correction._libraries import library
 from rewards.correction._moments import Array
 from rewards.correction.columns import Sample
+from rewards.correction.text_words import words
 
 
 class CrossFit(NamedTuple):
@@ -34,7 +35,7 @@ def text_features(sample: Sample, max_words: int) -> Any:
     linear model finds, in the outcome and in the confounder alike.
 
     Raises:
-        ValueError: If there is neither text nor features.
+        ValueError: If there is neither text nor features, or no text has a word.
     """
     if sample.features is not None:
         return sample.features
@@ -42,8 +43,10 @@ def text_features(sample: Sample, max_words: int) -> Any:
         raise ValueError(
             "The text is needed to tell its effect from that of the confounders. Pass `text` or `features`."
         )
+    if not any(map(words, sample.text)):
+        raise ValueError("No text has a word of two letters. Pass `features`, or leave the text out.")
     make = library("sklearn.feature_extraction.text").TfidfVectorizer
-    return make(max_features=max_words, norm=None).fit_transform(sample.text)
+    return make(analyzer=words, max_features=max_words, norm=None).fit_transform(sample.text)
 
 
 def fold_keys(sample: Sample) -> Array:

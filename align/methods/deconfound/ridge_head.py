@@ -56,7 +56,7 @@ def solve_head(model: nn.Module, batches: Iterable[dict[str, Tensor]], accelerat
     return Solved(float(ridge.alpha_), np.column_stack([ridge.predict(features), looked_at]))
 
 
-def _read(model: nn.Module, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> Iterable[Tensor]:
+def _read(model: Any, head: nn.Linear, batches: Iterable[dict[str, Tensor]]) -> Iterable[Tensor]:
     """Yields `(B, H + 1 + C)`: what the head reads where the score is taken, the label, and the other columns."""
     seen: list[Tensor] = []
     pad_token_id = model.config.get_text_config().pad_token_id

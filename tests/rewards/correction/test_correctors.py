@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from correction_tables import Drawn, draw
+from correction_tables import WORDS, Drawn, draw
 from pandas import DataFrame
 from sklearn.base import clone
 
@@ -102,6 +102,14 @@ def test_a_text_worth_something_fools_the_naive_residual_only():
     assert distance(fit(InstrumentalVariables(), drawn, "instruments")) < 3
     assert distance(fit(InstrumentalVariables(), drawn, "text", "instruments")) < 3
     assert fit(NoCorrection(), drawn).coef_.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(("kind", "names"), [(DoubleML, ["text"]), (FixedEffects, ["text", "groups"])])
+def test_a_text_without_spaces_is_controlled_for_like_one_with_them(kind, names):
+    drawn = draw()
+    two = {word: chr(0x4E00 + 2 * number) + chr(0x4E01 + 2 * number) for number, word in enumerate(WORDS)}
+    text = ["".join(two[word] for word in each.split()) for each in drawn.text]
+    assert distance(fit(kind(), drawn, *names, text=text)) < 3
 
 
 def test_an_unobserved_cause_fools_double_ml_and_not_the_instrument():

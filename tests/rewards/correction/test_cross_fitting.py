@@ -4,10 +4,12 @@ from correction_tables import draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from rewards.correction.columns import read_sample
 from rewards.correction.cross_fitting import assign_folds, cross_fit, fold_keys, text_features
+from rewards.correction.text_words import words
 
 
 @settings(deadline=None, max_examples=40)
@@ -72,3 +74,13 @@ def test_sparse_and_dense_features_give_the_same_predictions():
     targets = np.column_stack([drawn.outcome, drawn.confounder])
     here, there = (cross_fit(each, targets, folds, [1.0]) for each in (features, features.toarray()))
     np.testing.assert_allclose(here.predictions, there.predictions, rtol=1e-5)
+
+
+def test_words_are_those_of_scikit_learn_in_scripts_with_spaces():
+    texts = ["A cat's 2nd life, in_word Straße", "don't é 1 22 x_ Ärger", "ПРИВЕТ мир 안녕하세요 세계"]
+    assert [words(text) for text in texts] == [*map(TfidfVectorizer().build_analyzer(), texts)]
+
+
+def test_texts_without_a_word_are_refused():
+    with pytest.raises(ValueError, match=r"No text has a word of two letters\. Pass"):
+        text_features(read_sample(np.zeros(5), np.zeros(5), text=["a b"] * 5), 100)
