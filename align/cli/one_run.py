@@ -127,6 +127,7 @@ def _run(
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.report import build_report
+    from align.training.adapter_dtype import keep_adapter_dtype
     from align.training.best_metric import BestMetric
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.data_workers import keep_loading
@@ -160,6 +161,7 @@ def _run(
     trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
     restore_to_one_cpu()
     keep_loading(trainer)
+    keep_adapter_dtype(trainer)
     with early, _end_named(trainer, folder), progress, _masked_words():
         trainer.train(resume_from_checkpoint=str(stage.checkpoint) if stage.checkpoint else None)
     return trainer.state.global_step, early.reason

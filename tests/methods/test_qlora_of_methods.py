@@ -4,11 +4,13 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from some_recipes import PAIRS, REWARD_PAIRS
 from tiny import tiny_model, tiny_tokenizer
 
 from align.checks.rewards import resolve_rewards
 from align.methods import METHODS
+from align.training.adapter_dtype import keep_adapter_dtype
 from align.training.build import build_trainer
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
@@ -49,3 +51,19 @@ def test_the_adapter_learns_and_the_quantized_weights_stay(recipe_of, model, met
     assert all(torch.equal(old, module.weight) for old, module in zip(before, quantized, strict=True))
     assert any(not torch.equal(old, dict(trainer.model.named_parameters())[name]) for name, old in learnt.items())
     assert all(math.isfinite(each["loss"]) for each in trainer.state.log_history if "loss" in each)
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_ends_with_the_adapter_of_the_uninterrupted_one(recipe_of, model, tmp_path):
+    def end(checkpoint=None):
+        keys = {"use_peft": True, "dtype": "bfloat16", "bf16": True, "load_in_4bit": True, "learning_rate": 1e-3}
+        recipe = recipe_of(PAIRS, model_name_or_path=model, max_steps=4, save_strategy="steps", save_steps=2, **keys)
+        trainer = build_trainer(recipe, METHODS[PAIRS].part("load")(recipe), resolve_rewards(recipe))
+        keep_adapter_dtype(trainer)
+        trainer.train(resume_from_checkpoint=checkpoint)
+        return load_file(tmp_path / "out" / "checkpoint-4" / "adapter_model.safetensors")
+
+    whole = end()
+    resumed = end(str(tmp_path / "out" / "checkpoint-2"))
+    assert {weight.dtype for weight in whole.values()} == {torch.bfloat16}
+    assert all(torch.equal(weight, resumed[name]) for name, weight in whole.items())

@@ -31,6 +31,7 @@ from align.methods.crome.two_heads import TwoHeads, agreement, mutual_informatio
 from align.methods.crome.unlabelled import UnlabelledPairs
 from align.models.score_place import score_places
 from align.training.default_args import with_args
+from align.training.gathered_rows import gather_rows
 from align.training.preparation import Preparation
 from align.training.streams import StreamCounts, endless, kept_rows, usable_rows
 from align.training.token_count import TokenCount
@@ -236,7 +237,7 @@ class CromeTrainer(RewardTrainer):
         """Logs how many labelled pairs the heads order differently; returns the mean of their margins."""
         differ = (margins[0] > 0) != (margins[1] > 0)
         table = torch.stack([differ.float(), tie.float()], dim=-1)
-        differ, tie = self.accelerator.gather_for_metrics(table).unbind(-1)
+        differ, tie = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
         if len(kept := differ[tie == 0]):
             mode = "train" if self.model.training else "eval"
             self._metrics[mode]["crome/disagreement_labelled"].append(kept.mean().item())
@@ -268,7 +269,7 @@ class CromeTrainer(RewardTrainer):
         first, second = logits.squeeze(-1).chunk(2)
         margins = (first - second).movedim(0, -1)
         table = torch.stack([margins.detach().float().reshape(-1, len(tie)).mean(0), tie.float()], dim=-1)
-        distances, ties = self.accelerator.gather_for_metrics(table).unbind(-1)
+        distances, ties = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
         if len(kept := distances[ties == 0]):
             self._metrics["train"]["crome/destroyed_margin"].append(kept.abs().mean().item())
         return torch.where(tie, 0.0, tie_loss(margins)).mean()
@@ -278,8 +279,9 @@ class CromeTrainer(RewardTrainer):
         """Logs accuracy and margins of the pairs of all ranks: TRL's over pairs with an order, ours per source."""
         metrics = self._metrics["train" if self.model.training else "eval"]
         table = torch.stack([margins, tie.float()], dim=-1)
-        margins, tie = self.accelerator.gather_for_metrics(table).unbind(-1)
-        log_margins(metrics, margins, tie.bool(), read_names(self.accelerator.gather_for_metrics(sources)))
+        margins, tie = gather_rows(self.accelerator, table, self.model.training).unbind(-1)
+        sources = gather_rows(self.accelerator, sources, self.model.training)
+        log_margins(metrics, margins, tie.bool(), read_names(sources))
 
 
 def _check_launch(trainer: CromeTrainer, knob: str) -> None:

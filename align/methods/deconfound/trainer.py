@@ -21,6 +21,7 @@ from align.methods.deconfound.outcome_batches import OutcomeCollator, TokenizeOu
 from align.methods.deconfound.predictions import prediction_metrics
 from align.methods.deconfound.ridge_head import solve_head
 from align.models.pretrained import load_pretrained
+from align.training.gathered_rows import gather_rows
 from rewards.correction import Correction
 
 CORRECTION_FILE = "correction.json"
@@ -161,7 +162,7 @@ class DeconfoundTrainer(Trainer):
         looked_at = torch.column_stack(
             [predictions.detach(), inputs["labels"], inputs["outcome"], inputs["confounders"]]
         )
-        seen = self.accelerator.gather_for_metrics(looked_at)
+        seen = gather_rows(self.accelerator, looked_at, self._mode == "train")
         self._metrics[self._mode][SEEN].extend(seen.cpu().tolist())
         return (loss, outputs) if return_outputs else loss
 

@@ -34,6 +34,7 @@ from align.methods.rrpo.vision_spans import (
     mark_vision_dataset,
 )
 from align.training.default_args import with_args
+from align.training.gathered_rows import gather_rows
 from align.training.output_head import check_fused_head
 from align.training.preparation import Preparation
 from align.training.renamed_settings import old_names_hidden
@@ -208,7 +209,7 @@ class RRPOTrainer(DPOTrainer):
         loss = self._pair_losses(logps, ref_logps, kl, spans).mean()
         if self.aux_loss_enabled:
             loss = loss + self.router_aux_loss_coef * terms.aux_loss
-            gathered = self.accelerator.gather_for_metrics(terms.aux_loss.detach())
+            gathered = self.accelerator.gather(terms.aux_loss.detach())
             self._metrics["train" if self.model.training else "eval"]["aux_loss"].append(gathered.mean().item())
         self._log_pairs(inputs, logps.detach(), ref_logps, kl.detach(), responses, spans)
         if not return_outputs:
@@ -274,11 +275,12 @@ class RRPOTrainer(DPOTrainer):
             "rrpo/logp_change_shared": span_log_ratio(chosen_logps, chosen_ref_logps, chosen & ~marked),
             "rrpo/marked_share": _pair_sums(spans) / _pair_sums(responses).clamp(min=1),
         }
-        gathered = self.accelerator.gather_for_metrics(torch.stack([v.float() for v in per_pair.values()], dim=-1))
+        table = torch.stack([v.float() for v in per_pair.values()], dim=-1)
+        gathered = gather_rows(self.accelerator, table, mode == "train")
         for name, value in zip(per_pair, gathered.mean(0).tolist(), strict=True):
             self._metrics[mode][name].append(value)
         if mode == "train":
-            num_tokens = self.accelerator.gather_for_metrics(inputs["attention_mask"].sum()).sum().item()
+            num_tokens = self.accelerator.gather(inputs["attention_mask"].sum()).sum().item()
             self._total_train_tokens += num_tokens // self._tp_size
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
