@@ -24,7 +24,9 @@ LETTER_MENTION = re.compile(
 ARTICLE_OR_PRONOUN = re.compile(r"[AI]\s+[a-z]")
 
 
-class _Mention(NamedTuple):
+class Mention(NamedTuple):
+    """Where a trace names an option."""
+
     start: int
     end: int
     option: int
@@ -46,7 +48,7 @@ def stated_choice(trace: str | None, options: Sequence[str]) -> int | None:
     """
     if not trace:
         return None
-    mentions = [mention for mention in _mentions(trace, options) if not _is_negated(trace, mention.start)]
+    mentions = [mention for mention in text_mentions(trace, options) if not _is_negated(trace, mention.start)]
     if not mentions:
         return None
     ends = [match.end() for match in SENTENCE_END.finditer(trace)]
@@ -63,7 +65,7 @@ def names_letter(trace: str | None, num_options: int) -> bool:
         >>> names_letter("So the answer is B.", 4), names_letter("Vitamin C is an acid.", 4)
         (True, False)
     """
-    return any(True for _ in _letter_mentions(trace or "", num_options))
+    return any(True for _ in letter_mentions(trace or "", num_options))
 
 
 def quotes_answer(trace: str | None, options: Sequence[str], answer: int) -> bool:
@@ -73,7 +75,7 @@ def quotes_answer(trace: str | None, options: Sequence[str], answer: int) -> boo
         >>> quotes_answer("It must be gold.", ["iron", "gold"], answer=1)
         True
     """
-    return any(mention.option == answer for mention in _mentions(trace or "", options, overlapping=True))
+    return any(mention.option == answer for mention in text_mentions(trace or "", options, overlapping=True))
 
 
 def scrub_letters(trace: str, options: Sequence[str]) -> str:
@@ -86,7 +88,7 @@ def scrub_letters(trace: str, options: Sequence[str]) -> str:
         'The answer is gold.'
     """
     pieces, position = [], 0
-    for mention in _letter_mentions(trace, len(options)):
+    for mention in letter_mentions(trace, len(options)):
         text = options[mention.option]
         pieces += [trace[position : mention.start], text]
         repeated = re.compile(rf"[.):]?\s*{re.escape(text)}(?!\w)", re.IGNORECASE).match(trace, mention.end)
@@ -101,7 +103,7 @@ def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
         >>> mask_answers("Iron rusts, so the answer is B, gold.", ["iron", "gold"])
         '... rusts, so the answer is ..., ....'
     """
-    found = [*_letter_mentions(trace, len(options)), *_mentions(trace, options, overlapping=True)]
+    found = [*letter_mentions(trace, len(options)), *text_mentions(trace, options, overlapping=True)]
     pieces, position = [], 0
     for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
         if mention.start >= position:
@@ -110,27 +112,28 @@ def mask_answers(trace: str, options: Sequence[str], mask: str = "...") -> str:
     return "".join([*pieces, trace[position:]])
 
 
-def _letter_mentions(trace: str, num_options: int) -> Iterator[_Mention]:
+def letter_mentions(trace: str, num_options: int) -> Iterator[Mention]:
+    """Lists where letters of options are named."""
     for match in LETTER_MENTION.finditer(trace):
         group = match.lastgroup or ""
         start, end = match.span(group)
         letter = next(character for character in match[group] if character.isalpha())
         spoken = group in ("named", "concluded") and ARTICLE_OR_PRONOUN.match(trace, start)
         if LETTERS.index(letter) < num_options and not spoken:
-            yield _Mention(start, end, LETTERS.index(letter))
+            yield Mention(start, end, LETTERS.index(letter))
 
 
-def _mentions(trace: str, options: Sequence[str], *, overlapping: bool = False) -> list[_Mention]:
+def text_mentions(trace: str, options: Sequence[str], *, overlapping: bool = False) -> list[Mention]:
     """Lists where options' texts occur; without `overlapping`, only those not inside a longer one."""
     found = []
     for i, option in enumerate(options):
         words = r"\s+".join(re.escape(word) for word in option.split())
         if words:
             pattern = re.compile(rf"(?<!\w){words}(?!\w)", re.IGNORECASE)
-            found += [_Mention(*match.span(), i) for match in pattern.finditer(trace)]
+            found += [Mention(*match.span(), i) for match in pattern.finditer(trace)]
     if overlapping:
         return found
-    kept: list[_Mention] = []
+    kept: list[Mention] = []
     end = -1  # of what was kept; a longer one that begins no later is seen first
     for mention in sorted(found, key=lambda mention: (mention.start, -mention.end)):
         if mention.end > end or mention[:2] == kept[-1][:2]:

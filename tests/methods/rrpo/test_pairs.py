@@ -12,7 +12,7 @@ from align.methods.rrpo.augmentation.pairs import draw_samples, make_pairs
 from align.methods.rrpo.augmentation.perturbations import MASK
 from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import check_source
-from align.methods.rrpo.augmentation.verdicts import ContainsReference
+from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck
 from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
@@ -27,12 +27,12 @@ def reply(body, before):
     return f"I say it is town {body['seed'] % 97}, of course."
 
 
-def run(tmp_path, rows, reply=reply, **settings):
+def run(tmp_path, rows, reply=reply, check=None, **settings):
     chosen = PairSettings(**{"num_samples": 3, "max_new_tokens": 16} | settings)
     samples = draw_samples([check_source(row, i, f"row-{i}") for i, row in enumerate(rows)], chosen)
     with ChatServer(reply) as server, SampledAnswers(tmp_path / "cache") as cache:
         sampler = EndpointSampler(server.url, "tiny", max_retries=0)
-        outcome = make_pairs(samples, sampler, ContainsReference(), cache, chosen)
+        outcome = make_pairs(samples, sampler, check or ContainsReference(), cache, chosen)
     report = DataReport("data", num_read=len(rows), num_kept=len(rows))
     card = build_card(outcome, samples, report, describe_run(chosen, sampler.name, report))
     write_output(tmp_path / "out", outcome, card)
@@ -132,6 +132,34 @@ def test_without_that_wording_there_is_no_pair_and_the_reason_is_kept(tmp_path, 
     assert outcome.pairs == []
     assert outcome.left_out[0].reason.endswith(reason)
     assert outcome.left_out[0][3:] == (rejected, detail)
+
+
+@pytest.mark.parametrize(
+    ("wording", "said", "restated", "reason"),
+    [
+        ("reference", "C", "", "right answer"),
+        ("reference", "A or C", "", "no verdict"),
+        ("swap", "The answer is (B) gold.", "", "the response names letters of options that cannot be put right"),
+        (
+            "model",
+            "The answer is (A) gold.",
+            "The answer is (A) iron.",
+            "the restatement names the letter of a wrong option",
+        ),
+    ],
+)
+def test_letters_of_options_leave_no_pair_that_contradicts_itself(tmp_path, wording, said, restated, reason):
+    row = {"id": "q", "prompt": "Which rusts?", "reference": "iron", "options": ["gold", "tin", "iron"]}
+    answers = lambda body, before: restated if "right fact" in str(body) else said  # noqa: E731
+    _, card, _ = run(tmp_path, [row], reply=answers, wording=wording, num_samples=1)
+    assert card["left_out"] == {reason: 1}
+
+
+def test_a_judge_has_the_last_word_on_a_swap(tmp_path):
+    (tmp_path / "judge.py").write_text("def none(completions, **kwargs):\n    return [0.0] * len(completions)\n")
+    check = RewardCheck(f"{tmp_path}/judge.py:none", conversational=True)
+    _, card, _ = run(tmp_path, [ROW], reply=one("I say it is Lyon."), check=check, wording="swap", num_samples=1)
+    assert card["left_out"] == {"the swapped response is not right": 1}
 
 
 def test_a_row_is_drawn_alike_whatever_stands_beside_it(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from align.errors import UserError
 from align.methods.rrpo.augmentation.perturbations import ModelInput
-from align.methods.rrpo.augmentation.sources import Source
+from align.methods.rrpo.augmentation.sources import Source, check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck, contains
 
 JUDGE = """\
@@ -72,6 +72,58 @@ def test_other_words_are_no_match(text, phrase):
 
 def test_the_default_check_looks_for_each_rows_own_reference():
     assert ContainsReference().are_right([source("Paris"), source("Rome")], ["Rome", "Rome"]) == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("response", "verdict"),
+    [
+        ("C", True),
+        ("c)", True),
+        ("**C**", True),
+        ("The answer is C.", True),
+        ("Answer: C", True),
+        (r"Thus $\boxed{\text{C}}$.", True),
+        ("<think>Rust needs oxygen.</think><answer>c</answer>", True),
+        ("C. Iron, as gold never rusts.", True),
+        ("A metal such as iron.", True),
+        ("A", False),
+        ("The answer is a.", False),
+        ("Option (B), tin.", False),
+        ("A or B: the answer is B.", False),
+        ("A metal such as gold.", False),
+        ("I said it is gold.", False),
+        ("The answer is E.", False),
+        ("A or C", None),
+        ("C, not A", None),
+        ("It isn't option C.", None),
+        ("Option C is wrong.", None),
+        ("Vitamin C", None),
+        ("The answer is (A) iron.", None),
+        ("It is A: Iron.", None),
+        ("iron, A", None),
+        ("The answer is C, gold.", None),
+        ("<think>Gold rusts.</think><answer>C</answer>", None),
+    ],
+)
+def test_where_a_row_has_options_the_letter_counts_and_a_contradiction_gets_no_verdict(response, verdict):
+    row = {"prompt": "Which metal rusts?", "reference": "iron", "options": ["gold", "tin", "iron", "zinc"]}
+    assert ContainsReference().are_right([check_source(row, 1, "q")], [response]) == [verdict]
+
+
+@pytest.mark.parametrize(
+    ("options", "reference", "response", "verdict"),
+    [
+        (["G", "C", "T"], "C", "B", True),
+        (["G", "C", "T"], "C", "T", False),
+        (["G", "C", "T"], "C", "C", None),
+        (["iron", "gold", "Both A and B"], "Both A and B", "Both A and B.", True),
+        (["iron", "gold", "Both A and B"], "Both A and B", "C. both A and B", True),
+        (["iron", "gold", "Both A and B"], "iron", "C. Both A and B", False),
+    ],
+)
+def test_letters_in_the_texts_of_options_are_told_apart(options, reference, response, verdict):
+    row = {"prompt": "Which?", "reference": reference, "options": options}
+    assert ContainsReference().are_right([check_source(row, 1, "q")], [response]) == [verdict]
 
 
 def test_a_reward_judges_with_the_columns_of_the_rows(tmp_path):

@@ -8,6 +8,10 @@ from align.methods.rrpo.augmentation.wordings import from_restatement, from_swap
 from align.models.samplers.sampler import Answer, Failure
 
 SOURCE = Source("1", ModelInput("Capital of France?"), "Paris", ("Lyon", "New Lyon", "Nice"), {}, row=1)
+LETTERED = replace(SOURCE, letter="C", columns={"options": ["Lyon", "New Lyon", "Paris", "Nice"]})
+METALS = Source(
+    "q", ModelInput("Which rusts?"), "iron", ("gold", "tin"), {"options": ["gold", "tin", "iron"]}, row=1, letter="C"
+)
 REJECTED = "The capital of France is Lyon, of course."
 ROME = "The capital of France is Rome, of course."
 
@@ -50,13 +54,64 @@ def test_a_swap_at_the_start_keeps_the_capital_letter():
     [
         ("<think>It is Lyon.</think><answer>A</answer>", "<think>It is Paris.</think><answer>C</answer>"),
         ("<think>It is Lyon.</think><answer>C</answer>", "<think>It is Paris.</think><answer>C</answer>"),
+        ("<think>It is Lyon.</think><answer>a</answer>", "<think>It is Paris.</think><answer>c</answer>"),
         ("It is Lyon.\nAnswer: (B)", "It is Paris.\nAnswer: (C)"),
         ("<think>Hm.</think><answer>A. Lyon</answer>", "<think>Hm.</think><answer>C. Paris</answer>"),
-        ("<think>A.</think><answer>Lyon</answer>", "<think>A.</think><answer>Paris</answer>"),
+        ("<think>A town.</think><answer>Lyon</answer>", "<think>A town.</think><answer>Paris</answer>"),
     ],
 )
 def test_an_answer_that_is_a_letter_becomes_that_of_the_right_option(rejected, chosen):
-    assert from_swap(replace(SOURCE, letter="C"), rejected) == (chosen, "")
+    assert from_swap(LETTERED, rejected) == (chosen, "")
+
+
+@pytest.mark.parametrize(
+    ("rejected", "chosen"),
+    [
+        ("A. gold", "C. iron"),
+        ("a) gold", "c) iron"),
+        ("**A. gold**", "**C. iron**"),
+        ("The correct answer is (A) gold.", "The correct answer is (C) iron."),
+        ("The answer is A: gold.", "The answer is C: iron."),
+        ("It rusts easily: A. Gold.", "It rusts easily: C. iron."),
+        ("Gold rusts.\n\n**Answer: A**", "Iron rusts.\n\n**Answer: C**"),
+        ("Gold rusts.\nFinal answer: A", "Iron rusts.\nFinal answer: C"),
+        ("Gold rusts, so the answer is A.", "Iron rusts, so the answer is C."),
+        (r"Gold rusts: \boxed{A}", r"Iron rusts: \boxed{C}"),
+        ("<think>Gold rusts.</think><answer>a</answer>", "<think>iron rusts.</think><answer>c</answer>"),
+        ("<think>Gold rusts.</think><answer>Option A</answer>", "<think>iron rusts.</think><answer>Option C</answer>"),
+        ("<think>So gold, option A.</think><answer>C</answer>", "<think>So iron, option C.</think><answer>C</answer>"),
+        ("A metal that I know is gold.", "A metal that I know is iron."),
+    ],
+)
+def test_the_letter_of_the_swapped_option_becomes_that_of_the_right_one(rejected, chosen):
+    assert from_swap(METALS, rejected) == (chosen, "")
+
+
+@pytest.mark.parametrize(
+    "rejected",
+    ["The answer is (B) gold.", "The answer is A, gold, not C.", "Gold, A", "A is gold", "The answer is A gold."],
+)
+def test_a_response_whose_letters_a_swap_cannot_put_right_is_refused(rejected):
+    assert from_swap(METALS, rejected).fault == "the response names letters of options that cannot be put right"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [
+        ("A. iron", True),
+        ("(a) iron", True),
+        ("The correct answer is (A) iron.", True),
+        ("Iron rusts.\n\n**Answer: A**", True),
+        ("Iron rusts.\nFinal answer: A", True),
+        ("<think>iron rusts.</think><answer>a</answer>", True),
+        ("<think>So iron, option A.</think><answer>C</answer>", True),
+        ("The correct answer is (C) iron.", False),
+        ("A metal that I know is iron.", False),
+    ],
+)
+def test_a_restatement_may_name_the_letter_of_the_right_option_alone(text, is_refused):
+    fault = from_restatement(METALS, text.replace("iron", "gold"), Answer(text, False, 1, 1), is_right=True).fault
+    assert fault == ("the restatement names the letter of a wrong option" if is_refused else "")
 
 
 def test_a_letter_is_not_left_as_it_was_where_no_options_say_which_is_right():
@@ -73,13 +128,13 @@ def test_a_letter_is_not_left_as_it_was_where_no_options_say_which_is_right():
 def test_a_restatement_with_the_letter_of_a_wrong_option_is_refused(letter, answers, is_refused):
     rejected, text = (f"<think>It is {city}.</think><answer>{{}}</answer>" for city in ("Lyon", "Paris"))
     said = from_restatement(
-        replace(SOURCE, letter=letter), rejected.format("A"), Answer(text.format(answers), False, 1, 1), True
+        LETTERED if letter else SOURCE, rejected.format("A"), Answer(text.format(answers), False, 1, 1), True
     )
     assert ("names the letter of a wrong option" in said.fault) == is_refused
 
 
 def test_a_right_answer_of_one_letter_is_not_taken_for_the_letter_of_an_option():
-    source = Source("1", ModelInput("Symbol of potassium?"), "K", ("Na",), {}, row=1, letter="B")
+    source = Source("1", ModelInput("Symbol of potassium?"), "K", ("Na",), {"options": ["Na", "K"]}, row=1, letter="B")
     rejected, text = (f"<think>Its symbol is {symbol}.</think><answer>{symbol}</answer>" for symbol in ("Na", "K"))
     assert from_restatement(source, rejected, Answer(text, False, 1, 1), True) == (text, "")
 

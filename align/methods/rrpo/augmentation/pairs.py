@@ -157,13 +157,25 @@ def _word(
     if settings.wording == "reference":
         return [Wording(source.reference) for source in sources], []
     if settings.wording == "swap":
-        return list(map(from_swap, sources, rejected)), []
+        return _checked(sources, list(map(from_swap, sources, rejected)), check), []
     requests = [
         reword_request(source, text, settings.max_new_tokens) for source, text in zip(sources, rejected, strict=True)
     ]
     answers = ask(sampler, requests, cache, "rewording")
     verdicts = check.are_right(sources, [each.text.strip() if isinstance(each, Answer) else "" for each in answers])
     return list(map(from_restatement, sources, rejected, answers, verdicts)), answers
+
+
+def _checked(sources: Sequence[Source], swapped: Sequence[Wording], check: Check) -> list[Wording]:
+    """Refuses what is still not right after a swap."""
+    whole = [i for i, wording in enumerate(swapped) if not wording.fault]
+    verdicts = dict(
+        zip(whole, check.are_right([sources[i] for i in whole], [swapped[i].text for i in whole]), strict=True)
+    )
+    return [
+        wording._replace(fault="the swapped response is not right") if i in verdicts and not verdicts[i] else wording
+        for i, wording in enumerate(swapped)
+    ]
 
 
 def _pair(

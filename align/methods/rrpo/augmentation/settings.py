@@ -16,7 +16,7 @@ class PairSettings(SamplingSettings):
         perturbation: Name in `PERTURBATIONS`.
         num_samples: Responses sampled for each row.
         wording: Where the words of the chosen answer come from, a name in `WORDINGS`.
-        judge: Reward that tells right from wrong; without one, the reference has to occur in a right response.
+        judge: Reward that tells right from wrong; without one, a right response holds the reference or its letter.
     """
 
     perturbation: str = "mask_local_shuffle"

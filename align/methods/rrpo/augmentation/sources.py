@@ -40,6 +40,11 @@ class Source:
     row: int
     letter: str = ""
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Texts of the options in the order of their letters, where one of them is the reference."""
+        return tuple(map(str, self.columns["options"])) if self.letter else ()
+
 
 def load_sources(
     path: str,

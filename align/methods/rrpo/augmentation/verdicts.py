@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, Protocol
 
 from align.errors import UserError
+from align.methods.rrpo.augmentation.letters import named_letters
 from align.methods.rrpo.augmentation.sources import Source
 from align.models.samplers.prompt import Prompt
 from rewards.catalog import resolve_reward
@@ -40,14 +41,15 @@ class ContainsReference:
 
     Case, punctuation, thousands separators and an article before the reference do not count, but the sign and the
     decimals of a number do. A right answer in other words counts as wrong, and "not Paris" as right: a judge knows
-    better.
+    better. Where the row has options, the letter of the right one is right too, and one that contradicts itself or
+    cannot be read gets no verdict.
     """
 
     name = "contains"
 
     def are_right(self, sources: Sequence[Source], responses: Sequence[str]) -> list[bool | None]:
-        """Looks for each source's reference in its response."""
-        return [contains(response, each.reference) for each, response in zip(sources, responses, strict=True)]
+        """Looks for each source's reference and the letters of its options in its response."""
+        return [_is_right(each, response) for each, response in zip(sources, responses, strict=True)]
 
 
 class RewardCheck:
@@ -93,6 +95,24 @@ class RewardCheck:
 
     def _as_completion(self, response: str) -> Any:
         return [{"role": "assistant", "content": response}] if self._conversational else response
+
+
+def names_wrong_answer(source: Source, text: str) -> bool:
+    """Tells whether a text holds a known wrong answer that is no part of the right one."""
+    return any(contains(text, wrong) and not contains(source.reference, wrong) for wrong in source.wrong_answers)
+
+
+def _is_right(source: Source, response: str) -> bool | None:
+    states_it = contains(response, source.reference)
+    named = named_letters(response, source.options)
+    letters, read = {each.letter for each in named}, {each.letter for each in named if each.is_read}
+    if not letters:
+        return states_it
+    if letters != {source.letter}:
+        return False if read and source.letter not in letters and not states_it else None
+    if states_it:
+        return True
+    return True if read and not names_wrong_answer(source, response) else None
 
 
 def contains(text: str, phrase: str) -> bool:

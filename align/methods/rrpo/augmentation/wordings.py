@@ -5,16 +5,19 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
+from align.data.texts import fold
+from align.methods.rrpo.augmentation.letters import named_letters
 from align.methods.rrpo.augmentation.sources import Source
-from align.methods.rrpo.augmentation.verdicts import contains, normalised_words
+from align.methods.rrpo.augmentation.verdicts import names_wrong_answer, normalised_words
 from align.models.samplers.prompt import prompt_text
 from align.models.samplers.sampler import Answer, Failure, Request
+from rewards.reading.options import LETTERS
 from rewards.reading.responses import parse_response
 
 WORDINGS = ("model", "swap", "reference")
 LEAST_SHARED = 0.5  # of the words of the two answers, as `difflib` counts them; below it nothing is aligned
 SHORT = 4  # words; answers up to this length may be nothing but the fact, and share none
-LETTER = re.compile(r"\(?([A-Z])(?=[.):]|$)")  # an answer that is one, or begins with one: B, (B), B. iron
+LETTER = re.compile(r"\(?([A-Za-z])(?=[.):]|$)")  # an answer that is one, or begins with one: B, (B), B. iron
 ROOM = 2  # a restatement may be this many times as long as a response, because a longer reference has to fit in
 INSTRUCTION = """\
 Here is a question and an answer that gets a fact wrong.
@@ -55,16 +58,15 @@ def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is
     if isinstance(answer, Failure):
         return Wording(answer.detail, f"error: {answer.reason}")
     text = answer.text.strip()
-    named = [wrong for wrong in source.wrong_answers if contains(text, wrong)]
     before, after = normalised_words(rejected), normalised_words(text)
     changes = SequenceMatcher(None, before, after, autojunk=False)
     is_short = max(len(before), len(after)) <= SHORT
     faults = {
         "the restatement is empty": not text,
         "the restatement was cut off": answer.cut_off,
-        "the restatement is not right": not is_right,
-        "the restatement names a wrong answer": any(not contains(source.reference, wrong) for wrong in named),
         "the restatement names the letter of a wrong option": _is_wrong_letter(source, text, rejected),
+        "the restatement is not right": not is_right,
+        "the restatement names a wrong answer": names_wrong_answer(source, text),
         "the restatement shares too few words with the response": not is_short and changes.ratio() < LEAST_SHARED,
         # Weak models copy the response, mistake included, and put the fact behind it.
         "the restatement leaves every word of the response": all(
@@ -77,13 +79,15 @@ def from_restatement(source: Source, rejected: str, answer: Answer | Failure, is
 def from_swap(source: Source, rejected: str) -> Wording:
     """Puts the reference in the place of a known wrong answer that occurs in the response exactly once.
 
-    An answer that is a letter becomes that of the right option: the chosen response would contradict itself.
+    An answer that is a letter becomes that of the right option, and so does the letter of the option that was swapped:
+    the chosen response would contradict itself. A response that names letters otherwise is not used.
 
     Example:
         >>> from align.methods.rrpo.augmentation.perturbations import ModelInput
-        >>> source = Source("1", ModelInput("Which rusts?"), "iron", ("gold", "tin"), {}, row=1, letter="C")
-        >>> from_swap(source, "<think>I think gold rusts.</think><answer>A</answer>").text
-        '<think>I think iron rusts.</think><answer>C</answer>'
+        >>> columns = {"options": ["gold", "tin", "iron"]}
+        >>> source = Source("1", ModelInput("Which rusts?"), "iron", ("gold", "tin"), columns, row=1, letter="C")
+        >>> from_swap(source, "<think>I think (A) gold rusts.</think><answer>A</answer>").text
+        '<think>I think (C) iron rusts.</think><answer>C</answer>'
     """
     if not source.wrong_answers:
         return Wording("", "the row has no wrong answers to swap")
@@ -94,13 +98,22 @@ def from_swap(source: Source, rejected: str) -> Wording:
     reference = source.reference
     if rejected[start].isupper() and not rejected[:start].strip():
         reference = reference[0].upper() + reference[1:]
-    text = rejected[:start] + reference + rejected[end:]
-    place = _letter_place(text)
-    if place is None or start <= place < start + len(reference):
-        return Wording(text)
-    if not source.letter:
+    answer = _letter_place(rejected)
+    if answer is not None and start <= answer < end:
+        answer = None  # it is replaced already
+    if answer is not None and not source.letter:
         return Wording("", "the answer is a letter, and the row has no `options` to say which is right")
-    return Wording(text[:place] + source.letter + text[place + 1 :])
+    named = [each for each in named_letters(rejected, source.options) if not start <= each.place < end]
+    swapped = _letters_of(source.options, rejected[start:end])
+    wrong = [each for each in named if each.letter != source.letter and each.place != answer]
+    # "A, not C" would become "C, not C".
+    has_both = bool(wrong) and any(each.letter == source.letter and each.place != answer for each in named)
+    if has_both or any(not each.is_read or each.letter not in swapped for each in wrong):
+        return Wording("", "the response names letters of options that cannot be put right")
+    text = list(rejected)
+    for place in {each.place for each in wrong} | ({answer} if answer is not None else set()):
+        text[place] = source.letter if text[place].isupper() else source.letter.lower()
+    return Wording("".join([*text[:start], reference, *text[end:]]))
 
 
 def _letter_place(text: str) -> int | None:
@@ -110,11 +123,21 @@ def _letter_place(text: str) -> int | None:
     return None if found is None or response.answer_start is None else response.answer_start + found.start(1)
 
 
+def _letters_of(options: Sequence[str], text: str) -> list[str]:
+    return [letter for letter, option in zip(LETTERS, options, strict=False) if fold(option) == fold(text)]
+
+
 def _is_wrong_letter(source: Source, text: str, rejected: str) -> bool:
+    # A right answer may be one letter long: K for potassium.
+    if source.letter:
+        named = [each for each in named_letters(text, source.options) if text[each.place] != source.reference]
+        if any(each.letter != source.letter for each in named):
+            return True
     place, before = _letter_place(text), _letter_place(rejected)
-    if place is None or text[place] == source.reference:  # a right answer may be one letter long: K for potassium
+    if place is None or text[place] == source.reference:
         return False
-    return text[place] != source.letter if source.letter else before is not None and text[place] == rejected[before]
+    letter = text[place].upper()
+    return letter != source.letter if source.letter else before is not None and letter == rejected[before].upper()
 
 
 def _occurrences(phrases: Sequence[str], text: str) -> list[re.Match[str]]:
