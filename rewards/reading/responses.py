@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 Completion = str | Sequence[Mapping[str, Any]]
+REASONING = ("reasoning_content", "thinking")  # where TRL's templates of responses put a trace that they take out
 PLAIN_ANSWER = re.compile(r"^[ \t]*answer[ \t]*:[ \t]*+(.*)$", re.IGNORECASE | re.MULTILINE)
 TAG_NAME = re.compile(r"[A-Za-z][\w-]*")
 
@@ -102,22 +103,32 @@ def parse_response(text: str, response_format: ResponseFormat = DEFAULT_FORMAT) 
 def completion_text(completion: Completion) -> str:
     """Reads the text of a completion, plain or conversational; of several messages the last one.
 
+    A trace that TRL took out of the content, as it does with tools, stands in front of it again.
+
     Raises:
         TypeError: If the completion is neither a string nor a list of messages with a `content`.
 
     Example:
         >>> completion_text([{"role": "assistant", "content": "Answer: B"}])
         'Answer: B'
+        >>> completion_text([{"role": "assistant", "reasoning_content": "It rusts.", "content": "Answer: B"}])
+        '<think>It rusts.</think>Answer: B'
     """
     if isinstance(completion, str):
         return completion
     last = completion[-1] if isinstance(completion, Sequence) and completion else None
     content = last.get("content") if isinstance(last, Mapping) else None
-    if isinstance(content, str):
-        return content
     if isinstance(content, list):  # parts of a multimodal message
-        return "".join(part.get("text", "") for part in content if part.get("type") == "text")
+        content = "".join(part.get("text", "") for part in content if part.get("type") == "text")
+    if isinstance(last, Mapping) and isinstance(content, str):
+        trace = next((last[name] for name in REASONING if isinstance(last.get(name), str)), "")
+        return f"<think>{trace}</think>{content}" if trace.strip() and "</think>" not in content else content
     raise TypeError(f"A completion must be a string or a list of messages with a `content`, got {completion!r:.120}.")
+
+
+def is_taken_apart(completion: Completion) -> bool:
+    """Says whether TRL parsed a completion into fields, between which spaces and tags are lost."""
+    return not isinstance(completion, str) and any(name in completion[-1] for name in REASONING)
 
 
 def _tags(response_format: ResponseFormat) -> tuple[str, str, str, str]:

@@ -119,3 +119,12 @@ def test_the_last_message_of_a_conversation_is_read():
 def test_what_is_no_completion_is_refused(completion):
     with pytest.raises(TypeError, match="completion must be a string or a list of messages"):
         completion_text(completion)
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "thinking"])
+def test_a_trace_that_trl_took_out_is_read(name):
+    parts = {"role": "assistant", name: "It rusts.\n", "content": "<answer>B</answer>"}
+    assert parse_response(completion_text([parts]))[:2] == ("It rusts.", "B")
+    assert completion_text([parts | {name: None}]) == completion_text([parts | {name: " "}]) == "<answer>B</answer>"
+    written = "<think>a</think><answer>B</answer>"
+    assert completion_text([parts | {"content": written}]) == written

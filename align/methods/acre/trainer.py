@@ -23,7 +23,7 @@ from align.models.second_pass.image_memo import is_sharded
 from align.models.second_pass.vllm import second_answers
 from align.training.guarded_rewards import RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
-from rewards.reading.responses import Response, completion_text, parse_response
+from rewards.reading.responses import Response, completion_text, is_taken_apart, parse_response
 from rewards.reading.traces import scrub_letters
 from rewards.scoring.families import Family
 
@@ -113,6 +113,10 @@ class ACRETrainer(SecondPassTrainer):
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]
     ) -> Twice:
+        completions = [
+            self._tokenizer.decode(ids, skip_special_tokens=True) if is_taken_apart(completion) else completion
+            for completion, ids in zip(completions, completion_ids_list, strict=True)
+        ]
         rows, responses = self._first_answers(inputs, completions)
         if self.args.second_pass != "off":
             with self._second_pass_timed():

@@ -250,6 +250,18 @@ def test_scrubbing_changes_what_the_second_pass_reads(tmp_path):
     assert TOKENIZER.decode(place.prefix_ids) == f"<think>the answer is option {given['options'][1]}</think><answer>"
 
 
+def test_a_response_that_trl_took_apart_is_read_as_it_was_written(tmp_path):
+    answers = "<think>it rusts</think>\n\n<answer>B</answer>"
+    trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(answers))
+    given = make_rows(1)
+    # As `Tokenizer.parse_response` gives it, where the tokenizer has a `response_template` with a trace.
+    parts = {"role": "assistant", "reasoning_content": "it rusts", "content": "<answer>B</answer>"}
+    (whole,) = trainer._answer_twice(given, [answers], [TOKENIZER.encode(answers)]).table
+    (found,) = trainer._answer_twice(given, [[parts]], [TOKENIZER.encode(answers)]).table
+    assert found["second_answers"] is not None
+    assert found == whole
+
+
 def test_logged_rates_add_up(tmp_path):
     answers = [f"<think>option A</think><answer>{letter}</answer>" for letter in "AB"]
     trainer = make_trainer(tmp_path, [AnswerConsistency()], trainer=scripted(*answers), max_steps=2)
