@@ -114,10 +114,11 @@ def _check_best(setting: Setting) -> None:
             f"`eval_strategy: {evaluation}`. Make them equal, or set `save_strategy: best`."
         )
     steps, every = setting("save_steps"), setting("eval_steps") or setting("logging_steps")
-    if save == "steps" and ((steps < 1) != (every < 1) or round(steps * 1e6) % round(every * 1e6)):
+    # transformers takes a multiple, and then keeps the last model where the best evaluation was not saved.
+    if save == "steps" and steps != every:
         raise ValueError(
-            f"`load_best_model_at_end: true` needs `save_steps` to be a multiple of `eval_steps`; got {steps} and "
-            f"{every}."
+            f"`load_best_model_at_end: true` can load what was saved, so that `save_steps` must be `eval_steps`; got "
+            f"{steps} and {every}. Make them equal, or set `save_strategy: best`, which saves the best alone."
         )
 
 

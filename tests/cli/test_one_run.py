@@ -9,7 +9,7 @@ import torch
 from saved_checkpoint import save_checkpoint
 
 from align.cli.one_run import _room_named, _with_model
-from align.errors import RunFolderError
+from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.runs.checkpoints import write_manifest
 
@@ -33,6 +33,12 @@ def last(tmp_path):
 @pytest.mark.parametrize(("words", "step"), [(BEST, 2), ([], 4)])
 def test_the_best_checkpoint_holds_the_model_only_where_the_recipe_says_so(tiny_recipe, last, words, step):
     assert _with_model(last, load_recipe(tiny_recipe(), words)) == last.with_name(f"checkpoint-{step}")
+
+
+def test_an_evaluation_that_is_not_saved_could_not_be_the_best(tiny_recipe):
+    with pytest.raises(RecipeError, match=r"so that `save_steps` must be `eval_steps`; got 4.* and 2"):
+        load_recipe(tiny_recipe(), [*BEST, "--save_steps", "4"])
+    load_recipe(tiny_recipe(), [*BEST, "--save_strategy", "best", "--metric_for_best_model", "loss"])
 
 
 def test_a_best_checkpoint_that_is_not_whole_is_said(tiny_recipe, last, capsys):
