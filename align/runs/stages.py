@@ -11,6 +11,7 @@ from align.runs.folder import FINISHED_FILE, check_same_run, saved_recipe
 from align.runs.start import Start, find_start
 
 LENGTH = ("max_steps", "num_train_epochs")
+_ROUNDING = 1e-6  # of passes, which are counted in parts
 
 
 class ToDo(StrEnum):
@@ -102,7 +103,9 @@ def _is_at_end(recipe: Recipe, start: Start) -> bool:
                 "fewer. Ask for more, or go on from an earlier checkpoint with `--resume PATH`."
             )
         return manifest.step == steps
+    if manifest.epoch < float(recipe.setting("num_train_epochs")) - _ROUNDING:
+        return False  # also where the new length is saved already, by a run that was killed before it saved a step
     saved = saved_recipe(start.checkpoint.resolve().parent) if start.checkpoint else None
     if saved and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH):
         return manifest.step >= manifest.max_steps  # a part of a pass may end before its last step
-    return manifest.epoch >= float(recipe.setting("num_train_epochs"))
+    return True

@@ -115,6 +115,18 @@ def test_passes_over_the_data_end_a_run_too(path, tmp_path):
     assert plan_stages(longer, "auto")[0].todo is ToDo.TRAINING
 
 
+@pytest.mark.parametrize("before", [["--max_steps", "-1", "--num_train_epochs", "1"], ["--max_steps", "8"]])
+def test_a_run_that_was_killed_before_it_saved_a_step_of_its_new_length_is_not_at_its_end(path, tmp_path, before):
+    record_run(tmp_path / "run", load_recipe(path, before).resolved, {})
+    save_checkpoint(tmp_path / "run", 8, epoch=1.0, max_steps=8)
+    longer = load_recipe(path, ["--max_steps", "-1", "--num_train_epochs", "3"])
+    assert plan_stages(longer, "auto")[0].todo is ToDo.TRAINING
+    record_run(tmp_path / "run", longer.resolved, {})  # it begins, and is killed
+    assert plan_stages(longer, "auto")[0].todo is ToDo.TRAINING
+    save_checkpoint(tmp_path / "run", 24, epoch=3.0 - 1e-9, max_steps=24)
+    assert plan_stages(longer, "auto")[0].todo is ToDo.END
+
+
 def test_a_checkpoint_of_another_recipe_is_refused_wherever_it_lies(path, recipe, tmp_path):
     record_run(tmp_path / "run", recipe.resolved, {})
     saved = save_checkpoint(tmp_path / "run", 2)
