@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from align.errors import RunFolderError
+from align.recipe.keys import keys_of
 from align.recipe.problems import one_line
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask, mask_words
@@ -29,12 +30,18 @@ MAY_CHANGE = {
     "output_dir", "log_completions", "num_completions_to_print", "second_pass_batch_size",
     "reward_workers", "reward_memory_gb", "reward_repeats", "alarms", "stop_on", "canary_steps", "canary_prompts",
     "hub_token", "push_to_hub", "hub_model_id", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
+    "save_strategy", "logging_strategy", "run_name", "log_level", "log_level_replica", "per_device_eval_batch_size",
+    "vllm_server_host", "vllm_server_port", "vllm_server_base_url", "vllm_server_timeout", "vllm_group_port",
+    "ddp_timeout", "torch_empty_cache_steps", "dataloader_pin_memory",
     "then",  # has a folder of its own, which is compared for itself
 }  # fmt: skip
+# Of a set these load the same batches in the same order; rows that are streamed are divided among the workers.
+_WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}
+_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix")  # whose SHA-256 is noted
 
 
 def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
-    """Refuses to continue a run under another recipe.
+    """Refuses to continue a run under another recipe; what is written counts like the same default.
 
     Raises:
         RunFolderError: If a setting differs that a resumed run must keep.
@@ -42,13 +49,33 @@ def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
     saved = saved_recipe(folder)
     if saved is None:
         return
-    now = mask(resolved)
-    for key in sorted({*saved, *now} - MAY_CHANGE):
-        if saved.get(key) != now.get(key):
-            raise RunFolderError(
-                f"{folder} was run with `{key}: {saved.get(key)}`, now it is `{now.get(key)}`. Resume with the "
-                f"old value, or start a new run with another `--output_dir`."
-            )
+    method = resolved["method"]
+    before, now = _in_force(method, saved), _in_force(method, mask(resolved))
+    may_change = MAY_CHANGE if now.get("dataset.streaming") else MAY_CHANGE | _WORKERS
+    # The method first: the defaults are those of the one that it is now.
+    for key in sorted({*before, *now} - may_change, key=lambda key: (key != "method", key)):
+        old, new = before.get(key), now.get(key)
+        if old == new or (key in _DATA_FILES and _names(old, folder) == _names(new, folder)):
+            continue
+        raise RunFolderError(
+            f"{folder} was run with `{key}: {old}`, now it is `{new}`. Resume with the old value, or start a new run "
+            f"with another `--output_dir`."
+        )
+
+
+def _in_force(method: str, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists the values of a recipe and the defaults of what it is silent about, blocks as `dataset.path`."""
+    defaults = {key.name: key.default for key in keys_of(method) if key.name != "dataset"}
+    block = {f"dataset.{name}": value for name, value in recipe["dataset"].items()}
+    return {**defaults, **{name: value for name, value in recipe.items() if name != "dataset"}, **block}
+
+
+def _names(paths: Any, folder: Path) -> Any:
+    """Leaves the name of a file whose content is compared with that of the run in `folder`, wherever it lies."""
+    if isinstance(paths, list):
+        return [{**each, "path": _names(each["path"], folder)} for each in paths]
+    name = Path(paths).name if paths else paths
+    return name if name in _fingerprints(folder) else paths
 
 
 def saved_recipe(folder: Path) -> dict[str, Any] | None:
@@ -65,7 +92,7 @@ def saved_recipe(folder: Path) -> dict[str, Any] | None:
         saved = mask(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise _broken(path, one_line(error)) from error
-    if not isinstance(saved, dict) or "method" not in saved:
+    if not isinstance(saved, dict) or "method" not in saved or not isinstance(saved.get("dataset"), dict):
         raise _broken(path, "it holds no recipe")
     return saved
 
@@ -84,13 +111,9 @@ def check_same_data(folder: Path, fingerprints: Mapping[str, str], *, allow_chan
     Raises:
         RunFolderError: If a file has another content than when the run was started, or the note of it is broken.
     """
-    path = folder / VERSIONS_FILE
-    if not path.is_file():
+    if not (folder / VERSIONS_FILE).is_file():
         return None
-    try:
-        saved = dict(json.loads(path.read_text(encoding="utf-8")).get("data") or {})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise _broken(path, one_line(error)) from error
+    saved = _fingerprints(folder)
     changed = [name for name in sorted({*saved, *fingerprints}) if saved.get(name) != fingerprints.get(name)]
     if not changed:
         return None
@@ -102,6 +125,16 @@ def check_same_data(folder: Path, fingerprints: Mapping[str, str], *, allow_chan
         f"{text} Put the old file back, go on all the same with `--allow_changed_data`, or start a new run with "
         "another `--output_dir`. Nothing was written."
     )
+
+
+def _fingerprints(folder: Path) -> dict[str, str]:
+    path = folder / VERSIONS_FILE
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")).get("data") or {})
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise _broken(path, one_line(error)) from error
 
 
 def _short(digest: str | None) -> str:

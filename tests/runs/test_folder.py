@@ -3,7 +3,7 @@ import os
 
 import pytest
 import yaml
-from some_recipes import QUESTIONS
+from some_recipes import PAIRS, QUESTIONS
 
 from align.errors import RunFolderError
 from align.recipe.yaml_loader import load_yaml
@@ -27,8 +27,9 @@ def test_the_same_recipe_may_continue(tmp_path):
     ("change", "words"),
     [
         ({"learning_rate": 1e-5}, "`learning_rate: 1e-06`, now it is `1e-05`"),
-        ({"dataset": {"path": "b.jsonl"}}, "`dataset: "),
-        ({"beta": 0.1}, "`beta: None`, now it is `0.1`"),
+        ({"dataset": {"path": "b.jsonl"}}, "`dataset.path: a.jsonl`, now it is `b.jsonl`"),
+        ({"beta": 0.1}, "`beta: 0.0`, now it is `0.1`"),
+        ({"method": PAIRS}, f"`method: {QUESTIONS}`, now it is `{PAIRS}`"),
     ],
 )
 def test_a_changed_setting_is_refused_by_name(tmp_path, change, words):
@@ -42,8 +43,8 @@ def test_a_changed_setting_is_refused_by_name(tmp_path, change, words):
 
 
 def test_a_removed_setting_is_refused_too(tmp_path):
-    record_run(tmp_path, RESOLVED, {})
-    with pytest.raises(RunFolderError, match="`learning_rate"):
+    record_run(tmp_path, RESOLVED | {"learning_rate": 1e-5}, {})
+    with pytest.raises(RunFolderError, match="`learning_rate: 1e-05`, now it is `1e-06`"):
         check_same_run(tmp_path, {key: value for key, value in RESOLVED.items() if key != "learning_rate"})
 
 
@@ -51,6 +52,39 @@ def test_a_removed_setting_is_refused_too(tmp_path):
 def test_a_run_may_be_made_longer_or_logged_differently(tmp_path, name):
     record_run(tmp_path, RESOLVED, {})
     check_same_run(tmp_path, RESOLVED | {name: 7})
+
+
+def test_a_default_may_be_written_and_left_out(tmp_path):
+    record_run(tmp_path, RESOLVED | {"seed": 42}, {})
+    defaults = {"save_only_model": False, "log_completions": True, "model_revision": None, "on_invalid": "skip"}
+    check_same_run(tmp_path, RESOLVED | defaults | {"dataset": {"path": "a.jsonl", "split": None}})
+    with pytest.raises(RunFolderError, match="`seed: 42`, now it is `7`"):
+        check_same_run(tmp_path, RESOLVED | {"seed": 7})
+
+
+def test_workers_may_change_where_they_load_the_same_batches(tmp_path):
+    pairs = RESOLVED | {"method": PAIRS}
+    streamed = pairs | {"dataset": {"path": "a.jsonl", "streaming": True}}
+    for folder, before in (("set", pairs), ("stream", streamed)):
+        record_run(tmp_path / folder, before, {})
+    check_same_run(tmp_path / "set", pairs | {"dataloader_num_workers": 2, "dataloader_prefetch_factor": 4})
+    with pytest.raises(RunFolderError, match="`dataloader_num_workers: 0`, now it is `2`"):
+        check_same_run(tmp_path / "stream", streamed | {"dataloader_num_workers": 2})
+
+
+@pytest.mark.parametrize("sets", [{"path": "{}/a.jsonl"}, {"mix": [{"path": "{}/a.jsonl"}, {"path": "{}/b.jsonl"}]}])
+def test_files_of_noted_content_may_lie_elsewhere(tmp_path, sets):
+    def at(place, eval_name="c.jsonl"):
+        text = json.dumps(sets | {"eval_path": f"{{}}/{eval_name}"}).replace("{}", place)
+        return RESOLVED | {"dataset": json.loads(text)}
+
+    record_run(tmp_path / "noted", at("/old"), {"data": {"a.jsonl": "1", "b.jsonl": "2", "c.jsonl": "3"}})
+    record_run(tmp_path / "not", at("/old"), {})
+    check_same_run(tmp_path / "noted", at("/new"))
+    with pytest.raises(RunFolderError, match=r"`dataset.eval_path: /old/c.jsonl`, now it is `/new/a.jsonl`"):
+        check_same_run(tmp_path / "noted", at("/new", "a.jsonl"))
+    with pytest.raises(RunFolderError, match=r"`dataset.eval_path: /old/c.jsonl`, now it is `/new/c.jsonl`"):
+        check_same_run(tmp_path / "not", at("/new"))
 
 
 def test_the_recipe_and_the_versions_are_recorded(tmp_path):
@@ -72,7 +106,7 @@ def test_the_recipe_of_a_run_is_read_as_it_was_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["", "method: [", "[1, 2]", "null", "a: 1", "\x00", "method: !!python/object:os.x {}"]
+    "content", ["", "method: [", "[1, 2]", "null", "a: 1", "method: x", "\x00", "method: !!python/object:os.x {}"]
 )
 def test_a_torn_recipe_of_a_run_is_named(tmp_path, content):
     (tmp_path / "recipe.yaml").write_text(content)
