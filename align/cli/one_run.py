@@ -75,7 +75,7 @@ def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: boo
             _finish(stage, checked, steps)
         else:
             write_missing_report(stage.folder, anew=True)
-            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {how_to_go_on(sys.argv)}")
+            say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {_how_it_goes_on(trainer.args)}")
     state.wait_for_everyone()  # a second run reads what the main process wrote
     return reason is None
 
@@ -221,6 +221,15 @@ def _free_name(checkpoint: Path) -> Path:
     return next(path for path in map(checkpoint.with_name, names) if not path.exists())
 
 
+def _how_it_goes_on(args: Any) -> str:
+    if args.save_only_model:
+        return (
+            "It cannot go on: `save_only_model: true` keeps the model of a checkpoint, and no optimizer. Start anew "
+            "with another `--output_dir`."
+        )
+    return how_to_go_on(sys.argv)
+
+
 @contextmanager
 def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
     """Says what is kept where a second Ctrl-C ends a run."""
@@ -228,7 +237,7 @@ def _end_named(trainer: Any, folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         whole = [path.name for path in list_checkpoints(folder) if read_manifest(path / MANIFEST)]
-        kept = f"{whole[0]} is kept. {how_to_go_on(sys.argv)}" if whole else "There is no checkpoint yet."
+        kept = f"{whole[0]} is kept. {_how_it_goes_on(trainer.args)}" if whole else "There is no checkpoint yet."
         say(f"Ended in step {trainer.state.global_step + 1}. {kept}")
         raise
 

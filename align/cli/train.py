@@ -42,7 +42,7 @@ def run(
     """Trains on a recipe in this process; `accelerate launch` starts several of them.
 
     Returns:
-        0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on.
+        0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on, 1 if it cannot go on.
     """
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
     recipe = load_recipe(find_recipe(name), overrides)
@@ -96,7 +96,7 @@ def _train_stages(
         if of_stage is None:
             continue
         if stage.todo is not ToDo.NOTHING and not train(stage, of_stage, seconds, is_shared):
-            code = TO_BE_CONTINUED
+            code = 1 if stage.recipe.setting("save_only_model") else TO_BE_CONTINUED
             break
         unpushed.append(push(stage.recipe, stage.folder))
         release_memory()  # what the first of two runs held

@@ -185,6 +185,14 @@ def test_two_runs_do_not_share_a_folder(tiny_recipe, folder):
     assert run(str(path), [], None) == 0
 
 
+def test_a_run_without_optimizers_that_is_stopped_says_that_it_cannot_go_on(tiny_recipe, folder, capfd):
+    assert run(str(tiny_recipe(save_only_model=True)), [], None, time_limit="1s") == 1
+    said = capfd.readouterr().err
+    assert "Stopped after step 1 of 4: the time limit of 1 s is near. It cannot go on: `save_only_model: true`" in said
+    assert "--resume" not in said
+    assert (folder / "checkpoint-1" / "model.safetensors").is_file()
+
+
 def test_save_only_model_is_said_before_and_cannot_be_gone_on_from(tiny_recipe, folder, capfd):
     path = tiny_recipe(save_only_model=True)
     assert run(str(path), [], None) == 0
