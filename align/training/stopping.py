@@ -41,6 +41,7 @@ class EarlyEnd(TrainerCallback):
         self._before: dict[int, Any] = {}
         self._step_began = self._save_began = time.monotonic()
         self._longest_step = self._longest_save = 0.0
+        self._saves = False  # or evaluates, since the last step
 
     def __enter__(self) -> "EarlyEnd":
         """Takes the signals over; Ctrl-C stays ignored where it is, as in a shell's background."""
@@ -57,8 +58,11 @@ class EarlyEnd(TrainerCallback):
             signal.signal(number, before)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Starts the clock of a step."""
+        """Measures how long saving took, with what other callbacks did for it, and starts the clock of a step."""
         self._step_began = time.monotonic()
+        if self._saves:
+            self._longest_save = max(self._longest_save, self._step_began - self._save_began)
+        self._saves = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Asks all processes whether one wants to stop."""
@@ -78,8 +82,8 @@ class EarlyEnd(TrainerCallback):
             control.should_log = control.should_evaluate = control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures how long saving takes."""
-        self._longest_save = max(self._longest_save, time.monotonic() - self._save_began)
+        """Notes that a save is to be measured, which callbacks behind this one go on with."""
+        self._saves = True
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Counts an evaluation as part of a save: both come after a step that may be the last."""

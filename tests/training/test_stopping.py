@@ -111,6 +111,22 @@ def test_an_evaluation_takes_time_before_the_limit(tmp_path):
     assert time.monotonic() - began < 4
 
 
+class SlowNote(TrainerCallback):
+    def on_save(self, args, state, control, **kwargs):
+        time.sleep(1)
+
+
+def test_what_callbacks_do_for_a_save_takes_time_before_the_limit(tmp_path):
+    trainer = line_trainer(tmp_path, save_steps=1)
+    early = EarlyEnd(4)
+    early._started = began = time.monotonic()
+    trainer.add_callback(early)
+    trainer.add_callback(SlowNote())
+    trainer.train()
+    assert early.reason == "the time limit of 4 s is near"
+    assert time.monotonic() - began < 4
+
+
 def test_a_clock_that_is_set_back_moves_no_limit(monkeypatch):
     early, now = EarlyEnd(3600), time.time()
     assert not early._is_late()
