@@ -1,10 +1,11 @@
-"""Packages that a recipe's settings need, beside those that every run needs and our own extras."""
+"""Packages and devices that a recipe's settings need, beside the packages of every run and our own extras."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from align.checks.finding import Finding
 from align.errors import RecipeError
+from align.methods import METHODS
 from align.recipe.blocks import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
@@ -46,11 +47,12 @@ ATTENTION = {
     "flash_attention_3": ("flash-attn-3", "kernels"),
     "flash_attention_4": ("flash-attn-4", "kernels"),
 }
+NO_GRADIENT_ON_CPUS = "flex_attention"  # torch 2.13, `_validate_device`
 
 
 def check_needs(recipe: Recipe) -> list[Finding]:
-    """Finds packages that are asked for and missing, with the line that installs each."""
-    return [*_missing(recipe), *_deepspeed_file(recipe)]
+    """Finds packages that are asked for and missing, with the line that installs each, and what a CPU cannot do."""
+    return [*_missing(recipe), *_on_cpu(recipe), *_deepspeed_file(recipe)]
 
 
 def _missing(recipe: Recipe) -> Iterator[Finding]:
@@ -81,6 +83,34 @@ def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield f"`attn_implementation: {attention}`", ATTENTION[attention]
     elif "/" in attention:
         yield f"`attn_implementation: {attention}`, a kernel of the hub,", ("kernels",)
+
+
+def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
+    """Finds what only a GPU can do, where a run trains on the CPU."""
+    trains = METHODS[recipe.method].part("footprint")(recipe).trains_weights
+    flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
+    offloads = recipe.has_setting("activation_offloading") and recipe.setting("activation_offloading")
+    if not (flex or offloads) or not (recipe.setting("use_cpu") or _has_no_gpu()):
+        return
+    if flex:
+        text = (
+            f"`attn_implementation: {NO_GRADIENT_ON_CPUS}` has no gradient on a CPU, and this run trains on one. Use "
+            "`sdpa`, or train on a GPU."
+        )
+        yield Finding("error", "model", text)
+    if offloads:
+        text = (
+            "`activation_offloading: true` moves activations from a GPU to the memory of the CPU, and this run trains "
+            "on the CPU. Remove it, or train on a GPU."
+        )
+        yield Finding("error", "model", text)
+
+
+def _has_no_gpu() -> bool:
+    """Asks torch, as the trainer does, and only for recipes to which it matters: importing it takes seconds."""
+    import torch
+
+    return not torch.accelerator.is_available()
 
 
 def _deepspeed_file(recipe: Recipe) -> list[Finding]:

@@ -81,6 +81,7 @@ def check_recipe(recipe: Recipe, launch: Launch) -> Checked:
 def _on_known_model(second: Recipe, first: ModelSettings) -> Recipe:
     """Has a run checked on the model that the run before starts from: its own is not there yet, and is like it."""
     known = {name: getattr(first, name) for name in ("model_name_or_path", "model_revision")}
+    known["chat_template_path"] = second.model.chat_template_path or first.chat_template_path  # saved with the model
     return replace(second, model=second.model.model_copy(update=known))
 
 

@@ -239,7 +239,8 @@ def _check_together(recipe: Recipe) -> None:
     try:
         check_blocks(recipe.method, recipe.setting)
         check_written([key for key, value in recipe.training.items() if value is not None])
-        check_together(recipe.setting, fields.__contains__, evaluates=recipe.dataset.eval_path is not None)
+        evaluates = recipe.dataset.eval_path is not None
+        check_together(recipe.setting, fields.__contains__, recipe.model, evaluates=evaluates)
         if check is not None:
             check(recipe.setting)
     except ValueError as error:

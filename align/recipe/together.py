@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from align.recipe.model import ModelSettings
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 from align.recipe.signatures import enum_members
@@ -11,14 +12,20 @@ from align.recipe.signatures import enum_members
 Setting = Callable[[str], Any]
 POLYNOMIAL_END = 1e-7  # transformers 5.17, `get_polynomial_decay_schedule_with_warmup`
 IN_LAUNCH_FILE = "parallelism_config"  # a setting that a recipe cannot hold
+# TRL 1.16: one setting of each trainer that reads the weights of the head itself, past an adapter on it.
+READ_THE_HEAD = ("num_generations", "loss_weights", "packing")
+# TRL 1.16, `DPOTrainer`: in all others a term of other divergences does not cancel.
+DIVERGENCE_LOSSES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "robust", "discopop", "sft")
+SORTING_LOSSES = ("aot", "aot_unpaired")
 
 
-def check_together(setting: Setting, has: Callable[[str], bool], evaluates: bool) -> None:
+def check_together(setting: Setting, has: Callable[[str], bool], model: ModelSettings, evaluates: bool) -> None:
     """Refuses settings of any method that have no meaning together.
 
     Args:
         setting: Reads a setting by name.
         has: Says whether the method has a setting.
+        model: The model block.
         evaluates: Whether there are rows to evaluate on.
 
     Raises:
@@ -34,7 +41,9 @@ def check_together(setting: Setting, has: Callable[[str], bool], evaluates: bool
     if has("num_generations"):
         _check_grpo(setting)
     if has("loss_weights"):
-        _check_dpo(setting)
+        _check_dpo(setting, model)
+    if any(map(has, READ_THE_HEAD)):
+        _check_head(model)
 
 
 def check_written(written: Collection[str]) -> None:
@@ -199,7 +208,7 @@ def _check_grpo(setting: Setting) -> None:
         )
 
 
-def _check_dpo(setting: Setting) -> None:
+def _check_dpo(setting: Setting, model: ModelSettings) -> None:
     weights, losses = setting("loss_weights"), setting("loss_type")
     if weights is not None and len(weights) != len(losses):
         raise ValueError(f"`loss_weights` has {len(weights)} numbers for {len(losses)} losses. Give one per loss.")
@@ -207,3 +216,36 @@ def _check_dpo(setting: Setting) -> None:
         raise ValueError("`loss_type: exo_pair` needs `label_smoothing` above 0, for example 0.001.")
     if setting("sync_ref_model") and setting("precompute_ref_log_probs"):
         raise ValueError("`precompute_ref_log_probs` needs a reference that stays. Remove `sync_ref_model`.")
+    if setting("sync_ref_model") and model.use_peft:
+        raise ValueError(
+            "`sync_ref_model: true` needs a reference of its own, and with `use_peft: true` that is the model without "
+            "its adapter. Remove one of them."
+        )
+    divergence = setting("f_divergence_type")
+    other = next((loss for loss in losses if loss not in DIVERGENCE_LOSSES), None)
+    if divergence != "reverse_kl" and other is not None:
+        raise ValueError(
+            f"`f_divergence_type: {divergence}` needs a `loss_type` of {', '.join(DIVERGENCE_LOSSES)}; got {other}. "
+            "Use one of them, or `f_divergence_type: reverse_kl`."
+        )
+    sorting = next((loss for loss in losses if loss in SORTING_LOSSES), None)
+    if setting("use_weighting") and sorting is not None:
+        raise ValueError(
+            f"`use_weighting: true` weighs pairs, which `loss_type: {sorting}` sorts apart. Remove `use_weighting`, "
+            "or use another loss."
+        )
+
+
+def _check_head(model: ModelSettings) -> None:
+    if not model.use_peft:
+        return
+    targets = model.lora_target_modules
+    try:  # peft reads a text as a pattern
+        named = re.fullmatch(targets, "lm_head") if isinstance(targets, str) else "lm_head" in targets
+    except re.error as error:
+        raise ValueError(f"`lora_target_modules` is no regular expression: {error}.") from error
+    if named:
+        raise ValueError(
+            f"`lora_target_modules: {shown(targets)}` puts an adapter on `lm_head`, whose weights the loss reads past "
+            "it, so that it would not be trained. Leave `lm_head` out."
+        )

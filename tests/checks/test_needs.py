@@ -1,7 +1,10 @@
 import pytest
+import yaml
 from fake_distribution import install
+from some_recipes import PAIRS, QUESTIONS
 
 from align.checks.needs import OPTIMIZERS, REPORTERS, check_needs
+from align.methods import METHODS
 from align.recipe import rules
 from align.recipe.blocks import optimizer_function
 from align.recipe.recipe import load_recipe
@@ -37,6 +40,30 @@ def test_a_missing_package_is_named_with_its_line_until_it_is_installed(
     install(tmp_path / "site", package, "1.0")
     monkeypatch.syspath_prepend(tmp_path / "site")
     assert check_needs(recipe) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "keys", "words"),
+    [
+        (
+            QUESTIONS,
+            {"attn_implementation": "flex_attention"},
+            "`attn_implementation: flex_attention` has no gradient on",
+        ),
+        (PAIRS, {"activation_offloading": True}, "`activation_offloading: true` moves activations from a GPU to"),
+        (PAIRS, {"activation_offloading": False}, None),
+    ],
+)
+@pytest.mark.parametrize("use_cpu", [True, False])
+def test_what_a_cpu_cannot_do_is_refused_there_alone(tmp_path, monkeypatch, method, keys, words, use_cpu):
+    lines = {"method": method, "model_name_or_path": "./model", "dataset": {"path": "./x.jsonl"}, "use_cpu": use_cpu}
+    lines |= {"bf16": False} | ({"reward_funcs": ["format"]} if METHODS[method].has_rewards else {})
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(lines | keys))
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    assert [(found.level, words in found.text) for found in check_needs(recipe)] == [("error", True)] * bool(words)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    assert bool(check_needs(recipe)) == (use_cpu and words is not None)
 
 
 def test_a_wrong_deepspeed_file_of_the_recipe_is_told(tiny_recipe, tmp_path):

@@ -1,7 +1,7 @@
 """What TRL, transformers, torch and accelerate find only once a model is loaded, or never, a recipe says at once."""
 
 import pytest
-from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
+from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.errors import RecipeError
 from align.methods import METHODS
@@ -11,6 +11,9 @@ from align.recipe.recipe import load_recipe
 from align.recipe.rules import NO_NULL, TRAINING_CHOICES
 
 DATA = {OUTCOMES: "{path: ./x.csv, text: t, outcome: y, confounders: [c]}"}
+DIVERGENCE = "f_divergence_type: js_divergence"
+WHOLE = "spans: whole\nkl_coef: 0\n"
+HEAD = "use_peft: true\nlora_target_modules: [q_proj, lm_head]"
 SWAPPED = QUESTIONS[0] + QUESTIONS[2] + QUESTIONS[1] + QUESTIONS[3:]
 
 
@@ -145,6 +148,16 @@ REFUSED = [
     ("auto_find_batch_size: true", "would break the groups of `num_generations`"),
     ("vllm_importance_sampling_clip_min: 4", "must be below `vllm_importance_sampling_clip_max`; got 4.0 and 3.0"),
     (f"{PAIRS}| loss_weights: [1, 1]", "`loss_weights` has 2 numbers for 1 losses"),
+    (f"{PAIRS}| sync_ref_model: true\nuse_peft: true", "`sync_ref_model: true` needs a reference of its own.*Remove"),
+    (
+        f"{PAIRS}| {DIVERGENCE}\nloss_type: [sigmoid, apo_zero]",
+        "`f_divergence_type: js_divergence` needs .*got apo_zero",
+    ),
+    (f"{PAIRS}| use_weighting: true\nloss_type: aot_unpaired", "`use_weighting: true` .*`loss_type: aot_unpaired`"),
+    (HEAD, r"`lora_target_modules: \['q_proj', 'lm_head'\]` puts an adapter on `lm_head`.* Leave `lm_head` out"),
+    (f"{PAIRS}| use_peft: true\nlora_target_modules: lm_head", "`lora_target_modules: 'lm_head'` puts an adapter"),
+    (f"{DEMONSTRATIONS}| {HEAD}", "puts an adapter on `lm_head`"),
+    ("use_peft: true\nlora_target_modules: '('", "`lora_target_modules` is no regular expression: missing"),
     (f"{PAIRS}| discopop_tau: 0", "`discopop_tau` must be above 0"),
     (f"{REWARD_PAIRS}| dataset_num_proc: 0", "`dataset_num_proc` must be at least 1"),
     (f"{OUTCOMES}| adam_beta1: 1.5", "`adam_beta1` must be at least 0 and below 1"),
@@ -191,6 +204,23 @@ ACCEPTED = [
 @pytest.mark.parametrize("lines", ACCEPTED)
 def test_a_setting_that_works_passes(parse, lines):
     assert parse(lines).method == QUESTIONS
+
+
+@pytest.mark.parametrize(
+    ("method", "lines"),
+    [
+        (PAIRS, "sync_ref_model: true"),
+        (PAIRS, WHOLE + DIVERGENCE + "\nloss_type: [sigmoid, ipo]"),
+        (PAIRS, WHOLE + "f_divergence_type: reverse_kl\nloss_type: apo_zero"),
+        (PAIRS, WHOLE + "use_weighting: true\nloss_type: apo_zero"),
+        (PAIRS, WHOLE + "loss_type: aot"),
+        (PAIRS, "use_peft: true\nlora_target_modules: all-linear"),
+        (DEMONSTRATIONS, "use_peft: true\nlora_target_modules: '.*_proj'"),
+        (REWARD_PAIRS, HEAD),  # TRL reads no head past an adapter there
+    ],
+)
+def test_a_setting_of_a_method_that_works_passes(parse, method, lines):
+    assert parse(lines, method).method == method
 
 
 METHOD_KEYS = [

@@ -7,10 +7,12 @@ from typing import cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.model import model_folder
+from align.checks.templates import read_chat_template
 from align.data.problems import DataReport
 from align.data.template_settings import add_template_columns
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
+from align.methods.sft.answer_marks import marks_answers
 from align.methods.sft.consistency.checks import check_consistency_data
 from align.methods.sft.dataset import DemonstrationDatasetConfig
 from align.methods.sft.demonstrations import Demonstration, load_demonstrations
@@ -66,7 +68,7 @@ def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[R
             f"Some rows are {forms[0]} and others {forms[1]}; TRL looks at the first only. Write all of them one way."
         )
         return [*findings, Finding("error", "data", text)]
-    findings += _check_learnt_part(recipe, data.items[0])
+    findings += _check_learnt_part(recipe, data.items[0]) + _check_read_part(recipe, data.items[0])
     findings += check_consistency_data(recipe, data.rows)
     return findings + check_demonstration_lengths(recipe, data.rows)
 
@@ -90,7 +92,34 @@ def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
         remedy = "`assistant_only_loss: true` needs messages. Write the rows as messages"
     elif recipe.setting("completion_only_loss") and "prompt" not in item.columns:
         remedy = "`completion_only_loss: true` needs `prompt` and `completion`. Write the rows so"
-    return [Finding("error", "data", f"The rows are {item.form}, and {remedy}, or remove it.")] if remedy else []
+    if remedy is not None:
+        return [Finding("error", "data", f"The rows are {item.form}, and {remedy}, or remove it.")]
+    template = read_chat_template(recipe.model.chat_template_path or recipe.model.model_name_or_path)
+    if not recipe.setting("assistant_only_loss") or template is None or marks_answers(template):
+        return []
+    text = (
+        "`assistant_only_loss: true` needs a chat template that marks answers with `{% generation %}`, and the one of "
+        "this run neither does nor is known to TRL. Set `chat_template_path` to one that does, or remove the setting."
+    )
+    return [Finding("error", "chat template", text)]
+
+
+def _check_read_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
+    """Refuses settings by which TRL would not read these rows; in Python they have a meaning for other data."""
+    findings = []
+    if (recipe.setting("dataset_kwargs") or {}).get("skip_prepare_dataset"):
+        text = (
+            "`dataset_kwargs: {skip_prepare_dataset: true}` needs rows of tokens, and those of a recipe are texts and "
+            "messages. Remove it."
+        )
+        findings.append(Finding("error", "data", text))
+    if (field := recipe.setting("dataset_text_field")) != "text" and "text" in item.columns:
+        text = (
+            f"`dataset_text_field` must stay `text`, as rows of a recipe call it; got {field!r}. Remove it, and name "
+            f"the column of the file: `dataset.columns: {{text: {field}}}`."
+        )
+        findings.append(Finding("error", "data", text))
+    return findings
 
 
 def _check_lfu(recipe: Recipe) -> list[Finding]:

@@ -57,6 +57,18 @@ def test_both_runs_are_checked_on_the_model_that_is_there(chain, tmp_path, tiny_
     assert not (tmp_path / "run").exists()
 
 
+def test_the_chat_template_of_the_first_run_is_that_of_the_second(chain, tmp_path):
+    marked = "{% for m in messages %}{% generation %}{{ m['content'] }}{% endgeneration %}{% endfor %}"
+    (tmp_path / "marked.jinja").write_text(marked)
+    talk = [{"role": "user", "content": "q?"}, {"role": "assistant", "content": "a"}]
+    write_rows(tmp_path / "talks.jsonl", [{"messages": talk}] * 8)
+    then = {"method": "sft", "dataset": {"path": "./talks.jsonl"}, "max_length": 64, "assistant_only_loss": True}
+    for changes, is_marked in (({"chat_template_path": "./marked.jinja"}, True), ({}, False)):
+        findings = check_recipe(load_recipe(chain(then, **changes)), Launch()).findings
+        errors = [each.text for each in findings if each.level == "error"]
+        assert any("marks answers" in each for each in errors) != is_marked
+
+
 @pytest.mark.parametrize("then", [PROMPTS, PAIRS], ids=["grpo", "crome"])
 def test_the_second_run_starts_where_the_first_ended(chain, tmp_path, then):
     path = chain(then | {"learning_rate": 0.0})  # so that its end is its beginning

@@ -1,5 +1,6 @@
 import json
 import re
+from importlib.resources import files
 
 import pytest
 import yaml
@@ -14,6 +15,12 @@ from align.recipe.recipe import load_recipe
 USER, ASSISTANT = {"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}
 TEXTS = {"prompt": "1 + 1?", "completion": "2"}
 MESSAGES = {"messages": [USER, ASSISTANT]}
+MARKED = (
+    "{% for m in messages %}{{ m['role'] }}: {% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}\n"
+    "{% endgeneration %}{% else %}{{ m['content'] }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+TEMPLATE = {"chat_template_path": "./template.jinja"}
 SPLIT = {"prompt": [USER], "completion": [ASSISTANT]}
 
 
@@ -128,13 +135,43 @@ def test_what_lfu_cannot_do_is_an_error_and_what_16_bits_do_to_it_a_warning(chec
     [
         (TEXTS, "assistant_only_loss", "as texts, and `assistant_only_loss: true` needs messages. Write the rows as"),
         (MESSAGES, "completion_only_loss", "are `messages`, and `completion_only_loss: true` needs `prompt` and"),
-        (MESSAGES, "assistant_only_loss", ""),
+        (MESSAGES, "assistant_only_loss", "needs a chat template that marks answers with `{% generation %}`, and"),
         (TEXTS, "completion_only_loss", ""),
     ],
 )
 def test_rows_have_the_part_that_alone_is_learnt(check, row, setting, words):
     error = check([row] * 2, **{setting: True})[1]["error"]
     assert words in error if words else "only_loss" not in error
+
+
+@pytest.mark.parametrize("row", [MESSAGES, SPLIT])
+@pytest.mark.parametrize("template", [MARKED, (files("trl") / "chat_templates/qwen3.jinja").read_text("utf-8")])
+def test_answers_are_learnt_alone_where_the_template_marks_them_or_trl_does(check, tmp_path, row, template):
+    (tmp_path / "template.jinja").write_text(template)
+    assert "only_loss" not in check([row] * 2, assistant_only_loss=True, **TEMPLATE)[1]["error"]
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "words"),
+    [
+        (
+            TEXTS,
+            {"dataset_kwargs": {"skip_prepare_dataset": True}},
+            "skip_prepare_dataset: true}` needs rows of tokens",
+        ),
+        (TEXTS, {"dataset_kwargs": {"skip_prepare_dataset": False}}, ""),
+        (
+            {"text": "1 + 1 = 2"},
+            {"dataset_text_field": "body"},
+            "must stay `text`, as rows of a recipe call it; got 'bo",
+        ),
+        ({"text": "1 + 1 = 2"}, {"dataset_text_field": "text"}, ""),
+        (MESSAGES, {"dataset_text_field": "body"}, ""),
+    ],
+)
+def test_trl_is_left_to_read_the_rows_as_they_are(check, row, settings, words):
+    error = check([row] * 2, **settings)[1]["error"]
+    assert words in error if words else "dataset_" not in error
 
 
 def test_rows_of_two_forms_and_messages_without_a_template_are_errors(check, tmp_path, tiny_model_folder):
