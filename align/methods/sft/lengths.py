@@ -1,7 +1,8 @@
 """Whether demonstrations fit: TRL cuts off what is beyond `max_length` without a word."""
 
-from collections.abc import Callable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+from os.path import commonprefix
 from typing import Any
 
 from jinja2 import TemplateError
@@ -29,11 +30,11 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         return [Finding("error", "lengths", text)]
     audited = sorted(rows, key=lambda row: -len(str(row)))[:AUDITED]
     try:
-        whole = _count(tokenizer, audited, _whole)
-        prompts = _count(tokenizer, audited, itemgetter("prompt")) if "prompt" in audited[0] else [0] * len(whole)
+        whole = _tokenize(tokenizer, audited, [_whole(row) for row in audited])
+        unlearnt = _tokenize(tokenizer, audited, [_unlearnt(recipe, row) for row in audited], is_whole=False)
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
-    lengths = [length + is_text for length in whole]  # TRL ends a text with the end token
+    lengths = [len(tokens) + is_text for tokens in whole]  # TRL ends a text with the end token
     limit, window = recipe.setting("max_length"), context_window(recipe)
     longest = max(lengths)
     used = longest if limit is None else min(longest, limit)
@@ -42,12 +43,18 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
     if window is not None and used > window:
         text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
         return [Finding("error", "lengths", text, {"max": longest, "window": window})]
-    if limit is None or longest <= limit:
+    splits = recipe.setting("packing") and recipe.setting("packing_strategy") != "bfd"
+    if limit is None or longest <= limit or splits:
         most = "" if limit is None else f", of `max_length` = {limit}"
+        if limit is not None and longest > limit:
+            most = f"; packing splits what is longer than `max_length` = {limit}, and leaves nothing out"
         text = (
             f"A demonstration takes {sum(lengths) / len(lengths):.0f} tokens on average and {longest} at most{most}."
         )
         return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest})]
+    prompts = [len(commonprefix(pair)) for pair in zip(unlearnt, whole, strict=True)]  # noqa: RUF071 - of tokens
+    if recipe.setting("truncation_mode") == "keep_end" and not recipe.setting("packing"):  # which keeps the start
+        prompts = [0] * len(prompts)
     return _cut(audited, lengths, prompts, limit)
 
 
@@ -73,14 +80,28 @@ def _whole(row: Row) -> Any:
     return row["prompt"] + row["completion"] if "prompt" in row else row.get("messages", row.get("text"))
 
 
-def _count(tokenizer: PromptTokenizer, rows: Sequence[Row], part: Callable[[Row], Any]) -> list[int]:
-    is_text = isinstance(part(rows[0]), str)
+def _unlearnt(recipe: Recipe, row: Row) -> Any:
+    """Returns the beginning of a row that TRL learns nothing of."""
+    whole = _whole(row)
+    completion_only = "prompt" in row and recipe.setting("completion_only_loss") is not False  # TRL: null is true here
+    first = row["prompt"] if completion_only else whole[:0]
+    if not recipe.setting("assistant_only_loss") or isinstance(whole, str):
+        return first
+    return [*first, *takewhile(lambda message: message["role"] != "assistant", whole[len(first) :])]
+
+
+def _tokenize(
+    tokenizer: PromptTokenizer, rows: Sequence[Row], parts: Sequence[Any], *, is_whole: bool = True
+) -> list[list[int]]:
+    """Tokenises parts of rows as TRL does, which has the answer announced after a beginning; nothing has no tokens."""
+    is_text = isinstance(parts[0], str)
     rendered = [
-        part(row)
-        if is_text
+        part
+        if is_text or not part
         else tokenizer.render(
-            part(row), add_generation_prompt=False, settings=template_settings(check_template_columns(row))
+            part, add_generation_prompt=not is_whole, settings=template_settings(check_template_columns(row))
         )
-        for row in rows
+        for row, part in zip(rows, parts, strict=True)
     ]
-    return [len(encoding.ids) for encoding in tokenizer.encode(rendered, add_special_tokens=is_text)]
+    encoded = tokenizer.encode([text or "" for text in rendered], add_special_tokens=is_text)
+    return [encoding.ids if part else [] for encoding, part in zip(encoded, parts, strict=True)]

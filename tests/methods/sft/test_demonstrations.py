@@ -15,6 +15,7 @@ from align.recipe.recipe import load_recipe
 USER, ASSISTANT = {"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}
 TEXTS = {"prompt": "1 + 1?", "completion": "2"}
 MESSAGES = {"messages": [USER, ASSISTANT]}
+LONG = {"messages": [USER | {"content": "x" * 40}, ASSISTANT]}
 MARKED = (
     "{% for m in messages %}{{ m['role'] }}: {% if m['role'] == 'assistant' %}{% generation %}{{ m['content'] }}\n"
     "{% endgeneration %}{% else %}{{ m['content'] }}\n{% endif %}{% endfor %}"
@@ -22,6 +23,7 @@ MARKED = (
 )
 TEMPLATE = {"chat_template_path": "./template.jinja"}
 SPLIT = {"prompt": [USER], "completion": [ASSISTANT]}
+LONG_SPLIT = {"prompt": LONG["messages"][:1], "completion": LONG["messages"][1:]}
 
 
 @pytest.mark.parametrize("row", [TEXTS, MESSAGES, SPLIT], ids=["texts", "messages", "split"])
@@ -115,6 +117,51 @@ def test_what_is_too_long_is_told_before_trl_cuts_it_off(check):
     checked, _ = check(ROWS, max_length=64)
     (lengths,) = [f.numbers for f in checked.findings if f.check == "lengths"]
     assert lengths["max"] == len("7 + 7? ") + len("14") + 1  # one token per character, and the end
+
+
+LONG_TEXT = {"id": "long", "prompt": "x" * 40, "completion": "y"}
+CUT, GONE = "1 of 2 demonstrations are longer than `max_length`", "Of 1 demonstrations the prompt alone fills"
+WRAPPED, SPLIT_UP = ({"packing": True, "packing_strategy": name} for name in ("wrapped", "bfd_split"))
+KEEP_END = {"truncation_mode": "keep_end"}
+ANSWERS = {"assistant_only_loss": True}
+
+
+@pytest.mark.parametrize(
+    ("row", "settings", "words", "others"),
+    [
+        (LONG_TEXT, {"completion_only_loss": True}, [CUT, GONE], []),
+        (LONG_TEXT, {"packing": True}, [CUT, GONE], []),
+        (LONG_TEXT, {"packing": True} | KEEP_END, [CUT, GONE], []),  # packing keeps the start
+        (LONG_TEXT, KEEP_END, [CUT], [GONE]),
+        (LONG_TEXT, {"completion_only_loss": False}, [CUT], [GONE]),
+        (LONG_TEXT, WRAPPED, [], [CUT, GONE]),
+        (LONG_TEXT, SPLIT_UP, [], [CUT, GONE]),
+        (LONG, {}, [CUT], [GONE]),
+        (LONG, ANSWERS, [CUT, GONE], []),
+        (LONG, ANSWERS | KEEP_END, [CUT], [GONE]),
+        (LONG_SPLIT, {}, [CUT, GONE], []),
+        (LONG_SPLIT, {"completion_only_loss": False}, [CUT], [GONE]),
+        (LONG_SPLIT, ANSWERS | {"completion_only_loss": False}, [CUT, GONE], []),
+    ],
+)
+def test_a_row_is_said_to_be_cut_or_lost_where_trl_does_so(check, tmp_path, row, settings, words, others):
+    (tmp_path / "template.jinja").write_text(MARKED)
+    short = {
+        name: ("1" if isinstance(part, str) else [part[0] | {"content": "1"}, *part[1:]]) for name, part in row.items()
+    }
+    _, found = check([short | {"id": "short"}, row | {"id": "long"}], max_length=32, **TEMPLATE, **settings)
+    assert found["error"] == ""
+    for part in words:
+        assert f"{part}" in found["warning"]
+    assert not [part for part in others if part in found["warning"]]
+
+
+def test_a_row_is_lost_from_the_token_on_at_which_its_answer_would_begin(check, tmp_path):
+    (tmp_path / "template.jinja").write_text(MARKED)
+    rows = [MESSAGES, LONG]
+    begins = len("user: " + "x" * 40 + "\nassistant: ")
+    assert GONE in check(rows, max_length=begins, **TEMPLATE, **ANSWERS)[1]["warning"]
+    assert GONE not in check(rows, max_length=begins + 1, **TEMPLATE, **ANSWERS)[1]["warning"]
 
 
 def test_what_lfu_cannot_do_is_an_error_and_what_16_bits_do_to_it_a_warning(check):
