@@ -38,10 +38,12 @@ def check_together(setting: Setting, has: Callable[[str], bool], model: ModelSet
     _check_optimizer(setting)
     _check_precision(setting)
     _check_workers(setting)
+    if has("sync_ref_model"):
+        _check_reference(setting, model)
     if has("num_generations"):
         _check_grpo(setting)
     if has("loss_weights"):
-        _check_dpo(setting, model)
+        _check_dpo(setting)
     if any(map(has, READ_THE_HEAD)):
         _check_head(model)
 
@@ -183,6 +185,19 @@ def _check_workers(setting: Setting) -> None:
             raise ValueError(f"`{name}: {setting(name)}` needs workers. Set `dataloader_num_workers`, or remove it.")
 
 
+def _check_reference(setting: Setting, model: ModelSettings) -> None:
+    if setting("sync_ref_model") and model.use_peft:
+        raise ValueError(
+            "`sync_ref_model: true` needs a reference of its own, and with `use_peft: true` that is the model without "
+            "its adapter. Remove one of them."
+        )
+    if setting("sync_ref_model") and setting("beta") == 0:
+        raise ValueError(
+            "`sync_ref_model: true` needs a reference, and with `beta: 0` there is none. Set `beta` above 0, or "
+            "remove `sync_ref_model`."
+        )
+
+
 def _check_grpo(setting: Setting) -> None:
     if setting("auto_find_batch_size"):
         raise ValueError(
@@ -208,7 +223,7 @@ def _check_grpo(setting: Setting) -> None:
         )
 
 
-def _check_dpo(setting: Setting, model: ModelSettings) -> None:
+def _check_dpo(setting: Setting) -> None:
     weights, losses = setting("loss_weights"), setting("loss_type")
     if weights is not None and len(weights) != len(losses):
         raise ValueError(f"`loss_weights` has {len(weights)} numbers for {len(losses)} losses. Give one per loss.")
@@ -216,11 +231,6 @@ def _check_dpo(setting: Setting, model: ModelSettings) -> None:
         raise ValueError("`loss_type: exo_pair` needs `label_smoothing` above 0, for example 0.001.")
     if setting("sync_ref_model") and setting("precompute_ref_log_probs"):
         raise ValueError("`precompute_ref_log_probs` needs a reference that stays. Remove `sync_ref_model`.")
-    if setting("sync_ref_model") and model.use_peft:
-        raise ValueError(
-            "`sync_ref_model: true` needs a reference of its own, and with `use_peft: true` that is the model without "
-            "its adapter. Remove one of them."
-        )
     divergence = setting("f_divergence_type")
     other = next((loss for loss in losses if loss not in DIVERGENCE_LOSSES), None)
     if divergence != "reverse_kl" and other is not None:

@@ -148,6 +148,8 @@ REFUSED = [
     ("auto_find_batch_size: true", "would break the groups of `num_generations`"),
     ("vllm_importance_sampling_clip_min: 4", "must be below `vllm_importance_sampling_clip_max`; got 4.0 and 3.0"),
     (f"{PAIRS}| loss_weights: [1, 1]", "`loss_weights` has 2 numbers for 1 losses"),
+    ("sync_ref_model: true\nbeta: 0.1\nuse_peft: true", "`sync_ref_model: true` needs a reference of its own"),
+    ("sync_ref_model: true\nbeta: 0", "with `beta: 0` there is none. Set `beta` above 0, or remove"),
     (f"{PAIRS}| sync_ref_model: true\nuse_peft: true", "`sync_ref_model: true` needs a reference of its own.*Remove"),
     (
         f"{PAIRS}| {DIVERGENCE}\nloss_type: [sigmoid, apo_zero]",
