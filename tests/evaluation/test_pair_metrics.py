@@ -10,7 +10,7 @@ from align.evaluation.statistics.metrics import wilson
 
 
 def pair(name, subset=None, category=None):
-    return BenchPair(name, "?", "good", "bad", 1, subset, category)
+    return BenchPair(name, f"{name}?", "good", "bad", 1, subset, category)
 
 
 def test_equal_scores_count_one_half_and_unscored_pairs_not_at_all():
@@ -37,6 +37,34 @@ def test_reward_bench_is_the_mean_of_its_sections_with_mathematics_as_heavy_as_c
     assert metrics["accuracy/reasoning"].estimate().value == pytest.approx(0.5)  # (0 / 1 + 9 / 9) / 2
     assert metrics["reward_bench"].estimate().value == pytest.approx((1 + 0.25 + 0.5 + 0.5) / 4)
     assert metrics["accuracy"].estimate().value == pytest.approx((4 + 1 + 2 + 9) / 22)
+
+
+def test_pairs_of_one_prompt_are_one_item():
+    rng = np.random.default_rng(0)
+    prompts, each, worlds, truth = 60, 8, 80, 0.625
+    pairs = [BenchPair(f"{i}", f"{i % prompts}?", "good", "bad", 1, None, "a") for i in range(prompts * each)]
+    covered = told = 0
+    for _ in range(worlds):
+        rates = rng.beta(1.0, 0.6, size=(2, prompts))  # of two models that are as good, each at prompts of its own
+        ours, theirs = (rng.random((each, prompts)) < of_model for of_model in rates)
+        ours, theirs = (accuracy_by_category(pairs, 1.0 * right.ravel()) for right in (ours, theirs))
+        found, difference = ours["accuracy/a"].estimate(), ours["accuracy"].difference(theirs["accuracy"])
+        assert found.n == difference.n == prompts
+        covered += found.low <= truth <= found.high
+        told += not difference.low <= 0 <= difference.high
+    assert covered >= 0.88 * worlds  # as independent items: 0.65
+    assert told <= 0.12 * worlds  # and 0.26
+    same = ours["accuracy"].difference(ours["accuracy"])
+    assert same.low < same.value == 0 < same.high
+
+
+def test_prompts_with_more_pairs_weigh_more():
+    pairs = [BenchPair(f"{i}", "a" if i < 3 else "b", "good", "bad", 1, None, None) for i in range(4)]
+    right = np.array([1.0, 1.0, 0.0, 1.0])
+    (metric,) = accuracy_by_category(pairs, right).values()
+    assert metric.estimate().value == 0.75
+    (wrong,) = accuracy_by_category(pairs, 1 - right).values()
+    assert metric.difference(wrong).value == pytest.approx(0.5)
 
 
 def test_there_is_no_reward_bench_score_of_three_sections():

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from align.data.pairs.reward_bench import SECTIONS, BenchPair
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import Codes, ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 
 _RESAMPLES = 999
@@ -45,32 +45,36 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
     """Groups the accuracy of pairs as RewardBench does.
 
     Keys are `accuracy`, the mean over all pairs; `accuracy/<category>`; and, if there are pairs of all four sections,
-    `reward_bench`, the mean of the four. Code and mathematics count the same in the section on reasoning.
+    `reward_bench`, the mean of the four. Pairs of one prompt are one item. Code and mathematics count the same in the
+    section on reasoning.
 
     Args:
         pairs: N pairs.
         accuracy: `(N,)` values of `pair_accuracy`.
     """
-    metrics = {"accuracy": ItemMean((accuracy,))}
+    prompts = cluster_codes([pair.prompt for pair in pairs])
+    metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
     for category in sorted({pair.category for pair in pairs if pair.category is not None}):
-        metrics[f"accuracy/{category}"] = _category(pairs, accuracy, category)
+        metrics[f"accuracy/{category}"] = _category(pairs, accuracy, prompts, category)
     sections = [metrics.get(f"accuracy/{section}") for section in SECTIONS]
     known = [section for section in sections if section is not None]
     if len(known) == len(SECTIONS):
         metrics["reward_bench"] = ItemMean(
             tuple(group for section in known for group in section.groups),
             tuple(weight / len(SECTIONS) for section in known for weight in section.weights),
+            clusters=tuple(codes for section in known for codes in section.clusters or ()),
         )
     return metrics
 
 
-def _category(pairs: Sequence[BenchPair], accuracy: Values, category: str) -> ItemMean:
+def _category(pairs: Sequence[BenchPair], accuracy: Values, prompts: Codes, category: str) -> ItemMean:
     inside = np.array([pair.category == category for pair in pairs])
     mathematics = np.array([pair.subset == "math-prm" for pair in pairs])
     parts = [inside & mathematics, inside & ~mathematics]
     if category != "reasoning" or not all(part.any() for part in parts):
-        return ItemMean((accuracy[inside],))
-    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5))
+        return ItemMean((accuracy[inside],), clusters=(prompts[inside],))
+    codes = tuple(prompts[part] for part in parts)
+    return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes)
 
 
 def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0) -> Estimate:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from align.evaluation.statistics.metrics import (
     paired_difference,
     share,
 )
+from align.evaluation.statistics.ratios import clustered_share
+
+Codes = np.ndarray[Any, np.dtype[np.int64]]
+_SAME = 1e-12  # of terms, which floats round
 
 
 @dataclass(frozen=True)
@@ -24,20 +29,86 @@ class ItemMean:
         groups: Per-item values of each group; `nan` where the metric does not speak of an item.
         weights: Weight of each group; they add up to 1, or to 0 for a difference between groups.
         bounds: The least and the greatest value that is possible, which may be infinite, or `None` if there are none.
+        clusters: Per group the number of what each item belongs to, such as its prompt; `None` if each stands alone.
     """
 
     groups: tuple[Values, ...]
     weights: tuple[float, ...] = (1.0,)
     bounds: tuple[float, float] | None = (0.0, 1.0)
+    clusters: tuple[Codes, ...] | None = None
 
     def estimate(self) -> Estimate:
         """Estimates the metric."""
-        return weighted_mean([mean_of_items(values, self.bounds) for values in self.groups], self.weights)
+        found = [
+            mean_of_clusters(values, codes, self.bounds)
+            for values, codes in zip(self.groups, self._codes, strict=True)
+        ]
+        return weighted_mean(found, self.weights)
 
     def difference(self, other: "ItemMean") -> Estimate:
         """Estimates by how much the metric is larger than another model's on the same items."""
-        pairs = zip(self.groups, other.groups, strict=True)
-        return weighted_mean([mean_difference(ours, theirs, self.bounds) for ours, theirs in pairs], self.weights)
+        found = [
+            difference_of_clusters(ours, theirs, codes, self.bounds)
+            for ours, theirs, codes in zip(self.groups, other.groups, self._codes, strict=True)
+        ]
+        return weighted_mean(found, self.weights)
+
+    @property
+    def _codes(self) -> tuple[Codes | None, ...]:
+        return (None,) * len(self.groups) if self.clusters is None else self.clusters
+
+
+def cluster_codes(names: Sequence[Any]) -> Codes:
+    """Numbers what items belong to: equal texts or messages are one.
+
+    Example:
+        >>> cluster_codes(["a", "b", "a"]).tolist()
+        [0, 1, 0]
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(repr(name), len(numbers)) for name in names], dtype=np.int64)
+
+
+def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
+    """Estimates the mean of items that belong together in clusters; see `mean_of_items`, and `clustered_share`.
+
+    Clusters are of items in [0, 1]. `n` counts clusters.
+    """
+    if codes is None or not _repeats(values, codes) or bounds != (0.0, 1.0):
+        return mean_of_items(values, bounds)
+    sums, counts = _by_cluster(values, codes)
+    return clustered_share(sums, counts)
+
+
+def difference_of_clusters(
+    ours: Values, theirs: Values, codes: Codes | None, bounds: tuple[float, float] | None
+) -> Estimate:
+    """Estimates the mean of `ours - theirs`, of items that belong together in clusters; see `mean_difference`.
+
+    The interval is that of a mean of what each cluster adds to the pooled mean, to first order: `d + (s - d c) / m` of
+    a cluster with the sum `s` of `c` items, where `m` is the mean number.
+    """
+    differences = ours - theirs
+    if codes is None or not _repeats(differences, codes) or bounds != (0.0, 1.0):
+        return mean_difference(ours, theirs, bounds)
+    sums, counts = _by_cluster(differences, codes)
+    value = float(sums.sum() / counts.sum())
+    terms = value + (sums - value * counts) / counts.mean()
+    found = mean_of_differences(terms, bounded=bool(np.ptp(terms) < _SAME))
+    low, high = (float(np.clip(end, -1.0, 1.0)) for end in (found.low, found.high))
+    return Estimate(value, low, high, found.n)
+
+
+def _repeats(values: Values, codes: Codes) -> bool:
+    known = codes[~np.isnan(values)]
+    return len(np.unique(known)) < len(known)
+
+
+def _by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
+    """Returns the sum and the number of the values in each cluster that has some."""
+    known = ~np.isnan(values)
+    _, place = np.unique(codes[known], return_inverse=True)
+    return np.bincount(place, values[known]), np.bincount(place).astype(float)
 
 
 def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
