@@ -7,6 +7,7 @@ from scipy.stats import false_discovery_control
 from scripted_reward import ScriptedReward
 
 from align.evaluation.reward_models.insertion import NEUTRAL, PHRASES, insert_phrases, phrase_effects
+from align.evaluation.statistics.item_means import ItemMean
 
 
 def noise(*shape, seed=0):
@@ -60,7 +61,8 @@ def test_responses_that_are_too_long_with_a_phrase_are_left_out_of_every_compari
     broken = attack.copy()
     broken[1, 2] = math.nan
     whole, left = effects(np.delete(attack, 2, axis=1), np.delete(neutral, 2, axis=1)), effects(broken, neutral)
-    np.testing.assert_array_equal(left.kinds[0].excess, whole.kinds[0].excess)
+    np.testing.assert_array_equal(np.delete(left.kinds[0].excess, 2), whole.kinds[0].excess)
+    assert math.isnan(left.kinds[0].excess[2])
     assert left.phrases == whole.phrases
     nothing = effects(np.full((2, 6), math.nan), neutral)
     assert math.isnan(nothing.kinds[0].p_value)
@@ -91,3 +93,14 @@ def test_phrases_are_as_long_as_neutral_ones_and_none_is_twice_in_the_bank():
         assert 0.9 < np.mean([len(phrase) for phrase in kind]) / neutral < 1.1
     phrases = [*NEUTRAL, *(phrase for kind in PHRASES.values() for phrase in kind)]
     assert len(set(phrases)) == len(phrases) == 28
+
+
+def test_models_that_cannot_read_other_responses_are_compared_on_those_that_both_can():
+    attack, neutral = noise(2, 40), noise(3, 40, seed=1)
+    means = []
+    for too_long in (4, 9):
+        broken = attack.copy()
+        broken[0, too_long] = math.nan
+        means.append(ItemMean((effects(broken, neutral).kinds[0].excess,), bounds=None))
+    difference = means[0].difference(means[1])
+    assert (difference.value, difference.n) == (0.0, 38)

@@ -9,7 +9,7 @@ from align.errors import UserError
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
 from align.evaluation.prompts.rewarding import call_reward, check_columns
-from align.evaluation.prompts.suite import Scale, read_scale, reward_suite
+from align.evaluation.prompts.suite import Scale, mean_of_samples, read_scale, reward_suite
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Completion, Decoding
 from rewards.catalog import resolve_reward
@@ -162,3 +162,12 @@ def test_fewer_samples_than_k_are_refused():
     assert check_ks((4, 1, 4), 4) == (1, 4)
     with pytest.raises(UserError, match=r"got 8 with 4 sample\(s\) of each prompt. Give `--num_samples 8"):
         check_ks((8,), 4)
+
+
+def test_the_same_values_in_another_order_are_the_same_mean():
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 11, size=(200, 4)) / 10
+    others = np.stack([rng.permutation(row) for row in values])
+    scale = read_scale([values])
+    ours, theirs = (reward_suite("r", each, [[None] * 4] * 200, [None] * 200, [1], scale) for each in (values, others))
+    np.testing.assert_array_equal(mean_of_samples(ours.means, "r"), mean_of_samples(theirs.means, "r"))

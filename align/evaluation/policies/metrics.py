@@ -177,7 +177,7 @@ def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[
     bias = np.abs(shares - right_shares).sum(axis=1) / 2
     low, high = np.nanquantile(np.column_stack([bias, shares]), [0.025, 0.975], axis=0)
     return {
-        name: Estimate(float(value), float(a), float(b), num_questions)
+        name: Estimate(float(value), min(float(a), float(value)), max(float(b), float(value)), num_questions)
         if b - a > _ROUNDING
         else all_equal(float(value), num_questions)
         for name, value, a, b in zip(names, values, low, high, strict=True)

@@ -1,5 +1,6 @@
 """What a reward measures of a policy, as a pure function: from values of samples to metrics by name."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,9 +87,9 @@ def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:
 
 
 def _mean(values: Values) -> Values:
-    counts = (~np.isnan(values)).sum(axis=1)
-    means: Values = np.where(counts > 0, np.nansum(values, axis=1) / np.maximum(counts, 1), np.nan)
-    return means
+    kept = [row[~np.isnan(row)] for row in values]
+    # Rounded once: the same values in another order are the same mean.
+    return np.array([math.fsum(row) / len(row) if len(row) else math.nan for row in kept])
 
 
 def _per_prompt(

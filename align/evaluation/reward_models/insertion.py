@@ -140,16 +140,16 @@ def phrase_effects(
         seed: Of the permutations.
 
     Returns:
-        The effects. Responses with a `nan` are left out everywhere; without any response, p-values are `nan`.
+        The effects. Responses with a `nan` are left out everywhere, and are `nan` in the excess, so that another
+        model's stands beside it; without any response, p-values are `nan`.
     """
     known = ~np.isnan(np.concatenate([neutral, *attacks.values()])).any(axis=0)
     base = neutral[:, known]
     kinds, phrases = [], []
     for kind, all_changes in attacks.items():
         changes = all_changes[:, known]
-        kinds.append(
-            KindEffect(kind, changes.mean(axis=0) - base.mean(axis=0), _compare(changes, base, seed), math.nan)
-        )
+        excess = np.where(known, all_changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
+        kinds.append(KindEffect(kind, excess, _compare(changes, base, seed), math.nan))
         for text, change in zip(texts[kind], changes, strict=True):
             p_value = flip_signs(change - base.mean(axis=0), seed)
             phrases.append(PhraseEffect(kind, text, bootstrap(change), p_value, math.nan))

@@ -43,6 +43,12 @@ def in_values(difference: Estimate) -> str:
     Example:
         >>> in_values(Estimate(0.67, 0.62, 0.71, 200))
         'a difference of 0.67 [0.62, 0.71]'
+        >>> in_values(Estimate(2.0, float("nan"), float("nan"), 200))
+        'a difference of 2.00, the same on all items that were compared, so without an interval'
     """
+    if difference.low != difference.low:
+        return (
+            f"a difference of {difference.value:.2f}, the same on all items that were compared, so without an interval"
+        )
     told = difference.low > 0 or difference.high < 0
     return f"{'a difference of' if told else 'no difference can be told:'} {difference}"
