@@ -109,6 +109,7 @@ def _sources(
     common: dict[str, Any] = {"adapter": reading["adapter"], "media": settings, "named": Named(**named)}
     paths, eval_path, kind = list(data), reading["eval"], reading["kind"]
     split, eval_split, max_rows = reading["split"], reading["eval_split"], reading["max_rows"]
+    max_eval_rows = max_rows
     sources: list[Source] = []
     if reading["recipe"] is not None:
         dataset = _dataset(reading["recipe"])
@@ -119,11 +120,12 @@ def _sources(
             ]
         eval_path, split = eval_path or dataset.eval_path, split or dataset.split
         eval_split, max_rows = eval_split or dataset.eval_split, max_rows or dataset.max_rows
+        max_eval_rows = max_eval_rows or dataset.max_eval_rows
         common = _of_recipe(dataset, common)
     if not paths and not sources:
         raise UserError("There is nothing to audit. Name a file, a folder or a hub id, or a recipe with `--recipe`.")
     sources = sources or [Source(path, split, max_rows, **common) for path in paths]
-    held_out = None if eval_path is None else Source(eval_path, eval_split, max_rows, **common)
+    held_out = None if eval_path is None else Source(eval_path, eval_split, max_eval_rows, **common)
     return sources, held_out, kind
 
 

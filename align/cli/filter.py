@@ -19,6 +19,7 @@ from align.data.problems import DataReport
 from align.errors import DataError, UserError
 from align.evaluation.statistics.metrics import Values, wilson
 from align.secrets import mask
+from align.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ def run(
         raise UserError(f"`on_bad_rows` must be raise or skip, got {on_bad_rows!r}.")
     if out.suffix != ".jsonl" or out.exists():
         raise UserError(f"`out` must name a new .jsonl file, got {out}{' that exists' if out.exists() else ''}.")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"`out` {out} cannot be written: {error}. Choose another place.") from error
     entries, report = _load(data, split, cast(Literal["raise", "skip"], on_bad_rows))
     p_base = _probabilities(base, entries, model)
     kept = keep_unsure(p_base, [entry.pair.tie for entry in entries], tau)
@@ -56,12 +61,14 @@ def run(
         for entry, p, keep in zip(entries, p_base, kept, strict=True)
         if keep
     ]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    lines = (json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
-    out.write_text("".join(lines), encoding="utf-8")
+    lines = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
     counts = {"data": data, "base": base, "tau": tau, "bad_rows": report.reasons} | _count(entries, p_base, kept)
     summary = out.with_suffix(".filter.json")
-    summary.write_text(json.dumps(mask(counts), indent=2) + "\n", encoding="utf-8")
+    try:
+        write_whole(summary, json.dumps(mask(counts), indent=2) + "\n")
+        write_whole(out, lines)  # last: with it the command is done
+    except OSError as error:
+        raise UserError(f"The pairs cannot be written to {out}: {error}. Free space there, and try again.") from error
     _show(counts)
     print(f"The pairs are in {out}, the counts in {summary}.")
     return int(not rows)

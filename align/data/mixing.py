@@ -13,6 +13,7 @@ from align.data.prompt_rows import PromptRow
 from align.errors import DataError
 from align.recipe.dataset import JOINT, DatasetConfig
 
+MOST_REPEATS, MOST_ROWS = 100, 1_000_000  # drawn rows, over those of all sets and in all
 Rows = Sequence[dict[str, Any]]
 Item = TypeVar("Item")
 Report = TypeVar("Report", bound=DataReport)
@@ -136,6 +137,7 @@ def _draw(sets: Sequence[Rows], weights: Sequence[float], data: DatasetConfig) -
         return
     import datasets
 
+    _refuse_many(sets, weights, data)
     parts = [
         datasets.Dataset.from_dict({"set": [number] * len(part), "place": list(range(len(part)))})
         for number, part in enumerate(sets)
@@ -147,6 +149,19 @@ def _draw(sets: Sequence[Rows], weights: Sequence[float], data: DatasetConfig) -
         stopping_strategy=data.stopping_strategy,
     )
     yield from zip(mixed["set"], mixed["place"], strict=True)
+
+
+def _refuse_many(sets: Sequence[Rows], weights: Sequence[float], data: DatasetConfig) -> None:
+    """Refuses weights by which other sets are read over and over before a small one ends: the draw takes minutes."""
+    if not data.stopping_strategy.startswith("all_exhausted"):
+        return
+    expected, number = max((len(part) * sum(weights) / weights[i], i) for i, part in enumerate(sets))
+    if expected > MOST_REPEATS * sum(map(len, sets)) and expected > MOST_ROWS:
+        raise DataError(
+            f"`dataset.mix`: with `stopping_strategy: {data.stopping_strategy}` about {expected:,.0f} rows are drawn "
+            f"before the {len(sets[number]):,} rows of a set of weight {weights[number]:g} are through, and all sets "
+            f"have {sum(map(len, sets)):,}. Raise that weight, or set `dataset.stopping_strategy: first_exhausted`."
+        )
 
 
 def _check_forms(names: Sequence[str], sets: Sequence[Rows]) -> None:

@@ -33,7 +33,7 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
     Raises:
         RecipeError: If the first run makes no model that the second can use, or the second does not use it.
     """
-    if "then" not in content:
+    if content.get("then") is None:
         return None
     then, method = content["then"], content["method"]
     if not isinstance(then, Mapping):

@@ -20,8 +20,8 @@ def read_seconds(text: str, name: str) -> float:
 
     days = re.fullmatch(r"(\d+)-(\d+:\d+:\d+)", text.strip())
     try:
-        if re.fullmatch(r"[\d.\s]+", text):
-            raise ValueError("a unit is missing")
+        if re.fullmatch(r"[\d.\s]+", text) or "," in text:
+            raise ValueError("a unit is missing, or a comma would be left out")
         seconds = Timedelta(f"{days[1]} days {days[2]}" if days else text).total_seconds()
     except ValueError:
         seconds = float("nan")

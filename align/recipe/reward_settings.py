@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from align.recipe.alarms import DEFAULT_ALARMS, OF_VLLM
 from align.recipe.rules import suggestion
@@ -12,6 +12,15 @@ from rewards.running.composition import Composition
 
 FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together
 Reward = Callable[..., Any] | str  # a function, or the folder or hub id of a reward model
+
+
+def _is_number(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("it must be a number, or null to turn it off")
+    return value
+
+
+Limit = Annotated[float, Field(strict=True), AfterValidator(_is_number)]  # strict: false is no 0
 
 
 class RewardSettings(BaseModel):
@@ -53,13 +62,13 @@ class RewardSettings(BaseModel):
     reward_gates: dict[str, str] = Field(
         default_factory=dict, description="Reward to the reward that must be above 0 for it to count."
     )
-    reward_clip: dict[str, list[float | None]] = Field(
+    reward_clip: dict[str, list[Limit | None]] = Field(
         default_factory=dict, description="Reward to its lowest and highest value; null sets no limit."
     )
     audit_funcs: list[str] = Field(
         default_factory=list, description="Rewards that are logged and never trained on, named as in `reward_funcs`."
     )
-    alarms: dict[str, float | None] = Field(
+    alarms: dict[str, Limit | None] = Field(
         default_factory=dict,
         description="Signal, or reward/signal, to the value above which the report warns; null turns one off.",
     )

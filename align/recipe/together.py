@@ -153,6 +153,8 @@ def _check_rates(setting: Setting) -> None:
             f"{given['min_lr_rate']}. Keep one."
         )
     end = given.get("lr_end", POLYNOMIAL_END)
+    if name == "polynomial" and (isinstance(end, bool) or not isinstance(end, int | float)):
+        raise ValueError(f"`lr_scheduler_kwargs.lr_end` must be a number; got {shown(end)}.")
     if name == "polynomial" and end >= setting("learning_rate"):
         raise ValueError(
             f"`lr_scheduler_type: polynomial` ends at `lr_scheduler_kwargs.lr_end`, which must be below "

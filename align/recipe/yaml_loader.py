@@ -1,6 +1,7 @@
 """YAML as people mean it: `1e-6` is a number, a key written twice is an error, and nothing is executed."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -172,14 +173,18 @@ def parse_word(text: str) -> Any:
         (1e-06, '{question} {options}', '{question}', {})
         >>> parse_word("Be brief # always"), parse_word("'1e-6'"), parse_word("[Be brief, # a list\n1]")
         ('Be brief # always', '1e-6', ['Be brief', 1])
+        >>> parse_word("Answer as: A"), parse_word("{answer: A}"), parse_word("- first")
+        ('Answer as: A', {'answer': 'A'}, '- first')
     """
+    first = text.lstrip()[:1]
     if re.fullmatch(r"\{\w+\}", text):  # YAML reads a block whose one key has no value, which no key of a recipe takes
         return text
     try:
         value = parse_yaml(text)
     except yaml.YAMLError:
         return text
-    first = text.lstrip()[:1]
+    if isinstance(value, Mapping | list) and first not in set("{[&!|>"):
+        return text  # "Question: {question}" and "- think first" are sentences; a block is written with braces
     is_text = first not in set("'\"|>!&") if isinstance(value, str) else value is None and first == "#"
     return text if is_text else value
 

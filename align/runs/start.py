@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from align.errors import RunFolderError
 from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, read_manifest, step_of
-from align.runs.folder import FINISHED_FILE
+from align.runs.folder import FINISHED_FILE, RECIPE_FILE
 from align.runs.owner import LOCK, require_folder
 
 
@@ -25,8 +25,8 @@ def find_start(folder: Path, resume: str | None) -> Start:
 
     Raises:
         RunFolderError: If the folder holds another run and `resume` is None, the named checkpoint is not whole, or
-            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, or checkpoints of
-            which none is whole.
+            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, checkpoints of
+            which none is whole, or a model that no run has left.
     """
     require_folder(folder)
     if resume is None:
@@ -54,6 +54,12 @@ def _newest(folder: Path) -> Start:
         raise RunFolderError(
             f"{folder} holds a finished run and no checkpoint to go on from; training would write over its model. "
             f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
+        )
+    model = next((path.name for path in sorted(folder.glob("*.safetensors"))), None)
+    if model is not None and not (folder / RECIPE_FILE).is_file():
+        raise RunFolderError(
+            f"{folder} holds a model, {model}, and no run of it; training would write over it. Choose another folder, "
+            f"`--output_dir {folder}-2`. Nothing was written."
         )
     return Start(None, tuple(passed_over))
 
@@ -96,5 +102,6 @@ def _is_used(folder: Path) -> RunFolderError:
     elif whole:
         text = f"{folder} already holds a run, up to {whole[0]}. Continue it with `--resume auto`, or c{new}."
     else:
-        text = f"{folder} already holds a run that left no checkpoint to continue from. C{new}."
+        what = "a run that left no checkpoint" if (folder / RECIPE_FILE).is_file() else "files, and no checkpoint"
+        text = f"{folder} already holds {what} to continue from. C{new}."
     return RunFolderError(f"{text} Nothing was written.")

@@ -117,6 +117,7 @@ def test_nothing_kept_is_a_failure_and_says_so(data, base, tmp_path):
         ({"tau": 2}, "`tau` must lie between 0 and 1, got 2"),
         ({"out": "kept.parquet"}, "`out` must name a new .jsonl file"),
         ({"out": "data.jsonl"}, "data.jsonl that exists"),
+        ({"out": "data.jsonl/kept.jsonl"}, "`out` .*kept.jsonl cannot be written: .*Choose another place"),
         ({"max_length": 2}, "All 30 pairs are longer than"),
     ],
 )

@@ -112,6 +112,7 @@ def test_a_sweep_that_is_given_again_asks_nothing_twice(models, questions, tmp_p
     [
         (["--alpha", "1.5"], "`--alpha` must be a number from 0"),
         (["--pick", "accuracy"], "`--pick` needs `--data`"),
+        (["--data", "none.jsonl"], "There is no file none.jsonl."),
         (["--keep_all"], "`--keep_all` needs `--data`"),
         (["--data", "facts.jsonl", "--suite", "reversal"], "`--suite reversal` has rows of its own"),
     ],

@@ -202,7 +202,7 @@ def test_save_only_model_is_said_before_and_cannot_be_gone_on_from(tiny_recipe, 
         run(str(path), [], "auto")
 
 
-@pytest.mark.parametrize("limit", ["soon", "0h", "90", "-3min", ""])
+@pytest.mark.parametrize("limit", ["soon", "0h", "90", "-3min", "1,5h", ""])
 def test_a_time_limit_needs_a_unit_and_some_time(tiny_recipe, limit):
     if limit:
         with pytest.raises(RecipeError, match="`--time_limit` must be a duration such as 3h50m"):

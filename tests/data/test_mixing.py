@@ -84,6 +84,13 @@ def test_a_set_that_is_smaller_than_its_share_is_repeated_and_said_to_be(load):
     assert len(check_mixture(load(DEMONSTRATIONS, *sets))) == 1  # stops at the end of the first
 
 
+def test_a_weight_so_small_that_the_draw_would_not_end_is_refused(load):
+    sets = {"path": "./a.jsonl", "weight": 1}, {"path": "./b.jsonl", "weight": 1e-5}
+    with pytest.raises(DataError, match=r"about 6,000,060 rows are drawn before the 60 rows of a set of weight 1e-05"):
+        load(DEMONSTRATIONS, *sets, stopping_strategy="all_exhausted")
+    assert len(load(DEMONSTRATIONS, *sets, stopping_strategy="first_exhausted").rows) == 200
+
+
 def test_without_weights_each_row_is_there_once_as_in_trl(load):
     data = load(PROMPTS, {"path": "./a.jsonl"}, {"path": "./b.jsonl"})
     assert ids(data) == [item.id for item in data.items]
@@ -156,8 +163,8 @@ def test_keys_of_mixtures_need_one_and_a_path_stands_beside_none(parse):
 
 
 def test_the_audit_reads_every_set_and_finds_what_leaks_from_one_of_them(load, tmp_path):
-    write(tmp_path / "eval.jsonl", range(205, 215))
-    load(QUESTIONS, eval_path="./eval.jsonl")
+    write(tmp_path / "eval.jsonl", range(205, 225))  # of which the recipe evaluates on ten
+    load(QUESTIONS, eval_path="./eval.jsonl", max_rows=200, max_eval_rows=10)
     done = run(["audit", "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "out")])
     found = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert [file["read"] for file in found["files"]] == [200, 60, 10], done["output"]

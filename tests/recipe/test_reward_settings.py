@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ def test_alarms_change_the_usual_ones():
         ({"alarms": {"accuracy/canary": 0.5}}, "`alarms.accuracy/canary` must not name a reward"),
         ({"stop_on": ["lenth"]}, "logp_difference, canary; got 'lenth'. Did you mean 'length'?"),
         ({"stop_on": ["flaky_share"]}, "`stop_on` must name one of"),  # it is off
+        ({"alarms": {"length": False}}, "`alarms.length`: input should be a valid number; got False"),
+        ({"alarms": {"length": math.nan}}, "`alarms.length`: it must be a number, or null to turn it off"),
+        ({"reward_clip": {"format": [False, 1]}}, "`reward_clip.format.0`: input should be a valid number; got False"),
         ({"alarms": {"lenth": 0.5}}, "`alarms` must name one of length, format, repetition"),
         ({"alarms": {"acuracy/length": 0.5}}, "Did you mean 'accuracy'?"),
         ({"method": PAIRS, "reward_funcs": None, "on_invalid": "skip"}, "is for methods that reward completions"),

@@ -144,6 +144,7 @@ REFUSED = [
     (EVAL, "`eval_strategy: steps` needs rows to evaluate on. Set `dataset.eval_path`"),
     ("save_strategy: best", "`save_strategy: best` needs an evaluation"),
     ("load_best_model_at_end: true", "saves where it evaluates; got `save_strategy: steps` and `eval_strategy: no`"),
+    ("lr_scheduler_type: polynomial\nlr_scheduler_kwargs: {lr_end: null}", "`lr_end`|lr_end` must be a number; got"),
     ("bf16: true\nfp16: true", "`bf16: true` and `fp16: true` exclude each other"),
     ("auto_find_batch_size: true", "would break the groups of `num_generations`"),
     ("vllm_importance_sampling_clip_min: 4", "must be below `vllm_importance_sampling_clip_max`; got 4.0 and 3.0"),

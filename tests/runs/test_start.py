@@ -20,7 +20,7 @@ def test_a_folder_in_which_only_locks_lie_is_empty(tmp_path):
     with owned(tmp_path / "run"), owned(tmp_path / "run" / "then"):
         assert find_start(tmp_path / "run", None).checkpoint is None
         (tmp_path / "run" / "then" / "x").write_text("")
-        with pytest.raises(RunFolderError, match="already holds a run"):
+        with pytest.raises(RunFolderError, match="already holds files, and no checkpoint to continue from"):
             find_start(tmp_path / "run", None)
 
 
@@ -30,6 +30,14 @@ def test_a_used_folder_is_refused_and_left_alone(tmp_path):
     with pytest.raises(RunFolderError, match=r"already holds a run, up to checkpoint-10.*--resume auto.*--output_dir"):
         find_start(tmp_path / "run", None)
     assert snapshot(tmp_path) == before
+
+
+def test_a_model_that_no_run_has_left_is_not_written_over(tmp_path):
+    (tmp_path / "slurm-1.out").write_text("")
+    assert find_start(tmp_path, "auto").checkpoint is None  # what a scheduler writes there first is in nobody's way
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(RunFolderError, match=r"holds a model, model\.safetensors, and no run of it; training would"):
+        find_start(tmp_path, "auto")
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):

@@ -21,6 +21,7 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
         given: Names of those that the command line named.
     """
     from align.cli.merging.sweep import sweep
+    from align.data.kinds import first_columns
     from align.evaluation.merging import read_rule
     from align.evaluation.policies.suite import check_names
     from align.evaluation.suites import ROW_SUITES
@@ -46,6 +47,10 @@ def run(options: Mapping[str, Any], out: Path, given: set[str]) -> None:
             "`--keep_all` says what happens to models that `--pick` does not take. Leave it out: all stay."
         )
     check_extra(options["tuned"])
+    if has_data:
+        first_columns(
+            options["data"], options.get("split")
+        )  # a file that is not there is told before models are merged
     parents = find_parents(options["base"], options["tuned"])
     inner = [alpha for alpha in alphas if not has_data or 0 < alpha < 1]
     folders = {alpha: out if len(alphas) == 1 and not has_data else out / f"alpha-{alpha:g}" for alpha in inner}
