@@ -108,7 +108,8 @@ def _by_cluster(values: Values, codes: Codes) -> tuple[Values, Values]:
     """Returns the sum and the number of the values in each cluster that has some."""
     known = ~np.isnan(values)
     _, place = np.unique(codes[known], return_inverse=True)
-    return np.bincount(place, values[known]), np.bincount(place).astype(float)
+    counts = np.bincount(place).astype(float)
+    return np.bincount(place, weights=values[known]).astype(float), counts
 
 
 def mean_of_items(values: Values, bounds: tuple[float, float] | None = (0.0, 1.0)) -> Estimate:
