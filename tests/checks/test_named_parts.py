@@ -6,7 +6,7 @@ from align.checks.tokens import check_tokens
 from align.recipe.recipe import load_recipe
 
 
-@pytest.mark.parametrize("targets", [["q_proj", "mlp.up_proj", "lm_head"], "all-linear", ".*q_proj"])
+@pytest.mark.parametrize("targets", [["q_proj", "mlp.up_proj", "down_proj"], "all-linear", ".*q_proj"])
 def test_modules_that_are_there_get_an_adapter(tmp_path, tiny_model_folder, targets):
     path = write_pair_recipe(tmp_path, tiny_model_folder, use_peft=True, lora_target_modules=targets)
     assert check_adapter(load_recipe(path)) == []
