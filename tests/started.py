@@ -47,7 +47,7 @@ def modules_after(code: str) -> set[str]:
     return set(result.stdout.splitlines()[-1].split())
 
 
-def least_seconds(command: str, enough: float, times: int = 3) -> float:
+def least_seconds(command: str, enough: float, times: int = 8) -> float:
     """Returns the CPU time of a command above that of a bare interpreter: the first below `enough`, or the least.
 
     CPU time does not grow on a busy machine, but for a little: hence a few times.

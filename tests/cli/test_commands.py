@@ -91,7 +91,7 @@ def test_train_refuses_a_used_folder_and_writes_nothing(tiny_recipe, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "metrics.jsonl").write_text("mine")
     said = refused("train", tiny_recipe())
-    assert "left no checkpoint to continue from" in said
+    assert "already holds files, and no checkpoint to continue from" in said
     assert "--resume" not in said
     assert [(path.name, path.read_text()) for path in (tmp_path / "run").iterdir()] == [("metrics.jsonl", "mine")]
 

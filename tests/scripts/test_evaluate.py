@@ -32,7 +32,7 @@ def models(tmp_path_factory):
 @pytest.fixture
 def data(tmp_path):
     rows = [
-        {"id": i, "prompt": f"q{i}?", "chosen": f"right {i}", "rejected": f"wrong, {i * i}", "subset": subset}
+        {"id": i, "prompt": f"{subset} {i}?", "chosen": f"right {i}", "rejected": f"wrong, {i * i}", "subset": subset}
         for i in range(6)
         for subset in SECTION
     ]
