@@ -64,7 +64,7 @@ def test_a_run_that_left_no_checkpoint_starts_with_a_clean_log_and_keeps_the_old
     assert run(str(path), [], None) == 0
     (folder / "finished.json").unlink()  # as if it was killed at the end
     before = (folder / "metrics.jsonl").read_text()
-    with pytest.raises(RunFolderError, match="left no checkpoint to continue from") as refused:
+    with pytest.raises(RunFolderError, match="no checkpoint to continue from") as refused:
         run(str(path), [], None)
     assert "--resume" not in str(refused.value)
     capfd.readouterr()
