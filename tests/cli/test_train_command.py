@@ -123,5 +123,5 @@ def test_a_killed_run_resumes_to_the_end_of_an_uninterrupted_one(answering_recip
 def test_resuming_under_another_recipe_is_refused(answering_recipe, tmp_path):
     path = answering_recipe(max_steps=1, save_steps=1)
     assert run(str(path), [], None) == 0
-    with pytest.raises(RunFolderError, match=r"`beta: None`, now it is `0\.1`"):
+    with pytest.raises(RunFolderError, match=r"`beta: 0.0`, now it is `0\.1`"):
         run(str(path), ["--beta", "0.1"], "auto")
