@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from align.versions import LIBRARIES, installed_versions
-
 app = typer.Typer(
     help="Alignment training on TRL with rewards that are checked, consistent and causal.",
     no_args_is_help=True,
@@ -17,6 +15,8 @@ app = typer.Typer(
 
 def _print_versions(asked: bool) -> None:
     if asked:
+        from align.versions import LIBRARIES, installed_versions
+
         found = installed_versions()
         for name in LIBRARIES:
             print(name, found[name] or "not installed")
