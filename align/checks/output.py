@@ -1,5 +1,6 @@
 """The output folder: whether it can be written to, whose it is, and room for what a run writes."""
 
+import math
 import os
 from pathlib import Path
 
@@ -57,13 +58,14 @@ def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
         return []
     model, checkpoint = sizes
     count = _checkpoints_at_once(recipe)
-    total = model + checkpoint * (count or 1)
-    what = (
-        f"{count or 'each of the'} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
-    )
+    known = 1 if count is None else count
+    total = model + checkpoint * known
+    many = "each of the" if count is None else count
+    what = f"{many} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
+    what = what if known else "the model"
     numbers = {"free_bytes": free, "checkpoint_bytes": checkpoint, "model_bytes": model, "checkpoints": count}
     if free < total:
-        level: Level = "error" if free < model + min(count or 1, 1) * checkpoint else "warning"
+        level: Level = "error" if free < model + min(known, 1) * checkpoint else "warning"
         return [Finding(level, "room", str(no_room(folder, total, free, what)), numbers)]
     text = f"{words(free)} free for {what}."
     if count is None:
@@ -93,8 +95,9 @@ def _checkpoints_at_once(recipe: Recipe) -> int | None:
         return 0
     steps, every = int(recipe.setting("max_steps")), float(recipe.setting("save_steps"))
     made = None
-    if strategy == "steps" and steps > 0 and every > 0:
-        made = -int(-steps // every) if every >= 1 else -int(-1 // every)
+    if strategy == "steps" and steps > 0:
+        every = every if every >= 1 else math.ceil(every * steps)  # as transformers rounds a share of the run
+        made = math.ceil(steps / every)
     limit = recipe.setting("save_total_limit")
     if limit is None:
         return made

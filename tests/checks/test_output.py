@@ -53,6 +53,11 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
         ({}, 2),
         ({"save_total_limit": 1}, 2),
         ({"max_steps": 40}, 20),
+        ({"max_steps": 5}, 3),
+        ({"max_steps": 40, "save_steps": 0.1}, 10),
+        ({"max_steps": 4, "save_steps": 0.3}, 2),
+        ({"max_steps": 4, "save_steps": 1e-8}, 4),
+        ({"max_steps": 4, "save_steps": 5e-324}, 4),
         ({"save_strategy": "no"}, 0),
         ({"max_steps": -1}, None),
     ],
@@ -60,6 +65,7 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
 def test_checkpoints_that_lie_together_are_counted(recipe, changes, count):
     (finding,) = check_room(recipe(**changes), Launch())
     assert (finding.level, finding.numbers["checkpoints"]) == ("ok", count)
+    assert ("checkpoint" in finding.text) == (count != 0)
 
 
 @pytest.mark.parametrize(("free", "level"), [(2.5, "error"), (4.5, "warning"), (100.0, "ok")])
