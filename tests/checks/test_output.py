@@ -1,12 +1,16 @@
 import os
+import platform
+import time
+from pathlib import Path
 
 import pytest
+from observed_table import write_chain_recipe
 
 from align.checks.launch import Launch
 from align.checks.output import check_output, check_room
 from align.recipe.recipe import load_recipe
 from align.runs import room
-from align.runs.owner import owned
+from align.runs.owner import LOCK, owned
 
 
 @pytest.fixture
@@ -18,26 +22,30 @@ def test_a_new_folder_is_nothing_to_speak_of(recipe):
     assert check_output(recipe()) == []
 
 
-def test_a_folder_of_another_run_is_a_warning(recipe, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.jsonl").write_text("")
-    (finding,) = check_output(recipe())
-    assert (finding.level, finding.check) == ("warning", "output")
-    assert "holds no checkpoint to continue from: `align train` refuses it" in finding.text
-    assert "--resume" not in finding.text
-    (tmp_path / "run" / "checkpoint-2").mkdir()
-    (finding,) = check_output(recipe())
-    assert finding.level == "warning"
-    assert "a run that is not finished" in finding.text
-    (tmp_path / "run" / "finished.json").write_text("{}")
-    assert "a finished run" in check_output(recipe())[0].text
-
-
 def test_the_owner_of_a_folder_is_named(recipe, tmp_path):
     with owned(tmp_path / "run"):
         (finding,) = check_output(recipe())
     assert finding.level == "error"
     assert f"in use by process {os.getpid()} on " in finding.text
+
+
+def test_an_owner_on_another_host_that_is_silent_for_a_minute_is_gone(recipe, tmp_path):
+    note = tmp_path / "run" / LOCK
+    note.parent.mkdir()
+    with owned(note.parent):
+        text = note.read_text().replace(platform.node(), "elsewhere")
+    note.write_text(text)
+    (finding,) = check_output(recipe())
+    assert "on elsewhere" in finding.text
+    os.utime(note, (time.time() - 61,) * 2)
+    assert check_output(recipe()) == []
+
+
+def test_the_folder_of_the_second_run_is_looked_at_too(tmp_path):
+    recipe = load_recipe(write_chain_recipe(tmp_path, tmp_path / "model"))
+    with owned(Path(recipe.then.training["output_dir"])):
+        (finding,) = check_output(recipe)
+    assert f"{recipe.then.training['output_dir']} is in use by process {os.getpid()}" in finding.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
