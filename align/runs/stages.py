@@ -97,20 +97,26 @@ def _is_at_end(recipe: Recipe, start: Start) -> bool:
     manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
     if not manifest:
         return False
-    steps = int(recipe.setting("max_steps"))
+    steps, passes = int(recipe.setting("max_steps")), float(recipe.setting("num_train_epochs"))
     if steps > 0:
         if manifest.step > steps:
-            raise RunFolderError(
-                f"{start.checkpoint} was written after {manifest.step} steps, and `max_steps: {steps}` asks for "
-                "fewer. Ask for more, or go on from an earlier checkpoint with `--resume PATH`."
-            )
+            raise _too_far(start, f"{manifest.step} steps", f"max_steps: {steps}")
         return manifest.step == steps
-    if manifest.epoch < float(recipe.setting("num_train_epochs")) - _ROUNDING:
+    if manifest.epoch < passes - _ROUNDING:
         return False  # also where the new length is saved already, by a run that was killed before it saved a step
     saved = saved_recipe(start.checkpoint.resolve().parent) if start.checkpoint else None
     if saved and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH):
         return manifest.step >= manifest.max_steps  # a part of a pass may end before its last step
+    if manifest.epoch * (1 - 1 / manifest.step) >= passes - _ROUNDING:  # so was the step before
+        raise _too_far(start, f"{manifest.epoch:g} passes", f"num_train_epochs: {passes:g}")
     return True
+
+
+def _too_far(start: Start, made: str, asked: str) -> RunFolderError:
+    return RunFolderError(
+        f"{start.checkpoint} was written after {made}, and `{asked}` asks for fewer. Ask for more, or go on from an "
+        "earlier checkpoint with `--resume PATH`."
+    )
 
 
 def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
