@@ -210,6 +210,7 @@ def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
     if name is None:
         return checkpoint
     best = checkpoint.with_name(Path(name).name)  # its path may be from before the run folder was moved
+    best = best if best.is_dir() else Path(name)  # or in the folder that the run went on from
     wrong = damage(best)
     if wrong is None:
         return best
