@@ -24,7 +24,7 @@ def check_model_kwargs(recipe: Recipe) -> list[Finding]:
     given = recipe.training.get("model_init_kwargs")
     if not isinstance(given, dict):
         return []
-    config, known = _config_keys(recipe.model.model_name_or_path)
+    config, known = config_keys(recipe.model.model_name_or_path)
     known |= _loading_keys()
     findings = []
     for name in given:
@@ -47,7 +47,7 @@ def _loading_keys() -> set[str]:
     return {name for name in {*named, *read, *auto} if not name.startswith("_")} - OF_PROGRAMS | OF_LOADING
 
 
-def _config_keys(model: str) -> tuple[str | None, set[str]]:
+def config_keys(model: str) -> tuple[str | None, set[str]]:
     """Reads the type of a model and the keys of its config; None where either is not known."""
     folder = model_folder(model)
     content: Any = None

@@ -1,5 +1,6 @@
 """The output folder: whether it can be written to, whose it is, and room for what a run writes."""
 
+import math
 import os
 from pathlib import Path
 
@@ -7,8 +8,6 @@ from align.checks.finding import Finding, Level
 from align.checks.launch import Launch
 from align.checks.memory import count_parameters, footprint_of
 from align.recipe.recipe import Recipe
-from align.runs.checkpoints import list_checkpoints
-from align.runs.folder import FINISHED_FILE
 from align.runs.owner import holder_of
 from align.runs.room import existing, free_bytes, no_room, words
 
@@ -16,33 +15,25 @@ _HALF = ("bfloat16", "float16")
 
 
 def check_output(recipe: Recipe) -> list[Finding]:
-    """Finds out whether a run can be written where the recipe says, before one owns the folder."""
-    folder = Path(recipe.training["output_dir"])
+    """Finds out whether each run can be written where the recipe says, before one owns the folder."""
+    recipes = [recipe] if recipe.then is None else [recipe, recipe.then]
+    wrong = [_wrong_with(Path(each.training["output_dir"])) for each in recipes]
+    return [Finding("error", "output", text) for text in wrong if text is not None]
+
+
+def _wrong_with(folder: Path) -> str | None:
     try:
         above = existing(folder)
-        is_used = folder.is_dir() and any(folder.iterdir())
+        holder = holder_of(folder)
     except OSError as error:
-        text = f"`output_dir` {folder} cannot be used: {error.strerror}."
-        return [Finding("error", "output", text)]
+        return f"`output_dir` {folder} cannot be used: {error.strerror}."
     if folder.exists() and not folder.is_dir():
-        return [Finding("error", "output", f"`output_dir` {folder} is a file. Choose a folder.")]
-    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
-        return [Finding("error", "output", f"`output_dir` {folder}: nothing can be written in {above}.")]
-    holder = holder_of(folder)
+        return f"`output_dir` {folder} is a file. Choose a folder."
+    if not above.is_dir() or not os.access(above, os.R_OK | os.W_OK | os.X_OK):
+        return f"`output_dir` {folder}: nothing can be read and written in {above}."
     if holder is not None:
-        text = f"{folder} is in use by {holder}. Wait for its end, or choose another `output_dir`."
-        return [Finding("error", "output", text)]
-    if is_used:
-        is_finished = (folder / FINISHED_FILE).is_file()
-        state = "a finished run" if is_finished else "a run that is not finished"
-        text = f"{folder} holds {state}: `align train` needs `--resume auto` to go on, or another `output_dir`."
-        if not is_finished and not list_checkpoints(folder):
-            text = (
-                f"{folder} is not empty and holds no checkpoint to continue from: `align train` refuses it. Choose "
-                "another `output_dir`, or move away what is in it."
-            )
-        return [Finding("warning", "output", text)]
-    return []
+        return f"{folder} is in use by {holder}. Wait for its end, or choose another `output_dir`."
+    return None
 
 
 def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
@@ -57,13 +48,14 @@ def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
         return []
     model, checkpoint = sizes
     count = _checkpoints_at_once(recipe)
-    total = model + checkpoint * (count or 1)
-    what = (
-        f"{count or 'each of the'} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
-    )
+    known = 1 if count is None else count
+    total = model + checkpoint * known
+    many = "each of the" if count is None else count
+    what = f"{many} checkpoint{'' if count == 1 else 's'} of about {words(checkpoint)}, and the model"
+    what = what if known else "the model"
     numbers = {"free_bytes": free, "checkpoint_bytes": checkpoint, "model_bytes": model, "checkpoints": count}
     if free < total:
-        level: Level = "error" if free < model + min(count or 1, 1) * checkpoint else "warning"
+        level: Level = "error" if free < model + min(known, 1) * checkpoint else "warning"
         return [Finding(level, "room", str(no_room(folder, total, free, what)), numbers)]
     text = f"{words(free)} free for {what}."
     if count is None:
@@ -93,8 +85,9 @@ def _checkpoints_at_once(recipe: Recipe) -> int | None:
         return 0
     steps, every = int(recipe.setting("max_steps")), float(recipe.setting("save_steps"))
     made = None
-    if strategy == "steps" and steps > 0 and every > 0:
-        made = -int(-steps // every) if every >= 1 else -int(-1 // every)
+    if strategy == "steps" and steps > 0:
+        every = every if every >= 1 else math.ceil(every * steps)  # as transformers rounds a share of the run
+        made = math.ceil(steps / every)
     limit = recipe.setting("save_total_limit")
     if limit is None:
         return made

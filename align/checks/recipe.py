@@ -9,6 +9,7 @@ from align.checks.chain import check_chain
 from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
 from align.checks.cpu_engine import check_cpu_engine
+from align.checks.experts import check_experts
 from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.hub import check_hub
@@ -90,7 +91,7 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_trackers(recipe) + check_secrets(recipe) + check_model(recipe)
-    findings += check_adapter(recipe) + check_tokens(recipe)
+    findings += check_adapter(recipe) + check_tokens(recipe) + check_experts(recipe)
     findings += check_cpu_engine(recipe) + check_model_kwargs(recipe) + check_chat_template(recipe) + check_hub(recipe)
     rewards: Rewards = []
     data = None

@@ -57,14 +57,14 @@ def run(
 
 
 def _check_start(recipe: Recipe, resume: str | None) -> list[Finding]:
-    """Checks the folder of a run, and that there is what it is to go on from."""
-    found = check_output(recipe)
-    if resume is None or any(finding.level == "error" for finding in found):
+    """Checks the folders of the runs, and that a run can begin there, or that there is what it is to go on from."""
+    if found := check_output(recipe):
         return found
     try:
-        return [Finding("ok", "output", text) for text in start_words(plan_stages(recipe, resume), resume)]
+        stages = plan_stages(recipe, resume)
     except RunFolderError as error:
         return [Finding("error", "output", str(error))]
+    return [Finding("ok", "output", text) for text in start_words(stages, resume)]
 
 
 def _dry(recipe: Recipe) -> Recipe:

@@ -132,6 +132,7 @@ def _run(
     from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
     from align.training.data_workers import keep_loading
     from align.training.devices import restore_to_one_cpu
+    from align.training.end_of_pass import EndOfPass
     from align.training.hub import HubPushes
     from align.training.live_page import LivePage
     from align.training.moving_reference import MovingReference
@@ -158,7 +159,8 @@ def _run(
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     trainer.add_callback(BestMetric())
-    trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # last: it reads what others write
+    trainer.add_callback(LivePage(partial(build_report, folder, in_training=True)))  # it reads what others write
+    trainer.add_callback(EndOfPass(trainer, stage.checkpoint))  # last: it evaluates
     restore_to_one_cpu()
     keep_loading(trainer)
     keep_adapter_dtype(trainer)
@@ -208,6 +210,7 @@ def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
     if name is None:
         return checkpoint
     best = checkpoint.with_name(Path(name).name)  # its path may be from before the run folder was moved
+    best = best if best.is_dir() else Path(name)  # or in the folder that the run went on from
     wrong = damage(best)
     if wrong is None:
         return best

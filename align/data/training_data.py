@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from align.data.account import Item as Named
+from align.data.files import READERS, find_split
 from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
 from align.data.streaming import HEAD, RowSource, RowStream, check_no_passes
@@ -16,6 +17,7 @@ from align.whole_files import sha256_of
 Item = TypeVar("Item", bound=Named)
 Block = TypeVar("Block", bound=DatasetConfig)
 Rows = Sequence[dict[str, Any]]
+_HELD = (*READERS, ".arrow")  # endings of the files that hold the rows of a folder
 
 
 class TrainingData(NamedTuple, Generic[Item]):
@@ -112,8 +114,20 @@ def load_stream(
 
 
 def fingerprints(data: DatasetConfig) -> dict[str, str]:
-    """Computes the SHA-256 of each local file of a data set, by file name, or by path where two have one name."""
-    paths = [Path(each) for each in (*(source.path for source in data.sources), data.eval_path) if each is not None]
+    """Computes the SHA-256 of each local file of a data set, by file name, or by path where two have one name.
+
+    Files of a folder are named with it, and with their place in it.
+    """
+    sources = [*data.sources, *filter(None, [data.held_out])]
+    paths = [Path(find_split(source.path, source.split)[0]).expanduser() for source in sources]
+    folders = [path for path in dict.fromkeys(paths) if path.is_dir()]
+    inside = {
+        f"{folder.name}/{path.relative_to(folder).as_posix()}": path
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _HELD
+    }
     files = [path for path in dict.fromkeys(paths) if path.is_file()]
     names = [path.name for path in files]
-    return {path.name if names.count(path.name) == 1 else str(path): sha256_of(path) for path in files}
+    named = {path.name if names.count(path.name) == 1 else str(path): path for path in files}
+    return {name: sha256_of(path) for name, path in (named | inside).items()}

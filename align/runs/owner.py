@@ -86,12 +86,12 @@ def require_folder(folder: Path) -> None:
 
 
 def holder_of(folder: Path) -> str | None:
-    """Names the living process on this host that owns a run folder, or one on another host that did; None if none."""
+    """Names the living process that owns a run folder, if there is one; on another host it lives while it renews."""
     owner = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS).owner
     if owner is None:
         return None
     if not _is_here(owner):
-        return f"process {owner.pid} on {owner.hostname}"
+        return f"process {owner.pid} on {owner.hostname}" if _is_renewed(folder / LOCK) else None
     try:
         started = datetime.fromtimestamp(psutil.Process(owner.pid).create_time())
     except psutil.NoSuchProcess:
@@ -100,14 +100,16 @@ def holder_of(folder: Path) -> str | None:
 
 
 def is_held(folder: Path) -> bool:
-    """Says whether another living process holds a run folder; one on another host lives while it renews its note."""
+    """Says whether another living process holds a run folder."""
     owner = SoftFileLease(folder / LOCK, lease_duration=LEASE_SECONDS).owner
     if owner is None or holder_of(folder) is None:
         return False
-    if _is_here(owner):
-        return owner.pid != os.getpid()
+    return not _is_here(owner) or owner.pid != os.getpid()
+
+
+def _is_renewed(note: Path) -> bool:
     try:
-        return time.time() - (folder / LOCK).stat().st_mtime < LEASE_SECONDS
+        return time.time() - note.stat().st_mtime < LEASE_SECONDS
     except OSError:
         return False
 

@@ -1,5 +1,6 @@
 """The runs of a recipe that are still to be made: one, or with `then` two, each at its start, its end, or between."""
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, read_manifest
+from align.runs.evaluated import lacks_evaluation
 from align.runs.folder import FINISHED_FILE, check_same_run, saved_recipe
 from align.runs.start import Start, find_start
 
@@ -18,7 +20,7 @@ class ToDo(StrEnum):
     """What is left of a run."""
 
     TRAINING = "training"
-    END = "end"  # all steps are made and the last checkpoint holds the model: model, card and report are missing
+    END = "end"  # the last checkpoint holds the model after all steps and evaluations: model, card, report are missing
     NOTHING = "nothing"
 
 
@@ -82,7 +84,7 @@ def _stage(recipe: Recipe, resume: str | None) -> Stage:
     start = find_start(folder, resume)
     if start.checkpoint is not None:  # which may be another run's
         check_same_run(start.checkpoint.resolve().parent, recipe.resolved)
-    todo = ToDo.END if _is_at_end(recipe, start) else ToDo.TRAINING
+    todo = ToDo.END if _is_at_end(recipe, start) and not _is_unevaluated(recipe, start) else ToDo.TRAINING
     return Stage(recipe, start.checkpoint, todo, start.passed_over)
 
 
@@ -95,17 +97,32 @@ def _is_at_end(recipe: Recipe, start: Start) -> bool:
     manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
     if not manifest:
         return False
-    steps = int(recipe.setting("max_steps"))
+    steps, passes = int(recipe.setting("max_steps")), float(recipe.setting("num_train_epochs"))
     if steps > 0:
         if manifest.step > steps:
-            raise RunFolderError(
-                f"{start.checkpoint} was written after {manifest.step} steps, and `max_steps: {steps}` asks for "
-                "fewer. Ask for more, or go on from an earlier checkpoint with `--resume PATH`."
-            )
+            raise _too_far(start, f"{manifest.step} steps", f"max_steps: {steps}")
         return manifest.step == steps
-    if manifest.epoch < float(recipe.setting("num_train_epochs")) - _ROUNDING:
+    if manifest.epoch < passes - _ROUNDING:
         return False  # also where the new length is saved already, by a run that was killed before it saved a step
     saved = saved_recipe(start.checkpoint.resolve().parent) if start.checkpoint else None
     if saved and all(saved.get(name) == recipe.resolved.get(name) for name in LENGTH):
         return manifest.step >= manifest.max_steps  # a part of a pass may end before its last step
+    if manifest.epoch * (1 - 1 / manifest.step) >= passes - _ROUNDING:  # so was the step before
+        raise _too_far(start, f"{manifest.epoch:g} passes", f"num_train_epochs: {passes:g}")
     return True
+
+
+def _too_far(start: Start, made: str, asked: str) -> RunFolderError:
+    return RunFolderError(
+        f"{start.checkpoint} was written after {made}, and `{asked}` asks for fewer. Ask for more, or go on from an "
+        "earlier checkpoint with `--resume PATH`."
+    )
+
+
+def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
+    """Says whether a run ended between the save of its last step and the evaluation that was due after it."""
+    if start.checkpoint is None:
+        return False
+    state = json.loads((start.checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    epoch = state.get("epoch") or 0.0
+    return lacks_evaluation(recipe.setting, state.get("log_history", []), state["global_step"], epoch)

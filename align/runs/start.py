@@ -24,16 +24,24 @@ def find_start(folder: Path, resume: str | None) -> Start:
         resume: None for a new run, `auto` for the newest whole checkpoint in the folder, or the path of a checkpoint.
 
     Raises:
-        RunFolderError: If the folder holds another run and `resume` is None, the named checkpoint is not whole, or
-            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, checkpoints of
-            which none is whole, or a model that no run has left.
+        RunFolderError: If the folder holds another run and `resume` is None, the named checkpoint is not whole,
+            `resume` is `auto` and the folder holds a finished run of which no checkpoint is left, or checkpoints of
+            which none is whole, or the folder holds a model that no run has left.
     """
     require_folder(folder)
     if resume is None:
         if not _is_empty(folder):
             raise _is_used(folder)
         return Start(None)
-    return _newest(folder) if resume == "auto" else _named(folder, Path(resume))
+    start = _newest(folder) if resume == "auto" else _named(folder, Path(resume))
+    model = next((path.name for path in sorted(folder.glob("*.safetensors"))), None)
+    is_its_run = start.checkpoint is not None and start.checkpoint.resolve().parent == folder.resolve()
+    if model is not None and not is_its_run and not (folder / RECIPE_FILE).is_file():
+        raise RunFolderError(
+            f"{folder} holds a model, {model}, and no run of it; training would write over it. Choose another folder, "
+            f"`--output_dir {folder}-2`. Nothing was written."
+        )
+    return start
 
 
 def _newest(folder: Path) -> Start:
@@ -54,12 +62,6 @@ def _newest(folder: Path) -> Start:
         raise RunFolderError(
             f"{folder} holds a finished run and no checkpoint to go on from; training would write over its model. "
             f"Choose a new folder with `--output_dir {folder}-2`. Nothing was written."
-        )
-    model = next((path.name for path in sorted(folder.glob("*.safetensors"))), None)
-    if model is not None and not (folder / RECIPE_FILE).is_file():
-        raise RunFolderError(
-            f"{folder} holds a model, {model}, and no run of it; training would write over it. Choose another folder, "
-            f"`--output_dir {folder}-2`. Nothing was written."
         )
     return Start(None, tuple(passed_over))
 

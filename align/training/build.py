@@ -8,6 +8,7 @@ from transformers import Trainer
 
 from align.data.made_rows import MadeRows
 from align.data.training_data import Rows, TrainingData
+from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -16,9 +17,29 @@ from align.training.typed_rows import typed_dataset
 
 
 def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]) -> Trainer:
-    """Builds the trainer of a recipe's method from data and rewards that were checked before."""
+    """Builds the trainer of a recipe's method from data and rewards that were checked before.
+
+    Raises:
+        RecipeError: If what the trainer made of the rows fills no batch, and such a batch is left out.
+    """
     trainer: Trainer = METHODS[recipe.method].part("build")(recipe, data, rewards)
+    _require_batch(trainer.args, trainer.train_dataset, "train", "no step is made")
+    _require_batch(trainer.args, trainer.eval_dataset, "eval", "nothing is evaluated")
     return trainer
+
+
+def _require_batch(args: Any, rows: Any, name: str, loss: str) -> None:
+    """Counts rows as they are packed, cut and dropped; transformers passes over data without a batch in silence."""
+    if not args.dataloader_drop_last or not isinstance(rows, Dataset) or hasattr(args, "num_generations"):
+        return  # a group of completions has a batch of its own
+    batch = getattr(args, f"{name}_batch_size") * (1 if args.accelerator_config.split_batches else args.world_size)
+    if len(rows) < batch:
+        use, key = ("training" if name == "train" else "evaluation"), f"per_device_{name}_batch_size"
+        raise RecipeError(
+            f"The trainer makes {len(rows)} rows of the data for {use}, fewer than a batch of all devices, {batch}, "
+            f"and `dataloader_drop_last: true` leaves such a batch out, so that {loss}. Lower `{key}: "
+            f"{getattr(args, key)}`, give more data, or remove `dataloader_drop_last`."
+        )
 
 
 def training_rows(data: TrainingData[Any]) -> Dataset | IterableDataset:

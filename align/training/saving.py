@@ -8,6 +8,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import rotate_checkpoints
 
+from align.console import say
 from align.runs.checkpoints import MANIFEST, damage, list_checkpoints, write_manifest
 from align.runs.room import no_room, size_of
 
@@ -37,12 +38,20 @@ class WholeCheckpoints(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Saves, logs and evaluates as often as the recipe says now; transformers keeps to what a checkpoint says.
 
-        It also forgets the best checkpoint of a run whose folder was moved, where it looks for one only when it saves.
+        It also forgets the best checkpoint of a run whose folder was moved, where it looks for one only when it saves,
+        and keeps the score of one that is gone, which no later model may reach: the last would be taken for the best.
         """
         state.compute_steps(args, state.max_steps)
         best = self._folder / f"checkpoint-{state.best_global_step}"
         if state.best_global_step and best.is_dir():
             state.best_model_checkpoint = str(best)
+        elif state.best_global_step and state.best_model_checkpoint is None and args.load_best_model_at_end:
+            if state.is_world_process_zero:
+                say(
+                    f"The best checkpoint so far, {best.name}, is not there any more. The best is looked for among "
+                    f"those behind step {state.global_step}."
+                )
+            state.best_metric = state.best_global_step = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stops the run in a sentence where the checkpoint that is due would not fit.

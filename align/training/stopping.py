@@ -77,8 +77,8 @@ class EarlyEnd(TrainerCallback):
             args.save_strategy = SaveStrategy.STEPS
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Leaves what is due at the end of a pass to the run that goes on, where this one stopped within it."""
-        if self.reason is not None and not float(state.epoch).is_integer():
+        """Leaves what is due at the end of a pass to the run that goes on."""
+        if self.reason is not None:
             control.should_log = control.should_evaluate = control.should_save = False
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -1,12 +1,16 @@
 import os
+import platform
+import time
+from pathlib import Path
 
 import pytest
+from observed_table import write_chain_recipe
 
 from align.checks.launch import Launch
 from align.checks.output import check_output, check_room
 from align.recipe.recipe import load_recipe
 from align.runs import room
-from align.runs.owner import owned
+from align.runs.owner import LOCK, owned
 
 
 @pytest.fixture
@@ -18,26 +22,30 @@ def test_a_new_folder_is_nothing_to_speak_of(recipe):
     assert check_output(recipe()) == []
 
 
-def test_a_folder_of_another_run_is_a_warning(recipe, tmp_path):
-    (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "metrics.jsonl").write_text("")
-    (finding,) = check_output(recipe())
-    assert (finding.level, finding.check) == ("warning", "output")
-    assert "holds no checkpoint to continue from: `align train` refuses it" in finding.text
-    assert "--resume" not in finding.text
-    (tmp_path / "run" / "checkpoint-2").mkdir()
-    (finding,) = check_output(recipe())
-    assert finding.level == "warning"
-    assert "a run that is not finished" in finding.text
-    (tmp_path / "run" / "finished.json").write_text("{}")
-    assert "a finished run" in check_output(recipe())[0].text
-
-
 def test_the_owner_of_a_folder_is_named(recipe, tmp_path):
     with owned(tmp_path / "run"):
         (finding,) = check_output(recipe())
     assert finding.level == "error"
     assert f"in use by process {os.getpid()} on " in finding.text
+
+
+def test_an_owner_on_another_host_that_is_silent_for_a_minute_is_gone(recipe, tmp_path):
+    note = tmp_path / "run" / LOCK
+    note.parent.mkdir()
+    with owned(note.parent):
+        text = note.read_text().replace(platform.node(), "elsewhere")
+    note.write_text(text)
+    (finding,) = check_output(recipe())
+    assert "on elsewhere" in finding.text
+    os.utime(note, (time.time() - 61,) * 2)
+    assert check_output(recipe()) == []
+
+
+def test_the_folder_of_the_second_run_is_looked_at_too(tmp_path):
+    recipe = load_recipe(write_chain_recipe(tmp_path, tmp_path / "model"))
+    with owned(Path(recipe.then.training["output_dir"])):
+        (finding,) = check_output(recipe)
+    assert f"{recipe.then.training['output_dir']} is in use by process {os.getpid()}" in finding.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
@@ -53,6 +61,11 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
         ({}, 2),
         ({"save_total_limit": 1}, 2),
         ({"max_steps": 40}, 20),
+        ({"max_steps": 5}, 3),
+        ({"max_steps": 40, "save_steps": 0.1}, 10),
+        ({"max_steps": 4, "save_steps": 0.3}, 2),
+        ({"max_steps": 4, "save_steps": 1e-8}, 4),
+        ({"max_steps": 4, "save_steps": 5e-324}, 4),
         ({"save_strategy": "no"}, 0),
         ({"max_steps": -1}, None),
     ],
@@ -60,6 +73,7 @@ def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):
 def test_checkpoints_that_lie_together_are_counted(recipe, changes, count):
     (finding,) = check_room(recipe(**changes), Launch())
     assert (finding.level, finding.numbers["checkpoints"]) == ("ok", count)
+    assert ("checkpoint" in finding.text) == (count != 0)
 
 
 @pytest.mark.parametrize(("free", "level"), [(2.5, "error"), (4.5, "warning"), (100.0, "ok")])

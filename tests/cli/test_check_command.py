@@ -8,7 +8,7 @@ from written_questions import write_questions
 
 from align.cli.app import app
 from align.recipe.recipe import load_recipe
-from align.runs.folder import record_run
+from align.runs.folder import record_end, record_run
 
 # Where rewards are not the matter, one that is quickly tried.
 QUICK = {"reward_funcs": ["format"], "reward_weights": [1.0]}
@@ -60,12 +60,22 @@ def test_it_is_checked_where_a_run_goes_on(tiny_recipe, tmp_path):
     record_run(folder, load_recipe(path).resolved, {})
     saved = save_checkpoint(folder, 2)
     assert f"{folder} goes on from checkpoint-2." in check(path, "--resume", "auto").stdout
-    assert "needs `--resume auto` to go on" in check(path).stdout
     (saved / "optimizer.pt").write_bytes(b"")
     result = check(path, "--resume", "auto")
     assert (result.exit_code, f"No checkpoint in {folder} can be gone on from" in result.stdout) == (1, True)
     result = check(path, "--resume", tmp_path / "none")
     assert (result.exit_code, "none cannot be gone on from" in result.stdout) == (1, True), result.stdout
+
+
+def test_a_folder_in_which_training_would_not_start_is_an_error_in_its_words(tiny_recipe, tmp_path):
+    path, folder = tiny_recipe(**QUICK), tmp_path / "run"
+    record_run(folder, load_recipe(path).resolved, {})
+    for text in ("a run that left no checkpoint", "a run, up to checkpoint-2", "a finished run, up to checkpoint-2"):
+        before = snapshot(folder)
+        result = check(path)
+        assert (result.exit_code, f"{folder} already holds {text}" in result.stdout) == (1, True), result.stdout
+        assert snapshot(folder) == before
+        record_end(folder, 2) if (folder / "checkpoint-2").is_dir() else save_checkpoint(folder, 2)
 
 
 @pytest.mark.parametrize("option", ["time_limit", "allow_changed_data"])

@@ -35,6 +35,13 @@ def test_the_best_checkpoint_holds_the_model_only_where_the_recipe_says_so(tiny_
     assert _with_model(last, load_recipe(tiny_recipe(), words)) == last.with_name(f"checkpoint-{step}")
 
 
+def test_the_best_checkpoint_may_lie_in_the_folder_from_which_a_run_went_on(tiny_recipe, last, tmp_path):
+    best = tmp_path / "before" / "checkpoint-2"  # as it is noted
+    best.parent.mkdir()
+    last.with_name(best.name).rename(best)
+    assert _with_model(last, load_recipe(tiny_recipe(), BEST)) == best
+
+
 def test_an_evaluation_that_is_not_saved_could_not_be_the_best(tiny_recipe):
     with pytest.raises(RecipeError, match=r"so that `save_steps` must be `eval_steps`; got 4.* and 2"):
         load_recipe(tiny_recipe(), [*BEST, "--save_steps", "4"])

@@ -111,6 +111,15 @@ def test_steps_behind_an_earlier_checkpoint_from_which_a_run_went_on_are_not_its
     assert "train_loss" not in metrics
 
 
+def test_an_evaluation_that_a_run_makes_up_for_leaves_what_was_logged_at_its_step(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"step": step, "loss": 0.1} for step in (5, 10, 15)] + [{"step": 10, "eval_loss": 0.8}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    metrics, _ = read_metrics(path)
+    assert metrics["loss"].steps.tolist() == [5, 10]
+    assert metrics["eval_loss"].steps.tolist() == [10]
+
+
 def test_downsampling_keeps_the_mean_and_the_extremes():
     values = np.sin(np.arange(10_000))
     values[5_000] = 9.0

@@ -115,6 +115,35 @@ def test_passes_over_the_data_end_a_run_too(path, tmp_path):
     assert plan_stages(longer, "auto")[0].todo is ToDo.TRAINING
 
 
+@pytest.mark.parametrize(
+    ("words", "log", "todo"),
+    [
+        ([], [], ToDo.TRAINING),
+        ([], [{"step": 2, "eval_loss": 0.4}, {"step": 4, "loss": 0.3}], ToDo.TRAINING),
+        ([], [{"step": 4, "loss": 0.3}, {"step": 4, "eval_loss": 0.4}], ToDo.END),
+        (["--eval_delay", "2"], [], ToDo.END),
+        (["--eval_strategy", "no"], [], ToDo.END),
+    ],
+)
+def test_a_run_that_lacks_its_last_evaluation_is_not_at_its_end(path, tmp_path, words, log, todo):
+    evaluates = ["--eval_strategy", "epoch", "--dataset.eval_path", load_recipe(path).dataset.path]
+    recipe = load_recipe(path, [*evaluates, *words])
+    record_run(tmp_path / "run", recipe.resolved, {})
+    save_checkpoint(tmp_path / "run", 4, state={"global_step": 4, "epoch": 1.0, "log_history": log})
+    assert plan_stages(recipe, "auto")[0].todo is todo
+
+
+def test_fewer_passes_than_were_made_are_refused(path, tmp_path):
+    def asked(passes):
+        return load_recipe(path, ["--max_steps", "-1", "--num_train_epochs", str(passes)])
+
+    record_run(tmp_path / "run", asked(2).resolved, {})
+    save_checkpoint(tmp_path / "run", 10, epoch=2.0, max_steps=10)
+    with pytest.raises(RunFolderError, match=r"written after 2 passes, and `num_train_epochs: 1` asks for fewer"):
+        plan_stages(asked(1), "auto")
+    assert plan_stages(asked(1.9), "auto")[0].todo is ToDo.END  # its last step goes up to two
+
+
 @pytest.mark.parametrize("before", [["--max_steps", "-1", "--num_train_epochs", "1"], ["--max_steps", "8"]])
 def test_a_run_that_was_killed_before_it_saved_a_step_of_its_new_length_is_not_at_its_end(path, tmp_path, before):
     record_run(tmp_path / "run", load_recipe(path, before).resolved, {})

@@ -36,8 +36,12 @@ def test_a_model_that_no_run_has_left_is_not_written_over(tmp_path):
     (tmp_path / "slurm-1.out").write_text("")
     assert find_start(tmp_path, "auto").checkpoint is None  # what a scheduler writes there first is in nobody's way
     (tmp_path / "model.safetensors").write_bytes(b"weights")
-    with pytest.raises(RunFolderError, match=r"holds a model, model\.safetensors, and no run of it; training would"):
-        find_start(tmp_path, "auto")
+    checkpoint = save_checkpoint(tmp_path / "elsewhere" / "run", 5)
+    for resume in ("auto", str(checkpoint)):
+        with pytest.raises(
+            RunFolderError, match=r"holds a model, model\.safetensors, and no run of it; training would"
+        ):
+            find_start(tmp_path, resume)
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):

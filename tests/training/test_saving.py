@@ -1,6 +1,7 @@
 """A real trainer whose checkpoints are there whole or not at all."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -56,6 +57,19 @@ def test_a_run_whose_folder_was_moved_still_ends_with_its_best_model(tmp_path):
     trainer = trained(tmp_path / "after", resume=str(tmp_path / "after" / "checkpoint-1"), **settings)
     assert trainer.state.global_step == 10
     saved = load_file(tmp_path / "after" / "checkpoint-1" / "model.safetensors")
+    assert trainer.model.weight.equal(saved["weight"])
+
+
+def test_a_run_whose_best_checkpoint_is_gone_says_so_and_ends_with_the_best_of_the_others(tmp_path, capsys):
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}  # it falls
+    settings = {"save_steps": 2, "eval_strategy": "steps", "eval_steps": 2} | best
+    trained(tmp_path / "before", max_steps=4, **settings)
+    (tmp_path / "before" / "checkpoint-4").rename(tmp_path / "checkpoint-4")
+    shutil.rmtree(tmp_path / "before")
+    trainer = trained(tmp_path / "after", resume=str(tmp_path / "checkpoint-4"), **settings)
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "checkpoint-2, is not there any more. The best is looked for among those behind step 4." in said
+    saved = load_file(tmp_path / "after" / "checkpoint-6" / "model.safetensors")
     assert trainer.model.weight.equal(saved["weight"])
 
 

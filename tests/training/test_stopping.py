@@ -55,8 +55,8 @@ def test_a_stop_saves_also_where_only_the_best_is_saved(stopped):
     assert evaluated == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("step", "evaluations"), [(3, []), (5, [5]), (8, [5])])
-def test_a_stop_within_a_pass_is_not_its_end(stopped, step, evaluations):
+@pytest.mark.parametrize(("step", "evaluations"), [(3, []), (5, []), (8, [5])])
+def test_a_stop_leaves_what_is_due_after_a_pass_to_the_run_that_goes_on(stopped, step, evaluations):
     saved, evaluated = stopped(step, eval_strategy="epoch", save_strategy="epoch")
     assert saved == sorted({f"checkpoint-{each}" for each in (*evaluations, step)})
     assert evaluated == evaluations

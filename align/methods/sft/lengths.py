@@ -14,6 +14,7 @@ from align.data.template_settings import check_template_columns, template_settin
 from align.recipe.recipe import Recipe
 
 Row = Mapping[str, Any]
+PACKED_TOGETHER = 1_000  # rows, of `Dataset.map`
 
 
 def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Finding]:
@@ -36,6 +37,8 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     lengths = [len(tokens) + is_text for tokens in whole]  # TRL ends a text with the end token
     limit, window = recipe.setting("max_length"), context_window(recipe)
+    if few := _check_packed(recipe, lengths, len(rows)):
+        return few
     longest = max(lengths)
     used = longest if limit is None else min(longest, limit)
     if recipe.setting("packing") and limit is not None:
@@ -56,6 +59,24 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
     if recipe.setting("truncation_mode") == "keep_end" and not recipe.setting("packing"):  # which keeps the start
         prompts = [0] * len(prompts)
     return _cut(audited, lengths, prompts, limit)
+
+
+def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:
+    """Finds rows that, packed, cannot fill one batch, where such a batch is left out; the trainer counts them."""
+    limit, batch = recipe.setting("max_length"), recipe.setting("per_device_train_batch_size")
+    if not recipe.setting("packing") or limit is None or not recipe.setting("dataloader_drop_last"):
+        return []
+    tokens = sum(lengths) + max(lengths) * (num_rows - len(lengths))
+    # No two rows that TRL packs would fit into one, but for the last of those that it packs together.
+    most = 2 * tokens // limit + num_rows // PACKED_TOGETHER + (recipe.setting("dataset_num_proc") or 1)
+    if most >= batch:
+        return []
+    text = (
+        f"`packing: true` makes at most {most} rows of `max_length: {limit}` tokens, fewer than "
+        f"`per_device_train_batch_size: {batch}`, and `dataloader_drop_last: true` leaves such a batch out: nothing "
+        "would be trained. Use a smaller batch, give more data, or remove `dataloader_drop_last`."
+    )
+    return [Finding("error", "batch", text)]
 
 
 def _cut(rows: Sequence[Row], lengths: Sequence[int], prompts: Sequence[int], limit: int) -> list[Finding]:

@@ -88,7 +88,8 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
     """Reads `metrics.jsonl` into one series per key, and lists the lines that are not JSON.
 
     A process killed while it writes leaves such a line, and a resumed run appends behind it. A run that went on from
-    an earlier checkpoint logs steps again; what was logged from there on before is of a model that is gone.
+    an earlier checkpoint logs steps again; what was logged from there on before is of a model that is gone. An
+    evaluation that it makes up for before its first step is of the model that was there.
 
     Raises:
         RunFolderError: If a line is JSON but no logged step, or no line can be read.
@@ -106,8 +107,9 @@ def read_metrics(path: Path) -> tuple[dict[str, Series], list[int]]:
             continue
         step = _step(path, number, record)
         if step < last:
+            end = step if "loss" in record else step + 1
             points = {
-                key: kept for key, values in points.items() if (kept := {at: values[at] for at in values if at < step})
+                key: kept for key, values in points.items() if (kept := {at: values[at] for at in values if at < end})
             }
         last = step
         for key, value in record.items():

@@ -156,6 +156,20 @@ def test_a_row_is_said_to_be_cut_or_lost_where_trl_does_so(check, tmp_path, row,
     assert not [part for part in others if part in found["warning"]]
 
 
+DROPS = {"packing": True, "dataloader_drop_last": True, "max_length": 64}
+FEW = "at most 3 rows of `max_length: 64` tokens, fewer than `per_device_train_batch_size: 4`"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [(DROPS, FEW), (DROPS | {"dataloader_drop_last": False}, ""), (DROPS | {"per_device_train_batch_size": 3}, "")],
+)
+def test_packed_rows_that_cannot_fill_a_batch_which_is_left_out_are_an_error(check, settings, words):
+    _, found = check(ROWS, **{"per_device_train_batch_size": 4} | settings)
+    assert words in found["error"]
+    assert bool(found["error"]) == bool(words)
+
+
 def test_a_row_is_lost_from_the_token_on_at_which_its_answer_would_begin(check, tmp_path):
     (tmp_path / "template.jinja").write_text(MARKED)
     rows = [MESSAGES, LONG]
