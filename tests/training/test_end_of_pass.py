@@ -1,9 +1,12 @@
 """A real trainer that is killed in the evaluation after a pass, and goes on."""
 
+import inspect
+
 import line_trainer as lines
 import pytest
 import torch
-from transformers import TrainerCallback
+import transformers
+from transformers import Trainer, TrainerCallback
 
 from align.training.end_of_pass import EndOfPass
 from align.training.unlogged import Unlogged
@@ -77,3 +80,30 @@ def test_an_evaluation_that_a_checkpoint_holds_is_not_made_again(train, tmp_path
     whole = train("whole", save_strategy="epoch")
     assert told(train("whole", checkpoint=5, save_strategy="epoch")) == told(whole)
     assert len(told(whole)) == 5  # a loss and an evaluation after each pass, and the end
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        (
+            "_maybe_log_save_evaluate",
+            "tr_loss grad_norm model trial epoch ignore_keys_for_eval start_time learning_rate",
+        ),
+        ("_load_rng_state", "checkpoint"),
+        ("_evaluate", "trial ignore_keys_for_eval skip_scheduler"),
+        ("_determine_best_metric", "metrics trial"),
+    ],
+)
+def test_transformers_still_does_what_is_due_after_a_pass_in_these(name, given):
+    found = list(inspect.signature(getattr(Trainer, name)).parameters)
+    assert found == ["self", *given.split()], (
+        f"transformers {transformers.__version__} changed Trainer.{name}{found}; read it again, then "
+        "align/training/end_of_pass.py."
+    )
+
+
+def test_transformers_still_makes_each_pass_in_one_call_that_it_looks_up_on_the_trainer():
+    assert "self._run_epoch(" in inspect.getsource(Trainer._inner_training_loop), (
+        f"transformers {transformers.__version__} makes passes otherwise; read it again, then "
+        "align/training/end_of_pass.py."
+    )
