@@ -112,6 +112,8 @@ def run(words: RewardWords) -> None:
     record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
     write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
+    if 0 < (missing := sum(row.quality is None for row in candidates)) < len(candidates):
+        print(f"What is chosen has no measured quality: {missing:,} of {len(candidates):,} prompts have no `quality`.")
     mined = write_phrases(words.out, results[names[0]].shortcuts)
     write_record(words.out / EVALUATION_FILE, record)
     print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, the report is {build_evaluation_report(words.out)}.")
