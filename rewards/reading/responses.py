@@ -128,7 +128,8 @@ def completion_text(completion: Completion) -> str:
 
 def is_taken_apart(completion: Completion) -> bool:
     """Says whether TRL parsed a completion into fields, between which spaces and tags are lost."""
-    return not isinstance(completion, str) and any(name in completion[-1] for name in REASONING)
+    last = [] if isinstance(completion, str) else completion[-1:]
+    return any(name in message for message in last for name in REASONING)
 
 
 def _tags(response_format: ResponseFormat) -> tuple[str, str, str, str]:

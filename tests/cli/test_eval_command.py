@@ -102,6 +102,19 @@ def test_samples_and_the_shuffles_as_verifier(models, data, tmp_path, capsys):
     assert {"coverage", "accuracy_of_answered"} <= set(record["glossary"])
 
 
+def test_a_verifier_whose_scores_are_no_numbers_chooses_nothing(models, data, tmp_path, capsys):
+    from tiny import tiny_reward_model, tiny_tokenizer
+
+    broken = tiny_reward_model(vocabulary=len(tiny_tokenizer()))
+    broken.score.weight.data[0, 0] = float("nan")
+    broken.save_pretrained(tmp_path / "broken")
+    tiny_tokenizer().save_pretrained(tmp_path / "broken")
+    words = ["--suite", "best_of_n", "--num_samples", 2, "--temperature", 1, "--max_rows", 4, *PROMPT]
+    where = ["--data", data, "--out", tmp_path / "out", "--verifier", tmp_path / "broken"]
+    assert run("--model", models / "practised", *where, *words) == 1
+    assert "gives 8 of 8 sequences a score that is no finite number" in capsys.readouterr().err
+
+
 def test_a_judge_reads_traces_and_a_reward_model_chooses_samples(models, data, tmp_path):
     from tiny import tiny_reward_model, tiny_tokenizer
 
@@ -167,6 +180,7 @@ def test_a_model_that_changed_does_not_get_the_old_answers(models, data, tmp_pat
         (["--model", "{model}", "--baseline", "{model}", "--data", "{data}"], "The same model is given twice"),
         (["--model", "{model}", "--data", "{data}", "--think_tag", "<t>"], "`think_tag` must be a name"),
         (["--model", "{model}", "--data", "{data}", "--prompt_template", "no places"], "{question}"),
+        (["--model", "{model}", "--data", "{data}", "--verifier_threshold", "nan"], "must be a number, got nan."),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(models, data, tmp_path, capsys, words, message):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from scripted_run import evaluate, make_questions
 
+from align.evaluation.policies.ceiling import jackknifed_ceiling
 from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
 from align.evaluation.policies.scripted_policies import AlwaysA, Solver, TraceUser
+from align.evaluation.policies.verifier import Verifier
 from align.evaluation.statistics.metrics import all_equal
 from align.evaluation.statistics.ratios import ratio_of_means
 
@@ -49,8 +51,8 @@ def test_the_audit_by_hand():
     assert found.true_positive_rate.value == pytest.approx(2 / 5)
     assert found.false_positive_rate.value == pytest.approx(3 / 7)
     assert found.prior.value == pytest.approx(5 / 12)
-    posterior = [p * 0.4 / (p * 0.4 + (1 - p) * 3 / 7) for p in (0.5, 0.0, 0.75)]
-    assert found.ceiling.value == pytest.approx(np.mean(posterior))
+    assert found.ceiling.value == pytest.approx(jackknifed_ceiling(4, Verifier(2 / 5, 3 / 7))[[2, 0, 3]].mean())
+    assert found.ceiling.low < found.ceiling.value < found.ceiling.high
     assert [each.cost for each in found.optimal_attempts] == [0.0, 0.5, 1.0, 2.0, 4.0]
 
 

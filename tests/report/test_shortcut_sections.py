@@ -22,7 +22,7 @@ CELL = Estimate(0.5, 0.25, 0.75, 40)
 def gain(phrase, *, moves, p_value=0.001):
     return GainOfPhrase(
         phrase=phrase, gain=CELL, chosen=CELL, rejected=CELL, both=CELL,
-        p_value=p_value, adjusted_p_value=p_value, beyond_neutral=moves, moves=moves,
+        p_value=p_value, adjusted_p_value=p_value, moves=moves,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewards.reading.responses import ResponseFormat, completion_text, parse_response
+from rewards.reading.responses import ResponseFormat, completion_text, is_taken_apart, parse_response
 
 # text, trace, answer, well_formed
 CASES = {
@@ -128,3 +128,9 @@ def test_a_trace_that_trl_took_out_is_read(name):
     assert completion_text([parts | {name: None}]) == completion_text([parts | {name: " "}]) == "<answer>B</answer>"
     written = "<think>a</think><answer>B</answer>"
     assert completion_text([parts | {"content": written}]) == written
+
+
+def test_trl_took_nothing_apart_where_there_is_no_trace_of_its_own():
+    assert is_taken_apart([{"role": "user", "content": "q"}, {"role": "assistant", "thinking": "It", "content": "B"}])
+    for completion in ("thinking", [], [{"role": "assistant", "content": ""}], [{"thinking": "It"}, {"content": "B"}]):
+        assert not is_taken_apart(completion)

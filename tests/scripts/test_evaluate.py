@@ -132,6 +132,14 @@ def test_what_cannot_be_done_is_one_sentence(script, models, data, candidates, t
     assert not (tmp_path / "out" / "evaluation.json").exists()
 
 
+def test_a_quality_that_some_prompts_lack_is_told(script, models, candidates, tmp_path, capsys):
+    with candidates.open("a") as file:
+        file.write(json.dumps({"id": "z", "prompt": "q?", "responses": ["a", "b"]}) + "\n")
+    words = ["--reward_model", models / "a", "--best_of_n", candidates, "--out", tmp_path / "out"]
+    assert script.main([*map(str, words)]) == 0
+    assert "has no measured quality: 1 of 6 prompts have no `quality`." in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_command_line_as_a_user_types_it(models, data, candidates, tmp_path):
     out = tmp_path / "out"

@@ -1,5 +1,6 @@
 """Each way to evaluate a policy, from the values of the options: on questions, on prompts, on pairs and by a suite."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -28,6 +29,8 @@ def run_questions(options: Mapping[str, Any], given: set[str]) -> None:
     from align.cli.media import media_settings
     from align.evaluation.policies.suite import SuiteSettings
 
+    if math.isnan(options["verifier_threshold"]):
+        raise UserError("`verifier_threshold` must be a number, got nan. Rewards above it are accepted.")
     chosen = {name: options[name] for name in PROMPT_OPTIONS if name in given}
     prompts, recipe = prompting(options["recipe"], options["model"], chosen)
     decoding = _decoding(options, prompts.max_new_tokens)

@@ -10,7 +10,7 @@ from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.evaluation.divided.division import current
-from align.evaluation.record import EVALUATION_FILE
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.evaluation.record.policies import Data
 from align.recipe.dataset import DEFAULT_TEMPLATE
 from align.whole_files import write_whole
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RECIPE_IN_FOLDER = "recipe.yaml"
 PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
+RESULTS = (EVALUATION_FILE, ITEMS_FILE)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def describe_questions(
     return found
 
 
-def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
+def claim_folder(
+    out: Path, fingerprints: Mapping[str, str], *, plan_file: str = PLAN_FILE, results: Sequence[str] = RESULTS
+) -> Path:
     """Makes the folder, and refuses one with another model's answers under a name that is used here.
 
     In a divided evaluation, the cache begins with the answers that other processes left.
@@ -147,6 +150,8 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
     Args:
         out: The evaluation's folder.
         fingerprints: Of the models, by name.
+        plan_file: Where they are kept, by which one kind of evaluation is told from another.
+        results: Files that the evaluation writes; where there is no plan yet, they are somebody else's.
 
     Returns:
         The folder of the cache.
@@ -154,9 +159,10 @@ def claim_folder(out: Path, fingerprints: Mapping[str, str]) -> Path:
     Raises:
         UserError: If the folder cannot be used.
     """
-    cache, plan = out / "cache", out / "cache" / PLAN_FILE
-    if (out / EVALUATION_FILE).is_file() and not plan.is_file():
-        raise UserError(f"`--out` {out} holds another evaluation. Choose a new folder. Nothing was written.")
+    cache, plan = out / "cache", out / "cache" / plan_file
+    if not plan.is_file() and (taken := next((name for name in results if (out / name).exists()), None)):
+        what = "another evaluation" if taken == EVALUATION_FILE else f"{taken}, which this evaluation would replace"
+        raise UserError(f"`--out` {out} holds {what}. Choose a new folder. Nothing was written.")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         known = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else {}

@@ -109,14 +109,16 @@ def _judge(
 def _verifier(words: PolicyWords) -> Verifier | None:
     if words.verifier is None or not current().is_whole:
         return None
-    from align.evaluation.reward_models.reward_model import RewardModel
+    from align.evaluation.reward_models.reward_model import RewardModel, check_finite
 
     engine = words.engine
     model = RewardModel.load(words.verifier, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size)
     template = words.prompting.template(model.tokenizer.chat_template is not None)
 
     def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
-        return model.score([template.render(each.question, each.options) for each in questions], responses)
+        scores = model.score([template.render(each.question, each.options) for each in questions], responses)
+        check_finite(scores)
+        return scores
 
     return Verifier(words.verifier, score, words.verifier_threshold)
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from align.cli.evaluation.shortcuts import check_pairs, show_shortcuts, write_phrases
+from align.cli.evaluation.plan import claim_folder
+from align.cli.evaluation.shortcuts import PHRASES_FILE, check_pairs, show_shortcuts, write_phrases
 from align.console import make_console, make_table, say
 from align.data.columns import Columns
 from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
@@ -17,7 +18,7 @@ from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.errors import UserError
-from align.evaluation.divided.division import current, end_of_part, own_part
+from align.evaluation.divided.division import end_of_part, own_part
 from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord, Scored
 from align.evaluation.reward_models.reward_model import RewardModel
@@ -35,6 +36,7 @@ from align.models.at_hand import require_model
 from align.models.checkpoint import fingerprint
 from align.models.policies.answer_keys import digest
 from align.report.evaluation import build_evaluation_report
+from align.whole_files import write_whole
 
 TITLES = {
     "accuracy/": "accuracy, by category",
@@ -43,6 +45,9 @@ TITLES = {
     "insertion/": "score gained by a phrase in front, in mean margins",
     "best_of_": "true quality of the best of n",
 }
+PLAN_FILE = "reward_models.json"  # in the cache's folder: whose scores are there
+PAIRS, CHOSEN, ITEMS = "pairs.jsonl", "best_of_n.jsonl", "reward_bench_2.jsonl"
+RESULTS = (EVALUATION_FILE, PAIRS, CHOSEN, ITEMS, PHRASES_FILE)
 
 
 @dataclass(frozen=True)
@@ -91,12 +96,13 @@ def run(words: RewardWords) -> None:
     names = name_models(paths := [words.reward_model, *words.baseline])
     for path in paths:
         require_model(path)
-    identities = {path: digest([identify(path), words.dtype]) for path in paths}
-    folder = words.out / "cache"
+    found = {path: identify(path) for path in paths}
+    identities = {path: digest([each, words.dtype]) for path, each in found.items()}
     others = replace(words, shortcuts=words.shortcuts.without_mining())
     measured: dict[str, tuple[RewardResult, Scored]] = {}
+    fingerprints = {name: found[path] for name, path in zip(names, paths, strict=True)}
+    folder = claim_folder(words.out, fingerprints, plan_file=PLAN_FILE, results=RESULTS)
     with closing(AnswerCache(folder)) as cache:
-        current().claim(words.out, folder, {name: identities[path] for name, path in zip(names, paths, strict=True)})
         for name, path in zip(names, paths, strict=True):
             with own_part():
                 asked = words if path == words.reward_model else others
@@ -106,6 +112,8 @@ def run(words: RewardWords) -> None:
     record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
     write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
+    if 0 < (missing := sum(row.quality is None for row in candidates)) < len(candidates):
+        print(f"What is chosen has no measured quality: {missing:,} of {len(candidates):,} prompts have no `quality`.")
     mined = write_phrases(words.out, results[names[0]].shortcuts)
     write_record(words.out / EVALUATION_FILE, record)
     print(f"\nAll numbers are in {words.out / EVALUATION_FILE}, the report is {build_evaluation_report(words.out)}.")
@@ -204,24 +212,27 @@ def write_rows(
     candidates: Sequence[Candidates],
     items: Sequence[BenchItem] = (),
 ) -> None:
-    """Writes the margin of every pair and what was chosen for every prompt."""
+    """Writes the margin of every pair and what was chosen for every prompt, in place of what an earlier run left."""
     out.mkdir(parents=True, exist_ok=True)
-    if pairs:
-        rows: list[dict[str, Any]] = []
-        for i, pair in enumerate(pairs):
-            margins = {
-                name: _number(result.margins[i]) for name, result in results.items() if result.margins is not None
-            }
-            rows.append({"id": pair.id, "subset": pair.subset, "category": pair.category, "margin": margins})
-        _write_lines(out / "pairs.jsonl", rows)
-    if candidates:
-        rows = []
-        for i, row in enumerate(candidates):
-            chosen = {name: _describe(row, result.choices[i]) for name, result in results.items() if result.choices}
-            rows.append({"id": row.id, "prompt": row.prompt, "chosen": chosen})
-        _write_lines(out / "best_of_n.jsonl", rows)
-    if items:
-        _write_lines(out / "reward_bench_2.jsonl", _item_rows(results, items))
+    _write_lines(out / PAIRS, _pair_rows(results, pairs))
+    _write_lines(out / CHOSEN, _chosen_rows(results, candidates))
+    _write_lines(out / ITEMS, _item_rows(results, items))
+
+
+def _pair_rows(results: Mapping[str, RewardResult], pairs: Sequence[BenchPair]) -> list[dict[str, Any]]:
+    rows = []
+    for i, pair in enumerate(pairs):
+        margins = {name: _number(result.margins[i]) for name, result in results.items() if result.margins is not None}
+        rows.append({"id": pair.id, "subset": pair.subset, "category": pair.category, "margin": margins})
+    return rows
+
+
+def _chosen_rows(results: Mapping[str, RewardResult], candidates: Sequence[Candidates]) -> list[dict[str, Any]]:
+    rows = []
+    for i, row in enumerate(candidates):
+        chosen = {name: _describe(row, result.choices[i]) for name, result in results.items() if result.choices}
+        rows.append({"id": row.id, "prompt": row.prompt, "chosen": chosen})
+    return rows
 
 
 def _item_rows(results: Mapping[str, RewardResult], items: Sequence[BenchItem]) -> list[dict[str, Any]]:
@@ -274,4 +285,7 @@ def _number(value: float) -> float | None:
 
 
 def _write_lines(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    if not rows:
+        path.unlink(missing_ok=True)
+        return
+    write_whole(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

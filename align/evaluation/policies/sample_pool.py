@@ -11,7 +11,8 @@ from align.evaluation.policies.abstention import (
     answer_if_accepted,
     rates_by_difficulty,
 )
-from align.evaluation.policies.verifier import Verifier, ceiling, optimal_attempts, rates, utility
+from align.evaluation.policies.ceiling import estimate_ceiling
+from align.evaluation.policies.verifier import Verifier, optimal_attempts, rates, utility
 from align.evaluation.record.policies import Audit, CurvePoint, Optimum, Utility
 from align.evaluation.reward_models.best_of_n import expected_best_of_n
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
@@ -81,7 +82,7 @@ def audit(pool: Pool) -> Audit:
 
     Rates have an interval over items, because the samples of an item are not independent. The prior of an item is the
     share of its samples that are right; with few samples priors look more unlike than they are, which makes fewer
-    attempts look best.
+    attempts look best. The ceiling is freed from that, see `estimate_ceiling`.
     """
     verifier = rates(pool.correct.ravel(), pool.accepted.ravel())
     prior = pool.correct.mean(axis=1)
@@ -91,7 +92,7 @@ def audit(pool: Pool) -> Audit:
         true_positive_rate=_rate(pool.accepted, pool.correct),
         false_positive_rate=_rate(pool.accepted, 1 - pool.correct),
         prior=mean_of_items(prior),
-        ceiling=share(ceiling(prior, verifier)) if known else share([]),
+        ceiling=estimate_ceiling(pool.correct, pool.accepted) if known else share([]),
         optimal_attempts=_optima(prior, verifier) if known else [],
         utility=_utilities(prior, verifier) if known else [],
         by_difficulty=rates_by_difficulty(pool.correct, pool.accepted),

@@ -35,7 +35,6 @@ class GainOfPhrase(Part):
     both: Row
     p_value: float
     adjusted_p_value: float
-    beyond_neutral: bool
     moves: bool
 
 

@@ -92,7 +92,7 @@ def mine_phrases(
         position: Where to put phrases.
         scale: Changes are divided by it.
         most_pairs: Into how many pairs of each half phrases are put, drawn at random.
-        seed: Of the halves, the samples and the permutations.
+        seed: Of the halves and the samples.
     """
     halves = split_prompts(pairs, margins, seed)
     first = halves[0]
@@ -106,7 +106,7 @@ def mine_phrases(
             return {}
         found = measure_phrases(
             model, [pairs[i] for i in sample], margins[list(sample)], phrases,
-            position=position, scale=scale, seed=seed,
+            position=position, scale=scale,
         )  # fmt: skip
         return {each.phrase: each for each in found.phrases}
 

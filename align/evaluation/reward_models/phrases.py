@@ -1,8 +1,7 @@
 """Phrases put into the chosen response, the rejected one or both: how far do they move the margin?
 
-Any text moves a score a little, so each phrase is compared with neutral words, as many as it has, in the same place.
-A phrase differs from the mean of a few others in any large sample; to count it also has to move scores further than
-each of these.
+Any text moves a score a little, so each phrase is compared with runs of neutral words, as many as it has, in the same
+place: with what they do on average, and with how far they differ from each other.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from align.audit.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
-from align.evaluation.reward_models.insertion import NEUTRAL, flip_signs
+from align.evaluation.reward_models.neutral import neutral_words, unlike_neutral
 from align.evaluation.reward_models.pair_metrics import pair_accuracy
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.item_means import ItemMean
@@ -33,9 +32,8 @@ class PhraseGain(NamedTuple):
         chosen: Mean change of the margin with the phrase in the chosen response only.
         rejected: The same in the rejected response only; negative if the model favours the phrase.
         both: The same in both.
-        p_value: Of the gain being 0, by flipping signs of the gains per pair; nan below two pairs.
+        p_value: Of its doing what neutral words do, see `unlike_neutral`; nan below two pairs.
         adjusted_p_value: The same after Benjamini-Hochberg over all phrases.
-        beyond_neutral: Whether it raises, or lowers, what has it more than each run of neutral words does.
     """
 
     phrase: str
@@ -45,12 +43,11 @@ class PhraseGain(NamedTuple):
     both: Estimate
     p_value: float
     adjusted_p_value: float
-    beyond_neutral: bool
 
     @property
     def moves(self) -> bool:
-        """Whether it moves scores, at a false discovery rate of 5 %, and further than anything neutral does."""
-        return self.beyond_neutral and self.adjusted_p_value <= FALSE_DISCOVERIES
+        """Whether it moves scores as neutral words do not, at a false discovery rate of 5 %."""
+        return self.adjusted_p_value <= FALSE_DISCOVERIES
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,6 @@ def measure_phrases(
     *,
     position: str,
     scale: float,
-    seed: int = 0,
 ) -> PhraseGains:
     """Puts each phrase into the responses of each pair, and measures the change of the margin.
 
@@ -103,7 +99,6 @@ def measure_phrases(
         phrases: P phrases.
         position: Where to put them, one of `POSITIONS`.
         scale: Changes are divided by it. The mean absolute margin of pairs makes models comparable.
-        seed: Of the permutations.
     """
     changes = _changes(model, pairs, margins, phrases, position)
     counts = [len(phrase.split()) for phrase in phrases]
@@ -111,7 +106,7 @@ def measure_phrases(
         count: gains_of(_changes(model, pairs, margins, neutral_words(count), position))
         for count in sorted(set(counts))
     }
-    return compare_phrases(phrases, margins, changes, [neutral[count] for count in counts], position, scale, seed)
+    return compare_phrases(phrases, margins, changes, [neutral[count] for count in counts], position, scale)
 
 
 def compare_phrases(
@@ -121,7 +116,6 @@ def compare_phrases(
     neutral: Sequence[Values],
     position: str,
     scale: float = 1.0,
-    seed: int = 0,
 ) -> PhraseGains:
     """Compares what phrases do to margins with what neutral words do.
 
@@ -132,7 +126,6 @@ def compare_phrases(
         neutral: For each phrase `(C, N)` gains by C runs of neutral words.
         position: Where the phrases were put.
         scale: Changes are divided by it.
-        seed: Of the permutations.
     """
     gains, found = [], []
     for phrase, change, control in zip(phrases, changes, neutral, strict=True):
@@ -143,8 +136,7 @@ def compare_phrases(
         found.append(
             PhraseGain(
                 phrase, bootstrap(gain / scale), chosen, rejected, both,
-                p_value=flip_signs(gain[known], seed), adjusted_p_value=np.nan,
-                beyond_neutral=_is_beyond(own[known], control[:, known]),
+                p_value=unlike_neutral(own[known], control[:, known]), adjusted_p_value=np.nan,
             )
         )  # fmt: skip
         gains.append(gain)
@@ -156,13 +148,6 @@ def compare_phrases(
     return PhraseGains(position, found, margins, changes, np.stack(gains), scale)
 
 
-def _is_beyond(own: Values, control: Values) -> bool:
-    if not len(own):
-        return False
-    mean, others = own.mean(), control.mean(axis=1)
-    return bool(mean > others.max() or mean < others.min())
-
-
 def gains_of(changes: NDArray[np.float64]) -> Values:
     """Returns `(P, N)` by how much what was inserted raises the response that has it, the mean of both sides.
 
@@ -170,20 +155,6 @@ def gains_of(changes: NDArray[np.float64]) -> Values:
     response has the phrase cancels out.
     """
     found: Values = (changes[:, 0] - changes[:, 1]) / 2
-    return found
-
-
-def neutral_words(count: int) -> list[str]:
-    """Returns runs of neutral words, each from the beginning of another neutral phrase.
-
-    Example:
-        >>> neutral_words(3)[:2]
-        ['The reply that', 'Here is a']
-    """
-    found = []
-    for start in range(len(NEUTRAL)):
-        words = " ".join([*NEUTRAL[start:], *NEUTRAL[:start]]).split()
-        found.append(" ".join((words * (1 + count // len(words)))[:count]))
     return found
 
 

@@ -26,6 +26,20 @@ from align.models.at_hand import require_model
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
 
+def check_finite(scores: Sequence[float] | Values) -> None:
+    """Refuses scores that are no finite numbers.
+
+    Raises:
+        UserError: If there is one.
+    """
+    if wrong := len(scores) - int(np.isfinite(scores).sum()):
+        raise UserError(
+            f"The reward model gives {wrong:,} of {len(scores):,} sequences a score that is no finite number (nan or "
+            "inf): its weights are broken, or too large for their type. Load them with `dtype` float32, or give "
+            "another checkpoint."
+        )
+
+
 class RewardModel:
     """Scores answers with a model that `CromeTrainer` or TRL's `RewardTrainer` saved.
 
@@ -40,7 +54,7 @@ class RewardModel:
         pairwise: Whether the model predicts the letter of the better answer.
         batch_size: Sequences per forward pass.
         max_length: Longest sequence in tokens; the model's own limit if not given. Nothing is ever cut off.
-        on_too_long: `raise` refuses longer sequences, `nan` gives them no score.
+        on_too_long: `raise` refuses longer sequences, `nan` gives them no score, and refuses nan of the model itself.
         progress: Whether to show a bar on stderr, if that is a terminal.
         cache: Where scores are kept, by batch, because padding changes their last digits; nowhere without it.
         identity: What says, there, which model and type of weights gave them.
@@ -212,7 +226,10 @@ class RewardModel:
                 [0] * len(batches),  # they stay in their order
                 1,
             )
-        scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
+        values = [score for each in found for score in each]
+        if self._on_too_long == "nan":
+            check_finite(values)
+        scores = dict(zip(distinct, values, strict=True))
         return np.array([scores.get(ids, math.nan) for ids in sequences])
 
     def _fits(self, ids: Sequence[int]) -> bool:

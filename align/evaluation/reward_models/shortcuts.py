@@ -65,7 +65,7 @@ def find_shortcuts(
         margins: `(N,)` their margins.
         settings: What to look for.
         sample: The pairs into which phrases of a file are put.
-        seed: Of halves, samples and permutations.
+        seed: Of halves and samples.
     """
     scale = float(np.nanmean(np.abs(margins))) or 1.0
     slices = find_slices(pairs, margins, scale=scale) if settings.slices else None
@@ -73,7 +73,7 @@ def find_shortcuts(
     if settings.phrases:
         phrases = measure_phrases(
             model, [pairs[i] for i in sample], margins[list(sample)], settings.phrases,
-            position=settings.position, scale=scale, seed=seed,
+            position=settings.position, scale=scale,
         )  # fmt: skip
     if settings.mine:
         mined = mine_phrases(

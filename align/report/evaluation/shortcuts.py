@@ -21,8 +21,8 @@ _SLICES = (
 )
 _PHRASES = (
     "Change of the margin with the phrase put into one response or both, in mean absolute margins. Gain is by how "
-    "much it raises whatever response has it, above as many neutral words in the same place. It counts if it is sure "
-    "at a false discovery rate of 5 %, and larger than that of every run of neutral words."
+    "much it raises whatever response has it, above as many neutral words in the same place. It counts if it lies "
+    "further from them than they lie from each other (Student), at a false discovery rate of 5 %."
 )
 
 
