@@ -1,7 +1,11 @@
 import json
 from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from planted import clean_pairs, read_lines, rotten_pairs, write_rows
 
@@ -10,7 +14,8 @@ from align.audit.kept import write_kept
 from align.audit.reading import Reader, Source
 from align.audit.row_findings import describe_rows, leave_out
 from align.audit.rows import compare, see, shared_keys
-from align.audit.run import audit
+from align.audit.run import Audited, audit
+from align.errors import DataError
 
 
 def counts(path, held_out=None, **options):
@@ -155,3 +160,59 @@ def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
     assert reader.kind == kind
     (read,) = reader.read()
     assert isinstance(read.entry, Entry)
+
+
+def written(file, folder, **reading):
+    found = audit([Source(str(file), **reading)], near=False)
+    write_kept(found, folder)
+    return read_lines(folder / "kept.jsonl")
+
+
+def entries(file, **reading):
+    return [read.entry._replace(file="", row=0) for read in Reader(Source(str(file), **reading)).read()]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line"),
+    [
+        ('question,options,answer,when\nWhich?,"[""a"", ""b""]",1,2024-01-31', {},
+         {"question": "Which?", "options": ["a", "b"], "answer": 1, "when": "2024-01-31"}),
+        ('question,opts,target,n\nWhich?,"[""a"", ""b""]",0,05', {"options": "opts", "answer": "target"},
+         {"question": "Which?", "opts": ["a", "b"], "target": 0, "n": "05"}),
+        ('question,options,answer\n2 - 1?,"[""1"", ""2""]",B', {},
+         {"question": "2 - 1?", "options": ["1", "2"], "answer": "B"}),
+        ("prompt,chosen,rejected,tie,margin\nq,a,b,False,0.50", {},
+         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": False, "margin": 0.5}),
+        ("prompt,chosen,rejected,tie,margin\nq,a,b,TRUE,", {},
+         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": True, "margin": None}),
+        ('ask,completion,correct\n"[{""role"": ""user"", ""content"": ""q""}]",x,true', {"prompt": "ask"},
+         {"ask": [{"role": "user", "content": "q"}], "completion": "x", "correct": True}),
+    ],
+)  # fmt: skip
+def test_rows_of_a_csv_file_are_read_back_as_they_were(tmp_path, text, columns, line):
+    file, (header, row) = tmp_path / "rows.csv", text.split("\n")
+    file.write_text(f"id,{header}\n007,{row}\n")
+    assert written(file, tmp_path, columns=columns) == [{"id": "007"} | line]
+    assert entries(tmp_path / "kept.jsonl", columns=columns) == entries(file, columns=columns)
+
+
+def test_dates_of_a_table_are_written(tmp_path):
+    day, time = date(2024, 1, 31), datetime(2024, 1, 31, 12, 30, tzinfo=UTC)
+    rows = [{"prompt": "q", "reference": "a", "day": day, "at": time, "price": Decimal("1.10")}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (line,) = written(tmp_path / "rows.parquet", tmp_path)
+    assert (line["day"], line["at"], line["price"]) == ("2024-01-31", "2024-01-31T12:30:00+00:00", "1.10")
+
+
+def test_what_json_cannot_hold_is_refused_in_a_sentence(tmp_path):
+    pq.write_table(pa.table({"prompt": ["q"], "took": pa.array([timedelta(1)])}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"row 1: .*a value of the type timedelta.* other values as texts or numbers"):
+        written(tmp_path / "rows.parquet", tmp_path)
+
+
+def test_a_column_where_the_own_group_would_stand_is_not_lost(tmp_path):
+    row = {"prompt": "q", "reference": "a", "group": "mine", "own_group": "older"}
+    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
+    found = Audited(None, [("", "")], [reader], ["counter"])
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and it has a column of this name"):
+        write_kept(found, tmp_path)
