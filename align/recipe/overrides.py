@@ -12,7 +12,7 @@ from align.recipe.yaml_loader import parse_word
 
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`.
+    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`, which wins over `--block`.
 
     Example:
         >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])
@@ -28,7 +28,7 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             groups[-1][1].append(word)
         else:
             raise RecipeError(f"Expected `--key value` after the recipe, got {shown(word)}.")
-    for key, values in groups:
+    for key, values in sorted(groups, key=lambda group: group[0].count(".")):  # blocks before keys of theirs
         _set(overrides, key, values)
     return overrides
 
@@ -44,10 +44,12 @@ def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
     parsed = [_parse(key, value) for value in values]
     target = overrides
     for block in blocks:
+        if target.get(block) == {}:
+            raise RecipeError(f"`--{key}` and `--{block} {{}}` cannot both be given: the second clears the block.")
         target = target.setdefault(block, {})
         if not isinstance(target, dict):
             raise RecipeError(f"`--{key}` and `--{block}` cannot both be given: `{block}` is a value or a block.")
-    target[leaf] = parsed[0] if len(parsed) == 1 else parsed
+    target |= merge({leaf: target.get(leaf)}, {leaf: parsed[0] if len(parsed) == 1 else parsed})
 
 
 def _parse(key: str, value: str) -> Any:
