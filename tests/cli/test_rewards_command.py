@@ -75,7 +75,7 @@ def test_multiple_choice_questions_may_be_the_data(folder):
         ("{prompt: query}", 1, "log_metric. `--columns '{answer: label}'` takes it from a column of another name."),
         ("{prompt: query, answer: label}", 0, "number_accuracy answers"),
         ("prompt", 1, "`--columns` must hold names such as '{prompt: question}', got 'prompt'."),
-        ("{prompt: 3}", 1, "`columns.prompt`: input should be a valid string; got 3 (int)."),
+        ("{prompt: 3}", 1, "`columns.prompt`: must be a text, so write it in quotes; got 3 (int)."),
     ],
 )  # fmt: skip
 def test_columns_of_other_names_are_named_as_a_recipe_names_them(folder, columns, code, sentence):
