@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
+from align.cli.yaml_option import read_yaml_option
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns
 from align.data.kinds import first_columns
 from align.data.problems import printable
@@ -11,10 +12,9 @@ from align.data.prompt_rows import load_prompts, prompts_to_rows
 from align.data.questions.multiple_choice import NEEDS, load_questions
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
-from align.errors import DataError, UserError
+from align.errors import DataError
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.reading import read_block
-from align.recipe.yaml_loader import parse_yaml
 
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
 
@@ -25,9 +25,7 @@ def read_columns(text: str) -> Columns:
     Raises:
         UserError: If it is no block of names.
     """
-    content = parse_yaml(text) if text.strip() else {}
-    if not isinstance(content, Mapping):
-        raise UserError(f"`--columns` must hold names such as '{{prompt: question}}', got {text!r}.")
+    content = read_yaml_option("--columns", text, "{prompt: question}")
     return read_block(RowDatasetConfig, "", {"path": "-", "columns": content}).columns
 
 
