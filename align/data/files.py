@@ -133,7 +133,9 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
                     yield RawRow(number, row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
-        raise DataError(f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error))}.") from error
+        raise DataError(
+            f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error)).rstrip('.')}."
+        ) from error
 
 
 def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:
