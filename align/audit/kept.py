@@ -3,11 +3,14 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from align.audit.reading import Reader
+from align.audit.reading import Reader, ReadRow
 from align.audit.run import Audited
+from align.data.cell_values import as_values
 from align.data.problems import RowProblem
 from align.errors import DataError
 from align.whole_files import whole_file
@@ -29,10 +32,10 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
     """Reads the rows for training again, and writes each as it stands there to one file, in their order.
 
     A row that is left out stands beside its file, its row, and the reason. Where attributes were named, rows with a
-    group go to a third file, with it; a row keeps what it has, and none is made up.
+    group go to a third file, with it; a row keeps what it has, and none is made up. Dates are written as ISO 8601.
 
     Raises:
-        DataError: If a row holds what JSON cannot, such as the bytes of an image.
+        DataError: If a row holds what JSON cannot, such as the bytes of an image, or has no place for another group.
     """
     num_kept = num_out = num_grouped = 0
     reasons = iter(zip(audited.reasons, audited.groups or [""] * len(audited.reasons), strict=True))
@@ -44,9 +47,10 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
         _opened(left_out) as leaves,
     ):
         for reader in audited.readers:
-            for raw, entry in reader.read():
+            for read in reader.read():
+                raw, entry = read
                 advance()
-                content = None if isinstance(raw.content, RowProblem) else raw.content
+                content = _content(read, reader)
                 place = {"file": reader.file, "row": raw.row}
                 if isinstance(entry, RowProblem):
                     why = {"reason": "unusable", "of": f"{entry.rule}. {entry.remedy}"}
@@ -54,7 +58,7 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
                     (reason, of), group = next(reasons)
                     if group:
                         assert grouped is not None
-                        grouped.write(_line(_with_group(content or {}, group, reader), place))
+                        grouped.write(_line(_with_group(content or {}, group, reader, place), place))
                         num_grouped += 1
                         continue
                     if not reason:
@@ -80,18 +84,41 @@ def _opened(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
 
 
-def _with_group(row: Mapping[str, Any], group: str, reader: Reader) -> dict[str, Any]:
+def _content(read: ReadRow, reader: Reader) -> Mapping[str, Any] | None:
+    """Returns a row as it stands there; the cells of a CSV file as they were read, which JSON would not read alike."""
+    raw, entry = read
+    if isinstance(raw.content, RowProblem):
+        return None
+    if not raw.untyped or isinstance(entry, RowProblem):
+        return raw.content
+    return as_values(raw.content, reader.kind, reader.source.columns, entry.gold)
+
+
+def _with_group(row: Mapping[str, Any], group: str, reader: Reader, place: Mapping[str, Any]) -> dict[str, Any]:
     """Gives a row a group where its own reader looks for one."""
     column = reader.source.columns.get(_GROUP, _GROUP)
     assert isinstance(column, str)
+    if column in row and _OWN in row:
+        raise DataError(
+            f"{place['file']}, row {place['row']}: a row with another group keeps its own as `{_OWN}`, and it has a "
+            f"column of this name already. Rename it."
+        )
     return {**row, **({_OWN: row[column]} if column in row else {}), column: group}
 
 
 def _line(row: Mapping[str, Any], place: Mapping[str, Any]) -> str:
     try:
-        return json.dumps(row, ensure_ascii=False) + "\n"
+        return json.dumps(row, ensure_ascii=False, default=_as_text) + "\n"
     except (TypeError, ValueError) as error:
         raise DataError(
             f"{place['file']}, row {place['row']}: `--write` writes JSON lines, and the row holds what they cannot "
-            f"({error}). Write images as files and their paths into the rows."
+            f"({error}). Write images as files and their paths into the rows, and other values as texts or numbers."
         ) from error
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, date | time):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    raise TypeError(f"a value of the type {type(value).__name__}")

@@ -1,7 +1,6 @@
 """Turns rows as they stand in a file into entries, by their kind."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from math import isfinite
 from typing import Any, NamedTuple
 
 from align.audit.entry import Entry, reference_of
@@ -21,6 +20,7 @@ from align.data.problems import BadRow
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS
 from align.data.rules import check_label, check_row
+from align.data.tables.numeric_columns import read_number
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.texts import is_blank
 from align.errors import DataError
@@ -183,16 +183,22 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         found = entry(row, raw, conversation_text(asked), (answer,), label=label)._replace(asked=asked)
         return found._replace(trace=answer) if named.trace is None else found
 
+    units: dict[str, str | None] = {}  # what dates of a column are turned into
+
+    def number(row: Row, column: str) -> float:
+        found, units[column] = read_number(row.get(column), column, units.get(column))
+        return found
+
     def outcome(row: Row, raw: RawRow) -> Entry:
         assert named.text is not None
         assert named.outcome is not None
         text = _need(row, named.text)
         asked = _need(row, named.prompt) if named.prompt else ""
-        numbers = tuple(_number(row, name) for name in named.confounders)
+        numbers = tuple(number(row, name) for name in named.confounders)
         name = check_label("id", row.get("id")) or name_row(raw.row, file)
         attributes = tuple(_attribute(row, column) for column in named.attributes)
         return Entry(
-            name, file, raw.row, asked, (text,), outcome=_number(row, named.outcome), confounders=numbers,
+            name, file, raw.row, asked, (text,), outcome=number(row, named.outcome), confounders=numbers,
             attributes=attributes,
         )  # fmt: skip
 
@@ -251,14 +257,3 @@ def _truth(row: Mapping[str, Any], column: str) -> bool:
     if found not in (True, False):
         raise BadRow(column, value, "the value is neither true nor false", "Write true or false.")
     return bool(found)
-
-
-def _number(row: Mapping[str, Any], column: str) -> float:
-    value = row.get(column)
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise BadRow(column, value, "the value is not a number", "Write one, or leave the row out.") from None
-    if not isfinite(number):
-        raise BadRow(column, value, "the value is not a finite number", "Write one, or leave the row out.")
-    return number

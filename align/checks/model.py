@@ -8,7 +8,7 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.model_files import file_problems
 from align.methods import METHODS
-from align.models.at_hand import is_hub_id
+from align.models.at_hand import file_problem, is_hub_id
 from align.models.pretrained import pickled_weights
 from align.recipe.recipe import Recipe
 
@@ -26,10 +26,18 @@ def check_model(recipe: Recipe) -> list[Finding]:
         return [Finding("error", "model", f"`model_name_or_path`: {problem}")]
     if Path(model).is_dir():
         return _check_folder(recipe, given)
+    if problem := file_problem(model):
+        return [Finding("error", "model", f"`model_name_or_path`: {problem}{_hint(model)}")]
     if is_hub_id(model):
         return []
     text = f"There is no folder {model}. Check `model_name_or_path`; `./x` is relative to the recipe."
     return [Finding("error", "model", text)]
+
+
+def _hint(file: str) -> str:
+    name = Path(file).name
+    chosen = f" A GGUF file in it is chosen by `model_init_kwargs: {{gguf_file: {name}}}`."
+    return chosen if name.endswith(".gguf") else ""
 
 
 def _check_folder(recipe: Recipe, given: Mapping[str, Any]) -> list[Finding]:

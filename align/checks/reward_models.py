@@ -8,7 +8,7 @@ from typing import Any
 from align.checks.finding import Finding
 from align.data.conversations import message_text
 from align.data.tables.outcome_rows import SCALE_FILE
-from align.models.at_hand import is_hub_id
+from align.models.at_hand import file_problem, is_hub_id
 from align.models.pretrained import pickled_weights
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
@@ -44,6 +44,8 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
         return None
     candidates = [(folder / Path(spec).expanduser()).resolve() for folder in (base_dir, Path.cwd())]
     folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
+    if folder is None and (problem := next(filter(None, map(file_problem, map(str, candidates))), "")):
+        raise ValueError(f"Reward {spec!r}: {problem}")
     if folder is None and not is_hub_id(spec):
         tried = ", ".join(dict.fromkeys(map(str, candidates)))
         raise ValueError(f"Reward {spec!r}: there is no such folder. Tried {tried}.")

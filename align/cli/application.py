@@ -1,11 +1,22 @@
 """The one command line application, which `arguments` fills."""
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(
+from align.cli.given_words import Command
+
+
+class Application(typer.Typer):
+    """An application whose commands refuse words that are empty."""
+
+    def command(self, name: str | None = None, *, cls: Any = Command, **settings: Any) -> Any:
+        """Registers a command, as typer does."""
+        return super().command(name, cls=cls, **settings)
+
+
+app = Application(
     help="Alignment training on TRL with rewards that are checked, consistent and causal.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -35,7 +46,8 @@ def _options(
 
 
 def execute(command: Callable[[], int | None]) -> None:
-    """Runs a command; an error that the user can mend becomes one sentence and exit code 1."""
+    """Runs a command; an error that the user can mend, or of a file, becomes one sentence and exit code 1."""
+    from align.cli.file_errors import word_file_error
     from align.errors import UserError
     from align.secrets import mask
 
@@ -43,6 +55,12 @@ def execute(command: Callable[[], int | None]) -> None:
         code = command()
     except UserError as error:
         typer.secho(f"Error: {mask(str(error))}", fg=typer.colors.RED, err=True)
+        raise typer.Exit(1) from error
+    except OSError as error:
+        sentence = word_file_error(error)
+        if sentence is None:
+            raise
+        typer.secho(f"Error: {mask(sentence)}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt:
         typer.echo("Stopped by Ctrl-C.", err=True)

@@ -16,11 +16,13 @@ from align.audit.row_checks import Named
 from align.audit.run import Advance, audit
 from align.audit.trace_scores import TRACES_FILE
 from align.cli.audit_traces import find_student, score, show_traces
+from align.cli.media import check_media
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.report.audit import build_audit_page
 from align.report.audit.words import by_length, in_points, mask_sentence, pairs_sentence, share_of
+from align.runs.writable import check_writable
 
 NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
          "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
@@ -48,8 +50,7 @@ def run(
     if reading["max_rows"] is not None and reading["max_rows"] < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading['max_rows']}.")
     reading, write = _rare_pairs(data, reading, named, write=write)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"`out` must name a folder, and {out} is a file.")
+    check_writable(out, "--out")
     sources, held_out, kind = _sources(data, reading, named, media)
     if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
         raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
@@ -105,7 +106,7 @@ def _sources(
     data: Sequence[str], reading: Mapping[str, Any], named: Mapping[str, Any], media: Mapping[str, Any]
 ) -> tuple[list[Source], Source | None, str]:
     """Puts together where the rows are, from the command line and a recipe."""
-    settings = MediaSettings(**{name: value for name, value in media.items() if value is not None})
+    settings = check_media({name: value for name, value in media.items() if value is not None})
     common: dict[str, Any] = {"adapter": reading["adapter"], "media": settings, "named": Named(**named)}
     paths, eval_path, kind = list(data), reading["eval"], reading["kind"]
     split, eval_split, max_rows = reading["split"], reading["eval_split"], reading["max_rows"]

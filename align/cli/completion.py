@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from typer.core import TyperCommand
-
+from align.cli.given_words import Command
 from align.methods import METHODS
 
 
-class WithKeys(TyperCommand):
+class WithKeys(Command):
     """A command on a recipe, whose keys are options while a line is completed; else they are read as extra words."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.console import make_console, make_table
+from align.data.cell_values import as_values
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.confidence import keep_unsure
@@ -81,7 +82,8 @@ def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -
     def check(row: Row, raw: RawRow) -> _Entry:
         pair = check_reward_pair(row, untyped=raw.untyped)
         check_texts(pair)
-        return _Entry(pair.id or name_row(raw.row, file), raw.row, dict(row), pair)
+        columns = as_values(row, "pairs", {}) if raw.untyped else dict(row)
+        return _Entry(pair.id or name_row(raw.row, file), raw.row, columns, pair)
 
     return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=None), report
 

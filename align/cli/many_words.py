@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-from typer.core import TyperCommand
+from align.cli.given_words import Command
 
 
-class ManyWords(TyperCommand):
+class ManyWords(Command):
     """A command whose list options take every word up to the next option; commas and repetition work, too."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -12,11 +12,11 @@ from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
 from align.cli.check import print_findings
 from align.cli.rewards_rows import name_the_option, read_columns, read_reward_rows
+from align.cli.yaml_option import read_yaml_option
 from align.console import make_console
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
 from align.recipe.recipe import Recipe, load_recipe
-from align.recipe.yaml_loader import parse_yaml
 from align.secrets import mask
 from rewards.running.contract import Limits, RewardSpec, Settings
 
@@ -44,8 +44,12 @@ def run(
             if words:
                 raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
             settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
-            rows = [] if data is None else read_reward_rows(data, read_columns(columns))
-            findings = check_one(subject, _kwargs(reward_kwargs), rows, settings, Handling(limits or Limits()))
+            kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
+            named = read_columns(columns)
+            if named and data is None:
+                raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
+            rows = [] if data is None else read_reward_rows(data, named)
+            findings = check_one(subject, kwargs, rows, settings, Handling(limits or Limits()))
     except UserError as error:
         if not as_json:
             raise
@@ -120,10 +124,3 @@ def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
     if not recipe.reward_specs:
         raise RecipeError(f"{subject} names no rewards: `method: {recipe.method}` learns from its data alone.")
     return recipe
-
-
-def _kwargs(text: str) -> dict[str, Any]:
-    content = parse_yaml(text) if text.strip() else {}
-    if not isinstance(content, dict):
-        raise UserError(f"`--reward_kwargs` must hold settings such as '{{max_length: 200}}', got {text!r}.")
-    return content

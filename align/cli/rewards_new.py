@@ -7,6 +7,7 @@ from string import Template
 
 from align.console import make_console
 from align.errors import UserError
+from align.runs.writable import check_writable
 from rewards.catalog import REWARDS
 
 REWARD = Template('''\
@@ -90,6 +91,7 @@ def run(name: str, folder: Path) -> int:
     for path in contents:
         if path.exists():
             raise UserError(f"{path} is there already and is not overwritten. Choose another name, or move it.")
+    check_writable(folder, "--folder")
     folder.mkdir(parents=True, exist_ok=True)
     for path, template in contents.items():
         path.write_text(template.substitute(name=name), encoding="utf-8")

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
+from align.cli.yaml_option import read_yaml_option
+from align.data.column_entries import word_mapping
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns
 from align.data.kinds import first_columns
 from align.data.problems import printable
@@ -11,10 +13,9 @@ from align.data.prompt_rows import load_prompts, prompts_to_rows
 from align.data.questions.multiple_choice import NEEDS, load_questions
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
-from align.errors import DataError, UserError
+from align.errors import DataError
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.reading import read_block
-from align.recipe.yaml_loader import parse_yaml
 
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
 
@@ -25,9 +26,7 @@ def read_columns(text: str) -> Columns:
     Raises:
         UserError: If it is no block of names.
     """
-    content = parse_yaml(text) if text.strip() else {}
-    if not isinstance(content, Mapping):
-        raise UserError(f"`--columns` must hold names such as '{{prompt: question}}', got {text!r}.")
+    content = read_yaml_option("--columns", text, "{prompt: question}")
     return read_block(RowDatasetConfig, "", {"path": "-", "columns": content}).columns
 
 
@@ -69,12 +68,11 @@ def _check_names(path: str, names: list[str], columns: Columns, needs: tuple[str
     guessed = guess_columns(lacking, [name for name in names if name not in columns.values()], needs)
     mended = {ours: theirs for ours, theirs in columns.items() if ours not in absent} | guessed
     mended |= {ours: "NAME" for ours in lacking if ours not in guessed}
-    entry = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items())
     named = [f"`{printable(firsts[name])}` for `{name}`" if name in firsts else f"`{name}`" for name in lacking]
     has = ", ".join(f"`{printable(name)}`" for name in names)
     raise DataError(
-        f"{path} has no column {', '.join(named)}; it has {has}. Say which is meant with `--columns '{{{entry}}}'`: "
-        "our name of a column, and the name that it has in the rows."
+        f"{path} has no column {', '.join(named)}; it has {has}. Say which is meant with "
+        f"`--columns '{word_mapping(mended)}'`: our name of a column, and the name that it has in the rows."
     )
 
 
@@ -84,9 +82,5 @@ def name_the_option(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Find
         return finding
     column = finding.text.partition("needs a column `")[2].partition("`")[0]
     theirs = guess_columns((column,), list(rows[0])).get(column, "NAME")
-    text = f"{finding.text} `--columns '{{{column}: {_show(theirs)}}}'` takes it from a column of another name."
+    text = f"{finding.text} `--columns '{word_mapping({column: theirs})}'` takes it from a column of another name."
     return finding._replace(text=text)
-
-
-def _show(names: str | list[str]) -> str:
-    return printable(names if isinstance(names, str) else f"[{', '.join(names)}]")

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from align.data.column_entries import word_mapping
 from align.data.csv_rows import parse_cell
 from align.data.problems import BadRow, RowProblem, printable
 from align.data.raw_rows import RawRow, Row
@@ -134,7 +135,7 @@ def questions_in_columns(names: Sequence[str]) -> str:
     guessed = guess_columns(wanted, names)
     if not isinstance(guessed.get("options"), list) or set(guessed) != set(wanted):
         return ""
-    return f"columns: {{{', '.join(f'{ours}: {_show(theirs)}' for ours, theirs in guessed.items())}}}".replace("`", "")
+    return f"columns: {word_mapping(guessed)}"
 
 
 class NeverThere:
@@ -254,9 +255,9 @@ def _word_remedy(
     mended = {ours: guessed.get(str(theirs), theirs) for ours, theirs in columns.items()}
     mended |= {ours: theirs for ours, theirs in guessed.items() if ours not in columns.values()}
     mended |= {ours: "NAME" for ours in missing if ours not in mended and ours not in columns.values()}
-    mapping = ", ".join(f"{ours}: {_show(theirs)}" for ours, theirs in mended.items())
-    entry = f"`columns: {{{mapping.replace('`', '')}}}`"
-    return f"{did_you_mean}Say so with {entry} under `dataset` of the recipe, or rename them."
+    return (
+        f"{did_you_mean}Say so with `columns: {word_mapping(mended)}` under `dataset` of the recipe, or rename them."
+    )
 
 
 def _taken(columns: Columns) -> set[str]:

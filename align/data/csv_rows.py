@@ -79,10 +79,14 @@ def check_names(names: Sequence[str], file: Path) -> None:
     Raises:
         DataError: If it is or does.
     """
+    if not names:
+        raise DataError(f"{file} has no header, and must name every column once in its first line. Write the names.")
     twice = sorted({name for name in names if names.count(name) > 1})
-    if twice or not names:
-        found = f"the columns {', '.join(map(ascii, twice))} twice" if twice else "no columns"
-        raise DataError(f"{file} must name every column once in its header, but has {found}. Rename them.")
+    if twice:
+        found = ", ".join(map(ascii, twice))
+        raise DataError(
+            f"{file} must name every column once in its header, but has the columns {found} twice. Rename them."
+        )
 
 
 def parse_cell(column: str, cell: Any) -> Any:

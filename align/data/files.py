@@ -38,6 +38,7 @@ def read_rows(path: str, split: str | None = None) -> Iterator[RawRow]:
     Raises:
         DataError: If the file is missing or is not what its name says.
     """
+    _check_name(path)
     if is_task(str(path)):
         return gym_rows(path, split)
     if "://" in str(path):
@@ -80,8 +81,9 @@ def find_split(path: str, split: str | None) -> tuple[str, str | None]:
         What to give `read_rows`. Reading the file itself keeps its line numbers.
 
     Raises:
-        DataError: If the folder has no such split.
+        DataError: If the folder has no such split, or the name is empty.
     """
+    _check_name(path)
     folder = Path(path).expanduser()
     if folder.is_dir() and (files := _split_files(folder)):
         return str(files[_choose_split(path, split, sorted(files))]), None
@@ -95,9 +97,15 @@ def _split_files(folder: Path) -> dict[str, Path]:
     return files if len(files) == len(names) else {}
 
 
+def _check_name(path: str) -> None:
+    if not str(path).strip():
+        raise DataError(f"The name of the data is empty, got {str(path)!r}. Name a file, a folder or a hub id.")
+
+
 def _missing(kind: str, path: Path) -> DataError:
     place = "" if path.is_absolute() else f" It was looked for in {Path.cwd()}; of a recipe, `./x` lies beside it."
-    return DataError(f"There is no {kind} {path}. Check its name.{place}")
+    pattern = " A pattern stands for no files here: name each." if set("*?[") & set(path.name) else ""
+    return DataError(f"There is no {kind} {path}. Check its name.{pattern}{place}")
 
 
 def _read_file(reader: Callable[[Path], Iterator[T]], file: Path) -> Iterator[T]:
@@ -125,7 +133,9 @@ def _read_parquet(file: Path) -> Iterator[RawRow]:
                     yield RawRow(number, row)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
         after = f" after row {number}" if number else ""
-        raise DataError(f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error))}.") from error
+        raise DataError(
+            f"{file} is not a Parquet file, or is not whole{after}: {printable(str(error)).rstrip('.')}."
+        ) from error
 
 
 def _unpack(batch: Any, file: Path, before: int) -> Iterator[Row | RowProblem]:

@@ -9,13 +9,15 @@ _LOGIN = "run `hf auth login`, or set the variable HF_TOKEN"
 
 
 def require_model(source: str, revision: str | None = None) -> None:
-    """Refuses what is no folder, and what neither the hub's cache holds nor the hub gives.
+    """Refuses a file, what is no folder, and what neither the hub's cache holds nor the hub gives.
 
     Where the hub cannot be reached, this process goes on with its cache, without asking for each file.
 
     Raises:
         UserError: With the reason, after some seconds at most.
     """
+    if problem := file_problem(source):
+        raise UserError(problem)
     if Path(source).exists():
         return
     if source.startswith((".", "/", "~")) or not is_hub_id(source):
@@ -26,6 +28,13 @@ def require_model(source: str, revision: str | None = None) -> None:
             raise UserError(problem)
     elif answer.unreachable:
         go_offline(answer, source)
+
+
+def file_problem(source: str) -> str:
+    """Says that a file is no model, where one is named; nothing of what is none."""
+    if not Path(source).is_file():
+        return ""
+    return f"{source} is a file. Name a model's folder that was saved, with its config and tokenizer, or a hub id."
 
 
 def is_hub_id(model: str) -> bool:

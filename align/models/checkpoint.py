@@ -193,8 +193,6 @@ def _find_on_hub(path: str) -> Checkpoint:
     from transformers.utils import find_adapter_config_file
     from transformers.utils.hub import extract_commit_hash
 
-    if Path(path).exists():
-        raise UserError(f"{path} is a file. Name a model's folder that was saved, or a hub id.")
     require_model(path)
     with _loading(path):
         if (found := find_adapter_config_file(path)) is not None:

@@ -1,5 +1,5 @@
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,6 +10,8 @@ JOINT = " + "  # between the paths of a mixture
 OF_THE_MIXTURE = (
     "path", "mix", "stopping_strategy", "mix_seed", "eval_path", "eval_split", "max_eval_rows", "eval_perturb",
 )  # fmt: skip
+MEDIA = ("image", "images", "video")
+OF_PAIRS = ("prompt", "chosen", "rejected", "id", "tools", "chat_template_kwargs")
 MIN_PIXELS = 28 * 28  # one token of Qwen2-VL
 DEFAULT_TEMPLATE = """{question}
 
@@ -117,8 +119,13 @@ class DatasetConfig(BaseModel):
 
 
 class RowDatasetConfig(DatasetConfig):
-    """The `dataset` block of methods whose rows have columns of fixed names."""
+    """The `dataset` block of methods whose rows have columns of fixed names.
 
+    Attributes:
+        read: The columns that rows may have; none where others are handed to rewards or prompts.
+    """
+
+    read: ClassVar[tuple[str, ...]] = ()
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict,
         description="Columns that have another name in the rows, such as {question: Question}; several become a list, "
@@ -153,6 +160,7 @@ class StreamSettings(BaseModel):
 class RewardPairDatasetConfig(RowDatasetConfig, StreamSettings):
     """The `dataset` block of methods whose reward models learn from pairs."""
 
+    read = (*OF_PAIRS, "tie", "source", "attribute", "margin")
     unlabelled_path: str | None = Field(
         default=None,
         min_length=1,
@@ -189,6 +197,7 @@ class PromptDatasetConfig(RowDatasetConfig, MediaSettings, MadePrompts):
 class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
     """The `dataset` block of methods that learn from pairs of responses."""
 
+    read = (*OF_PAIRS, "chosen_spans", "rejected_spans", "spans_from", "group", *MEDIA)
     adapter: Literal["rrpo"] | None = Field(
         default=None, description="Public schema the rows are in; by default our own."
     )
@@ -197,6 +206,7 @@ class PreferenceDatasetConfig(RowDatasetConfig, MediaSettings, StreamSettings):
 class MultipleChoiceDatasetConfig(RowDatasetConfig, MediaSettings):
     """The `dataset` block of methods that ask multiple-choice questions."""
 
+    read = ("question", "options", "answer", "id", "group", "class", "subgroup", *MEDIA)
     adapter: Literal["sciq", "arc", "openbookqa", "mmlu", "mmlu_pro", "video_r1", "mmvu", "mathvista"] | None = Field(
         default=None, description="Public schema the rows are in; by default our own."
     )

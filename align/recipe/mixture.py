@@ -4,12 +4,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.errors import RecipeError
+from align.methods import METHODS
 from align.recipe.dataset import DatasetConfig, MixedSet
 from align.recipe.problems import shown
 from align.recipe.reading import as_mapping, read_block
 
 SAID_OTHERWISE = ("fraction", "name")  # of a set: refused by sentences of their own
 OF_SOME = ("columns", "adapter", "media_dir")  # keys of a set that not every method's data has
+
+
+def dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfig]:
+    """Returns what the `dataset` block of a method may hold."""
+    choose = METHODS[method].part("dataset_of")
+    found: type[DatasetConfig] = choose(content) if choose else METHODS[method].part("dataset")
+    return found
 
 
 def read_dataset(kind: type[DatasetConfig], values: Any) -> DatasetConfig:

@@ -1,7 +1,7 @@
 """Settings on the command line, which win over the recipe."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,12 @@ from align.recipe.yaml_limits import MAX_DEPTH
 from align.recipe.yaml_loader import parse_word
 
 
-def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`.
+def parse_overrides(words: Sequence[str], texts: Collection[str] = ()) -> dict[str, Any]:
+    """Reads `--key value`, `--key=value`, `--key a b c` (a list) and `--block.key value`, which wins over `--block`.
+
+    Args:
+        words: As they stand on the command line.
+        texts: Keys of which what looks like a number is a text.
 
     Example:
         >>> parse_overrides(["--learning_rate", "1e-6", "--reward_weights", "1", "0.2", "--dataset.max_rows=10"])
@@ -28,12 +32,12 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             groups[-1][1].append(word)
         else:
             raise RecipeError(f"Expected `--key value` after the recipe, got {shown(word)}.")
-    for key, values in groups:
-        _set(overrides, key, values)
+    for key, values in sorted(groups, key=lambda group: group[0].count(".")):  # blocks before keys of theirs
+        _set(overrides, key, values, texts)
     return overrides
 
 
-def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
+def _set(overrides: dict[str, Any], key: str, values: list[str], texts: Collection[str]) -> None:
     *blocks, leaf = key.split(".")
     if not all([*blocks, leaf]) or len(blocks) >= MAX_DEPTH or not key.isprintable():
         raise RecipeError(
@@ -41,22 +45,25 @@ def _set(overrides: dict[str, Any], key: str, values: list[str]) -> None:
         )
     if not values:
         raise RecipeError(f"`--{key}` needs a value behind it: `--{key} VALUE`, true or false for a switch.")
-    parsed = [_parse(key, value) for value in values]
+    parsed = [_parse(key, value, is_text=key in texts and len(values) == 1) for value in values]
     target = overrides
     for block in blocks:
+        if target.get(block) == {}:
+            raise RecipeError(f"`--{key}` and `--{block} {{}}` cannot both be given: the second clears the block.")
         target = target.setdefault(block, {})
         if not isinstance(target, dict):
             raise RecipeError(f"`--{key}` and `--{block}` cannot both be given: `{block}` is a value or a block.")
-    target[leaf] = parsed[0] if len(parsed) == 1 else parsed
+    target |= merge({leaf: target.get(leaf)}, {leaf: parsed[0] if len(parsed) == 1 else parsed})
 
 
-def _parse(key: str, value: str) -> Any:
+def _parse(key: str, value: str, *, is_text: bool) -> Any:
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise RecipeError(f"`--{key}`: {shown(value)} is not UTF-8 text. Set the terminal to UTF-8.") from error
     try:
-        return parse_word(value)
+        parsed = parse_word(value)
+        return value if is_text and isinstance(parsed, int | float) and not isinstance(parsed, bool) else parsed
     except RecipeError as error:  # its line number is that of the word
         raise RecipeError(f"`--{key}`: {str(error).partition(': ')[2]}") from error
 

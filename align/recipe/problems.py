@@ -36,6 +36,8 @@ def first_problem(prefix: str, error: ValidationError) -> str:
     rule = " ".join(problem["msg"].removeprefix("Value error, ").split())
     if problem["type"] == "literal_error":
         rule = _as_yaml(rule)
+    if problem["type"] == "string_type" and isinstance(received, bool | int | float):
+        rule = "must be a text, so write it in quotes"
     if problem["type"] in ("bool_type", "bool_parsing"):
         rule = "must be true or false"
     if problem["type"] == "list_type" and isinstance(received, str | int | float):

@@ -15,7 +15,7 @@ from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
 from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields, validate_field
 from align.recipe.method_key import method_of
-from align.recipe.mixture import read_dataset
+from align.recipe.mixture import dataset_class, read_dataset
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
 from align.recipe.problems import first_problem, shown
@@ -23,6 +23,7 @@ from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of
+from align.recipe.text_keys import MODEL_BLOCK, OF_LOADING, text_keys
 from align.recipe.together import check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
@@ -97,7 +98,8 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     content = load_yaml(path)
     base = path.resolve().parent
-    content = merge(resolve_paths(content, base), resolve_paths(parse_overrides(overrides), Path.cwd()))
+    texts = text_keys(merge(content, parse_overrides(overrides)))
+    content = merge(resolve_paths(content, base), resolve_paths(parse_overrides(overrides, texts), Path.cwd()))
     remember_secrets(content)
     return parse_recipe(content, path)
 
@@ -109,7 +111,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         RecipeError: At the first key or value that is wrong.
     """
     method = method_of(content)
-    kind = _dataset_class(method, content)
+    kind = dataset_class(method, content)
     check_keys(method, content, path, kind)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
     training = {
@@ -139,15 +141,9 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     return recipe
 
 
-def _dataset_class(method: str, content: Mapping[str, Any]) -> type[DatasetConfig]:
-    choose = METHODS[method].part("dataset_of")
-    found: type[DatasetConfig] = choose(content) if choose else METHODS[method].part("dataset")
-    return found
-
-
 def _training_value(method: str, key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        _refuse_quoted_numbers(key, value)
+        _refuse_quoted_numbers(key, _without_texts(value) if key == MODEL_BLOCK else value)
     value = boolean_name(key, value)
     try:
         field = config_fields(method)[key]
@@ -161,6 +157,13 @@ def _training_value(method: str, key: str, value: Any) -> Any:
     except ValueError as error:
         raise RecipeError(str(error)) from error
     return value
+
+
+def _without_texts(block: Mapping[str, Any]) -> dict[str, Any]:
+    for name in OF_LOADING:
+        if isinstance(value := block.get(name), int | float) and not isinstance(value, bool):
+            raise RecipeError(f"`{MODEL_BLOCK}.{name}` must be a text; got the number {value}. Write it in quotes.")
+    return {name: value for name, value in block.items() if name not in OF_LOADING}
 
 
 def _refuse_quoted_numbers(key: str, value: Any) -> None:

@@ -57,11 +57,27 @@ def _in_dataset(block: Any, kind: type[DatasetConfig]) -> Iterator[str]:
     if not isinstance(block, Mapping):
         return
     yield from unknown_keys(kind, "dataset.", block)
+    yield from _in_columns(block, "dataset.", kind)
     sets = block.get("mix")
     for number, entry in enumerate(sets if isinstance(sets, list) else ()):
         if isinstance(entry, Mapping):
             named = {key: value for key, value in entry.items() if key not in SAID_OTHERWISE}
             yield from unknown_keys(MixedSet, f"dataset.mix.{number}.", named)
+            adapter = entry.get("adapter") or block.get("adapter")
+            yield from _in_columns({**entry, "adapter": adapter}, f"dataset.mix.{number}.", kind)
+
+
+def _in_columns(block: Mapping[str, Any], prefix: str, kind: type[DatasetConfig]) -> Iterator[str]:
+    """Words each name of ours that no row is read by; an adapter reads columns of its own."""
+    columns, read = block.get("columns"), getattr(kind, "read", ())
+    if not isinstance(columns, Mapping) or not read or block.get("adapter") is not None:
+        return
+    for ours in columns:
+        if ours not in read:
+            yield (
+                f"Unknown key `{prefix}columns.{ours}`.{suggestion(str(ours), read)} Our names of columns, which "
+                f"stand first, are {', '.join(read)}."
+            )
 
 
 def _in_reward_kwargs(content: Mapping[str, Any]) -> Iterator[str]:

@@ -61,11 +61,13 @@ def refuse_degenerate(names: Sequence[str], kind: str, values: Moments, places: 
     ):
         if deviation <= CONSTANT * abs(mean):
             refused = f"The {kind} {name!r} must vary, but is {level:.6g} in every row"
+            remedy = "leave it out: a constant cannot confound or instrument anything."
+            if kind == "outcome":
+                remedy = "name another: nothing moves what does not change."
             if deviation > SAME_IN_FLOATS * abs(mean):
-                refused += f" up to {deviation:.1g}, of which rounding leaves nothing sure. Subtract a constant, or l"
-            else:
-                refused += ". L"
-            raise ValueError(f"{refused}eave it out: a constant cannot confound or instrument anything.")
+                refused += f" up to {deviation:.1g}, of which rounding leaves nothing sure. Subtract a constant, or "
+                raise ValueError(refused + remedy)
+            raise ValueError(f"{refused}. {remedy[0].upper()}{remedy[1:]}")
         if not SPREADS[0] <= deviation <= SPREADS[1]:
             raise ValueError(
                 f"The {kind} {name!r} must have a standard deviation from {SPREADS[0]:g} to {SPREADS[1]:g}, got "

@@ -1,16 +1,25 @@
 import json
 from collections import Counter
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from planted import clean_pairs, read_lines, rotten_pairs, write_rows
+from pyarrow import csv
 
 from align.audit.entry import Entry
 from align.audit.kept import write_kept
 from align.audit.reading import Reader, Source
+from align.audit.row_checks import Named
 from align.audit.row_findings import describe_rows, leave_out
 from align.audit.rows import compare, see, shared_keys
-from align.audit.run import audit
+from align.audit.run import Audited, audit
+from align.data.tables.observations import ObservationReader, Roles, read_observations
+from align.data.tables.reading import Table
+from align.errors import DataError
 
 
 def counts(path, held_out=None, **options):
@@ -155,3 +164,99 @@ def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
     assert reader.kind == kind
     (read,) = reader.read()
     assert isinstance(read.entry, Entry)
+
+
+def written(file, folder, **reading):
+    found = audit([Source(str(file), **reading)], near=False)
+    write_kept(found, folder)
+    return read_lines(folder / "kept.jsonl")
+
+
+def entries(file, **reading):
+    return [read.entry._replace(file="", row=0) for read in Reader(Source(str(file), **reading)).read()]
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "line"),
+    [
+        ('question,options,answer,when\nWhich?,"[""a"", ""b""]",1,2024-01-31', {},
+         {"question": "Which?", "options": ["a", "b"], "answer": 1, "when": "2024-01-31"}),
+        ('question,opts,target,n\nWhich?,"[""a"", ""b""]",0,05', {"options": "opts", "answer": "target"},
+         {"question": "Which?", "opts": ["a", "b"], "target": 0, "n": "05"}),
+        ('question,options,answer\n2 - 1?,"[""1"", ""2""]",B', {},
+         {"question": "2 - 1?", "options": ["1", "2"], "answer": "B"}),
+        ("prompt,chosen,rejected,tie,margin\nq,a,b,False,0.50", {},
+         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": False, "margin": 0.5}),
+        ("prompt,chosen,rejected,tie,margin\nq,a,b,TRUE,", {},
+         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": True, "margin": None}),
+        ('ask,completion,correct\n"[{""role"": ""user"", ""content"": ""q""}]",x,true', {"prompt": "ask"},
+         {"ask": [{"role": "user", "content": "q"}], "completion": "x", "correct": True}),
+    ],
+)  # fmt: skip
+def test_rows_of_a_csv_file_are_read_back_as_they_were(tmp_path, text, columns, line):
+    file, (header, row) = tmp_path / "rows.csv", text.split("\n")
+    file.write_text(f"id,{header}\n007,{row}\n")
+    assert written(file, tmp_path, columns=columns) == [{"id": "007"} | line]
+    assert entries(tmp_path / "kept.jsonl", columns=columns) == entries(file, columns=columns)
+
+
+def test_dates_of_a_table_are_written(tmp_path):
+    day, time = date(2024, 1, 31), datetime(2024, 1, 31, 12, 30, tzinfo=UTC)
+    rows = [{"prompt": "q", "reference": "a", "day": day, "at": time, "price": Decimal("1.10")}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
+    (line,) = written(tmp_path / "rows.parquet", tmp_path)
+    assert (line["day"], line["at"], line["price"]) == ("2024-01-31", "2024-01-31T12:30:00+00:00", "1.10")
+
+
+def test_what_json_cannot_hold_is_refused_in_a_sentence(tmp_path):
+    pq.write_table(pa.table({"prompt": ["q"], "took": pa.array([timedelta(1)])}), tmp_path / "rows.parquet")
+    with pytest.raises(DataError, match=r"row 1: .*a value of the type timedelta.* other values as texts or numbers"):
+        written(tmp_path / "rows.parquet", tmp_path)
+
+
+def test_a_column_where_the_own_group_would_stand_is_not_lost(tmp_path):
+    row = {"prompt": "q", "reference": "a", "group": "mine", "own_group": "older"}
+    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
+    found = Audited(None, [("", "")], [reader], ["counter"])
+    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and it has a column of this name"):
+        write_kept(found, tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_confounders_are_the_numbers_that_a_correction_sees(tmp_path, suffix):
+    rows = [{"text": f"t{i}", "clicks": 1.5 * i, "day": date(2024, 1, i), "seen": f"20240{i}05", "new": i == 1,
+             "hour": f"2024-01-0{i}T12:00:00+02:00"} for i in (1, 2)]  # fmt: skip
+    table = pa.Table.from_pylist(rows)
+    file = tmp_path / f"rows{suffix}"
+    if suffix == ".parquet":
+        pq.write_table(table, file)
+    elif suffix == ".csv":
+        csv.write_csv(table, file)
+    else:
+        file.write_text("".join(json.dumps(row, default=str) + "\n" for row in rows))
+    names = ("day", "seen", "new", "hour")
+    corrected, _ = read_observations(ObservationReader(Table(file), Roles("clicks", names, text="text")))
+    found = entries(file, named=Named(text="text", outcome="clicks", confounders=names))
+    assert [each.confounders for each in found] == list(zip(*corrected.confounders.values(), strict=True))
+    assert found[0].confounders == (19723.0, 20240105.0, 1.0, 19723 + 10 / 24)
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (5, "the value is not a date, as others of the column are (value: 5). Write it as 2024-01-31"),
+        ("spring", "the value is not a date"),
+        (None, "the value is not a number. Write one"),
+    ],
+)
+def test_a_confounder_among_dates_that_is_none_is_named_with_its_row(tmp_path, value, sentence):
+    rows = [{"text": "a", "clicks": 1, "day": "2024-01-31"}, {"text": "b", "clicks": 2, "day": value}]
+    file = write_rows(tmp_path / "rows.jsonl", rows)
+    (_, bad) = Reader(Source(str(file), named=Named(text="text", outcome="clicks", confounders=("day",)))).read()
+    assert f"row 2, column `day`: {sentence}" in str(bad.entry)
+
+
+def test_a_category_as_confounder_is_refused_with_the_way_to_make_numbers_of_it(tmp_path):
+    file = write_rows(tmp_path / "rows.jsonl", [{"text": "a", "clicks": 1, "topic": "sports"}])
+    (bad,) = Reader(Source(str(file), named=Named(text="text", outcome="clicks", confounders=("topic",)))).read()
+    assert "Write a number, or a date as 2024-01-31; a category becomes columns of 0 and 1." in str(bad.entry)

@@ -117,3 +117,14 @@ def test_a_tokenizer_that_was_cut_off_is_a_sentence(tmp_path, tiny_recipe):
     broken.write_text(broken.read_text()[:500])
     with pytest.raises(RecipeError, match=r"tokenizer\.json cannot be read: EOF while parsing"):
         check_recipe(load_recipe(path), Launch())
+
+
+@pytest.mark.parametrize(("name", "hint"), [("model.safetensors", ""), ("owner/m.gguf", "{gguf_file: m.gguf}")])
+def test_a_file_in_place_of_a_model_is_an_error_of_the_check(tiny_recipe, tmp_path, monkeypatch, name, hint):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"")
+    (finding,) = check_model(load_recipe(tiny_recipe(model_name_or_path=name)))
+    assert finding.level == "error"
+    assert finding.text.startswith(f"`model_name_or_path`: {name} is a file. Name a model's folder")
+    assert finding.text.endswith(f"`model_init_kwargs: {hint}`." if hint else "or a hub id.")

@@ -7,7 +7,7 @@ from transformers import AutoModelForSequenceClassification
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.checks.reward_models import check_reward_model
+from align.checks.reward_models import check_reward_model, find_reward_model
 from align.cli.train import run
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.recipe.recipe import load_recipe
@@ -118,3 +118,10 @@ def test_a_model_that_read_confounders_before_its_texts_is_refused_unless_the_pr
     assert r"Write 'popularity +0.0\n' before every prompt" in finding.text
     (ok,) = check_reward_model("rm", str(folder), ["popularity +0.0\nq0?"])
     assert ok.level == "ok"
+
+
+def test_a_file_in_place_of_a_reward_model_is_refused(tmp_path):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "rm.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"^Reward 'models/rm.safetensors': .*rm.safetensors is a file. Name"):
+        find_reward_model("models/rm.safetensors", tmp_path)

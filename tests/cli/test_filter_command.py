@@ -73,6 +73,15 @@ def test_what_is_kept_follows_from_the_base_models_margins(data, base, tmp_path,
         assert text in printed
 
 
+def test_margins_of_a_csv_file_are_numbers_in_the_rows_that_are_kept(base, tmp_path):
+    from align.data.pairs.reward_pairs import load_reward_pairs
+
+    (tmp_path / "data.csv").write_text("id,prompt,chosen,rejected,margin\n007,question,right,wrong,0.50\n")
+    assert filter_rows(tmp_path / "data.csv", tmp_path / "kept.jsonl", base, tau=0.0) == 0
+    (pair,), _ = load_reward_pairs(tmp_path / "kept.jsonl")
+    assert (pair.id, pair.margin) == ("007", 0.5)
+
+
 def test_kept_rows_can_be_filtered_and_trained_on_again(data, base, tmp_path):
     from align.data.pairs.reward_pairs import load_reward_pairs
 

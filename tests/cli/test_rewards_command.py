@@ -74,8 +74,8 @@ def test_multiple_choice_questions_may_be_the_data(folder):
         ("{prompt: qury}", 1, "no column `qury` for `prompt`; it has `query`, `label`. Say which is meant with `--"),
         ("{prompt: query}", 1, "log_metric. `--columns '{answer: label}'` takes it from a column of another name."),
         ("{prompt: query, answer: label}", 0, "number_accuracy answers"),
-        ("prompt", 1, "`--columns` must hold names such as '{prompt: question}', got 'prompt'."),
-        ("{prompt: 3}", 1, "`columns.prompt`: input should be a valid string; got 3 (int)."),
+        ("prompt", 1, "`--columns` must be a block such as '{prompt: question}', got 'prompt'."),
+        ("{prompt: 3}", 1, "`columns.prompt`: must be a text, so write it in quotes; got 3 (int)."),
     ],
 )  # fmt: skip
 def test_columns_of_other_names_are_named_as_a_recipe_names_them(folder, columns, code, sentence):
@@ -118,7 +118,7 @@ def test_the_rewards_of_a_recipe_are_checked_on_its_data(tiny_recipe, folder):
             ["own.py:counts", "--scale", "2"],
             "Unknown option '--scale'. Settings of a reward",
         ),
-        (["own.py:counts", "--reward_kwargs", "3"], "`--reward_kwargs` must hold settings"),
+        (["own.py:counts", "--reward_kwargs", "3"], "`--reward_kwargs` must be a block"),
         (["length"], "missing a required argument: 'max_length'"),
         ([f"{REWARD_PAIRS}/quickstart"], f"names no rewards: `method: {REWARD_PAIRS}` learns from its data alone"),
         (["./absent/model"], "there is no such folder"),

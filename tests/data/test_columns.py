@@ -38,6 +38,10 @@ MISSING = {
         load_questions, {"question": "Q?", "A": "x", "B": "y", "C": "z", "answer": "B"}, OFFERED,
         "Did you mean [A, B, C] for `options`? Say so with `columns: {options: [A, B, C]}`",
     ),
+    "names that YAML reads otherwise": (
+        load_preferences, {"prompt": "Q?", " chosen": "x", "1. Rejected": "y"}, OFFERED,
+        'columns: {chosen: " chosen", rejected: "1. Rejected"}` under',
+    ),
     "a number a column": (
         load_questions, {"question": "Q?", "option_1": "x", "option_2": "y", "answer": 0}, OFFERED,
         "columns: {options: [option_1, option_2]}",

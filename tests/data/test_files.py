@@ -214,3 +214,21 @@ def test_import_and_jsonl_load_nothing_heavy(tmp_path):
 def test_a_url_is_no_file(path):
     with pytest.raises(DataError, match="is a URL, and rows are read from files and hub ids"):
         list(read_rows(path))
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_data_without_a_name_is_not_this_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.jsonl").write_text(json.dumps(ROWS[0]))
+    with pytest.raises(
+        DataError, match=f"The name of the data is empty, got '{name}'. Name a file, a folder or a hub"
+    ):
+        load_questions(name)
+
+
+def test_a_pattern_is_said_to_stand_for_no_files(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(ROWS[0]))
+    with pytest.raises(
+        DataError, match=r"There is no file .*\*\.jsonl. Check its name. A pattern stands for no files"
+    ):
+        load_questions(tmp_path / "*.jsonl")

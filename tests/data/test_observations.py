@@ -161,7 +161,7 @@ def test_integers_that_floats_would_round_keep_their_digits(tmp_path, suffix):
 def test_a_missing_number_needs_a_policy(tmp_path, column, cell):
     rows = observed_rows(6)
     rows[4][column] = cell
-    with pytest.raises(DataError, match=rf"row 6, column `{column}`.*missing.*on_missing"):
+    with pytest.raises(DataError, match=rf"row 6, column `{column}`: the value is missing or infinite.*on_missing"):
         read(tmp_path / "t.csv", rows)
     found, report = read(tmp_path / "t.csv", rows, on_missing="drop")
     assert (found.num_rows, report.missing, report.counts["kept"]) == (5, {column: 1}, 5)

@@ -125,6 +125,14 @@ def test_what_is_no_hub_id_is_a_folder_that_is_not_there(tmp_path):
     require_model(str(tmp_path))
 
 
+def test_a_file_is_no_model_even_where_its_name_could_be_a_hub_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "owner").mkdir()
+    for source in ("model.safetensors", "owner/model.gguf", str(tmp_path / "model.safetensors")):
+        (tmp_path / source).write_bytes(b"")
+        assert refusal(source).startswith(f"{source} is a file. Name a model's folder that was saved, with its config")
+
+
 @pytest.mark.parametrize(
     "words",
     [

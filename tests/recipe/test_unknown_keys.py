@@ -1,7 +1,7 @@
 """Keys that are none come all at once, wherever in a recipe they stand."""
 
 import pytest
-from some_recipes import PROMPTS
+from some_recipes import DEMONSTRATIONS, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.rewards import resolve_rewards
 from align.errors import RecipeError
@@ -54,3 +54,34 @@ def test_rewards_that_refuse_their_settings_are_one_error(tiny_recipe):
 @pytest.mark.parametrize("value", [3, 0.5, True, {"a": 1}])
 def test_rewards_that_are_no_list_are_refused_as_such(tmp_path, value):
     assert "`audit_funcs`" in refusal(tmp_path, audit_funcs=value, reward_kwargs={"length": {}})
+
+
+def of_columns(tmp_path, method, **data):
+    content = {"method": method, "model_name_or_path": "owner/model", "dataset": {"path": "rows.jsonl"} | data}
+    rewards = {"reward_funcs": ["accuracy"]} if method in (PROMPTS, QUESTIONS) else {}
+    return parse_recipe(content | rewards, tmp_path / "recipe.yaml").dataset
+
+
+@pytest.mark.parametrize(
+    ("method", "wrong", "meant"),
+    [
+        (QUESTIONS, "qestion", "question"),
+        (PAIRS, "promt", "prompt"),
+        (REWARD_PAIRS, "rejcted", "rejected"),
+        (DEMONSTRATIONS, "completions", "completion"),
+    ],
+)
+def test_names_of_columns_that_no_row_is_read_by(tmp_path, method, wrong, meant):
+    mix = [{"path": "a"}, {"path": "b", "columns": {wrong: "c"}}]
+    for data, name in (({"columns": {wrong: "c"}}, "dataset"), ({"path": None, "mix": mix}, "dataset.mix.1")):
+        with pytest.raises(RecipeError) as refused:
+            of_columns(tmp_path, method, **data)
+        assert f"Unknown key `{name}.columns.{wrong}`. Did you mean '{meant}'? Our names" in str(refused.value)
+    read = of_columns(tmp_path, method).read
+    assert list(of_columns(tmp_path, method, columns=dict.fromkeys(read, "c")).columns) == list(read)
+
+
+def test_names_of_columns_that_an_adapter_a_reward_or_a_prompt_reads_are_theirs(tmp_path):
+    columns = {"subject": "topic"}
+    assert of_columns(tmp_path, QUESTIONS, adapter="mmlu", columns=columns).columns == columns
+    assert of_columns(tmp_path, PROMPTS, columns=columns).columns == columns

@@ -195,3 +195,24 @@ def test_a_text_of_the_command_line_keeps_its_lines_and_what_looks_like_a_commen
 )
 def test_a_word_that_is_written_as_yaml_is_read_as_yaml(word, value):
     assert parse_overrides(["--x", word]) == {"x": value}
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (["--a.b=1", "--a={c: 2}"], {"a": {"b": 1, "c": 2}}),
+        (["--a.b=1", "--a={b: 2, c: 3}"], {"a": {"b": 1, "c": 3}}),
+        (["--a.b.c=1", "--a.b={d: 2}", "--a={e: 3}"], {"a": {"b": {"c": 1, "d": 2}, "e": 3}}),
+        (["--a={b: 1}", "--a={c: 2}"], {"a": {"b": 1, "c": 2}}),
+    ],
+)
+def test_a_block_and_keys_of_it_are_read_alike_in_any_order(words, value):
+    assert parse_overrides(words) == parse_overrides(words[::-1]) == value
+
+
+@pytest.mark.parametrize("block", ["x", "{}", "[1]"])
+def test_a_key_of_a_block_that_is_none_or_cleared_is_refused_in_any_order(block):
+    words = ["--a.b=1", f"--a={block}"]
+    for order in (words, words[::-1]):
+        with pytest.raises(RecipeError, match=r"`--a\.b` and `--a.*` cannot both be given"):
+            parse_overrides(order)

@@ -5,10 +5,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from align.cli.application import app, execute
+from align.cli.application import Application, app, execute
 from align.cli.completion import WithKeys, recipes
 
-rewards_app = typer.Typer(help="Find, start and check rewards.", no_args_is_help=True)
+rewards_app = Application(help="Find, start and check rewards.", no_args_is_help=True)
 app.add_typer(rewards_app, name="rewards")
 
 

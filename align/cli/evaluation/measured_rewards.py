@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from align.cli.yaml_option import read_yaml_option
 from align.errors import RewardError, UserError
 from align.recipe.reward_settings import short_name
-from align.recipe.yaml_loader import parse_yaml
 from rewards.reading.responses import ResponseFormat
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 
@@ -148,9 +148,9 @@ def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
 
 
 def _kwargs(words: RewardWords) -> Mapping[str, dict[str, Any]]:
-    content = parse_yaml(words.reward_kwargs) if words.reward_kwargs.strip() else {}
+    content = read_yaml_option("--reward_kwargs", words.reward_kwargs, "{length: {max_length: 200}}")
     names = [short_name(spec) for spec in words.rewards]
-    if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
+    if not all(isinstance(each, dict) for each in content.values()):
         raise UserError(
             "`--reward_kwargs` must hold the settings of each reward, such as '{length: {max_length: 200}}', got "
             f"{words.reward_kwargs!r}."

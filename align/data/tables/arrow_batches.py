@@ -38,7 +38,9 @@ def read_parquet(file: Path) -> "Iterator[pa.RecordBatch]":
                 batch.validate(full=True)  # texts are UTF-8, which Parquet does not check
                 yield batch
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # as damaged pages and names are
-        raise DataError(f"{file} is not a Parquet file, or is not whole: {printable(str(error))}.") from error
+        raise DataError(
+            f"{file} is not a Parquet file, or is not whole: {printable(str(error)).rstrip('.')}."
+        ) from error
 
 
 def read_csv(file: Path) -> "Iterator[pa.RecordBatch]":

@@ -1,11 +1,14 @@
 """Numbers in the columns of a table: numeric types, booleans as 0 and 1, dates in days, and texts that are these."""
 
+from datetime import date, timedelta
+from decimal import Decimal
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align.data.problems import shorten
+from align.data.problems import BadRow, shorten
 from align.data.tables.text_dates import read_dates
 from rewards.correction.numeric import DAYS, DURATION, EXACT, in_days
 
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 NOT_GIVEN = ("", "na", "n/a", "nan", "nat", "null", "none")  # texts that stand for a missing number
 TRUTH = {"true": 1.0, "false": 0.0}
+WRITE_ONE = "Write one, or leave the row out."
+NO_GROUPS = "Write a number, or a date as 2024-01-31; a category becomes columns of 0 and 1."
 NUMBERS = ""  # the unit of a column without dates
 
 
@@ -71,6 +76,34 @@ def read_numbers(column: "pa.Array", name: str, role: str, known: str | None = N
     place = next((i for i, value in enumerate(column.to_pylist()) if value is not None), 0)
     bad = Unusable(place, name, shorten(column[place].as_py()), rule, "Name a column of numbers or dates.")
     return NumericColumn(nothing, [bad], None)
+
+
+def read_number(value: object, name: str, known: str | None = None) -> tuple[float, str | None]:
+    """Reads one value as `read_numbers` reads its column.
+
+    Returns:
+        The number, and the unit of the column as far as this value tells.
+
+    Raises:
+        BadRow: If the value is missing, or no finite number.
+    """
+    import pyarrow as pa
+
+    number = None
+    if known in (None, NUMBERS):  # most values, and much faster than a column of one
+        number = _number(value) if isinstance(value, str) else value if isinstance(value, int | float) else None
+    unit: str | None = NUMBERS
+    if number is None and isinstance(value, bool | int | float | str | date | timedelta | Decimal):
+        of_dates = known == DAYS and isinstance(value, int | float)  # texts and numbers of JSON are a column of texts
+        found = read_numbers(pa.array([str(value) if of_dates else value]), name, "value", known)
+        if found.unusable:
+            raise BadRow(name, value, found.unusable[0].rule, found.unusable[0].remedy if known == DAYS else NO_GROUPS)
+        number, unit = float(found.values[0]), found.unit
+    if number is None:
+        raise BadRow(name, value, "the value is not a number", WRITE_ONE)
+    if not isfinite(number):
+        raise BadRow(name, value, "the value is not a finite number", WRITE_ONE)
+    return float(number), unit
 
 
 def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> NumericColumn:

@@ -245,8 +245,9 @@ class ObservationReader:
         name, row = min(
             ((name, int(mask.argmax())) for name, mask in holes.items() if mask.any()), key=lambda found: found[1]
         )
+        rule = "missing or infinite" if self.roles.columns[name] in _numeric_roles(self.roles) else "missing"
         return DataError(
-            f"{self.table.path}, row {self.table.place(first + row)}, column `{name}`: the value is missing. In the "
+            f"{self.table.path}, row {self.table.place(first + row)}, column `{name}`: the value is {rule}. In the "
             f"rows read so far: {_count_missing(self.report.missing)}. Fill them, or state a policy: "
             "`on_missing: drop` (`--on_missing drop`) leaves such rows out and counts them."
         )

@@ -33,6 +33,7 @@ from align.methods.deconfound.correction.pairs import sample_pairs
 from align.methods.deconfound.correction.settings import ESTIMATORS, CorrectionSettings
 from align.methods.deconfound.words import facts_of, notes_of, print_left_out, print_result
 from align.methods.pairs.augmentation.settings import check_at_least_one, check_choice
+from align.runs.writable import check_writable
 from rewards.correction import Correction
 from rewards.extras import missing
 
@@ -120,6 +121,8 @@ def _check(
         raise RunFolderError(
             f"`pairs` must name a new .jsonl file, got {file}{' that exists' if file.exists() else ''}."
         )
+    if file is not None:
+        check_writable(file.parent, "--pairs")
     check_at_least_one("pairs_per_prompt", pairs["per_prompt"])
 
 

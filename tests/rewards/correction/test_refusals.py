@@ -27,7 +27,7 @@ def test_degenerate_columns_are_refused_by_every_estimator(name):
         model.fit(Y, {"popularity": C, "hour": np.full(400, 0.1)}, **parts)
     with pytest.raises(ValueError, match=r"confounders a, b must not determine each other.*Leave one of them out"):
         model.fit(Y, {"a": C, "b": 5 - 3 * C}, **parts)
-    with pytest.raises(ValueError, match=r"The outcome 'outcome' must vary"):
+    with pytest.raises(ValueError, match=r"The outcome 'outcome' must vary, but is 1 in every row. Name another"):
         model.fit(np.ones(400), C, **parts)
     with pytest.raises(
         ValueError, match=r"missing or not finite in outcome \(1 rows\), first in row 7.*missing: drop"

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from align.data.tables.observations import ObservationReader, Observations
 from align.errors import DataError, RunFolderError
 from align.methods.deconfound.correction.fitting import apply
+from align.runs.writable import check_writable
 from align.secrets import mask
 from align.whole_files import whole_file, write_whole
 from rewards.correction import Correction
@@ -23,14 +24,15 @@ REWARD = "reward"
 
 
 def check_new_folder(folder: Path) -> None:
-    """Refuses a folder that holds something.
+    """Refuses a folder that holds something, or cannot be made.
 
     Raises:
-        RunFolderError: If it does, or is a file.
+        UserError: If it does, or is a file or under one.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "holds something" if folder.is_dir() else "is a file"
         raise RunFolderError(f"{folder} {what}. Choose a new folder with `--out`. Nothing was written.")
+    check_writable(folder, "--out")
 
 
 def write_corrected(folder: Path, reader: ObservationReader, correction: Correction) -> int:

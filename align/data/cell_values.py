@@ -1,0 +1,43 @@
+"""Cells of a CSV row that stand for more than a text, as the values that they are read as."""
+
+from contextlib import suppress
+from typing import Any
+
+from align.data.columns import Columns
+from align.data.csv_rows import parse_cell
+from align.data.pairs.reward_pair_rules import CSV_TRUTH
+from align.data.raw_rows import Row
+
+TRUTHS = ("tie", "correct")
+READ = {"pairs": ("tie", "margin"), "sft": ("correct",), "questions": ("answer",)}
+
+
+def as_values(row: Row, kind: str, columns: Columns, gold: int | None = None) -> dict[str, Any]:
+    """Writes truth values, margins, indices of answers and lists as such: JSON says what is a text, and they are none.
+
+    Args:
+        row: As it stands in the CSV file.
+        kind: Of the rows.
+        columns: Our names of columns that have another name in the file.
+        gold: Which option the answer was read as.
+
+    Example:
+        >>> as_values({"id": "007", "tie": "True", "margin": ""}, "pairs", {})
+        {'id': '007', 'tie': True, 'margin': ''}
+    """
+    values = dict(row)
+    for ours in {*columns, *READ.get(kind, ())}:
+        name = columns.get(ours, ours)
+        if isinstance(name, str) and isinstance(cell := row.get(name), str):
+            values[name] = _value(ours, cell, gold) if ours in READ.get(kind, ()) else parse_cell(ours, cell)
+    return values
+
+
+def _value(column: str, cell: str, gold: int | None) -> Any:
+    if column in TRUTHS:
+        return CSV_TRUTH.get(cell.strip().lower(), cell)
+    if column == "answer":
+        return gold if cell.strip().isdecimal() and int(cell) == gold else cell
+    with suppress(ValueError):
+        return float(cell)
+    return cell
