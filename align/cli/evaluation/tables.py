@@ -67,7 +67,7 @@ def _sentence(paired: PairedAnswers) -> str:
     p_value = "" if p is None else f", McNemar p = {p:.2g}" if p >= _LEAST else f", McNemar p below {_LEAST:g}"
     reward = paired.metric.partition("/")[2]
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
-    if reward or paired.mcnemar_p is None:  # a value, or a share of several samples: none is just right or wrong
+    if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
         others = f"{paired.num_both + paired.num_neither:,} equal"
     lines = [
         f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "

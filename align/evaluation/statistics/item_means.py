@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -72,12 +72,16 @@ def cluster_codes(names: Sequence[Any]) -> Codes:
 def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
     """Estimates the mean of items that belong together in clusters; see `mean_of_items`, and `clustered_share`.
 
-    Clusters are of items in [0, 1]. `n` counts clusters.
+    Of values that are no shares the interval is that of what each cluster adds to the mean. `n` counts clusters.
     """
-    if codes is None or not _repeats(values, codes) or bounds != (0.0, 1.0):
+    if codes is None or not _repeats(values, codes):
         return mean_of_items(values, bounds)
-    sums, counts = _by_cluster(values, codes)
-    return clustered_share(sums, counts)
+    if not _has_ends(bounds):
+        return _with_value(mean_of_items(_added(values, codes), bounds), values)
+    low, high = bounds
+    if low == -high:
+        return _scale_back(_difference_of_clusters(values / high, codes), high, 0.0)
+    return _scale_back(clustered_share(*_by_cluster(_scale(values, bounds), codes)), high - low, low)
 
 
 def difference_of_clusters(
@@ -85,18 +89,44 @@ def difference_of_clusters(
 ) -> Estimate:
     """Estimates the mean of `ours - theirs`, of items that belong together in clusters; see `mean_difference`.
 
-    The interval is that of a mean of what each cluster adds to the pooled mean, to first order: `d + (s - d c) / m` of
-    a cluster with the sum `s` of `c` items, where `m` is the mean number.
+    The interval is that of a mean of what each cluster adds to the pooled mean. `n` counts clusters.
     """
     differences = ours - theirs
-    if codes is None or not _repeats(differences, codes) or bounds != (0.0, 1.0):
+    if codes is None or not _repeats(differences, codes):
         return mean_difference(ours, theirs, bounds)
-    sums, counts = _by_cluster(differences, codes)
-    value = float(sums.sum() / counts.sum())
-    terms = value + (sums - value * counts) / counts.mean()
+    if not _has_ends(bounds):
+        return _with_value(mean_of_differences(_added(differences, codes), bounded=False), differences)
+    span = bounds[1] - bounds[0]
+    return _scale_back(_difference_of_clusters(differences / span, codes), span, 0.0)
+
+
+def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
+    return bounds is not None and bounds[0] != bounds[1] and not math.isinf(bounds[1])
+
+
+def _difference_of_clusters(differences: Values, codes: Codes) -> Estimate:
+    """Estimates the mean of differences in [-1, 1]."""
+    terms = _added(differences, codes)
     found = mean_of_differences(terms, bounded=bool(np.ptp(terms) < _SAME))
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (found.low, found.high))
-    return Estimate(value, low, high, found.n)
+    return _with_value(found._replace(low=low, high=high), differences)
+
+
+def _added(values: Values, codes: Codes) -> Values:
+    """Returns what each cluster adds to the pooled mean, to first order.
+
+    That is `d + (s - d c) / m` of a cluster with the sum `s` of `c` items, where `d` is the pooled mean and `m` the
+    mean number of items.
+    """
+    sums, counts = _by_cluster(values, codes)
+    value = sums.sum() / counts.sum()
+    added: Values = value + (sums - value * counts) / counts.mean()
+    return added
+
+
+def _with_value(found: Estimate, values: Values) -> Estimate:
+    """Puts the pooled mean itself in place of that of rounded terms."""
+    return found._replace(value=float(values[~np.isnan(values)].mean()))
 
 
 def _repeats(values: Values, codes: Codes) -> bool:

@@ -39,8 +39,7 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     """Estimates the sum of `part` over the sum of `whole`, both `(N,)`, also where few items have something.
 
     From 30 items that have something on, the interval is that of `ratio_of_means`. With fewer it is Wilson's, with as
-    many observations as there would be items of equal weight, (sum w)^2 / sum w^2: as if all samples of an item were
-    the same, so it is too wide rather than too narrow.
+    many observations as `alike` says, so it is too wide rather than too narrow.
 
     Returns:
         `n` counts the items that have something.
@@ -57,7 +56,17 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     if n >= FEW:
         return ratio_of_means(part[:, None], whole[:, None])._replace(n=n)
     value = min(1.0, float(part.sum() / whole.sum()))
-    return Estimate(value, *wilson_interval(value, float(whole.sum() ** 2 / (whole**2).sum())), n)
+    return Estimate(value, *wilson_interval(value, alike(whole)), n)
+
+
+def alike(counts: Values) -> float:
+    """Returns as how many observations clusters of so many things count, if the things of a cluster are all the same.
+
+    Example:
+        >>> alike(np.array([2.0, 2.0, 2.0])), alike(np.array([8.0, 1.0, 1.0]))
+        (3.0, 1.5151515151515151)
+    """
+    return float(counts.sum() ** 2 / (counts**2).sum())
 
 
 def wilson_interval(mean: float, n: float, level: float = LEVEL) -> tuple[float, float]:

@@ -53,7 +53,7 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     for pair in paired:
         measure = pair.metric.partition("/")[2]
         words = [(f"is {word} where", f"is {other}") for word, other in (("right", "wrong"), ("wrong", "right"))]
-        if pair.mcnemar_p is None:  # shares of several samples
+        if not pair.says_right:  # shares of several samples
             words = [(f"is right {word} often than", "is") for word in ("more", "less")]
         if measure:  # a reward, and no answer that is right or wrong
             words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]
