@@ -8,7 +8,7 @@ import numpy as np
 
 from align.errors import RunFolderError
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.statistics.glossary import GLOSSARY
+from align.evaluation.statistics.glossary import GLOSSARY, better_of, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
@@ -88,14 +88,17 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
             f"{label}: {_shown(base, merging.metric)} for the base, {_shown(tuned, merging.metric)} for the tuned "
             f"model; {_told(tuned.against_base, merging.metric)}."
         )
-    better = [each for each in inner if each.against_base and each.against_tuned]
-    beats = [each for each in better if _low(each.against_base) > 0 and _low(each.against_tuned) > 0]
-    if inner:
+    better = better_of(explain(merging.metric), merging.metric, merging.sides)
+    words_for = [("better than", better == "higher")]
+    if better is None:
+        words_for = [(f"higher in {label} than", True), (f"lower in {label} than", False)]
+    for said, is_above in words_for if inner else ():
+        beats = [each for each in inner if _differs(each, is_above=is_above)]
         listed = ", ".join(f"{each.alpha:g}" for each in beats)
         yield (
-            f"Merged models that are better than both parents, as far as can be told: alpha {listed}."
+            f"Merged models that are {said} both parents, as far as can be told: alpha {listed}."
             if beats
-            else "No merged model can be told to be better than both parents."
+            else f"No merged model can be told to be {said} both parents."
         )
     if merging.rule is not None:
         chosen = "none fits" if merging.picked is None else f"alpha {merging.picked:g}"
@@ -130,5 +133,7 @@ def _told(difference: Estimate, metric: str) -> str:
     return in_points(difference) if metric == "accuracy" else in_values(difference)
 
 
-def _low(estimate: Estimate | None) -> float:
-    return float("-inf") if estimate is None else estimate.low
+def _differs(model: MergedModel, *, is_above: bool) -> bool:
+    """Whether a model can be told to be above both parents, or below them."""
+    both = (model.against_base, model.against_tuned)
+    return all(each is not None and (each.low > 0 if is_above else each.high < 0) for each in both)

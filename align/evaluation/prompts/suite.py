@@ -37,7 +37,7 @@ def read_scale(
         values: Of each model.
         right_from: What is right, if it was said; else 1, of a reward that gives nothing but 0 and 1.
         votes: As in `Scale`.
-        may_be_right: Whether a 1 says that a response is right, which it does not of a monitor.
+        may_be_right: Whether a 1 says that a response is right, which it does not where less may be better.
 
     Example:
         >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])

@@ -12,6 +12,7 @@ class MeasuredReward(Part):
     name: str
     spec: str
     role: str  # `reward` or `audit`
+    better: str | None = None  # which values are: `higher`, `lower` or `neither`; None in files of earlier versions
     right_from: FiniteFloat | None  # a response with less is wrong; None if no value says so
     invalid: dict[str, dict[str, int]]
 
@@ -36,3 +37,9 @@ class PromptsRecord(Answers):
     """An evaluation of policies on prompts."""
 
     about: AboutPrompts
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """Which values of each reward are better, by its name."""
+        by_role = {"reward": "higher", "audit": "neither"}
+        return {each.name: each.better or by_role.get(each.role, "neither") for each in self.about.rewards}

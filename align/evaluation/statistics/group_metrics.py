@@ -92,7 +92,7 @@ def spread_of_groups(
         return {}
     means = np.array([values.mean() for values, _ in parts])
     level = LEVEL ** (1 / len(parts))
-    low, high = np.array([_interval(values, level, alike(1.0 * counts)) for values, counts in parts]).T
+    low, high = np.array([_interval(values, level, alike(counts.astype(float))) for values, counts in parts]).T
     n = sum(len(counts) for _, counts in parts)
     smallest_gap = max(0.0, float(low.max() - high.min()))
     return {

@@ -41,9 +41,17 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def note_items(picked: int, noun: str, paired: Sequence[PairedAnswers], others: str, rest: str = "") -> str:
+def note_items(
+    picked: int,
+    noun: str,
+    paired: Sequence[PairedAnswers],
+    others: str,
+    rest: str = "",
+    *,
+    differ: str = "won and lost",
+) -> str:
     """Says which items stand side by side; nothing if none do."""
-    won = "those won and lost against a baseline, then " if paired else ""
+    won = f"those {differ} against a baseline, then " if paired else ""
     return f"{count(picked, noun)}: {won}{others}.{rest}" if picked else ""
 
 

@@ -11,18 +11,20 @@ from align.report.evaluation.findings import few_items, written_warning
 from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
-from align.report.evaluation.samples import pick_samples
+from align.report.evaluation.samples import differ_words, pick_samples
 from align.report.evaluation.shares import in_percent, in_points, in_values
 from align.report.evaluation.view import EvaluationView
+from rewards.running.protocol import HIGHER
 
 
 def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
     """Arranges the record of policies that answered prompts."""
-    about, words = record.about, Words(record.glossary)
+    about, words = record.about, Words(record.glossary, record.sides)
     names = [model.name for model in about.models]
     values, differences = collect(record)
     metrics = [name for suite in about.suites for name in _whole(record, suite)]
-    picked = pick_samples(folder / ITEMS_FILE, names, about.rewards, record.paired)
+    first = next(iter(record.sides.values()), HIGHER)
+    picked = pick_samples(folder / ITEMS_FILE, names, about.rewards, record.paired, first)
     return EvaluationView(
         title=title(names),
         verdict=list(_verdict(record, names, values, differences)),
@@ -45,6 +47,7 @@ def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
             record.paired,
             "those with the lowest and the highest first reward",
             " The text is that of the first sample.",
+            differ=" and ".join(differ_words(first)),
         ),
     )
 
@@ -86,7 +89,10 @@ def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> st
     row = next(
         (row for row in record.paired if (row.model, row.baseline, row.metric) == (model, baseline, metric)), None
     )
-    return "." if row is None else f"; prompts won: {len(row.wins):,}, lost: {len(row.losses):,}."
+    if row is None:
+        return "."
+    first, second = differ_words(record.sides[metric.partition("/")[2]])
+    return f"; prompts {first}: {len(row.wins):,}, {second}: {len(row.losses):,}."
 
 
 def _is_share(estimate: Estimate) -> bool:
