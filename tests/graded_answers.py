@@ -22,5 +22,5 @@ def graded_record(
     rewards = [{"name": "rm", "spec": "rm", "role": role, "right_from": scale.right_from, "invalid": {}}]
     rewards[0] |= {} if better is None else {"better": better}
     return prompt_record(
-        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], []
+        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], [], {"rm": scale}
     )

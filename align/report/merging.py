@@ -13,12 +13,13 @@ from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.measured import Words
-from align.report.evaluation.shares import in_percent, in_points, in_values
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
 
 _CHARTED = ("worst_group", "drift_kl")
+_SHARES = ("accuracy", "worst_group")
 _MOST_NAMES = 200
 
 
@@ -66,9 +67,8 @@ def _chart(merging: MergingRecord, metric: str, label: str) -> Chart:
     found = [(each.alpha, each.metrics[metric]) for each in merging.models if metric in each.metrics]
     values = [tuple(cell[:3]) for _, cell in found]
     y, low, high = (np.array([each[i] for each in values]) for i in range(3))
-    share = bool(np.all((y >= 0) & (y <= 1))) and metric != "drift_kl"
     curve = Curve(label, [alpha for alpha, _ in found], list(y), list(low), list(high), 0)
-    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=share, doubles=False)
+    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=metric in _SHARES, doubles=False)
 
 
 def _row(model: MergedModel, metrics: list[str]) -> list[str]:
@@ -84,10 +84,17 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     base, tuned = (next((each for each in merging.models if each.alpha == end), None) for end in (0, 1))
     label = words.label(merging.metric)
     if base is not None and tuned is not None and tuned.against_base is not None:
-        yield (
-            f"{label}: {_shown(base, merging.metric)} for the base, {_shown(tuned, merging.metric)} for the tuned "
-            f"model; {_told(tuned.against_base, merging.metric)}."
+        is_share = merging.metric in _SHARES
+        told = compared(
+            "the tuned model",
+            tuned.metrics[merging.metric],
+            "the base",
+            base.metrics[merging.metric],
+            tuned.against_base,
+            is_share=is_share,
+            show=in_percent if is_share else str,
         )
+        yield f"{label}: {told}."
     better = better_of(explain(merging.metric), merging.metric, merging.sides)
     words_for = [("better than", better == "higher")]
     if better is None:
@@ -122,15 +129,6 @@ def _listings(merging: MergingRecord) -> Iterator[Listing]:
             if ids:
                 title = f"alpha {model.alpha:g}, {word}: {len(ids):,} items"
                 yield Listing(title, ids[:_MOST_NAMES], max(0, len(ids) - _MOST_NAMES))
-
-
-def _shown(model: MergedModel, metric: str) -> str:
-    cell = model.metrics[metric]
-    return in_percent(cell) if metric == "accuracy" else str(cell)
-
-
-def _told(difference: Estimate, metric: str) -> str:
-    return in_points(difference) if metric == "accuracy" else in_values(difference)
 
 
 def _differs(model: MergedModel, *, is_above: bool) -> bool:

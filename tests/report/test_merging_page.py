@@ -29,7 +29,7 @@ def verdict(*values):
 def test_only_a_difference_of_shares_is_one_of_points():
     values = Estimate(2.02, 1.88, 2.15, 200), Estimate(2.69, 2.55, 2.83, 200), Estimate(0.67, 0.62, 0.71, 200)
     assert verdict("reward/rm", *values) == (
-        "Mean reward: rm: 2.02 [1.88, 2.15] for the base, 2.69 [2.55, 2.83] for the tuned model; "
+        "Mean reward: rm: 2.69 [2.55, 2.83] for the tuned model, 2.02 [1.88, 2.15] for the base; "
         "a difference of 0.67 [0.62, 0.71]."
     )
     assert verdict("accuracy", *values).endswith("67.0 points more [+62.0, +71.0].")

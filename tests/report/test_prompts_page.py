@@ -1,5 +1,7 @@
 """What the page and the tables of an evaluation by rewards say of values: which are better, and which are shares."""
 
+import math
+
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
@@ -73,3 +75,31 @@ def test_rewards_say_which_values_are_better(tmp_path):
         "brevity": "higher", "watch": "neither", "rudeness": "lower", "manipulation": "lower", "phrases": "neither",
         "number_accuracy": "higher",
     }  # fmt: skip
+
+
+def test_a_score_between_minus_one_and_one_is_no_share(page):
+    values = {"ours": [-0.5, 0.75, 0.5, 0.25] * 10, "theirs": [0.0, -0.2, 0.25, 0.0] * 10}
+    view = page(graded_record(values), values)
+    assert view.verdict == [
+        "rm: 0.25 for ours, 0.0125 for theirs; a difference of 0.24 [0.08, 0.39]; prompts won: 30, lost: 10."
+    ]
+    assert not any(" %" in chart.svg for chart in view.charts)
+    inside = {name: [(each + 1) / 2 for each in of_model] for name, of_model in values.items()}
+    for right_from in (None, 0.5):
+        assert page(graded_record(inside, right_from), inside).verdict[0].startswith("rm: 0.625 for ours, 0.506 for ")
+
+
+def test_a_reward_of_zeros_and_ones_is_a_share_of_responses(page):
+    values = {"ours": [1.0, 1.0, 1.0, 0.0] * 10, "theirs": [0.0, 1.0, 0.0, 0.0] * 10}
+    view = page(graded_record(values), values)
+    assert view.verdict[0].startswith("rm: 75.0 % for ours, 25.0 % for theirs; 50.0 points more [+")
+    assert all(" %" in chart.svg for chart in view.charts)
+
+
+def test_values_of_other_prompts_than_those_compared_have_their_counts(page):
+    values = {"ours": [1.0] * 6 + [0.0] * 30 + [math.nan] * 4, "theirs": [math.nan] * 5 + [0.0] * 35}
+    view = page(graded_record(values), values)
+    assert view.verdict[0].startswith(
+        "rm: 16.7 % for ours (36 items), 0.0 % for theirs (35 items); on the 31 items of both no difference can be "
+        "told (+3.2 points [-"
+    )

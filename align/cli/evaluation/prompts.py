@@ -118,7 +118,7 @@ def run(words: PromptWords) -> None:
     ]
     warnings += warn_of_groups(names[0], prompts)
     about = _about(words, prompts, report.reasons, models, ks, scales, rewarded, time.perf_counter() - started)
-    record = prompt_record(about, measured, [row.id for row in prompts], warnings)
+    record = prompt_record(about, measured, [row.id for row in prompts], warnings, scales)
     rows = [
         row for name in names for row in sample_rows(name, prompts, completions[name], answers[name], rewarded[name])
     ]

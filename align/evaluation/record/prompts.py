@@ -1,6 +1,6 @@
 """What `evaluation.json` holds of policies whose answers to prompts were measured by rewards."""
 
-from pydantic import FiniteFloat, JsonValue
+from pydantic import Field, FiniteFloat, JsonValue
 
 from align.evaluation.record.answers import Answers, Decoded, Run
 from align.evaluation.record.values import Part
@@ -34,9 +34,10 @@ class AboutPrompts(Run):
 
 
 class PromptsRecord(Answers):
-    """An evaluation of policies on prompts."""
+    """An evaluation of policies on prompts; `shares` has the metrics that are shares of responses, or chances."""
 
     about: AboutPrompts
+    shares: list[str] = Field(default_factory=list)
 
     @property
     def sides(self) -> dict[str, str]:

@@ -97,7 +97,7 @@ def draw_metrics(
     columns: Cells,
     labels: Mapping[str, str],
     *,
-    is_share: bool | None = None,
+    is_share: bool,
 ) -> Chart | None:
     """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none.
 
@@ -107,7 +107,7 @@ def draw_metrics(
         metrics: What to draw, from top to bottom.
         columns: The estimates.
         labels: Words for each metric.
-        is_share: Whether they are shares; told by their values if not given.
+        is_share: Whether they are shares, or differences of shares.
     """
     points = [
         Interval(labels[metric], name, cell.value, cell.low, cell.high)
@@ -117,8 +117,6 @@ def draw_metrics(
     ]
     if not points:
         return None
-    if is_share is None:
-        is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
     return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share, order=list(columns))
 
 
