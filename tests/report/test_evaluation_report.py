@@ -260,7 +260,7 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
         "Score gained by a phrase in front", "Best of n", "Item by item",
     ]  # fmt: skip
     assert warnings(text) == [
-        "bt: 2 pairs too long, and left out",
+        "bt: 2 pairs too long to be scored, and left out",
         "bt: its margins go with length (rank correlation 0.60)",
     ]
     assert "Best of n: 4" in text

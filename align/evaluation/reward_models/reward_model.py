@@ -138,7 +138,7 @@ class RewardModel:
             responses: N texts; beside messages also a list of one assistant message.
 
         Returns:
-            `(N,)` rewards; equal sequences have equal ones.
+            `(N,)` rewards; equal sequences have equal ones, and what is no finite number is nan.
 
         Raises:
             UserError: If the model is pairwise, or messages are given and there is no chat template.
@@ -170,6 +170,13 @@ class RewardModel:
         logits = self._read([self._question_tokens(*row) for row in orders])
         margins: Values = (logits[: len(first)] - logits[len(first) :]) / 2
         return margins
+
+    def reads(self, prompt: Text, *responses: Text) -> bool:
+        """Tells whether responses to a prompt are short enough to be scored; a pairwise model reads two at once."""
+        if self.pairwise:
+            orders = (responses, responses[::-1])
+            return all(self._fits(self._question_tokens(prompt, *order)) for order in orders)
+        return all(self._fits(self._tokens(prompt, each)) for each in responses)
 
     def _tokens(self, prompt: Text, response: Text) -> tuple[int, ...]:
         if isinstance(prompt, str):
@@ -213,7 +220,8 @@ class RewardModel:
                 1,
             )
         scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
-        return np.array([scores.get(ids, math.nan) for ids in sequences])
+        values = np.array([scores.get(ids, math.nan) for ids in sequences])
+        return np.where(np.isfinite(values), values, math.nan)
 
     def _fits(self, ids: Sequence[int]) -> bool:
         return self._max_length is None or len(ids) <= self._max_length

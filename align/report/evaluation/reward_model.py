@@ -94,10 +94,9 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
             there = ", ".join(f"{metric.removeprefix(_SUBSETS)} ({cell.n})" for metric, cell in parts.items())
             yield Finding(f"{name}: no score of RewardBench 2, only of {there}", "It is the mean of its six subsets.")
         scored = models[name].scored
-        if scored is not None and scored.pairs_too_long:
-            yield Finding(
-                f"{name}: {count(scored.pairs_too_long, 'pair')} too long, and left out", "Raise `--max_length`."
-            )
+        if scored is not None:
+            for missing, why, remedy in scored.unscored.reasons():
+                yield Finding(f"{name}: {count(missing, 'pair')} {why}, and left out", f"{remedy}.")
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
             cell = cells.get(metric)
             if cell is not None and abs(cell.value) > _STRONG:
