@@ -15,10 +15,9 @@ from align.evaluation.statistics.metrics import (
     paired_difference,
     share,
 )
-from align.evaluation.statistics.ratios import clustered_share
+from align.evaluation.statistics.ratios import clustered_share, mean_over_clusters
 
 Codes = np.ndarray[Any, np.dtype[np.int64]]
-_SAME = 1e-12  # of terms, which floats round
 
 
 @dataclass(frozen=True)
@@ -72,15 +71,19 @@ def cluster_codes(names: Sequence[Any]) -> Codes:
 def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
     """Estimates the mean of items that belong together in clusters; see `mean_of_items`, and `clustered_share`.
 
-    Of values that are no shares the interval is that of what each cluster adds to the mean. `n` counts clusters.
+    Of values that are no shares the interval is that of `mean_over_clusters`. `n` counts clusters.
     """
     if codes is None or not _repeats(values, codes):
         return mean_of_items(values, bounds)
     if not _has_ends(bounds):
-        return _with_value(mean_of_items(_added(values, codes), bounds), values)
+        found = mean_over_clusters(*_by_cluster(values, codes))
+        least = -math.inf if bounds is None or bounds[0] == bounds[1] else min(bounds[0], found.value)
+        return found._replace(low=float(np.clip(found.low, least, None)))
     low, high = bounds
     if low == -high:
-        return _scale_back(_difference_of_clusters(values / high, codes), high, 0.0)
+        return _scale_back(
+            _within_one(mean_over_clusters(*_by_cluster(values / high, codes), bounded=True)), high, 0.0
+        )
     return _scale_back(clustered_share(*_by_cluster(_scale(values, bounds), codes)), high - low, low)
 
 
@@ -89,44 +92,26 @@ def difference_of_clusters(
 ) -> Estimate:
     """Estimates the mean of `ours - theirs`, of items that belong together in clusters; see `mean_difference`.
 
-    The interval is that of a mean of what each cluster adds to the pooled mean. `n` counts clusters.
+    The interval is that of `mean_over_clusters`. `n` counts clusters.
     """
     differences = ours - theirs
     if codes is None or not _repeats(differences, codes):
         return mean_difference(ours, theirs, bounds)
     if not _has_ends(bounds):
-        return _with_value(mean_of_differences(_added(differences, codes), bounded=False), differences)
+        return mean_over_clusters(*_by_cluster(differences, codes))
     span = bounds[1] - bounds[0]
-    return _scale_back(_difference_of_clusters(differences / span, codes), span, 0.0)
+    return _scale_back(
+        _within_one(mean_over_clusters(*_by_cluster(differences / span, codes), bounded=True)), span, 0.0
+    )
 
 
 def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
     return bounds is not None and bounds[0] != bounds[1] and not math.isinf(bounds[1])
 
 
-def _difference_of_clusters(differences: Values, codes: Codes) -> Estimate:
-    """Estimates the mean of differences in [-1, 1]."""
-    terms = _added(differences, codes)
-    found = mean_of_differences(terms, bounded=bool(np.ptp(terms) < _SAME))
+def _within_one(found: Estimate) -> Estimate:
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (found.low, found.high))
-    return _with_value(found._replace(low=low, high=high), differences)
-
-
-def _added(values: Values, codes: Codes) -> Values:
-    """Returns what each cluster adds to the pooled mean, to first order.
-
-    That is `d + (s - d c) / m` of a cluster with the sum `s` of `c` items, where `d` is the pooled mean and `m` the
-    mean number of items.
-    """
-    sums, counts = _by_cluster(values, codes)
-    value = sums.sum() / counts.sum()
-    added: Values = value + (sums - value * counts) / counts.mean()
-    return added
-
-
-def _with_value(found: Estimate, values: Values) -> Estimate:
-    """Puts the pooled mean itself in place of that of rounded terms."""
-    return found._replace(value=float(values[~np.isnan(values)].mean()))
+    return found._replace(low=low, high=high)
 
 
 def _repeats(values: Values, codes: Codes) -> bool:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from align.evaluation.statistics.metrics import FEW, LEVEL, Estimate, Values, share
+from align.evaluation.statistics.metrics import FEW, LEVEL, Estimate, Values, mean_of_differences, share, student
 
 _ROUNDING = 1e-12
 
@@ -57,6 +57,29 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
         return ratio_of_means(part[:, None], whole[:, None])._replace(n=n)
     value = min(1.0, float(part.sum() / whole.sum()))
     return Estimate(value, *wilson_interval(value, alike(whole)), n)
+
+
+def mean_over_clusters(sums: Values, counts: Values, *, bounded: bool = False) -> Estimate:
+    """Estimates the mean of items in clusters, the sum of `sums` over that of `counts`, both `(C,)`.
+
+    The interval is that of a mean of what each cluster adds, to first order: what its sum is above that of so many
+    average items, by the mean count, and the more of all items it has the more of it, because the mean leans towards
+    it (as in CR3). With fewer clusters than 30, as `alike` counts them, it is Student's with one degree less, and at
+    least one.
+
+    Args:
+        sums: Of the values of each cluster.
+        counts: How many items each has; at least 1.
+        bounded: Whether values are differences in [-1, 1].
+    """
+    n, value = len(counts), float(sums.sum() / counts.sum())
+    held = counts / counts.sum()
+    added = (sums - value * counts) / counts.mean() * (1 - 1 / n) / np.where(n > 1, 1 - held, 1.0)
+    terms = value + added - added.mean()
+    if np.ptp(terms) < _ROUNDING or alike(counts) >= FEW:
+        return mean_of_differences(terms, bounded=bounded and bool(np.ptp(terms) < _ROUNDING))._replace(value=value)
+    half = student(max(1.0, alike(counts) - 1)) * float(terms.std(ddof=1)) / math.sqrt(n)
+    return Estimate(value, value - half, value + half, n)
 
 
 def alike(counts: Values) -> float:
