@@ -8,7 +8,9 @@ from align.evaluation.prompts.suite import read_scale, reward_suite
 from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
 
 
-def graded_record(values: dict[str, list[float]], right_from: float | None = None) -> PromptsRecord:
+def graded_record(
+    values: dict[str, list[float]], right_from: float | None = None, better: str | None = None, role: str = "reward"
+) -> PromptsRecord:
     """Arranges the values of the reward `rm`, by model, as `align eval --rewards` does."""
     drawn = {name: np.array(each, dtype=float)[:, None] for name, each in values.items()}
     n, scale = len(next(iter(values.values()))), read_scale(list(drawn.values()), right_from)
@@ -17,7 +19,8 @@ def graded_record(values: dict[str, list[float]], right_from: float | None = Non
     }
     run = about(list(values), n)
     run |= {"suites": ["rm"], "profile": run["profile"] | {"pass_at_k": [1]}}
-    rewards = [{"name": "rm", "spec": "rm", "role": "reward", "right_from": scale.right_from, "invalid": {}}]
+    rewards = [{"name": "rm", "spec": "rm", "role": role, "right_from": scale.right_from, "invalid": {}}]
+    rewards[0] |= {} if better is None else {"better": better}
     return prompt_record(
-        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], []
+        AboutPrompts.model_validate(run | {"rewards": rewards}), suite, [f"q{i}" for i in range(n)], [], {"rm": scale}
     )

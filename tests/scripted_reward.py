@@ -21,8 +21,11 @@ class ScriptedReward:
         self.calls += 1
         return self._score(prompts, first) - self._score(prompts, second)
 
+    def reads(self, prompt, *responses):
+        return all(self.max_length is None or len(response) <= self.max_length for response in responses)
+
     def _score(self, prompts, responses):
         rows = zip(prompts, responses, strict=True)
-        fits = [self.max_length is None or len(response) <= self.max_length for response in responses]
+        fits = [self.reads(prompt, response) for prompt, response in zip(prompts, responses, strict=True)]
         values = [float(self.function(prompt, response)) for prompt, response in rows]
         return np.where(fits, values, np.nan)

@@ -18,6 +18,8 @@ from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.data.problems import DataReport
 from align.errors import DataError, UserError
+from align.evaluation.record.unscored import Unscored
+from align.evaluation.reward_models.unscored import count_unscored
 from align.evaluation.statistics.metrics import Values, wilson
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -55,7 +57,7 @@ def run(
     except OSError as error:
         raise UserError(f"`out` {out} cannot be written: {error}. Choose another place.") from error
     entries, report = _load(data, split, cast(Literal["raise", "skip"], on_bad_rows))
-    p_base = _probabilities(base, entries, model)
+    p_base, unscored = _probabilities(base, entries, model)
     kept = keep_unsure(p_base, [entry.pair.tie for entry in entries], tau)
     rows = [
         entry.columns | {"tie": entry.pair.tie, "source": entry.pair.source, "p_base": round(float(p), 6)}
@@ -71,6 +73,8 @@ def run(
     except OSError as error:
         raise UserError(f"The pairs cannot be written to {out}: {error}. Free space there, and try again.") from error
     _show(counts)
+    for count, why, _ in unscored.reasons():
+        print(f"{count:,} {'pair is' if count == 1 else 'pairs are'} {why}, and left out.")
     print(f"The pairs are in {out}, the counts in {summary}.")
     return int(not rows)
 
@@ -88,7 +92,7 @@ def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -
     return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=None), report
 
 
-def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any]) -> Values:
+def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any]) -> tuple[Values, Unscored]:
     from scipy.special import expit
     from transformers.utils.logging import disable_progress_bar
 
@@ -97,13 +101,13 @@ def _probabilities(base: str, entries: Sequence[_Entry], settings: dict[str, Any
     disable_progress_bar()  # the bar of loading would tear the one of scoring
     pairs = [entry.pair for entry in entries]
     model = RewardModel.load(base, on_too_long="nan", progress=True, **settings)
-    margins = model.margins(
-        [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
-    )
+    texts = [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
+    margins = model.margins(*texts)
+    unscored = count_unscored(model, margins, *texts)
     if np.isnan(margins).all():
-        raise DataError(f"All {len(pairs)} pairs are longer than {base} can read. Raise `--max_length`.")
+        raise DataError(f"{base} scores no pair. {unscored.sentence(len(pairs), 'pairs')}")
     probabilities: Values = expit(margins)
-    return probabilities
+    return probabilities, unscored
 
 
 def _count(entries: Sequence[_Entry], p_base: Values, kept: NDArray[np.bool_]) -> dict[str, Any]:
@@ -132,5 +136,3 @@ def _show(counts: dict[str, Any]) -> None:
             source, f"{each['pairs']:,}", f"{each['kept']:,}", str(share), "" if mean is None else f"{mean:.2f}"
         )
     make_console(least=100).print(table)
-    if counts["not_scored"]:
-        print(f"{counts['not_scored']:,} pairs are too long to be scored, and left out.")

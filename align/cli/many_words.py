@@ -1,6 +1,7 @@
 """Options that take several words: `--confounders popularity hour`, as `align train` takes lists."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from align.cli.given_words import Command
@@ -16,13 +17,28 @@ class ManyWords(Command):
 
 
 def words(values: Iterable[str] | None) -> tuple[str, ...]:
-    """Splits the values of a list option at commas.
+    """Splits the values of a list option at commas, but not within the path of a folder or file that is there.
 
     Example:
         >>> words(["popularity,hour", "week"])
         ('popularity', 'hour', 'week')
     """
-    return tuple(word.strip() for value in values or () for word in value.split(",") if word.strip())
+    return tuple(word for value in values or () for word in _split(value))
+
+
+def _split(value: str) -> Iterator[str]:
+    parts = value.split(",")
+    while parts:
+        size = next((many for many in range(len(parts), 1, -1) if _is_path(",".join(parts[:many]))), 1)
+        if word := ",".join(parts[:size]).strip():
+            yield word
+        parts = parts[size:]
+
+
+def _is_path(word: str) -> bool:
+    """Tells whether a word is the path of something, or a function in such a file."""
+    place, _, name = word.rpartition(":")
+    return os.path.exists(word.strip()) or ("," not in name and os.path.exists(place.strip()))
 
 
 def _repeat(names: set[str], args: list[str]) -> Iterable[str]:

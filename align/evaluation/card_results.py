@@ -65,7 +65,7 @@ def _of_policies(record: Answers) -> Iterator[EvalResult]:
 
 
 def _counts(paired: PairedAnswers, *, says_right: bool) -> dict[str, int]:
-    if not says_right or paired.mcnemar_p is None:  # a value, or a share of several samples
+    if not says_right or not paired.says_right:  # a value, or a share of several samples
         equal = paired.num_both + paired.num_neither
         return {"model_higher": len(paired.wins), "baseline_higher": len(paired.losses), "equal": equal}
     found = {"only_model_right": len(paired.wins), "only_baseline_right": len(paired.losses)}

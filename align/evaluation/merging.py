@@ -12,7 +12,7 @@ from align.errors import UserError
 from align.evaluation.record.answers import Answers, among_all
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.record.prompts import PromptsRecord
-from align.evaluation.statistics.glossary import explain
+from align.evaluation.statistics.glossary import better_of, explain
 from align.evaluation.statistics.item_means import mean_difference
 from align.evaluation.statistics.metrics import Estimate
 
@@ -114,10 +114,15 @@ def read_rule(text: str) -> Rule:
     return Rule(text, metric.strip(), tuple(bounds))
 
 
-def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
+def pick(rule: Rule, models: Sequence[MergedModel], sides: Mapping[str, str] = {}) -> MergedModel | None:
     """Returns the model with the best value of the rule's metric among those within its bounds; None if none is.
 
     Of equal values the one nearest to the base is taken, which changes least. A model without a value is none of them.
+
+    Args:
+        rule: What to take.
+        models: Of which.
+        sides: Which values of a reward are better, by its name, of those that were measured.
 
     Raises:
         UserError: If a metric was not measured, or has no better side.
@@ -126,10 +131,12 @@ def pick(rule: Rule, models: Sequence[MergedModel]) -> MergedModel | None:
     for name in (rule.metric, *(bound[0] for bound in rule.bounds)):
         if name not in known:
             raise UserError(f"`--pick` names {name!r}, which was not measured. There are: {', '.join(sorted(known))}.")
-    meaning = explain(rule.metric)
-    better = meaning.better if meaning is not None else None
+    better = better_of(explain(rule.metric), rule.metric, sides)
     if better is None:
-        raise UserError(f"`--pick` takes the best {rule.metric!r}, of which neither more nor less is better.")
+        raise UserError(
+            f"`--pick` takes the best {rule.metric!r}, of which neither more nor less is known to be better. Pick by "
+            f"another metric, and bound this one: `METRIC where {rule.metric} < NUMBER`."
+        )
     sign = 1 if better == "higher" else -1
     fits = [
         model

@@ -8,17 +8,18 @@ import numpy as np
 
 from align.errors import RunFolderError
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
-from align.evaluation.statistics.glossary import GLOSSARY
+from align.evaluation.statistics.glossary import GLOSSARY, better_of, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
 from align.report.evaluation.measured import Words
-from align.report.evaluation.shares import in_percent, in_points, in_values
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding
 
 _CHARTED = ("worst_group", "drift_kl")
+_SHARES = ("accuracy", "worst_group")
 _MOST_NAMES = 200
 
 
@@ -66,9 +67,8 @@ def _chart(merging: MergingRecord, metric: str, label: str) -> Chart:
     found = [(each.alpha, each.metrics[metric]) for each in merging.models if metric in each.metrics]
     values = [tuple(cell[:3]) for _, cell in found]
     y, low, high = (np.array([each[i] for each in values]) for i in range(3))
-    share = bool(np.all((y >= 0) & (y <= 1))) and metric != "drift_kl"
     curve = Curve(label, [alpha for alpha, _ in found], list(y), list(low), list(high), 0)
-    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=share, doubles=False)
+    return draw_curves(label, "Bands are 95 % intervals.", [curve], "alpha", share=metric in _SHARES, doubles=False)
 
 
 def _row(model: MergedModel, metrics: list[str]) -> list[str]:
@@ -84,18 +84,28 @@ def _verdict(merging: MergingRecord, words: Words) -> Iterator[str]:
     base, tuned = (next((each for each in merging.models if each.alpha == end), None) for end in (0, 1))
     label = words.label(merging.metric)
     if base is not None and tuned is not None and tuned.against_base is not None:
-        yield (
-            f"{label}: {_shown(base, merging.metric)} for the base, {_shown(tuned, merging.metric)} for the tuned "
-            f"model; {_told(tuned.against_base, merging.metric)}."
+        is_share = merging.metric in _SHARES
+        told = compared(
+            "the tuned model",
+            tuned.metrics[merging.metric],
+            "the base",
+            base.metrics[merging.metric],
+            tuned.against_base,
+            is_share=is_share,
+            show=in_percent if is_share else str,
         )
-    better = [each for each in inner if each.against_base and each.against_tuned]
-    beats = [each for each in better if _low(each.against_base) > 0 and _low(each.against_tuned) > 0]
-    if inner:
+        yield f"{label}: {told}."
+    better = better_of(explain(merging.metric), merging.metric, merging.sides)
+    words_for = [("better than", better == "higher")]
+    if better is None:
+        words_for = [(f"higher in {label} than", True), (f"lower in {label} than", False)]
+    for said, is_above in words_for if inner else ():
+        beats = [each for each in inner if _differs(each, is_above=is_above)]
         listed = ", ".join(f"{each.alpha:g}" for each in beats)
         yield (
-            f"Merged models that are better than both parents, as far as can be told: alpha {listed}."
+            f"Merged models that are {said} both parents, as far as can be told: alpha {listed}."
             if beats
-            else "No merged model can be told to be better than both parents."
+            else f"No merged model can be told to be {said} both parents."
         )
     if merging.rule is not None:
         chosen = "none fits" if merging.picked is None else f"alpha {merging.picked:g}"
@@ -121,14 +131,7 @@ def _listings(merging: MergingRecord) -> Iterator[Listing]:
                 yield Listing(title, ids[:_MOST_NAMES], max(0, len(ids) - _MOST_NAMES))
 
 
-def _shown(model: MergedModel, metric: str) -> str:
-    cell = model.metrics[metric]
-    return in_percent(cell) if metric == "accuracy" else str(cell)
-
-
-def _told(difference: Estimate, metric: str) -> str:
-    return in_points(difference) if metric == "accuracy" else in_values(difference)
-
-
-def _low(estimate: Estimate | None) -> float:
-    return float("-inf") if estimate is None else estimate.low
+def _differs(model: MergedModel, *, is_above: bool) -> bool:
+    """Whether a model can be told to be above both parents, or below them."""
+    both = (model.against_base, model.against_tuned)
+    return all(each is not None and (each.low > 0 if is_above else each.high < 0) for each in both)

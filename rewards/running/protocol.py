@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 CALL_ARGUMENTS = ("prompts", "completions", "completion_ids")
 TRAINER_ARGUMENTS = ("trainer_state", "log_extra", "log_metric")
+HIGHER, LOWER, NEITHER = SIDES = ("higher", "lower", "neither")  # of values, where they are better
 
 
 class RewardFunction(Protocol):
@@ -63,3 +64,23 @@ def asks_a_model(func: Any) -> bool:
 def is_audit_only(func: Callable[..., Any]) -> bool:
     """Tells whether a reward is a monitor, which is logged and never trained on; it says so, `audit_only = True`."""
     return bool(getattr(func, "audit_only", False))
+
+
+def better_side(func: Callable[..., Any], *, is_audit: bool = False) -> str:
+    """Tells which values of a reward are better, one of `SIDES`; it may say so, `better = "lower"`.
+
+    Of one that does not say so higher ones are, which are paid; of a monitor, or another audit, nobody knows.
+
+    Args:
+        func: The reward.
+        is_audit: Whether it is logged and not trained on.
+
+    Example:
+        >>> from rewards.scoring.manipulation import manipulation
+        >>> better_side(manipulation, is_audit=True), better_side(len), better_side(len, is_audit=True)
+        ('lower', 'higher', 'neither')
+    """
+    said = getattr(func, "better", None)
+    if isinstance(said, str) and said in SIDES:
+        return said
+    return NEITHER if is_audit or is_audit_only(func) else HIGHER

@@ -24,6 +24,7 @@ class Manipulation:
 
     __name__ = "manipulation"
     audit_only = True
+    better = "lower"
 
     def __init__(self, response_format: ResponseFormat = DEFAULT_FORMAT) -> None:
         self.response_format = response_format

@@ -20,6 +20,7 @@ class Phrases:
     """
 
     __name__ = "phrases"
+    better = "neither"  # which depends on the phrases
 
     def __init__(self, file: str, count: bool = False) -> None:
         if not isinstance(file, str):

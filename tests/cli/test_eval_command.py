@@ -112,7 +112,7 @@ def test_a_verifier_whose_scores_are_no_numbers_chooses_nothing(models, data, tm
     words = ["--suite", "best_of_n", "--num_samples", 2, "--temperature", 1, "--max_rows", 4, *PROMPT]
     where = ["--data", data, "--out", tmp_path / "out", "--verifier", tmp_path / "broken"]
     assert run("--model", models / "practised", *where, *words) == 1
-    assert "gives 8 of 8 sequences a score that is no finite number" in capsys.readouterr().err
+    assert "All 8 responses are given no finite number by the model." in capsys.readouterr().err
 
 
 def test_a_judge_reads_traces_and_a_reward_model_chooses_samples(models, data, tmp_path):

@@ -119,10 +119,10 @@ def test_a_run_has_its_own_rewards_and_audits(models, data, tmp_path):
     (folder / "recipe.yaml").write_text(recipe)
     assert run("--model", folder, "--data", data, "--out", tmp_path / "out") == 0
     record = record_in(tmp_path / "out")
-    assert [(each["name"], each["role"]) for each in record["about"]["rewards"]] == [
-        ("number_accuracy", "reward"),
-        ("brevity", "audit"),
-        ("manipulation", "audit"),
+    assert [(each["name"], each["role"], each["better"]) for each in record["about"]["rewards"]] == [
+        ("number_accuracy", "reward", "higher"),
+        ("brevity", "audit", "neither"),  # which does not say so
+        ("manipulation", "audit", "lower"),
     ]
     monitored = record["suites"]["manipulation"]["run"]  # all are 0, which is no wrong answer
     assert {name.partition("/")[0] for name in monitored} == {"reward"}

@@ -127,7 +127,7 @@ def test_nothing_kept_is_a_failure_and_says_so(data, base, tmp_path):
         ({"out": "kept.parquet"}, "`out` must name a new .jsonl file"),
         ({"out": "data.jsonl"}, "data.jsonl that exists"),
         ({"out": "data.jsonl/kept.jsonl"}, "`out` .*kept.jsonl cannot be written: .*Choose another place"),
-        ({"max_length": 2}, "All 30 pairs are longer than"),
+        ({"max_length": 2}, "scores no pair. All 30 pairs are too long to be scored. Raise"),
     ],
 )
 def test_what_cannot_be_done_is_refused(data, base, tmp_path, changes, message):

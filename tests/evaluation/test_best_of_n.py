@@ -146,6 +146,13 @@ def test_candidates_that_are_too_long_stop_the_choice(pairwise):
         choose_best(model, [Candidates("a", "?", ("x", "yyyy"), None, 1)])
 
 
+@pytest.mark.parametrize("pairwise", [False, True])
+def test_candidates_without_a_number_stop_the_choice_and_are_not_called_long(pairwise):
+    model = ScriptedReward(lambda prompt, text: float(text), pairwise=pairwise)
+    with pytest.raises(DataError, match=r"1 of [12] candidates are given no finite number by the model, and"):
+        choose_best(model, [Candidates("a", "?", ("1", "nan"), None, 1)])
+
+
 @pytest.mark.parametrize(
     ("sizes", "points"), [([1], [1]), ([2, 5], [1, 2]), ([5], [1, 2, 4, 5]), ([8, 9], [1, 2, 4, 8])]
 )

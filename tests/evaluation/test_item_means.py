@@ -3,7 +3,14 @@ import math
 import numpy as np
 import pytest
 
-from align.evaluation.statistics.item_means import ItemMean, mean_difference, mean_of_items, weighted_mean
+from align.evaluation.statistics.item_means import (
+    ItemMean,
+    difference_of_clusters,
+    mean_difference,
+    mean_of_clusters,
+    mean_of_items,
+    weighted_mean,
+)
 from align.evaluation.statistics.metrics import Estimate, paired_difference, wilson
 
 
@@ -85,3 +92,32 @@ def test_groups_are_compared_pair_by_pair():
     ours = ItemMean((np.array([1.0, 1.0, 0.0]), np.array([1.0])), (0.5, 0.5))
     theirs = ItemMean((np.array([0.0, 1.0, 0.0]), np.array([1.0])), (0.5, 0.5))
     assert ours.difference(theirs).value == pytest.approx((1 / 3 + 0) / 2)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [[96, *[1] * 11], [11, *[1] * 11], [60, *[1] * 60], [8] * 12, [8] * 60],
+    ids=["most are of one prompt", "half are", "half are, of many", "equal", "equal, many"],
+)
+def test_a_prompt_with_many_items_makes_no_difference_sure(sizes):
+    rng, worlds = np.random.default_rng(0), 60
+    codes, told, covered = np.repeat(np.arange(len(sizes)), sizes), 0, 0
+    for _ in range(worlds):
+        ours, theirs = (1.0 * (rng.random(len(codes)) < rng.random(len(sizes))[codes]) for _ in range(2))
+        found = difference_of_clusters(ours, theirs, codes, (0.0, 1.0))
+        told += not found.low <= 0 <= found.high
+        values = rng.normal(size=len(sizes))[codes] + rng.normal(size=len(codes))
+        mean = mean_of_clusters(values, codes, None)
+        covered += mean.low <= 0 <= mean.high
+        assert found.n == mean.n == len(sizes)
+        assert math.isfinite(mean.high)
+    assert told <= 0.12 * worlds  # as if all prompts told as much: 0.84 and 0.17 of the first two
+    assert covered >= 0.88 * worlds
+
+
+def test_items_of_one_prompt_tell_as_much_as_one():
+    same = np.zeros(8, dtype=np.int64)
+    found = difference_of_clusters(np.ones(8), np.zeros(8), same, (0.0, 1.0))
+    assert found == mean_difference(np.ones(1), np.zeros(1))
+    assert math.isnan(mean_of_clusters(np.arange(8.0), same, None).low)
+    assert mean_of_clusters(np.arange(8.0), same, None).value == 3.5

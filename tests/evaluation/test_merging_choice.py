@@ -108,7 +108,7 @@ def test_the_best_within_bounds_is_picked(rule, alpha):
         ("accuracy where drift_kl < few", "METRIC where METRIC < NUMBER"),
         ("nonsense", "'nonsense', which was not measured. There are: accuracy, drift_kl, share_A"),
         ("accuracy where x < 1", "'x', which was not measured"),
-        ("share_A", "neither more nor less is better"),
+        ("share_A", "neither more nor less is known to be better"),
     ],
 )
 def test_rules_that_say_nothing_are_refused(rule, said):
@@ -146,3 +146,18 @@ def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
     with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
         run(asked, tmp_path / "out", {"data", "suite"})
     assert not (tmp_path / "out").exists()
+
+
+def test_the_best_of_a_monitor_is_its_least_and_of_an_audit_nobody_knows():
+    metric, values = "reward/watch", {0.0: 0.1, 0.5: 0.0, 1.0: 0.4}
+    models = [replace_metric(model(alpha, 0.5, 0.0), metric, value) for alpha, value in values.items()]
+    found = {side: pick(read_rule(metric), models, {"watch": side}) for side in ("higher", "lower")}
+    assert {side: each.alpha for side, each in found.items()} == {"higher": 1.0, "lower": 0.5}
+    with pytest.raises(
+        UserError, match=r"known to be better\. Pick by another metric, and bound this one: `METRIC wh"
+    ):
+        pick(read_rule(metric), models, {"watch": "neither"})
+
+
+def replace_metric(merged, metric, value):
+    return merged.model_copy(update={"metrics": {metric: Estimate(value, 0, 1, 9)}})

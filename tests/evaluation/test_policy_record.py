@@ -11,6 +11,7 @@ from align.errors import UserError
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
 from align.evaluation.policies.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver
 from align.evaluation.policies.suite import SUITES, SuiteSettings
+from align.evaluation.policies.warnings import warn
 from align.evaluation.record import as_json
 from align.evaluation.record.policies import About
 from align.evaluation.statistics.glossary import GLOSSARY, explain
@@ -55,6 +56,13 @@ def test_what_limits_the_numbers_is_said_with_its_number():
     assert any(text.startswith("12 of 12 traces (100%) name an option's letter") for text in texts)
     assert any("Only 0 of 12 traces state one option" in text for text in texts)
     assert any("fewer than 30 questions: common, counter" in text for text in texts)
+
+
+def test_questions_that_are_not_shuffled_are_counted_once_however_many_samples_they_have():
+    fixed = replace(QUESTIONS[0], options=(*QUESTIONS[0].options[:-1], "both A and B"))
+    result = evaluate(Copier(), [fixed, *QUESTIONS[1:]], 4)
+    said = "1 of 12 questions refer to letters or places and were not shuffled."
+    assert said in warn(result, 4)
 
 
 def test_every_answer_is_on_disk(tmp_path):

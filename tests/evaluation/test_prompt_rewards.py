@@ -149,7 +149,7 @@ def test_scores_without_bounds_have_no_right_answer_of_their_own():
     values = np.array([[-1.0, 2.0], [3.0, 4.0]])
     assert read_scale([values]) == Scale(None, None)
     assert read_scale([np.array([0.0, 0.5])]) == Scale((0.0, 1.0), None)
-    assert read_scale([np.zeros(3), np.array([np.nan])]) == Scale((0.0, 1.0), 1.0)
+    assert read_scale([np.zeros(3), np.array([np.nan])]) == Scale((0.0, 1.0), 1.0, is_share=True)
     assert list(reward_suite("rm", values, [["1", "2"]] * 2, [None] * 2, (1, 2), Scale(None, None)).means) == [
         "reward/rm"
     ]

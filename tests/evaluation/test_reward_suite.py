@@ -118,6 +118,35 @@ def test_pairs_that_are_too_long_are_left_out_and_not_wrong():
         evaluate_reward_model(ScriptedReward(judge, max_length=1), rows)
 
 
+def test_a_score_that_is_no_number_is_not_called_long():
+    texts = ("1", "nan", "2", "tooooo long")
+    rows = [BenchPair(text, f"{text}?", text, "0", 1, None, None) for text in texts]
+
+    def read(prompt, response):
+        return float(response) if response[0] != "t" else 3.0
+
+    result = evaluate_reward_model(ScriptedReward(read, max_length=5), rows)
+    assert result.unscored == (1, 1)
+    assert result.summary()["accuracy"] == wilson(2, 2)
+    with pytest.raises(DataError, match=r"1 of 1 pairs are given no finite number by the model\. Look for nan"):
+        evaluate_reward_model(ScriptedReward(read, max_length=5), rows[1:2])
+    both = r"1 of 2 pairs are too long to be scored and 1 of 2 pairs are given no finite number by the model\."
+    with pytest.raises(DataError, match=both):
+        evaluate_reward_model(ScriptedReward(read, max_length=5), rows[1::2])
+
+
+@pytest.mark.parametrize("pairwise", [False, True])
+def test_a_model_knows_what_it_reads_and_gives_no_infinite_score(pairwise):
+    tokenizer = tiny_tokenizer()
+    built = tiny_model(vocabulary=len(tokenizer)) if pairwise else tiny_reward_model()
+    letter = tokenizer("z")["input_ids"][0]
+    built.get_input_embeddings().weight.data[letter] = math.nan
+    model = RewardModel(built, tokenizer, pairwise=pairwise, max_length=200, on_too_long="nan")
+    margins = model.margins(["?"] * 3, ["a", "z", "a" * 300], ["b"] * 3)
+    assert np.isnan(margins).tolist() == [False, True, True]
+    assert [model.reads("?", text, "b") for text in ("a", "z", "a" * 300)] == [True, True, False]
+
+
 def test_best_of_n_is_the_quality_of_what_is_chosen():
     rows = [Candidates(f"c{i}", "?", ("a", "bb", "ccc"), (0.0, 4.0, float(i)), i) for i in range(2)]
     result = evaluate_reward_model(ScriptedReward(lambda prompt, text: len(text)), [], rows)

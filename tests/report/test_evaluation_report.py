@@ -111,7 +111,7 @@ def test_every_suite_has_its_heading_its_charts_and_its_differences(page):
     assert headings(page) == [
         "Headline", "What was run", "Accuracy", "Consistency of the answers", "Reliance on the trace, and leaks",
         "Best of n: proxy against gold", "Audit of the verifier", "The verifier by difficulty", "When to answer",
-        "Won and lost", "Side by side",
+        "Item by item", "Side by side",
     ]  # fmt: skip
     assert titles(page) == [
         "Main metrics", "Differences on the same items", "Accuracy", "Accuracy", "Consistency of the answers",
@@ -199,7 +199,7 @@ def test_without_a_baseline_nothing_is_compared(tmp_path):
         write_evaluation(tmp_path / "one", questions=100, models=("ours",), **BARE)
     ).read_text()
     assert "there is no baseline to compare with" in text
-    assert "Won and lost" not in text
+    assert "Item by item" not in text
     assert "Best of n" not in text
     assert "answer changes" in text
 
@@ -257,10 +257,10 @@ def test_reward_models_have_a_page_in_the_same_form(tmp_path):
     text = build_any_report(folder).read_text()
     assert headings(text) == [
         "Headline", "What was run", "Accuracy by category", "Accuracy lost to a change that leaves the meaning",
-        "Score gained by a phrase in front", "Best of n", "Won and lost",
+        "Score gained by a phrase in front", "Best of n", "Item by item",
     ]  # fmt: skip
     assert warnings(text) == [
-        "bt: 2 pairs too long, and left out",
+        "bt: 2 pairs too long to be scored, and left out",
         "bt: its margins go with length (rank correlation 0.60)",
     ]
     assert "Best of n: 4" in text

@@ -9,6 +9,7 @@ from align.errors import RewardError, UserError
 from align.recipe.reward_settings import short_name
 from rewards.reading.responses import ResponseFormat
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
+from rewards.running.protocol import HIGHER, better_side
 
 if TYPE_CHECKING:
     from align.evaluation.prompts.rewarding import Rewarded
@@ -23,12 +24,14 @@ class NamedReward(NamedTuple):
         spec: As it was named.
         role: `reward`, or `audit`.
         reward: A guarded function, or the path of a reward model.
+        better: Which of its values are better: `higher`, `lower`, or `neither`.
     """
 
     name: str
     spec: str
     role: str
     reward: GuardedReward | str
+    better: str
 
 
 class CalledRewards(NamedTuple):
@@ -85,7 +88,13 @@ def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseForm
         raise error if isinstance(error, UserError) else UserError(str(error)) from error
     guarded = iter(guard_rewards([reward for _, _, reward in found if not isinstance(reward, str)], settings))
     rewards = [
-        NamedReward(_name(reward), spec, role, reward if isinstance(reward, str) else next(guarded))
+        NamedReward(
+            _name(reward),
+            spec,
+            role,
+            reward if isinstance(reward, str) else next(guarded),
+            _better(spec, role, reward),
+        )
         for spec, role, reward in found
     ]
     return CalledRewards(rewards, tags, on_invalid, keys.max_invalid_share if keys else 0.5)
@@ -166,6 +175,13 @@ def _check_timeout(settings: GuardSettings) -> None:
             f"`--reward_timeout` = {settings.timeout:g} cannot stop a reward in this process. Give "
             "`--reward_workers 1`."
         )
+
+
+def _better(spec: str, role: str, reward: Any) -> str:
+    from rewards.catalog import REWARDS
+
+    # What a model scores, or the catalogue pays, is worth the same to an audit.
+    return HIGHER if isinstance(reward, str) else better_side(reward, is_audit=role == "audit" and spec not in REWARDS)
 
 
 def _name(reward: Any) -> str:

@@ -95,7 +95,7 @@ def run(words: PairWords) -> None:
     """Reads the pairs with the model and its baselines, prints tables and writes the files."""
     from transformers.utils.logging import disable_progress_bar
 
-    from align.evaluation.pairs.record import describe_pairs, pair_rows, pairs_record
+    from align.evaluation.pairs.record import describe_pairs, pair_rows, pairs_record, prompt_of
 
     disable_progress_bar()  # the bar of loading would tear the one of reading
     started = time.perf_counter()
@@ -120,7 +120,7 @@ def run(words: PairWords) -> None:
     data = describe_pairs(pairs, path=words.data, split=words.split, left_out=report.reasons)
     with_marks = sum(bool(each.chosen.marked or each.rejected.marked) for each in terms[names[0]])
     about = _about(words, data, models, extra, with_marks, time.perf_counter() - started)
-    record = pairs_record(about, terms, judged, ids, [pair.group for pair in pairs])
+    record = pairs_record(about, terms, judged, ids, [pair.group for pair in pairs], list(map(prompt_of, pairs)))
     rows = [
         row
         for name, each in read.items()

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from align.cli.evaluation.asked_models import about_model, open_policy, print_report
 from align.cli.evaluation.plan import Prompting, claim_folder, describe_questions
 from align.cli.evaluation.policy_words import PolicyWords, check_images, check_words, read_questions, with_modality
@@ -17,6 +19,7 @@ from align.cli.evaluation.reward_models import name_models
 from align.cli.evaluation.tables import show_evaluation
 from align.console import say
 from align.data.questions.multiple_choice import Question
+from align.errors import UserError
 from align.evaluation.divided.division import current, end_of_part, own_part
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.judge import Judge, PolicyJudge
@@ -26,6 +29,7 @@ from align.evaluation.policies.suite import MODALITY, PolicyResult, Verifier, ev
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
 from align.evaluation.record.answers import HARNESS, AskedModel
 from align.evaluation.record.policies import About, Profile, Source
+from align.evaluation.record.unscored import Unscored
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint, fingerprint
 from align.models.policies.answer_keys import digest, question_key
@@ -109,7 +113,7 @@ def _judge(
 def _verifier(words: PolicyWords) -> Verifier | None:
     if words.verifier is None or not current().is_whole:
         return None
-    from align.evaluation.reward_models.reward_model import RewardModel, check_finite
+    from align.evaluation.reward_models.reward_model import RewardModel
 
     engine = words.engine
     model = RewardModel.load(words.verifier, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size)
@@ -117,7 +121,9 @@ def _verifier(words: PolicyWords) -> Verifier | None:
 
     def score(questions: Sequence[Question], responses: Sequence[str]) -> Any:
         scores = model.score([template.render(each.question, each.options) for each in questions], responses)
-        check_finite(scores)
+        unscored = Unscored(0, int(np.isnan(scores).sum()))
+        if any(unscored):
+            raise UserError(f"`--verifier` {words.verifier}: {unscored.sentence(len(scores), 'responses')}")
         return scores
 
     return Verifier(words.verifier, score, words.verifier_threshold)

@@ -41,7 +41,7 @@ from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint, find_checkpoint
 from align.models.policies.asking import Completion, Decoding
 from align.recipe.dataset import MediaSettings
-from rewards.running.protocol import is_audit_only
+from rewards.running.protocol import HIGHER
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def run(words: PromptWords) -> None:
             [of_model[each.name].values for of_model in rewarded.values()],
             words.right_from,
             votes=votes,
-            may_be_right=isinstance(each.reward, str) or not is_audit_only(each.reward),
+            may_be_right=each.better == HIGHER,
         )
         for each in words.called.rewards
     }
@@ -118,7 +118,7 @@ def run(words: PromptWords) -> None:
     ]
     warnings += warn_of_groups(names[0], prompts)
     about = _about(words, prompts, report.reasons, models, ks, scales, rewarded, time.perf_counter() - started)
-    record = prompt_record(about, measured, [row.id for row in prompts], warnings)
+    record = prompt_record(about, measured, [row.id for row in prompts], warnings, scales)
     rows = [
         row for name in names for row in sample_rows(name, prompts, completions[name], answers[name], rewarded[name])
     ]
@@ -186,6 +186,7 @@ def _about(
                 name=each.name,
                 spec=each.spec,
                 role=each.role,
+                better=each.better,
                 right_from=scales[each.name].right_from,
                 invalid={name: of_model[each.name].failures for name, of_model in rewarded.items()},
             )

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from align.cli.evaluation.plan import claim_folder
 from align.cli.evaluation.shortcuts import PHRASES_FILE, check_pairs, show_shortcuts, write_phrases
 from align.console import make_console, make_table, say
@@ -167,7 +165,8 @@ def measure(
         best_of_n=words.best_of_n,
         seed=words.seed,
         texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
-        pairs_too_long=0 if result.margins is None else int(np.isnan(result.margins).sum()),
+        pairs_too_long=result.unscored.too_long,
+        pairs_without_number=result.unscored.not_numbers,
     )
 
 
@@ -268,8 +267,11 @@ def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:
             kinds = ", ".join(f"{kind.kind} {kind.adjusted_p_value:.3f}" for kind in result.insertion.kinds)
             console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
     for name, model in models.items():
-        if model.scored is not None and model.scored.pairs_too_long:
-            console.print(f"{name}: {model.scored.pairs_too_long:,} pairs are too long and were left out")
+        scored = model.scored
+        if scored is not None:
+            for missing, why, _ in scored.unscored.reasons():
+                pairs = "pair is" if missing == 1 else "pairs are"
+                console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
         if model.scored is not None and model.scored.texts_in_template:
             console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
         show_shortcuts(name, model)

@@ -8,11 +8,14 @@ from rich.table import Table
 from align.console import make_console, make_table
 from align.evaluation.record.answers import Answers, PairedAnswers
 from align.evaluation.record.policies import ModelAudit, PolicyRecord
+from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.evaluation.abstention import name_difficulty
+from rewards.running.protocol import HIGHER
 
 _LISTED = 8  # wins and losses that are printed by id
+_MANY = {"win": "wins", "loss": "losses"}
 _LEAST = 1e-99  # of p-values, one of which may be too small for a float
 
 
@@ -21,11 +24,13 @@ def show_evaluation(record: Answers) -> None:
     names = [model.name for model in record.about.models]
     console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
     differences = {(each.suite, each.metric, each.baseline): each.difference for each in record.comparisons}
+    sides = record.sides if isinstance(record, PromptsRecord) else {}
     for suite, summaries in record.suites.items():
         console.print(_table(suite, names, summaries, differences))
         console.print()
     for paired in record.paired:
-        console.print(_sentence(paired), soft_wrap=True)
+        side = sides.get(paired.metric.partition("/")[2], HIGHER)
+        console.print(_sentence(paired, ("win", "loss") if side == HIGHER else ("higher", "lower")), soft_wrap=True)
     for audit in record.audits if isinstance(record, PolicyRecord) else ():
         console.print(_audit(audit), soft_wrap=True)
     for warning in record.warnings:
@@ -61,20 +66,20 @@ def _style(metric: str) -> str | None:
     return "dim" if meaning is not None and meaning.better is None else None
 
 
-def _sentence(paired: PairedAnswers) -> str:
+def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
     wins, losses = paired.wins, paired.losses
     p = paired.mcnemar_p
     p_value = "" if p is None else f", McNemar p = {p:.2g}" if p >= _LEAST else f", McNemar p below {_LEAST:g}"
     reward = paired.metric.partition("/")[2]
     others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
-    if reward or paired.mcnemar_p is None:  # a value, or a share of several samples: none is just right or wrong
+    if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
         others = f"{paired.num_both + paired.num_neither:,} equal"
     lines = [
         f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "
-        f"{'win' if len(wins) == 1 else 'wins'}, {len(losses):,} {'loss' if len(losses) == 1 else 'losses'}, {others}"
-        f"{p_value}."
+        f"{_MANY.get(nouns[0], nouns[0]) if len(wins) != 1 else nouns[0]}, {len(losses):,} "
+        f"{_MANY.get(nouns[1], nouns[1]) if len(losses) != 1 else nouns[1]}, {others}{p_value}."
     ]
-    for word, ids in (("Wins", wins), ("Losses", losses)):
+    for word, ids in zip((_MANY.get(noun, noun).capitalize() for noun in nouns), (wins, losses), strict=True):
         if ids:
             more = f" and {len(ids) - _LISTED:,} more" if len(ids) > _LISTED else ""
             lines.append(f"  {word}: {', '.join(ids[:_LISTED])}{more}")

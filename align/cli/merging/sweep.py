@@ -17,6 +17,7 @@ from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
 from align.evaluation.record.answers import Answers
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
+from align.evaluation.record.prompts import PromptsRecord
 from align.models.merging.merge import MERGED_FILE
 from align.secrets import mask
 from align.whole_files import write_whole
@@ -50,7 +51,7 @@ def sweep(
         run(asked, (given & _DRIFT) | {"model", "baseline", "suite", "reference"})
         drift = _answers(out / "drift")
     merging = _arrange(options, places, out, record, drift)
-    chosen = None if rule is None else pick(rule, merging.models)
+    chosen = None if rule is None else pick(rule, merging.models, merging.sides)
     if rule is not None:
         merging.rule, merging.picked = rule.text, None if chosen is None else chosen.alpha
         if chosen is not None:
@@ -100,6 +101,7 @@ def _arrange(
         models=models,
         rule=None,
         picked=None,
+        sides=record.sides if isinstance(record, PromptsRecord) else {},
     )
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from align.evaluation.policies.record import compare_suites, summarise_suites, u
 from align.evaluation.record.answers import Items, PairedAnswers, Warned
 from align.evaluation.record.pairs import AboutPairs, PairsRecord
 from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.item_means import cluster_codes
 from align.models.policies.answer_keys import digest, image_names
 
 PAIRS, JUDGE = "pairs", "judge"  # suites
@@ -27,6 +28,7 @@ def pairs_record(
     judged: Mapping[str, Sequence[Judgement]],
     ids: Sequence[str],
     groups: Sequence[str | None] = (),
+    prompts: Sequence[Any] = (),
 ) -> PairsRecord:
     """Arranges what was measured as it is kept.
 
@@ -36,13 +38,16 @@ def pairs_record(
         judged: What the judge said of the first model against others, by their names.
         ids: Of the pairs.
         groups: Of the pairs.
+        prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
     """
-    measured = {name: {PAIRS: pairs_suite(each, groups)} for name, each in terms.items()}
+    measured = {name: {PAIRS: pairs_suite(each, groups, prompts)} for name, each in terms.items()}
     model, *baselines = terms
     suites, explained = summarise_suites(measured), dict(measured)
     if judged:
-        suites[JUDGE] = {model: judged_suite(judged).summary(), **{name: {} for name in baselines}}
-        explained[model] = measured[model] | {JUDGE: judged_suite(judged)}
+        judging = judged_suite(judged, prompts)
+        suites[JUDGE] = {model: judging.summary(), **{name: {} for name in baselines}}
+        explained[model] = measured[model] | {JUDGE: judging}
+    num_prompts = len(set(cluster_codes(prompts).tolist())) if prompts else len(ids)
     right = {name: pair_values(each)[ACCURACY] for name, each in terms.items()}
     return PairsRecord(
         about=about,
@@ -53,12 +58,15 @@ def pairs_record(
                 model=model,
                 baseline=name,
                 metric=ACCURACY,
-                **compare_accuracy(ids, right[model], right[name])._asdict(),
+                **compare_accuracy(ids, right[model], right[name], are_apart=num_prompts == len(ids))._asdict(),
             )
             for name in baselines
         ],
         glossary=used_glossary(explained),
-        warnings=[each for name, values in terms.items() for each in _warn(name, values)],
+        warnings=[
+            *_warn_of_prompts(list(terms), len(ids), num_prompts),
+            *(each for name, values in terms.items() for each in _warn(name, values)),
+        ],
     )
 
 
@@ -111,6 +119,21 @@ def pair_key(pair: PreferencePair) -> list[Any]:
     if pair.images:
         seen.append(image_names(pair.images))
     return [*seen, dict(pair.template)] if pair.template else seen
+
+
+def prompt_of(pair: PreferencePair) -> list[Any]:
+    """Lists what makes the prompt of a pair another one: images under the same words do."""
+    return [pair.prompt, image_names(pair.images)]
+
+
+def _warn_of_prompts(names: Sequence[str], num_pairs: int, num_prompts: int) -> Iterator[Warned]:
+    if num_prompts < num_pairs:
+        prompts = "1 prompt" if num_prompts == 1 else f"{num_prompts:,} prompts"
+        text = (
+            f"{num_pairs:,} pairs are of {prompts}. Pairs of one prompt are one item in intervals and differences, "
+            "and there is no McNemar test, which takes each pair to stand alone."
+        )
+        yield Warned(model=", ".join(names), text=text)
 
 
 def _warn(name: str, terms: Sequence[PairTerms]) -> list[Warned]:

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from align.evaluation.pairs.terms import PairTerms
 from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Values
 
 ACCURACY = "implicit_reward_accuracy"
@@ -57,19 +58,23 @@ def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
     }
 
 
-def pairs_suite(terms: Sequence[PairTerms], groups: Sequence[str | None] = ()) -> SuiteResult:
+def pairs_suite(
+    terms: Sequence[PairTerms], groups: Sequence[str | None] = (), prompts: Sequence[Any] = ()
+) -> SuiteResult:
     """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token.
 
     Args:
         terms: Of each pair.
         groups: Of the pairs, by which accuracy is told, too.
+        prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
     """
+    codes = cluster_codes(prompts) if prompts else np.arange(len(terms))
     bounds = {ACCURACY: (0.0, 1.0), "kl_per_token": (0.0, math.inf)}
     means = {
-        name: ItemMean((values,), bounds=bounds.get(name.partition("/")[0]))
+        name: ItemMean((values,), bounds=bounds.get(name.partition("/")[0]), clusters=(codes,))
         for name, values in pair_values(terms).items()
     }
     right = means[ACCURACY]
-    spread = spread_of_groups(groups, right.groups[0])
+    spread = spread_of_groups(groups, right.groups[0], codes)
     worst = {f"worst_group/{ACCURACY}": spread["worst_group"]} if spread else {}
     return SuiteResult(means | by_group({f"{ACCURACY}_by_group": right}, groups), worst)

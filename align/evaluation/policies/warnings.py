@@ -16,13 +16,14 @@ def warn(result: PolicyResult, num_samples: int) -> list[str]:
     items = result.items
     n = len(items)
     unanswered = sum(item.first_choice is None for item in items)
-    unmovable = sum(item.second_choices == [] for item in items) if "consistency" in result.suites else 0
+    questions = items[::num_samples]
+    unmovable = sum(item.second_choices == [] for item in questions) if "consistency" in result.suites else 0
     traced = [item for item in items if item.trace]
     stated = sum(item.trace_choice is not None for item in items)
     letters = sum(bool(each) for each in result.columns.get("letter_in_trace", []))
     small = [
         name
-        for name, count in Counter(item.group for item in items[::num_samples] if item.group is not None).items()
+        for name, count in Counter(item.group for item in questions if item.group is not None).items()
         if count < _FEW
     ]
     found = []
@@ -43,7 +44,9 @@ def warn(result: PolicyResult, num_samples: int) -> list[str]:
             "letter is another option, so consistency measures that too."
         )
     if unmovable:
-        found.append(f"{unmovable:,} questions refer to letters or places and were not shuffled.")
+        found.append(
+            f"{unmovable:,} of {len(questions):,} questions refer to letters or places and were not shuffled."
+        )
     if small and "accuracy" in result.suites:
         found.append(f"Groups with fewer than {_FEW} questions: {', '.join(sorted(small))}.")
     return [*found, *_of_images(result)]

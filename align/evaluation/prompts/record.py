@@ -10,7 +10,7 @@ import numpy as np
 from align.data.prompt_rows import PromptRow
 from align.evaluation.policies.record import VALUES, Suites, compare_suites, summarise_suites, used_glossary
 from align.evaluation.prompts.rewarding import Rewarded
-from align.evaluation.prompts.suite import mean_of_samples
+from align.evaluation.prompts.suite import Scale, mean_of_samples
 from align.evaluation.record.answers import Items, PairedAnswers, Warned
 from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
 from align.evaluation.statistics.comparison import compare_accuracy
@@ -21,9 +21,21 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 
 def prompt_record(
-    about: AboutPrompts, measured: Suites, ids: Sequence[str], warnings: Sequence[Warned]
+    about: AboutPrompts,
+    measured: Suites,
+    ids: Sequence[str],
+    warnings: Sequence[Warned],
+    scales: Mapping[str, Scale],
 ) -> PromptsRecord:
-    """Arranges what rewards measured as it is kept; each suite has the name of its reward."""
+    """Arranges what rewards measured as it is kept; each suite has the name of its reward.
+
+    Args:
+        about: What was run.
+        measured: Of each model.
+        ids: Of the prompts.
+        warnings: What a reader has to know before the numbers.
+        scales: How the values of each reward are read.
+    """
     return PromptsRecord(
         about=about,
         suites=summarise_suites(measured),
@@ -31,6 +43,12 @@ def prompt_record(
         paired=list(_pairs(measured, ids)),
         glossary=used_glossary(measured),
         warnings=list(warnings),
+        shares=[
+            metric
+            for name, suite in next(iter(measured.values())).items()
+            for metric in (*suite.means, *suite.others)
+            if scales[name].is_share or not metric.startswith(VALUES)
+        ],
     )
 
 

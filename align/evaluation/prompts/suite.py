@@ -21,11 +21,13 @@ class Scale:
         bounds: The least and the greatest value there can be, or None if that is not known.
         right_from: Value from which a response is right; None if no value says so.
         votes: Whether responses state answers that can be counted.
+        is_share: Whether each value is 0 or 1, so that their mean is a share of responses.
     """
 
     bounds: tuple[float, float] | None
     right_from: float | None = 1.0
     votes: bool = True
+    is_share: bool = False
 
 
 def read_scale(
@@ -37,17 +39,19 @@ def read_scale(
         values: Of each model.
         right_from: What is right, if it was said; else 1, of a reward that gives nothing but 0 and 1.
         votes: As in `Scale`.
-        may_be_right: Whether a 1 says that a response is right, which it does not of a monitor.
+        may_be_right: Whether a 1 says that a response is right, which it does not where less may be better.
 
     Example:
         >>> read_scale([np.array([0.0, 1.0, np.nan]), np.array([0.5])])
-        Scale(bounds=(0.0, 1.0), right_from=None, votes=True)
+        Scale(bounds=(0.0, 1.0), right_from=None, votes=True, is_share=False)
     """
     found = np.concatenate([each.ravel() for each in values])
     known = found[~np.isnan(found)]
-    if right_from is None and may_be_right and np.isin(known, (0.0, 1.0)).all():
+    is_share = bool(np.isin(known, (0.0, 1.0)).all())
+    if right_from is None and may_be_right and is_share:
         right_from = 1.0
-    return Scale((0.0, 1.0) if len(known) and ((known >= 0) & (known <= 1)).all() else None, right_from, votes)
+    bounds = (0.0, 1.0) if len(known) and ((known >= 0) & (known <= 1)).all() else None
+    return Scale(bounds, right_from, votes, is_share)
 
 
 def reward_suite(

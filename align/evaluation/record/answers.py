@@ -81,6 +81,12 @@ class PairedAnswers(Part):
     num_both: int
     num_neither: int
     mcnemar_p: FiniteFloat | None
+    is_whole: bool | None = None  # None in files of earlier versions, where whole answers have a p-value
+
+    @property
+    def says_right(self) -> bool:
+        """Whether each answer is right or wrong, and not a share of several samples."""
+        return self.mcnemar_p is not None if self.is_whole is None else self.is_whole
 
 
 class Warned(Part):

@@ -1,6 +1,6 @@
 """What `merging.json` holds: what each weight of the tuned model is worth, and which one was picked."""
 
-from pydantic import FiniteFloat
+from pydantic import Field, FiniteFloat
 
 from align.evaluation.record.values import Cell, Metric, Part
 
@@ -32,7 +32,10 @@ class MergedModel(Part):
 
 
 class MergingRecord(Part):
-    """A sweep over weights; `rule` and `picked` are None where none was asked for, or none fits."""
+    """A sweep over weights; `rule` and `picked` are None where none was asked for, or none fits.
+
+    `sides` says which values of a reward are better, by its name: `higher`, `lower` or `neither`.
+    """
 
     format: int
     base: str
@@ -43,3 +46,4 @@ class MergingRecord(Part):
     models: list[MergedModel]
     rule: str | None
     picked: FiniteFloat | None
+    sides: dict[str, str] = Field(default_factory=dict)

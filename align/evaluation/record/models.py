@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from align.evaluation.record.shortcuts import GainsOfPhrases, MinedPhrases, SlicesOfPairs
+from align.evaluation.record.unscored import Unscored
 from align.evaluation.record.values import Metric, Part, Row
 
 
@@ -41,6 +42,12 @@ class Scored(Part):
     seed: int
     texts_in_template: bool
     pairs_too_long: int
+    pairs_without_number: int = 0  # read, and given no finite number
+
+    @property
+    def unscored(self) -> Unscored:
+        """Pairs without a margin, by why."""
+        return Unscored(self.pairs_too_long, self.pairs_without_number)
 
 
 class Measured(Part):

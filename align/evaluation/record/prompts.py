@@ -1,6 +1,6 @@
 """What `evaluation.json` holds of policies whose answers to prompts were measured by rewards."""
 
-from pydantic import FiniteFloat, JsonValue
+from pydantic import Field, FiniteFloat, JsonValue
 
 from align.evaluation.record.answers import Answers, Decoded, Run
 from align.evaluation.record.values import Part
@@ -12,6 +12,7 @@ class MeasuredReward(Part):
     name: str
     spec: str
     role: str  # `reward` or `audit`
+    better: str | None = None  # which values are: `higher`, `lower` or `neither`; None in files of earlier versions
     right_from: FiniteFloat | None  # a response with less is wrong; None if no value says so
     invalid: dict[str, dict[str, int]]
 
@@ -33,6 +34,13 @@ class AboutPrompts(Run):
 
 
 class PromptsRecord(Answers):
-    """An evaluation of policies on prompts."""
+    """An evaluation of policies on prompts; `shares` has the metrics that are shares of responses, or chances."""
 
     about: AboutPrompts
+    shares: list[str] = Field(default_factory=list)
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """Which values of each reward are better, by its name."""
+        by_role = {"reward": "higher", "audit": "neither"}
+        return {each.name: each.better or by_role.get(each.role, "neither") for each in self.about.rewards}

@@ -3,13 +3,14 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from align.data.pairs.candidates import Candidates
 from align.errors import DataError
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.reward_models.unscored import count_unscored
 from align.evaluation.statistics.metrics import Values
 
 NUM_ORDERS = 4  # tournaments per prompt of a pairwise model
@@ -123,17 +124,17 @@ def choose_best(model: RewardModel, rows: Sequence[Candidates], *, seed: int = 0
     random order, as in Crome's evaluation (arXiv 2506.16507), `NUM_ORDERS` times; the first of them chooses.
 
     Raises:
-        DataError: If a response is too long to be scored.
+        DataError: If a response has no score.
     """
     points = curve_points(rows)
     return _choose_pairwise(model, rows, points, seed) if model.pairwise else _choose_scalar(model, rows, points)
 
 
 def _choose_scalar(model: RewardModel, rows: Sequence[Candidates], points: Sequence[int]) -> list[Choice]:
-    flat = model.score(
-        [row.prompt for row in rows for _ in row.responses], [text for row in rows for text in row.responses]
-    )
-    _check_all_scored(flat)
+    prompts = [row.prompt for row in rows for _ in row.responses]
+    texts = [text for row in rows for text in row.responses]
+    flat = model.score(prompts, texts)
+    _check_all_scored(model, flat, prompts, texts)
     ends = np.cumsum([len(row.responses) for row in rows])[:-1]
     choices = []
     for row, scores in zip(rows, np.split(flat, ends), strict=True):
@@ -152,8 +153,9 @@ def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], points: Seq
 
     def compare(matches: list[Match]) -> Sequence[float]:
         first, second = ([rows[match[0]].responses[match[side]] for match in matches] for side in (1, 2))
-        margins = model.margins([rows[match[0]].prompt for match in matches], first, second)
-        _check_all_scored(margins)
+        asked = [rows[match[0]].prompt for match in matches]
+        margins = model.margins(asked, first, second)
+        _check_all_scored(model, margins, asked, first, second)
         return margins.tolist()
 
     champions = king_of_the_hill(orders, prompts, compare)
@@ -165,9 +167,8 @@ def _choose_pairwise(model: RewardModel, rows: Sequence[Candidates], points: Seq
     return choices
 
 
-def _check_all_scored(scores: Values) -> None:
-    if missing := int(np.isnan(scores).sum()):
-        raise DataError(
-            f"{missing} of {len(scores)} candidates are too long to be scored, and leaving them out would change what "
-            "is chosen. Raise `max_length`, or leave their prompts out."
-        )
+def _check_all_scored(model: RewardModel, values: Values, prompts: Sequence[Any], *responses: Sequence[str]) -> None:
+    if np.isnan(values).any():
+        found = count_unscored(model, values, prompts, *responses)
+        rest = ", and leaving them out would change what is chosen"
+        raise DataError(found.sentence(len(values), "candidates", rest)[:-1] + ", or leave their prompts out.")

@@ -26,20 +26,6 @@ from align.models.at_hand import require_model
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
 
-def check_finite(scores: Sequence[float] | Values) -> None:
-    """Refuses scores that are no finite numbers.
-
-    Raises:
-        UserError: If there is one.
-    """
-    if wrong := len(scores) - int(np.isfinite(scores).sum()):
-        raise UserError(
-            f"The reward model gives {wrong:,} of {len(scores):,} sequences a score that is no finite number (nan or "
-            "inf): its weights are broken, or too large for their type. Load them with `dtype` float32, or give "
-            "another checkpoint."
-        )
-
-
 class RewardModel:
     """Scores answers with a model that `CromeTrainer` or TRL's `RewardTrainer` saved.
 
@@ -54,7 +40,7 @@ class RewardModel:
         pairwise: Whether the model predicts the letter of the better answer.
         batch_size: Sequences per forward pass.
         max_length: Longest sequence in tokens; the model's own limit if not given. Nothing is ever cut off.
-        on_too_long: `raise` refuses longer sequences, `nan` gives them no score, and refuses nan of the model itself.
+        on_too_long: `raise` refuses longer sequences, `nan` gives them no score.
         progress: Whether to show a bar on stderr, if that is a terminal.
         cache: Where scores are kept, by batch, because padding changes their last digits; nowhere without it.
         identity: What says, there, which model and type of weights gave them.
@@ -152,7 +138,7 @@ class RewardModel:
             responses: N texts; beside messages also a list of one assistant message.
 
         Returns:
-            `(N,)` rewards; equal sequences have equal ones.
+            `(N,)` rewards; equal sequences have equal ones, and what is no finite number is nan.
 
         Raises:
             UserError: If the model is pairwise, or messages are given and there is no chat template.
@@ -184,6 +170,13 @@ class RewardModel:
         logits = self._read([self._question_tokens(*row) for row in orders])
         margins: Values = (logits[: len(first)] - logits[len(first) :]) / 2
         return margins
+
+    def reads(self, prompt: Text, *responses: Text) -> bool:
+        """Tells whether responses to a prompt are short enough to be scored; a pairwise model reads two at once."""
+        if self.pairwise:
+            orders = (responses, responses[::-1])
+            return all(self._fits(self._question_tokens(prompt, *order)) for order in orders)
+        return all(self._fits(self._tokens(prompt, each)) for each in responses)
 
     def _tokens(self, prompt: Text, response: Text) -> tuple[int, ...]:
         if isinstance(prompt, str):
@@ -226,11 +219,9 @@ class RewardModel:
                 [0] * len(batches),  # they stay in their order
                 1,
             )
-        values = [score for each in found for score in each]
-        if self._on_too_long == "nan":
-            check_finite(values)
-        scores = dict(zip(distinct, values, strict=True))
-        return np.array([scores.get(ids, math.nan) for ids in sequences])
+        scores = dict(zip(distinct, (score for each in found for score in each), strict=True))
+        values = np.array([scores.get(ids, math.nan) for ids in sequences])
+        return np.where(np.isfinite(values), values, math.nan)
 
     def _fits(self, ids: Sequence[int]) -> bool:
         return self._max_length is None or len(ids) <= self._max_length

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from align.evaluation.record.models import (
     ModelsRecord,
     Scored,
 )
+from align.evaluation.record.unscored import ALL_SCORED, Unscored
 from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
 from align.evaluation.reward_models.insertion import Insertion, insert_phrases
 from align.evaluation.reward_models.pair_metrics import (
@@ -33,6 +34,7 @@ from align.evaluation.reward_models.reward_bench_2 import reward_bench_2_metrics
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings, add_to_record, find_shortcuts
 from align.evaluation.reward_models.transformations import TRANSFORMATIONS, count_markdown
+from align.evaluation.reward_models.unscored import count_unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
 
@@ -46,13 +48,14 @@ class RewardResult:
     """What was measured of one reward model.
 
     Attributes:
-        margins: `(N,)` margin of each pair; `nan` if a response is too long. `None` without pairs.
+        margins: `(N,)` margin of each pair; `nan` where one has no score. `None` without pairs.
         means: Metrics that are means over items, by name.
         others: Metrics without a difference between models, by name: rank correlations, and what an oracle chooses.
         insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
         choices: What was chosen for each prompt; `None` without candidates.
         scores: Of the responses of each item of RewardBench 2, the right ones first; `None` without such items.
         shortcuts: Slices, phrases of a file and mined phrases; `None` without pairs.
+        unscored: Pairs without a margin, by why.
     """
 
     margins: Values | None
@@ -62,6 +65,7 @@ class RewardResult:
     choices: list[Choice] | None
     scores: list[list[float]] | None = None
     shortcuts: Shortcuts | None = None
+    unscored: Unscored = ALL_SCORED
 
     def summary(self) -> dict[str, Estimate]:
         """Estimates every metric."""
@@ -109,6 +113,7 @@ def evaluate_reward_model(
     means: dict[str, ItemMean] = {}
     others: dict[str, Estimate] = {}
     margins = insertion = choices = scores = found = of_heads = None
+    unscored = ALL_SCORED
     with own_part():
         margins = _margins(model, pairs) if pairs else None
         of_heads = _head_margins(model, pairs) if pairs and model.has_two_heads else None
@@ -118,8 +123,9 @@ def evaluate_reward_model(
         scores = score_items(model, items) if items else None
     end_of_shard()
     if margins is not None:
+        unscored = count_unscored(model, margins, *_texts(pairs))
         if np.isnan(margins).all():
-            raise DataError(f"All {len(pairs)} pairs are too long to be scored. Raise `max_length`.")
+            raise DataError(unscored.sentence(len(pairs), "pairs"))
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
         means |= {} if of_heads is None else agreement_of_heads(of_heads)
         found = find_shortcuts(
@@ -145,7 +151,7 @@ def evaluate_reward_model(
         others |= oracle_quality(candidates)
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
-    return RewardResult(margins, means, others, insertion, choices, scores, found)
+    return RewardResult(margins, means, others, insertion, choices, scores, found, unscored)
 
 
 def _sample(pairs: Sequence[BenchPair], most: int, seed: int) -> list[int]:
@@ -154,7 +160,7 @@ def _sample(pairs: Sequence[BenchPair], most: int, seed: int) -> list[int]:
 
 
 def score_items(model: RewardModel, items: Sequence[BenchItem]) -> list[list[float]]:
-    """Scores all responses of each item, the right ones first; nan for those that are too long."""
+    """Scores all responses of each item, the right ones first; nan for those without a score."""
     responses = [(*item.chosen, *item.rejected) for item in items]
     prompts = [item.prompt for item, each in zip(items, responses, strict=True) for _ in each]
     found = iter(model.score(prompts, [text for each in responses for text in each]).tolist())
@@ -263,9 +269,12 @@ def as_messages(rows: Sequence[Asked]) -> list[Asked]:
 
 
 def _margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:
-    return model.margins(
-        [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
-    )
+    return model.margins(*_texts(pairs))
+
+
+def _texts(pairs: Sequence[BenchPair]) -> tuple[list[Any], list[str], list[str]]:
+    """Returns prompts, chosen and rejected responses."""
+    return [pair.prompt for pair in pairs], [pair.chosen for pair in pairs], [pair.rejected for pair in pairs]
 
 
 def _head_margins(model: RewardModel, pairs: Sequence[BenchPair]) -> Values:

@@ -266,6 +266,23 @@ def explain(metric: str) -> Meaning | None:
     return GLOSSARY[max(begins, key=len)] if begins else None
 
 
+def better_of(meaning: Meaning | None, metric: str, sides: Mapping[str, str]) -> str | None:
+    """Tells whether more or less of a metric is better; None where neither is, or nobody knows.
+
+    Args:
+        meaning: Of the metric.
+        metric: Its name; that of a reward's is behind a slash.
+        sides: Which values of a reward are better, by its name, of those that are measured.
+
+    Example:
+        >>> better_of(explain("reward/monitor"), "reward/monitor", {"monitor": "lower"})
+        'lower'
+    """
+    better = None if meaning is None else meaning.better
+    side = sides.get(metric.partition("/")[2].partition("/")[0], better)
+    return better if side == _HIGH or better is None else side if side == _LOW else None
+
+
 def as_markdown(glossary: Mapping[str, Meaning] = GLOSSARY) -> str:
     """Writes metrics as a table of the page on evaluation."""
     names = {name: f"{name}X" if name.endswith(_OPEN) else name for name in glossary}

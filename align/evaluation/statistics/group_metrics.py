@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from align.evaluation.statistics.item_means import ItemMean
+from align.evaluation.statistics.item_means import Codes, ItemMean
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
-from align.evaluation.statistics.ratios import wilson_interval
+from align.evaluation.statistics.ratios import alike, wilson_interval
 
 NAMED_GROUPS = ("common", "counter")  # of data that says itself where its shortcut holds
 SPREADS = ("worst_group", "group_gap", "group_std")  # of shares
@@ -26,7 +26,11 @@ def by_group(means: Mapping[str, ItemMean], groups: Sequence[str | None]) -> dic
     if len(places) < 2:
         return {}
     return {
-        f"{metric}/{name}": replace(mean, groups=tuple(values[here] for values in mean.groups))
+        f"{metric}/{name}": replace(
+            mean,
+            groups=tuple(values[here] for values in mean.groups),
+            clusters=None if mean.clusters is None else tuple(codes[here] for codes in mean.clusters),
+        )
         for metric, mean in means.items()
         for name, here in places.items()
     }
@@ -63,23 +67,33 @@ def counter_drop(groups: Sequence[str | None], accuracy: Values, common: str, co
     return ItemMean((parts[common], parts[counter]), (1.0, -1.0))
 
 
-def spread_of_groups(groups: Sequence[str | None], accuracy: Values) -> dict[str, Estimate]:
+def spread_of_groups(
+    groups: Sequence[str | None], accuracy: Values, clusters: Codes | None = None
+) -> dict[str, Estimate]:
     """Estimates `worst_group`, `group_gap` (best minus worst) and `group_std` (of the groups' accuracies, over G).
 
     A minimum or a spread of noisy values is biased, which a bootstrap repeats and does not cover. The intervals here
     hold for the true accuracies of all groups at once: each group gets an interval at level 0.95^(1/G), and an end is
     the least or greatest value that accuracies inside those intervals can have. They cover at least 95 %.
 
+    Args:
+        groups: `(N,)` names; items without one are in no group.
+        accuracy: `(N,)` values in [0, 1].
+        clusters: `(N,)` numbers of what items belong to, such as a prompt; the intervals are then as if all items of
+            a cluster were the same.
+
     Returns:
         Nothing with fewer than two groups that have items.
     """
-    parts = [values[~np.isnan(values)] for values in _split(groups, accuracy).values()]
-    parts = [values for values in parts if len(values)]
+    codes = np.arange(len(accuracy)) if clusters is None else clusters
+    known = {name: here & ~np.isnan(accuracy) for name, here in _places(groups).items()}
+    parts = [(accuracy[here], np.unique(codes[here], return_counts=True)[1]) for here in known.values() if here.any()]
     if len(parts) < 2:
         return {}
-    means = np.array([values.mean() for values in parts])
-    low, high = np.array([_interval(values, LEVEL ** (1 / len(parts))) for values in parts]).T
-    n = sum(map(len, parts))
+    means = np.array([values.mean() for values, _ in parts])
+    level = LEVEL ** (1 / len(parts))
+    low, high = np.array([_interval(values, level, alike(counts.astype(float))) for values, counts in parts]).T
+    n = sum(len(counts) for _, counts in parts)
     smallest_gap = max(0.0, float(low.max() - high.min()))
     return {
         "worst_group": Estimate(float(means.min()), float(low.min()), float(high.min()), n),
@@ -115,7 +129,7 @@ def spread_of_subgroups(cells: Sequence[tuple[str, str] | None], accuracy: Value
     spreads = []
     for subgroups in parts:
         means, weights = np.array([values.mean() for values in subgroups]), [len(values) for values in subgroups]
-        low, high = np.array([_interval(values, level) for values in subgroups]).T
+        low, high = np.array([_interval(values, level, len(values)) for values in subgroups]).T
         variance = np.average((means - np.average(means, weights=weights)) ** 2, weights=weights)
         spreads.append((math.sqrt(variance), *std_in_box(low, high, weights)))
     value, least, greatest = np.mean(spreads, axis=0)
@@ -158,5 +172,5 @@ def _places(groups: Sequence[str | None]) -> dict[str, NDArray[np.bool_]]:
     return {name: names == name for name in sorted({group for group in groups if group is not None})}
 
 
-def _interval(values: Values, level: float) -> tuple[float, float]:
-    return wilson_interval(float(values.mean()), len(values), level)
+def _interval(values: Values, level: float, n: float) -> tuple[float, float]:
+    return wilson_interval(float(values.mean()), n, level)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from align.evaluation.statistics.metrics import (
     paired_difference,
     share,
 )
-from align.evaluation.statistics.ratios import clustered_share
+from align.evaluation.statistics.ratios import clustered_share, mean_over_clusters
 
 Codes = np.ndarray[Any, np.dtype[np.int64]]
-_SAME = 1e-12  # of terms, which floats round
 
 
 @dataclass(frozen=True)
@@ -72,12 +71,20 @@ def cluster_codes(names: Sequence[Any]) -> Codes:
 def mean_of_clusters(values: Values, codes: Codes | None, bounds: tuple[float, float] | None) -> Estimate:
     """Estimates the mean of items that belong together in clusters; see `mean_of_items`, and `clustered_share`.
 
-    Clusters are of items in [0, 1]. `n` counts clusters.
+    Of values that are no shares the interval is that of `mean_over_clusters`. `n` counts clusters.
     """
-    if codes is None or not _repeats(values, codes) or bounds != (0.0, 1.0):
+    if codes is None or not _repeats(values, codes):
         return mean_of_items(values, bounds)
-    sums, counts = _by_cluster(values, codes)
-    return clustered_share(sums, counts)
+    if not _has_ends(bounds):
+        found = mean_over_clusters(*_by_cluster(values, codes))
+        least = -math.inf if bounds is None or bounds[0] == bounds[1] else min(bounds[0], found.value)
+        return found._replace(low=float(np.clip(found.low, least, None)))
+    low, high = bounds
+    if low == -high:
+        return _scale_back(
+            _within_one(mean_over_clusters(*_by_cluster(values / high, codes), bounded=True)), high, 0.0
+        )
+    return _scale_back(clustered_share(*_by_cluster(_scale(values, bounds), codes)), high - low, low)
 
 
 def difference_of_clusters(
@@ -85,18 +92,26 @@ def difference_of_clusters(
 ) -> Estimate:
     """Estimates the mean of `ours - theirs`, of items that belong together in clusters; see `mean_difference`.
 
-    The interval is that of a mean of what each cluster adds to the pooled mean, to first order: `d + (s - d c) / m` of
-    a cluster with the sum `s` of `c` items, where `m` is the mean number.
+    The interval is that of `mean_over_clusters`. `n` counts clusters.
     """
     differences = ours - theirs
-    if codes is None or not _repeats(differences, codes) or bounds != (0.0, 1.0):
+    if codes is None or not _repeats(differences, codes):
         return mean_difference(ours, theirs, bounds)
-    sums, counts = _by_cluster(differences, codes)
-    value = float(sums.sum() / counts.sum())
-    terms = value + (sums - value * counts) / counts.mean()
-    found = mean_of_differences(terms, bounded=bool(np.ptp(terms) < _SAME))
+    if not _has_ends(bounds):
+        return mean_over_clusters(*_by_cluster(differences, codes))
+    span = bounds[1] - bounds[0]
+    return _scale_back(
+        _within_one(mean_over_clusters(*_by_cluster(differences / span, codes), bounded=True)), span, 0.0
+    )
+
+
+def _has_ends(bounds: tuple[float, float] | None) -> TypeGuard[tuple[float, float]]:
+    return bounds is not None and bounds[0] != bounds[1] and not math.isinf(bounds[1])
+
+
+def _within_one(found: Estimate) -> Estimate:
     low, high = (float(np.clip(end, -1.0, 1.0)) for end in (found.low, found.high))
-    return Estimate(value, low, high, found.n)
+    return found._replace(low=low, high=high)
 
 
 def _repeats(values: Values, codes: Codes) -> bool:

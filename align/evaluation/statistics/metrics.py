@@ -159,10 +159,15 @@ def mean_over_seeds(values: Sequence[float] | Values) -> Estimate:
     kept, n = np.asarray(values, dtype=float), len(values)
     if n == 0 or _is_constant(kept):
         return Estimate(float(kept[0]) if n else math.nan, math.nan, math.nan, n, "seeds")
+    mean, margin = float(kept.mean()), student(n - 1) * float(kept.std(ddof=1)) / math.sqrt(n)
+    return Estimate(mean, mean - margin, mean + margin, n, "seeds")
+
+
+def student(degrees: float) -> float:
+    """Returns the quantile of Student's t with which a 95 % interval is made."""
     from scipy.special import stdtrit
 
-    mean, margin = float(kept.mean()), float(stdtrit(n - 1, (1 + LEVEL) / 2) * kept.std(ddof=1)) / math.sqrt(n)
-    return Estimate(mean, mean - margin, mean + margin, n, "seeds")
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
 def share(values: Sequence[float] | Values) -> Estimate:

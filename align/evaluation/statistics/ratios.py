@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from align.evaluation.statistics.metrics import FEW, LEVEL, Estimate, Values, share
+from align.evaluation.statistics.metrics import FEW, LEVEL, Estimate, Values, mean_of_differences, share, student
 
 _ROUNDING = 1e-12
 
@@ -39,8 +39,7 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     """Estimates the sum of `part` over the sum of `whole`, both `(N,)`, also where few items have something.
 
     From 30 items that have something on, the interval is that of `ratio_of_means`. With fewer it is Wilson's, with as
-    many observations as there would be items of equal weight, (sum w)^2 / sum w^2: as if all samples of an item were
-    the same, so it is too wide rather than too narrow.
+    many observations as `alike` says, so it is too wide rather than too narrow.
 
     Returns:
         `n` counts the items that have something.
@@ -57,7 +56,40 @@ def clustered_share(part: Values, whole: Values) -> Estimate:
     if n >= FEW:
         return ratio_of_means(part[:, None], whole[:, None])._replace(n=n)
     value = min(1.0, float(part.sum() / whole.sum()))
-    return Estimate(value, *wilson_interval(value, float(whole.sum() ** 2 / (whole**2).sum())), n)
+    return Estimate(value, *wilson_interval(value, alike(whole)), n)
+
+
+def mean_over_clusters(sums: Values, counts: Values, *, bounded: bool = False) -> Estimate:
+    """Estimates the mean of items in clusters, the sum of `sums` over that of `counts`, both `(C,)`.
+
+    The interval is that of a mean of what each cluster adds, to first order: what its sum is above that of so many
+    average items, by the mean count, and the more of all items it has the more of it, because the mean leans towards
+    it (as in CR3). With fewer clusters than 30, as `alike` counts them, it is Student's with one degree less, and at
+    least one.
+
+    Args:
+        sums: Of the values of each cluster.
+        counts: How many items each has; at least 1.
+        bounded: Whether values are differences in [-1, 1].
+    """
+    n, value = len(counts), float(sums.sum() / counts.sum())
+    held = counts / counts.sum()
+    added = (sums - value * counts) / counts.mean() * (1 - 1 / n) / np.where(n > 1, 1 - held, 1.0)
+    terms = value + added - added.mean()
+    if np.ptp(terms) < _ROUNDING or alike(counts) >= FEW:
+        return mean_of_differences(terms, bounded=bounded and bool(np.ptp(terms) < _ROUNDING))._replace(value=value)
+    half = student(max(1.0, alike(counts) - 1)) * float(terms.std(ddof=1)) / math.sqrt(n)
+    return Estimate(value, value - half, value + half, n)
+
+
+def alike(counts: Values) -> float:
+    """Returns as how many observations clusters of so many things count, if the things of a cluster are all the same.
+
+    Example:
+        >>> alike(np.array([2.0, 2.0, 2.0])), alike(np.array([8.0, 1.0, 1.0]))
+        (3.0, 1.5151515151515151)
+    """
+    return float(counts.sum() ** 2 / (counts**2).sum())
 
 
 def wilson_interval(mean: float, n: float, level: float = LEVEL) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from align.evaluation.record.policies import Audit, BestOfN, ModelAudit
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
 from align.report.charts.curve import Curve, draw_curves
-from align.report.charts.drawing import NUM_COLOURS, Chart
+from align.report.charts.drawing import NUM_COLOURS
 from align.report.evaluation.measured import known
 from align.report.evaluation.view import Grid, Section
 from align.report.run.tables import Row, Table
@@ -34,10 +34,10 @@ def best_of_n_section(curves: Sequence[BestOfN]) -> list[Section]:
     charts = []
     if quality:
         note = "Where the solid line bends down while the proxy still rises, the verifier is being exploited."
-        charts.append(_draw("True quality of the best of n", note, quality, "samples chosen from"))
+        charts.append(draw_curves("True quality of the best of n", note, quality, "samples chosen from", share=True))
     if proxy:
         note = "The verifier's own score of what it chose; it can only rise."
-        charts.append(_draw("Proxy: what the verifier thinks", note, proxy, "samples chosen from"))
+        charts.append(draw_curves("Proxy: what the verifier thinks", note, proxy, "samples chosen from", share=False))
     note = "From one pool of samples per question, over all subsets of n: no further sampling noise."
     return [Section("Best of n: proxy against gold", note, charts)]
 
@@ -50,7 +50,7 @@ def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
     labels = _audited(audits[0])
     rows = [Row(label, meaning, [known(_audited(row)[label, meaning]) for row in audits]) for label, meaning in labels]
     charts = [
-        _draw(
+        draw_curves(
             f"Utility of repeated attempts, {name}",
             "Expected worth of answering: 1 for a right answer that is accepted, minus the cost for a wrong one.",
             lines,
@@ -93,12 +93,6 @@ def _utilities(row: ModelAudit) -> list[Curve]:
         nothing = [math.nan] * len(line.attempts)
         lines.append(Curve(f"cost {line.cost:g}", line.attempts, line.utility, nothing, nothing, colour))
     return lines
-
-
-def _draw(title: str, note: str, curves: Sequence[Curve], unit: str, share: bool | None = None) -> Chart:
-    if share is None:
-        share = all(-1 <= value <= 1 for curve in curves for value in curve.y)
-    return draw_curves(title, note, curves, unit, share=share)
 
 
 def _optimum(row: ModelAudit, cost: float) -> str:

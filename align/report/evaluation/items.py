@@ -41,9 +41,17 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def note_items(picked: int, noun: str, paired: Sequence[PairedAnswers], others: str, rest: str = "") -> str:
+def note_items(
+    picked: int,
+    noun: str,
+    paired: Sequence[PairedAnswers],
+    others: str,
+    rest: str = "",
+    *,
+    differ: str = "won and lost",
+) -> str:
     """Says which items stand side by side; nothing if none do."""
-    won = "those won and lost against a baseline, then " if paired else ""
+    won = f"those {differ} against a baseline, then " if paired else ""
     return f"{count(picked, noun)}: {won}{others}.{rest}" if picked else ""
 
 
@@ -53,7 +61,7 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
     for pair in paired:
         measure = pair.metric.partition("/")[2]
         words = [(f"is {word} where", f"is {other}") for word, other in (("right", "wrong"), ("wrong", "right"))]
-        if pair.mcnemar_p is None:  # shares of several samples
+        if not pair.says_right:  # shares of several samples
             words = [(f"is right {word} often than", "is") for word in ("more", "less")]
         if measure:  # a reward, and no answer that is right or wrong
             words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]

@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from align.evaluation.statistics.glossary import Meaning
+from align.evaluation.statistics.glossary import Meaning, better_of
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
@@ -16,9 +16,15 @@ _MOST_LABELS = 24  # of a chart
 
 @dataclass(frozen=True)
 class Words:
-    """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so."""
+    """Labels and meanings of metrics; an entry that ends in `/`, `_` or `@` is of all metrics that begin so.
+
+    Attributes:
+        glossary: Them.
+        sides: Which values of a reward are better, by its name, of those that are measured.
+    """
 
     glossary: Mapping[str, Meaning]
+    sides: Mapping[str, str] = field(default_factory=dict)
 
     def label(self, metric: str) -> str:
         """Names a metric for a reader."""
@@ -40,7 +46,8 @@ class Words:
         entry, _ = self._entry(metric)
         if entry is None:
             return Row(metric, "", cells)
-        better = "" if metric.endswith("/proxy") else entry.better or ""  # a judge's word is no quality
+        better = better_of(entry, metric, self.sides) or ""
+        better = "" if metric.endswith("/proxy") else better  # a judge's word is no quality
         return Row(self.label(metric), entry.meaning, cells, better)
 
     def _entry(self, metric: str) -> tuple[Meaning | None, str]:
@@ -90,7 +97,7 @@ def draw_metrics(
     columns: Cells,
     labels: Mapping[str, str],
     *,
-    is_share: bool | None = None,
+    is_share: bool,
 ) -> Chart | None:
     """Draws the metrics that have an interval, one line each, with a dot per column; None if there is none.
 
@@ -100,7 +107,7 @@ def draw_metrics(
         metrics: What to draw, from top to bottom.
         columns: The estimates.
         labels: Words for each metric.
-        is_share: Whether they are shares; told by their values if not given.
+        is_share: Whether they are shares, or differences of shares.
     """
     points = [
         Interval(labels[metric], name, cell.value, cell.low, cell.high)
@@ -110,8 +117,6 @@ def draw_metrics(
     ]
     if not points:
         return None
-    if is_share is None:
-        is_share = all(-1 <= end <= 1 for point in points for end in point[2:] if end == end)
     return draw_intervals(title, note, points, "share" if is_share else "value", share=is_share, order=list(columns))
 
 

@@ -14,7 +14,7 @@ from align.report.evaluation.folder import read_items
 from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.view import EvaluationView, Item, Option, Side
 from align.report.run.completions import shorten
 from align.report.run.finding import Finding, percent
@@ -45,11 +45,11 @@ def pairs_view(folder: Path, record: PairsRecord) -> EvaluationView:
         ],
         headline=arrange(headline, values, differences, words),
         compared=count_compared(differences),
-        charts=headline_charts(headline, values, differences, words),
+        charts=headline_charts(headline, values, differences, words, shares),
         facts=pairs_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, words, shares=shares)),
+        sections=list(suite_sections(record, words, shares)),
         listings=list_changes(record.paired),
         items=picked,
         items_note=note_items(len(picked), "pair", record.paired, "those in the wrong order and in the right one"),
@@ -74,8 +74,8 @@ def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterato
             ours, theirs = values[model].get(metric), values[baseline].get(metric)
             difference = differences.get(f"{model} - {baseline}", {}).get(metric)
             if ours is not None and theirs is not None and difference is not None:
-                shares = f"{100 * ours.value:.1f} % for {model}, {100 * theirs.value:.1f} % for {baseline}"
-                yield f"Implicit-reward accuracy, {words}: {shares}; {in_points(difference)}."
+                told = compared(model, ours, baseline, theirs, difference, is_share=True)
+                yield f"Implicit-reward accuracy, {words}: {told}."
     for metric, cell in values[model].items():
         if metric.startswith("judged_win_rate/") and cell is not None:
             other = metric.partition("/")[2]

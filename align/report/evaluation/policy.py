@@ -23,7 +23,7 @@ from align.report.evaluation.measured import (
     families,
     known,
 )
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.view import EvaluationView, Section
 
 # The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
@@ -45,6 +45,8 @@ _SUITES = {
     "judge": "What the judge prefers, asked in both orders",
 }
 
+_SHARES_OF_OTHERS = ("acc", "acc_norm", "exact_match")
+
 Estimates = dict[str, dict[str, Estimate | None]]
 
 
@@ -58,19 +60,19 @@ def policy_view(folder: Path, record: PolicyRecord) -> EvaluationView:
     about, words = record.about, Words(record.glossary)
     names = [model.name for model in about.models]
     values, differences = collect(record)
-    metrics = _present(record, values)
+    metrics, shares = _present(record, values), _shares(record)
     return EvaluationView(
         title=title(names),
         verdict=list(_verdict(names, values, differences, record, words)),
         findings=find_evaluation_problems(record.warnings, about.data.questions, values, differences),
         headline=arrange(metrics, values, differences, words) if metrics else None,
         compared=count_compared(differences),
-        charts=headline_charts(metrics, values, differences, words),
+        charts=headline_charts(metrics, values, differences, words, shares),
         facts=policy_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
         sections=[
-            *suite_sections(record, words),
+            *suite_sections(record, words, shares),
             *best_of_n_section(record.curves),
             *audit_section(record.audits),
             *difficulty_section(record.audits),
@@ -112,19 +114,34 @@ def _present(record: PolicyRecord, values: Cells) -> list[str]:
     return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
 
 
+def _shares(record: PolicyRecord) -> set[str]:
+    """Lists the metrics that are shares, or differences of shares; of another harness's those that count rows."""
+    return {
+        name
+        for suite, by_model in record.suites.items()
+        for cells in by_model.values()
+        for metric in cells
+        if (metric.partition("/")[0] in _SHARES_OF_OTHERS if suite not in _SUITES else not metric.endswith("/proxy"))
+        for name in (metric, among_all(suite, metric))
+    }
+
+
 def headline_charts(
-    metrics: Sequence[str], values: Cells, differences: Cells, words: Words, *, is_share: bool | None = None
+    metrics: Sequence[str], values: Cells, differences: Cells, words: Words, shares: Collection[str]
 ) -> list[Chart]:
-    """Draws the main metrics, and their differences; see `draw_metrics`."""
+    """Draws the main metrics, and their differences, those that are shares first; see `draw_metrics`."""
     labels = {metric: words.label(metric) for metric in metrics}
-    charts = [
-        draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", metrics, values, labels,
-                     is_share=is_share),
-        draw_metrics(
-            "Differences on the same items", "A bar that does not touch 0 is a difference that can be told.", metrics,
-            differences, labels, is_share=is_share,
-        ),
-    ]  # fmt: skip
+    charts = []
+    for is_share in (True, False):  # no axis is of both
+        alike = [metric for metric in metrics if (metric in shares) is is_share]
+        charts += [
+            draw_metrics("Main metrics", "Dots are estimates, bars their 95 % intervals.", alike, values, labels,
+                         is_share=is_share),
+            draw_metrics(
+                "Differences on the same items", "A bar that does not touch 0 is a difference that can be told.",
+                alike, differences, labels, is_share=is_share,
+            ),
+        ]  # fmt: skip
     return [chart for chart in charts if chart]
 
 
@@ -140,9 +157,9 @@ def _verdict(
         for metric in _VERDICTS:
             ours, theirs, difference = first.get(metric), values[baseline].get(metric), column.get(metric)
             if difference is not None and ours is not None and theirs is not None:
-                shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
+                told = compared(names[0], ours, baseline, theirs, difference, is_share=True)
                 changes = _changes(record, names[0], baseline) if metric == "accuracy" else ""
-                yield f"{words.label(metric)}: {shares}; {in_points(difference)}{changes}."
+                yield f"{words.label(metric)}: {told}{changes}."
 
 
 def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
@@ -154,13 +171,13 @@ def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
     return f", {count(len(row.wins), 'item')} won and {len(row.losses):,} lost{test}"
 
 
-def suite_sections(record: Answers, words: Words, *, shares: Collection[str] | None = None) -> Iterator[Section]:
+def suite_sections(record: Answers, words: Words, shares: Collection[str]) -> Iterator[Section]:
     """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table.
 
     Args:
         record: What was measured.
         words: Labels of metrics.
-        shares: Metrics that are shares; told by their values if not given.
+        shares: Metrics that are shares, or differences of shares.
     """
     for name, suite in record.suites.items():
         metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
@@ -177,9 +194,6 @@ def suite_sections(record: Answers, words: Words, *, shares: Collection[str] | N
             }
             title = words.family(family) if family else _SUITES.get(name, name)
             if name == "best_of_n" or (family and len(members) == 1):
-                continue
-            if shares is None:
-                charts.append(draw_metrics(title, "", members, own, labels))
                 continue
             for is_share in (True, False):  # no axis is of both
                 alike = [metric for metric in members if (metric in shares) is is_share]

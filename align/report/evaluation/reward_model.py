@@ -19,7 +19,7 @@ from align.report.evaluation.measured import (
     draw_metrics,
     families,
 )
-from align.report.evaluation.shares import in_percent, in_points
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.run.finding import Finding
@@ -29,6 +29,7 @@ _SUBSETS = "reward_bench_2/"  # how their metrics begin
 _MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
 _MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
+_SHARES = ("accuracy", "reward_bench_2", "accuracy_drop")  # families of shares, and of differences of shares
 
 
 def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
@@ -45,7 +46,7 @@ def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     headline = arrange(groups.pop("", metrics[:1]), values, differences, words)
     labels = {row_metric: words.label(row_metric) for row_metric in metrics}
     main = [metric for metric in _MAIN if metric in metrics]
-    charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels)]
+    charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels, is_share=True)]
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
         verdict=list(_verdict(names, values, differences)),
@@ -78,8 +79,7 @@ def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterato
             difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
             ours, theirs = values[names[0]].get(metric), values[baseline].get(metric)
             if difference is not None and ours is not None and theirs is not None:
-                shares = f"{100 * ours.value:.1f} % for {names[0]}, {100 * theirs.value:.1f} % for {baseline}"
-                yield f"{word}: {shares}; {in_points(difference)}."
+                yield f"{word}: {compared(names[0], ours, baseline, theirs, difference, is_share=True)}."
 
 
 def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Finding]:
@@ -94,10 +94,9 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
             there = ", ".join(f"{metric.removeprefix(_SUBSETS)} ({cell.n})" for metric, cell in parts.items())
             yield Finding(f"{name}: no score of RewardBench 2, only of {there}", "It is the mean of its six subsets.")
         scored = models[name].scored
-        if scored is not None and scored.pairs_too_long:
-            yield Finding(
-                f"{name}: {count(scored.pairs_too_long, 'pair')} too long, and left out", "Raise `--max_length`."
-            )
+        if scored is not None:
+            for missing, why, remedy in scored.unscored.reasons():
+                yield Finding(f"{name}: {count(missing, 'pair')} {why}, and left out", f"{remedy}.")
         for metric, word in (("length_correlation", "length"), ("format_correlation", "format")):
             cell = cells.get(metric)
             if cell is not None and abs(cell.value) > _STRONG:
@@ -132,8 +131,8 @@ def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
 
 def _section(family: str, members: Sequence[str], values: Cells, differences: Cells, words: Words) -> Section:
     labels = {metric: metric.partition("/")[2] for metric in members}
-    chart = draw_metrics(words.family(family), "With 95 % intervals.", members, values, labels)
-    title = words.family(family)
+    title, is_share = words.family(family), family in _SHARES
+    chart = draw_metrics(title, "With 95 % intervals.", members, values, labels, is_share=is_share)
     return Section(title, "", [chart] if chart else [], arrange(members, values, differences, words))
 
 

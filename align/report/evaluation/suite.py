@@ -7,7 +7,6 @@ from typing import Any
 from align.evaluation.record import ITEMS_FILE
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.record.suites import SuiteRecord
-from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.axis import format_number
 from align.report.evaluation.about import policy_details, policy_models, suite_facts
 from align.report.evaluation.findings import few_items, written_warning
@@ -15,7 +14,7 @@ from align.report.evaluation.folder import read_items
 from align.report.evaluation.items import list_changes, note_items
 from align.report.evaluation.measured import Cells, Words, arrange, count_compared
 from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
-from align.report.evaluation.shares import in_percent, in_points, in_values
+from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.view import EvaluationView, Item, Side
 from align.report.run.completions import shorten
 
@@ -38,21 +37,11 @@ def suite_view(folder: Path, record: SuiteRecord) -> EvaluationView:
         findings=[*map(written_warning, record.warnings), *few_items(about.data.questions, "items")],
         headline=arrange(metrics, values, differences, words) if metrics else None,
         compared=count_compared(differences),
-        charts=[
-            chart
-            for is_share in (True, False)
-            for chart in headline_charts(
-                [metric for metric in metrics if (metric in record.shares) is is_share],
-                values,
-                differences,
-                words,
-                is_share=is_share,
-            )
-        ],
+        charts=headline_charts(metrics, values, differences, words, record.shares),
         facts=suite_facts(about),
         models=policy_models(about.models),
         details=policy_details(about),
-        sections=list(suite_sections(record, words, shares=record.shares)),
+        sections=list(suite_sections(record, words, record.shares)),
         listings=list_changes(record.paired),
         items=picked,
         items_note=note_items(len(picked), "item", record.paired, "wrong and right ones"),
@@ -87,18 +76,14 @@ def _verdict(
         if ours is None:
             yield f"{words.label(metric)}: not measured."
         elif not names[1:]:
-            yield f"{words.label(metric)}: {_shown(ours, is_share)} for {names[0]}."
+            yield f"{words.label(metric)}: {in_percent(ours) if is_share else ours} for {names[0]}."
         for baseline in names[1:]:
             theirs = values[baseline].get(metric)
             difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
             if ours is not None and theirs is not None and difference is not None:
-                told = in_points(difference) if is_share else in_values(difference)
-                both = f"{_shown(ours, is_share)} for {names[0]}, {_shown(theirs, is_share)} for {baseline}"
-                yield f"{words.label(metric)}: {both}; {told}."
-
-
-def _shown(estimate: Estimate, is_share: bool) -> str:
-    return in_percent(estimate) if is_share else str(estimate)
+                show = in_percent if is_share else str
+                told = compared(names[0], ours, baseline, theirs, difference, is_share=is_share, show=show)
+                yield f"{words.label(metric)}: {told}."
 
 
 def _pick(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:
