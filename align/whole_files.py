@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,3 +47,10 @@ def sha256_of(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def by_name(paths: Iterable[Path]) -> dict[str, Path]:
+    """Names each path by its last part, or whole where two have one name."""
+    each = list(dict.fromkeys(paths))
+    names = [path.name for path in each]
+    return {path.name if names.count(path.name) == 1 else str(path): path for path in each}

@@ -26,6 +26,7 @@ from align.runs.checkpoints import MANIFEST, copy_model, damage, list_checkpoint
 from align.runs.folder import record_checks, record_end, record_run, set_log_aside
 from align.runs.in_force import unwritten
 from align.runs.progress import record_start
+from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 from align.secrets import mask_words
@@ -107,8 +108,8 @@ def _build(stage: Stage, checked: Checked) -> Any:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
             os.replace(path, _free_name(path))
-        data = {"data": checked.data.fingerprints}
-        record_run(folder, recipe.resolved, data, unwritten(recipe, trainer.args))
+        facts = {"data": checked.data.fingerprints} | readings_note(recipe, stage.checkpoint)
+        record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
         record_checks(folder, [finding.without_samples() for finding in checked.findings])
         if sample_pairs := METHODS[recipe.method].part("sample_pairs"):
             write_pairs(folder, sample_pairs(recipe, checked.data))
@@ -182,6 +183,7 @@ def _write_card(stage: Stage, checked: Checked, folder: Path, steps: int) -> Non
     if checked.data is None:
         raise RecipeError("The data could not be read.")
     found = [f"{finding.check}: {finding.text}" for finding in checked.warnings]
+    found += changes(noted_readings(stage.folder))
     repo = full_repository(stage.recipe) if is_pushed(stage.recipe) else None
     write_model_card(folder, stage.recipe, steps, checked.data.fingerprints, checked.data.rows, found, repo)
 

@@ -24,7 +24,7 @@ from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
 from align.recipe.duration import read_seconds
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.agreement import agree_on_data, agree_on_stages, sees_main_folder
+from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, sees_main_folder
 from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
@@ -134,6 +134,8 @@ def _agree_on_data(
             changed = agree_on_data(peers, stage, number, data.fingerprints, allow_changed=allow_changed_data)
             if changed:
                 say(changed)
+            for sentence in agree_on_readings(peers, stage, number, allow_changed=allow_changed_data):
+                say(sentence)
 
 
 def _say_finished(stages: Sequence[Stage]) -> int:

@@ -12,7 +12,7 @@ from align.data.streaming import HEAD, RowSource, RowStream, check_no_passes
 from align.errors import DataError
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
-from align.whole_files import sha256_of
+from align.whole_files import by_name, sha256_of
 
 Item = TypeVar("Item", bound=Named)
 Block = TypeVar("Block", bound=DatasetConfig)
@@ -119,7 +119,8 @@ def fingerprints(data: DatasetConfig) -> dict[str, str]:
     Files of a folder are named with it, and with their place in it.
     """
     sources = [*data.sources, *filter(None, [data.held_out])]
-    paths = [Path(find_split(source.path, source.split)[0]).expanduser() for source in sources]
+    places = [*((source.path, source.split) for source in sources), *((path, None) for path in data.further_paths)]
+    paths = [Path(find_split(path, split)[0]).expanduser() for path, split in places]
     folders = [path for path in dict.fromkeys(paths) if path.is_dir()]
     inside = {
         f"{folder.name}/{path.relative_to(folder).as_posix()}": path
@@ -127,7 +128,5 @@ def fingerprints(data: DatasetConfig) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.suffix in _HELD
     }
-    files = [path for path in dict.fromkeys(paths) if path.is_file()]
-    names = [path.name for path in files]
-    named = {path.name if names.count(path.name) == 1 else str(path): path for path in files}
+    named = by_name(path for path in paths if path.is_file())
     return {name: sha256_of(path) for name, path in (named | inside).items()}

@@ -11,6 +11,7 @@ from align.runs.checkpoints import MANIFEST, damage, read_manifest
 from align.runs.folder import check_same_data
 from align.runs.owner import token_in
 from align.runs.peers import Peers
+from align.runs.readings import changes, check_same_base, read_before, read_now
 from align.runs.stages import Stage, ToDo, plan_stages
 
 
@@ -71,6 +72,28 @@ def agree_on_data(
         return check_same_data(stage.checkpoint.resolve().parent, fingerprints, allow_changed=allow_changed)
 
     changed: str | None = peers.from_main(f"data/{number}/same", compare)
+    return changed
+
+
+def agree_on_readings(peers: Peers, stage: Stage, number: int, *, allow_changed: bool) -> list[str]:
+    """Makes sure that a run goes on with the base model that what it holds belongs to.
+
+    Returns:
+        What else is another one by now: code of the user's own, and models.
+
+    Raises:
+        RunFolderError: If the base model is another one.
+    """
+
+    def compare() -> list[str]:
+        before = read_before(stage.checkpoint)
+        if stage.checkpoint is None or not before:
+            return []
+        last, now = before[-1], read_now(stage.recipe, stage.checkpoint)
+        check_same_base(stage.recipe, stage.checkpoint, last, now, allow_changed=allow_changed)
+        return [] if stage.todo is ToDo.END else list(changes([last, now]))
+
+    changed: list[str] = peers.from_main(f"readings/{number}", compare)
     return changed
 
 

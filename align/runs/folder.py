@@ -5,9 +5,9 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -19,6 +19,7 @@ from align.secrets import mask, mask_words
 from align.versions import installed_versions
 from align.whole_files import write_whole
 
+Noted = TypeVar("Noted")
 RECIPE_FILE = "recipe.yaml"
 VERSIONS_FILE = "versions.json"
 FINISHED_FILE = "finished.json"
@@ -37,7 +38,7 @@ MAY_CHANGE = {
 }  # fmt: skip
 # Of a set these load the same batches in the same order; rows that are streamed are divided among the workers.
 _WORKERS = {"dataloader_num_workers", "dataloader_prefetch_factor"}
-_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix")  # whose SHA-256 is noted
+_DATA_FILES = ("dataset.path", "dataset.eval_path", "dataset.mix", "dataset.unlabelled_path")  # whose SHA-256 is noted
 
 
 def check_same_run(folder: Path, resolved: Mapping[str, Any]) -> None:
@@ -128,12 +129,27 @@ def check_same_data(folder: Path, fingerprints: Mapping[str, str], *, allow_chan
 
 
 def _fingerprints(folder: Path) -> dict[str, str]:
+    return noted(folder, "data", dict) or {}
+
+
+def noted(folder: Path, name: str, read: Callable[[Any], Noted]) -> Noted | None:
+    """Reads an entry of what is noted beside the versions; None where there is none.
+
+    Args:
+        folder: The run folder.
+        name: Of the entry.
+        read: Makes of it what it stands for; what it raises is a broken note.
+
+    Raises:
+        RunFolderError: If the note is broken.
+    """
     path = folder / VERSIONS_FILE
     if not path.is_file():
-        return {}
+        return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")).get("data") or {})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        entry = json.loads(path.read_text(encoding="utf-8")).get(name)
+        return read(entry) if entry else None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise _broken(path, one_line(error)) from error
 
 

@@ -130,16 +130,17 @@ class AlarmLines(TrainerCallback):
         self.thresholds, self.stops = thresholds, stops
         self.recent: dict[str, list[tuple[int, int, float]]] = {}  # step behind which each log began, its own, number
         self.begun = 0  # step at which this process began
-        self.said: set[str] = set()
-        self.heard: int | None = None  # step of the last canary that was within its limit
+        # Signal to the limit that it was told to be above, and the step of the last canary that was within its own.
+        self.told: dict[str, Any] = {"said": {}, "heard": None}
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Keeps where this process begins, and goes on with the numbers that a checkpoint holds.
 
-        Else a run that is stopped more often than an alarm takes to last would never hear it.
+        Else a run that is stopped more often than an alarm takes to last would never hear it, and others again.
         """
         self.begun = state.global_step
         self.recent = state.stateful_callbacks.setdefault("alarms", self.recent)  # no callback of transformers' own
+        self.told = state.stateful_callbacks.setdefault("alarms_told", self.told)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
         """Looks at the latest numbers.
@@ -158,9 +159,9 @@ class AlarmLines(TrainerCallback):
                 del values[: -logs_of(key)]
                 mean = sum(value for *_, value in values) / len(values)
                 if not _is_above(key, mean, limit):
-                    self.heard = step if key == CANARY else self.heard
-                elif len(values) == logs_of(key) and key not in self.said:
-                    self.said.add(key)
+                    self.told["heard"] = step if key == CANARY else self.told["heard"]
+                elif len(values) == logs_of(key) and (alarm in self.stops or self.told["said"].get(key) != limit):
+                    self.told["said"][key] = limit
                     sentence = f"audit, step {step}: {alarm_sentence(key, mean, limit)}"
                     if alarm in self.stops:
                         raise UserError(
@@ -171,7 +172,8 @@ class AlarmLines(TrainerCallback):
 
     def _how_to_go_on(self, key: str, step: int, calm: int) -> str:
         # A canary is heard before the update of its step, so that the one which was within its limit vouches for one.
-        bad = (step if self.heard is None else self.heard + 1) + 1 if key == CANARY else calm + 1
+        heard: int | None = self.told["heard"]
+        bad = (step if heard is None else heard + 1) + 1 if key == CANARY else calm + 1
         return f"go on from a checkpoint before step {bad}, or start anew" if bad > 1 else "start anew"
 
 

@@ -157,6 +157,18 @@ def test_data_that_changed_are_refused_before_anything_is_written(tiny_recipe, f
     assert (folder / "versions.json").read_text() != recorded
 
 
+def test_a_mended_reward_goes_on_and_the_run_its_card_and_its_report_tell(tiny_recipe, folder, tmp_path, capfd):
+    path = tiny_recipe(max_steps=2)
+    assert run(str(path), [], None) == 0
+    own = tmp_path / "own.py"
+    own.write_text(own.read_text() + "\n# mended\n")
+    capfd.readouterr()
+    assert run(str(path), ["--max_steps", "3"], "auto") == 0
+    sentence = "From step 3 on own.py is another one than before (fingerprint "
+    assert capfd.readouterr().err.count(sentence) == 1
+    assert all(sentence in (folder / name).read_text() for name in ("README.md", "report.html"))
+
+
 def test_a_torn_table_does_not_undo_a_finished_training(tiny_recipe, folder, capfd):
     path = tiny_recipe(max_steps=2)
     assert run(str(path), [], None) == 0

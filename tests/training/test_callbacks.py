@@ -109,7 +109,40 @@ def test_an_alarm_lasts_through_a_run_that_goes_on():
         alarms.on_log(None, state(5, kept=kept), None, logs={key: 0.3})
 
 
+def goes_on(kept, step, *alarms):
+    """Makes the alarms of a process that goes on from a checkpoint, and the state that they are heard with."""
+    begun = state(step, kept=json.loads(json.dumps(kept)))
+    lines = AlarmLines(*alarms)
+    lines.on_train_begin(None, begun, None)
+    return lines, begun.stateful_callbacks
+
+
+def test_an_alarm_that_was_told_is_told_again_only_under_another_limit_or_where_it_ends_training(capsys):
+    key, limit = "audit/total/length", {"length": 0.7}
+    alarms, kept = goes_on({}, 0, limit)
+    for step in range(1, 6):
+        alarms.on_log(None, state(step, kept=kept), None, logs={key: 0.9})
+    assert "audit, step 5" in capsys.readouterr().err
+    for again, words in ((limit, ""), ({"length": 0.8}, "0.90, above 0.8")):
+        alarms, later = goes_on(kept, 5, again)
+        alarms.on_log(None, state(6, kept=later), None, logs={key: 0.9})
+        said = capsys.readouterr().err
+        assert words in said
+        assert bool(said) == bool(words)
+    alarms, later = goes_on(kept, 5, limit, ["length"])
+    with pytest.raises(UserError, match=r"step 6: .*`stop_on` names length"):
+        alarms.on_log(None, state(6, kept=later), None, logs={key: 0.9})
+
+
 CANARY = "canary/logp_difference/mean"
+
+
+def test_a_canary_of_before_vouches_for_its_step_in_a_run_that_goes_on():
+    alarms, kept = goes_on({}, 0, {"canary": 0.1}, ["canary"])
+    alarms.on_log(None, state(30, kept=kept), None, logs={CANARY: 0.01})
+    alarms, later = goes_on(kept, 40, {"canary": 0.1}, ["canary"])
+    with pytest.raises(UserError, match="before step 32, or start anew"):
+        alarms.on_log(None, state(40, kept=later), None, logs={CANARY: 0.3})
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,8 @@ def train(
         typer.Option("--time_limit", help="Save and stop before it, with exit code 75: 3h50m, 90min, 03:50:00."),
     ] = None,
     allow_changed_data: Annotated[
-        bool, typer.Option("--allow_changed_data", help="Continue also where a data file is another one by now.")
+        bool,
+        typer.Option("--allow_changed_data", help="Continue also where data, or the base model, are others by now."),
     ] = False,
     dry_run: DryRunOption = False,
 ) -> None:

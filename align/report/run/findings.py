@@ -8,12 +8,14 @@ from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
 from align.report.run.parts import parts_of
+from align.runs.readings import changes, noted_readings
 
 
 def find_problems(run: RunFolder) -> list[Finding]:
     """Lists what looks wrong in a run, judged on the last quarter of its logged steps."""
     found = (_broken_lines(run), _not_finite(run.metrics))
     before = [_found_before(check) for check in run.checks if check.get("level") == "warning"]
+    before += [Finding("Another file from a step on", text) for text in changes(noted_readings(run.path))]
     return [*(finding for finding in found if finding), *parts_of(run.recipe).findings(run), *before]
 
 

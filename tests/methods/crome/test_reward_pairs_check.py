@@ -172,6 +172,18 @@ def test_unlabelled_rows_are_read_for_two_heads(recipe, tmp_path):
     assert (finding.level, finding.numbers) == ("ok", {"pairs": 3})
 
 
+@pytest.mark.parametrize("more", [{}, {"streaming": True}])
+def test_unlabelled_rows_are_noted_as_the_other_files_of_a_run_are(recipe, tmp_path, more):
+    def noted(rows):
+        write_rows(tmp_path / "sampled.jsonl", rows)
+        two = recipe(num_heads=2, max_steps=2, dataset={"unlabelled_path": "./sampled.jsonl"} | more)
+        return load(two).fingerprints
+
+    before, after = noted(candidates()), noted(candidates(4))
+    assert [*before] == [*after] == ["train.jsonl", "sampled.jsonl"]
+    assert [name for name in before if before[name] != after[name]] == ["sampled.jsonl"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
