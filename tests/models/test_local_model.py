@@ -8,7 +8,7 @@ from accelerate.state import AcceleratorState, PartialState
 from tiny import tiny_model
 
 from align.models.samplers.local_model import LocalSampler, SeededChoice, device_of_process
-from align.models.samplers.sampler import Request, SamplerError
+from align.models.samplers.sampler import TOO_LONG, Failure, Request, SamplerError
 
 
 def requests(count=6, **settings):
@@ -75,6 +75,15 @@ def test_temperature_zero_is_greedy_and_requests_of_other_settings_go_apart(tiny
     assert mixed[::2] == sample(tiny_model_folder, greedy)
     assert mixed[1::2] == sample(tiny_model_folder, hot)
     assert all(one.text != other.text for one, other in zip(mixed[::2], mixed[1::2], strict=True))
+
+
+def test_a_prompt_beyond_the_window_is_not_asked_and_costs_no_other_its_answer(tiny_model_folder):
+    (short,), room = requests(1), 512 - len("user: \nassistant: ") - 12
+    fits, over = (Request("x" * length, seed=0, max_new_tokens=12) for length in (room, room + 1))
+    answers = sample(tiny_model_folder, [short, over, fits])
+    assert answers[1] == Failure(TOO_LONG, "501 tokens, and up to 12 of its answer, in a window of 512")
+    assert answers[0] == sample(tiny_model_folder, [short])[0]
+    assert answers[2].prompt_tokens == 500
 
 
 def test_a_response_at_its_limit_is_cut_off(tiny_model_folder):

@@ -17,12 +17,16 @@ from align.data.media.images import SHOWN_WITH
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
-from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
+from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, OnResult, Request, SamplerError
 from align.models.whole_weights import whole_weights
 from rewards.extras import not_imported
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
+
+
+class TooLongError(Exception):
+    """A prompt that leaves no room for its answer."""
 
 
 class LocalSampler:
@@ -72,12 +76,12 @@ class LocalSampler:
     def _answer(
         self, batch: Sequence[int], requests: Sequence[Request], encoded: Sequence[Encoded], on_result: OnResult
     ) -> None:
-        """Answers requests of the same settings; one whose image cannot be read costs no other its answer."""
+        """Answers requests of the same settings; one that is too long or has a broken image costs no other its own."""
         try:
             answers = self._generate([requests[i] for i in batch], [encoded[i] for i in batch])
-        except OSError as error:
+        except (OSError, TooLongError) as error:
             if len(batch) == 1:
-                on_result(batch[0], Failure(NO_IMAGE, str(error)))
+                on_result(batch[0], Failure(NO_IMAGE if isinstance(error, OSError) else TOO_LONG, str(error)))
                 return
             for i in batch:
                 self._answer([i], requests, encoded, on_result)
@@ -96,6 +100,8 @@ class LocalSampler:
         # The current device is a thread's own, and requests may come from any thread.
         with torch.no_grad(), torch.accelerator.device_index(model.device.index):
             batch = self._prompts.collate(requests, encoded, model)
+            lengths = batch["attention_mask"].sum(-1).tolist()
+            self._check_window(max(lengths), first.max_new_tokens)
             output = model.generate(
                 **batch,
                 **_PLAIN,
@@ -104,7 +110,6 @@ class LocalSampler:
                 eos_token_id=sorted(ends) or None,
                 logits_processor=_processors(requests),
             )
-        lengths = batch["attention_mask"].sum(-1).tolist()
         answers = []
         for length, ids in zip(lengths, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
             end = next((place for place, token in enumerate(ids) if token in ends), None)
@@ -112,6 +117,12 @@ class LocalSampler:
             count = len(ids) if end is None else end + 1
             answers.append(Answer(text, end is None, length, count))
         return answers
+
+    def _check_window(self, length: int, longest: int) -> None:
+        """Refuses what the model was not made for: it would answer something, or take all the memory."""
+        window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+        if window and length + longest > window:
+            raise TooLongError(f"{length:,} tokens, and up to {longest:,} of its answer, in a window of {window:,}")
 
     @cached_property
     def _prompts(self) -> Prompts:

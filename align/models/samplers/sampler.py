@@ -11,6 +11,7 @@ from align.models.samplers.prompt import Prompt, prompt_text
 
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
 NO_IMAGE = "an image cannot be read"  # why a request has no answer
+TOO_LONG = "longer than the model's window"
 
 
 @dataclass(frozen=True)
