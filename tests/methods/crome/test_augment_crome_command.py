@@ -11,6 +11,8 @@ from vllm_server import serve
 
 from align.cli.app import app
 from align.data.pairs.reward_pairs import load_reward_pairs
+from align.errors import RunFolderError
+from align.methods.pairs.augmentation.folder import check_folder
 
 KEY = "sk-must-not-be-found-anywhere"
 CONCURRENCY = 4
@@ -155,6 +157,14 @@ def test_rules_in_place_of_a_model(data, rules, tmp_path):
     changed = augment(*command)
     assert changed.exit_code == 1
     assert "was made with `rules: rules.py (SHA-256" in changed.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b'{"seed": ', b"[1]", b"\xff"])
+def test_settings_that_cannot_be_read_are_a_sentence(tmp_path, content):
+    (tmp_path / "settings.json").write_bytes(content)
+    (tmp_path / "cache").mkdir()
+    with pytest.raises(RunFolderError, match=r"settings\.json cannot be read: .*Choose a new `--out`; with `--cache"):
+        check_folder(tmp_path, {"seed": 0})
 
 
 @pytest.mark.parametrize(
