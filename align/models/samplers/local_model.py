@@ -26,7 +26,7 @@ _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "
 
 
 class TooLongError(Exception):
-    """A prompt that leaves no room for its answer."""
+    """Prompts that leave too little room in the window for the answers of their batch."""
 
 
 class LocalSampler:
@@ -101,11 +101,11 @@ class LocalSampler:
         with torch.no_grad(), torch.accelerator.device_index(model.device.index):
             batch = self._prompts.collate(requests, encoded, model)
             lengths = batch["attention_mask"].sum(-1).tolist()
-            self._check_window(max(lengths), first.max_new_tokens)
+            room = self._room(max(lengths), first.max_new_tokens, len(requests))
             output = model.generate(
                 **batch,
                 **_PLAIN,
-                max_new_tokens=first.max_new_tokens,
+                max_new_tokens=room,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=sorted(ends) or None,
                 logits_processor=_processors(requests),
@@ -118,11 +118,18 @@ class LocalSampler:
             answers.append(Answer(text, end is None, length, count))
         return answers
 
-    def _check_window(self, length: int, longest: int) -> None:
-        """Refuses what the model was not made for: it would answer something, or take all the memory."""
-        window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
-        if window and length + longest > window:
-            raise TooLongError(f"{length:,} tokens, and up to {longest:,} of its answer, in a window of {window:,}")
+    def _room(self, length: int, wanted: int, num_requests: int) -> int:
+        """Returns how long answers may be: beyond its window a model answers something, or takes all the memory.
+
+        Raises:
+            TooLongError: If there is no room, or less than is wanted for one of several, whose answers are not to
+                depend on each other.
+        """
+        window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or length + wanted
+        room = min(wanted, window - length)
+        if room < (1 if num_requests == 1 else wanted):
+            raise TooLongError(f"the prompt has {length:,} tokens, and {self.name} has a window of {window:,}")
+        return int(room)
 
     @cached_property
     def _prompts(self) -> Prompts:

@@ -60,7 +60,7 @@ class Answer(NamedTuple):
     """What came back for a request."""
 
     text: str
-    cut_off: bool  # the response reached `max_new_tokens`
+    cut_off: bool  # the response reached `max_new_tokens`, or the end of the window
     prompt_tokens: int
     completion_tokens: int
 
