@@ -265,6 +265,8 @@ def test_without_an_edited_pair_the_command_fails_and_says_why(data, tmp_path):
 def test_a_local_model_is_an_oracle_as_well(data, tmp_path, tiny_model_folder):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
     more = ["--model", folder, "--max_new_tokens", 24, "--max_rows", 3, "--batch_size", 2]
     result = augment(data, "--method", "crome", "--out", tmp_path / "out", *more)
     assert "No answer was edited." in result.stdout, result.output
