@@ -11,11 +11,14 @@ from typing import Any, NamedTuple, TextIO
 from align.audit.reading import Reader, ReadRow
 from align.audit.run import Audited
 from align.data.cell_values import as_values
+from align.data.media.moved_rows import move_paths
+from align.data.media.rows import MEDIA, media_folder
 from align.data.problems import RowProblem
 from align.errors import DataError
 from align.whole_files import whole_file
 
 KEPT_FILE, LEFT_OUT_FILE, COUNTERFACTUAL_FILE = "kept.jsonl", "left_out.jsonl", "counterfactual.jsonl"
+_OF_ADAPTERS = ("decoded_image", "frames", "media_path", "path")  # where public schemas have images and videos
 _GROUP = "group"
 _OWN = "own_group"  # where a row's own group stands once it has another
 
@@ -32,7 +35,8 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
     """Reads the rows for training again, and writes each as it stands there to one file, in their order.
 
     A row that is left out stands beside its file, its row, and the reason. Where attributes were named, rows with a
-    group go to a third file, with it; a row keeps what it has, and none is made up. Dates are written as ISO 8601.
+    group go to a third file, with it; a row keeps what it has, and none is made up. Dates are written as ISO 8601, and
+    relative paths of images and videos from the folder of the files, unless `media_dir` says what they count from.
 
     Raises:
         DataError: If a row holds what JSON cannot, such as the bytes of an image, or has no place for another group.
@@ -50,7 +54,7 @@ def write_kept(audited: Audited, folder: Path, advance: Callable[[], None] = lam
             for read in reader.read():
                 raw, entry = read
                 advance()
-                content = _content(read, reader)
+                content = _content(read, reader, folder)
                 place = {"file": reader.file, "row": raw.row}
                 if isinstance(entry, RowProblem):
                     why = {"reason": "unusable", "of": f"{entry.rule}. {entry.remedy}"}
@@ -84,14 +88,21 @@ def _opened(path: Path) -> TextIO:
     return path.open("w", encoding="utf-8", errors="backslashreplace")  # half of a surrogate pair, as JSON writes it
 
 
-def _content(read: ReadRow, reader: Reader) -> Mapping[str, Any] | None:
+def _content(read: ReadRow, reader: Reader, folder: Path) -> Mapping[str, Any] | None:
     """Returns a row as it stands there; the cells of a CSV file as they were read, which JSON would not read alike."""
     raw, entry = read
     if isinstance(raw.content, RowProblem):
         return None
-    if not raw.untyped or isinstance(entry, RowProblem):
+    if isinstance(entry, RowProblem):
         return raw.content
-    return as_values(raw.content, reader.kind, reader.source.columns, entry.gold)
+    source, row = reader.source, raw.content
+    if raw.untyped:
+        row = as_values(row, reader.kind, source.columns, entry.gold)
+    if source.media is not None and source.media.media_dir is not None:
+        return row
+    theirs = (source.columns.get(name, name) for name in (*MEDIA, *(_OF_ADAPTERS if source.adapter else ())))
+    names = {name for each in theirs for name in ([each] if isinstance(each, str) else each)}
+    return move_paths(row, names, media_folder(reader.file), folder)
 
 
 def _with_group(row: Mapping[str, Any], group: str, reader: Reader, place: Mapping[str, Any]) -> dict[str, Any]:

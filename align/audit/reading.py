@@ -117,6 +117,12 @@ class Reader:
             with suppress(BadRow):  # what is wrong with the row is said when it is read
                 row = rename(row, source.columns, untyped=raw.untyped) if source.columns else row
             found = guess_kind(list(row), source.named)
+            if found != (meant := guess_kind([name.strip() for name in row], source.named)):
+                spaced = ", ".join(f"`{printable(name)}`" for name in row if name != name.strip())
+                raise DataError(
+                    f"{source.path} has columns of {meant}, and spaces around the names of some: {spaced}. Remove the "
+                    "spaces from the header, or name the kind of rows with `--kind`."
+                )
             if found == "prompts" and (entry := questions_in_columns(list(row))):
                 raise DataError(
                     f"{source.path} has a column for each option. Say so with `{entry}` under `dataset` of a recipe, "

@@ -13,7 +13,7 @@ from align.data.media.rows import MediaReader
 from align.data.pairs.pair import NEEDS as PAIR_COLUMNS
 from align.data.pairs.pair import check_differ
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.reward_pair_rules import CSV_TRUTH
+from align.data.pairs.reward_pair_rules import CSV_TRUTH, check_tie
 from align.data.pairs.spans import has_tags, strip_tags
 from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow
@@ -161,8 +161,7 @@ def check_of(kind: str, file: str, reader: MediaReader, named: Named) -> Check:
         if has_tags(chosen) or has_tags(rejected):
             chosen, rejected = strip_tags(chosen, "chosen")[0], strip_tags(rejected, "rejected")[0]
         check_differ(chosen, rejected)
-        tie = row.get("tie")
-        tied = CSV_TRUTH.get(tie.strip().lower(), False) if isinstance(tie, str) else bool(tie)
+        tied = "tie" in row and check_tie(row, untyped=raw.untyped)[0]  # other pairs may have a `source` of their own
         return entry(row, raw, conversation_text(prompt), (chosen, rejected), None if tied else 0)
 
     def question(row: Row, raw: RawRow) -> Entry:

@@ -28,6 +28,7 @@ from align.recipe.together import check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
+from rewards.catalog import REWARDS
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     folder = OUR_FOLDER.format(method=method, name=path.stem)
     training["output_dir"] = os.path.expanduser(training.get("output_dir", folder))
     has_rewards = METHODS[method].has_rewards
+    reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
     after = second_run(content, training["output_dir"])
     then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
     recipe = Recipe(
@@ -129,9 +131,9 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         method=method,
         model=read_block(ModelSettings, "", model_keys),
         dataset=read_dataset(kind, content.get("dataset")),
-        reward_funcs=_reward_funcs(content) if has_rewards else [],
-        reward_kwargs=_reward_kwargs(content) if has_rewards else {},
-        rewards=_reward_settings(content),
+        reward_funcs=reward_funcs,
+        reward_kwargs=_reward_kwargs(content, [*reward_funcs, *rewards.audit_funcs]) if has_rewards else {},
+        rewards=rewards,
         training=training,
         resolved=dict(content) | training,
         then=replace(then, trained=str(Path(training["output_dir"]).resolve())) if then else None,
@@ -195,10 +197,12 @@ def _reward_funcs(content: Mapping[str, Any]) -> list[str]:
     return specs
 
 
-def _reward_kwargs(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def _reward_kwargs(content: Mapping[str, Any], specs: Sequence[str]) -> dict[str, dict[str, Any]]:
     kwargs = content.get("reward_kwargs") or {}
     for name, settings in as_mapping("reward_kwargs", kwargs).items():
-        _refuse_quoted_numbers(f"reward_kwargs.{name}", as_mapping(f"reward_kwargs.{name}", settings))
+        block = as_mapping(f"reward_kwargs.{name}", settings)
+        if name in REWARDS and name in specs:  # what is a text for somebody's own reward, only they know
+            _refuse_quoted_numbers(f"reward_kwargs.{name}", block)
     return {name: dict(settings) for name, settings in kwargs.items()}
 
 

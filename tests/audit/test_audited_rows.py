@@ -1,7 +1,6 @@
 import json
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +15,7 @@ from align.audit.reading import Reader, Source
 from align.audit.row_checks import Named
 from align.audit.row_findings import describe_rows, leave_out
 from align.audit.rows import compare, see, shared_keys
-from align.audit.run import Audited, audit
+from align.audit.run import audit
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import DataError
@@ -97,6 +96,27 @@ def test_a_tie_contradicts_an_order():
     assert found_of(entries, "pairs")["contradictions"].count == 1
 
 
+@pytest.mark.parametrize("tie", ["maybe", "true", float("nan"), 1])
+def test_a_tie_that_training_refuses_is_refused(tmp_path, tie):
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "tie": tie}
+    (read,) = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row])))).read()
+    assert read.entry.rule == "the tie is neither true nor false"
+
+
+def test_pairs_that_are_not_said_to_be_ties_may_have_any_source(tmp_path):
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "source": "paraphrase"}
+    (read,) = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row])))).read()
+    assert read.entry.gold == 0
+
+
+def test_names_of_columns_with_spaces_around_them_are_named(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("prompt, chosen, rejected\nq,a,b\n")
+    with pytest.raises(DataError, match=r"has columns of pairs, and spaces .*: ` chosen`, ` rejected`\. Remove"):
+        Reader(Source(str(file)))
+    assert Reader(Source(str(file)), kind="prompts").kind == "prompts"
+
+
 def test_a_leak_is_one_in_any_order_of_the_sides():
     train = [Entry("a", "f", 1, "q", ("x", "y"), 0), Entry("b", "f", 2, "r", ("x", "y"), 0)]
     held_out = [Entry("c", "g", 1, "q", ("y", "x"), 0), Entry("d", "g", 2, "r", ("x", "z"), 0)]
@@ -166,60 +186,8 @@ def test_the_kind_is_told_by_the_columns(tmp_path, row, kind):
     assert isinstance(read.entry, Entry)
 
 
-def written(file, folder, **reading):
-    found = audit([Source(str(file), **reading)], near=False)
-    write_kept(found, folder)
-    return read_lines(folder / "kept.jsonl")
-
-
 def entries(file, **reading):
     return [read.entry._replace(file="", row=0) for read in Reader(Source(str(file), **reading)).read()]
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "line"),
-    [
-        ('question,options,answer,when\nWhich?,"[""a"", ""b""]",1,2024-01-31', {},
-         {"question": "Which?", "options": ["a", "b"], "answer": 1, "when": "2024-01-31"}),
-        ('question,opts,target,n\nWhich?,"[""a"", ""b""]",0,05', {"options": "opts", "answer": "target"},
-         {"question": "Which?", "opts": ["a", "b"], "target": 0, "n": "05"}),
-        ('question,options,answer\n2 - 1?,"[""1"", ""2""]",B', {},
-         {"question": "2 - 1?", "options": ["1", "2"], "answer": "B"}),
-        ("prompt,chosen,rejected,tie,margin\nq,a,b,False,0.50", {},
-         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": False, "margin": 0.5}),
-        ("prompt,chosen,rejected,tie,margin\nq,a,b,TRUE,", {},
-         {"prompt": "q", "chosen": "a", "rejected": "b", "tie": True, "margin": None}),
-        ('ask,completion,correct\n"[{""role"": ""user"", ""content"": ""q""}]",x,true', {"prompt": "ask"},
-         {"ask": [{"role": "user", "content": "q"}], "completion": "x", "correct": True}),
-    ],
-)  # fmt: skip
-def test_rows_of_a_csv_file_are_read_back_as_they_were(tmp_path, text, columns, line):
-    file, (header, row) = tmp_path / "rows.csv", text.split("\n")
-    file.write_text(f"id,{header}\n007,{row}\n")
-    assert written(file, tmp_path, columns=columns) == [{"id": "007"} | line]
-    assert entries(tmp_path / "kept.jsonl", columns=columns) == entries(file, columns=columns)
-
-
-def test_dates_of_a_table_are_written(tmp_path):
-    day, time = date(2024, 1, 31), datetime(2024, 1, 31, 12, 30, tzinfo=UTC)
-    rows = [{"prompt": "q", "reference": "a", "day": day, "at": time, "price": Decimal("1.10")}]
-    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet")
-    (line,) = written(tmp_path / "rows.parquet", tmp_path)
-    assert (line["day"], line["at"], line["price"]) == ("2024-01-31", "2024-01-31T12:30:00+00:00", "1.10")
-
-
-def test_what_json_cannot_hold_is_refused_in_a_sentence(tmp_path):
-    pq.write_table(pa.table({"prompt": ["q"], "took": pa.array([timedelta(1)])}), tmp_path / "rows.parquet")
-    with pytest.raises(DataError, match=r"row 1: .*a value of the type timedelta.* other values as texts or numbers"):
-        written(tmp_path / "rows.parquet", tmp_path)
-
-
-def test_a_column_where_the_own_group_would_stand_is_not_lost(tmp_path):
-    row = {"prompt": "q", "reference": "a", "group": "mine", "own_group": "older"}
-    reader = Reader(Source(str(write_rows(tmp_path / "rows.jsonl", [row]))))
-    found = Audited(None, [("", "")], [reader], ["counter"])
-    with pytest.raises(DataError, match=r"rows\.jsonl, row 1: .*`own_group`, and it has a column of this name"):
-        write_kept(found, tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -8,7 +8,7 @@ from accelerate.state import AcceleratorState, PartialState
 from tiny import tiny_model
 
 from align.models.samplers.local_model import LocalSampler, SeededChoice, device_of_process
-from align.models.samplers.sampler import Request, SamplerError
+from align.models.samplers.sampler import TOO_LONG, Failure, Request, SamplerError
 
 
 def requests(count=6, **settings):
@@ -75,6 +75,15 @@ def test_temperature_zero_is_greedy_and_requests_of_other_settings_go_apart(tiny
     assert mixed[::2] == sample(tiny_model_folder, greedy)
     assert mixed[1::2] == sample(tiny_model_folder, hot)
     assert all(one.text != other.text for one, other in zip(mixed[::2], mixed[1::2], strict=True))
+
+
+def test_a_prompt_beyond_the_window_is_not_asked_and_answers_end_with_it(tiny_model_folder):
+    (short,), template = requests(1), len("user: \nassistant: ")
+    over, tight = (Request("x" * (length - template), seed=0, max_new_tokens=12) for length in (512, 509))
+    answers = sample(tiny_model_folder, [short, over, tight])
+    assert answers[1] == Failure(TOO_LONG, "the prompt has 512 tokens, and model has a window of 512")
+    assert [answers[0], answers[2]] == sample(tiny_model_folder, [short, tight], batch_size=1)
+    assert (answers[2].prompt_tokens, answers[2].completion_tokens, answers[2].cut_off) == (509, 3, True)
 
 
 def test_a_response_at_its_limit_is_cut_off(tiny_model_folder):

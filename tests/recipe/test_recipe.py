@@ -85,6 +85,13 @@ REFUSED = {
 }
 
 
+def test_a_quoted_number_is_a_text_for_somebody_s_own_reward(parse):
+    own = "reward_funcs: [./own.py:kind, format]"
+    lines = 'reward_kwargs: {kind: {topic: "42"}}'
+    recipe = parse(text=BASE.replace("reward_funcs: [answer_consistency, format]", own) + lines)
+    assert recipe.reward_kwargs == {"kind": {"topic": "42"}}
+
+
 def test_what_an_override_turns_off_may_keep_its_settings(parse):
     lines = "use_peft: true\nlora_r: 8\neval_strategy: steps\neval_steps: 5\n"
     recipe = parse(lines, "--use_peft", "false", "--eval_strategy", "no")

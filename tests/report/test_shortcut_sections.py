@@ -73,6 +73,8 @@ def test_a_model_that_pays_for_words_has_tables_and_warnings(page):
         "rm: features of responses that go with its margin: 2, first of all &#34;sure&#34; (+0.50 mean margins)"
     ]
     assert len(warnings(text)) == 3
+    assert "<td>no data</td>" in text
+    assert "<td>nan</td>" not in text
     assert "mined phrases that move its score whatever the response says: &#34;to be sure&#34;" in text
     assert "90 features were tested on 200 pairs" in text
     assert "would name 40." in text

@@ -34,6 +34,7 @@ from align.models.at_hand import require_model
 from align.models.checkpoint import fingerprint
 from align.models.policies.answer_keys import digest
 from align.report.evaluation import build_evaluation_report
+from align.report.evaluation.shortcuts import word_p_value
 from align.whole_files import write_whole
 
 TITLES = {
@@ -264,7 +265,8 @@ def show(record: ModelsRecord, results: Mapping[str, RewardResult]) -> None:
     console.print(table)
     for name, result in results.items():
         if result.insertion is not None:
-            kinds = ", ".join(f"{kind.kind} {kind.adjusted_p_value:.3f}" for kind in result.insertion.kinds)
+            values = {kind.kind: word_p_value(kind.adjusted_p_value, ".3f") for kind in result.insertion.kinds}
+            kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
             console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
     for name, model in models.items():
         scored = model.scored

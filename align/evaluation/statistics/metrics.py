@@ -20,6 +20,7 @@ Choice = int | None
 Values = NDArray[np.float64]
 
 LEVEL = 0.95
+NO_DATA = "no data"  # what stands for a value that there is none of
 RESAMPLES = 4999
 FEW = 30  # items or clusters, with fewer of which a bootstrap over them is too narrow
 
@@ -45,7 +46,7 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         """Returns the value and its interval with two decimals, or more where two would hide its width or sign."""
         if math.isnan(self.value):
-            return "no data"
+            return NO_DATA
         if math.isnan(self.low):
             why = f"one of the {self.unit}" if self.n == 1 else f"no spread among {self.n:,} {self.unit}"
             return f"{written(self.value, 2)} ({why}: no interval)"

@@ -17,12 +17,16 @@ from align.data.media.images import SHOWN_WITH
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
-from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, OnResult, Request, SamplerError
+from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, OnResult, Request, SamplerError
 from align.models.whole_weights import whole_weights
 from rewards.extras import not_imported
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
+
+
+class TooLongError(Exception):
+    """Prompts that leave too little room in the window for the answers of their batch."""
 
 
 class LocalSampler:
@@ -72,12 +76,12 @@ class LocalSampler:
     def _answer(
         self, batch: Sequence[int], requests: Sequence[Request], encoded: Sequence[Encoded], on_result: OnResult
     ) -> None:
-        """Answers requests of the same settings; one whose image cannot be read costs no other its answer."""
+        """Answers requests of the same settings; one that is too long or has a broken image costs no other its own."""
         try:
             answers = self._generate([requests[i] for i in batch], [encoded[i] for i in batch])
-        except OSError as error:
+        except (OSError, TooLongError) as error:
             if len(batch) == 1:
-                on_result(batch[0], Failure(NO_IMAGE, str(error)))
+                on_result(batch[0], Failure(NO_IMAGE if isinstance(error, OSError) else TOO_LONG, str(error)))
                 return
             for i in batch:
                 self._answer([i], requests, encoded, on_result)
@@ -96,15 +100,16 @@ class LocalSampler:
         # The current device is a thread's own, and requests may come from any thread.
         with torch.no_grad(), torch.accelerator.device_index(model.device.index):
             batch = self._prompts.collate(requests, encoded, model)
+            lengths = batch["attention_mask"].sum(-1).tolist()
+            room = self._room(max(lengths), first.max_new_tokens, len(requests))
             output = model.generate(
                 **batch,
                 **_PLAIN,
-                max_new_tokens=first.max_new_tokens,
+                max_new_tokens=room,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=sorted(ends) or None,
                 logits_processor=_processors(requests),
             )
-        lengths = batch["attention_mask"].sum(-1).tolist()
         answers = []
         for length, ids in zip(lengths, output[:, batch["input_ids"].shape[1] :].tolist(), strict=True):
             end = next((place for place, token in enumerate(ids) if token in ends), None)
@@ -112,6 +117,19 @@ class LocalSampler:
             count = len(ids) if end is None else end + 1
             answers.append(Answer(text, end is None, length, count))
         return answers
+
+    def _room(self, length: int, wanted: int, num_requests: int) -> int:
+        """Returns how long answers may be: beyond its window a model answers something, or takes all the memory.
+
+        Raises:
+            TooLongError: If there is no room, or less than is wanted for one of several, whose answers are not to
+                depend on each other.
+        """
+        window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None) or length + wanted
+        room = min(wanted, window - length)
+        if room < (1 if num_requests == 1 else wanted):
+            raise TooLongError(f"the prompt has {length:,} tokens, and {self.name} has a window of {window:,}")
+        return int(room)
 
     @cached_property
     def _prompts(self) -> Prompts:

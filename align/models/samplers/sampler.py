@@ -11,6 +11,7 @@ from align.models.samplers.prompt import Prompt, prompt_text
 
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
 NO_IMAGE = "an image cannot be read"  # why a request has no answer
+TOO_LONG = "longer than the model's window"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Answer(NamedTuple):
     """What came back for a request."""
 
     text: str
-    cut_off: bool  # the response reached `max_new_tokens`
+    cut_off: bool  # the response reached `max_new_tokens`, or the end of the window
     prompt_tokens: int
     completion_tokens: int
 

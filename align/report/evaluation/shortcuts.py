@@ -1,10 +1,11 @@
 """What a reward model pays for in the words of a response: slices, phrases and mined phrases, as tables."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from align.evaluation.record.models import Measured
 from align.evaluation.record.shortcuts import GainOfPhrase, GainsOfPhrases, MinedPhrases, SlicesOfPairs
-from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.statistics.metrics import NO_DATA, Estimate
 from align.report.charts.interval import Interval, draw_intervals
 from align.report.evaluation.items import count
 from align.report.evaluation.view import Grid, Section
@@ -116,7 +117,7 @@ def slice_grid(slices: SlicesOfPairs, most: int) -> Grid:
             f"{each.only_chosen.n:,}",
             _text(each.only_rejected),
             f"{each.only_rejected.n:,}",
-            f"{each.adjusted_p_value:.2g}",
+            word_p_value(each.adjusted_p_value),
             "opposite" if each.opposite_signs else "not",
             ", ".join(each.also),
         )
@@ -142,7 +143,7 @@ def mined_grid(mined: MinedPhrases) -> Grid:
             each.feature,
             *_gain(each.first),
             "" if each.second is None else _text(each.second.gain),
-            "" if each.second is None else f"{each.second.adjusted_p_value:.2g}",
+            "" if each.second is None else word_p_value(each.second.adjusted_p_value),
             "yes" if each.is_kept else "no",
         )
         for each in sorted(mined.phrases, key=lambda each: not each.is_kept)
@@ -152,7 +153,17 @@ def mined_grid(mined: MinedPhrases) -> Grid:
 
 def _gain(each: GainOfPhrase) -> tuple[str, ...]:
     cells = (_text(cell) for cell in (each.gain, each.chosen, each.rejected, each.both))
-    return (*cells, f"{each.adjusted_p_value:.2g}")
+    return (*cells, word_p_value(each.adjusted_p_value))
+
+
+def word_p_value(value: float, form: str = ".2g") -> str:
+    """Writes a p-value, or what an estimate writes where too few responses are left to have one.
+
+    Example:
+        >>> word_p_value(0.0123), word_p_value(float("nan"))
+        ('0.012', 'no data')
+    """
+    return NO_DATA if math.isnan(value) else format(value, form)
 
 
 def _text(cell: Estimate) -> str:

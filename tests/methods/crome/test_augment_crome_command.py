@@ -11,6 +11,8 @@ from vllm_server import serve
 
 from align.cli.app import app
 from align.data.pairs.reward_pairs import load_reward_pairs
+from align.errors import RunFolderError
+from align.methods.pairs.augmentation.folder import check_folder
 
 KEY = "sk-must-not-be-found-anywhere"
 CONCURRENCY = 4
@@ -157,6 +159,14 @@ def test_rules_in_place_of_a_model(data, rules, tmp_path):
     assert "was made with `rules: rules.py (SHA-256" in changed.stderr
 
 
+@pytest.mark.parametrize("content", [b"", b'{"seed": ', b"[1]", b"\xff"])
+def test_settings_that_cannot_be_read_are_a_sentence(tmp_path, content):
+    (tmp_path / "settings.json").write_bytes(content)
+    (tmp_path / "cache").mkdir()
+    with pytest.raises(RunFolderError, match=r"settings\.json cannot be read: .*Choose a new `--out`; with `--cache"):
+        check_folder(tmp_path, {"seed": 0})
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
@@ -255,6 +265,8 @@ def test_without_an_edited_pair_the_command_fails_and_says_why(data, tmp_path):
 def test_a_local_model_is_an_oracle_as_well(data, tmp_path, tiny_model_folder):
     folder = tmp_path / "model"
     shutil.copytree(tiny_model_folder, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_position_embeddings": 4096}))
     more = ["--model", folder, "--max_new_tokens", 24, "--max_rows", 3, "--batch_size", 2]
     result = augment(data, "--method", "crome", "--out", tmp_path / "out", *more)
     assert "No answer was edited." in result.stdout, result.output

@@ -31,7 +31,7 @@ def check_folder(folder: Path, run: Row) -> None:
     """Refuses a folder that holds something else than this run.
 
     Raises:
-        RunFolderError: If it does.
+        RunFolderError: If it does, or says nothing that can be read about what it holds.
     """
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file. Choose a folder with `--out`. Nothing was written.")
@@ -40,11 +40,17 @@ def check_folder(folder: Path, run: Row) -> None:
         if any(folder.glob("*")):
             raise RunFolderError(f"{folder} holds something else. Choose a new `--out`. Nothing was written.")
         return
-    held = mask(json.loads(file.read_text(encoding="utf-8")))
+    cache = folder / "cache"
+    more = f"; with `--cache {cache}` it takes over the answers that fit" if cache.is_dir() else ""
+    try:
+        held = mask(dict(json.loads(file.read_text(encoding="utf-8"))))
+    except (TypeError, ValueError) as error:  # cut off, no text, or no object
+        raise RunFolderError(
+            f"{file} cannot be read: {error}. It says what {folder} was made with, so that no other run goes on "
+            f"there. Choose a new `--out`{more}. Nothing was written."
+        ) from error
     for key, value in mask(run).items():
         if held.get(key) != value:
-            cache = folder / "cache"
-            more = f"; with `--cache {cache}` it takes over the answers that fit" if cache.is_dir() else ""
             raise RunFolderError(
                 f"{folder} was made with `{key}: {held.get(key)}`, now it is `{value}`. Choose a new `--out`{more}. "
                 "Nothing was written."
