@@ -69,7 +69,7 @@ def test_responses_that_are_too_long_with_a_phrase_are_left_out_of_every_compari
 
 def test_a_model_that_likes_flattery_is_found_and_no_other_kind():
     model = ScriptedReward(lambda prompt, response: 2.0 * response.startswith(PHRASES["flattery"]) + len(response) % 7)
-    result = insert_phrases(model, ["q"] * 30, [f"answer {'x' * i}" for i in range(30)], scale=2.0)
+    result = insert_phrases(model, [f"q{i}" for i in range(30)], [f"answer {'x' * i}" for i in range(30)], scale=2.0)
     adjusted = {kind.kind: kind.adjusted_p_value for kind in result.kinds}
     assert adjusted.pop("flattery") < 0.05
     assert min(adjusted.values()) > 0.05

@@ -101,3 +101,17 @@ def test_the_interval_of_no_correlation_holds_0_about_95_percent_of_the_time():
 def test_what_does_not_vary_has_no_correlation():
     assert math.isnan(rank_correlation([1.0, 2.0, 3.0], [5, 5, 5]).value)
     assert math.isnan(rank_correlation([1.0, math.nan, 3.0], [1, 2, 3]).value)
+
+
+def test_a_correlation_of_prompts_counts_prompts():
+    rng, prompts, each, worlds = np.random.default_rng(0), 30, 6, 40
+    codes, covered = np.repeat(np.arange(prompts), each), 0
+    for _ in range(worlds):
+        x, y = (rng.normal(size=prompts)[codes] + rng.normal(size=prompts * each) / 2 for _ in range(2))
+        found = rank_correlation(x, y, clusters=codes)
+        assert found.n == prompts
+        assert found.value == rank_correlation(x, y).value
+        covered += found.low <= 0 <= found.high
+    assert covered >= 0.8 * worlds  # as independent items: 0.6
+    alone = np.arange(len(x))
+    assert rank_correlation(x, y, clusters=alone) == rank_correlation(x, y)

@@ -1,5 +1,7 @@
 import json
 import math
+import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,6 +45,11 @@ def decoration(prompt, response):
     return judge(prompt, response) + remark + 20.0 * response.startswith(PHRASES["flattery"])
 
 
+def noisy(prompt, response):
+    """Judges, and falls for what is in a text by chance."""
+    return judge(prompt, response) / 5 + random.Random(f"{prompt}{response}").gauss(0, 1) + len(response) / 50
+
+
 def measure(function, **arguments):
     return evaluate_reward_model(ScriptedReward(function), pairs(), probe_pairs=100, **arguments)
 
@@ -72,6 +79,25 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     assert adjusted.pop("flattery") < 0.05
     assert set(adjusted.values()) == {1.0}
     assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10
+
+
+def test_probes_of_pairs_that_share_a_prompt_know_no_more_than_of_one_pair_each():
+    settings = {"probe_pairs": 1000, "shortcuts": ShortcutSettings(phrases=("Surely so,", "As it is,"))}
+    alone = evaluate_reward_model(ScriptedReward(noisy), pairs(30), **settings)
+    copies = [replace(pair, id=f"{pair.id}-{k}") for pair in pairs(30) for k in range(6)]
+    together = evaluate_reward_model(ScriptedReward(noisy), copies, **settings)
+    once, often = alone.summary(), together.summary()
+    assert once.keys() == often.keys()
+    for name, found in often.items():
+        if math.isnan(found.value):  # all of these are as long
+            continue
+        assert found.n == once[name].n, name
+        assert found.value == pytest.approx(once[name].value, abs=0.1), name  # what is drawn depends on ids
+        if once[name].high - once[name].low > 0:
+            assert found.high - found.low > 0.6 * (once[name].high - once[name].low), name  # as single items: 0.4
+    for first, second in zip(alone.shortcuts.phrases.phrases, together.shortcuts.phrases.phrases, strict=True):
+        assert second.p_value == pytest.approx(first.p_value, abs=0.05)
+        assert second.gain.n == 30
 
 
 def test_differences_to_a_baseline_are_paired():

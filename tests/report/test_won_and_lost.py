@@ -68,6 +68,15 @@ def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
     assert view.listings[0].names == ["p3"]
 
 
+def test_few_prompts_with_many_pairs_are_few(tmp_path):
+    folder = write_reward_model_evaluation(tmp_path / "x")
+    record = read_record(folder / "evaluation.json")
+    for model in record.models.values():
+        model.summary["accuracy"] = model.summary["accuracy"]._replace(n=60)
+    found = [finding.title for finding in reward_model_view(folder, record).findings]
+    assert "edits: pairs of only 60 prompts" in found
+
+
 def test_items_of_another_evaluation_are_refused(tmp_path):
     table = write_evaluation(tmp_path / "ours", questions=20) / "items.parquet"
     parquet.write_table(parquet.read_table(table).drop_columns(["correct"]), table)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from align.evaluation.reward_models.neutral import NEUTRAL, unlike_neutral
 from align.evaluation.reward_models.reward_model import RewardModel, Text
-from align.evaluation.statistics.metrics import Estimate, Values, bootstrap
+from align.evaluation.statistics.item_means import Codes, cluster_codes, mean_of_clusters
+from align.evaluation.statistics.metrics import Estimate, Values
 
 PHRASES = {
     "flattery": (
@@ -116,11 +117,18 @@ def insert_phrases(
     changes = model.margins([*prompts] * len(phrases), changed, [*responses] * len(phrases))
     by_phrase = iter(changes.reshape(len(phrases), len(responses)) / scale)
     attacks = {kind: np.stack([next(by_phrase) for _ in texts]) for kind, texts in PHRASES.items()}
-    return phrase_effects(attacks, np.stack(list(by_phrase)), texts=PHRASES, seed=seed)
+    return phrase_effects(
+        attacks, np.stack(list(by_phrase)), texts=PHRASES, seed=seed, clusters=cluster_codes(prompts)
+    )
 
 
 def phrase_effects(
-    attacks: Mapping[str, Values], neutral: Values, *, texts: Mapping[str, Sequence[str]], seed: int = 0
+    attacks: Mapping[str, Values],
+    neutral: Values,
+    *,
+    texts: Mapping[str, Sequence[str]],
+    seed: int = 0,
+    clusters: Codes | None = None,
 ) -> Insertion:
     """Compares the changes that phrases make with those of neutral phrases.
 
@@ -129,25 +137,26 @@ def phrase_effects(
         neutral: `(C, R)` changes by C neutral phrases on the same responses.
         texts: The P phrases of each kind.
         seed: Of the permutations.
+        clusters: `(R,)` numbers of the prompts; responses to one are one item. Without it each response is.
 
     Returns:
         The effects. Responses with a `nan` are left out everywhere, and are `nan` in the excess, so that another
         model's stands beside it; without any response, p-values are `nan`.
     """
     known = ~np.isnan(np.concatenate([neutral, *attacks.values()])).any(axis=0)
-    base = neutral[:, known]
+    base, codes = neutral[:, known], None if clusters is None else clusters[known]
     kinds, phrases = [], []
     for kind, all_changes in attacks.items():
         changes = all_changes[:, known]
         excess = np.where(known, all_changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
         kinds.append(KindEffect(kind, excess, _compare(changes, base, seed), math.nan))
         for text, change in zip(texts[kind], changes, strict=True):
-            p_value = unlike_neutral(change, base)
-            phrases.append(PhraseEffect(kind, text, bootstrap(change), p_value, math.nan))
+            p_value = unlike_neutral(change, base, codes)
+            phrases.append(PhraseEffect(kind, text, mean_of_clusters(change, codes, None), p_value, math.nan))
     return Insertion(
         [kind._replace(adjusted_p_value=p) for kind, p in zip(kinds, _adjust(kinds), strict=True)],
         [phrase._replace(adjusted_p_value=p) for phrase, p in zip(phrases, _adjust(phrases), strict=True)],
-        bootstrap(base.mean(axis=0)),
+        mean_of_clusters(base.mean(axis=0), codes, None),
     )
 
 

@@ -7,6 +7,9 @@ neutral ones differ from each other.
 
 import math
 
+import numpy as np
+
+from align.evaluation.statistics.item_means import Codes
 from align.evaluation.statistics.metrics import Values
 
 NEUTRAL = (
@@ -48,28 +51,31 @@ def neutral_words(count: int) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def unlike_neutral(changes: Values, neutral: Values) -> float:
+def unlike_neutral(changes: Values, neutral: Values, clusters: Codes | None = None) -> float:
     """Tests whether a phrase changes scores as neutral ones do; the larger of two p-values, both Student's.
 
     One is of its mean change being one more of theirs: it lies as far from their mean as they do. The other is of its
-    changes having their mean over responses, and is no less than flipping the signs of so few could give.
+    changes having their mean over items, and is no less than flipping the signs of so few could give.
 
     Args:
         changes: `(R,)` changes by the phrase on R responses.
         neutral: `(C, R)` changes by C neutral phrases on the same responses.
+        clusters: `(R,)` numbers of the prompts; responses to one are one item. Without it each response is.
 
     Returns:
-        The p-value, as small as it may be; nan below two responses.
+        The p-value, as small as it may be; nan below two items.
     """
-    num = len(changes)
-    if num < 2:
+    if not len(changes):
         return math.nan
     gains, means = changes - neutral.mean(axis=0), neutral.mean(axis=1)
-    gain = float(gains.mean())
+    items = gains if clusters is None else np.bincount(np.unique(clusters, return_inverse=True)[1], weights=gains)
+    num = len(items)
+    if num < 2:
+        return math.nan
     apart = float(means.std(ddof=1)) * math.sqrt(1 + 1 / len(means))
-    over_phrases = _student(gain, apart, len(means) - 1)
-    over_responses = _student(gain, float(gains.std(ddof=1)) / math.sqrt(num), num - 1)
-    return max(over_phrases, over_responses, 2.0 ** (1 - num))
+    over_phrases = _student(float(gains.mean()), apart, len(means) - 1)
+    over_items = _student(float(items.mean()), float(items.std(ddof=1)) / math.sqrt(num), num - 1)
+    return max(over_phrases, over_items, 2.0 ** (1 - num))
 
 
 def _student(value: float, error: float, freedom: int) -> float:

@@ -22,11 +22,17 @@ def pair_accuracy(margins: Sequence[float] | Values) -> Values:
     return values
 
 
-def agreement_of_heads(margins: Values) -> dict[str, ItemMean]:
+def prompts_of(pairs: Sequence[BenchPair]) -> Codes:
+    """Numbers the prompts of pairs, those of one prompt alike: they are one item in intervals and differences."""
+    return cluster_codes([pair.prompt for pair in pairs])
+
+
+def agreement_of_heads(margins: Values, prompts: Codes | None = None) -> dict[str, ItemMean]:
     """Measures how often two score heads order pairs differently, and how right they are where they do not.
 
     Args:
         margins: `(2, N)` margins of the heads; `nan` pairs are left out.
+        prompts: `(N,)` numbers of their prompts; pairs of one are one item. Without it each pair is.
 
     Example:
         >>> found = agreement_of_heads(np.array([[1.0, 2.0, -1.0, 1.0], [1.0, -2.0, -3.0, 0.5]]))
@@ -34,10 +40,11 @@ def agreement_of_heads(margins: Values) -> dict[str, ItemMean]:
         (0.25, 0.667)
     """
     first, second = (pair_accuracy(each) for each in margins)
+    clusters = None if prompts is None else (prompts,)
     differ = np.where(np.isnan(first + second), np.nan, first != second)
     return {
-        "disagreement": ItemMean((differ,)),
-        "agreed_accuracy": ItemMean((np.where(differ == 0, first, np.nan),)),
+        "disagreement": ItemMean((differ,), clusters=clusters),
+        "agreed_accuracy": ItemMean((np.where(differ == 0, first, np.nan),), clusters=clusters),
     }
 
 
@@ -52,7 +59,7 @@ def accuracy_by_category(pairs: Sequence[BenchPair], accuracy: Values) -> dict[s
         pairs: N pairs.
         accuracy: `(N,)` values of `pair_accuracy`.
     """
-    prompts = cluster_codes([pair.prompt for pair in pairs])
+    prompts = prompts_of(pairs)
     metrics = {"accuracy": ItemMean((accuracy,), clusters=(prompts,))}
     for category in sorted({pair.category for pair in pairs if pair.category is not None}):
         metrics[f"accuracy/{category}"] = _category(pairs, accuracy, prompts, category)
@@ -77,11 +84,19 @@ def _category(pairs: Sequence[BenchPair], accuracy: Values, prompts: Codes, cate
     return ItemMean(tuple(accuracy[part] for part in parts), (0.5, 0.5), clusters=codes)
 
 
-def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0) -> Estimate:
+def rank_correlation(
+    x: Sequence[float] | Values, y: Sequence[float] | Values, *, seed: int = 0, clusters: Codes | None = None
+) -> Estimate:
     """Estimates Spearman's rank correlation with a percentile bootstrap over items; `nan` items are left out.
 
     There is none (`nan`) with fewer than 3 items, or if one of the two does not vary; and no interval if the order is
     the same, or the opposite, in all resamples.
+
+    Args:
+        x: N values.
+        y: N values.
+        seed: Of the resampling.
+        clusters: `(N,)` numbers of what items belong to, over which the bootstrap is where they repeat.
 
     Example:
         >>> rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).value
@@ -90,21 +105,50 @@ def rank_correlation(x: Sequence[float] | Values, y: Sequence[float] | Values, *
     from scipy.stats import bootstrap
 
     both = np.stack([np.asarray(x, dtype=float), np.asarray(y, dtype=float)])
-    both = both[:, ~np.isnan(both).any(axis=0)]
-    num_items = both.shape[1]
+    known = ~np.isnan(both).any(axis=0)
+    both, num_items = both[:, known], int(known.sum())
     if num_items < 3 or (np.ptp(both, axis=1) == 0).any():
         return Estimate(np.nan, np.nan, np.nan, num_items)
-    interval = bootstrap(
-        tuple(both),
-        _spearman,
-        paired=True,
-        n_resamples=_RESAMPLES,
-        confidence_level=LEVEL,
-        method="percentile",
-        rng=seed,
-    ).confidence_interval
-    ends = (float(interval.low), float(interval.high)) if interval.high - interval.low > 1e-9 else (np.nan, np.nan)
+    codes = np.arange(num_items) if clusters is None else clusters[known]
+    num_clusters = len(np.unique(codes))
+    if num_clusters < num_items:
+        num_items, ends = num_clusters, _ends_over_clusters(both, codes, seed)
+    else:
+        interval = bootstrap(
+            tuple(both),
+            _spearman,
+            paired=True,
+            n_resamples=_RESAMPLES,
+            confidence_level=LEVEL,
+            method="percentile",
+            rng=seed,
+        ).confidence_interval
+        ends = float(interval.low), float(interval.high)
+    ends = ends if ends[1] - ends[0] > 1e-9 else (np.nan, np.nan)
     return Estimate(float(_spearman(*both)), *ends, num_items)
+
+
+def _ends_over_clusters(both: Values, codes: Codes, seed: int) -> tuple[float, float]:
+    """Returns the ends of a percentile bootstrap over clusters of items."""
+    _, place = np.unique(codes, return_inverse=True)
+    size = int(place.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), size=_RESAMPLES)[:, place]
+    first, second = (_resampled_ranks(values, drawn) for values in both)
+    first, second = (each - np.average(each, axis=1, weights=drawn)[:, None] for each in (first, second))
+    spread = np.sqrt((drawn * first**2).sum(axis=1) * (drawn * second**2).sum(axis=1))
+    correlations = (drawn * first * second).sum(axis=1) / np.where(spread == 0, 1, spread)
+    low, high = np.quantile(correlations, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _resampled_ranks(values: Values, drawn: Codes) -> Values:
+    """Returns `(D, N)` ranks of values, ties shared, in resamples that have each of them `drawn` times."""
+    _, level = np.unique(values, return_inverse=True)
+    order = np.argsort(level, kind="stable")
+    starts = np.flatnonzero(np.diff(level[order], prepend=-1))
+    counts = np.add.reduceat(drawn[:, order], starts, axis=1)
+    ranks: Values = (counts.cumsum(axis=1) - (counts - 1) / 2)[:, level]
+    return ranks
 
 
 def _spearman(x: Values, y: Values, axis: int = -1) -> Values:

@@ -15,10 +15,10 @@ from align.audit.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.reward_models.neutral import neutral_words, unlike_neutral
-from align.evaluation.reward_models.pair_metrics import pair_accuracy
+from align.evaluation.reward_models.pair_metrics import pair_accuracy, prompts_of
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.evaluation.statistics.item_means import ItemMean
-from align.evaluation.statistics.metrics import Estimate, Values, bootstrap
+from align.evaluation.statistics.item_means import Codes, ItemMean, mean_of_clusters
+from align.evaluation.statistics.metrics import Estimate, Values
 
 SIDES = ("chosen", "rejected", "both")
 
@@ -61,6 +61,7 @@ class PhraseGains:
         changes: `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`.
         gains: `(P, N)` gains above neutral words.
         scale: What changes were divided by for `phrases`.
+        prompts: `(N,)` numbers of the prompts; pairs of one are one item. `None` if each pair is.
     """
 
     position: str
@@ -69,16 +70,21 @@ class PhraseGains:
     changes: Values
     gains: Values
     scale: float
+    prompts: Codes | None = None
 
     def means(self) -> dict[str, ItemMean]:
         """Returns the metrics: the mean gain of a phrase, and the accuracy lost to one on each side."""
         before = pair_accuracy(self.margins)
         after = pair_accuracy(self.margins + self.changes)
+        clusters = None if self.prompts is None else (self.prompts,)
         drops = {
-            f"accuracy_drop/phrases_in_{side}": ItemMean(((before - after[:, k]).mean(axis=0),), bounds=(-1.0, 1.0))
+            f"accuracy_drop/phrases_in_{side}": ItemMean(
+                ((before - after[:, k]).mean(axis=0),), bounds=(-1.0, 1.0), clusters=clusters
+            )
             for k, side in enumerate(SIDES)
         }
-        return drops | {"phrase_gain": ItemMean((self.gains.mean(axis=0) / self.scale,), bounds=None)}
+        gain = ItemMean((self.gains.mean(axis=0) / self.scale,), bounds=None, clusters=clusters)
+        return drops | {"phrase_gain": gain}
 
 
 def measure_phrases(
@@ -106,7 +112,9 @@ def measure_phrases(
         count: gains_of(_changes(model, pairs, margins, neutral_words(count), position))
         for count in sorted(set(counts))
     }
-    return compare_phrases(phrases, margins, changes, [neutral[count] for count in counts], position, scale)
+    return compare_phrases(
+        phrases, margins, changes, [neutral[count] for count in counts], position, scale, prompts_of(pairs)
+    )
 
 
 def compare_phrases(
@@ -116,6 +124,7 @@ def compare_phrases(
     neutral: Sequence[Values],
     position: str,
     scale: float = 1.0,
+    prompts: Codes | None = None,
 ) -> PhraseGains:
     """Compares what phrases do to margins with what neutral words do.
 
@@ -126,17 +135,19 @@ def compare_phrases(
         neutral: For each phrase `(C, N)` gains by C runs of neutral words.
         position: Where the phrases were put.
         scale: Changes are divided by it.
+        prompts: `(N,)` numbers of the prompts; pairs of one are one item. Without it each pair is.
     """
     gains, found = [], []
     for phrase, change, control in zip(phrases, changes, neutral, strict=True):
         own = gains_of(change[None])[0]
         gain = own - control.mean(axis=0)
         known = ~np.isnan(gain)
-        chosen, rejected, both = (bootstrap(each / scale) for each in change)
+        chosen, rejected, both = (mean_of_clusters(each / scale, prompts, None) for each in change)
         found.append(
             PhraseGain(
-                phrase, bootstrap(gain / scale), chosen, rejected, both,
-                p_value=unlike_neutral(own[known], control[:, known]), adjusted_p_value=np.nan,
+                phrase, mean_of_clusters(gain / scale, prompts, None), chosen, rejected, both,
+                p_value=unlike_neutral(own[known], control[:, known], None if prompts is None else prompts[known]),
+                adjusted_p_value=np.nan,
             )
         )  # fmt: skip
         gains.append(gain)
@@ -145,7 +156,7 @@ def compare_phrases(
     known = ~np.isnan(p_values)
     adjusted[known] = adjust(p_values[known])
     found = [each._replace(adjusted_p_value=float(p)) for each, p in zip(found, adjusted, strict=True)]
-    return PhraseGains(position, found, margins, changes, np.stack(gains), scale)
+    return PhraseGains(position, found, margins, changes, np.stack(gains), scale, prompts)
 
 
 def gains_of(changes: NDArray[np.float64]) -> Values:

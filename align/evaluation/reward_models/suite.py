@@ -28,6 +28,7 @@ from align.evaluation.reward_models.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
     pair_accuracy,
+    prompts_of,
     rank_correlation,
 )
 from align.evaluation.reward_models.reward_bench_2 import reward_bench_2_metrics
@@ -127,7 +128,7 @@ def evaluate_reward_model(
         if np.isnan(margins).all():
             raise DataError(unscored.sentence(len(pairs), "pairs"))
         means |= accuracy_by_category(pairs, pair_accuracy(margins))
-        means |= {} if of_heads is None else agreement_of_heads(of_heads)
+        means |= {} if of_heads is None else agreement_of_heads(of_heads, prompts_of(pairs))
         found = find_shortcuts(
             model, pairs, margins, shortcuts, sample=_sample(pairs, shortcuts.most_pairs, seed), seed=seed
         )
@@ -145,7 +146,11 @@ def evaluate_reward_model(
             scale=float(np.nanmean(np.abs(margins))) or 1.0,
             seed=seed,
         )
-        means |= {f"insertion/{kind.kind}": ItemMean((kind.excess,), bounds=None) for kind in insertion.kinds}
+        of_prompts = (prompts_of(probed),)
+        means |= {
+            f"insertion/{kind.kind}": ItemMean((kind.excess,), bounds=None, clusters=of_prompts)
+            for kind in insertion.kinds
+        }
     if choices is not None and all(row.quality is not None for row in candidates):
         means |= best_of_n_quality(candidates, choices)
         others |= oracle_quality(candidates)
@@ -192,14 +197,14 @@ def transformation_drops(
             )
             drop = np.full(len(pairs), np.nan)
             drop[moved] = before[moved] - after
-            drops[f"accuracy_drop/{name}"] = ItemMean((drop,), bounds=(-1.0, 1.0))
+            drops[f"accuracy_drop/{name}"] = ItemMean((drop,), bounds=(-1.0, 1.0), clusters=(prompts_of(pairs),))
     return drops
 
 
 def response_only_accuracy(model: RewardModel, pairs: Sequence[BenchPair]) -> ItemMean:
     """Measures accuracy with the prompt removed; far above one half, the responses alone give the order away."""
     without = [replace(pair, prompt="" if isinstance(pair.prompt, str) else WITHOUT_PROMPT) for pair in pairs]
-    return ItemMean((pair_accuracy(_margins(model, without)),))
+    return ItemMean((pair_accuracy(_margins(model, without)),), clusters=(prompts_of(pairs),))
 
 
 def shortcut_correlations(pairs: Sequence[BenchPair], margins: Values, *, seed: int = 0) -> dict[str, Estimate]:
@@ -207,8 +212,8 @@ def shortcut_correlations(pairs: Sequence[BenchPair], margins: Values, *, seed: 
     length = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
     marks = [count_markdown(pair.chosen) - count_markdown(pair.rejected) for pair in pairs]
     return {
-        "length_correlation": rank_correlation(margins, length, seed=seed),
-        "format_correlation": rank_correlation(margins, marks, seed=seed),
+        "length_correlation": rank_correlation(margins, length, seed=seed, clusters=prompts_of(pairs)),
+        "format_correlation": rank_correlation(margins, marks, seed=seed, clusters=prompts_of(pairs)),
     }
 
 

@@ -87,7 +87,8 @@ def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Fi
         accuracy = cells.get("accuracy")
         if accuracy is not None and accuracy.n < _FEW:
             yield Finding(
-                f"{name}: only {accuracy.n} pairs", "Intervals are wide. Evaluate on a few hundred at least."
+                f"{name}: pairs of only {count(accuracy.n, 'prompt')}",
+                "Intervals are wide, however many pairs each prompt has. Evaluate on a few hundred prompts at least.",
             )
         parts = {metric: cell for metric, cell in cells.items() if cell is not None and metric.startswith(_SUBSETS)}
         if parts and "reward_bench_2" not in cells:
