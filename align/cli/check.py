@@ -13,13 +13,14 @@ from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.output import check_output
-from align.checks.recipe import check_recipe
+from align.checks.recipe import Checked, check_recipe
 from align.cli.pair_samples import print_samples
 from align.cli.starts import start_words
 from align.console import make_console, make_table
 from align.errors import RunFolderError, UserError
 from align.recipe.recipe import Recipe, load_recipe
-from align.runs.stages import plan_stages
+from align.runs.agreement import compare_data, compare_readings
+from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
 
 STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -38,7 +39,9 @@ def run(
         parsed = load_recipe(find_recipe(recipe), overrides)
         parsed = _dry(parsed) if dry_run else parsed
         with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
-            findings = _check_start(parsed, resume) + check_recipe(parsed, read_launch(accelerate_config)).findings
+            findings, stages = _check_start(parsed, resume)
+            checked = check_recipe(parsed, read_launch(accelerate_config))
+            findings += checked.findings + _check_changes(stages, parsed, checked)
     except UserError as error:
         if not as_json:
             raise
@@ -56,15 +59,30 @@ def run(
     return int(num_errors > 0)
 
 
-def _check_start(recipe: Recipe, resume: str | None) -> list[Finding]:
+def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], list[Stage]]:
     """Checks the folders of the runs, and that a run can begin there, or that there is what it is to go on from."""
     if found := check_output(recipe):
-        return found
+        return found, []
     try:
         stages = plan_stages(recipe, resume)
     except RunFolderError as error:
-        return [Finding("error", "output", str(error))]
-    return [Finding("ok", "output", text) for text in start_words(stages, resume)]
+        return [Finding("error", "output", str(error))], []
+    return [Finding("ok", "output", text) for text in start_words(stages, resume)], stages
+
+
+def _check_changes(stages: Sequence[Stage], recipe: Recipe, checked: Checked) -> list[Finding]:
+    """Finds what is another one by now than when a run that goes on was started: its data, its base, own code."""
+    found = []
+    for stage in stages:
+        of_stage = checked.then if stage.recipe is recipe.then else checked.first
+        if stage.todo is ToDo.NOTHING or of_stage is None or of_stage.data is None:
+            continue
+        try:
+            compare_data(stage, of_stage.data.fingerprints)
+            found += [Finding("warning", "output", text) for text in compare_readings(stage)]
+        except RunFolderError as error:
+            found.append(Finding("error", "output", str(error)))
+    return found
 
 
 def _dry(recipe: Recipe) -> Recipe:

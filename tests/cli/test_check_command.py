@@ -9,6 +9,7 @@ from written_questions import write_questions
 from align.cli.app import app
 from align.recipe.recipe import load_recipe
 from align.runs.folder import record_end, record_run
+from align.whole_files import sha256_of
 
 # Where rewards are not the matter, one that is quickly tried.
 QUICK = {"reward_funcs": ["format"], "reward_weights": [1.0]}
@@ -57,9 +58,13 @@ def test_it_is_checked_where_a_run_goes_on(tiny_recipe, tmp_path):
     path, folder = tiny_recipe(**QUICK), tmp_path / "run"
     start = f"There is no checkpoint in {folder}: training starts at the beginning."
     assert start in check(path, "--resume", "auto").stdout
-    record_run(folder, load_recipe(path).resolved, {})
+    data = tmp_path / "train.jsonl"
+    record_run(folder, load_recipe(path).resolved, {"data": {data.name: sha256_of(data)}})
     saved = save_checkpoint(folder, 2)
     assert f"{folder} goes on from checkpoint-2." in check(path, "--resume", "auto").stdout
+    data.write_text(data.read_text() + "\n")
+    result = check(path, "--resume", "auto")
+    assert (result.exit_code, f"{folder} was trained on other data: train.jsonl" in result.stdout) == (1, True)
     (saved / "optimizer.pt").write_bytes(b"")
     result = check(path, "--resume", "auto")
     assert (result.exit_code, f"No checkpoint in {folder} can be gone on from" in result.stdout) == (1, True)
