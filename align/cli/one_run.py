@@ -108,7 +108,8 @@ def _build(stage: Stage, checked: Checked) -> Any:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
             os.replace(path, _free_name(path))
-        facts = {"data": checked.data.fingerprints} | readings_note(recipe, stage.checkpoint)
+        data = checked.data.fingerprints
+        facts = {"data": data} | readings_note(recipe, stage.checkpoint, data)
         record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
         record_checks(folder, [finding.without_samples() for finding in checked.findings])
         if sample_pairs := METHODS[recipe.method].part("sample_pairs"):

@@ -1,4 +1,4 @@
-"""What a run reads beside its data, code of the user's own and models in local folders, and from which step on."""
+"""What a run reads, data, code of the user's own and models in local folders, and from which step on."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -56,9 +56,16 @@ def noted_readings(folder: Path) -> list[Reading]:
     return noted(folder, ENTRY, _parse) or []
 
 
-def readings_note(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
-    """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another."""
+def readings_note(recipe: Recipe, checkpoint: Path | None, data: Mapping[str, str]) -> dict[str, Any]:
+    """Makes the entry beside the versions: what was read up to a checkpoint, and what is read now if it is another.
+
+    Args:
+        recipe: What is run.
+        checkpoint: Which it goes on from.
+        data: SHA-256 of the files of its data, by name.
+    """
     before, now = read_before(checkpoint), read_now(recipe, checkpoint)
+    now = now._replace(digests=now.digests | data)
     readings = before if before and before[-1].digests == now.digests else [*before, now]
     return {ENTRY: [each._asdict() for each in readings]}
 

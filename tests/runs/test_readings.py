@@ -14,6 +14,7 @@ from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.stages import Stage, ToDo
 
 WEIGHTS = bytes(range(256)) * 400
+DATA = {"train.jsonl": "1" * 64}
 
 
 @pytest.fixture
@@ -44,13 +45,13 @@ def write_model(folder, weights=WEIGHTS):
 
 def start(recipe, tmp_path, step=4):
     """Starts a run and makes steps of it; returns what is left."""
-    record_run(tmp_path / "run", recipe.resolved, readings_note(recipe, None))
+    record_run(tmp_path / "run", recipe.resolved, readings_note(recipe, None, DATA))
     return Stage(recipe, save_checkpoint(tmp_path / "run", step))
 
 
-def goes_on(stage, **how):
+def goes_on(stage, data=DATA, **how):
     said = agree_on_readings(Alone(), stage, 0, **{"allow_changed": False, **how})
-    record_run(stage.folder, stage.recipe.resolved, readings_note(stage.recipe, stage.checkpoint))
+    record_run(stage.folder, stage.recipe.resolved, readings_note(stage.recipe, stage.checkpoint, data))
     return said
 
 
@@ -58,7 +59,7 @@ def test_code_and_models_that_a_recipe_names_are_noted(recipe, tmp_path):
     start(recipe(run_name=str(tmp_path / "judge-2")), tmp_path)
     (reading,) = noted_readings(tmp_path / "run")
     assert reading.step == 0
-    assert set(reading.digests) == {"model", "judge", "own.py", "tool.py"}
+    assert set(reading.digests) == {"model", "judge", "own.py", "tool.py", "train.jsonl"}
 
 
 @pytest.mark.parametrize("name", ["own.py", "tool.py", "judge", "model"])
@@ -75,6 +76,13 @@ def test_what_is_another_file_is_said_with_the_step_it_counts_from_and_stays_in_
     later = stage._replace(checkpoint=save_checkpoint(tmp_path / "run", 8))
     assert goes_on(later) == []
     assert list(changes(noted_readings(tmp_path / "run"))) == [sentence]
+
+
+def test_data_that_were_allowed_to_change_stay_in_the_record(recipe, tmp_path):
+    assert goes_on(start(recipe(), tmp_path), {"train.jsonl": "2" * 64}) == []  # which another check words
+    assert list(changes(noted_readings(tmp_path / "run"))) == [
+        "From step 5 on train.jsonl is another one than before (fingerprint 111111111111, now 222222222222)."
+    ]
 
 
 def test_what_counted_behind_the_checkpoint_counts_no_more(recipe, tmp_path):
