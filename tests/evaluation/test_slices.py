@@ -65,6 +65,13 @@ def test_pairs_of_one_prompt_count_once():
     assert find_slices(of_one, margins).num_tested == 0
 
 
+def test_intervals_are_over_prompts_and_not_over_their_pairs():
+    pairs, margins = small()
+    once, twice = (find_slices(pairs * times, np.tile(margins, times)).found[0] for times in (1, 2))
+    assert twice.favour == pytest.approx(once.favour)
+    assert twice.only_rejected == pytest.approx(once.only_rejected)
+
+
 def test_pairs_without_a_margin_are_left_out():
     pairs, margins = small()
     margins[0] = np.nan
@@ -111,7 +118,8 @@ def world(seed, planted, num_pairs=400, num_words=60):
     features = Features(text, word, names, ["word"] * len(names), np.full((2 * num_pairs, 8), 100))
     margins = draw.normal(0.5, 1, num_pairs) + planted * (has[::2, -1].astype(float) - has[1::2, -1])
     both = np.repeat(np.arange(num_pairs), 2), np.tile([True, False], num_pairs), np.arange(num_pairs)
-    return arrange_slices(compare_margins(Sides(*both, are_pairs=True), features, margins), margins)
+    sides = Sides(*both, are_pairs=True)
+    return arrange_slices(compare_margins(sides, features, margins), margins, sides.cluster)
 
 
 @pytest.mark.parametrize("worlds", [6, pytest.param(50, marks=pytest.mark.nightly)])

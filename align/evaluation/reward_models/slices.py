@@ -14,6 +14,7 @@ from align.audit.significance import FALSE_DISCOVERIES, adjust
 from align.audit.tested import Tested
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.reward_models.margin_tests import compare_margins, pairs_with
+from align.evaluation.statistics.item_means import Codes
 from align.evaluation.statistics.metrics import LEVEL, Estimate, Values
 
 FEWEST_PAIRS = FEWEST  # below it no feature can be in enough of them on both sides
@@ -27,7 +28,7 @@ class Slice(NamedTuple):
         type: `word`, `word pair`, `begins with`, `ends with`, `count`.
         favour: Half of the mean margin where only the chosen response has it minus that where only the rejected has
             it: by how much the model raises whatever has it. Negative: it lowers it.
-        only_chosen: Mean margin where only the chosen response has it.
+        only_chosen: Mean margin where only the chosen response has it; pairs of one prompt are one, by their mean.
         only_rejected: Mean margin where only the rejected response has it.
         p_value: Adjusted (Benjamini-Hochberg), the larger one of the tests with and without the length.
         opposite_signs: Whether accuracy is above that of pairs that do not tell on one side, and below it on the
@@ -87,27 +88,31 @@ def find_slices(pairs: Sequence[BenchPair], margins: Values, *, scale: float = 1
     values = margins[known] / scale
     if len(known) < FEWEST_PAIRS:
         return Slices([], 0, 0, 0, len(known))
-    return arrange_slices(compare_margins(sides, texts.features(np.ones(len(texts), dtype=bool)), values), values)
+    tested = compare_margins(sides, texts.features(np.ones(len(texts), dtype=bool)), values)
+    return arrange_slices(tested, values, cluster)
 
 
-def arrange_slices(tested: Tested, margins: Values) -> Slices:
+def arrange_slices(tested: Tested, margins: Values, prompts: Codes) -> Slices:
     """Keeps what passes, puts features of the same pairs under the surest one, and counts the rest.
 
     Args:
         tested: By `compare_margins`.
         margins: `(P,)` margins of the pairs.
+        prompts: `(P,)` numbers of their prompts.
     """
     adjusted, alone = adjust(tested.p_values), adjust(tested.p_raw)
     opposite = [_opposite_signs(tested, number, margins) for number in range(len(tested.names))]
     passing = np.flatnonzero(adjusted <= FALSE_DISCOVERIES)
     leads = fold([tested], sorted((-abs(tested.z[i]), 0, int(i)) for i in passing))
-    found = [_slice(tested, lead, margins, float(adjusted[lead.feature]), opposite[lead.feature]) for lead in leads]
+    found = [
+        _slice(tested, lead, margins, prompts, float(adjusted[lead.feature]), opposite[lead.feature]) for lead in leads
+    ]
     by_length = int(((alone <= FALSE_DISCOVERIES) & (adjusted > FALSE_DISCOVERIES)).sum())
     return Slices(found, len(adjusted), by_length, sum(opposite), len(margins))
 
 
-def _slice(tested: Tested, lead: Lead, margins: Values, p_value: float, opposite: bool) -> Slice:
-    ours, theirs = (margins[each] for each in pairs_with(tested, lead.feature))
+def _slice(tested: Tested, lead: Lead, margins: Values, prompts: Codes, p_value: float, opposite: bool) -> Slice:
+    ours, theirs = (_by_prompt(margins[each], prompts[each]) for each in pairs_with(tested, lead.feature))
     also = [(tested.names[i], tested.types[i]) for i in lead.also]
     return Slice(
         name=tested.names[lead.feature],
@@ -131,6 +136,13 @@ def _opposite_signs(tested: Tested, number: int, margins: Values) -> bool:
         return False
     gaps = [right[each].mean() - right[rest].mean() for each in (ours, theirs)]
     return bool(gaps[0] * gaps[1] < 0)
+
+
+def _by_prompt(margins: Values, prompts: Codes) -> Values:
+    """Returns the mean margin of each prompt, which is what the tests compare, too."""
+    _, place = np.unique(prompts, return_inverse=True)
+    means: Values = np.bincount(place, weights=margins) / np.bincount(place)
+    return means
 
 
 def _mean(values: Values) -> Estimate:
