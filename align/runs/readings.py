@@ -65,7 +65,7 @@ def readings_note(recipe: Recipe, checkpoint: Path | None, data: Mapping[str, st
         data: SHA-256 of the files of its data, by name.
     """
     before, now = read_before(checkpoint), read_now(recipe, checkpoint)
-    now = now._replace(digests=now.digests | data)
+    now = now._replace(digests={**now.digests, **data})
     readings = before if before and before[-1].digests == now.digests else [*before, now]
     return {ENTRY: [each._asdict() for each in readings]}
 
