@@ -117,6 +117,7 @@ def test_a_question_that_servers_die_of_ends_the_run(server, policy, tmp_path):
     thread.join()
 
 
+@pytest.mark.nightly
 def test_second_answers_come_from_the_next_server(server, policy, tmp_path):
     server.start("/v1/completions 2")
     server.wait()

