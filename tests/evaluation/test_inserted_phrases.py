@@ -67,6 +67,19 @@ def test_a_phrase_has_to_do_more_than_runs_of_neutral_words_differ():
     assert (found.adjusted_p_value < 0.02, found.moves) == (True, True)
 
 
+def test_pairs_of_one_prompt_are_one_item_to_a_phrase():
+    gain = 0.5 + np.random.default_rng(0).normal(size=8)
+    changes, neutral = np.stack([gain, -gain, np.zeros(8)])[None], 0.01 * np.random.default_rng(1).normal(size=(8, 8))
+    (once,) = compare_phrases(["sure"], np.ones(8), changes, [neutral], "front").phrases
+    given = ["sure"], np.ones(24), np.tile(changes, 3), [np.tile(neutral, 3)], "front"
+    (apart,), (found,) = (
+        compare_phrases(*given, prompts=prompts).phrases for prompts in (None, np.tile(np.arange(8), 3))
+    )
+    assert apart.p_value < once.p_value / 2
+    assert found.p_value == pytest.approx(once.p_value)
+    assert found.gain.n == once.gain.n == 8
+
+
 def test_pairs_that_are_too_long_with_a_phrase_are_left_out_of_it():
     found = measure(flattered, ["wise one", "w" * 60], max_length=70)
     short, long = found.phrases

@@ -39,6 +39,15 @@ def test_the_p_value_of_a_phrase_is_that_of_its_being_like_the_neutral_ones():
         assert phrase.change.value == pytest.approx(change.mean())
 
 
+def test_responses_to_one_prompt_are_one_item_to_the_p_value_of_a_phrase():
+    attack, neutral = noise(2, 6) + 0.5, 0.01 * noise(8, 6, seed=1)
+    texts, prompts = {"kind": ["x", "y"]}, np.tile(np.arange(6), 3)
+    once = effects(attack, neutral).phrases
+    found = phrase_effects({"kind": np.tile(attack, 3)}, np.tile(neutral, 3), texts=texts, clusters=prompts).phrases
+    assert [each.p_value for each in found] == pytest.approx([each.p_value for each in once])
+    assert effects(np.tile(attack, 3), np.tile(neutral, 3)).phrases[0].p_value < once[0].p_value / 2
+
+
 def test_p_values_are_adjusted_over_all_kinds_and_phrases():
     attacks = {name: noise(3, 20, seed=i) + i for i, name in enumerate(("a", "b", "c"))}
     result = phrase_effects(attacks, noise(5, 20, seed=9), texts={name: ["x", "y", "z"] for name in attacks})

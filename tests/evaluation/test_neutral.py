@@ -51,6 +51,17 @@ def test_few_responses_are_no_proof_even_if_they_are_all_alike():
     assert math.isnan(unlike_neutral(np.ones(1), neutral[:, :1]))
 
 
+def test_responses_to_one_prompt_are_one_item():
+    changes, neutral = (
+        np.random.default_rng(0).normal(0.5, size=10),
+        0.01 * np.random.default_rng(1).normal(size=(8, 10)),
+    )
+    once, prompts = unlike_neutral(changes, neutral), np.tile(np.arange(10), 3)
+    assert unlike_neutral(np.tile(changes, 3), np.tile(neutral, 3), prompts) == pytest.approx(once)
+    assert unlike_neutral(np.tile(changes, 3), np.tile(neutral, 3)) < once / 2
+    assert math.isnan(unlike_neutral(changes, neutral, np.zeros(10, dtype=int)))
+
+
 @pytest.mark.parametrize("count", [1, 3, 10, 20, 21, 100, 200])
 def test_neutral_words_are_as_many_as_those_of_the_phrase_and_no_run_is_there_twice(count):
     runs = neutral_words(count)
