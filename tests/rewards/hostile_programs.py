@@ -74,6 +74,39 @@ HOSTILE = {
     "has a null byte": "x = 1\0",
     "nests without end": "(" * 100_000,
     "is a surrogate": "x = '\ud800'",
+    # What root may write, what nobody counts, and what the supervisor listens to.
+    "opens a setting of the machine": "open('/proc/sys/kernel/core_pattern', 'r+').close()",
+    "hides memory in files of memory": (
+        "import os\nfor _ in range(40): os.write(os.memfd_create('x'), bytes(16 << 20))"
+    ),
+    "hides memory in pages that it shares": (
+        "import mmap\nkept = []\nfor _ in range(40):\n    x = mmap.mmap(-1, 16 << 20); x[:] = bytes(16 << 20)\n"
+        "    x.madvise(mmap.MADV_DONTNEED); kept.append(x)"
+    ),
+    "hides memory in /dev/zero": (
+        "import mmap, os\nx = mmap.mmap(os.open('/dev/zero', os.O_RDWR), 1 << 20); x[:] = bytes(1 << 20)"
+    ),
+    "hides memory in a segment": "import ctypes\nif ctypes.CDLL(None).shmget(0, 1 << 20, 0o1600) < 0: raise OSError",
+    "calls the machine's host": "import socket\nsocket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)",
+    "interrupts the first process": "import os, time\nos.kill(1, 2); time.sleep(0.1)",
+    "sends the first process every signal": (
+        "import os, time\nfor n in range(1, 32): os.kill(1, n)\ntime.sleep(0.1)"
+    ),
+    "takes the files of the first process": (
+        "import resource\nresource.prlimit(1, resource.RLIMIT_NOFILE, (0, 0))"
+    ),
+    "takes the time of the first process": "import resource\nresource.prlimit(1, resource.RLIMIT_CPU, (0, 0))",
+    "puts the first process last": "import os\nos.sched_setscheduler(1, os.SCHED_IDLE, os.sched_param(0))",
+    "opens a space of its own": "import ctypes\nif ctypes.CDLL(None).unshare(0x10000000) != 0: raise OSError",
+    "calls as a program of 32 bits": (
+        "import ctypes, mmap, platform\nassert platform.machine() == 'x86_64'\n"
+        "code = mmap.mmap(-1, 4096, flags=2 | 32, prot=7)\n"
+        "code.write(bytes.fromhex('b814000000cd80c3'))  # getpid by int 0x80\n"
+        "ctypes.CFUNCTYPE(ctypes.c_long)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()"
+    ),
 }  # fmt: skip
 # They do nothing that reaches further than themselves, and end as if nothing were.
-HARMLESS = {"kills its parent", "kills the first process", "leaves a child behind", "changes a setting of the kernel"}
+HARMLESS = {
+    "kills its parent", "kills the first process", "leaves a child behind",
+    "interrupts the first process", "sends the first process every signal",
+}  # fmt: skip

@@ -1,8 +1,13 @@
 """Programs against tests, and programs against the machine."""
 
+import io
 import os
+import runpy
 import socket
+import subprocess
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -12,7 +17,8 @@ from hostile_programs import HARMLESS, HOSTILE, WRONG
 from rewards import CodeAccuracy, code_accuracy
 from rewards.reading.programs import CallTest, PrintTest, is_met, prints_alike, read_program, read_tests
 from rewards.reading.responses import DEFAULT_FORMAT
-from rewards.running.isolated.programs import why_not_isolated
+from rewards.running.isolated import programs
+from rewards.running.isolated.programs import ProgramLimits, ProgramRun, run_programs, why_not_isolated
 
 isolated = pytest.mark.skipif(bool(why_not_isolated()), reason=f"no namespaces here: {why_not_isolated()}")
 ADDS = ["assert add(20811, 54012) == 74823", "assert add('a', 'b') == 'ab'"]
@@ -74,9 +80,40 @@ def test_what_one_program_leaves_no_other_finds():
     assert score(leaves, finds, workers=1) == [1.0, 0.0]
 
 
+ORDINARY = 61234  # of no account
+
+
+@pytest.fixture(autouse=True)
+def asked_anew():
+    """Lets no test hear what another one's machine can do."""
+    why_not_isolated.cache_clear()
+
+
+def as_an_ordinary_user(monkeypatch):
+    """Lets a user without rights run programs, by the system's Python: that of root may lie in a closed folder."""
+    real = subprocess.run
+
+    def run(words, **settings):
+        source = Path(words[-1]).read_text()
+        return real(
+            [SYSTEM_PYTHON, "-I", "-S", "-c", source], user=ORDINARY, group=ORDINARY, extra_groups=[], **settings
+        )
+
+    monkeypatch.setattr(programs.subprocess, "run", run)
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+may_become_another = pytest.mark.skipif(
+    os.getuid() != 0 or not os.path.exists(SYSTEM_PYTHON), reason=f"takes root and {SYSTEM_PYTHON}"
+)
+
+
 @isolated
 @pytest.mark.slow
-def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("user", ["as it is", pytest.param("ordinary", marks=may_become_another)])
+def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_nothing(tmp_path, monkeypatch, user):
+    if user == "ordinary":
+        as_an_ordinary_user(monkeypatch)
     secret, outside = tmp_path / "secret", tmp_path / "outside"
     secret.write_text("74823")
     tmp_path.chmod(0o777)
@@ -86,12 +123,12 @@ def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_no
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.setblocking(False)
         names = {"PORT": str(server.getsockname()[1]), "SECRET": str(secret), "OUTSIDE": str(outside)}
-        programs = dict(HOSTILE)
+        texts = dict(HOSTILE)
         for word, value in names.items():
-            programs = {name: program.replace(word, value) for name, program in programs.items()}
+            texts = {name: program.replace(word, value) for name, program in texts.items()}
         # What stands at the end is reached by those that fail in silence only.
-        ends = [text if "def add" in text else f"{text}\ndef add(a, b): return a + b" for text in programs.values()]
-        earned = dict(zip(programs, score(*ends, seconds=0.5, workers=4), strict=True))
+        ends = [text if "def add" in text else f"{text}\ndef add(a, b): return a + b" for text in texts.values()]
+        earned = dict(zip(texts, score(*ends, seconds=0.5, workers=4), strict=True))
         with pytest.raises(BlockingIOError):
             server.accept()
     assert earned == {name: float(name in HARMLESS) for name in HOSTILE}
@@ -100,6 +137,87 @@ def test_hostile_programs_harm_nothing_and_earn_only_where_their_attack_meets_no
     assert 0 < time.time() - started < 3600
     left = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
     assert [each for each in left if "program" in " ".join(each.info["cmdline"] or [])] == []
+
+
+LOOKS = """
+import os
+lines = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
+found = []
+for top in ("/proc", "/sys"):
+    for folder, _, names in os.walk(top):
+        for name in names if not folder.endswith("/fd") else ():  # its own files
+            try:
+                os.close(os.open(os.path.join(folder, name), os.O_WRONLY | os.O_NONBLOCK))
+                found.append(os.path.join(folder, name))
+            except OSError:
+                pass
+print(int(lines["CapPrm"], 16), int(lines["CapBnd"], 16), lines["NoNewPrivs"], lines["Seccomp"], sorted(set(found)))
+"""
+
+
+@isolated
+@pytest.mark.parametrize("user", ["as it is", pytest.param("ordinary", marks=may_become_another)])
+def test_a_program_has_no_right_and_opens_nothing_of_the_kernel_for_writing(monkeypatch, user):
+    if user == "ordinary":
+        as_an_ordinary_user(monkeypatch)
+    runs = [ProgramRun(LOOKS), ProgramRun("import time\ntime.sleep(1)")]
+    with ThreadPoolExecutor() as thread:
+        ends = thread.submit(run_programs, runs, ProgramLimits(), isolated=True, workers=2)
+        users = set()
+        while not ends.done():
+            for process in psutil.process_iter(["cmdline", "uids"]):
+                if (process.info["cmdline"] or [])[-1:] == ["program.py"]:
+                    users |= set(process.info["uids"])
+            time.sleep(0.02)
+        looked = ends.result()[0]
+    assert looked.printed == "0 0 1 2 []\n"
+    assert users
+    assert 0 not in users, "the kernel knows it as root"
+
+
+@isolated
+def test_a_program_that_hurts_its_supervisor_has_failed(monkeypatch):
+    """What reaches the supervisor in spite of all is played by a launcher whose supervisor ends in the middle."""
+    assert why_not_isolated() == ""
+    source = Path(programs._LAUNCHER).read_text()
+    broken = source.replace("    return _watch(job, program, printed, values)", "    raise OSError('hurt')")
+    assert broken != source
+    real = subprocess.run
+    monkeypatch.setattr(
+        programs.subprocess, "run", lambda words, **settings: real([*words[:-1], "-c", broken], **settings)
+    )
+    assert score("def add(a, b): return a + b") == [0.0]
+    monkeypatch.setattr(
+        programs.subprocess,
+        "run",
+        lambda words, **settings: real(
+            [*words[:-1], "-c", broken.replace("raise OSError('hurt')", "os._exit(1)")], **settings
+        ),
+    )
+    assert score("def add(a, b): return a + b") == [0.0]
+
+
+@isolated
+def test_an_environment_behind_a_link_is_followed(tmp_path):
+    link = tmp_path / "environment"
+    link.symlink_to(sys.prefix)
+    right = block("def add(a, b): return a + b")
+    call = f"from rewards import CodeAccuracy; print(CodeAccuracy()([{right!r}], [{ADDS!r}]))"
+    done = subprocess.run([link / "bin" / "python", "-c", call], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[1.0]\n", "")
+
+
+def test_only_a_root_that_may_be_the_machines_needs_another_user(monkeypatch):
+    launcher = runpy.run_path(str(programs._LAUNCHER))
+    maps = {"machine": "0 0 4294967295\n", "rootless": "0 1000 1\n1 100000 65536\n", "renamed": "0 1000 1\n"}
+    found = {}
+    for name, text in maps.items():
+        monkeypatch.setitem(launcher["_unused"].__globals__, "open", lambda path, text=text: io.StringIO(text))
+        found[name] = launcher["_unused"]("gid")
+    assert found == {"machine": 0x7FFFFFF0, "rootless": 65534, "renamed": None}
+    monkeypatch.setitem(launcher["_unused"].__globals__, "open", lambda path: io.StringIO("0 0 1\n"))
+    with pytest.raises(PermissionError, match="no other uid to run a program with"):
+        launcher["_unused"]("uid")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Runs one program that nobody has read, as a script of its own: `python -I -S launcher.py`, a job as JSON on stdin.
 
-The launcher enters namespaces of its own: no network, a root that holds the system's libraries and Python read-only,
-a small `/tmp` in memory, and processes of which only the program's exist. Their first process supervises: it stays
-outside the program's reach, reads what the program writes up to a limit, counts its processes and their memory, and
-kills all of them at the end. The program itself runs in one more user namespace, without rights over the others.
+The launcher gives up the machine's root for a user that nobody is, and enters namespaces of its own: no network, a
+root that holds the system's libraries and Python read-only, a small `/tmp` in memory, and a `/proc` that shows nothing
+but the program's processes. The first of them supervises: it stays outside the program's reach, reads what the program
+writes up to a limit, counts its processes and their memory, and kills all of them at the end. The program itself runs
+in one more user namespace, without a capability, and without the system calls that leave memory uncounted, reach the
+supervisor or open a way to the machine.
 
 Only the standard library is used, and nothing of the job is believed but what the supervisor has seen itself.
 """
@@ -11,9 +13,11 @@ Only the standard library is used, and nothing of the job is believed but what t
 import base64
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import platform
+import pwd
 import resource
 import select
 import signal
@@ -23,14 +27,30 @@ from typing import Any
 
 NEW_USER, NEW_MOUNTS, NEW_PIDS, NEW_NET = 0x10000000, 0x00020000, 0x20000000, 0x40000000
 NEW_IPC, NEW_NAMES = 0x08000000, 0x04000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
-MNT_DETACH, AT_FDCWD, AT_RECURSIVE, MOUNT_READ_ONLY = 2, -100, 0x8000, 1
-MOUNT_SETATTR = 442  # of every architecture
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-DIES_WITH_PARENT, NO_NEW_RIGHTS = 1, 38  # of prctl
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 16384, 1 << 18
+MNT_DETACH, AT_FDCWD, AT_RECURSIVE, MOUNT_READ_ONLY, OPEN_TREE_CLONE, MOVE_WHAT_IS_OPEN = 2, -100, 0x8000, 1, 1, 4
+DIES_WITH_PARENT, DUMPABLE, SECCOMP, DROP_FROM_BOUND, NO_NEW_RIGHTS = 1, 4, 22, 24, 38  # of prctl
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
+DEVICES = ("/dev/null", "/dev/random", "/dev/urandom")  # mapping /dev/zero would give memory that nobody counts
 POLL = 0.02  # seconds
+SUPERVISOR = 1  # the process id of the first process of a namespace
+ARCHITECTURES = ("x86_64", "aarch64")
+AUDIT_NUMBER = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+CALLS = {  # name: number on each of the architectures
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "msgget": (68, 186),
+    "semget": (64, 190), "mq_open": (240, 180), "mmap": (9, 222), "socket": (41, 198), "socketpair": (53, 199),
+    "clone": (56, 220), "clone3": (435, 435), "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40),
+    "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51), "open_tree": (428, 428),
+    "move_mount": (429, 429), "fsopen": (430, 430), "fsconfig": (431, 431), "fsmount": (432, 432),
+    "fspick": (433, 433), "mount_setattr": (442, 442), "ptrace": (101, 117), "process_vm_readv": (310, 270),
+    "process_vm_writev": (311, 271), "pidfd_getfd": (438, 438), "kcmp": (312, 272), "bpf": (321, 280),
+    "perf_event_open": (298, 241), "userfaultfd": (323, 282), "io_uring_setup": (425, 425), "add_key": (248, 217),
+    "request_key": (249, 218), "keyctl": (250, 219), "fanotify_init": (300, 262), "prlimit64": (302, 261),
+    "sched_setaffinity": (203, 122), "sched_setscheduler": (144, 119), "sched_setparam": (142, 118),
+    "sched_setattr": (314, 274), "setpriority": (141, 140), "ioprio_set": (251, 30),
+}  # fmt: skip
+WITH_CONDITIONS = ("mmap", "socket", "socketpair", "clone", "clone3", "pivot_root", "mount_setattr")
+FAMILIES = (1, 2, 10)  # Unix and IP sockets, which stay in their namespace; AF_VSOCK reaches the machine's host
 NEW_ROOT = "/tmp"  # where the root is built; every Linux has the folder, and what is in it gets out of sight
 
 # What runs in the program's own process. It is not believed: it may have been changed by the program.
@@ -58,17 +78,24 @@ Job = dict[str, Any]
 
 def main() -> None:
     """Reads the job, runs it and writes how it ended."""
-    libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)
     job = json.load(sys.stdin)
+    held: dict[str, int] = {}
+    if job["isolated"]:
+        if platform.machine() not in ARCHITECTURES:
+            raise OSError(errno.ENOSYS, f"no list of system calls for {platform.machine()}")
+        held = _leave_root(job["prefixes"])
+    libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)  # a change of user would clear it
     if job["isolated"]:
         _enter_namespaces()
+        held = held or _open_places(job["prefixes"])
     ready, done = os.pipe()
     supervisor = os.fork()
     if not supervisor:
         os.close(ready)
         libc.prctl(DIES_WITH_PARENT, signal.SIGKILL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a first process hears only what it has a handler for
         try:
-            result = _supervise(job)
+            result = _supervise(job, held, done)
         except OSError as error:
             result = {"problem": f"{type(error).__name__}: {error}"}
         _write_all(done, json.dumps(result).encode())
@@ -78,7 +105,51 @@ def main() -> None:
     while part := os.read(ready, 1 << 16):
         parts.append(part)
     os.waitpid(supervisor, 0)
-    sys.stdout.write(b"".join(parts).decode())
+    sys.stdout.write(json.dumps(_read_end(b"".join(parts))))
+
+
+def _read_end(told: bytes) -> Job:
+    """Reads what the supervisor told: a line once the program runs, and its end."""
+    before, started, end = told.partition(b"\n")
+    try:
+        found = json.loads(end if started else before)
+    except ValueError:
+        found = {"problem": "the supervisor ended"}
+    if started and "problem" in found:  # whatever a program did to its supervisor, it has failed
+        return {"ended": "supervisor", "code": None, "printed": "", "values": ""}
+    return found
+
+
+def _leave_root(prefixes: list[str]) -> dict[str, int]:
+    """Becomes a user that nobody is, where this one is the machine's root, whom the kernel lets write its settings.
+
+    Returns:
+        What only root may have been able to open; nothing where this was not root.
+    """
+    if os.getuid() != 0 and os.geteuid() != 0:
+        return {}
+    user, group = _unused("uid"), _unused("gid")
+    if user is None or group is None:
+        return {}
+    held = _open_places(prefixes)
+    os.setgroups([])
+    os.setresgid(group, group, group)
+    os.setresuid(user, user, user)
+    libc.prctl(DUMPABLE, 1, 0, 0, 0)  # else its own /proc/self/uid_map is closed to it
+    return held
+
+
+def _unused(kind: str) -> int | None:
+    """Finds an id that no account has; None where root is only the name of an ordinary user of the machine."""
+    with open(f"/proc/self/{kind}_map") as file:
+        ranges = [[int(number) for number in line.split()] for line in file]
+    if all(count == 1 for _, _, count in ranges):
+        if any(inside == 0 and outside != 0 for inside, outside, _ in ranges):
+            return None
+        raise PermissionError(errno.EPERM, f"this is root, and no other {kind} to run a program with is mapped here")
+    largest = max(first + count for first, _, count in ranges) - 3  # the last two mean "none" and "nobody"
+    taken = {account.pw_uid for account in pwd.getpwall()} if kind == "uid" else set()
+    return next(number for number in range(min(largest, 0x7FFFFFF0), 0, -1) if number not in taken)
 
 
 def _enter_namespaces() -> None:
@@ -89,10 +160,10 @@ def _enter_namespaces() -> None:
             file.write(text)
 
 
-def _supervise(job: Job) -> Job:
-    """Runs the program as its only other process, and returns what was seen of it."""
+def _supervise(job: Job, held: dict[str, int], told: int) -> Job:
+    """Runs the program as its only other process, says on `told` that it runs, and returns what was seen of it."""
     if job["isolated"]:
-        _enter_root(job["disk_mb"], job["prefixes"])
+        _enter_root(job["disk_mb"], held)
     else:
         os.chdir(job["folder"])
     with open("program.py", "w", encoding="utf-8", errors="surrogatepass") as file:
@@ -117,14 +188,26 @@ def _supervise(job: Job) -> Job:
         os.close(end)
     if problem := os.read(failed, 1 << 16):
         return {"problem": problem.decode()}
+    os.write(told, b"\n")
     return _watch(job, program, printed, values)
 
 
-def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
-    """Leaves the machine's files for a root of its own; what is opened before stays reachable while it is built."""
-    places = [path for path in (*SYSTEM, *prefixes, *DEVICES) if os.path.exists(path)]
-    links = {path: os.readlink(path) for path in places if os.path.islink(path)}
-    held = {path: os.open(path, os.O_PATH) for path in places if path not in links and not _is_within(path, SYSTEM)}
+def _open_places(prefixes: list[str]) -> dict[str, int]:
+    """Copies the mounts that the new root shall hold, by name; a folder behind a link has its own name, too."""
+    named = [*SYSTEM, *prefixes, *map(os.path.realpath, prefixes), *DEVICES]
+    places = [path for path in dict.fromkeys(named) if os.path.exists(path) and not _is_within(path, SYSTEM)]
+    return {path: _copied(path) for path in places if path not in SYSTEM or not os.path.islink(path)}
+
+
+def _copied(path: str) -> int:
+    number = libc.syscall(_number("open_tree"), AT_FDCWD, path.encode(), OPEN_TREE_CLONE | AT_RECURSIVE | os.O_CLOEXEC)
+    _checked(min(number, 0), f"open_tree of {path}")
+    return int(number)
+
+
+def _enter_root(disk_mb: int, held: dict[str, int]) -> None:
+    """Leaves the machine's files for a root of its own that shows what is held open."""
+    links = {path: os.readlink(path) for path in SYSTEM if os.path.islink(path)}
     _checked(libc.mount(None, b"/", None, MS_REC | MS_PRIVATE, None), "mount")
     _mount(b"tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
     # Before what is mounted below it: Python itself may lie in the machine's /tmp.
@@ -132,9 +215,7 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
     options = f"size={disk_mb}m,mode=1777,nr_inodes=4096"
     _mount(b"tmpfs", f"{NEW_ROOT}/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
     for path, target in links.items():
-        if not _is_within(path, SYSTEM):
-            os.makedirs(f"{NEW_ROOT}{os.path.dirname(path)}", exist_ok=True)
-            os.symlink(target, f"{NEW_ROOT}{path}")
+        os.symlink(target, f"{NEW_ROOT}{path}")
     for path, descriptor in held.items():
         place = f"{NEW_ROOT}{path}"
         if path in DEVICES:
@@ -142,18 +223,19 @@ def _enter_root(disk_mb: int, prefixes: list[str]) -> None:
             os.close(os.open(place, os.O_CREAT))
         else:
             os.makedirs(place, exist_ok=True)
-        _mount(f"/proc/self/fd/{descriptor}".encode(), place, None, MS_BIND | MS_REC, None)
+        attached = libc.syscall(_number("move_mount"), descriptor, b"", AT_FDCWD, place.encode(), MOVE_WHAT_IS_OPEN)
+        _checked(attached, f"move_mount to {place}")
         os.close(descriptor)
         if path not in DEVICES:
             _make_read_only(place)
     os.makedirs(f"{NEW_ROOT}/proc")
-    _mount(b"proc", f"{NEW_ROOT}/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
+    _mount(b"proc", f"{NEW_ROOT}/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "subset=pid")
     os.chdir(NEW_ROOT)
-    _checked(libc.syscall(PIVOT_ROOT[platform.machine()], b".", b"."), "pivot_root")
+    _checked(libc.syscall(_number("pivot_root"), b".", b"."), "pivot_root")
     _checked(libc.umount2(b".", MNT_DETACH), "umount")
     os.chdir("/")
     attributes = (ctypes.c_uint64 * 4)(MOUNT_READ_ONLY, 0, 0, 0)
-    _checked(libc.syscall(MOUNT_SETATTR, AT_FDCWD, b"/", 0, ctypes.byref(attributes), 32), "mount_setattr")
+    _checked(libc.syscall(_number("mount_setattr"), AT_FDCWD, b"/", 0, ctypes.byref(attributes), 32), "mount_setattr")
     os.chdir("/tmp")
 
 
@@ -163,13 +245,17 @@ def _is_within(path: str, folders: tuple[str, ...]) -> bool:
 
 def _make_read_only(place: str) -> None:
     attributes = (ctypes.c_uint64 * 4)(MOUNT_READ_ONLY, 0, 0, 0)
-    done = libc.syscall(MOUNT_SETATTR, AT_FDCWD, place.encode(), AT_RECURSIVE, ctypes.byref(attributes), 32)
+    done = libc.syscall(_number("mount_setattr"), AT_FDCWD, place.encode(), AT_RECURSIVE, ctypes.byref(attributes), 32)
     _checked(done, "mount_setattr")
 
 
 def _mount(source: bytes, place: str, kind: str | None, flags: int, options: str | None) -> None:
     texts = [None if text is None else text.encode() for text in (place, kind, options)]
     _checked(libc.mount(source, texts[0], texts[1], flags, texts[2]), f"mount on {place}")
+
+
+def _number(call: str) -> int:
+    return CALLS[call][ARCHITECTURES.index(platform.machine())]
 
 
 def _checked(code: int, what: str) -> None:
@@ -182,6 +268,8 @@ def _become_program(job: Job, printed: int, values: int) -> None:
     os.setsid()
     if job["isolated"]:
         _checked(libc.unshare(NEW_USER), "unshare")  # nobody there: no rights over the files and processes outside
+        for capability in range(64):  # what it has here itself ends when it becomes Python
+            libc.prctl(DROP_FROM_BOUND, capability, 0, 0, 0)
     libc.prctl(NO_NEW_RIGHTS, 1, 0, 0, 0)
     nothing = os.open("/dev/null", os.O_RDWR)
     given = os.open("input.txt", os.O_RDONLY)
@@ -203,9 +291,72 @@ def _become_program(job: Job, printed: int, values: int) -> None:
     if job["expressions"] is not None:
         os.set_inheritable(values, True)
         words = ["-c", EVALUATE, str(values)]
+    if job["isolated"]:
+        _refuse_calls()
     home = os.getcwd()
     environment = {"PATH": "/usr/bin:/bin", "HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"}
     os.execve(sys.executable, [sys.executable, "-I", *words], environment)
+
+
+class _Instruction(ctypes.Structure):
+    """One instruction of a filter of system calls: `struct sock_filter`."""
+
+    _fields_ = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("value", ctypes.c_uint32)]
+
+
+class _Filter(ctypes.Structure):
+    """`struct sock_fprog`."""
+
+    _fields_ = [("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(_Instruction))]
+
+
+_LOAD, _EQUAL, _HAS_BIT, _AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
+_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
+_CALL, _ARCHITECTURE = 0, 4  # where the kernel tells them; arguments follow from 16 on, 8 bytes each
+Condition = tuple[int, int, int, bool]  # argument, operation, value, and whether it must hold
+
+
+def _refuse_calls() -> None:
+    """Takes system calls from this process and what it becomes: `CALLS`, some of them under conditions only."""
+    machine = platform.machine()
+    steps = [(_LOAD, 0, 0, _ARCHITECTURE), (_EQUAL, 1, 0, AUDIT_NUMBER[machine]), (_RETURN, 0, 0, _KILL)]
+    steps += [(_LOAD, 0, 0, _CALL), (_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _KILL)]  # calls of x32
+    for name, code, conditions in _refusals():
+        steps += _rule(_number(name), code, conditions)
+    steps += [(_RETURN, 0, 0, _ALLOW)]
+    built = (_Instruction * len(steps))(*(_Instruction(*step) for step in steps))
+    _checked(libc.prctl(SECCOMP, 2, ctypes.byref(_Filter(len(steps), built)), 0, 0), "seccomp")
+
+
+def _refusals() -> list[tuple[str, int, list[Condition]]]:
+    """Lists call, error and conditions, all of which must hold."""
+    own = {"prlimit64": 0, "sched_setaffinity": 0, "sched_setscheduler": 0, "sched_setparam": 0, "sched_setattr": 0}
+    own |= {"setpriority": 1, "ioprio_set": 1}  # the argument that names the process
+    always = [name for name in CALLS if name not in WITH_CONDITIONS and name not in own]
+    no_family = [(0, _EQUAL, family, False) for family in FAMILIES]
+    new_spaces = NEW_USER | NEW_MOUNTS | NEW_PIDS | NEW_NET | NEW_IPC | NEW_NAMES
+    return [
+        ("clone3", errno.ENOSYS, []),  # its flags cannot be seen here; libraries then call `clone`
+        ("clone", errno.EPERM, [(0, _HAS_BIT, new_spaces, True)]),
+        ("mmap", errno.EPERM, [(3, _HAS_BIT, 0x01, True), (3, _HAS_BIT, 0x20, True)]),  # shared and of no file
+        ("socket", errno.EAFNOSUPPORT, no_family),
+        ("socketpair", errno.EAFNOSUPPORT, no_family),
+        ("setpriority", errno.EPERM, [(0, _EQUAL, 0, False)]),  # of a group or of a user
+        ("ioprio_set", errno.EPERM, [(0, _EQUAL, 1, False)]),
+        *((name, errno.EPERM, [(place, _EQUAL, SUPERVISOR, True)]) for name, place in own.items()),
+        *((name, errno.EPERM, []) for name in (*always, "pivot_root", "mount_setattr")),
+    ]
+
+
+def _rule(number: int, code: int, conditions: list[Condition]) -> list[tuple[int, int, int, int]]:
+    """Builds the steps that refuse one call; after them the call's number is loaded again."""
+    count = len(conditions)
+    steps = [(_EQUAL, 0, 2 * count + 2, number)]
+    for place, (argument, operation, value, holds) in enumerate(conditions):
+        out = 2 * (count - place) - 1
+        steps.append((_LOAD, 0, 0, 16 + 8 * argument))
+        steps.append((operation, 0, out, value) if holds else (operation, out, 0, value))
+    return [*steps, (_RETURN, 0, 0, _REFUSE | code), (_LOAD, 0, 0, _CALL)]
 
 
 def _watch(job: Job, program: int, printed: int, values: int) -> Job:
@@ -245,19 +396,19 @@ def _watch(job: Job, program: int, printed: int, values: int) -> Job:
 
 def _over(job: Job) -> str:
     """Names the limit that all processes of the program together are over; empty if none."""
-    pages = count = 0
+    kilobytes = count = 0
     for name in os.listdir("/proc"):
-        if not name.isdecimal() or name == "1":
+        if not name.isdecimal() or int(name) == SUPERVISOR:
             continue
         try:
-            with open(f"/proc/{name}/statm") as file:
-                pages += int(file.read().split()[1])
+            with open(f"/proc/{name}/status") as file:
+                kilobytes += sum(int(line.split()[1]) for line in file if line.startswith(("VmRSS:", "VmSwap:")))
             count += 1
         except (OSError, IndexError):  # it ended meanwhile
             continue
     if count > job["processes"]:
         return "processes"
-    return "memory" if pages * resource.getpagesize() > job["memory_mb"] << 20 else ""
+    return "memory" if kilobytes > job["memory_mb"] << 10 else ""
 
 
 def _kill_all(program: int, isolated: bool) -> None:

@@ -53,7 +53,8 @@ class ProgramEnd(NamedTuple):
     """How a program ended.
 
     Attributes:
-        ended: `exit`, or the limit that it was killed at: `seconds`, `memory`, `output`, `processes`.
+        ended: `exit`, or the limit that it was killed at: `seconds`, `memory`, `output`, `processes`; or `supervisor`
+            where the process that watched it ended.
         code: Exit code; negative for a signal.
         printed: What it wrote to stdout.
         values: `repr` of each expression by its place, where there is one.
