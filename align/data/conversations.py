@@ -21,7 +21,7 @@ def check_prompt(prompt: object, *, images: bool = False) -> str | list[Message]
         BadRow: If it is missing or empty, or something else.
     """
     if isinstance(prompt, list | tuple) and prompt:
-        return check_messages(prompt, "prompt", images=images)
+        return one_form(check_messages(prompt, "prompt", images=images))
     if not isinstance(prompt, str) or is_blank(prompt):
         raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write a text, or {MESSAGES}.")
     return prompt
@@ -91,6 +91,31 @@ def count_places(prompt: str | Sequence[Message]) -> int:
     return sum(part["type"] == "image" for content in contents if isinstance(content, list) for part in content)
 
 
+def message_form(messages: Sequence[Message]) -> tuple[Any, ...]:
+    """Says of what messages are made, and not what they say: their roles, and the kinds of their parts.
+
+    Example:
+        >>> message_form([{"role": "user", "content": [{"type": "image"}]}])
+        (('user', ('image',)),)
+    """
+    return tuple(
+        (each["role"], tuple(part["type"] for part in said) if isinstance(said, list) else type(said).__name__)
+        for each in messages
+        for said in [each.get("content")]
+    )
+
+
+def one_form(messages: list[Message]) -> list[Message]:
+    """Writes every content as parts where one has a place for an image: TRL puts images in front of a text.
+
+    Example:
+        >>> shown = {"role": "user", "content": [{"type": "image"}]}
+        >>> one_form([shown, {"role": "assistant", "content": "A cat."}])[1]["content"]
+        [{'type': 'text', 'text': 'A cat.'}]
+    """
+    return put_images_in(messages, [{"type": "image"}] * places) if (places := count_places(messages)) else messages
+
+
 def as_written(prompt: str | Sequence[Message]) -> str | list[Message]:
     """Writes a prompt as it would be written by hand: text for parts, and no places for images in front of the user's.
 
@@ -142,6 +167,16 @@ def conversation_text(messages: str | Sequence[Mapping[str, Any]], between: str 
 def write_response(text: str, prompt: str | list[Message]) -> str | list[Message]:
     """Writes a response in the form of its prompt: a text, or one assistant message."""
     return text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+
+
+def show_places(prompt: str | list[Message], number: int) -> str | list[Message]:
+    """Writes the contents of messages as parts, with a place for each image; a text has none.
+
+    Example:
+        >>> show_places([{"role": "user", "content": "Which?"}], 1)
+        [{'role': 'user', 'content': [{'type': 'image'}, {'type': 'text', 'text': 'Which?'}]}]
+    """
+    return prompt if isinstance(prompt, str) else put_images_in(prompt, [{"type": "image"}] * number)
 
 
 def put_images_in(messages: Sequence[Message], images: Sequence[Message]) -> list[Message]:

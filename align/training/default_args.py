@@ -16,6 +16,8 @@ def with_args(
     given: tuple[Any, ...],
     named: dict[str, Any],
     kind: type[TrainingArguments],
+    *,
+    takes_plain: bool = False,
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Fills in `args`, a config with defaults whose folder is named after model and method, where there is none.
 
@@ -25,6 +27,7 @@ def with_args(
         given: Its arguments by place.
         named: Its arguments by name.
         kind: The config of its method.
+        takes_plain: Whether plain `TrainingArguments` become one, as in the parent.
 
     Returns:
         Both kinds of arguments for the parent.
@@ -39,6 +42,8 @@ def with_args(
         model = bound.arguments.get("model")
         name = model if isinstance(model, str) else get_config_model_id(model.config)  # type: ignore[union-attr]
         bound.arguments["args"] = kind(f"{name.split('/')[-1]}-{trainer._name}")
+    elif takes_plain and type(config) is TrainingArguments:
+        bound.arguments["args"] = kind(**config.to_dict() | {"hub_token": config.hub_token})  # which to_dict hides
     elif not isinstance(config, kind):
         article = "an" if kind.__name__[0] in "AEIOR" else "a"
         raise TypeError(f"`args` must be {article} {kind.__name__}, got {type(config).__name__}.")

@@ -20,6 +20,9 @@ class TokenTermsOutput(ModelOutput):
     logps: Tensor | None = None
     ref_logps: Tensor | None = None
     kl: Tensor | None = None
+    entropy: Tensor | None = None
+    mean_logit: Tensor | None = None
+    is_top: Tensor | None = None
     aux_loss: Tensor | None = None  # of mixture-of-experts models, where `output_router_logits` asks for it
 
 

@@ -25,6 +25,9 @@ class TokenTerms(NamedTuple):
     logps: Tensor
     ref_logps: Tensor  # no gradient
     kl: Tensor  # KL(reference || policy) over the full vocabulary
+    entropy: Tensor  # this and what follows is of the policy, is logged, and has no gradient
+    mean_logit: Tensor
+    is_top: Tensor  # 1 where no logit is above that of the label, else 0
 
 
 Gather = Callable[..., AbstractContextManager[Any]]
@@ -99,8 +102,10 @@ class _TokenTerms(torch.autograd.Function):
         ref_bias: Tensor | None,
         labels: Tensor,
         settings: _Settings,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        logps, ref_logps, kl, log_z, ref_log_z = hidden.new_empty(5, len(labels), dtype=_float(hidden))
+    ) -> tuple[Tensor, ...]:
+        logps, ref_logps, kl, entropy, mean_logit, is_top, log_z, ref_log_z = hidden.new_empty(
+            8, len(labels), dtype=_float(hidden)
+        )
         with settings.gather(weight, bias, ref_weight, ref_bias):
             for rows in settings.chunks(len(labels), len(weight)):
                 logits = settings.logits(hidden[rows], weight, bias)
@@ -108,6 +113,10 @@ class _TokenTerms(torch.autograd.Function):
                 log_z[rows], ref_log_z[rows] = logits.logsumexp(-1), ref_logits.logsumexp(-1)
                 label = labels[rows, None]
                 logps[rows] = logits.gather(-1, label)[:, 0] - log_z[rows]
+                mean_logit[rows], is_top[rows] = logits.mean(-1), (logits.argmax(-1) == labels[rows]).to(is_top.dtype)
+                probs = logits.sub(log_z[rows, None]).exp_()
+                entropy[rows] = log_z[rows] - torch.linalg.vecdot(probs, logits)
+                del probs
                 ref_logps[rows] = ref_logits.gather(-1, label)[:, 0] - ref_log_z[rows]
                 gap = torch.sub(ref_logits, logits, out=logits)
                 ref_probs = ref_logits.sub_(ref_log_z[rows, None]).exp_()
@@ -116,11 +125,11 @@ class _TokenTerms(torch.autograd.Function):
             hidden, weight, bias, ref_hidden, ref_weight, ref_bias, labels, log_z.clone(), ref_log_z.clone()
         )
         ctx.settings = settings
-        ctx.mark_non_differentiable(ref_logps)
-        return logps, ref_logps, kl
+        ctx.mark_non_differentiable(ref_logps, entropy, mean_logit, is_top)
+        return logps, ref_logps, kl, entropy, mean_logit, is_top
 
     @staticmethod
-    def backward(ctx: Any, grad_logps: Tensor, _: Any, grad_kl: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_logps: Tensor, _: Any, grad_kl: Tensor, *of_logged: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         hidden, weight, bias, ref_hidden, ref_weight, ref_bias, labels, log_z, ref_log_z = ctx.saved_tensors
         settings: _Settings = ctx.settings
         active = ((grad_logps != 0) | (grad_kl != 0)).nonzero()[:, 0]

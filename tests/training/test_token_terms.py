@@ -35,7 +35,10 @@ def naive_terms(hidden: Tensor, head: Head, ref_hidden: Tensor, ref_head: Head, 
     logits, ref_logits = logits_of(hidden, head), logits_of(ref_hidden, ref_head)
     logps, ref_logps = (x.log_softmax(-1).gather(-1, labels[:, None])[:, 0] for x in (logits, ref_logits))
     kl = kl_div(logits.log_softmax(-1), ref_logits.log_softmax(-1), reduction="none", log_target=True).sum(-1)
-    return TokenTerms(logps, ref_logps, kl)
+    log_probs = logits.detach().log_softmax(-1)
+    entropy = -(log_probs.exp() * log_probs).sum(-1)
+    is_top = (log_probs.argmax(-1) == labels).to(logits.dtype)
+    return TokenTerms(logps, ref_logps, kl, entropy, logits.detach().mean(-1), is_top)
 
 
 def weighted_loss(terms: TokenTerms) -> Tensor:

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from align.data.conversations import count_places, show_places
 from align.errors import UserError
 from align.whole_files import sha256_of
 from rewards.extras import missing
@@ -66,12 +67,17 @@ def image_digest(image: ImageLike) -> str:
 def add_images(rows: Sequence[dict[str, Any]], images: Sequence[Sequence[ImageLike]]) -> list[dict[str, Any]]:
     """Adds the column `images` to rows if any of them has some, in one form, as a column of a table needs.
 
-    Paths stay paths where all images are; else all of them become `{"bytes": ..., "path": ...}`.
+    Paths stay paths where all images are; else all of them become `{"bytes": ..., "path": ...}`. Prompts stay as they
+    are where none has a place for an image; else the contents of all are parts, with a place for each image.
     """
     if not any(images):
         return list(rows)
     as_paths = all(isinstance(image, str) for shown in images for image in shown)
     columns = [[image if as_paths else _as_mapping(image) for image in shown] for shown in images]
+    if any(count_places(row["prompt"]) for row in rows):
+        rows = [
+            row | {"prompt": show_places(row["prompt"], len(shown))} for row, shown in zip(rows, images, strict=True)
+        ]
     return [row | {"images": shown} for row, shown in zip(rows, columns, strict=True)]
 
 

@@ -12,6 +12,7 @@ from align.data.conversations import (
     conversation_text,
     count_places,
     message_text,
+    one_form,
 )
 from align.data.problems import BadRow
 from align.data.texts import is_blank
@@ -62,7 +63,7 @@ def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
     shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
     messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
     better, worse = (conversation_text(each) for each in messages)
-    return SplitPair(shared, better, worse, None if all(map(_is_text, messages)) else messages)
+    return SplitPair(one_form(shared), better, worse, None if all(map(_is_text, messages)) else messages)
 
 
 def _split_texts(chosen: str, rejected: str) -> SplitPair:

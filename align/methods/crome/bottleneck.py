@@ -68,7 +68,7 @@ class Bottleneck(ScoreHead):
 
     def __init__(self, head: nn.Linear) -> None:
         super().__init__(head)
-        self.log_noise = nn.Parameter(
+        self.log_noise = nn.Parameter(  # fp32 also beside a head in 16 bits, which would round steps of its rate away
             torch.full((head.in_features,), FIRST_LOG_NOISE, dtype=torch.float32, device=head.weight.device)
         )
         self._drawn: tuple[Tensor, Tensor] | None = None

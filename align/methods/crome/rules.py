@@ -7,7 +7,8 @@ from align.recipe.ranges import NOT_NEGATIVE
 from align.recipe.rules import Rules
 
 ADAPTER_REFUSED = (
-    "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. Set `use_peft: false`."
+    "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. "
+    "Train all weights: `use_peft: false` in a recipe, no `peft_config` in Python."
 )
 
 

@@ -8,6 +8,8 @@ from typing import Any, cast
 from align.checks.counts import check_counts, name_rows
 from align.checks.finding import Finding, Level
 from align.checks.images import check_images
+from align.checks.model import model_folder
+from align.data.conversations import message_form
 from align.data.files import find_split
 from align.data.media.images import open_image
 from align.data.media.rows import MediaReader, media_folder
@@ -20,6 +22,7 @@ from align.data.pairs.preferences import (
 )
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
+from align.errors import DataError
 from align.methods.pairs.equal_tokens import word_equal
 from align.methods.pairs.form import LONGER, audited, check_form, check_implicit, length_ratio
 from align.methods.pairs.lengths import check_max_length
@@ -28,6 +31,8 @@ from align.methods.pairs.tokens import Tokenised, tokenize_here, usable_pairs
 from align.recipe.dataset import PreferenceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
+
+TRIED = 8  # forms of messages of which the trainer's row is made
 
 
 def load(recipe: Recipe) -> TrainingData[PreferencePair]:
@@ -92,6 +97,8 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
         return findings + mixed
     images = check_images(recipe, data.rows)
     findings += images.findings
+    if images.findings and all(finding.level == "ok" for finding in images.findings):
+        findings += try_rows(recipe, data.rows)
     taken = {row["id"]: found or 0 for row, found in zip(data.rows, images.tokens or (), strict=False)}
     tokens, problems = tokenize_here(recipe, audited(pairs), taken)
     findings += _check_missing(recipe, data.items, pairs, tokens)
@@ -101,6 +108,30 @@ def check(recipe: Recipe, data: TrainingData[PreferencePair], rewards: Sequence[
     if tokens:
         findings += check_max_length(recipe, [pair for pair, _ in tokens], [token for _, token in tokens])
     return findings + problems
+
+
+def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
+    """Makes the trainer's rows of pairs with images, one of each form, and says what it would refuse."""
+    from datasets import Dataset
+    from transformers import AutoProcessor
+
+    from align.methods.rrpo.image_tokens import ImageTokens
+    from align.methods.rrpo.vision_spans import VisionMarker
+    from align.training.build import processing_class
+
+    picked: dict[Any, tuple[int, dict[str, Any]]] = {}
+    for index, row in enumerate(rows):
+        picked.setdefault((bool(row["images"]), message_form(row["prompt"])), (index, row))
+    processor = processing_class(recipe) or AutoProcessor.from_pretrained(
+        model_folder(recipe.model.model_name_or_path)
+    )
+    rule = MarkRule.read(recipe.setting)._replace(max_length=None)  # no image needs to be opened
+    marker = VisionMarker(processor, rule, "train", ImageTokens(processor))
+    try:
+        Dataset.from_list([marker(row, index) for index, row in list(picked.values())[:TRIED]])
+    except (DataError, ValueError) as error:
+        return [Finding("error", "data", f"The trainer cannot make its rows of these pairs: {error}")]
+    return []
 
 
 def _check_missing(

@@ -50,12 +50,17 @@ class Marker:
         """
         try:
             pair = check_pair(row)
-            columns = {name: pair_to_row(pair)[name] for name in ("prompt", *SIDES)}
+            columns = self._columns(pair)
             return columns | self._mark(pair, columns)
         except BadRow as bad:
             raise row_error(self.dataset_name, index, bad) from bad
         except ValueError as error:
             raise DataError(f"{self.dataset_name} dataset, row {index + 1}: {error}") from error
+
+    def _columns(self, pair: CheckedPair) -> dict[str, Any]:
+        """Returns prompt and responses as TRL is to read them."""
+        row = pair_to_row(pair)
+        return {name: row[name] for name in ("prompt", *SIDES)}
 
     def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the responses by the tokens that TRL will make of both texts."""

@@ -1,6 +1,6 @@
 """RRPO: preference learning that touches only what differs (arXiv 2504.12083)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -196,15 +196,15 @@ class RRPOTrainer(DPOTrainer):
         model_inputs = {name: value for name, value in inputs.items() if name not in ("completion_mask", "span_mask")}
         model_inputs["use_cache"] = False
         responses, spans = inputs["completion_mask"][:, 1:].bool(), inputs["span_mask"][:, 1:].bool()
-        scored = self._scored_tokens(inputs["input_ids"], responses, spans)
+        scored = Tokens(responses, inputs["input_ids"][:, 1:][responses])
         reference = self._read_reference(model_inputs, scored)
         if self.aux_loss_enabled:  # of mixture-of-experts models, over all tokens of both responses, as in DPO
             model_inputs["output_router_logits"] = True
         with self.accelerator.autocast():
             terms = model(**model_inputs, scored=scored, reference=reference)
-        logps, ref_logps, kl = (
-            torch.zeros_like(responses, dtype=term.dtype).masked_scatter(scored.mask, term)
-            for term in (terms.logps, terms.ref_logps, terms.kl)
+        logps, ref_logps, kl, *logged = (
+            torch.zeros_like(responses, dtype=term.dtype).masked_scatter(responses, term)
+            for term in (terms.logps, terms.ref_logps, terms.kl, terms.entropy, terms.mean_logit, terms.is_top)
         )
         loss = self._pair_losses(logps, ref_logps, kl, spans).mean()
         if self.aux_loss_enabled:
@@ -212,18 +212,11 @@ class RRPOTrainer(DPOTrainer):
             gathered = self.accelerator.gather(terms.aux_loss.detach())
             self._metrics["train" if self.model.training else "eval"]["aux_loss"].append(gathered.mean().item())
         self._log_pairs(inputs, logps.detach(), ref_logps, kl.detach(), responses, spans)
+        self._log_tokens(logged, responses)
         if not return_outputs:
             return loss
         with torch.no_grad():  # only for `compute_metrics`, which wants logits
             return loss, model(**model_inputs)
-
-    def _scored_tokens(self, input_ids: Tensor, responses: Tensor, spans: Tensor) -> Tokens:
-        """Picks what is projected: the chosen responses for the KL, of the rejected ones only what the loss reads."""
-        mask = responses.clone()
-        if self.args.kl_placement == "loss":
-            rejected = slice(len(mask) // 2, None)
-            mask[rejected] = spans[rejected]
-        return Tokens(mask, input_ids[:, 1:][mask])
 
     def _read_reference(self, model_inputs: Mapping[str, Any], scored: Tokens) -> Reference:
         own: Any = self.accelerator.unwrap_model(self.model)
@@ -261,13 +254,15 @@ class RRPOTrainer(DPOTrainer):
         mode = "train" if self.model.training else "eval"
         chosen_change, rejected_change = span_log_ratio(logps, ref_logps, spans).chunk(2)
         chosen, marked = responses.chunk(2)[0], spans.chunk(2)[0]
+        chosen_sum, rejected_sum = (logps * responses).sum(-1).chunk(2)
         chosen_logps, chosen_ref_logps, chosen_kl = (terms.chunk(2)[0] for terms in (logps, ref_logps, kl))
         per_pair = {
             "rewards/chosen": self.beta * chosen_change,
             "rewards/rejected": self.beta * rejected_change,
             "rewards/accuracies": (chosen_change > rejected_change).float(),
             "rewards/margins": self.beta * (chosen_change - rejected_change),
-            "logps/chosen": (chosen_logps * chosen).sum(-1),
+            "logps/chosen": chosen_sum,
+            "logps/rejected": rejected_sum,
             "rrpo/kl_chosen": (chosen_kl * chosen).sum(-1),
             "rrpo/kl_chosen_per_token": (chosen_kl * chosen).sum(-1) / chosen.sum(-1).clamp(min=1),
             "rrpo/logp_change_chosen": chosen_change,
@@ -283,6 +278,22 @@ class RRPOTrainer(DPOTrainer):
             num_tokens = self.accelerator.gather(inputs["attention_mask"].sum()).sum().item()
             self._total_train_tokens += num_tokens // self._tp_size
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+
+    @torch.no_grad()
+    def _log_tokens(self, logged: Sequence[Tensor], responses: Tensor) -> None:
+        """Logs TRL's means over the responses' tokens of all ranks: entropy, mean logit and top-1, `(2B, T)` each."""
+        mode = "train" if self.model.training else "eval"
+        sums = torch.stack([each.float().sum(-1).view(2, -1) for each in (*logged, responses)])
+        # (4, 2, B) to (4, 2): of chosen and of rejected responses
+        gathered = gather_rows(self.accelerator, sums.movedim(-1, 0), mode == "train").sum(0)
+        (entropies, logits, tops), counts = gathered[:3], gathered[3].clamp(min=1)
+        for name, value in {
+            "entropy": entropies.sum() / counts.sum(),
+            "logits/chosen": (logits / counts)[0],
+            "logits/rejected": (logits / counts)[1],
+            "mean_token_accuracy": (tops / counts)[0],
+        }.items():
+            self._metrics[mode][name].append(value.item())
 
 
 def _pair_sums(mask: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from transformers import ProcessorMixin
 from trl.data_utils import apply_chat_template, prepare_multimodal_messages
 from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 
+from align.data.conversations import show_places
 from align.data.media.rows import check_shown_prompt, listed_images
 from align.data.pairs.marks import decide_marks
 from align.data.pairs.preference_rules import CheckedPair
@@ -45,8 +46,13 @@ class VisionMarker(Marker):
     processing_class: ProcessorMixin
     image_tokens: ImageTokens
 
-    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def _columns(self, pair: CheckedPair) -> dict[str, Any]:
+        """Returns them with contents that are parts in all rows, as a column of a table needs."""
         self._check_texts(pair)
+        columns = super()._columns(pair)
+        return columns | {"prompt": show_places(columns["prompt"], len(pair.images))}
+
+    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
         messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
         messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
         texts = apply_chat_template(messages, self.processing_class, **pair.template.get("chat_template_kwargs", {}))

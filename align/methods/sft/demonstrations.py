@@ -123,7 +123,8 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
     """
     for column in UNREAD:
         if row.get(column):
-            raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", "Leave the column out.")
+            remedy = "Leave the column out, or give images to `LfUTrainer` in Python."
+            raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", remedy)
     if row.get("conversations") is not None and row.get("messages") is None:
         row = {**row, "messages": _from_conversations(row["conversations"])}
     asks = [name for name in ("prompt", "completion") if row.get(name) is not None]

@@ -1,7 +1,8 @@
 """Learning from the Undesirable (arXiv 2511.13052): hidden states that a harmful step would hardly change.
 
 The paper's loss is `L_sft + lambda * L_cons`: L_cons compares the hidden states h of the model with h' of the same
-model after one normalised step of gradient ascent on L_sft, `theta' = theta + alpha g / |g|`.
+model after one normalised step of gradient ascent on L_sft. By a public note the paper moves auxiliary parts only, as
+`lfu_mode: aux_lora` does; `params`, the default, is ours: `theta' = theta + alpha g / |g|` of the trained weights.
 
 Shapes: `B` rows, `T` tokens, `H` width of a hidden state.
 """

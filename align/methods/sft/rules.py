@@ -16,6 +16,18 @@ NO_FSDP = (
     "`lfu_coef` above 0 needs whole weights on every process, and FSDP shards them. Launch with DDP, or set "
     "`lfu_coef: 0`."
 )
+NO_PROMPT_LEARNING = (
+    "`lfu_coef` above 0 compares hidden states behind the row's own tokens, and {kind} learns a prompt in front of "
+    "them, which the step would not move. Use LoRA, train all weights, or set `lfu_coef: 0`."
+)
+NOT_REACHED = (
+    "`lfu_coef` above 0 does nothing: all that is trained lies above the layers that are compared, so their states "
+    "teach it nothing. Name later layers in `lfu_layers`, or train earlier ones."
+)
+ROUNDED_AWAY = (
+    "`lfu_coef` above 0 does nothing: `lfu/step_length` is 0 in the first step, since its gradient is 0 or weights in "
+    "16 bits round it away. Raise `lfu_alpha`, or set `lfu_mode: aux_lora`."
+)
 
 
 def is_plain_sft(setting: Callable[[str], Any]) -> bool:

@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+from accelerate.logging import get_logger
 from accelerate.utils import DistributedType, is_peft_model
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -13,11 +14,12 @@ from align.methods.sft.config import LfUConfig
 from align.methods.sft.consistency.trainer import ConsistencyTrainer
 from align.methods.sft.layers import chosen_layers
 from align.methods.sft.loss import consistency_sum
-from align.methods.sft.rules import NO_DEEPSPEED, NO_FSDP
+from align.methods.sft.rules import NO_DEEPSPEED, NO_FSDP, NO_PROMPT_LEARNING, NOT_REACHED, ROUNDED_AWAY
 from align.methods.sft.undesirable import AuxiliaryLoRA, UndesirableStep, WeightStep
 from align.training.default_args import with_args
 from align.training.token_count import TokenCount
 
+logger = get_logger(__name__)
 Batch = dict[str, Any]
 _NOT_OF_THE_BACKBONE = ("labels", "use_cache", "output_router_logits", "num_items_in_batch")
 
@@ -49,12 +51,13 @@ class LfUTrainer(ConsistencyTrainer):
     model: PreTrainedModel
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, LfUConfig)
+        args, kwargs = with_args(SFTTrainer.__init__, self, args, kwargs, LfUConfig, takes_plain=True)
         super().__init__(*args, **kwargs)
         self.add_callback(TokenCount(self))
         if self.args.is_sft:
             return
         self._check_launch()
+        self._is_watched = True  # until a step says whether anything that is compared is moved
         self._batches: list[Batch] = []  # of the step that is being made
         self._layers = chosen_layers(self.args.lfu_layers, self.model.config.get_text_config().num_hidden_layers)
         self._undesirable: UndesirableStep = WeightStep(self.model)
@@ -67,6 +70,9 @@ class LfUTrainer(ConsistencyTrainer):
             raise ValueError(sentence)
         if self.accelerator.parallelism_config is not None:
             raise ValueError("`lfu_coef` above 0 needs whole rows and weights on every process. Launch with DDP.")
+        adapter: Any = self.model.active_peft_config if is_peft_model(self.model) else None
+        if adapter is not None and adapter.is_prompt_learning:
+            raise ValueError(NO_PROMPT_LEARNING.format(kind=type(adapter).__name__))
 
     def training_step(self, model: Any, inputs: Batch, num_items_in_batch: Any = None) -> Tensor:
         """Makes TRL's step, and after the last one before an update adds LfU's gradient to what is there."""
@@ -97,7 +103,8 @@ class LfUTrainer(ConsistencyTrainer):
                 with self._same_noise(), self.accelerator.autocast():
                     moved = self._hidden_states(batch)
                 distance = consistency_sum(clean, moved, mask) * processes / total  # processes are averaged
-                self.accelerator.backward(self.args.lfu_coef * distance)
+                if reached := distance.requires_grad:  # by something that is trained; with checkpointing always said
+                    self.accelerator.backward(self.args.lfu_coef * distance)
             part += distance.detach()
         self._undesirable.forget()
         if processes > 1:  # DDP has averaged the SFT loss's part, which is the same everywhere and stays so
@@ -107,6 +114,10 @@ class LfUTrainer(ConsistencyTrainer):
         metrics = self._metrics["train"]
         metrics["lfu/consistency"].append(self.accelerator.reduce(part, "mean").item())
         metrics["lfu/step_length"].append(length.item())
+        if self._is_watched and (length > 0 or not self.args.fp16):  # whose first scales are too large for a step
+            self._is_watched = False
+            if metrics["lfu/consistency"][-1] == 0 or not reached:
+                logger.warning(NOT_REACHED if length > 0 else ROUNDED_AWAY)
         return self.args.lfu_coef * part
 
     def _hidden_states(self, batch: Batch) -> list[Tensor]:

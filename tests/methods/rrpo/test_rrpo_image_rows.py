@@ -20,6 +20,7 @@ from test_rrpo_images import (
 from tiny import tiny_vl_model_and_processor
 
 from align.cli.train import run
+from align.data.conversations import as_written
 from align.errors import DataError
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.image_tokens import ImageTokens
@@ -42,7 +43,7 @@ def test_the_pairs_left_out_are_those_whose_marks_max_length_cuts_off(tmp_path, 
         kept = mark_vision_dataset(
             make_dataset(rows), trainer._marker(trainer.processing_class, config, "train"), config
         )
-        assert kept["prompt"][:] == [
+        assert [as_written(prompt) for prompt in kept["prompt"]] == [
             row["prompt"] for row, place in zip(rows, first, strict=True) if place < max_length
         ]
     left_out = sum(place >= max(first) for place in first)

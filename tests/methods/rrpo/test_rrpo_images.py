@@ -110,9 +110,8 @@ def test_tokens_of_images_are_never_scored(tmp_path, family):
     is_image = batch["input_ids"] == trainer.processing_class.image_token_id
     assert is_image.any(-1).all()
     responses = batch["completion_mask"][:, 1:].bool()
-    scored = trainer._scored_tokens(batch["input_ids"], responses, batch["span_mask"][:, 1:].bool())
-    assert not (scored.mask & is_image[:, 1:]).any()
-    assert scored.mask.any()
+    assert not (responses & is_image[:, 1:]).any()
+    assert responses.any()
 
 
 @both_families
@@ -155,7 +154,8 @@ def test_whole_spans_and_hardly_any_kl_follow_dpo(tmp_path, family, peft_config)
     for trainer in runs:
         trainer.train()
     assert logged(runs[0]) == pytest.approx(logged(runs[1]), abs=1e-5)
-    for key in ("rewards/chosen", "rewards/rejected", "logps/chosen", "num_tokens"):
+    theirs = {key for line in runs[1].state.log_history for key in line} - {"train_runtime", "train_loss"}
+    for key in sorted(key for key in theirs if "per_second" not in key and key not in ("total_flos", "grad_norm")):
         assert logged(runs[0], key) == pytest.approx(logged(runs[1], key), abs=1e-3), key
 
 

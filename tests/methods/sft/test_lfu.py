@@ -3,9 +3,10 @@
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig
 from tiny import tiny_model, tiny_tokenizer
 from trained import logged, weights
+from transformers import TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
 from align.methods.sft.config import LfUConfig
@@ -241,6 +242,36 @@ def test_another_config_is_refused(tmp_path):
             tiny_model(vocabulary=len(TOKENIZER)), args, train_dataset=Dataset.from_list(make_rows()),
             processing_class=TOKENIZER,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [PromptTuningConfig, PrefixTuningConfig, PromptEncoderConfig])
+def test_an_adapter_that_learns_a_prompt_is_refused(tmp_path, kind):
+    learnt = kind(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    with pytest.raises(ValueError, match=f"{kind.__name__} learns a prompt .* Use LoRA, train all weights, or set"):
+        make_trainer(tmp_path, lfu_coef=5.0, peft_config=learnt)
+    make_trainer(tmp_path, peft_config=learnt)  # which is TRL's SFT
+
+
+@pytest.mark.parametrize("settings", [{}, {"gradient_checkpointing": True}, {"lfu_mode": "aux_lora"}], ids=str)
+def test_a_step_that_reaches_nothing_that_is_compared_is_said(tmp_path, caplog, settings):
+    upper = LoraConfig(r=4, task_type="CAUSAL_LM", layers_to_transform=[1], target_modules=["q_proj"])
+    make_trainer(tmp_path, lfu_coef=5.0, lfu_layers=[0], peft_config=upper, **settings).train()
+    assert caplog.text.count("all that is trained lies above the layers that are compared") == 1
+    caplog.clear()
+    make_trainer(tmp_path, lfu_coef=5.0, peft_config=upper, max_steps=1, **settings).train()
+    assert "does nothing" not in caplog.text
+
+
+def test_plain_training_arguments_become_its_config_as_in_trl(tmp_path):
+    losses = []
+    for trainer in (SFTTrainer, LfUTrainer):
+        args = TrainingArguments(output_dir=str(tmp_path), max_steps=1, logging_steps=1, **QUIET)
+        model, rows = tiny_model(vocabulary=len(TOKENIZER)), Dataset.from_list(make_rows())
+        run = trainer(model, args, train_dataset=rows, processing_class=TOKENIZER)
+        run.train()
+        losses.append(logged(run))
+    assert losses[0] == losses[1] != []
+    assert type(run.args) is LfUConfig
 
 
 def test_packed_rows_and_messages_train(tmp_path):

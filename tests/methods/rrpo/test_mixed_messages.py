@@ -1,0 +1,68 @@
+"""Pairs whose messages are texts in one place and parts in another, as TRL's DPO reads them."""
+
+import pytest
+from datasets import Dataset, Features, Image, List, Value
+from scenes import square
+from test_rrpo_images import DPOTrainer, logged, make_trainer
+
+from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.preferences import PreferencePair, pairs_to_rows
+from align.training.build import as_dataset
+
+pytest.importorskip("torchvision", reason="needs the extra `vision`")
+MESSAGES = List({"role": Value("string"), "content": List({"type": Value("string"), "text": Value("string")})})
+FEATURES = Features(prompt=MESSAGES, chosen=MESSAGES, rejected=MESSAGES, images=List(Image()))
+NEARLY = {"spans": "whole", "kl_coef": 1e-12}
+NEUTRAL = {"spans": "whole", "kl_coef": 0.0}
+IMAGE = None
+
+
+def says(role, *parts):
+    kinds = {True: {"type": "image", "text": None}}
+    content = [kinds.get(part is IMAGE, {"type": "text", "text": part}) for part in parts]
+    return {"role": role, "content": content}
+
+
+def pair(*prompt, images=1):
+    sides = {side: [says("assistant", f"It is {word}.")] for side, word in (("chosen", "red"), ("rejected", "blue"))}
+    return {"prompt": list(prompt), **sides, "images": [square()] * images}
+
+
+ASKED = says("user", IMAGE, "What?")
+MIXTURES = {
+    "a system message": [pair(says("system", "Be brief."), ASKED)] * 2,
+    "a row of text": [pair(ASKED), pair(says("user", "What is it?"), images=0)],
+    "text first": [pair(says("user", "What is it?"), images=0), pair(ASKED)],
+    "first of two turns": [pair(ASKED, says("assistant", "That."), says("user", "Sure?"))] * 2,
+    "second of two turns": [pair(says("user", "Hello"), says("assistant", "Hi."), ASKED)] * 2,
+}
+mixtures = pytest.mark.parametrize("rows", MIXTURES.values(), ids=MIXTURES)
+
+
+def trained(tmp_path, rows, **settings):
+    settings = {"per_device_train_batch_size": 2, "train_sampling_strategy": "sequential", "max_steps": 1} | settings
+    trainer = make_trainer(tmp_path, "qwen2_5_vl", rows, **settings)
+    trainer.train()
+    return trainer
+
+
+@mixtures
+def test_a_mixture_is_read_as_dpo_reads_it(tmp_path, rows):
+    table = Dataset.from_list(rows, features=FEATURES)
+    ours, theirs = trained(tmp_path, table, **NEARLY), trained(tmp_path, table, trainer=DPOTrainer)
+    assert ours.num_left_out == {"train": 0}
+    for key in ("logps/chosen", "logps/rejected", "num_tokens"):
+        assert logged(ours, key) == pytest.approx(logged(theirs, key), abs=1e-3), key
+
+
+@mixtures
+def test_rows_of_a_recipe_are_read_alike_by_both(tmp_path, rows):
+    checked = [check_pair(row) for row in rows]
+    pairs = [
+        PreferencePair(**each._asdict() | {"id": str(i), "row": i + 1, "images": tuple(each.images)})
+        for i, each in enumerate(checked)
+    ]
+    assert {type(said["content"]) for row in pairs_to_rows(pairs) for said in row["prompt"]} == {list}
+    table = as_dataset(pairs_to_rows(pairs))
+    ours, theirs = trained(tmp_path, table, **NEARLY), trained(tmp_path, table, **NEUTRAL)
+    assert logged(ours, "logps/chosen") == pytest.approx(logged(theirs, "logps/chosen"), abs=1e-3)
