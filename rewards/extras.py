@@ -9,7 +9,7 @@ EXTRAS: dict[str, dict[str, str]] = {
     "deepspeed": {"deepspeed": "DeepSpeed"},
     "oracle": {"openai": "openai", "aiolimiter": "aiolimiter"},
     "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av"},
-    "deconfound": {"sklearn": "scikit-learn", "statsmodels": "statsmodels", "linearmodels": "linearmodels"},
+    "deconfound": {"sklearn": "scikit-learn"},
     "lm-eval": {"lm_eval": "lm-eval"},
     "gguf": {"gguf": "gguf"},
     "facts": {"mendeleev": "mendeleev", "pycountry": "pycountry", "babel": "babel"},

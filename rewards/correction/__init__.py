@@ -1,7 +1,8 @@
 """DeconfoundLM: from an observed outcome to a reward without the effect of known confounders (arXiv 2506.00152)."""
 
 from rewards.correction.chunks import TableChunk
-from rewards.correction.correction import Correction, CorrectionWarning
+from rewards.correction.columns import CorrectionWarning
+from rewards.correction.correction import Correction
 from rewards.correction.corrector import Corrector
 from rewards.correction.double_ml import DoubleML
 from rewards.correction.fixed_effects import FixedEffects

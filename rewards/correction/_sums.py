@@ -1,8 +1,8 @@
-"""Least squares and two-stage least squares from sums over rows, for tables that a library cannot hold.
+"""Least squares and two-stage least squares from sums over rows, so that no table need be in memory.
 
 Two passes over the rows: the first sums cross products, the second sums squared scores. The numbers are those of
-statsmodels (`OLS`, HC1 or clustered) and linearmodels (`IV2SLS`, robust or clustered, debiased); the tests compare
-them to 1e-8.
+statsmodels (`OLS`, HC1 or clustered) and linearmodels (`IV2SLS`, robust or clustered, debiased; J of `IVGMM`); the
+tests compare them to 1e-8.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 
 from rewards.correction._moments import Array, Layout, Moments, Read, collect, partial_out
 
+SINGULAR = 1e-13  # share of a column's variance, or of a condition's, below which rounding is all there is
 MERGE_PARTS = 16  # chunks whose cluster sums are kept apart, so that memory grows with clusters and not with rows
 
 
@@ -33,7 +34,8 @@ class Sums(NamedTuple):
         covariance: `(P, P)` robust to unequal variances, or clustered.
         num_clusters: Distinct clusters, None without.
         first_stages: One per endogenous column.
-        overidentification: Wooldridge's robust score statistic, None if there are as many instruments as columns.
+        overidentification: Wooldridge's robust score statistic, or Hansen's J with clusters; None if there are as many
+            instruments as columns, or the conditions do not vary freely between the clusters.
     """
 
     moments: Moments
@@ -52,9 +54,13 @@ def estimate(read: Read, layout: Layout, moments: Moments | None = None, absorbe
         layout: What the columns are. An intercept is always there.
         moments: Of the same rows, if they were collected before.
         absorbed: Degrees of freedom besides the columns: 1 for the intercept.
+
+    Raises:
+        ValueError: If the columns determine each other, or one is constant.
     """
     moments = moments or collect(read)
     stage, cross, scale = layout.first_stage, moments.cross, moments.scale
+    _refuse_singular(moments, stage)
     project = np.linalg.solve(cross[np.ix_(stage, stage)], cross[stage, layout.regressors])  # Q'Q^-1 Q'W
     bread = np.linalg.inv(project.T @ cross[stage, layout.regressors])
     slopes = bread @ project.T @ cross[stage, 0]
@@ -119,6 +125,7 @@ class _Scores:
         fitted = project.T @ cross[stage]
         self.extra_project = np.linalg.solve(fitted[:, stage] @ project, fitted[:, self.extra])
         self.test_sum, self.test_cross = np.zeros(num_over), np.zeros((num_over, num_over))
+        self.conditions, self.squares = _Meat(1 + len(stage)), 0.0
 
     def add(self, centred: Array, clusters: Array | None) -> None:
         stage = centred[:, self.layout.first_stage]
@@ -129,7 +136,10 @@ class _Scores:
         first_residuals = centred[:, self.endogenous] - fitted[:, self.layout.exogenous :]
         for meat, column in zip(self.first, first_residuals.T, strict=True):
             meat.add(stage * column[:, None], grouping)
-        if self.extra:
+        if self.extra and grouping is not None:
+            self.conditions.add(np.column_stack([residual, stage * residual[:, None]]), grouping)
+            self.squares += float(residual @ residual)
+        elif self.extra:
             test = (centred[:, self.extra] - fitted @ self.extra_project) * residual[:, None]
             self.test_sum += test.sum(axis=0)
             self.test_cross += test.T @ test
@@ -157,7 +167,33 @@ class _Scores:
     def overidentified(self) -> float | None:
         if not self.extra:
             return None
+        if self.second.num_clusters is not None:
+            return self._hansen()
         return float(self.test_sum @ np.linalg.solve(self.test_cross, self.test_sum))
+
+    def _hansen(self) -> float | None:
+        """Computes J after two steps of GMM; None if a mix of the conditions holds in every cluster."""
+        stage, count = self.layout.first_stage, 1 + len(self.layout.first_stage)
+        cross = self.moments.cross
+        meat = self.conditions.meat() / self.squares  # conditions are of columns with deviation 1
+        if (self.conditions.num_clusters or 0) < count or np.linalg.eigvalsh(meat)[0] < SINGULAR * np.trace(meat):
+            return None
+        moved = np.zeros((count, 1 + len(self.slopes)))  # of the conditions, by the intercept and the slopes
+        moved[0, 0], moved[1:, 1:] = self.moments.num_rows, cross[stage, self.layout.regressors]
+        left = np.concatenate([[0.0], cross[stage, 0] - moved[1:, 1:] @ self.slopes])
+        root = np.linalg.cholesky(meat)
+        left, moved = np.linalg.solve(root, left), np.linalg.solve(root, moved)
+        best = np.linalg.lstsq(moved, left, rcond=None)[0]
+        return float(((left - moved @ best) ** 2).sum() / self.squares)
+
+
+def _refuse_singular(moments: Moments, columns: list[int]) -> None:
+    least = np.linalg.eigvalsh(moments.cross[np.ix_(columns, columns)])[:1] / moments.num_rows
+    if (least < SINGULAR).any():
+        raise ValueError(
+            "The columns of a regression must vary and must not determine each other, but their correlation matrix "
+            f"has an eigenvalue of {max(float(least[0]), 0):.1e}. Leave one of them out."
+        )
 
 
 def _correction(num_rows: int, num_parameters: int, num_clusters: int | None) -> float:

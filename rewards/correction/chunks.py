@@ -1,12 +1,14 @@
 """Tables that do not fit in memory: read in chunks, twice."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rewards.correction._moments import Array, Moments, Read, Rows
-from rewards.correction.columns import Missing, Sample, read_sample
+from rewards.correction.categories import Category, category, count, labels_of
+from rewards.correction.columns import Missing, Sample, category_names, read_sample
 
 
 class TableChunk(NamedTuple):
@@ -36,7 +38,13 @@ class ChunkReader:
         self.instruments: tuple[str, ...] | None = None
         self.origins: tuple[int, ...] = ()
         self.units: dict[str, str] = {}
+        self.categories: tuple[Category, ...] | None = None  # known after the first chunk
         self.num_dropped = 0
+
+    @property
+    def of_levels(self) -> frozenset[str]:
+        """Names the columns of 0 and 1 that categories became."""
+        return frozenset(name for each in self.categories or () for name in each.columns)
 
     def __call__(self) -> Iterator[Rows]:
         """Gives the outcome, the confounders and the instruments of each chunk.
@@ -46,6 +54,8 @@ class ChunkReader:
         """
         self.num_dropped = 0
         for number, chunk in enumerate(self.read()):
+            if not number and self.categories is None:
+                self.categories = self._levels(category_names(chunk.confounders))
             sample = self._checked(number, chunk)
             names = sample.confounders.names, sample.instruments and sample.instruments.names
             if number and names != (self.confounders, self.instruments):
@@ -56,14 +66,24 @@ class ChunkReader:
                     f"{_dates(sample.units)}."
                 )
             if not number:
+                self.categories = sample.confounders.categories
                 (self.confounders, self.instruments), self.units = names, sample.units
                 self.origins = self.origins or sample.origins  # of the first pass
             self.num_dropped += sample.num_dropped
             further = [float(own - first) for own, first in zip(sample.origins, self.origins, strict=True)]
             yield Rows(stack(sample) + further, sample.groups)
 
+    def _levels(self, names: list[str]) -> tuple[Category, ...]:
+        """Counts the labels of all chunks, in a pass of its own if there are any."""
+        counts: dict[str, Counter[str]] = {name: Counter() for name in names}
+        for chunk in self.read() if names else ():
+            for name, counted in counts.items():
+                labels = labels_of(chunk.confounders[name])
+                counted.update({} if labels is None else count(labels))
+        return tuple(category(name, counted) for name, counted in counts.items())
+
     def _checked(self, number: int, chunk: TableChunk) -> Sample:
-        parts = {"instruments": chunk.instruments, "groups": chunk.groups}
+        parts = {"instruments": chunk.instruments, "groups": chunk.groups, "categories": self.categories or None}
         try:
             return read_sample(chunk.outcome, chunk.confounders, missing=self.missing, **parts)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """Reads what a user passes as outcome, confounders, instruments, groups and text into arrays of one length."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -8,9 +9,14 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.numeric import Numbers, read_numbers
+from rewards.correction.categories import Category, category, count, labels_of
+from rewards.correction.numeric import Numbers, is_number, read_numbers
 
 Missing = Literal["refuse", "drop"]
+
+
+class CorrectionWarning(UserWarning):
+    """Something about the data that makes a correction doubtful."""
 
 
 class Columns(NamedTuple):
@@ -21,12 +27,19 @@ class Columns(NamedTuple):
         values: `(N, K)` in float64, less the origins.
         origins: What was taken off integers that float64 would round; empty if nothing.
         units: That dates were turned into, by the name of the column.
+        categories: Whose levels some of the columns are.
     """
 
     names: tuple[str, ...]
     values: Array
     origins: tuple[int, ...] = ()
     units: Mapping[str, str] = MappingProxyType({})
+    categories: tuple[Category, ...] = ()
+
+    @property
+    def of_levels(self) -> frozenset[str]:
+        """Names the columns of 0 and 1 that categories became."""
+        return frozenset(name for each in self.categories for name in each.columns)
 
     def less(self, means: Array) -> Array:
         """Returns `(N, K)` values less `(K,)` means; integers keep their digits."""
@@ -86,21 +99,24 @@ class Sample(NamedTuple):
         return self.text is not None or self.features is not None
 
 
-def read_columns(values: Any, kind: str) -> Columns:
+def read_columns(values: Any, kind: str, categories: Sequence[Category] | None = None) -> Columns:
     """Reads a table, a mapping from names to columns, or an `(N,)` or `(N, K)` array.
+
+    A confounder of texts that are neither numbers nor dates is a category.
 
     Args:
         values: The columns; an array's are named `<kind>_0`, `<kind>_1`, ...
         kind: `confounder` or `instrument`.
+        categories: That columns are read by; None takes those of the values.
 
     Raises:
-        ValueError: If a column is not numeric.
+        ValueError: If a column is neither numeric nor a category.
     """
     if isinstance(values, Columns):
         return values
     names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
     if names:
-        return _together(list(map(str, names)), [read_numbers(values[name], str(name), kind) for name in names])
+        return beside([_read_column(values[name], str(name), kind, categories) for name in names])
     array = np.asarray(values)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2:
@@ -109,6 +125,51 @@ def read_columns(values: Any, kind: str) -> Columns:
     names = [str(named)] if named and array.shape[1] == 1 else [f"{kind}_{k}" for k in range(array.shape[1])]
     columns = [read_numbers(column, name, kind) for name, column in zip(names, array.T, strict=True)]
     return _together(names, columns) if columns else Columns((), np.empty((len(array), 0)))
+
+
+def _read_column(values: Any, name: str, kind: str, categories: Sequence[Category] | None) -> Columns:
+    labels = labels_of(values) if kind == "confounder" else None
+    known = {each.name: each for each in categories or ()}
+    if name in known:
+        return coded(known[name], np.asarray(values, dtype=object) if labels is None else labels)
+    if categories is None and labels is not None and _holds_labels(labels):
+        return coded(category(name, count(labels)), labels)
+    return _together([name], [read_numbers(values, name, kind)])
+
+
+def category_names(values: Any) -> list[str]:
+    """Lists the columns of a table that hold texts, none of which is a number or a date."""
+    if isinstance(values, Columns):
+        return []
+    names = list(values.keys()) if isinstance(values, Mapping) else list(getattr(values, "columns", ()))
+    return [str(name) for name in names if _holds_labels(labels_of(values[name]))]
+
+
+def _holds_labels(labels: Array | None) -> bool:
+    return labels is not None and not any(map(is_number, labels.tolist()))
+
+
+def coded(category: Category, labels: Array) -> Columns:
+    """Returns the columns of 0 and 1 of a category; a level that was not fitted is warned of."""
+    if unknown := int(category.unknown(labels).sum()):
+        warnings.warn(
+            f"{unknown:,} of {len(labels):,} rows have a level of {category.name!r} that was not fitted; they count "
+            "as average ones.",
+            CorrectionWarning,
+            stacklevel=4,
+        )
+    return Columns(category.columns, category.code(labels), categories=(category,))
+
+
+def beside(parts: Sequence[Columns]) -> Columns:
+    """Puts columns of the same rows side by side."""
+    return Columns(
+        tuple(name for part in parts for name in part.names),
+        np.hstack([part.values for part in parts]),
+        tuple(origin for part in parts for origin in part.origins or (0,) * len(part.names)),
+        MappingProxyType({name: unit for part in parts for name, unit in part.units.items()}),
+        tuple(each for part in parts for each in part.categories),
+    )
 
 
 def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
@@ -120,7 +181,7 @@ def select(columns: Columns, names: Sequence[str], kind: str) -> Columns:
     if set(names) <= set(columns.names):
         places = [columns.names.index(name) for name in names]
         origins = columns.origins and tuple(columns.origins[place] for place in places)
-        return Columns(tuple(names), columns.values[:, places], origins, columns.units)
+        return columns._replace(names=tuple(names), values=columns.values[:, places], origins=origins)
     unnamed = columns.names == tuple(f"{kind}_{k}" for k in range(len(columns.names)))
     if unnamed and len(columns.names) == len(names):
         return columns
@@ -140,6 +201,7 @@ def read_sample(
     instruments: Any = None,
     groups: Any = None,
     missing: Missing = "refuse",
+    categories: Sequence[Category] | None = None,
 ) -> Sample:
     """Reads the parts of a table, checks that they have one length, and treats missing values as told.
 
@@ -151,7 +213,7 @@ def read_sample(
     observed = read_numbers(outcome, "outcome", "outcome")
     sample = Sample(
         observed.values,
-        read_columns(confounders, "confounder"),
+        read_columns(confounders, "confounder", categories),
         None if instruments is None else read_columns(instruments, "instrument"),
         None if groups is None else np.asarray(groups),
         None if text is None else np.asarray(text, dtype=object),

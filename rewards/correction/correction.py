@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.columns import Columns, read_columns, select
+from rewards.correction.categories import Category
+from rewards.correction.columns import Columns, CorrectionWarning, read_columns, select
 from rewards.correction.numeric import read_numbers
 
 FORMAT = "truealign.correction/1"
-
-
-class CorrectionWarning(UserWarning):
-    """Something about the data that makes a correction doubtful."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +41,7 @@ class Correction:
         warnings: What was warned of while fitting.
         details: Other results of the estimator, ready for JSON.
         group_effects: `[label, effect less the mean effect]` per group, for fixed effects.
+        categories: Whose levels some of the confounders are.
     """
 
     estimator: str
@@ -62,6 +60,13 @@ class Correction:
     warnings: tuple[str, ...] = ()
     details: dict[str, Any] = field(default_factory=dict)
     group_effects: tuple[tuple[Any, float], ...] = ()
+    categories: tuple[Category, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names the columns that the confounders are read from; one of a category became several."""
+        origin = {name: each.name for each in self.categories for name in each.columns}
+        return tuple(dict.fromkeys(origin.get(name, name) for name in self.confounders))
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
         """Returns `outcome - coefficients' (confounders - means) - group effect`, also for rows not fitted.
@@ -77,7 +82,7 @@ class Correction:
             ValueError: If a confounder, or the groups that the correction needs, are not given.
         """
         observed = read_numbers(outcome, "outcome", "outcome")
-        columns = select(read_columns(confounders, "confounder"), self.confounders, "confounder")
+        columns = select(read_columns(confounders, "confounder", self.categories), self.confounders, "confounder")
         self._check_units(columns)
         outcome, values = observed.values + observed.origin, columns.less(np.array(self.means))
         if len(values) != len(outcome):
@@ -133,6 +138,7 @@ class Correction:
         if found != FORMAT:
             raise ValueError(f"A correction must have the format {FORMAT!r}, got {found!r}. Fit and save it again.")
         lists = {name: _tuples(value) for name, value in record.items() if name != "details"}
+        lists["categories"] = tuple(Category(*each) for each in lists.get("categories", ()))
         return cls(**lists, details=record["details"])
 
     def save(self, path: Path | str) -> None:

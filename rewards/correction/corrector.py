@@ -7,9 +7,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from rewards.correction._moments import Array, Moments, collect, in_chunks
+from rewards.correction.categories import Category
 from rewards.correction.chunks import ChunkReader, ReadTable, stack
-from rewards.correction.columns import Missing, Sample, read_sample
-from rewards.correction.correction import Correction, CorrectionWarning, formula_in_words
+from rewards.correction.columns import CorrectionWarning, Missing, Sample, read_sample
+from rewards.correction.correction import Correction, formula_in_words
 from rewards.correction.estimates import Estimates
 from rewards.correction.refusals import refuse_degenerate, refuse_one_group, refuse_too_few_rows
 from rewards.correction.standardising import Residuals, Units, standardise
@@ -83,9 +84,10 @@ class Corrector:
         )
         refuse_one_group(sample.groups)
         moments = collect(in_chunks(stack(sample)))._replace(origins=sample.origins)
-        self._check(sample.confounders.names, sample.instruments and sample.instruments.names, moments)
+        names = sample.confounders.names, sample.instruments and sample.instruments.names
+        self._check(*names, moments, sample.confounders.of_levels)
         found = self._find(*standardise(sample, moments))
-        self._keep(found, sample.confounders.names, moments, sample.num_dropped, sample.units)
+        self._keep(found, names[0], sample.confounders.categories, moments, sample.num_dropped, sample.units)
         return self
 
     def fit_chunks(self, read: ReadTable) -> Self:
@@ -102,9 +104,9 @@ class Corrector:
         reader = ChunkReader(read, self.missing)
         moments = collect(reader)
         moments = moments._replace(origins=reader.origins)
-        self._check(reader.confounders, reader.instruments, moments)
+        self._check(reader.confounders, reader.instruments, moments, reader.of_levels)
         found = self._find_in_chunks(reader, moments)
-        self._keep(found, reader.confounders, moments, reader.num_dropped, reader.units)
+        self._keep(found, reader.confounders, reader.categories or (), moments, reader.num_dropped, reader.units)
         return self
 
     def correct(self, outcome: Any, confounders: Any, *, groups: Any = None) -> Array:
@@ -136,7 +138,13 @@ class Corrector:
             setattr(self, name, value)
         return self
 
-    def _check(self, confounders: tuple[str, ...], instruments: tuple[str, ...] | None, moments: Moments) -> None:
+    def _check(
+        self,
+        confounders: tuple[str, ...],
+        instruments: tuple[str, ...] | None,
+        moments: Moments,
+        of_levels: frozenset[str],
+    ) -> None:
         if not confounders:
             raise ValueError("`confounders` must have at least one column, got none. Name what moves the outcome.")
         refuse_too_few_rows(moments.num_rows, len(confounders) + 1)
@@ -151,11 +159,17 @@ class Corrector:
         raise NotImplementedError
 
     def _keep(
-        self, found: Found, names: tuple[str, ...], moments: Moments, num_dropped: int, dates: dict[str, str]
+        self,
+        found: Found,
+        names: tuple[str, ...],
+        categories: tuple[Category, ...],
+        moments: Moments,
+        num_dropped: int,
+        dates: dict[str, str],
     ) -> None:
         columns = slice(1, 1 + len(names))
         means, deviations = moments.levels[columns], moments.deviations[columns]
-        warned = list(found.warnings)
+        warned = [*found.warnings, *filter(None, (each.in_words for each in categories))]
         if num_dropped:
             warned.append(f"{num_dropped} rows were left out because a value was missing.")
         if found.num_clusters is not None and found.num_clusters < FEW_CLUSTERS:
@@ -187,6 +201,7 @@ class Corrector:
             warnings=tuple(warned),
             details=found.details | ({"units": dates} if dates else {}),
             group_effects=found.group_effects,
+            categories=categories,
         )
         self.coef_ = found.estimates.coefficients
         self.residuals_ = found.residuals

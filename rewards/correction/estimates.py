@@ -6,7 +6,6 @@ from rewards.correction._libraries import library
 from rewards.correction._moments import Array
 
 LEVEL = 0.95
-LIBRARY_ROWS = 100_000  # above it the estimates come from sums over rows, with the same numbers
 
 
 class Estimates(NamedTuple):

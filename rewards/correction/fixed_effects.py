@@ -44,7 +44,13 @@ class FixedEffects(Corrector):
         self.seed = seed
         self.missing = missing
 
-    def _check(self, confounders: tuple[str, ...], instruments: tuple[str, ...] | None, moments: Moments) -> None:
+    def _check(
+        self,
+        confounders: tuple[str, ...],
+        instruments: tuple[str, ...] | None,
+        moments: Moments,
+        of_levels: frozenset[str],
+    ) -> None:
         refuse_degenerate(("outcome",), "outcome", moments, [0])
         refuse_degenerate(confounders, "confounder", moments, range(1, 1 + len(confounders)))
 

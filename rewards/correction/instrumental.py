@@ -29,8 +29,8 @@ class InstrumentalVariables(Corrector):
     confounder.
 
     Args:
-        instrumented: Names of the confounders that the instruments move, None for all. The others are their own
-            instruments, in both stages.
+        instrumented: Names of the confounders that the instruments move, None for all numbers. The others, and every
+            category, are their own instruments, in both stages.
         on_weak_instrument: What to do when the smallest first-stage F is below `weak_f`: `fallback` to double ML with
             a warning, `refuse`, or `keep` with a warning.
         weak_f: The bound of the rule.
@@ -63,16 +63,22 @@ class InstrumentalVariables(Corrector):
         self.seed = seed
         self.missing = missing
 
-    def _check(self, confounders: tuple[str, ...], instruments: tuple[str, ...] | None, moments: Moments) -> None:
+    def _check(
+        self,
+        confounders: tuple[str, ...],
+        instruments: tuple[str, ...] | None,
+        moments: Moments,
+        of_levels: frozenset[str],
+    ) -> None:
         if self.on_weak_instrument not in get_args(OnWeak):
             raise ValueError(
                 f"`on_weak_instrument` must be one of {', '.join(get_args(OnWeak))}; got {self.on_weak_instrument!r}."
             )
-        super()._check(confounders, instruments, moments)
+        super()._check(confounders, instruments, moments, of_levels)
         if instruments is None:
             raise ValueError("`iv` needs `instruments`, got none. Pass them, or use `dml`, which needs text instead.")
         refuse_too_few_rows(moments.num_rows, 1 + len(confounders) + len(instruments))
-        moved = self._moved(confounders)
+        moved = self._moved(confounders, of_levels)
         refuse_instruments(confounders, instruments, moments, int(moved.sum()))
         places = 1 + len(confounders) + np.arange(len(instruments))
         refuse_degenerate(instruments, "instrument", moments, places.tolist())
@@ -83,30 +89,35 @@ class InstrumentalVariables(Corrector):
     def _find(self, sample: Sample, units: Units) -> Found:
         assert sample.instruments is not None
         names = sample.confounders.names
-        moved = self._moved(names)
+        moved = self._moved(names, sample.confounders.of_levels)
         if not sample.has_text:
             stages = _run(sample.outcome, sample.confounders.values, sample.instruments.values, moved, sample.groups)
-            return self._judge(names, _in_units(stages, units), None, num_clusters(sample.groups))
+            return self._judge(names, moved, _in_units(stages, units), None, num_clusters(sample.groups))
         left = partial_out_text(sample, self.num_folds, self.max_words, self.ridge, self.seed)
         assert left.instruments is not None
         stages = _run(left.outcome, left.confounders, left.instruments, moved, sample.groups)
-        return self._judge(names, _in_units(stages, units), found_by_residuals(sample, left, units))
+        return self._judge(names, moved, _in_units(stages, units), found_by_residuals(sample, left, units))
 
     def _find_in_chunks(self, reader: ChunkReader, moments: Moments) -> Found:
         assert reader.instruments is not None
         names = reader.confounders
-        moved = self._moved(names)
+        moved = self._moved(names, reader.of_levels)
         order = np.concatenate([[0], 1 + _order(moved), 1 + len(names) + np.arange(len(reader.instruments))])
         layout = Layout(int((~moved).sum()), int(moved.sum()), len(reader.instruments))
         sums = estimate(reorder(reader, order), layout, reorder_moments(moments, order))
         stages = _restore(two_stage_from_sums(sums, layout), moved)
-        return self._judge(names, stages, None, sums.num_clusters)
+        return self._judge(names, moved, stages, None, sums.num_clusters)
 
     def _judge(
-        self, names: tuple[str, ...], stages: TwoStage, by_text: Found | None, clusters: int | None = None
+        self,
+        names: tuple[str, ...],
+        moved: Array,
+        stages: TwoStage,
+        by_text: Found | None,
+        clusters: int | None = None,
     ) -> Found:
         """Applies the weak-instrument rule; `by_text` is double ML on the same residuals, None without text."""
-        details = _describe(stages, [name for name, moved in zip(names, self._moved(names), strict=True) if moved])
+        details = _describe(stages, [name for name, is_moved in zip(names, moved, strict=True) if is_moved])
         if by_text is None:
             found = Found(stages.estimates, self.name, [NO_TEXT], details | {"text_controls": False}, clusters)
         else:
@@ -130,12 +141,13 @@ class InstrumentalVariables(Corrector):
         found.warnings.append(f"{weak}. Fell back to double ML, which needs that nothing unobserved confounds.")
         return found._replace(estimates=by_text.estimates, estimator=by_text.estimator)
 
-    def _moved(self, names: tuple[str, ...]) -> Array:
-        moved = names if self.instrumented is None else tuple(self.instrumented)
-        unknown = [name for name in moved if name not in names]
+    def _moved(self, names: tuple[str, ...], of_levels: frozenset[str]) -> Array:
+        numbers = tuple(name for name in names if name not in of_levels)
+        moved = numbers if self.instrumented is None else tuple(self.instrumented)
+        unknown = [name for name in moved if name not in numbers]
         if unknown or not moved:
             raise ValueError(
-                f"`instrumented` must name some of the confounders {', '.join(names)}; "
+                f"`instrumented` must name some of the confounders that are numbers, {', '.join(numbers) or 'none'}; "
                 f"got {', '.join(moved) or 'none'}."
             )
         return np.array([name in moved for name in names])

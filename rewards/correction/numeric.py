@@ -47,11 +47,22 @@ def read_numbers(values: Any, name: str, kind: str) -> Numbers:
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"Column {name!r} must hold numbers to be a {kind}, got {array.ravel()[:1].tolist()}. "
-            "Give categories as columns of 0 and 1, or as `groups`."
+            "A category is a column of texts none of which is a number or a date."
         ) from error
     if found.values.ndim != 1:
         raise ValueError(f"Column {name!r} must be one column, got shape {found.values.shape}.")
     return found
+
+
+def is_number(text: str | None) -> bool:
+    """Tells whether a text is a number or a date; a missing one is none."""
+    if text is None or _day(text) is not None:
+        return text is not None
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def in_days(values: Array) -> Array:

@@ -127,7 +127,7 @@ def _parse(column: "pa.Array", name: str, role: str, known: str | None) -> Numer
     else:
         values, wrong = _read_texts(texts)
         rule = f"the {role} is not a number"
-        remedy = "Write a number, or a date as 2024-01-31; a category goes into `groups`, or columns of 0 and 1."
+        remedy = "Write a number, or a date as 2024-01-31; a category is a column of texts none of which is one."
     return NumericColumn(values, [Unusable(row, name, shorten(texts[row]), rule, remedy) for row in wrong], unit)
 
 

@@ -1,6 +1,6 @@
 """Observed outcomes of texts with what else may have moved them, taken from the columns of a table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from align.data.columns import guess_columns
 from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
+from align.data.tables.categories import find_categories
 from align.data.tables.numeric_columns import NUMBERS, Unusable, read_numbers
 from align.data.tables.reading import Table
 from align.data.tables.text_columns import read_labels, read_texts
 from align.errors import DataError
+from rewards.correction.categories import Category
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +67,7 @@ class Observations(NamedTuple):
         prompt: N texts, None without the role.
         missing: `(N,)` whether a value is missing.
         units: What dates were turned into, by the name of their column.
+        categories: Confounders that became one column per level.
     """
 
     outcome: Values
@@ -75,6 +78,7 @@ class Observations(NamedTuple):
     prompt: Labels | None
     missing: NDArray[np.bool_]
     units: Mapping[str, str] = MappingProxyType({})
+    categories: tuple[Category, ...] = ()
 
     @property
     def num_rows(self) -> int:
@@ -92,7 +96,7 @@ class Observations(NamedTuple):
         return self._replace(**{name: pick(getattr(self, name)) for name in BY_ROW})
 
 
-BY_ROW = Observations._fields[:-1]  # everything but the units
+BY_ROW = Observations._fields[:-2]  # everything but the units and the categories
 
 
 @dataclass
@@ -101,9 +105,11 @@ class ObservationReport(DataReport):
 
     Attributes:
         missing: Rows by column that lacks a value.
+        unknown_levels: Rows by category whose level was not fitted; they count as average ones.
     """
 
     missing: dict[str, int] = field(default_factory=dict)
+    unknown_levels: dict[str, int] = field(default_factory=dict)
 
 
 def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
@@ -151,13 +157,26 @@ class ObservationReader:
         roles: Which column is what.
         on_missing: `raise` refuses missing values, `drop` leaves their rows out and counts them.
         on_bad_rows: `raise` refuses values that are no numbers or texts, `skip` leaves their rows out.
+        numbers: Confounders that stay numbers, however few values they have.
+        categories: Of a correction that is to be applied; None finds those of the table.
 
     Raises:
-        DataError: If the table lacks a column, or a column has two roles.
+        DataError: If the table lacks a column, or a column has two roles, or too many levels.
     """
 
-    def __init__(self, table: Table, roles: Roles, *, on_missing: str = "raise", on_bad_rows: str = "raise") -> None:
+    def __init__(
+        self,
+        table: Table,
+        roles: Roles,
+        *,
+        on_missing: str = "raise",
+        on_bad_rows: str = "raise",
+        numbers: Collection[str] = (),
+        categories: tuple[Category, ...] | None = None,
+    ) -> None:
         check_roles(roles, table.names, table.path)
+        found = find_categories(table, roles.confounders, numbers) if categories is None else categories
+        self.categories = {each.name: each for each in found}
         self.table, self.roles = table, roles
         self.on_missing, self.on_bad_rows = on_missing, on_bad_rows
         self.report = ObservationReport(table.path)
@@ -205,7 +224,15 @@ class ObservationReader:
             return found.values
 
         outcome = numbers(roles.outcome)
-        confounders = {name: numbers(name) for name in roles.confounders}
+        confounders: dict[str, Values] = {}
+        for name in roles.confounders:
+            if (category := self.categories.get(name)) is None:
+                confounders[name] = numbers(name)
+            else:
+                labels = read_labels(batch.column(name))
+                confounders |= zip(category.columns, category.code(labels).T, strict=True)
+                if unknown := int(category.unknown(labels).sum()):
+                    self.report.unknown_levels[name] = self.report.unknown_levels.get(name, 0) + unknown
         instruments = {name: numbers(name) for name in roles.instruments}
 
         def texts(role: str) -> Labels | None:
@@ -215,8 +242,9 @@ class ObservationReader:
         groups = None if roles.groups is None else read_labels(batch.column(roles.groups))
         none = np.zeros(len(batch), dtype=bool)
         rows = Observations(
-            outcome, confounders, instruments, texts("text"), groups, texts("prompt"), none, self.units
-        )
+            outcome, confounders, instruments, texts("text"), groups, texts("prompt"), none, self.units,
+            tuple(self.categories.values()),
+        )  # fmt: skip
         missing = np.logical_or.reduce([*_missing_by_column(rows, roles).values()])
         return rows._replace(missing=missing), unusable
 
@@ -255,7 +283,9 @@ class ObservationReader:
 
 def _missing_by_column(rows: Observations, roles: Roles) -> dict[str, NDArray[np.bool_]]:
     found = {roles.outcome: ~np.isfinite(rows.outcome)}
-    found |= {name: ~np.isfinite(column) for name, column in (rows.confounders | rows.instruments).items()}
+    origin = {column: each.name for each in rows.categories for column in each.columns}
+    for level, column in (rows.confounders | rows.instruments).items():
+        found[origin.get(level, level)] = ~np.isfinite(column)  # the same for every level of a category
     for name, labels in ((roles.text, rows.text), (roles.groups, rows.groups), (roles.prompt, rows.prompt)):
         if name is not None and labels is not None:
             found.setdefault(name, np.array([label is None for label in labels], dtype=bool))

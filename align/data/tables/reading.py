@@ -80,6 +80,11 @@ class Table:
         """Returns the names of the columns."""
         return list(self.schema.names)
 
+    @property
+    def first(self) -> "pa.RecordBatch":
+        """Returns the first batch, without a pass over the file."""
+        return self._kept[0]
+
     def batches(self) -> "Iterator[pa.RecordBatch]":
         """Reads the rows from the start; all batches have one schema."""
         return self._read() if self.is_streamed else iter(self._kept)

@@ -30,11 +30,12 @@ def read_texts(column: "pa.Array", name: str, role: str, unusable: list[Unusable
 def read_labels(column: "pa.Array") -> NDArray[np.object_]:
     """Reads a column as labels, None where one is missing; a whole number is the same label as a float."""
     values = np.empty(len(column), dtype=object)
-    values[:] = [_label(value) for value in column.to_pylist()]
+    values[:] = [label_of(value) for value in column.to_pylist()]
     return values
 
 
-def _label(value: Any) -> str | None:
+def label_of(value: Any) -> str | None:
+    """Returns a value as a label, None where it is missing or blank."""
     if isinstance(value, float):  # whole numbers are such beside a gap
         value = None if math.isnan(value) else int(value) if value.is_integer() else value
     label = "" if value is None else str(value)

@@ -17,13 +17,16 @@ class Columns:
 
     outcome: str = option("", "Column of the observed outcome, such as clicks.")
     confounders: list[str] | None = option(
-        None, "Columns of what moves the outcome beside the text: words, or commas between."
+        None,
+        "Columns of what moves the outcome beside the text, numbers, dates or categories: words, or commas between.",
     )
     text: str = option("", "Column of the text; controlled for where the estimator can.")
     instruments: list[str] | None = option(
         None, "Columns that move a confounder and nothing else.", "--instruments", "--instrument"
     )
-    groups: str = option("", "Column of author, article or week.")
+    groups: str = option(
+        "", "Column of author, article or week: clusters of the intervals, or an effect each with `fixed_effects`."
+    )
     prompt: str = option("", "Column of what the text answers, for pairs.")
 
 

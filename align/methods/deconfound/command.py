@@ -81,8 +81,9 @@ def run(
         in_memory=int(reading["in_memory"] * MEGABYTE),
     )
     policy = {name: reading[name] for name in ("on_missing", "on_bad_rows")}
-    reader = ObservationReader(table, chosen, **policy)
     own = CorrectionSettings(**settings)
+    categories = None if correction is None else correction.categories
+    reader = ObservationReader(table, chosen, **policy, numbers=own.numbers(chosen.confounders), categories=categories)
     if correction is None:
         correction = _fit(reader, own, embedding_model, out)
     else:
@@ -131,10 +132,10 @@ def _roles(given: Mapping[str, Any], of_adapter: Roles | None, correction: Corre
     fallback: Mapping[str, Any] = vars(of_adapter) if of_adapter else {}
     if correction is not None:
         known = correction.details.get("columns", {})
-        fallback = {**known, **fallback, "confounders": correction.confounders, "instruments": ()}
-        if given["confounders"] and set(given["confounders"]) != set(correction.confounders):
+        fallback = {**known, **fallback, "confounders": correction.columns, "instruments": ()}
+        if given["confounders"] and set(given["confounders"]) != set(correction.columns):
             raise UserError(
-                f"The correction was fitted with the confounders {', '.join(correction.confounders)}, and "
+                f"The correction was fitted with the confounders {', '.join(correction.columns)}, and "
                 f"`--confounders` names {', '.join(given['confounders'])}. Leave the option out."
             )
     chosen: dict[str, Any] = {name: value or fallback.get(name) for name, value in given.items()}
@@ -177,11 +178,14 @@ def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None
     num_rows = _save(out, reader, correction)
     unknown = sum(num_unknown_groups(correction, rows) for rows in reader.read())
     counts = dict(reader.report.counts) | {"missing": reader.report.missing, "unknown_groups": unknown}
+    counts |= {"unknown_levels": reader.report.unknown_levels}
     write_json(out / "applied.json", counts)
     print(f"{correction.formula}\n{num_rows:>9,}  rows in {out / TABLE_FILE}")
     print_left_out(reader.report)
     if unknown:
         print(f"{unknown:>9,}  rows whose group was not fitted: they are not corrected for it")
+    for name, number in reader.report.unknown_levels.items():
+        print(f"{number:>9,}  rows whose level of {name!r} was not fitted: they are corrected as average ones")
     print("No report is written, since nothing was estimated; the evidence is in the report of the fit.")
 
 

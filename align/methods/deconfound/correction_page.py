@@ -45,6 +45,7 @@ def _charts(correction: Correction, numbers: Mapping[str, Any]) -> list[Chart]:
         Interval(each["name"], series, each["correlation"], each["low"], each["high"])
         for series, key in (("outcome", "before"), ("corrected reward", "after"))
         for each in numbers[key]
+        if each["correlation"] is not None
     ]
     if not before_after:
         return []

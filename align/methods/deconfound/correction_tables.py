@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from align.methods.deconfound.words import interval_in_words, share_in_words, what_groups_are
 from align.report.charts.axis import format_number
 from align.report.charts.interval import in_words
 from align.report.run.finding import percent
@@ -22,7 +23,7 @@ class Section(NamedTuple):
 
 def sections(correction: Correction, numbers: Numbers) -> list[Section]:
     """Lists every table that the diagnostics hold."""
-    made = (_associations, _first_stage, _overlap, _placebo, _sensitivity, _agreement, _additivity)
+    made = (_explained, _associations, _first_stage, _overlap, _placebo, _sensitivity, _agreement, _additivity)
     return [_coefficients(correction), *(section for make in made for section in make(correction, numbers))]
 
 
@@ -61,6 +62,21 @@ def _coefficients(correction: Correction) -> Section:
     if correction.group_effects:
         note += f" {len(correction.group_effects):,} groups have an effect of their own, too."
     return Section("Effect of the confounders", note, ("confounder", "effect", "standard error", "mean"), rows)
+
+
+def _explained(correction: Correction, numbers: Numbers) -> Iterator[Section]:
+    note = (
+        "Share of the variance that each named column explains by itself, a number by a line, a category or the "
+        "groups by the means of their rows, less what chance explains. What is left in the reward may be what texts "
+        "are worth."
+    )
+    if any(each["kind"] == "groups" for each in numbers["explained"]):
+        note += f" `groups` are {what_groups_are(correction)}."
+    rows = [
+        (each["name"], each["kind"], share_in_words(each["before"]), share_in_words(each["after"]))
+        for each in numbers["explained"]
+    ]
+    yield Section("What each column explains", note, ("column", "is a", "of the outcome", "of the reward"), rows)
 
 
 def _associations(correction: Correction, numbers: Numbers) -> Iterator[Section]:
@@ -200,7 +216,7 @@ def _additivity(correction: Correction, numbers: Numbers) -> Iterator[Section]:
 
 
 def _interval(numbers: Numbers, key: str) -> str:
-    return in_words(numbers[key], numbers["low"], numbers["high"])
+    return interval_in_words(numbers, key)
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,7 @@ from align.methods.deconfound.dataset import ObservationDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from rewards.correction import Correction
+from rewards.correction.categories import Category
 
 NOTHING_LEFT = 1e-9  # share of the outcome's deviation
 AUDITED = 2_000  # texts that are tokenised, the longest first
@@ -58,7 +59,10 @@ def load(recipe: Recipe) -> TrainingData[Any]:
         DataError: If the data cannot be read or corrected, or has rows that cannot be used and should not be skipped.
     """
     data = cast(ObservationDatasetConfig, recipe.dataset)
-    parts = [_read(source) for source in data.sources]
+    known = None if data.correction is None else load_correction(Path(data.correction)).categories
+    parts: list[tuple[Observations, ObservationReport]] = []
+    for source in data.sources:  # the levels of all sets are those of the first one
+        parts.append(_read(source, known if not parts else parts[0][0].categories))
     train, report = _join(data, parts)
     correction = _correction(data, train, report)
     corrected = apply(correction, train)
@@ -81,7 +85,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     held_out_texts: list[ObservedText] = []
     unknown, eval_report = 0, None
     if data.held_out is not None:
-        held_out, eval_report = _read(data.held_out)
+        held_out, eval_report = _read(data.held_out, correction.categories)
         fixed = [prefix] * held_out.num_rows if prefix else None
         unknown = num_unknown_groups(correction, held_out)
         out_of_sample = apply(correction, held_out)
@@ -112,6 +116,9 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
             counts = ", ".join(f"{name} ({count})" for name, count in report.missing.items())
             text = f"{report.file}: rows with missing values are left out: {counts}. Fill them in, or do without."
             findings.append(Finding("warning", "data", text, dict(report.missing)))
+        for name, number in (report.unknown_levels if report is not None else {}).items():
+            text = f"{number:,} rows have a level of {name!r} that was not fitted, and count as average ones."
+            findings.append(Finding("warning", "data", text, {"rows": number}))
     numbers = {
         "coefficients": dict(zip(correction.confounders, correction.coefficients, strict=True)),
         "intervals": dict(zip(correction.confounders, correction.intervals, strict=True)),
@@ -135,11 +142,17 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     return findings + _check_lengths(recipe, data.rows)
 
 
-def _read(data: ObservationDatasetConfig) -> tuple[Observations, ObservationReport]:
+def _read(
+    data: ObservationDatasetConfig, categories: tuple[Category, ...] | None = None
+) -> tuple[Observations, ObservationReport]:
     adapter = (data.adapter, OBSERVATION_ADAPTERS[data.adapter].add) if data.adapter else None
     table = Table(data.path, adapter=adapter, split=data.split, max_rows=data.max_rows, on_bad_rows=data.on_bad_rows)
     policy = {"raise": "raise", "skip": "drop"}[data.on_bad_rows]
-    reader = ObservationReader(table, roles_of(data), on_missing=policy, on_bad_rows=data.on_bad_rows)
+    roles = roles_of(data)
+    reader = ObservationReader(
+        table, roles, on_missing=policy, on_bad_rows=data.on_bad_rows,
+        numbers=_settings(data).numbers(roles.confounders), categories=categories,
+    )  # fmt: skip
     return read_observations(reader)
 
 
@@ -160,10 +173,13 @@ def _join(
 def _correction(data: ObservationDatasetConfig, rows: Observations, report: ObservationReport) -> Correction:
     if data.correction is not None:
         return load_correction(Path(data.correction))
+    return replace(fit(rows, _settings(data)).correction_, num_dropped=report.num_read - report.num_kept)
+
+
+def _settings(data: ObservationDatasetConfig) -> CorrectionSettings:
     given = {name: getattr(data, name) for name in SETTINGS}
     given["instrumented"] = None if data.instrumented is None else tuple(data.instrumented)
-    settings = CorrectionSettings(estimator="none" if data.estimator == "input" else data.estimator, **given)
-    return replace(fit(rows, settings).correction_, num_dropped=report.num_read - report.num_kept)
+    return CorrectionSettings(estimator="none" if data.estimator == "input" else data.estimator, **given)
 
 
 def _prefixes(rows: Observations) -> tuple[list[str], str]:

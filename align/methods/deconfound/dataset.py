@@ -14,12 +14,16 @@ class ObservationDatasetConfig(DatasetConfig):
     text: str | None = Field(default=None, description="Column of the text that was shown.")
     outcome: str | None = Field(default=None, description="Column of what was observed, such as clicks.")
     confounders: list[str] = Field(
-        default_factory=list, description="Columns of what moves the outcome beside the text."
+        default_factory=list,
+        description="Columns of what moves the outcome beside the text: numbers, dates or categories.",
     )
     instruments: list[str] = Field(
         default_factory=list, description="Columns of what moves a confounder, and the outcome through it only."
     )
-    groups: str | None = Field(default=None, description="Column of author, article or week.")
+    groups: str | None = Field(
+        default=None,
+        description="Column of author, article or week: clusters of the intervals, or effects with `fixed_effects`.",
+    )
     prompt: str | None = Field(default=None, description="Column of what the text answers; by default nothing.")
     conversational: bool = Field(
         default=False, description="Whether prompt and text are messages for the chat template, or plain text."

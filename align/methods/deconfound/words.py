@@ -8,7 +8,10 @@ from align.console import make_console, make_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
 from align.methods.deconfound.correction.settings import CorrectionSettings
 from align.report.charts.interval import in_words
+from align.report.run.finding import percent
 from rewards.correction import Correction
+
+MUCH = 0.05  # share of the reward that groups explain
 
 
 def facts_of(
@@ -23,7 +26,7 @@ def facts_of(
         "Confounders": ", ".join(roles.confounders),
         "Instruments": ", ".join(roles.instruments),
         "Text": text,
-        "Groups": roles.groups,
+        "Groups": roles.groups and f"{roles.groups}, {what_groups_are(correction)}",
         "Prompt": roles.prompt,
         "Estimator": correction.estimator,
         "Rows": f"{correction.num_rows:,}",
@@ -33,6 +36,13 @@ def facts_of(
         "Clusters": None if correction.num_clusters is None else f"{correction.num_clusters:,}",
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def what_groups_are(correction: Correction) -> str:
+    """Says what the groups are to the estimator."""
+    if correction.group_effects:
+        return "an effect each, which is taken off"
+    return "clusters of the intervals and folds; nothing of them is taken off"
 
 
 def notes_of(
@@ -47,6 +57,15 @@ def notes_of(
             f"Diagnostics are of {numbers['num_rows']:,} rows drawn from {correction.num_rows:,}; the correction "
             "is of all."
         )
+    for name, reason in numbers["not_made"].items():
+        notes.append(f"Not all of `{name}` could be made: {reason}.")
+    for each in numbers["explained"]:
+        if each["kind"] == "groups" and not correction.group_effects and (each["after"] or 0) >= MUCH:
+            notes.append(
+                f"The groups {roles.groups!r} explain {percent(each['after'])} of the reward: they are clusters here, "
+                f"and nothing of them is taken off. If they confound, name {roles.groups!r} among the confounders, or "
+                "take `fixed_effects`."
+            )
     if chunked:
         notes.append("The table was read in chunks, from sums over rows.")
     return notes
@@ -57,14 +76,19 @@ def print_result(
 ) -> None:
     """Prints the effects, what they do to associations, counts, and warnings."""
     grid = make_table("confounder", f"effect ({correction.estimator})", "correlation before", "after")
+    known = [{each["name"]: each for each in numbers[key]} for key in ("before", "after")]
     for place, name in enumerate(correction.confounders):
-        before, after = numbers["before"][place], numbers["after"][place]
         grid.add_row(
             name,
             in_words(correction.coefficients[place], *correction.intervals[place]),
-            *(in_words(each["correlation"], each["low"], each["high"]) for each in (before, after)),
+            *(interval_in_words(each.get(name, {}), "correlation") for each in known),
         )
-    make_console(least=120).print(grid)
+    shares = make_table("column", "is a", "explains of the outcome", "of the reward")
+    for each in numbers["explained"]:
+        shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in ("before", "after")))
+    console = make_console(least=120)
+    console.print(grid)
+    console.print(shares)
     for name, unit in correction.details.get("units", {}).items():
         print(f"{name} is read in {unit}, so its effect is that of one day.")
     print(f"{report.num_kept:>9,}  rows")
@@ -73,6 +97,16 @@ def print_result(
         print(f"Warning: {warning}")
     for note in notes:
         print(f"Note: {note}")
+
+
+def interval_in_words(found: Mapping[str, Any], key: str) -> str:
+    """Writes an estimate with its interval; one that could not be made is empty."""
+    return "" if found.get(key) is None else in_words(found[key], found["low"], found["high"])
+
+
+def share_in_words(share: float | None) -> str:
+    """Writes a share; one that cannot be told says so."""
+    return "not known" if share is None else percent(share)
 
 
 def print_left_out(report: ObservationReport) -> None:

@@ -3,6 +3,7 @@
 from rewards.correction.diagnostics.additivity import Interaction, additivity
 from rewards.correction.diagnostics.association import Association, associations
 from rewards.correction.diagnostics.collinearity import Collinearity, collinearity
+from rewards.correction.diagnostics.explained import explained
 from rewards.correction.diagnostics.first_stage import InstrumentStrength, first_stage
 from rewards.correction.diagnostics.overlap import Overlap, overlap
 from rewards.correction.diagnostics.placebo import Placebo, placebo
@@ -19,6 +20,7 @@ __all__ = [
     "additivity",
     "associations",
     "collinearity",
+    "explained",
     "first_stage",
     "overlap",
     "placebo",

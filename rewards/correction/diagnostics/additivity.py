@@ -1,3 +1,4 @@
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +27,11 @@ class Interaction(NamedTuple):
 
 
 def additivity(
-    names: tuple[str, ...], residuals: Residuals, coefficients: Array, clusters: Array | None = None
+    names: tuple[str, ...],
+    residuals: Residuals,
+    coefficients: Array,
+    clusters: Array | None = None,
+    two_valued: Collection[str] = (),
 ) -> list[Interaction]:
     """Tests whether the confounders' effect changes with the text or is curved, which one slope cannot remove.
 
@@ -39,15 +44,20 @@ def additivity(
         residuals: What the text leaves, as in `residuals_`.
         coefficients: `(K,)` of the correction, for the worth of the text: prediction of outcome less confounders.
         clusters: `(N,)` labels that errors are clustered by.
+        two_valued: Confounders whose square says nothing beside them.
+
+    Raises:
+        ValueError: If a residual is constant, or the terms determine each other.
     """
     predicted, unit = residuals.fit.predictions, residuals.confounders.std(axis=0)
     left, of_outcome = residuals.confounders / unit, residuals.outcome.std()
     worth = predicted[:, 0] - predicted[:, 1 : 1 + len(names)] @ np.asarray(coefficients)
     worth = (worth - worth.mean()) / worth.std()
-    columns = np.hstack([left, left * worth[:, None], left**2])
+    curved = [place for place, name in enumerate(names) if name not in two_valued]
+    columns = np.hstack([left, left * worth[:, None], left[:, curved] ** 2])
     estimates = least_squares(residuals.outcome / of_outcome, columns, clusters)
-    estimates = estimates.scaled(of_outcome / np.concatenate([unit, unit, unit**2]))
-    terms = [f"{name} x text" for name in names] + [f"{name} squared" for name in names]
+    estimates = estimates.scaled(of_outcome / np.concatenate([unit, unit, unit[curved] ** 2]))
+    terms = [f"{name} x text" for name in names] + [f"{names[place]} squared" for place in curved]
     found = zip(estimates.coefficients, estimates.intervals, estimates.p_values, strict=True)
     tested = list(found)[len(names) :]
     return [

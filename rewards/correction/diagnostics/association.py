@@ -8,7 +8,7 @@ from rewards.correction.least_squares import least_squares
 
 
 class Association(NamedTuple):
-    """Correlation of a reward with a confounder, and its 95 % interval."""
+    """Correlation of a reward with a confounder, and its 95 % interval; nan where the confounder is constant."""
 
     name: str
     correlation: float
@@ -32,6 +32,9 @@ def associations(reward: Any, confounders: Any, groups: Array | None = None) -> 
     clusters = None if groups is None else np.asarray(groups)[kept]
     found = []
     for name, column in zip(columns.names, columns.values[kept].T, strict=True):
+        if not np.ptp(column):
+            found.append(Association(name, *[float("nan")] * 3))
+            continue
         estimates = least_squares(_standard(reward[kept]), _standard(column)[:, None], clusters)
         low, high = estimates.intervals[0]
         found.append(Association(name, float(estimates.coefficients[0]), float(low), float(high)))

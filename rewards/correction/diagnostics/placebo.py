@@ -4,8 +4,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from rewards.correction._moments import Array
-from rewards.correction.columns import Columns, read_sample
-from rewards.correction.correction import CorrectionWarning
+from rewards.correction.columns import Columns, CorrectionWarning, read_sample
 from rewards.correction.corrector import Corrector
 
 What = Literal["confounder", "instrument"]

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from correction_tables import columns, draw
+from library_estimates import library_least_squares, library_two_stage, library_within
 from linearmodels.iv import IV2SLS, IVGMM, AbsorbingLS
 from linearmodels.panel import PanelOLS
 from pandas import Categorical, DataFrame, MultiIndex, Series
 
 from rewards.correction import FixedEffects, InstrumentalVariables, NaiveResidual
-from rewards.correction import estimates as estimates_module
 from rewards.correction._moments import Layout, in_chunks
 from rewards.correction._sums import estimate
-from rewards.correction.least_squares import library_least_squares, summed_least_squares
-from rewards.correction.two_stage import library_two_stage, two_stage_from_sums, two_stage_least_squares
-from rewards.correction.within import library_within, summed_within
+from rewards.correction.least_squares import least_squares
+from rewards.correction.two_stage import two_stage_from_sums, two_stage_least_squares
+from rewards.correction.within import within_least_squares
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
 
@@ -88,30 +88,30 @@ def test_sums_over_rows_give_the_same_numbers(clustered):
     outcome, endogenous, exogenous, instruments, clusters = columns()
     clusters = clusters if clustered else None
     both = np.hstack([endogenous, exogenous])
-    same(summed_least_squares(outcome, both, clusters), library_least_squares(outcome, both, clusters))
+    same(least_squares(outcome, both, clusters), library_least_squares(outcome, both, clusters))
     layout = Layout(2, 2, 3)
     read = in_chunks(np.column_stack([outcome, exogenous, endogenous, instruments]), clusters, size=70)
     summed = two_stage_from_sums(estimate(read, layout), layout)
     direct, over = library_two_stage(outcome, endogenous, instruments, exogenous, clusters)
     same(summed.estimates, direct)
-    if clusters is None:
-        np.testing.assert_allclose((summed.overidentification, summed.overidentification_p), over, **CLOSE)
-    else:
-        assert "takes the rows of a group for independent" in summed.overidentification_test
+    np.testing.assert_allclose(
+        (summed.overidentification, summed.overidentification_p), (over.stat, over.pval), **CLOSE
+    )
+    assert ("clustered by group" in summed.overidentification_test) == clustered
 
 
 def test_sums_over_rows_give_the_same_fixed_effects():
     drawn = draw(900, by_group=0.5)
     _, codes = np.unique(drawn.groups, return_inverse=True)
     confounders = np.column_stack([drawn.confounder, np.random.default_rng(1).normal(size=900)])
-    same(summed_within(drawn.outcome, confounders, codes), library_within(drawn.outcome, confounders, codes))
+    same(within_least_squares(drawn.outcome, confounders, codes), library_within(drawn.outcome, confounders, codes))
 
 
 def test_sums_keep_their_digits_with_large_means():
     outcome, endogenous, *_ = columns()
     moved = endogenous + np.array([1.7e9, 1e6])
-    plain = summed_least_squares(outcome, endogenous)
-    np.testing.assert_allclose(summed_least_squares(outcome, moved).coefficients, plain.coefficients, rtol=1e-6)
+    plain = least_squares(outcome, endogenous)
+    np.testing.assert_allclose(least_squares(outcome, moved).coefficients, plain.coefficients, rtol=1e-6)
 
 
 def test_cragg_and_donald_is_the_classical_f_of_one_column():
@@ -130,20 +130,21 @@ def test_two_weak_mixes_of_strong_instruments_are_seen():
     assert stages.strength == stages.cragg_donald < 10
 
 
-@pytest.mark.parametrize("name", ["ols", "iv"])
-def test_above_the_bound_nothing_but_the_path_changes(name, monkeypatch):
-    outcome, endogenous, _, instruments, clusters = columns()
-    make = {"ols": NaiveResidual, "iv": InstrumentalVariables}[name]
-    passed = {"instruments": instruments} if name == "iv" else {}
-    fits = []
-    for bound in (estimates_module.LIBRARY_ROWS, 10):
-        for module in ("least_squares", "two_stage"):
-            monkeypatch.setattr(f"rewards.correction.{module}.LIBRARY_ROWS", bound)
-        model = make()
-        if name == "iv":
-            with pytest.warns(UserWarning, match="No text"):
-                fits.append(model.fit(outcome, endogenous, groups=clusters, **passed).correction_)
-        else:
-            fits.append(model.fit(outcome, endogenous, groups=clusters).correction_)
-    np.testing.assert_allclose(fits[0].coefficients, fits[1].coefficients, **CLOSE)
-    np.testing.assert_allclose(fits[0].intervals, fits[1].intervals, **CLOSE)
+@pytest.mark.parametrize("clustered", [False, True])
+def test_columns_that_determine_each_other_are_refused(clustered):
+    outcome, endogenous, _, _, clusters = columns()
+    for more in (endogenous @ [1.0, 2.0], np.zeros(len(outcome))):
+        with pytest.raises(ValueError, match="must vary and must not determine each other"):
+            least_squares(outcome, np.column_stack([endogenous, more]), clusters if clustered else None)
+
+
+def test_instruments_that_move_by_group_agree_in_a_large_table_too():
+    rng = np.random.default_rng(0)
+    labels = np.arange(120_000) // 600
+    instruments = rng.normal(size=(200, 2))[labels] + 0.1 * rng.normal(size=(120_000, 2))
+    cause, unseen = rng.normal(size=120_000), rng.normal(size=200)[labels]
+    endogenous = instruments.sum(axis=1) + cause + rng.normal(size=120_000)
+    outcome = 2 * endogenous + 3 * cause + 3 * unseen + rng.normal(size=120_000)
+    stages = two_stage_least_squares(outcome, endogenous[:, None], instruments, np.empty((120_000, 0)), labels)
+    assert stages.overidentification_p > 0.05
+    assert "clustered by group" in stages.overidentification_test

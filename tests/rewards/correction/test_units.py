@@ -24,8 +24,8 @@ COLUMNS = {
         "second": DRAWN.instrument + RNG.normal(size=NUM_ROWS),
     }.items()
 }  # fmt: skip
-PATHS = [(name, path) for name in sorted(ESTIMATORS) for path in ("library", "sums", "chunks")
-         if path != "chunks" or name in ("ols", "iv", "none")] + [("iv", "library without text")]  # fmt: skip
+PATHS = [(name, path) for name in sorted(ESTIMATORS) for path in ("whole", "chunks")
+         if path != "chunks" or name in ("ols", "iv", "none")] + [("iv", "whole without text")]  # fmt: skip
 BASE = {}
 
 
@@ -36,7 +36,7 @@ def fitted(columns, name, path):
     if name == "iv":
         parts["instruments"] = {each: columns[each] for each in ("shock", "second")}
     model = ESTIMATORS[name](**{"instrumented": ["popularity"]} if name == "iv" else {})
-    with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", CorrectionWarning)
         if path == "chunks":
@@ -52,10 +52,7 @@ def fitted(columns, name, path):
                     for cut in cuts
                 )
             )
-        if path == "sums":
-            for module in ("least_squares", "two_stage", "within"):
-                patch.setattr(f"rewards.correction.{module}.LIBRARY_ROWS", 10)
-        text = None if path == "library without text" else DRAWN.text
+        text = None if path == "whole without text" else DRAWN.text
         return model.fit(columns["outcome"], confounders, text=text, **parts)
 
 
@@ -151,6 +148,6 @@ def test_placebos_and_rankings_are_the_same_in_every_unit():
     close(found[1].strengths, found[0].strengths)
     assert found[1].coverage == found[0].coverage
     table = {key: COLUMNS[key] for key in ("popularity", "hour")}
-    rewards = {name: base(name, "library").correct(COLUMNS["outcome"], table) for name in ("ols", "none")}
+    rewards = {name: base(name, "whole").correct(COLUMNS["outcome"], table) for name in ("ols", "none")}
     larger = {name: reward * 1e18 for name, reward in rewards.items()}
     close(rank_agreement(larger).rank_correlation, rank_agreement(rewards).rank_correlation)

@@ -32,13 +32,14 @@ from align.models.policies.asking import Completion, Prompt
 from rewards.reading.responses import ResponseFormat
 
 OTHERS = 8  # K
+ROUNDS = 20  # of averages by name and by prompt
 DIRECTIONS = ("forward", "reverse")
 
 
 def measure(subject: Subject, rows: Sequence[Fact], asking: Asking) -> Measured:
     """Asks both prompts of every fact, and reads its names behind its own and others' prompts."""
     names = {way: [_names(fact, way) for fact in rows] for way in DIRECTIONS}
-    answered, likely = _ask(subject, rows, names, asking)
+    answered, likely, others = _ask(subject, rows, names, asking)
     right = {
         way: np.array(
             [
@@ -49,7 +50,9 @@ def measure(subject: Subject, rows: Sequence[Fact], asking: Asking) -> Measured:
         for way in DIRECTIONS
     }
     advantage = {way: np.array([_advantage(*each) for each in likely[way]]) for way in DIRECTIONS}
-    means = reversal_means(right, advantage, [fact.control for fact in rows])
+    control = [fact.control for fact in rows]
+    freed = {way: without_names_and_prompts(likely[way], others[way], control) for way in DIRECTIONS}
+    means = reversal_means(right, freed, control)
     return Measured(
         means | means_of_groups(means, [fact.group for fact in rows]),
         {},
@@ -115,8 +118,8 @@ def draw_others(names: Sequence[Sequence[str]], control: Sequence[bool], seed: i
 
 def _ask(
     subject: Subject, rows: Sequence[Fact], names: Mapping[str, Sequence[Sequence[str]]], asking: Asking
-) -> tuple[dict[str, list[list[Completion]]], dict[str, list[list[float]]]]:
-    """Returns by direction the answers to each fact, and its name's log-probs behind its own prompt, then others'."""
+) -> tuple[dict[str, list[list[Completion]]], dict[str, list[list[float]]], dict[str, list[list[int]]]]:
+    """Returns by direction answers, each name's log-probs behind its own prompt, then others', and which others."""
     words = {way: [subject.word(getattr(fact, way)) for fact in rows] for way in DIRECTIONS}
     prompts = [Prompt(f"{fact.id}/{way}", words[way][i]) for way in DIRECTIONS for i, fact in enumerate(rows)]
     control = [fact.control for fact in rows]
@@ -136,12 +139,48 @@ def _ask(
         read = iter([sum(each) for each in subject.log_probs(texts)])
     end_of_shard()
     answered = {way: responses[k * len(rows) : (k + 1) * len(rows)] for k, way in enumerate(DIRECTIONS)}
-    return answered, {way: [[next(read) for _ in several] for several in places[way]] for way in DIRECTIONS}
+    likely = {way: [[next(read) for _ in several] for several in places[way]] for way in DIRECTIONS}
+    return answered, likely, {way: [several[1:] for several in places[way]] for way in DIRECTIONS}
 
 
 def _advantage(own: float, *others: float) -> float:
     """Returns by how much a name is likelier behind its own prompt; `nan` without another one."""
     return own - float(np.mean(others)) if others else math.nan
+
+
+def without_names_and_prompts(
+    likely: Sequence[Sequence[float]], others: Sequence[Sequence[int]], control: Sequence[bool]
+) -> Values:
+    """Returns `(N,)` advantages with the same mean as `_advantage`, without what any prompt or any name adds to them.
+
+    The two are fitted to the names behind others' prompts, by averages in turn. Without it the interval would be as
+    wide as prompts differ, which the mean does not know of: each prompt is an own one and, as often, another's.
+
+    Args:
+        likely: Of each fact, its name's log-prob behind its own prompt, then behind those of the others.
+        others: Numbers of these.
+        control: Of each fact; the mean is kept in both kinds.
+    """
+    num = len(likely)
+    plain = np.array([_advantage(*each) for each in likely])
+    name = np.repeat(np.arange(num), [len(each) for each in others])
+    prompt = np.array([other for each in others for other in each], dtype=int)
+    read = np.array([value for each in likely for value in each[1:]])
+    by_name, by_prompt = np.zeros(num), np.zeros(num)
+    for _ in range(ROUNDS):
+        by_name = _means(read - by_prompt[prompt], name, num)
+        by_prompt = _means(read - by_name[name], prompt, num)
+    freed: Values = np.array([each[0] for each in likely]) - by_name - by_prompt
+    for kind in (False, True):
+        chosen = (np.array(control) == kind) & ~np.isnan(plain)
+        if chosen.any():
+            freed[chosen] += plain[chosen].mean() - freed[chosen].mean()
+    return np.where(np.isnan(plain), math.nan, freed)
+
+
+def _means(values: Values, places: Any, num: int) -> Values:
+    found: Values = np.bincount(places, values, num) / np.maximum(np.bincount(places, minlength=num), 1)
+    return found
 
 
 def _behind(prompt: Any, name: str) -> str:

@@ -19,6 +19,7 @@ from rewards.correction.diagnostics import (
     additivity,
     associations,
     collinearity,
+    explained,
     first_stage,
     overlap,
     placebo,
@@ -42,7 +43,7 @@ def diagnose(
     features: Any = None,
     repeats: int = REPEATS,
 ) -> dict[str, Any]:
-    """Computes every diagnostic that the columns allow; what cannot be computed says why.
+    """Computes every diagnostic that the columns allow; what cannot be computed says why in `not_made`.
 
     Args:
         correction: The fitted one.
@@ -58,21 +59,56 @@ def diagnose(
     confounders = confounders_of(rows)
     slopes = np.array(correction.coefficients)
     left = None if residuals is None else residuals.confounders
+    two_valued = [name for name, column in rows.confounders.items() if len(np.unique(column)) <= 2]
+    not_made: dict[str, str] = {}
+
+    def make(name: str, compute: Callable[[], Any]) -> Any:
+        try:
+            return _plain(compute())
+        except ValueError as error:  # numpy's LinAlgError is one
+            not_made[name] = str(error)
+            return []
+
+    constant = [name for name in confounders.names if not np.ptp(rows.confounders[name])]
+    if constant:
+        not_made["associations"] = f"{', '.join(constant)} never differs in the {rows.num_rows:,} rows looked at"
     return {
         "num_rows": rows.num_rows,
-        "before": _plain(associations(rows.outcome, rows.confounders, rows.groups)),
-        "after": _plain(associations(reward, rows.confounders, rows.groups)),
-        "collinearity": _plain(collinearity(rows.confounders)) if len(rows.confounders) > 1 else [],
-        "overlap": _plain(overlap(confounders, left)),
+        "explained": make("explained", lambda: _explained(correction, rows, reward)),
+        "before": make("associations", lambda: associations(rows.outcome, confounders, rows.groups)),
+        "after": make("associations", lambda: associations(reward, confounders, rows.groups)),
+        "collinearity": make("collinearity", lambda: collinearity(confounders) if len(confounders.names) > 1 else []),
+        "overlap": make("overlap", lambda: overlap(confounders, left)),
         "overlap_knows_text": left is not None,
         "first_stage": _plain(first_stage(correction)),
         "additivity": []
         if residuals is None
-        else _plain(additivity(confounders.names, residuals, slopes, rows.groups)),
+        else make("additivity", lambda: additivity(confounders.names, residuals, slopes, rows.groups, two_valued)),
         "placebo": _placebos(rows, settings, features, repeats),
         "sensitivity": others,
         "within": within_prompts(rows, reward),
+        "not_made": not_made,
     }
+
+
+def _explained(correction: Correction, rows: Observations, reward: Values) -> list[dict[str, Any]]:
+    """Says of every named column how much of the outcome and of the reward it explains."""
+    columns: dict[str, tuple[str, Any]] = {}
+    of_levels = {column: each for each in rows.categories for column in each.columns}
+    for name, column in rows.confounders.items():
+        if (category := of_levels.get(name)) is None:
+            columns[name] = ("number", column)
+        else:
+            levels = [rows.confounders[level] for level in category.columns]
+            columns[category.name] = ("category", np.array(["", *category.columns], dtype=object)[
+                sum((place + 1) * level.astype(int) for place, level in enumerate(levels))
+            ])  # fmt: skip
+    if rows.groups is not None:
+        columns.setdefault(correction.details.get("columns", {}).get("groups", "groups"), ("groups", rows.groups))
+    return [
+        {"name": name, "kind": kind, "before": explained(rows.outcome, column), "after": explained(reward, column)}
+        for name, (kind, column) in columns.items()
+    ]
 
 
 def within_prompts(rows: Observations, reward: Values) -> dict[str, Any] | None:
@@ -177,7 +213,7 @@ def _placebos(rows: Observations, settings: CorrectionSettings, features: Any, r
     for kind in kinds:
         try:
             result = run(
-                settings.corrector(), few.outcome, few.confounders, **own, permute=kind, repeats=repeats,
+                settings.corrector(), few.outcome, confounders_of(few), **own, permute=kind, repeats=repeats,
                 seed=settings.seed,
             )  # fmt: skip
         except ValueError as error:

@@ -36,9 +36,10 @@ def fit(rows: Observations, settings: CorrectionSettings, features: Any = None) 
 
 
 def confounders_of(rows: Observations) -> Columns:
-    """Returns the confounders with the units of those that were dates."""
+    """Returns the confounders with the units of those that were dates, and the categories that levels are of."""
     found = read_columns(rows.confounders, "confounder")
-    return found._replace(units={name: rows.units[name] for name in found.names if name in rows.units})
+    units = {name: rows.units[name] for name in found.names if name in rows.units}
+    return found._replace(units=units, categories=rows.categories)
 
 
 def columns(rows: Observations, estimator: str, features: Any = None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Settings of a correction, for the command and for recipes."""
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,12 @@ class CorrectionSettings:
     num_folds: int = 5
     max_words: int = 5000
     seed: int = 0
+
+    def numbers(self, confounders: Sequence[str]) -> Sequence[str]:
+        """Returns the confounders that instruments move, which therefore stay numbers with few values, too."""
+        if self.estimator != "iv":
+            return ()
+        return confounders if self.instrumented is None else self.instrumented
 
     def corrector(self, estimator: str | None = None) -> "Corrector":
         """Makes an unfitted estimator: the one that was asked for, or another one with the same settings."""
