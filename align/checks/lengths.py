@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_config, model_folder
+from align.checks.positions import check_positions
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
@@ -61,9 +62,13 @@ def check_lengths(
     ]
     longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
+    moved = check_positions(recipe, lengths, growth=completion)
     window = context_window(recipe)
     if window is None:
-        return [Finding("warning", "lengths", f"Prompts take up to {longest} tokens; the window is unknown.", numbers)]
+        return [
+            Finding("warning", "lengths", f"Prompts take up to {longest} tokens; the window is unknown.", numbers),
+            *moved,
+        ]
     budget = window - completion
     over = [(row["id"], length) for row, length in zip(audited, lengths, strict=True) if length > budget]
     if over:
@@ -80,11 +85,11 @@ def check_lengths(
                 f"`max_completion_length` {completion} leaves no room for prompts in the window of {window} tokens; "
                 f"the longest, {name!r}, takes {length}. Lower it{raised}."
             )
-        return [Finding("error", "lengths", text, numbers | {"over": over[:20]})]
+        return [Finding("error", "lengths", text, numbers | {"over": over[:20]}), *moved]
     mean = f"{numbers['mean']:.0f} tokens on average"
     which = "Prompts" if len(rows) <= AUDITED else f"The {AUDITED:,} longest of {len(rows):,} prompts"
     text = f"{which} take {mean} and {longest} at most, of {budget} ({window} - {completion})."
-    return [Finding("ok", "lengths", text, numbers | {"budget": budget})]
+    return [Finding("ok", "lengths", text, numbers | {"budget": budget}), *moved]
 
 
 def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]]) -> list[Finding]:

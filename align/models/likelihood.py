@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from align.models.rope_lengths import forget_lengths, read_together
+
 MOST_TOKENS = 2_048  # of a forward pass, padding included: a vocabulary of 150,000 then takes 1.2 GB of float32
 
 
@@ -40,7 +42,8 @@ def token_nll(
         advance: Called with the number of rows after each pass.
     """
     found: list[list[float]] = [[] for _ in rows]
-    for batch in _batches([len(row.prompt) + len(row.text) for row in rows], most_tokens):
+    for batch in _batches([len(row.prompt) + len(row.text) for row in rows], most_tokens, read_together(model)):
+        forget_lengths(model)
         ids, mask = _right_pad([[*rows[i].prompt, *rows[i].text] for i in batch], pad_token_id, model.device)
         with torch.no_grad():
             logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
@@ -52,11 +55,12 @@ def token_nll(
     return found
 
 
-def _batches(lengths: Sequence[int], most_tokens: int) -> list[list[int]]:
-    """Puts rows of similar length together, the longest first, so that memory that is too small shows at once."""
+def _batches(lengths: Sequence[int], most_tokens: int, name: Callable[[int], int]) -> list[list[int]]:
+    """Puts rows of similar length and one name together, the longest first: memory that is too small shows at once."""
     batches: list[list[int]] = []
     for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batches and (len(batches[-1]) + 1) * lengths[batches[-1][0]] <= most_tokens:
+        first = lengths[batches[-1][0]] if batches else 0
+        if batches and (len(batches[-1]) + 1) * first <= most_tokens and name(first) == name(lengths[i]):
             batches[-1].append(i)
         else:
             batches.append([i])

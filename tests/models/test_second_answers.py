@@ -7,6 +7,7 @@ from tiny import tiny_model
 
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
+from align.models.second_pass.trial import way_of
 
 TOKENS = 6
 
@@ -57,6 +58,7 @@ def test_a_row_ends_by_itself_and_others_go_on():
 
 
 def passes_of(model, rows, **settings):
+    way_of(model, 0)  # which tries it, once
     calls = []
     handle = model.register_forward_hook(lambda *_: calls.append(1))
     settings = {"pad_token_id": 0, "batch_size": 4, "max_new_tokens": TOKENS} | settings

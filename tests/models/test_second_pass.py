@@ -6,6 +6,7 @@ from tiny import tiny_model
 from transformers import Gemma2Config, Gemma2ForCausalLM, Mamba2Config, Mamba2ForCausalLM, set_seed
 
 from align.models.second_pass.forward import SecondPassRow, score_letters
+from align.models.second_pass.trial import way_of
 
 LETTER_IDS = [40, 41, 42, 43]
 
@@ -74,6 +75,7 @@ def test_scores_equal_one_plain_forward_per_row(make_model, batch_size, share_pr
 
 def test_a_shared_prompt_is_read_once():
     model, rows = tiny_model(), make_rows(num_prompts=1, per_prompt=8)
+    way_of(model, 0)  # which tries it, once
     read = []
     model.get_input_embeddings().register_forward_hook(lambda _, inputs, __: read.append(inputs[0].numel()))
     score_letters(model, rows, pad_token_id=0, batch_size=64)
@@ -99,6 +101,7 @@ def test_dummy_batches_make_ranks_do_the_same_number_of_forward_passes():
     passes = []
     for rows in (make_rows(num_prompts=3, per_prompt=4), []):
         model = tiny_model()
+        way_of(model, 0)
         calls = []
         model.register_forward_hook(lambda *_, calls=calls: calls.append(1))
         scores = score_letters(model, rows, pad_token_id=0, batch_size=4, most_batches=lambda own: max(own, 3))

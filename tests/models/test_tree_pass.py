@@ -52,7 +52,7 @@ def windows_of_its_own():
 def test_scores_equal_one_plain_forward_per_row(family, implementation, head, batch_size):
     model, (rows, owners) = tiny_model(family), make_rows(head)
     model.set_attn_implementation(implementation)
-    assert reads_trees(model)
+    assert reads_trees(model, 0)
     scores = score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=batch_size)
     for row, row_scores in zip(rows, scores, strict=True):
         torch.testing.assert_close(torch.tensor(row_scores), naive_scores(model, row), rtol=0, atol=2e-5)
@@ -74,12 +74,12 @@ def test_every_token_is_read_once_and_few_are_padding(monkeypatch):
 
 @pytest.mark.parametrize("make_model", [bloom, windows_of_its_own, sliding_window_model, recurrent_model])
 def test_models_that_cannot_read_trees_are_told(make_model):
-    assert not reads_trees(make_model())
+    assert not reads_trees(make_model(), 0)
 
 
 def test_a_model_in_bfloat16_reads_trees():
     model, (rows, owners) = tiny_model().to(torch.bfloat16), make_rows()
-    assert reads_trees(model)
+    assert reads_trees(model, 0)
     scores = score_letter_trees(model, rows, owners, pad_token_id=0, batch_size=8)
     for row, row_scores in zip(rows, scores, strict=True):
         torch.testing.assert_close(torch.tensor(row_scores), naive_scores(model, row).float(), rtol=0, atol=0.05)

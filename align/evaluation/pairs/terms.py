@@ -1,6 +1,6 @@
 """Log-probs and KL of the tokens of pairs, under a model and its reference; added up, because tokens are many."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from align.evaluation.pairs.tokens import TokenizedPair
+from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.image_memo import remembered_images
 
 MOST_LOGITS = 2**25  # of one model at once: 128 MiB
@@ -98,7 +99,8 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
         if any(side.images for side in sides):
             for each in [model] if model is reference else [model, reference]:
                 stack.enter_context(remembered_images(each))
-        for part in _parts(sides, MOST_LOGITS // width):
+        own, other = read_together(model), read_together(reference)
+        for part in _parts(sides, MOST_LOGITS // width, lambda length: (own(length), other(length))):
             longest = max(len(sides[i].ids) for i in part)
             ids = torch.zeros(len(part), longest, dtype=torch.long)
             mask = torch.zeros_like(ids)
@@ -119,16 +121,17 @@ def side_terms(model: Any, reference: Any, sides: Sequence[Side]) -> list[SideTe
     return [found[i] for i in range(len(sides))]
 
 
-def _parts(sides: Sequence[Side], most_tokens: int) -> Iterator[list[int]]:
+def _parts(sides: Sequence[Side], most_tokens: int, name: Callable[[int], object]) -> Iterator[list[int]]:
     """Yields places of sides that are read together: those without images in batches, the others alone."""
     texts = [i for i, side in enumerate(sides) if not side.images]
-    for part in _batches([len(sides[i].ids) for i in texts], most_tokens):
+    for part in _batches([len(sides[i].ids) for i in texts], most_tokens, name):
         yield [texts[j] for j in part]
     yield from ([i] for i, side in enumerate(sides) if side.images)
 
 
 def _logits(model: Any, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], keep: int) -> Tensor:
     """Returns the logits at the last `keep` places where there are images, else at all."""
+    forget_lengths(model)
     fields = {"input_ids": ids, "attention_mask": mask}
     how = {"logits_to_keep": keep} if images else {}
     for name, value in images.items():  # those with one entry per token get zeros, for text, up to the end
@@ -149,11 +152,11 @@ def _add_up(logits: Tensor, ref_logits: Tensor, labels: Tensor, marked: Tensor) 
     return SideTerms(len(labels), logp, ref_logp, divergence, int(marked.sum()), marked_logp, marked_ref_logp)
 
 
-def _batches(lengths: Sequence[int], most_tokens: int) -> Iterator[list[int]]:
-    """Yields places of sequences of similar length, as many as fit, one at least."""
+def _batches(lengths: Sequence[int], most_tokens: int, name: Callable[[int], object]) -> Iterator[list[int]]:
+    """Yields places of sequences of similar length and one name, as many as fit, one at least."""
     part: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda place: lengths[place]):
-        if part and (len(part) + 1) * lengths[i] > most_tokens:
+        if part and ((len(part) + 1) * lengths[i] > most_tokens or name(lengths[i]) != name(lengths[part[0]])):
             yield part
             part = []
         part.append(i)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from align.evaluation.reward_models.loading import load_adapter_model, load_whol
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
+from align.models.rope_lengths import forget_lengths, read_together
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
 
@@ -206,7 +208,9 @@ class RewardModel:
         """Reads each distinct sequence once, so that batching cannot tell equal ones apart, the longest first."""
         self._check_lengths(sequences)
         distinct = sorted({ids for ids in sequences if self._fits(ids)}, key=lambda ids: (-len(ids), ids))
-        batches = [distinct[i : i + self._batch_size] for i in range(0, len(distinct), self._batch_size)]
+        name = read_together(self.model)
+        parts = [list(part) for _, part in groupby(distinct, key=lambda ids: name(len(ids)))]
+        batches = [part[i : i + self._batch_size] for part in parts for i in range(0, len(part), self._batch_size)]
         console = make_console(stderr=True)
         hidden = not (self._progress and console.is_terminal and current().is_main)
         with Progress(console=console, transient=True, disable=hidden) as bar:
@@ -236,6 +240,7 @@ class RewardModel:
 
     @torch.no_grad()
     def _forward(self, batch: Sequence[tuple[int, ...]], of_difference: bool) -> list[float]:
+        forget_lengths(self.model)
         width, device = len(max(batch, key=len)), self.model.device
         pad = self.tokenizer.pad_token_id
         inputs = {

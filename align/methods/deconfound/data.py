@@ -11,6 +11,7 @@ from jinja2 import TemplateError
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.lengths import context_window, load_tokenizer
+from align.checks.positions import check_positions
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import (
@@ -221,9 +222,11 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
     limits = [limit for limit in (recipe.setting("max_length"), context_window(recipe)) if limit is not None]
     limit = min(limits, default=None)
     over = [row["id"] for row, length in zip(longest, lengths, strict=True) if limit is not None and length > limit]
+    moved = check_positions(recipe, [length for length in lengths if limit is None or length <= limit])
     if not over:
         most = "" if limit is None else f", of {limit}"
-        return [Finding("ok", "lengths", f"A text takes {max(lengths)} tokens at most{most}.", {"max": max(lengths)})]
+        found = Finding("ok", "lengths", f"A text takes {max(lengths)} tokens at most{most}.", {"max": max(lengths)})
+        return [found, *moved]
     text = (
         f"{'At least ' if len(longest) < len(rows) else ''}{len(over)} of {len(rows)} texts are longer than {limit} "
         f"tokens, and the longest has {max(lengths)}: {', '.join(over[:5])}. "
@@ -232,4 +235,4 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
         return [Finding("error", "lengths", f"{text}The model cannot read them: set `max_length: {limit}`.")]
     level = "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
     remedy = "They are left out. Raise `max_length`, or accept this with `dataset.on_bad_rows: skip`."
-    return [Finding(level, "lengths", text + remedy, {"rows": over})]  # type: ignore[arg-type]
+    return [Finding(level, "lengths", text + remedy, {"rows": over}), *moved]  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from align.checks.counts import name_rows
 from align.checks.finding import Finding, Level
 from align.checks.lengths import context_window
+from align.checks.positions import check_positions
 from align.data.pairs.preferences import PreferencePair
 from align.methods.pairs.tokens import TokenPair
 from align.recipe.recipe import Recipe
@@ -41,16 +42,17 @@ def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
     window, limit = context_window(recipe), recipe.setting("max_length")
     longest, mean = max(lengths), sum(lengths) / len(lengths)
     used = longest if limit is None else min(longest, limit)
+    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
     if window is not None and used > window:
         text = (
             f"Pairs take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
         )
-        return [Finding("error", "lengths", text, {"max": longest, "window": window})]
+        return [Finding("error", "lengths", text, {"max": longest, "window": window}), *moved]
     if used < longest:
-        return []
+        return moved
     most = "" if limit is None else f", of `max_length` = {limit}"
     text = f"A prompt with its longer response takes {mean:.0f} tokens on average and {longest} at most{most}."
-    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest})]
+    return [Finding("ok", "lengths", text, {"audited": len(lengths), "mean": mean, "max": longest}), *moved]
 
 
 def level_of_loss(recipe: Recipe) -> Level:

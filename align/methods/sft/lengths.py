@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from align.checks.counts import NAMED
 from align.checks.finding import Finding
 from align.checks.lengths import AUDITED, PromptTokenizer, context_window, load_tokenizer
+from align.checks.positions import check_positions
 from align.data.template_settings import check_template_columns, template_settings
 from align.recipe.recipe import Recipe
 
@@ -43,6 +44,7 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
     used = longest if limit is None else min(longest, limit)
     if recipe.setting("packing") and limit is not None:
         used = limit
+    moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
     if window is not None and used > window:
         text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
         return [Finding("error", "lengths", text, {"max": longest, "window": window})]
@@ -54,11 +56,11 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         text = (
             f"A demonstration takes {sum(lengths) / len(lengths):.0f} tokens on average and {longest} at most{most}."
         )
-        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest})]
+        return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *moved]
     prompts = [len(commonprefix(pair)) for pair in zip(unlearnt, whole, strict=True)]  # noqa: RUF071 - of tokens
     if recipe.setting("truncation_mode") == "keep_end" and not recipe.setting("packing"):  # which keeps the start
         prompts = [0] * len(prompts)
-    return _cut(audited, lengths, prompts, limit)
+    return _cut(audited, lengths, prompts, limit) + moved
 
 
 def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:

@@ -14,6 +14,7 @@ from align.errors import UserError
 from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.token_policy import TokenPrompts, cut_behind, end_tokens
+from align.models.rope_lengths import forget_lengths, read_together
 from align.models.second_pass.forward import SecondPassRow, score_letters
 from align.models.second_pass.tree_pass import reads_trees, score_letter_trees
 
@@ -69,7 +70,8 @@ class ModelPolicy:
         encoded = self._prompts.encode_prompts(prompts)
         order = sorted(range(len(encoded)), key=lambda i: (prompts[i].stop, len(encoded[i])))
         size = self._batch_size(decoding)
-        parts = [list(part) for _, part in groupby(order, key=lambda i: prompts[i].stop)]
+        name = read_together(self.model, growth=decoding.max_new_tokens)
+        parts = [list(part) for _, part in groupby(order, key=lambda i: (prompts[i].stop, name(len(encoded[i]))))]
         batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 
         def read(batch: list[int]) -> Any:
@@ -88,7 +90,7 @@ class ModelPolicy:
 
     @cached_property
     def _reads_trees(self) -> bool:
-        return reads_trees(self.model)
+        return reads_trees(self.model, int(self.tokenizer.pad_token_id or 0))
 
     def _batch_size(self, decoding: Decoding) -> int:
         return max(1, self.chunk_size // decoding.num_samples)
@@ -119,6 +121,7 @@ class ModelPolicy:
         if stop:
             how = how | {"stop_strings": [stop], "tokenizer": self.tokenizer}
         padded = padded.to(self.model.device)
+        forget_lengths(self.model)
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices), torch.no_grad():
             torch.manual_seed(seed)

@@ -11,6 +11,7 @@ from align.models.policies.answer_keys import digest
 from align.models.policies.asking import Completion, Decoding, LetterQuestion, Prompt
 from align.models.policies.model_policy import ModelPolicy
 from align.models.policies.vision_prompts import VisionPrompts
+from align.models.rope_lengths import length_free
 from align.models.second_pass.forward import score_letters
 
 
@@ -40,7 +41,8 @@ class VisionPolicy(ModelPolicy):
         templates = [repr(each.template) for each in prompts]
         lengths = [(len(each.images), len(str(each.content))) for each in prompts]
         order = sorted(range(len(prompts)), key=lambda i: (templates[i], lengths[i]))
-        size = self._batch_size(decoding)
+        # How long a prompt with images is shows when it is read; where positions depend on that, each is read alone.
+        size = self._batch_size(decoding) if length_free(self.model) else 1
         parts = [list(part) for _, part in groupby(order, key=lambda i: (templates[i], bool(prompts[i].images)))]
         batches = [part[start : start + size] for part in parts for start in range(0, len(part), size)]
 

@@ -15,6 +15,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogits
 
 from align.data.media.images import SHOWN_WITH
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
+from align.models.rope_lengths import forget_lengths, read_together
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
 from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, OnResult, Request, SamplerError
@@ -27,6 +28,10 @@ _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "
 
 class TooLongError(Exception):
     """Prompts that leave too little room in the window for the answers of their batch."""
+
+
+class UnlikeError(Exception):
+    """Prompts of lengths at which the positions of one depend on another."""
 
 
 class LocalSampler:
@@ -69,7 +74,13 @@ class LocalSampler:
         order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
         start = 0
         while start < len(order):
-            same = [i for i in order[start : start + self._batch_size] if _alike(requests[i], requests[order[start]])]
+            first = order[start]
+            name = read_together(self._model, growth=requests[first].max_new_tokens)
+            same = [
+                i
+                for i in order[start : start + self._batch_size]
+                if _alike(requests[i], requests[first]) and name(encoded[i].length) == name(encoded[first].length)
+            ]
             self._answer(same, requests, encoded, on_result)
             start += len(same)
 
@@ -79,7 +90,7 @@ class LocalSampler:
         """Answers requests of the same settings; one that is too long or has a broken image costs no other its own."""
         try:
             answers = self._generate([requests[i] for i in batch], [encoded[i] for i in batch])
-        except (OSError, TooLongError) as error:
+        except (OSError, TooLongError, UnlikeError) as error:
             if len(batch) == 1:
                 on_result(batch[0], Failure(NO_IMAGE if isinstance(error, OSError) else TOO_LONG, str(error)))
                 return
@@ -101,7 +112,10 @@ class LocalSampler:
         with torch.no_grad(), torch.accelerator.device_index(model.device.index):
             batch = self._prompts.collate(requests, encoded, model)
             lengths = batch["attention_mask"].sum(-1).tolist()
+            if len(set(map(read_together(model, growth=first.max_new_tokens), lengths))) > 1:  # as images may be
+                raise UnlikeError
             room = self._room(max(lengths), first.max_new_tokens, len(requests))
+            forget_lengths(model)
             output = model.generate(
                 **batch,
                 **_PLAIN,

@@ -8,17 +8,16 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.shared_prompts import (
-    cache_can_be_shared,
+    SecondPassRow,
     given_cache,
     inference,
     last_logits,
-    left_pad,
-    positions,
     read_shared,
+    read_whole,
     text_batches,
 )
+from align.models.second_pass.trial import Way, together, way_of
 
 
 def write_answers(
@@ -56,14 +55,15 @@ def write_answers(
     Returns:
         For each row its new tokens, the last of which ended it unless there are `max_new_tokens`.
     """
-    share = share_prompts and cache_can_be_shared(model)
+    way = way_of(model, pad_token_id)
     first_of: dict[tuple[tuple[int, ...], tuple[int, ...]], int] = {}
     owners = [
         i if temperature else first_of.setdefault((tuple(row.prompt_ids), tuple(row.prefix_ids)), i)
         for i, row in enumerate(rows)
     ]
     asked = [i for i, owner in enumerate(owners) if i == owner]
-    batches = [[asked[j] for j in batch] for batch in text_batches([rows[i] for i in asked], batch_size)]
+    may_meet = together(model, way, growth=max_new_tokens)
+    batches = [[asked[j] for j in batch] for batch in text_batches([rows[i] for i in asked], batch_size, may_meet)]
     num_dummies = most_batches(len(batches)) - len(batches)  # before the first pass: the ranks meet in this call too
 
     def pick(logits: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ def write_answers(
 
     written: list[list[int]] = [[] for _ in rows]
     rule = _Rule(pick, pad_token_id, max_new_tokens, in_step)
-    write = _write_cached if share else _write_whole
+    write = _write_cached if share_prompts and way is Way.SHARED else _write_whole
     with inference(model):
         for batch in batches:
             new = write(model, [rows[i] for i in batch], rule, [partial(ended, i) for i in batch])
@@ -116,9 +116,8 @@ def _write_whole(
     written: list[list[int]] = [[] for _ in rows]
     live = list(range(len(rows)))
     for _ in range(rule.max_new_tokens):
-        texts = [row.prompt_ids + row.prefix_ids + new for row, new in zip(rows, written, strict=True)]
-        ids, mask = left_pad(texts, rule.pad_token_id, model.device)
-        live = _append(written, live, rule.pick(last_logits(model, ids, mask, positions(mask))), ended)
+        texts = [row._replace(prefix_ids=row.prefix_ids + new) for row, new in zip(rows, written, strict=True)]
+        live = _append(written, live, rule.pick(read_whole(model, texts, rule.pad_token_id)), ended)
         if not (live or rule.in_step):
             break
     return written

@@ -2,33 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
 from align.models.second_pass.image_memo import remembered_images
+from align.models.second_pass.shared_prompts import SecondPassRow as SecondPassRow
 from align.models.second_pass.shared_prompts import (
-    cache_can_be_shared,
     given_cache,
     inference,
     last_logits,
-    left_pad,
-    positions,
     read_shared,
+    read_whole,
     text_batches,
 )
-
-
-class SecondPassRow(NamedTuple):
-    """One question to answer again from a fixed trace."""
-
-    prompt_ids: list[int]  # the prompt with its options shuffled
-    prefix_ids: list[int]  # the first response up to, and without, the letter of its answer
-    letter_ids: list[int]  # the token of each live letter in that place, K of them
-    # What the processor made of the prompt's images; rows of one prompt hold the same object, which is never mutated.
-    images: dict[str, Tensor] = {}  # noqa: RUF012
+from align.models.second_pass.trial import Way, together, way_of
 
 
 def score_letters(
@@ -62,8 +51,12 @@ def score_letters(
         For each row, K log-probabilities in nats, normalised over its live letters.
     """
     dummy = dummy or SecondPassRow([pad_token_id], [pad_token_id], [])
-    share = share_prompts and cache_can_be_shared(model)
-    batches = [*text_batches(rows, batch_size), *_image_batches(rows, batch_size if share else 1)]
+    way = way_of(model, pad_token_id)
+    share = share_prompts and way is Way.SHARED
+    batches = [
+        *text_batches(rows, batch_size, together(model, way)),
+        *_image_batches(rows, batch_size if share else 1),
+    ]
     num_dummies = most_batches(len(batches)) - len(batches)  # before the first pass: the ranks meet in this call too
     scores: list[list[float]] = [[] for _ in rows]
     with inference(model), remembered_images(model) if remember_images else nullcontext():
@@ -101,7 +94,7 @@ def _forward(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id
         return _forward_images_shared(model, rows, pad_token_id) if share else _forward_image(model, *rows)
     if share:
         return read_shared(model, rows, pad_token_id).logits
-    return _forward_whole(model, rows, pad_token_id)
+    return read_whole(model, rows, pad_token_id)
 
 
 def _forward_image(model: PreTrainedModel, row: SecondPassRow) -> Tensor:
@@ -139,9 +132,3 @@ def _image_fields(row: SecondPassRow, ids: Tensor) -> dict[str, Tensor]:
             value = torch.nn.functional.pad(value, (0, ids.shape[1] - value.shape[1]))
         fields[name] = value.to(ids.device)
     return fields
-
-
-def _forward_whole(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
-    """Reads prompt and prefix of every row."""
-    ids, mask = left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
-    return last_logits(model, ids, mask, positions(mask))

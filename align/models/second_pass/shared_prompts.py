@@ -1,20 +1,26 @@
 """Reading rows of a second pass with the policy: common prompts once, without gradients and without dropout."""
 
-from __future__ import annotations
-
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
 
-if TYPE_CHECKING:
-    from align.models.second_pass.forward import SecondPassRow
+from align.models.rope_lengths import forget_lengths
+
+
+class SecondPassRow(NamedTuple):
+    """One question to answer again from a fixed trace."""
+
+    prompt_ids: list[int]  # the prompt with its options shuffled
+    prefix_ids: list[int]  # the first response up to, and without, the letter of its answer
+    letter_ids: list[int]  # the token of each live letter in that place, K of them
+    # What the processor made of the prompt's images; rows of one prompt hold the same object, which is never mutated.
+    images: dict[str, Tensor] = {}  # noqa: RUF012
 
 
 class Read(NamedTuple):
@@ -25,13 +31,17 @@ class Read(NamedTuple):
     mask: Tensor  # (B, T), of prompt and prefix
 
 
-def text_batches(rows: Sequence[SecondPassRow], batch_size: int) -> list[list[int]]:
-    """Batches the rows without images by prompt and length."""
+def text_batches(
+    rows: Sequence[SecondPassRow], batch_size: int, together: Callable[[int], int] = lambda length: 0
+) -> list[list[int]]:
+    """Batches the rows without images by prompt and length; `together` names the lengths that go into one batch."""
+    names = [together(len(row.prompt_ids) + len(row.prefix_ids)) for row in rows]
     order = sorted(
         (i for i, row in enumerate(rows) if not row.images),
-        key=lambda i: (len(rows[i].prompt_ids), rows[i].prompt_ids, len(rows[i].prefix_ids)),
+        key=lambda i: (names[i], len(rows[i].prompt_ids), rows[i].prompt_ids, len(rows[i].prefix_ids)),
     )
-    return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+    parts = [list(part) for _, part in groupby(order, key=names.__getitem__)]
+    return [part[i : i + batch_size] for part in parts for i in range(0, len(part), batch_size)]
 
 
 @contextmanager
@@ -44,14 +54,6 @@ def inference(model: PreTrainedModel) -> Iterator[None]:
             yield
     finally:
         model.train(was_training)
-
-
-def cache_can_be_shared(model: PreTrainedModel) -> bool:
-    """Tells whether keys and values of a prompt can be handed to several rows.
-
-    Recurrent states cannot, and a sliding window would count the padding between prompt and prefix.
-    """
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
 
 
 def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Read:
@@ -70,6 +72,12 @@ def read_shared(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token
     return Read(last_logits(model, prefix_ids, mask, own, **given_cache(model, cache)), cache, mask)
 
 
+def read_whole(model: PreTrainedModel, rows: Sequence[SecondPassRow], pad_token_id: int) -> Tensor:
+    """Reads prompt and prefix of every row; rows of one length as a plain pass does, which not all models do else."""
+    ids, mask = left_pad([row.prompt_ids + row.prefix_ids for row in rows], pad_token_id, model.device)
+    return last_logits(model, ids, mask, None if mask.all() else positions(mask))
+
+
 def given_cache(model: Any, cache: DynamicCache) -> dict[str, Any]:
     """Names a cache as the model does: `cache` from transformers 5.20 on, which warns of `past_key_values`."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
@@ -86,6 +94,7 @@ def distinct_prompts(rows: Sequence[SecondPassRow]) -> tuple[list[list[int]], li
 
 def last_logits(model: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor | None, **more: Any) -> Tensor:
     """Reads tokens, `(B, T)`, and returns the logits of what follows them, `(B, V)`."""
+    forget_lengths(model)
     output = model(input_ids=ids, attention_mask=mask, position_ids=positions, logits_to_keep=1, **more)
     logits: Tensor = output.logits[:, -1]
     return logits

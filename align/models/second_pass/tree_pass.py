@@ -10,12 +10,11 @@ from transformers import DynamicCache, PreTrainedModel
 
 from align.models.second_pass.forward import SecondPassRow, letter_log_probs
 from align.models.second_pass.image_memo import is_sharded
-from align.models.second_pass.shared_prompts import cache_can_be_shared, given_cache, inference, last_logits
-from align.models.second_pass.trees import Batch, common_head, grow, grow_all, lay_out, put_together
+from align.models.second_pass.shared_prompts import given_cache, inference, last_logits
+from align.models.second_pass.trees import Batch, common_head, grow_all, lay_out, put_together
+from align.models.second_pass.trial import Way, agrees, way_of
 
 MOST_TOKENS = 8_192  # of a forward pass, padding included
-_NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways
-_NEAR_ELSE = 0.1
 
 
 def score_letter_trees(
@@ -61,27 +60,24 @@ def score_letter_trees(
     return scores
 
 
-def reads_trees(model: PreTrainedModel) -> bool:
-    """Tells by trying whether a model takes a mask and positions of our own, with eleven tokens.
+def reads_trees(model: PreTrainedModel, pad_token_id: int) -> bool:
+    """Tells by trying whether a model takes a mask and positions of our own, and can share prompts at all.
 
-    Not all do: some kernels know causal masks only, and some models count positions by themselves. Layers with a
-    window or a state are ruled out, and so is a model whose ranks hold a part of the weights each.
+    Not all do: some kernels know causal masks only, and some models count positions by themselves. A model whose ranks
+    hold a part of the weights each is ruled out.
     """
-    if is_sharded(model) or not cache_can_be_shared(model) or getattr(model.config, "attention_layers", None):
+    if is_sharded(model) or way_of(model, pad_token_id) is not Way.SHARED:
         return False
-    embeddings: Any = model.get_input_embeddings()
-    vocabulary: int = embeddings.num_embeddings
-    sequences = [[i * 7 % vocabulary for i in each] for each in ((1, 2, 3, 4, 5), (1, 2, 3, 6, 7), (1, 2, 8, 9))]
-    with inference(model):
-        alone = [last_logits(model, ids, torch.ones_like(ids), None) for ids in _tensors(sequences, model.device)]
-        batch = lay_out([grow([(i, ids[2:]) for i, ids in enumerate(sequences)])], 0)
-        try:  # what a model raises that cannot is its own; such a model is read row by row, with the same scores
-            logits = _read(model, batch, _read_head(model, sequences[0][:2]), 2)
-        except (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError, AttributeError):
-            return False
-    order = [number for number, _, _ in batch.rows]
-    far = (logits.log_softmax(-1) - torch.cat([alone[i] for i in order]).log_softmax(-1)).abs().max()
-    return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
+
+    def read(rows: Sequence[SecondPassRow]) -> Tensor:
+        sequences = [row.prompt_ids + row.prefix_ids for row in rows]
+        head = common_head(sequences)
+        batch = lay_out(grow_all(sequences, ["one", "one", "other"], head), pad_token_id)
+        logits = _read(model, batch, _read_head(model, sequences[0][:head]), head)
+        order = [number for number, _, _ in batch.rows]
+        return logits[[order.index(i) for i in range(len(rows))]]
+
+    return agrees(model, read)
 
 
 def _pass_tokens(model: PreTrainedModel) -> int:
@@ -118,7 +114,3 @@ def _read(model: PreTrainedModel, batch: Batch, cache: DynamicCache, head: int) 
     given = {name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in fields.items()}
     logits: Tensor = model(**{"use_cache": False} | given, logits_to_keep=batch.num_ends).logits
     return logits[[tree for _, tree, _ in batch.rows], [column for _, _, column in batch.rows]]
-
-
-def _tensors(sequences: Sequence[Sequence[int]], device: torch.device) -> list[Tensor]:
-    return [torch.tensor([list(ids)], device=device) for ids in sequences]

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import torch
+from transformers import PretrainedConfig
 
 
 class OneDistribution:
@@ -14,12 +15,16 @@ class OneDistribution:
     """
 
     device = torch.device("cpu")
+    config = PretrainedConfig()
 
     def __init__(self, tokenizer, likely):
         self.read = []  # tokens of each row of each batch, without padding
         self.logits = torch.full((len(tokenizer),), -80.0)
         for character, probability in likely.items():
             self.logits[tokenizer.convert_tokens_to_ids(character)] = torch.tensor(probability).log()
+
+    def modules(self):
+        return iter(())
 
     def get_input_embeddings(self):
         return SimpleNamespace(num_embeddings=len(self.logits))

@@ -1,0 +1,97 @@
+"""In which ways a model can be read: told by trying each once, on a few rows, against plain passes."""
+
+from collections.abc import Callable, Sequence
+from enum import IntEnum
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from align.models.rope_lengths import length_free, read_together
+from align.models.second_pass.shared_prompts import SecondPassRow, inference, read_shared, read_whole
+
+MOST_TOKENS = 1_024  # before which the tried rows begin to end; a model that looks further is not tried
+_LOOKS = ("window", "local", "attention_chunk", "attn_chunk", "block_size")  # in names of settings
+_NEAR = {torch.float32: 1e-4, torch.float64: 1e-6}  # log-probs of one sequence read in two ways, on average
+_NEAR_ELSE = 0.1
+# What a model raises that cannot is its own; it is read in a plainer way, with the same numbers.
+_CANNOT = (RuntimeError, TypeError, ValueError, IndexError, KeyError, NotImplementedError, AttributeError)
+
+
+class Way(IntEnum):
+    """How rows are read, the cheapest way first."""
+
+    SHARED = 0  # common prompts once, then what follows them
+    PADDED = 1  # each whole, with others of other lengths
+    ALIKE = 2  # each whole, with others of its own length
+
+
+_found: "WeakKeyDictionary[Any, Way]" = WeakKeyDictionary()
+
+
+def way_of(model: PreTrainedModel, pad_token_id: int) -> Way:
+    """Finds the cheapest way in which rows have the numbers of a plain pass over each alone; a model is tried once.
+
+    Ranks that hold a part of the weights each have to ask together; they read the same tokens and find the same.
+    """
+    if model not in _found:
+        _found[model] = _find(model, pad_token_id)
+    return _found[model]
+
+
+def together(model: PreTrainedModel, way: Way, *, growth: int = 0) -> Callable[[int], int]:
+    """Returns what names the lengths of rows that go into one batch; `growth` tokens are written behind each."""
+    return int if way is Way.ALIKE else read_together(model, growth=growth)
+
+
+def agrees(model: PreTrainedModel, read: Callable[[Sequence[SecondPassRow]], Tensor]) -> bool:
+    """Tells whether a way of reading gives the `(3, V)` logits of plain passes.
+
+    Two rows have one prompt, prompts and prefixes have unlike lengths, and all are longer than any window.
+    """
+    rows = _rows(model, min(_longest_window(model), MOST_TOKENS))
+    with inference(model):
+        try:
+            alone = torch.cat([read_whole(model, [row], 0) for row in rows]).float().log_softmax(-1)
+            logits = read(rows)
+        except _CANNOT:
+            return False
+    far = (logits.float().log_softmax(-1) - alone).abs().mean(-1).max()
+    return bool(far <= _NEAR.get(logits.dtype, _NEAR_ELSE))
+
+
+def _find(model: PreTrainedModel, pad_token_id: int) -> Way:
+    # States cannot be handed to several rows, windows that a cache knows of would count the padding, and keys would
+    # keep the positions of a shorter row.
+    whole = all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
+    may_share = whole and length_free(model) and _longest_window(model) <= MOST_TOKENS
+    if may_share and agrees(model, lambda rows: read_shared(model, rows, pad_token_id).logits):
+        return Way.SHARED
+    if agrees(model, lambda rows: read_whole(model, rows, pad_token_id)):
+        return Way.PADDED
+    return Way.ALIKE
+
+
+def _longest_window(model: PreTrainedModel) -> int:
+    """Finds how far back layers look that do not see everything, as far as settings say it."""
+    config = model.config.get_text_config().to_dict()
+    most = config.get("max_position_embeddings") or MOST_TOKENS**2
+    named = [value for name, value in config.items() if any(look in name for look in _LOOKS)]
+    numbers = [each for value in named for each in (value if isinstance(value, list) else [value])]
+    looks = [each for each in numbers if type(each) is int and each < most]  # no row reaches beyond the others
+    return max(looks, default=0)
+
+
+def _rows(model: PreTrainedModel, reach: int) -> list[SecondPassRow]:
+    embeddings: Any = model.get_input_embeddings()
+    size = min(embeddings.num_embeddings, 1_009)
+
+    def text(length: int, seed: int) -> list[int]:
+        return [(seed + i * (i + seed)) % (size - 4) + 4 if size > 8 else i % size for i in range(length)]
+
+    first, second = text(reach + 2, 5), [*text(2, 5), *text(reach + 9, 11)]
+    pairs = ((first, text(7, 23)), (first, text(3, 31)), (second, text(5, 43)))
+    return [SecondPassRow(prompt, prefix, []) for prompt, prefix in pairs]
