@@ -1,5 +1,33 @@
 """Errors that a user can mend; the command line prints their sentence and exits with code 1."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_SAID = {"python": '`{}="{}"`', "command": "`--{} {}`", "recipe": "`dataset.on_bad_rows: skip`", "none": ""}
+_asked_by: ContextVar[str] = ContextVar("asked_by", default="python")
+
+
+@contextmanager
+def asked_by(place: str) -> Iterator[None]:
+    """Has remedies inside name a setting as it is written in `python`, on the `command` line or in a `recipe`."""
+    token = _asked_by.set(place)
+    try:
+        yield
+    finally:
+        _asked_by.reset(token)
+
+
+def word_setting(name: str, value: str) -> str:
+    """Writes what leaves rows out as it is said where the rows are asked for; empty where nothing can say so.
+
+    Example:
+        >>> with asked_by("command"):
+        ...     word_setting("on_missing", "drop")
+        '`--on_missing drop`'
+    """
+    return _SAID[_asked_by.get()].format(name, value)
+
 
 class UserError(ValueError):
     """Something the user wrote, named, or pointed at cannot be used as it is."""

@@ -13,7 +13,7 @@ from started import ROOT, start
 
 from align.assets import shipped_recipes
 from align.checks.finding import Finding
-from align.cli.check import print_findings
+from align.cli.findings import print_findings
 from align.console import make_console, make_table, say
 from rewards.catalog import REWARDS
 

@@ -14,6 +14,7 @@ from align.data.files import RawRow, find_split, read_rows
 from align.data.loading import Schema, read_row
 from align.data.media.rows import MediaReader, media_folder
 from align.data.problems import BadRow, DataReport, RowProblem, printable
+from align.data.unread import Unread
 from align.errors import DataError
 from align.recipe.dataset import MediaSettings
 
@@ -88,19 +89,20 @@ class Reader:
         """
         self.report = report = DataReport(self.file)
         reader = MediaReader(media_folder(self.file), self.source.media)
-        never = NeverThere(self.file, self.source.columns)
+        never, unread = NeverThere(self.file, self.source.columns), Unread(self._schema.also)
         check: Check = check_of(self.kind, self.file, reader, self._named)
         with reader.progress:
             for raw in islice(read_rows(self.file, self._split), self.source.max_rows):
                 if not isinstance(raw.content, RowProblem):
                     never.look(raw.content)
-                found = read_row(raw, self.file, check, self._schema)
+                found = read_row(raw, self.file, check, self._schema, unread)
                 report.num_read += 1
                 if isinstance(found, RowProblem):
                     report.problems.append(found)
                 else:
                     report.num_kept += 1
                 yield ReadRow(raw, found)
+        report.unread = unread.sentences(self.file)
         if not report.num_read:
             raise DataError(f"{self.file} holds no rows. Give a data set with at least one.")
         if self.source.max_rows is None:

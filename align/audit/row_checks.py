@@ -24,6 +24,7 @@ from align.data.tables.numeric_columns import read_number
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.texts import is_blank
 from align.errors import DataError
+from align.methods import METHODS
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
 from rewards.reading.traces import stated_choice
@@ -124,7 +125,14 @@ def schema_of(kind: str, adapter: str | None, columns: Columns | None, named: Na
     adapters = {"pairs": PREFERENCE_ADAPTERS, "questions": ADAPTERS, "outcomes": observed}.get(kind, {})
     if adapter is not None and not adapters:
         raise DataError(f"`adapter` is for pairs, questions and outcomes, got {adapter!r} for {kind}. Leave it out.")
-    return Schema(needs[kind], find_adapter(adapter, adapters), adapters, columns)
+    return Schema(needs[kind], find_adapter(adapter, adapters), adapters, columns, _read_in_training(kind))
+
+
+def _read_in_training(kind: str) -> tuple[str, ...]:
+    """Lists the columns of such rows that a method reads."""
+    shown = {"pairs": "chosen", "questions": "options", "sft": "completion"}.get(kind, "")
+    lists = [getattr(method.part("dataset"), "read", ()) for method in METHODS.values()]
+    return tuple(dict.fromkeys(name for names in lists if shown in names for name in names))
 
 
 def _beside(adapter: Adapter) -> Adapter:

@@ -120,6 +120,8 @@ def audit(
     found_cues, sentences = cues.find(train, rows)
     if absent:
         sentences = [f"{absent} Only equal rows were compared.", *sentences]
+    read = [*readers, *([eval_reader] if eval_reader else [])]
+    sentences = [*(text for reader in read for text in reader.report.unread), *sentences]
     told = None if masks is None else masks.find(train, rows)
     if isinstance(told, str):
         sentences, told = [*sentences, told], None

@@ -20,6 +20,8 @@ def check_counts(
         findings.append(Finding("ok", "data", text))
     if report.problems:
         findings.append(_left_out(report, "rows"))
+    reports = [report, *([eval_report] if eval_report is not None else [])]
+    findings += [Finding("warning", "data", text) for each in reports for text in each.unread]
     if num_eval_rows:
         findings.append(Finding("ok", "data", f"{dataset.eval_path}: {num_eval_rows} for evaluation."))
     if eval_report is not None and eval_report.problems:

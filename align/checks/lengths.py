@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,21 +44,11 @@ def check_lengths(
     if findings := _lacks_template(recipe, tokenizer, rows):
         return findings
     taken = [found or 0 for found in image_tokens] if image_tokens else [0] * len(rows)
-    if isinstance(rows, MadeRows):
-        sizes = rows.prompt_sizes()
-    else:
-        sizes = [len(str(row["prompt"])) + CHARACTERS * taken[i] for i, row in enumerate(rows)]
-    order = nlargest(AUDITED, range(len(rows)), key=sizes.__getitem__)
-    audited = pick(rows, order)
+    order = longest_first(rows, taken)[:AUDITED]
     try:
-        texts = tokenizer.count([place_images(row["prompt"], len(row.get("images") or ())) for row in audited])
+        lengths = prompt_lengths(tokenizer, rows, order, taken)
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Prompt lengths are unknown; the chat template says: {error}.")]
-    # Each image has one token in the text, which the processor replaces.
-    lengths = [
-        text + max(0, taken[i] - len(row.get("images") or ()))
-        for text, i, row in zip(texts, order, audited, strict=True)
-    ]
     longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
     moved = check_positions(recipe, lengths, growth=completion)
@@ -70,7 +59,7 @@ def check_lengths(
             *moved,
         ]
     budget = window - completion
-    over = [(row["id"], length) for row, length in zip(audited, lengths, strict=True) if length > budget]
+    over = [(rows[i]["id"], length) for i, length in zip(order, lengths, strict=True) if length > budget]
     if over:
         name, length = max(over, key=lambda found: found[1])
         raised = f", or raise {_limit(recipe)} if that is the limit" if recipe.uses_vllm else ""
@@ -78,7 +67,7 @@ def check_lengths(
         text = (
             f"{len(over):,}{where} prompts are longer than {budget} tokens (window {window} - `max_completion_length` "
             f"{completion}); the longest is {name!r} with {length}. {_shorten(taken)}, or lower "
-            f"`max_completion_length`{raised}."
+            f"`max_completion_length`{raised}, or leave them out with `dataset.on_bad_rows: skip`."
         )
         if budget <= 0:
             text = (
@@ -90,6 +79,28 @@ def check_lengths(
     which = "Prompts" if len(rows) <= AUDITED else f"The {AUDITED:,} longest of {len(rows):,} prompts"
     text = f"{which} take {mean} and {longest} at most, of {budget} ({window} - {completion})."
     return [Finding("ok", "lengths", text, numbers | {"budget": budget}), *moved]
+
+
+def longest_first(rows: Sequence[dict[str, Any]], image_tokens: Sequence[int]) -> list[int]:
+    """Orders the places of rows by about how long their prompts are."""
+    if isinstance(rows, MadeRows):
+        sizes = rows.prompt_sizes()
+    else:
+        sizes = [len(str(row["prompt"])) + CHARACTERS * image_tokens[i] for i, row in enumerate(rows)]
+    return sorted(range(len(rows)), key=sizes.__getitem__, reverse=True)
+
+
+def prompt_lengths(
+    tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]], places: Sequence[int], image_tokens: Sequence[int]
+) -> list[int]:
+    """Counts the tokens of the prompts at some places, those of their images included."""
+    found = pick(rows, places)
+    texts = tokenizer.count([place_images(row["prompt"], len(row.get("images") or ())) for row in found])
+    # Each image has one token in the text, which the processor replaces.
+    return [
+        text + max(0, image_tokens[i] - len(row.get("images") or ()))
+        for text, i, row in zip(texts, places, found, strict=True)
+    ]
 
 
 def _lacks_template(recipe: Recipe, tokenizer: "PromptTokenizer", rows: Sequence[dict[str, Any]]) -> list[Finding]:

@@ -7,23 +7,20 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
-from rich.text import Text
-
 from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.output import check_output
 from align.checks.recipe import Checked, check_recipe
+from align.cli.findings import print_findings
 from align.cli.pair_samples import print_samples
 from align.cli.starts import start_words
-from align.console import make_console, make_table
+from align.console import make_console
 from align.errors import RunFolderError, UserError
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import compare_data, compare_readings
 from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
-
-STYLES = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 def run(
@@ -88,16 +85,3 @@ def _check_changes(stages: Sequence[Stage], recipe: Recipe, checked: Checked) ->
 def _dry(recipe: Recipe) -> Recipe:
     then = None if recipe.then is None else replace(recipe.then, is_dry=True)
     return replace(recipe, is_dry=True, then=then)
-
-
-def print_findings(findings: Sequence[Finding], *, stderr: bool = False) -> None:
-    """Prints findings as a table without borders."""
-    table = make_table(show_header=False)
-    for style in ("bold", "dim", ""):
-        table.add_column(style=style, vertical="top", no_wrap=style != "", overflow="fold")
-    for finding in findings:
-        text = Text(finding.text)
-        if finding.fix and finding.fix not in finding.text:
-            text.append(f"\n{finding.fix}", "bold cyan")
-        table.add_row(Text(finding.level, STYLES[finding.level]), finding.check, text)
-    make_console(stderr=stderr).print(table)

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from align.checks.machine.all_of_it import check_machine
-from align.cli.check import print_findings
+from align.cli.findings import print_findings
 from align.console import make_console
 from align.secrets import mask
 

@@ -5,6 +5,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from align.errors import asked_by
+
 MEANT = ("system_prompt", "content_free")  # texts for a model, which may be empty
 
 
@@ -23,6 +25,12 @@ class Command(TyperCommand):
                 _refuse(ctx, option if takes_it else None)
             before = word
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, where remedies name its options."""
+        leaves_out = any(param.name == "on_bad_rows" for param in self.params)
+        with asked_by("command" if leaves_out else "none"):
+            return super().invoke(ctx)
 
 
 def _refuse(ctx: Any, option: Any) -> None:

@@ -83,6 +83,7 @@ def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: boo
 
 def _build(stage: Stage, checked: Checked) -> Any:
     from accelerate import PartialState
+    from datasets import disable_progress_bars as disable_bars_of_rows
     from transformers.utils.logging import disable_progress_bar
 
     from align.training.build import build_trainer
@@ -96,6 +97,8 @@ def _build(stage: Stage, checked: Checked) -> Any:
     hide_old_names()
     mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
     disable_progress_bar()  # bars of loading and saving would tear the one of the run
+    if not sys.stderr.isatty():
+        disable_bars_of_rows()  # a file would hold every state of them
     try:
         trainer = build_trainer(recipe, checked.data, checked.rewards)
     except RecipeError:

@@ -10,8 +10,8 @@ from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
-from align.cli.check import print_findings
-from align.cli.rewards_rows import name_the_option, read_columns, read_reward_rows
+from align.cli.findings import print_findings
+from align.cli.rewards_rows import name_the_option, questions_of, read_columns, read_reward_rows
 from align.cli.yaml_option import read_yaml_option
 from align.console import make_console
 from align.errors import RecipeError, UserError
@@ -19,6 +19,12 @@ from align.methods import METHODS
 from align.recipe.recipe import Recipe, load_recipe
 from align.secrets import mask
 from rewards.running.contract import Limits, RewardSpec, Settings
+
+# Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
+AS_QUESTIONS = (
+    "Where these rows are asked as multiple-choice questions (`columns: {{question: prompt}}`), a reward gets the "
+    "index of the right option as `answer`, {answer} in row 1, and then:"
+)
 
 
 def run(
@@ -49,7 +55,14 @@ def run(
             if named and data is None:
                 raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
             rows = [] if data is None else read_reward_rows(data, named)
-            findings = check_one(subject, kwargs, rows, settings, Handling(limits or Limits()))
+            handling = Handling(limits or Limits())
+            findings = check_one(subject, kwargs, rows, settings, handling)
+            if asked := questions_of(rows) if all(each.level != "error" for each in findings) else []:
+                findings += [
+                    each._replace(level="warning", text=f"{AS_QUESTIONS.format(**asked[0])} {each.text}")
+                    for each in check_one(subject, kwargs, asked, settings, handling)
+                    if each.level == "error"
+                ]
     except UserError as error:
         if not as_json:
             raise

@@ -7,12 +7,14 @@ from align.checks.finding import Finding
 from align.cli.yaml_option import read_yaml_option
 from align.data.column_entries import word_mapping
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns
+from align.data.conversations import conversation_text
 from align.data.kinds import first_columns
-from align.data.problems import printable
+from align.data.problems import BadRow, printable
 from align.data.prompt_rows import load_prompts, prompts_to_rows
 from align.data.questions.multiple_choice import NEEDS, load_questions
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
+from align.data.rules import check_row
 from align.errors import DataError
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.reading import read_block
@@ -50,6 +52,25 @@ def read_reward_rows(path: str, columns: Columns) -> list[dict[str, Any]]:
         return questions_to_rows(questions, PromptTemplate(DEFAULT_TEMPLATE, None, True))[0]
     prompts, _ = load_prompts(path, max_rows=MAX_ROWS, columns=columns)
     return prompts_to_rows(prompts)
+
+
+def questions_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns prompts with options as methods of multiple-choice questions hand them to rewards; none if they are not.
+
+    Example:
+        >>> questions_of([{"prompt": "Which rusts?", "options": ["iron", "gold"], "answer": "A"}])[0]["answer"]
+        0
+    """
+    if all(isinstance(row.get("answer"), int) for row in rows):
+        return []
+    asked = []
+    for row in rows:
+        try:
+            checked = check_row({**row, "question": conversation_text(row["prompt"]), "id": None, "group": None})
+        except BadRow:
+            return []
+        asked.append({**row, "question": checked.question, "options": list(checked.options), "answer": checked.answer})
+    return asked
 
 
 def _has_options(names: list[str]) -> bool:

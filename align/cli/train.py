@@ -14,7 +14,7 @@ from align.checks.launch import current_launch
 from align.checks.recipe import Checked, check_recipe
 from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
-from align.cli.check import print_findings
+from align.cli.findings import print_findings
 from align.cli.one_run import quiet_environment, train
 from align.cli.opening import say_checking
 from align.cli.pushing import push

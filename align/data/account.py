@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from align.data.columns import MISSING, NEEDED, Lacking, NeverThere
 from align.data.problems import RowProblem, shorten
 from align.data.raw_rows import RawRow
+from align.data.unread import Unread
 
 if TYPE_CHECKING:
     from align.data.loading import Schema
@@ -42,6 +43,7 @@ class Account(Generic[T]):
         self.taken: dict[str, int] = {}  # row by id, in the order in which they were kept
         self.lacking = Lacking(file, schema.needs)
         self.never = NeverThere(file, schema.columns)
+        self.unread = Unread(schema.also)
 
     def take(self, raw: RawRow, result: T | RowProblem, keep: Callable[[T], None]) -> None:
         """Takes one row up, and keeps what became of it if it can be used."""
@@ -67,6 +69,7 @@ class Account(Generic[T]):
         self.num_read += other.num_read
         self.lacking.join(other.lacking)
         self.never.join(other.never)
+        self.unread.join(other.unread)
         repeated = self.taken.keys() & other.taken.keys()
         problems = other.problems + [self._repeats(name, other.taken[name]) for name in repeated]
         self.problems += sorted(problems, key=lambda problem: problem.row) if repeated else problems

@@ -50,7 +50,7 @@ OTHER_NAMES = {
     ),
     "responses": ("completions", "candidates", "generations", "outputs", "answers"),
 }
-ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)_?([A-Z]|[0-9])", re.IGNORECASE)
+ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)[\W_]?([A-Z]|[0-9])", re.IGNORECASE)
 
 
 def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def guess_columns(
     free = {_plain(name): name for name in reversed(names) if name not in needs}
     guessed: dict[str, str | list[str]] = {}
     for column in missing:
-        if column == "options" and (several := _find_several(names)):
+        if column == "options" and (several := _find_several(names) or _alike(column, free)):
             guessed[column] = several
         elif name := _guess(column, free):
             guessed[column] = free.pop(name)
@@ -276,6 +276,12 @@ def _find_several(names: Sequence[str], least: int = 2) -> list[str]:
         if match := ONE_OF_SEVERAL.fullmatch(name):
             found.setdefault(match[1].lower(), []).append(name)
     return max(found.values(), key=len) if found and max(map(len, found.values())) >= least else []
+
+
+def _alike(column: str, free: Mapping[str, str]) -> list[str]:
+    """Finds columns that are all near a name and not it, such as Option One, Option Two for options."""
+    near = get_close_matches(column, free, n=len(free) + 1, cutoff=ALIKE)
+    return [] if column in near or len(near) < 2 else [name for plain, name in reversed([*free.items()]) if plain in near]
 
 
 def _guess(column: str, free: Mapping[str, str]) -> str | None:

@@ -1,7 +1,6 @@
 """Loads rows, turns each into what its checks return, and keeps account of those that cannot be used."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
@@ -15,6 +14,7 @@ from align.data.questions.adapters import Adapter, AdapterError
 from align.data.stored_items import ItemKeeper
 from align.data.text_lines import Span
 from align.data.texts import check_values
+from align.data.unread import Unread
 from align.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ class Schema(NamedTuple):
         adapter: Name and function that turn the rows into our schema.
         known: The adapters there are, to be proposed where columns are missing.
         columns: Our names of columns that have another name in the file; None where no recipe can say so.
+        also: Columns that are read elsewhere, so that a name near one of them is told.
     """
 
     needs: tuple[str, ...]
     adapter: tuple[str, Adapter] | None = None
     known: Mapping[str, Adapter] = {}
     columns: Columns | None = None
+    also: tuple[str, ...] = ()
 
 
 def load_rows(
@@ -65,7 +67,7 @@ def load_rows(
     items: list[T] = []
     account = Account[T](report.file, schema)
     for raw in islice(read_rows(report.file, split), max_rows):
-        account.take(raw, read_row(raw, report.file, check, schema), items.append)
+        account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
     _close(account, report, check, schema, on_bad_rows, max_rows)
     return items
 
@@ -85,11 +87,13 @@ def store_rows(
     with ItemKeeper[T]() as keeper:
         if lines is None:
             for raw in islice(read_rows(report.file, split), max_rows):
-                account.take(raw, read_row(raw, report.file, check, schema), keeper.add)
+                account.take(raw, read_row(raw, report.file, check, schema, account.unread), keeper.add)
         else:
-            _read_lines(
-                lines, account, partial(read_row, file=report.file, check=check, schema=schema), schema, keeper
-            )
+
+            def to_item(raw: RawRow, unread: Unread) -> T | RowProblem:
+                return read_row(raw, report.file, check, schema, unread)
+
+            _read_lines(lines, account, to_item, schema, keeper)
         _close(account, report, check, schema, on_bad_rows, max_rows)
         return keeper.items()
 
@@ -97,7 +101,7 @@ def store_rows(
 def _read_lines(
     file: Path,
     account: Account[T],
-    to_item: Callable[[RawRow], T | RowProblem],
+    to_item: Callable[[RawRow, Unread], T | RowProblem],
     schema: Schema,
     keeper: ItemKeeper[T],
 ) -> None:
@@ -107,13 +111,13 @@ def _read_lines(
         items: list[T] = []
         share = Account[T](account.file, schema)
         for raw in read_span(file, span):
-            share.take(raw, to_item(raw), items.append)
+            share.take(raw, to_item(raw, share.unread), items.append)
         return share, keeper.pack(items)
 
     spans = spans_of(file)
     for span in spans:
         for raw in read_span(file, span):
-            account.take(raw, to_item(raw), keeper.add)
+            account.take(raw, to_item(raw, account.unread), keeper.add)
         if keeper.in_file:
             break
     for share, batches in map_in_order(read_share, spans) if keeper.in_file else ():
@@ -130,6 +134,7 @@ def _close(
 ) -> None:
     """Fills the report, and refuses rows that cannot be used."""
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
+    report.unread = account.unread.sentences(report.file)
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
     if report.num_kept and (max_rows is None or report.num_read < max_rows):
@@ -158,8 +163,10 @@ def name_row(row: int, file: str) -> str:
     return f"{Path(file).stem}-{row}"
 
 
-def read_row(raw: RawRow, file: str, check: Callable[[Row, RawRow], R], schema: Schema) -> R | RowProblem:
-    """Turns one row into what its checks return, or says why it cannot be used."""
+def read_row(
+    raw: RawRow, file: str, check: Callable[[Row, RawRow], R], schema: Schema, unread: Unread | None = None
+) -> R | RowProblem:
+    """Turns one row into what its checks return, or says why it cannot be used; notes what nothing asks of it."""
     if isinstance(raw.content, RowProblem):
         return raw.content
     row: Row = raw.content
@@ -167,9 +174,13 @@ def read_row(raw: RawRow, file: str, check: Callable[[Row, RawRow], R], schema: 
         check_values(row)
         if schema.columns:
             row = rename(row, schema.columns, untyped=raw.untyped)
+        stood = row = row if unread is None else unread.watch(row)
         if schema.adapter is not None:
             row = _convert(row, *schema.adapter)
-        return check(row, raw)
+        item = check(row, raw)
+        if unread is not None:
+            unread.note(stood)
+        return item
     except BadRow as bad:
         rule, remedy = bad.rule, bad.remedy
         if bad.column in schema.needs and bad.column not in row:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from align.errors import DataError
+from align.errors import DataError, word_setting
 
 SHOWN_PROBLEMS = 5
+MOST_SHOWN = 20  # of kinds of problems, each with its first row
 
 
 class RowProblem(NamedTuple):
@@ -53,12 +54,14 @@ class DataReport:
         num_read: Rows read, blank lines not counted.
         num_kept: Rows that can be used.
         problems: One entry for each row left out.
+        unread: A sentence for each column that nothing reads and whose name is near one that is read.
     """
 
     file: str
     num_read: int = 0
     num_kept: int = 0
     problems: list[RowProblem] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def reasons(self) -> dict[str, int]:
@@ -72,14 +75,18 @@ class DataReport:
 
 
 def bad_rows_error(file: str, problems: Sequence[RowProblem], num_read: int) -> DataError:
-    """Words the error about rows that cannot be used: the first few, and counts by rule."""
-    listed = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
+    """Words the error about rows that cannot be used: the first of every kind, a few more, and counts by rule."""
+    firsts = {(problem.column, problem.rule): place for place, problem in reversed([*enumerate(problems)])}
+    places = list(dict.fromkeys([*sorted(firsts.values()), *range(len(problems))]))[: max(SHOWN_PROBLEMS, len(firsts))]
+    listed = "\n".join(f"  {problems[place]}" for place in sorted(places[:MOST_SHOWN]))
     counts = Counter(problem.rule for problem in problems).most_common()
     by_rule = "\n".join(f"  {count} x {rule}" for rule, count in counts)
-    num_shown = min(SHOWN_PROBLEMS, len(problems))
+    num_shown, num_bad = min(MOST_SHOWN, len(places)), len({problem.row for problem in problems})
+    skipping = word_setting("on_bad_rows", "skip")
+    leave_out = f", or set {skipping} to leave them out" if skipping and num_bad < num_read else ""
     return DataError(
-        f"{len(problems)} of {num_read} rows of {file} cannot be used. The first {num_shown}:\n"
-        f"{listed}\nIn all:\n{by_rule}\nMend them, or set `on_bad_rows: skip` to leave them out."
+        f"{num_bad} of {num_read} rows of {file} cannot be used. The first {num_shown}:\n"
+        f"{listed}\nIn all:\n{by_rule}\nMend them{leave_out}."
     )
 
 

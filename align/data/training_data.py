@@ -9,7 +9,7 @@ from align.data.files import READERS, find_split
 from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
 from align.data.streaming import HEAD, RowSource, RowStream, check_no_passes
-from align.errors import DataError
+from align.errors import DataError, asked_by
 from align.recipe.dataset import DatasetConfig
 from align.recipe.recipe import Recipe
 from align.whole_files import by_name, sha256_of
@@ -49,6 +49,7 @@ class TrainingData(NamedTuple, Generic[Item]):
     stream: RowStream[Item] | None = None
 
 
+@asked_by("recipe")
 def load_training_data(
     data: Block,
     read: Callable[[Block], tuple[Sequence[Item], DataReport]],

@@ -6,6 +6,7 @@ from typing import Any
 
 from align.errors import RecipeError
 from align.methods import METHODS
+from align.recipe.method_key import word_missing
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 
@@ -45,9 +46,10 @@ def second_run(content: Mapping[str, Any], output_dir: str) -> dict[str, Any] | 
     second = then.get("method")
     seconds = second_methods(method)
     if second not in seconds:
-        hint = suggestion(second, seconds) if isinstance(second, str) else ""
         which = "" if starts else ", which use rewards"
-        raise RecipeError(f"`then.method` must be one of {', '.join(seconds)}{which}; got {shown(second)}.{hint}")
+        hint = suggestion(second, seconds) if isinstance(second, str) else ""
+        found = f"got {shown(second)}.{hint}" if second is not None else word_missing(then, seconds, "then.")
+        raise RecipeError(f"`then.method` must be one of {', '.join(seconds)}{which}; {found}")
     if "then" in then:
         raise RecipeError("`then.then`: a chain has two runs. Remove the inner block.")
     folder = str(Path(output_dir).resolve())

@@ -1,5 +1,6 @@
 """Words for values that do not fit, of one line each and never longer than a line needs."""
 
+import json
 import re
 from typing import Any
 
@@ -8,6 +9,7 @@ from pydantic import ValidationError
 from align.secrets import mask
 
 SHOWN = 200  # characters of a value
+PLAIN = re.compile(r"[^\W\d][\w.-]*(?:[ :][\w.-]+)*")  # a text that YAML reads without quotes
 _YAML = {"False": "false", "True": "true", "None": "null"}
 
 
@@ -41,9 +43,21 @@ def first_problem(prefix: str, error: ValidationError) -> str:
     if problem["type"] in ("bool_type", "bool_parsing"):
         rule = "must be true or false"
     if problem["type"] == "list_type" and isinstance(received, str | int | float):
-        rule = f"must be a list, as in `[{shown(received).strip(chr(39))}]`"
+        rule = f"must be a list, as in `[{_item(received)}]`"
     got = "null" if received is None else f"{shown(received)} ({type(received).__name__})"
     return f"`{name}`: {rule[0].lower()}{rule[1:].rstrip('.')}; got {got}."
+
+
+def _item(value: Any) -> str:
+    """Writes a value as YAML reads it in a list.
+
+    Example:
+        >>> _item("q_proj"), _item("{x"), _item(3)
+        ('q_proj', '"{x"', '3')
+    """
+    if isinstance(value, str) and len(value) <= SHOWN:
+        return value if PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=not value.isprintable())
+    return "VALUE" if isinstance(value, str) else shown(value)
 
 
 def _as_yaml(rule: str) -> str:

@@ -156,7 +156,9 @@ def suggestion(value: str, known: Iterable[str]) -> str:
         " Did you mean 'grpo'?"
     """
     spelled = {name.lower(): name for name in known}
-    near = get_close_matches(value[:100].lower().replace("-", "_"), spelled, n=1, cutoff=0.6)
+    letters = sorted(value[:100].lower())
+    near = [name for name in spelled if sorted(name) == letters]  # `fb16` is as near to fp16 as to bf16
+    near = near or get_close_matches(value[:100].lower().replace("-", "_"), spelled, n=1, cutoff=0.6)
     near = near or get_close_matches(value[:100].lower(), spelled, n=1, cutoff=0.6)
     return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 

@@ -96,6 +96,8 @@ class RunProgress(TrainerCallback):
 
 def _numbers(logs: Mapping[str, Any], shown: Mapping[str, str]) -> str:
     found = {label: logs[key] for key, label in shown.items() if isinstance(logs.get(key), int | float)}
+    if not found and isinstance(logs.get("loss"), int | float):  # a method that shows nothing of its own has a line
+        found = {"loss": logs["loss"]}
     return "  ".join(f"{label} {value:.3g}" for label, value in found.items())
 
 

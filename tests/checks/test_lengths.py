@@ -1,9 +1,14 @@
 import json
 
 import pytest
+import yaml
+from some_recipes import PROMPTS, QUESTIONS
 from transformers import AutoTokenizer
 
+from align.checks.launch import Launch
 from align.checks.lengths import PromptTokenizer, check_lengths, context_window
+from align.checks.long_prompts import RULE
+from align.checks.recipe import check_recipe
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
 
@@ -76,6 +81,37 @@ def test_an_overlong_prompt_is_named_wherever_it_is(tiny_recipe, tmp_path):
     assert "'long' with 8" in finding.text
 
 
+@pytest.mark.parametrize("method", [QUESTIONS, PROMPTS])
+def test_where_bad_rows_are_skipped_an_overlong_prompt_is_left_out_and_counted(tiny_recipe, tmp_path, method):
+    path = tiny_recipe(dataset={"on_bad_rows": "skip"}) if method == QUESTIONS else write_prompts(tiny_recipe)
+    with (tmp_path / "train.jsonl").open("a") as file:
+        for name, words in (("long", 200), ("longer", 300), ("short", 1)):
+            question = {"question": "why " * words, "options": ["a", "b"], "answer": 0}
+            file.write(json.dumps({"id": name, "prompt": "why " * words} | question) + "\n")
+    checked = check_recipe(load_recipe(path), Launch())
+    assert checked.errors == []
+    names = [row["id"] for row in checked.data.rows]
+    assert "short" in names
+    assert not {"long", "longer"} & {*names}
+    report = checked.data.report
+    assert report.reasons == {RULE: 2}
+    assert report.num_kept == len(names) == report.num_read - 2
+    assert any("2 rows are left out (2 x the prompt leaves no room" in each.text for each in checked.warnings)
+
+
+def write_prompts(tiny_recipe):
+    """Makes a recipe of prompts from that of questions."""
+    path = tiny_recipe()
+    content = yaml.safe_load(path.read_text())
+    content |= {"method": PROMPTS, "reward_funcs": ["./own.py:variety"], "reward_weights": [1.0]}
+    content["dataset"] = {"path": "./train.jsonl", "on_bad_rows": "skip"}
+    path.write_text(yaml.safe_dump(content))
+    rows = [json.loads(line) for line in (path.parent / "train.jsonl").read_text().splitlines()]
+    lines = [json.dumps(row | {"prompt": row["question"]}) + "\n" for row in rows]
+    (path.parent / "train.jsonl").write_text("".join(lines))
+    return path
+
+
 def test_the_window_is_the_smaller_of_the_model_and_vllm(tiny_recipe):
     assert context_window(load_recipe(tiny_recipe())) == 512
     assert context_window(load_recipe(tiny_recipe(use_vllm=True, vllm_max_model_length=100))) == 100
@@ -146,8 +182,8 @@ def test_a_model_elsewhere_gives_a_warning(tiny_recipe):
     assert "owner/not-on-this-machine-7B" in finding.text
 
 
-def test_a_chat_template_that_cannot_be_rendered_gives_a_warning(tiny_recipe, tmp_path):
+def test_a_chat_template_that_cannot_be_rendered_is_an_error(tiny_recipe, tmp_path):
     recipe = load_recipe(tiny_recipe(dataset={"conversational": True}))
     (tmp_path / "model" / "chat_template.jinja").write_text("{{ raise_exception('no system role') }}")
     (finding,) = check_lengths(recipe, load(recipe))
-    assert finding.level == "warning"
+    assert finding.level == "error"

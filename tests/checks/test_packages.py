@@ -52,6 +52,14 @@ def test_a_missing_needed_package_is_broken(tmp_path, monkeypatch):
     assert (found.level, found.fix) == ("error", 'pip install "nowhere-to-be-found>=3"')
 
 
+def test_a_missing_package_that_a_needed_one_needs_is_broken_and_said_once(tmp_path, monkeypatch):
+    for name, version in (("trl", "1.16.0"), ("accelerate", "1.15.0")):
+        install(tmp_path, name, version, "nowhere_to.be-found>=3", "also-missing; extra == 'test'")
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = problems()
+    assert (found.level, found.text) == ("error", "trl needs nowhere_to.be-found, which is not installed.")
+
+
 def test_another_python_is_broken():
     assert check_python(SpecifierSet(">=3.11,<3.99")).level == "ok"
     found = check_python(SpecifierSet("<3.14,>=3.13.99"))

@@ -131,7 +131,7 @@ def test_bad_rows_stop_with_the_first_few_and_all_counts(tmp_path):
     )
     assert "6 x the answer is not among the options" in message
     assert "1 x the question is missing or empty" in message
-    assert "on_bad_rows: skip" in message
+    assert '`on_bad_rows="skip"`' in message
 
 
 def test_rows_that_are_left_out_are_counted_by_reason(tmp_path):

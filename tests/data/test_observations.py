@@ -43,7 +43,10 @@ def test_booleans_and_texts_are_numbers_where_they_can_be(tmp_path):
 
 
 NO_NUMBERS = {
-    "a word": ({"popularity": "high"}, ["row 3", "`popularity`", "'high'", "not a number", "`groups`"]),
+    "a word": (
+        {"popularity": "high"},
+        ["row 3", "`popularity`", "'high'", "not a number", "a category is a column of texts"],
+    ),
     "digits with underscores": ({"popularity": "1_000"}, ["'1_000'", "not a number"]),
     "no outcome": ({"clicks": "many"}, ["the outcome is not a number"]),
 }
@@ -199,6 +202,10 @@ def test_nothing_left_is_refused(tmp_path):
 
 
 WRONG_ROLES = {
+    "several at once": (
+        Roles("cliks", ("popularity", "popularity"), text="headlin"),
+        "no column 'cliks' \\(outcome\\) and no column 'headlin' \\(text\\).*'popularity' is given as confounder and",
+    ),
     "no such column": (Roles("cliks", ("popularity",)), "no column 'cliks'.*Did you mean 'clicks'"),
     "instrument as confounder": (
         Roles("clicks", ("popularity",), instruments=("popularity",)), "as confounder and as instrument",

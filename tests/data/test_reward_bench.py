@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from align.data.pairs.reward_bench import SECTIONS, load_reward_bench
+from align.data.pairs.reward_bench import SECTIONS, TIE, load_reward_bench
 from align.errors import DataError
 
 
@@ -51,7 +51,7 @@ def test_messages_are_read_in_trls_forms(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "rule"),
     [
-        ({"tie": True}, "a pair without an order has no right answer"),
+        ({"tie": "maybe"}, "the tie is neither true nor false"),
         ({"chosen": ""}, "the response is missing or empty"),
         ({"subset": ["a"]}, "the subset is neither a text nor a number"),
         ({"prompt": None}, "the prompt is missing or empty"),
@@ -64,6 +64,15 @@ def test_rows_that_cannot_be_judged_are_named(tmp_path, bad, rule):
     pairs, report = load_reward_bench(path, on_bad_rows="skip")
     assert len(pairs) == 1
     assert report.reasons == {rule: 1}
+
+
+def test_ties_are_left_out_and_counted_whatever_is_done_with_bad_rows(tmp_path):
+    path = write(tmp_path / "rows.jsonl", row(), row(tie=True), row(tie=False), row(tie="True"), row(tie=None))
+    pairs, report = load_reward_bench(path)
+    assert [pair.row for pair in pairs] == [1, 3, 5]
+    assert (report.num_read, report.num_kept, report.reasons) == (5, 3, {TIE: 2})
+    with pytest.raises(DataError, match=r"All 2 pairs of .* are ties"):
+        load_reward_bench(write(tmp_path / "ties.jsonl", row(tie=True), row(tie=True)))
 
 
 def test_parquet_with_a_column_for_the_source_model_is_read(tmp_path):

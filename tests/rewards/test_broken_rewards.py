@@ -37,6 +37,12 @@ CASES = {
     "broken_signatures.py:column_nobody_can_make_up": Case("needs_data", r"`difficulty`, which cannot be made up"),
     "broken_signatures.py:column_of_no_data": Case("needs_data", r"`level`, which cannot be made up"),
     "broken_signatures.py:NeedsTwoArguments": Case("signature", r"does not take the keyword `completion_ids`"),
+    "broken_signatures.py:column_under_another_name": Case("missing_column", r"`solutions`.*lacks\. It", FIRST_ROWS),
+    "broken_signatures.py:column_it_does_without": Case(
+        "absent_column", r"`solutions` in its `\*\*kw.*and goes on without", FIRST_ROWS, "text"
+    ),
+    "broken_signatures.py:NameChanges": Case("odd_name", r"another name whenever it is asked, 'rew", (), "text"),
+    "broken_signatures.py:HasEverything": Case("any_attribute", r"every attribute .*Raise `AttributeError` in"),
     "broken_values.py:no_return": Case("not_a_list", r"returned None \(NoneType\), not a list"),
     "broken_values.py:mean_of_the_batch": Case("not_a_list", r"\(float\), not a list"),
     "broken_values.py:as_text": Case("not_a_list", r"\(str\), not a list"),
@@ -94,6 +100,7 @@ CASES = {
     "broken_globals.py:works_in_a_folder_it_deletes": Case("changes_folder", r"to one that does not exist any more"),
     "broken_globals.py:prints_for_ever": Case("floods", r"more than 1,000,000 characters .*'scoring 2"),
     "broken_globals.py:raises_without_a_text": Case("raises", r"raised NoText, whose text cannot be read: its `__"),
+    "broken_globals.py:tensors_with_gradients": Case("has_gradient", r"requires_grad|grad_fn.*`value.item\(\)`"),
     "broken_completions.py:divides_by_length": Case("fails_on_odd", r"ZeroDivisionError.*on an empty response"),
     "broken_completions.py:last_word": Case("fails_on_odd", r"IndexError.*on an empty response and \d+ other odd"),
     "broken_completions.py:after_the_trace": Case("raises", r"IndexError.*line \d+ of .*broken_completions.py"),

@@ -54,7 +54,7 @@ LETTERED = tuple({"prompt": f"q{i}", "answer": "ABC"[i % 3]} for i in range(4))
 WORDS = tuple({"prompt": f"q{i}", "answer": word} for i, word in enumerate(("tin", "oak", "silk")))
 SHOWN = tuple({**row, "options": ["tin", "oak", "silk"]} for row in LETTERED)
 NOT_READ = {  # rewards on right answers that they cannot read, and what is said of those
-    "choices": (CHOICES, "reads_no_gold", "letters of `options` (row 1: A, 'tin') and no numbers: `accuracy` grades"),
+    "choices": (CHOICES, "reads_no_gold", "indices into `options` (row 1: 0, which is A, 'tin')"),
     "letters": (LETTERED, "always_none", "are letters ('A', 'B', 'C') and no numbers: `accuracy` grades them, beside"),
     "shown": (SHOWN, "always_none", "are letters ('A', 'B', 'C') and no numbers: `accuracy` grades them."),
     "words": (WORDS, "always_none", "are texts without a number ('tin', 'oak', 'silk'): `text_accuracy` compares"),

@@ -42,6 +42,14 @@ def test_without_a_terminal_each_log_is_a_line_with_the_numbers_that_matter(caps
     assert capsys.readouterr().err.strip() == "step 2/3  reward 0.123  consistent 0.5"
 
 
+def test_a_log_with_nothing_but_a_loss_is_a_line_too(capsys):
+    progress = RunProgress({"own/rate": "consistent"})
+    progress.on_train_begin(None, state(0), None)
+    progress.on_log(None, state(2), None, logs={"loss": 0.25, "grad_norm": 9.0})
+    progress.on_log(None, state(3), None, logs={"train_loss": 0.2})
+    assert capsys.readouterr().err.strip() == "step 2/3  loss 0.25"
+
+
 def test_an_alarm_is_one_line_once_it_has_lasted(capsys):
     alarms = AlarmLines({"length": 0.7, "invalid_share": 0.05})
     for step, value in enumerate([0.9, 0.9, 0.9, 0.9, 0.2, 0.9, 0.9, 0.9, 0.9, 0.9], 1):

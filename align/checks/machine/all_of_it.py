@@ -1,5 +1,6 @@
 """All checks of an installation and a machine, in the order in which a user would mend them."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from align.checks.finding import Finding
@@ -16,12 +17,20 @@ def check_machine(output_dir: Path) -> list[Finding]:
     Args:
         output_dir: Where runs will be written.
     """
-    devices = check_devices()
+    devices = _looked_at("devices", check_devices)
     has_gpu = any(finding.numbers.get("gpus") for finding in devices)
     return [
         *check_packages(),
         *devices,
         *check_engines(has_gpu=has_gpu),
         *check_folders(output_dir),
-        *check_ports(),
+        *_looked_at("ports", check_ports),
     ]
+
+
+def _looked_at(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """Makes a check, or says that it needs a package which is missing, as in what users ask about."""
+    try:
+        return check()
+    except ImportError as error:
+        return [Finding("warning", name, f"Not looked at, since a package is missing: {error}")]

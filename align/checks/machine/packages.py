@@ -26,7 +26,7 @@ def check_packages() -> list[Finding]:
     needed = [requirement for requirement in wanted if _applies(requirement, "")]
     extras = set(ours.metadata.get_all("Provides-Extra") or []) - _FOR_DEVELOPERS
     optional = [each for each in wanted if each not in needed and any(_applies(each, extra) for extra in extras)]
-    problems = [*_outside(needed, "error"), *_outside(optional, "warning"), *_contradictions()]
+    problems = [*_outside(needed, "error"), *_outside(optional, "warning"), *_contradictions(needed)]
     return [python, _list_versions([*needed, *optional]), *problems]
 
 
@@ -74,14 +74,21 @@ def _outside(wanted: list[Requirement], level: Level) -> Iterator[Finding]:
             yield Finding(level, "packages", text, fix=line)
 
 
-def _contradictions() -> Iterator[Finding]:
-    """Finds main packages that ask for another version of something that is installed; what is missing is left out."""
+def _contradictions(needed: list[Requirement]) -> Iterator[Finding]:
+    """Finds main packages that ask for another version of something; those that we need lack nothing."""
+    names = {canonicalize_name(each.name) for each in needed}
     for name in PACKAGES[1:]:
         if installed_version(name) is None:
             continue
         for wanted in map(Requirement, distribution(name).requires or []):
-            installed = installed_version(wanted.name) if _applies(wanted, "") else None
-            if installed and not wanted.specifier.contains(installed, prereleases=True):
+            if not _applies(wanted, ""):
+                continue
+            installed, known_as = installed_version(wanted.name), canonicalize_name(wanted.name)
+            if installed is None and name in names and known_as not in names:
+                names.add(known_as)  # which others need, too
+                text = f"{name} needs {wanted.name}, which is not installed."
+                yield Finding("error", "packages", text, fix="pip install truealign")  # within the bounds of all
+            elif installed and not wanted.specifier.contains(installed, prereleases=True):
                 asked = f"{wanted.name}{window(wanted.specifier)}"
                 text = f"{name} {installed_version(name)} asks for {asked}, found {installed}."
                 yield Finding("warning", "packages", text, fix=f'pip install "{asked}"')

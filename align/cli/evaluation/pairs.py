@@ -17,6 +17,7 @@ from align.cli.evaluation.tables import show_evaluation
 from align.console import say
 from align.data.pairs.preferences import PreferencePair, load_preferences
 from align.data.questions.templates import PromptTemplate
+from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
@@ -101,10 +102,10 @@ def run(words: PairWords) -> None:
     started = time.perf_counter()
     words.engine.check()
     names = name_models(words.models)
-    pairs, report = load_preferences(
+    pairs, report = saying_unread(load_preferences(
         words.data, adapter=words.adapter, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows,
         media=words.media, columns=words.columns,
-    )  # fmt: skip
+    ))  # fmt: skip
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
     extra = {REFERENCE: find_checkpoint(words.reference)}
     if words.judge is not None:

@@ -10,6 +10,7 @@ from align.cli.evaluation.plan import Prompting
 from align.data.columns import Columns
 from align.data.media.images import SHOWN_WITH
 from align.data.questions.multiple_choice import Question, load_questions
+from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.divided.division import current
 from align.evaluation.policies.run import check_questions
@@ -73,14 +74,16 @@ def read_questions(words: PolicyWords) -> tuple[Sequence[Question], dict[str, in
         return [], {}
     if words.data is None:
         raise UserError("There is nothing to ask. Give `--data` with multiple-choice questions.")
-    questions, report = load_questions(
-        words.data,
-        adapter=words.adapter,
-        split=words.split,
-        on_bad_rows=words.on_bad_rows,
-        max_rows=words.max_rows,
-        media=words.media,
-        columns=words.columns,
+    questions, report = saying_unread(
+        load_questions(
+            words.data,
+            adapter=words.adapter,
+            split=words.split,
+            on_bad_rows=words.on_bad_rows,
+            max_rows=words.max_rows,
+            media=words.media,
+            columns=words.columns,
+        )
     )
     pair = words.settings.pair
     groups = sorted({question.group for question in questions if question.group is not None})

@@ -19,6 +19,7 @@ from align.console import say
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
 from align.data.row_templates import RowTemplate
+from align.data.unread import saying_unread
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.record import save_policy_evaluation
@@ -75,10 +76,10 @@ def run(words: PromptWords) -> None:
     words.engine.check()
     ks = check_ks(words.pass_at_k, words.decoding.num_samples)
     names = name_models(words.models)
-    prompts, report = load_prompts(
+    prompts, report = saying_unread(load_prompts(
         words.data, split=words.split, on_bad_rows=words.on_bad_rows, max_rows=words.max_rows, media=words.media,
         columns=words.columns, template=words.template,
-    )  # fmt: skip
+    ))  # fmt: skip
     check_rewards(words.called.rewards, prompts)
     checkpoints = {name: find_checkpoint(path) for name, path in zip(names, words.models, strict=True)}
     if with_images := next((row.id for row in prompts if row.images), None):

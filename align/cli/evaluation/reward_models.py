@@ -1,6 +1,7 @@
 """`align eval --reward_model`: accuracy with intervals, probes for shortcuts, and best-of-N."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
+from align.data.unread import saying_unread
 from align.errors import UserError
 from align.evaluation.divided.division import end_of_part, own_part
 from align.evaluation.record import EVALUATION_FILE, write_record
@@ -81,12 +83,20 @@ def run(words: RewardWords) -> None:
     reading: dict[str, Any] = {"on_bad_rows": words.on_bad_rows}
     pairs: list[BenchPair] = []
     items: list[BenchItem] = []
+    candidates: list[Candidates] = []
+    where: dict[str, Any]
+    left_out = Counter[str]()
     if words.data and tell_kind(first_columns(words.data, words.split)) == REWARD_BENCH_2:
-        items = load_reward_bench_2(words.data, split=words.split, max_rows=words.max_rows, **reading)[0]
+        where = {"split": words.split, "max_rows": words.max_rows}
+        items, report = saying_unread(load_reward_bench_2(words.data, **where, **reading))
+        left_out.update(report.reasons)
     elif words.data:
-        where: dict[str, Any] = {"split": words.split, "max_rows": words.max_rows, "columns": words.columns}
-        pairs = load_reward_bench(words.data, **where, **reading)[0]
-    candidates = load_candidates(words.best_of_n, **reading)[0] if words.best_of_n else []
+        where = {"split": words.split, "max_rows": words.max_rows, "columns": words.columns}
+        pairs, report = saying_unread(load_reward_bench(words.data, **where, **reading))
+        left_out.update(report.reasons)
+    if words.best_of_n:
+        candidates, report = saying_unread(load_candidates(words.best_of_n, **reading))
+        left_out.update(report.reasons)
     if not pairs and not candidates and not items:
         raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
     if words.probes and not pairs:
@@ -108,9 +118,13 @@ def run(words: RewardWords) -> None:
                 measured[name] = measure(path, pairs, candidates, items, asked, cache, identities[path])
     end_of_part()
     results = {name: result for name, (result, _) in measured.items()}
-    record = reward_record(results, names[1:], {name: how for name, (_, how) in measured.items()})
+    told = {"left_out": dict(left_out)} if left_out else {}
+    scored = {name: how.model_copy(update=told) for name, (_, how) in measured.items()}
+    record = reward_record(results, names[1:], scored)
     write_rows(words.out, results, pairs, candidates, items)
     show(record, results)
+    for rule, count in left_out.items():
+        print(f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}.")
     if 0 < (missing := sum(row.quality is None for row in candidates)) < len(candidates):
         print(f"What is chosen has no measured quality: {missing:,} of {len(candidates):,} prompts have no `quality`.")
     mined = write_phrases(words.out, results[names[0]].shortcuts)

@@ -9,10 +9,12 @@ from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts
+from align.data.pairs.reward_pair_rules import read_tie
 from align.data.pairs.split_pair import split_pair
-from align.data.problems import BadRow, DataReport
+from align.data.problems import DataReport, RowProblem
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns
+from align.errors import DataError
 
 # The four sections of RewardBench (arXiv 2403.13787) and their subsets.
 SECTIONS = {
@@ -34,6 +36,7 @@ SECTIONS = {
     ),
     "reasoning": ("math-prm", "hep-cpp", "hep-go", "hep-java", "hep-js", "hep-python", "hep-rust"),
 }
+TIE = "a pair without an order has no right answer"
 SECTION_OF = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
 
 
@@ -45,10 +48,12 @@ class BenchPair(Pair):
         subset: Where the pair is from, if the data says so.
         category: What the pair is about: the column `category`, else the section of a subset of RewardBench, else the
             subset.
+        tie: Whether the pair has no order, so that no response is the better one.
     """
 
     subset: str | None
     category: str | None
+    tie: bool = False
 
 
 def load_reward_bench(
@@ -62,7 +67,8 @@ def load_reward_bench(
     """Loads pairs and checks every row.
 
     A row needs `prompt`, `chosen` and `rejected`: texts, or messages in any of TRL's conversational forms. `subset`,
-    `category` and `id` (default: file name and row; unique within a subset) may be there. Other columns are not read.
+    `category`, `tie` and `id` (default: file name and row; unique within a subset) may be there. Other columns are not
+    read. Ties are left out and reported, also with `raise`: no response is the right one.
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
@@ -81,14 +87,18 @@ def load_reward_bench(
         return _check(row, raw, file)
 
     schema = Schema(NEEDS, columns=columns)
-    pairs = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    found = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    pairs = [pair for pair in found if not pair.tie]
+    if not pairs:
+        raise DataError(f"All {len(found)} pairs of {file} are ties: {TIE}. Give some with a better response.")
+    remedy = "It is left out."
+    report.problems += [RowProblem(file, pair.row, "tie", "True", TIE, remedy) for pair in found if pair.tie]
+    report.num_kept = len(pairs)
     return pairs, report
 
 
 def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
     split = split_pair(row)
-    if row.get("tie") not in (None, False, "", "false", "False"):
-        raise BadRow("tie", row["tie"], "a pair without an order has no right answer", "Leave ties out.")
     subset, category = (check_label(column, row.get(column)) for column in ("subset", "category"))
     name = check_label("id", row.get("id")) or name_row(raw.row, file)
     pair = BenchPair(
@@ -101,6 +111,7 @@ def _check(row: Mapping[str, Any], raw: RawRow, file: str) -> BenchPair:
         template=check_template_columns(row, is_text=isinstance(split.prompt, str)),
         subset=subset,
         category=category or SECTION_OF.get(subset or "", subset),
+        tie=read_tie(row.get("tie") or None, untyped=True),
     )
     check_texts(pair)
     return pair

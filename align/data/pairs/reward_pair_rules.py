@@ -70,7 +70,7 @@ def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, s
     Raises:
         BadRow: If it says neither true nor false, or what its source does not allow.
     """
-    tie, source = _check_tie(row.get("tie"), untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
+    tie, source = read_tie(row.get("tie"), untyped=untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
     if source in NEUTRAL and not tie:
         remedy = "Write `tie: true`, or another source if one answer is better."
         raise BadRow("tie", row.get("tie"), f"a pair of the source {source} has no order", remedy)
@@ -80,7 +80,12 @@ def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, s
     return tie, source
 
 
-def _check_tie(tie: object, untyped: bool) -> bool:
+def read_tie(tie: object, *, untyped: bool = False) -> bool:
+    """Reads whether a pair has no order.
+
+    Raises:
+        BadRow: If the value says neither true nor false.
+    """
     if untyped and isinstance(tie, str):
         tie = CSV_TRUTH.get(tie.strip().lower(), tie)
     if tie is None or isinstance(tie, bool):

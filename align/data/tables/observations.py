@@ -14,7 +14,7 @@ from align.data.tables.categories import find_categories
 from align.data.tables.numeric_columns import NUMBERS, Unusable, read_numbers
 from align.data.tables.reading import Table
 from align.data.tables.text_columns import read_labels, read_texts
-from align.errors import DataError
+from align.errors import DataError, word_setting
 from rewards.correction.categories import Category
 
 if TYPE_CHECKING:
@@ -113,27 +113,37 @@ class ObservationReport(DataReport):
 
 
 def check_roles(roles: Roles, names: Sequence[str], path: str) -> None:
-    """Refuses roles whose columns a table lacks, and columns with two roles.
+    """Refuses roles whose columns a table lacks, and columns with two roles, all of them at once.
 
     Raises:
-        DataError: With the name and the columns there are.
+        DataError: With the names and the columns there are.
     """
-    for name, role in roles.columns.items():
-        if name not in names:
-            near = guess_columns([name], names, list(roles.columns)).get(name)
-            hint = f" Did you mean {near!r}?" if near else ""
-            shown = ", ".join(map(printable, names))
-            raise DataError(f"{path} has no column {name!r} ({role}). It has: {shown}.{hint}")
+    if found := [*_lacking(roles, names, path), *_doubled(roles)]:
+        raise DataError(" ".join(found))
+
+
+def _lacking(roles: Roles, names: Sequence[str], path: str) -> Iterator[str]:
+    absent = [name for name in roles.columns if name not in names]
+    if not absent:
+        return
+    guessed = guess_columns(absent, names, list(roles.columns))
+    listed = " and ".join(f"no column {name!r} ({roles.columns[name]})" for name in absent)
+    meant = "; ".join(f"{near!r}" + (f" for {name!r}" if len(absent) > 1 else "") for name, near in guessed.items())
+    hint = f" Did you mean {meant}?" if meant else ""
+    yield f"{path} has {listed}. It has: {', '.join(map(printable, names))}.{hint}"
+
+
+def _doubled(roles: Roles) -> Iterator[str]:
     numeric = [roles.outcome, *roles.confounders, *roles.instruments]
-    for name in numeric:
+    for name in dict.fromkeys(numeric):
         if numeric.count(name) > 1:
             uses = [role for role, those in _numeric_roles(roles).items() for other in those if other == name]
-            raise DataError(
+            yield (
                 f"Column {name!r} is given as {' and as '.join(uses)}. Give it once: an instrument moves a confounder "
                 "without being one, and neither is the outcome."
             )
     if roles.text is not None and roles.text in numeric:
-        raise DataError(f"Column {roles.text!r} is both text and a number. Name the column of the texts in `text`.")
+        yield f"Column {roles.text!r} is both text and a number. Name the column of the texts in `text`."
 
 
 def read_observations(reader: "ObservationReader") -> tuple[Observations, "ObservationReport"]:
@@ -252,8 +262,9 @@ class ObservationReader:
         """Returns what is left out of a batch by its row of the table, and refuses it if that was not allowed."""
         first = self.report.num_read
         of_table = [bad._replace(row=first + bad.row) for bad in unusable]
+        refused: list[DataError] = []
         if of_table and self.on_bad_rows == "raise":
-            raise bad_rows_error(self.table.path, self._placed(of_table), first + len(batch))
+            refused.append(bad_rows_error(self.table.path, self._placed(of_table), first + len(batch)))
         bad = np.zeros(len(batch), dtype=bool)
         bad[[each.row for each in unusable]] = True
         holes = {name: mask & ~bad for name, mask in _missing_by_column(rows, self.roles).items()}
@@ -261,7 +272,9 @@ class ObservationReader:
             if mask.any():
                 self.report.missing[name] = self.report.missing.get(name, 0) + int(mask.sum())
         if self.on_missing == "raise" and any(mask.any() for mask in holes.values()):
-            raise self._missing_error(holes, first)
+            refused.append(self._missing_error(holes, first))
+        if refused:
+            raise DataError("\n".join(map(str, refused)))
         return of_table
 
     def _placed(self, unusable: list[Unusable]) -> list[RowProblem]:
@@ -277,7 +290,7 @@ class ObservationReader:
         return DataError(
             f"{self.table.path}, row {self.table.place(first + row)}, column `{name}`: the value is {rule}. In the "
             f"rows read so far: {_count_missing(self.report.missing)}. Fill them, or state a policy: "
-            "`on_missing: drop` (`--on_missing drop`) leaves such rows out and counts them."
+            f"{word_setting('on_missing', 'drop')} leaves such rows out and counts them."
         )
 
 

@@ -43,6 +43,7 @@ class Scored(Part):
     texts_in_template: bool
     pairs_too_long: int
     pairs_without_number: int = 0  # read, and given no finite number
+    left_out: dict[str, int] = Field(default_factory=dict)  # rows that cannot be used, ties among them, by rule
 
     @property
     def unscored(self) -> Unscored:

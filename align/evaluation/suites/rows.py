@@ -11,6 +11,7 @@ from align.data.problems import BadRow, DataReport
 from align.data.questions.adapters import Adapter
 from align.data.rules import check_label
 from align.data.texts import is_blank
+from align.data.unread import saying_unread
 from align.evaluation.suites.suite import Loaded, Reading
 
 
@@ -47,7 +48,8 @@ def load_suite_rows(
     def read(content: Row, raw: RawRow) -> Any:
         return check(content, check_label("id", content.get("id")) or name_row(raw.row, file), raw.row)
 
-    rows = load_rows(report, read, schema, split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows)
+    found = load_rows(report, read, schema, split=split, on_bad_rows=reading.on_bad_rows, max_rows=reading.max_rows)
+    rows, _ = saying_unread((found, report))
     groups = Counter(row.group for row in rows if row.group is not None)
     return Loaded(rows, [asdict(row) for row in rows], report.reasons, dict(sorted(groups.items())))
 

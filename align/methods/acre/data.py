@@ -8,6 +8,7 @@ from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.images import check_images, check_letters
 from align.checks.lengths import check_lengths
+from align.checks.long_prompts import leave_out_long
 from align.checks.rewards import check_rewards
 from align.data.made_rows import MadeRows
 from align.data.questions.balance import letter_balance
@@ -38,7 +39,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
 
     def read(source: MultipleChoiceDatasetConfig) -> tuple[Sequence[Question], QuestionReport]:
-        return load_questions(
+        found = load_questions(
             source.path,
             adapter=source.adapter,
             split=source.split,
@@ -47,6 +48,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
             media=source,
             columns=source.columns,
         )
+        return leave_out_long(recipe, source, found, to_rows)
 
     def to_rows(questions: Sequence[Question]) -> Rows:
         once = data.shuffle_options is True  # with `every_visit` the trainer draws the order

@@ -14,6 +14,7 @@ from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
+from align.errors import asked_by
 from align.methods.crome.lengths import check_reward_lengths
 from align.methods.crome.unlabelled import check_knobs, unlabelled_rows
 from align.methods.pairs.form import LONGER, check_form, check_implicit, length_ratio
@@ -46,6 +47,7 @@ def _stream_row(pair: RewardPair) -> dict[str, Any]:
     return reward_pairs_to_rows([pair])[0]
 
 
+@asked_by("recipe")
 def _load(data: Any) -> TrainingData[RewardPair]:
     def read(source: RewardPairDatasetConfig) -> tuple[list[RewardPair], DataReport]:
         return load_reward_pairs(
@@ -59,7 +61,8 @@ def _load(data: Any) -> TrainingData[RewardPair]:
     loaded = load_training_data(data, read, reward_pairs_to_rows)
     if data.unlabelled_path is None:
         return loaded
-    rows, _ = load_candidates(data.unlabelled_path, on_bad_rows=data.on_bad_rows)
+    rows, report = load_candidates(data.unlabelled_path, on_bad_rows=data.on_bad_rows)
+    loaded.report.unread.extend(report.unread)
     return loaded._replace(extra=unlabelled_rows(rows))
 
 

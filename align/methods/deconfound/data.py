@@ -25,7 +25,7 @@ from align.data.tables.observations import (
 from align.data.tables.outcome_rows import ObservedText, Scale, confounder_prefix, observed_texts, outcome_rows
 from align.data.tables.reading import Table
 from align.data.training_data import Rows, TrainingData, fingerprints
-from align.errors import DataError
+from align.errors import DataError, asked_by
 from align.methods.deconfound.correction.fitting import apply, confounders_of, fit, load_correction, num_unknown_groups
 from align.methods.deconfound.correction.settings import CorrectionSettings
 from align.methods.deconfound.dataset import ObservationDatasetConfig
@@ -143,6 +143,7 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     return findings + _check_lengths(recipe, data.rows)
 
 
+@asked_by("recipe")
 def _read(
     data: ObservationDatasetConfig, categories: tuple[Category, ...] | None = None
 ) -> tuple[Observations, ObservationReport]:

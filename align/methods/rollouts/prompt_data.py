@@ -8,6 +8,7 @@ from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.images import check_images
 from align.checks.lengths import check_lengths
+from align.checks.long_prompts import leave_out_long
 from align.checks.rewards import check_rewards
 from align.data.prompt_rows import PromptReport, PromptRow, load_prompts, prompts_to_rows
 from align.data.row_templates import template_of
@@ -29,8 +30,8 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
     data = cast(PromptDatasetConfig, recipe.dataset)
     template = template_of(data)
 
-    def read(source: PromptDatasetConfig) -> tuple[list[PromptRow], PromptReport]:
-        return load_prompts(
+    def read(source: PromptDatasetConfig) -> tuple[Sequence[PromptRow], PromptReport]:
+        found = load_prompts(
             source.path,
             split=source.split,
             on_bad_rows=source.on_bad_rows,
@@ -39,6 +40,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
             columns=source.columns,
             template=template,
         )
+        return leave_out_long(recipe, source, found, prompts_to_rows)
 
     return add_versions(load_training_data(data, read, prompts_to_rows), data, template)
 

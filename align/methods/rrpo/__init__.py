@@ -21,4 +21,9 @@ RRPO = Method(
     sample_pairs="align.methods.rrpo.data:sample_pairs",
     augment="align.methods.rrpo.augmentation.command:AUGMENT",
     augment_options="align.methods.rrpo.augmentation.options:PairOptions",
+    console={
+        "rewards/accuracies": "accuracy",
+        "rewards/margins": "margin",
+        "rrpo/kl_chosen_per_token": "kl per token",
+    },
 )

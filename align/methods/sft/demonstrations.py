@@ -125,14 +125,15 @@ def check_demonstration(row: Mapping[str, Any]) -> dict[str, Any]:
         if row.get(column):
             remedy = "Leave the column out, or give images to `LfUTrainer` in Python."
             raise BadRow(column, row[column], f"`{column}` is not read with demonstrations", remedy)
-    if row.get("conversations") is not None and row.get("messages") is None:
-        row = {**row, "messages": _from_conversations(row["conversations"])}
+    messages = row.get("messages")
+    if messages is None and row.get("conversations") is not None:
+        messages = _from_conversations(row["conversations"])
     asks = [name for name in ("prompt", "completion") if row.get(name) is not None]
-    if row.get("messages") is not None:
+    if messages is not None:
         if asks:
             rule = f"the row has `messages` and `{asks[0]}`, and TRL would read one of them"
             raise BadRow(asks[0], row[asks[0]], rule, f"Write {NEEDS}.")
-        return {"messages": _check_conversation(row["messages"])}
+        return {"messages": _check_conversation(messages)}
     if not asks and isinstance(text := row.get("text"), str) and not is_blank(text):
         return {"text": text}
     if not asks:

@@ -22,6 +22,7 @@ from align.report.evaluation.measured import (
 from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
+from align.report.run.facts import flat
 from align.report.run.finding import Finding
 
 _FEW = 100
@@ -117,6 +118,7 @@ def _facts(scored: Scored | None) -> dict[str, str]:
     if scored is None:
         return {}
     facts = {"Data": scored.data, "Candidates": scored.best_of_n, "Seed": str(scored.seed)}
+    facts |= {"Rows left out": flat(scored.left_out) or None}
     return {label: text for label, text in facts.items() if text is not None}
 
 

@@ -33,5 +33,8 @@ def name_the_golds(trial: Trial) -> str:
 
 def _of_options(row: Row) -> str:
     right = row["answer"]
-    first = f"row 1: {LETTERS[right]}, {row['options'][right]!r:.40}"
-    return f"The right answers, `answer`, are letters of `options` ({first}) and no numbers: `accuracy` grades them."
+    first = f"row 1: {right}, which is {LETTERS[right]}, {row['options'][right]!r:.40}"
+    return (
+        f"The right answers, `answer`, are indices into `options` ({first}), and responses name a letter or a text: "
+        "`accuracy` grades them."
+    )

@@ -1,7 +1,10 @@
 """Whether TRL's keyword arguments fit the parameters of a reward."""
 
+import ast
+import functools
 import inspect
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -21,6 +24,7 @@ class Parameters(NamedTuple):
         takes_more: Whether it has `**kwargs`.
         positional_only: Names before a `/`, without a default.
         settings: Names whose default is a number or a text: what they hold is chosen, and no column of the data.
+        asked_for: Names that it takes from its `**kwargs` where they are there, by `get`, `pop` or `in`.
     """
 
     required: tuple[str, ...]
@@ -28,6 +32,7 @@ class Parameters(NamedTuple):
     takes_more: bool
     positional_only: tuple[str, ...]
     settings: tuple[str, ...] = ()
+    asked_for: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -47,7 +52,28 @@ def read_parameters(func: Callable[..., Any]) -> Parameters:
             each.name for each in parameters if each.kind is each.POSITIONAL_ONLY and each.default is each.empty
         ),
         settings=tuple(each.name for each in keywords if _is_setting(each.default)),
+        asked_for=tuple(dict.fromkeys(_asked_for(func))),
     )
+
+
+def _asked_for(func: Any) -> Iterator[str]:
+    """Reads in the source of a reward which names it looks for in its `**kwargs`; none where there is no source."""
+    while isinstance(func, functools.partial) or "_func" in getattr(func, "__dict__", ()):
+        func = func.func if isinstance(func, functools.partial) else func._func
+    try:
+        code = func if inspect.isroutine(func) else type(func).__call__
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return
+    given = tree.args.kwarg if isinstance(tree, ast.FunctionDef | ast.AsyncFunctionDef) else None
+    for node in ast.walk(tree) if given else ():
+        name = holder = None
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
+            holder, name = node.func.value, next(iter(node.args), None)
+        elif isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            holder, name = node.comparators[0], node.left
+        if isinstance(holder, ast.Name) and given and holder.id == given.arg and isinstance(name, ast.Constant):
+            yield str(name.value)
 
 
 def _is_setting(default: Any) -> bool:
@@ -69,6 +95,13 @@ def check_signature(name: str, parameters: Parameters, arguments: Sequence[str])
         remedy = "TRL calls by keyword: remove the `/`."
         problems.append(RewardProblem(name, "signature", "takes positional-only arguments", remedy))
     return problems
+
+
+def absent_column(reward: str, column: str, arguments: Sequence[str]) -> RewardProblem:
+    """Words the remark on a column that a reward does without where the data lacks it."""
+    remedy = f"{missing_column(reward, column, arguments).remedy} Leave it so if the column is optional."
+    text = f"looks for a column `{column}` in its `**kwargs` that the data lacks, and goes on without"
+    return RewardProblem(reward, "absent_column", text, remedy)
 
 
 def missing_column(reward: str, column: str, arguments: Sequence[str]) -> RewardProblem:

@@ -10,6 +10,7 @@ from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running import worker
 from rewards.running.contract.effects import loaded_settings, process_state
+from rewards.running.contract.identity import answers_to_all, check_identity
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
@@ -55,7 +56,7 @@ class Description(NamedTuple):
         parameters: What it takes.
         whole_batch: Whether it says that it compares the completions of a batch.
         not_picklable: Why it cannot be pickled; empty if it can.
-        remarks: What loading it did to the process.
+        remarks: What loading it did to the process, and what it says of itself that cannot be believed.
         audit_only: Whether it says that it is a monitor.
         renders_messages: Whether it says that it renders messages by a chat template.
         asks_a_model: Whether its calls are paid for, or waited for.
@@ -244,7 +245,7 @@ class Remote:
             baseline, before = take_baseline(), process_state()
             try:
                 func = self.specs[index].resolve()
-                func = func.for_trial() if hasattr(func, "for_trial") else func
+                func = func.for_trial() if hasattr(func, "for_trial") and not answers_to_all(func) else func
             except (ValueError, TypeError) as error:
                 return str(error)
             remarks = loaded_settings(before, process_state())
@@ -253,7 +254,9 @@ class Remote:
         if what == "leftovers":
             return leftovers(reward_name(func), baseline)
         if call is None:
-            return _describe(func)._replace(remarks=tuple(RewardProblem(reward_name(func), *each) for each in remarks))
+            described = _describe(func)
+            loaded = (RewardProblem(described.name, *each) for each in remarks)
+            return described._replace(remarks=(*described.remarks, *loaded))
         if what == "seeds":
             return seeds_of(func, call)
         called = call_watched(func, call)
@@ -272,6 +275,7 @@ def _describe(func: Callable[..., Any]) -> Description:
         read_parameters(func),
         reads_whole_batch(func),
         reason,
+        tuple(RewardProblem(reward_name(func), *each) for each in check_identity(func)),
         audit_only=is_audit_only(func),
         renders_messages=renders_messages(func),
         asks_a_model=asks_a_model(func),

@@ -13,7 +13,7 @@ from rewards.running.contract.odd import check_odd
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.repeats import check_repeats, check_values_alone
 from rewards.running.contract.samples import Sample, answer_samples
-from rewards.running.contract.signature import check_signature
+from rewards.running.contract.signature import absent_column, check_signature
 from rewards.running.contract.speed import Speed, affordable, check_speed, measure
 from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
 from rewards.running.contract.trial import Settings, Steady, Trial
@@ -93,6 +93,7 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
     yield from refusals
     if refusals:
         return
+    yield from _check_asked_for(trial)
     samples = answer_samples(trial.rows[:ROWS_IN_BATCH], trial.settings.response_format)
     if trial.description.asks_a_model:
         yield from _ask_once(trial, samples, speeds)
@@ -155,11 +156,20 @@ def _processes_left(trial: Trial) -> list[RewardProblem]:
 
 
 def _check_arguments(trial: Trial) -> Iterator[RewardProblem]:
-    parameters = trial.description.parameters
-    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
-    arguments = list(call_arguments(call.rows, call.completions))
-    for problem in check_signature(trial.name, parameters, arguments):
+    for problem in check_signature(trial.name, trial.description.parameters, _arguments(trial)):
         yield _of_made_up_rows(trial, problem)
+
+
+def _check_asked_for(trial: Trial) -> Iterator[RewardProblem]:
+    """Names columns that a reward would silently do without."""
+    arguments = [] if trial.is_synthetic else _arguments(trial)
+    absent = [name for name in trial.description.parameters.asked_for if name not in arguments]
+    yield from (absent_column(trial.name, name, arguments) for name in absent if arguments)
+
+
+def _arguments(trial: Trial) -> list[str]:
+    call = trial.make_call(answer_samples(trial.rows[:1])[:1], trial.settings.form or "text")
+    return list(call_arguments(call.rows, call.completions))
 
 
 def _of_made_up_rows(trial: Trial, problem: RewardProblem) -> RewardProblem:

@@ -11,6 +11,7 @@ from rewards.running.scores import LARGEST, written
 
 ONE_EACH = "Return one number (or None) per completion."
 FINITE = "Return a finite number, or None to skip a row."
+DETACHED = "Return `value.item()`, or compute under `torch.no_grad()`."
 
 
 def read_values(
@@ -40,7 +41,7 @@ def read_values(
     text = (
         f"returned {shorten(listed[index])} for {len(faults)} of {expected} rows, first at {describe(index)}: {reason}"
     )
-    return RewardProblem(name, kind, text, FINITE)
+    return RewardProblem(name, kind, text, DETACHED if kind == "has_gradient" else FINITE)
 
 
 def shorten(value: Any, width: int = 60) -> str:
@@ -72,6 +73,8 @@ def _fault(value: Any) -> tuple[str, str] | None:
         return "not_a_number", f"a {type(value).__name__} is not a number"
     if getattr(value, "ndim", 0):
         return "not_a_number", f"a {type(value).__name__} with {value.ndim} axis is not a number"
+    if getattr(value, "requires_grad", False) is True:
+        return "has_gradient", "its graph is kept for gradients that nobody takes, and torch warns of the number"
     try:
         number = float(value)
     except OverflowError:

@@ -139,11 +139,17 @@ def _raised(name: str, error: BaseException, call: Call, arguments: list[str], p
         begin = f"beginning {shorten(printed.getvalue()[:SHOWN])}"
         text = f"prints more than {MOST_OF_A_CALL:,} characters in a call with {len(call.rows)} completions, {begin}"
         return RewardProblem(name, "floods", text, PRINT_REMEDY)
-    if isinstance(error, KeyError) and error.args and isinstance(error.args[0], str):
-        line = traceback.extract_tb(error.__traceback__)[-1].line or ""
-        if "kwargs" in line and error.args[0] not in arguments:
-            return missing_column(name, error.args[0], arguments)
+    column = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(column, str) and column not in arguments and _holds_columns(error):
+        return missing_column(name, column, arguments)
     return RewardProblem(name, "raises", f"raised {name_error(error)}{_place(error)}", MEND)
+
+
+def _holds_columns(error: BaseException) -> bool:
+    """Tells whether what raised has at hand the columns that a reward took as `**kwargs`, whatever it calls them."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    values = [value for value in frames[-1].f_locals.values() if isinstance(value, dict)]
+    return any(set(TRAINER_ARGUMENTS) & value.keys() for value in values)
 
 
 def _place(error: BaseException) -> str:

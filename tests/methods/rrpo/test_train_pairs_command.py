@@ -42,7 +42,10 @@ def test_a_run_on_pairs_leaves_everything_one_needs_to_trust_it(recipe, tmp_path
     assert len(pairs) == 16
     assert {row.chosen[slice(*row.chosen_spans[0])].isdigit() for row in pairs.itertuples()} == {True}
     assert "RRPO" in (folder / "README.md").read_text()
-    assert str(folder / "report.html") in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert str(folder / "report.html") in shown.out
+    assert re.search(r"^step 4/4  accuracy \S+  margin \S+  kl per token \S+$", shown.err, re.MULTILINE)
+    assert "examples/s" not in shown.err  # bars of rows, where there is no terminal
 
 
 @pytest.mark.parametrize(("settings", "messages"), [({}, False), (LORA, True)], ids=["full-text", "lora-messages"])

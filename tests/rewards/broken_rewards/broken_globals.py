@@ -155,3 +155,10 @@ def floods_past_python(completions, **kwargs):
 
 def aborts(completions, **kwargs):
     os.abort()
+
+
+def tensors_with_gradients(completions, **kwargs):
+    import torch
+
+    weight = torch.ones(1, requires_grad=True)
+    return [weight[0] * length for length in _lengths(completions)]
