@@ -38,3 +38,7 @@ def outcome_readers() -> dict[str, Any]:
     from align.methods.deconfound.trainer import _load
 
     return {"--embedding_model": lambda path: embed(["a", "b"], path), "method": lambda path: _load(path, {})}
+
+
+METHOD_OF_PAIRS_DATA = PAIRS  # whose data `align augment` makes with a model
+OUTCOMES_COMMAND = OUTCOMES  # the command that a method adds

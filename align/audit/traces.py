@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from align.audit.entry import Entry
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
+from align.models.reading import render
 from rewards.reading.steps import step_spans
 
 TEMPLATE = "{question}\n\n{options}"  # without instructions: which ones the student gets is not the data's
@@ -117,7 +118,7 @@ class TraceData:
         from align.models.likelihood import Tokens, token_nll
 
         tokens = [Tokens(self._ids[row.start : row.text], self._ids[row.text : row.end]) for row in self._rows]
-        pad = int(self._tokenizer.pad_token_id)
+        pad = self._tokenizer.pad_token_id or 0  # masked
         return [
             self._scored(row, nll)
             for row, nll in zip(
@@ -138,9 +139,7 @@ class TraceData:
             asked = self._template.render(entry.prompt, entry.sides)
         messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else asked
         if self._tokenizer.chat_template is not None:
-            ids = self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
+            ids = render(self._tokenizer, messages, add_generation_prompt=True, tokenize=True, return_dict=False)
             return list(ids)
         text = asked if isinstance(asked, str) else entry.prompt
         return list(self._tokenizer(f"{text}\n")["input_ids"])

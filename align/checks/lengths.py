@@ -48,7 +48,8 @@ def check_lengths(
     try:
         lengths = prompt_lengths(tokenizer, rows, order, taken)
     except TemplateError as error:
-        return [Finding("warning", "lengths", f"Prompt lengths are unknown; the chat template says: {error}.")]
+        text = f"The chat template fails on the prompts: {error}. Set `chat_template_path`, or mend the model's own."
+        return [Finding("error", "lengths", text)]
     longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
     moved = check_positions(recipe, lengths, growth=completion)

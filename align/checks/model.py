@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.model_files import file_problems
 from align.methods import METHODS
 from align.models.at_hand import file_problem, is_hub_id
+from align.models.model_files import file_problems
 from align.models.pretrained import pickled_weights
 from align.recipe.recipe import Recipe
 

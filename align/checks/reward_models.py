@@ -9,6 +9,7 @@ from align.checks.finding import Finding
 from align.data.conversations import message_text
 from align.data.tables.outcome_rows import SCALE_FILE
 from align.models.at_hand import file_problem, is_hub_id
+from align.models.model_files import damages
 from align.models.pretrained import pickled_weights
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
@@ -91,6 +92,8 @@ def _problem(folder: Path) -> str | None:
         return "the folder has no config.json. Name the folder a training run wrote."
     if not (folder / "tokenizer_config.json").is_file():
         return "the folder has no tokenizer. Save one into it (`tokenizer.save_pretrained(FOLDER)`)."
+    if found := damages(folder):
+        return found[0]
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if config.get("truealign_pairwise"):
         return "a pairwise model compares two answers and rewards none. Train one with `model_type: scalar`."

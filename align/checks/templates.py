@@ -55,7 +55,12 @@ class ChatTemplate:
             jinja2.TemplateError: If the template cannot be read, or refuses the messages.
         """
         given = {"tools": None, **self._settings, **(settings or {})}
-        return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **given)
+        try:
+            return self._template.render(messages=messages, add_generation_prompt=add_generation_prompt, **given)
+        except TemplateError:
+            raise
+        except Exception as error:  # a template is a program
+            raise TemplateError(f"{type(error).__name__}: {error}") from error
 
     @cached_property
     def _template(self) -> Template:

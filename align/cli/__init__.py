@@ -1,6 +1,8 @@
 """The command `align`; every command imports what it needs when it runs, so that help is instant."""
 
 import gc
+import os
+import sys
 
 is_whole_process = False  # whether this process runs one command and ends
 
@@ -11,8 +13,21 @@ def main() -> None:
     is_whole_process = True
     gc.set_threshold(10_000)  # imports make half a million objects and no garbage; looking for some took a second
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
+    from align.cli.file_errors import word_file_error
+    from align.cli.lasting_streams import outlast_readers
 
-    run()
+    outlast_readers()
+    try:
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # of help and versions, which are printed before a command runs
+        if (sentence := word_file_error(error)) is None:
+            raise
+        sys.stderr.write(f"Error: {sentence}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered would fail again as Python ends
+        raise SystemExit(1) from None
 
 
 def run_command(*words: str) -> int:

@@ -7,6 +7,7 @@ from typer.core import TyperCommand
 
 from align.errors import asked_by
 
+LARGEST = 2**63 - 1  # what the libraries below count with
 MEANT = ("system_prompt", "content_free")  # texts for a model, which may be empty
 
 
@@ -24,7 +25,12 @@ class Command(TyperCommand):
             if (equals and not value and takes_it) or (not word and (takes_it or not before.startswith("--"))):
                 _refuse(ctx, option if takes_it else None)
             before = word
-        return super().parse_args(ctx, args)
+        left = super().parse_args(ctx, args)
+        for option in self.params:
+            value = ctx.params.get(option.name)
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise typer.BadParameter(f"`{option.opts[0]}` must be at most {LARGEST:,}, got {value}.", ctx=ctx)
+        return left
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command, where remedies name its options."""

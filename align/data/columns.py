@@ -281,7 +281,9 @@ def _find_several(names: Sequence[str], least: int = 2) -> list[str]:
 def _alike(column: str, free: Mapping[str, str]) -> list[str]:
     """Finds columns that are all near a name and not it, such as Option One, Option Two for options."""
     near = get_close_matches(column, free, n=len(free) + 1, cutoff=ALIKE)
-    return [] if column in near or len(near) < 2 else [name for plain, name in reversed([*free.items()]) if plain in near]
+    if column in near or len(near) < 2:
+        return []
+    return [name for plain, name in reversed([*free.items()]) if plain in near]
 
 
 def _guess(column: str, free: Mapping[str, str]) -> str | None:

@@ -171,9 +171,12 @@ def _read_with_datasets(path: str, split: str | None) -> Iterator[RawRow]:
             f"Cannot load the data set {path}: no file or folder of that name is here, and the hub's cache does not "
             f"hold it whole. {one_line(error)}. Check the name, or load it where there is a network."
         ) from error
-    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
-        login = " Run `hf auth login`, or set the variable HF_TOKEN." if answer.status in (401, 403) else ""
-        raise DataError(f"Cannot load the data set {path}: {type(error).__name__}: {error}{login}") from error
+    except Exception as error:  # `datasets` raises what each of its builders does: an IndexError for `/`
+        remedy = "Name a file, a folder of .jsonl, .json, .csv or .parquet files, or a hub id."
+        if answer.status in (401, 403):
+            remedy = "Run `hf auth login`, or set the variable HF_TOKEN."
+        reason = f"{type(error).__name__}: {error}".rstrip(".")
+        raise DataError(f"Cannot load the data set {path}: {reason}. {remedy}") from error
     if isinstance(loaded, datasets.DatasetDict):
         loaded = loaded[_choose_split(path, split, list(loaded))]
     # Images come as bytes or paths: one that cannot be decoded is a row that cannot be used.

@@ -7,6 +7,7 @@ from typing import Any
 
 from align.data.problems import BadRow
 
+LONGEST = 10_000_000  # characters of a text; no model reads so many, and tokenizers take a hundred bytes for each
 DEEPEST = 50  # lists and objects in each other
 NOT_SEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")
 FILLERS = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # letters and marks that show nothing
@@ -55,12 +56,12 @@ def check_values(row: Mapping[str, Any]) -> None:
     """Checks that the values of a row are ones that files, tokenizers and tables can hold.
 
     Raises:
-        BadRow: If a text holds half a character (a lone surrogate) or a NUL, or lists are nested too deeply.
+        BadRow: If a text holds half a character (a lone surrogate) or a NUL, or is too long, or lists are too deep.
     """
     for column, value in row.items():
         kind = type(value)
         if kind is str:
-            if "\0" in value or not value.isascii():
+            if "\0" in value or not value.isascii() or len(value) > LONGEST:
                 _check_text(column, value)
         elif kind is list or kind is dict:
             _check_nested(column, value, 1)
@@ -85,7 +86,7 @@ def _check_nested(column: str, value: Any, depth: int) -> None:
 
 def _check_item(column: str, item: Any, depth: int) -> None:
     if isinstance(item, str):
-        if "\0" in item or not item.isascii():
+        if "\0" in item or not item.isascii() or len(item) > LONGEST:
             _check_text(column, item)
     elif isinstance(item, list | tuple | dict):
         _check_nested(column, item, depth + 1)
@@ -94,6 +95,9 @@ def _check_item(column: str, item: Any, depth: int) -> None:
 def _check_text(column: str, text: str) -> None:
     if "\0" in text:
         raise BadRow(column, text, "a text holds a NUL character", "Remove it: write the text without \\u0000.")
+    if len(text) > LONGEST:
+        rule = f"a text has {len(text):,} characters, more than the {LONGEST:,} that are read"
+        raise BadRow(column, text, rule, "Divide it into several rows, or leave it out.")
     if text.isascii():
         return
     try:

@@ -1,8 +1,5 @@
 """Checkpoints of policies: whole models and adapters, told apart from reward models, and named by their content."""
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +9,7 @@ from align.errors import UserError
 from align.models.at_hand import require_model
 from align.models.policies.answer_keys import digest
 from align.models.pretrained import load_adapter, load_pretrained
+from align.models.reading import read_object, reading_model
 from align.whole_files import sha256_of
 from rewards.extras import not_imported
 
@@ -66,7 +64,7 @@ class Checkpoint(NamedTuple):
     def _config(self) -> Any:
         from transformers import AutoConfig
 
-        with _loading(self.path):
+        with reading_model(self.path):
             return AutoConfig.from_pretrained(self.base or self.path, trust_remote_code=False)
 
 
@@ -80,7 +78,7 @@ def find_checkpoint(path: str) -> Checkpoint:
         return _find_on_hub(path)
     folder = Path(path)
     if (folder / "adapter_config.json").is_file():
-        config = _read(folder / "adapter_config.json")
+        config = read_object(folder / "adapter_config.json")
         task, base = config.get("task_type"), str(config.get("base_model_name_or_path"))
         if task not in (None, "CAUSAL_LM") or (folder / ADAPTER_MARK).exists():
             raise _is_reward_model(path, f"`adapter_config.json` has `task_type` {task}")
@@ -90,7 +88,7 @@ def find_checkpoint(path: str) -> Checkpoint:
         inside = sorted({each.parent.name for found in named for each in found})
         hint = f" It holds {', '.join(inside)}: name one of them." if inside else " Give a folder that was saved."
         raise UserError(f"{path} holds no model: there is neither `config.json` nor `adapter_config.json`.{hint}")
-    _check_policy(path, _read(folder / "config.json"))
+    _check_policy(path, read_object(folder / "config.json"))
     return Checkpoint(path, None, fingerprint(path))
 
 
@@ -117,7 +115,7 @@ def load_model(checkpoint: Checkpoint, *, dtype: str, device: str | None, images
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-    with _loading(checkpoint.path):
+    with reading_model(checkpoint.path):
         reads_images = checkpoint.reads_images() and (images or not checkpoint.reads_text_alone())
         processing = load_processor(checkpoint) if reads_images else load_tokenizer(checkpoint)
         tokenizer = processing.tokenizer if reads_images else processing
@@ -137,7 +135,8 @@ def load_tokenizer(checkpoint: Checkpoint) -> Any:
     from transformers import AutoTokenizer
 
     source = _source(checkpoint, "tokenizer_config.json")
-    tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    with reading_model(source):
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # masked, so which one it is changes nothing
     return tokenizer
@@ -177,24 +176,13 @@ def _source(checkpoint: Checkpoint, *files: str) -> str:
     return checkpoint.path if own or checkpoint.base is None else checkpoint.base
 
 
-@contextmanager
-def _loading(path: str) -> Iterator[None]:
-    try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"The model {path} cannot be loaded: {reason}") from error
-
-
 def _find_on_hub(path: str) -> Checkpoint:
     from transformers import AutoConfig
     from transformers.utils import find_adapter_config_file
     from transformers.utils.hub import extract_commit_hash
 
     require_model(path)
-    with _loading(path):
+    with reading_model(path):
         if (found := find_adapter_config_file(path)) is not None:
             from peft import PeftConfig
 
@@ -207,7 +195,7 @@ def _find_on_hub(path: str) -> Checkpoint:
 
 
 def _check_policy(path: str, config: dict[str, Any]) -> None:
-    names = config.get("architectures") or []
+    names = [str(name) for name in config.get("architectures") or ()]
     if config.get("truealign_pairwise"):
         raise _is_reward_model(path, "`config.json` has `truealign_pairwise: true`")
     if any(name.endswith("ForSequenceClassification") for name in names):
@@ -229,11 +217,3 @@ def _list_files(folder: Path) -> list[tuple[str, str]]:
         if each.is_file() and each.suffix in _DECIDING and each.name not in _NOT_DECIDING
     ]
     return [(each.name, sha256_of(each)) for each in files]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}. Save the model again.") from error
-    return dict(content)

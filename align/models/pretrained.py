@@ -1,13 +1,13 @@
 """The one way in which weights are loaded: from safetensors, since reading pickled ones can run any code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
 from align.models.at_hand import require_model
+from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
+from align.models.reading import read_object, reading_model, refuse_unfit
 
-ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NO_WEIGHTS = ("training_args.bin", "optimizer.pt", "optimizer.bin", "scheduler.pt", "scaler.pt", "rng_state*.pth")
 
@@ -18,11 +18,10 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
     Args:
         model_class: A class of transformers with `from_pretrained`.
         source: A folder or hub id.
-        **settings: Of `from_pretrained`.
+        **settings: Of `from_pretrained`; with `output_loading_info` the caller judges which weights may be missing.
 
     Raises:
-        UserError: If there are pickled weights only, or `dtype` is none.
-        OSError, ValueError: If it cannot be loaded for another reason.
+        UserError: If there are pickled weights only, `dtype` is none, or the files are damaged or do not fit.
     """
     import torch
 
@@ -30,7 +29,12 @@ def load_pretrained(model_class: Any, source: str, **settings: Any) -> Any:
     if isinstance(dtype, str) and dtype != "auto" and not isinstance(getattr(torch, dtype, None), torch.dtype):
         raise UserError(f"`dtype` must be auto, or a type of torch such as float32 or bfloat16; got {dtype!r}.")
     refuse_pickled_weights(source)
-    return model_class.from_pretrained(source, **settings | {"use_safetensors": True, "trust_remote_code": False})
+    safe = {"use_safetensors": True, "trust_remote_code": False, "output_loading_info": True}
+    with reading_model(source):
+        model, info = model_class.from_pretrained(source, **settings | safe | {"ignore_mismatched_sizes": True})
+    asked = settings.get("output_loading_info", False)
+    refuse_unfit(source, info | {"missing_keys": ()} if asked else info)
+    return (model, info) if asked else model
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -38,7 +42,7 @@ def weight_files(folder: Path) -> list[Path]:
     if (whole := folder / "model.safetensors").is_file():
         return [whole]
     if (index := folder / "model.safetensors.index.json").is_file():
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        shards = sorted(set(dict(read_object(index).get("weight_map") or {}).values()))
         return [folder / shard for shard in shards if (folder / shard).is_file()]
     return sorted(folder.glob("*.safetensors"))
 
@@ -52,7 +56,8 @@ def load_adapter(model: Any, source: str) -> Any:
     from peft import PeftModel
 
     refuse_pickled_weights(source)
-    return PeftModel.from_pretrained(model, source)
+    with reading_model(source, "adapter"):
+        return PeftModel.from_pretrained(model, source)
 
 
 def refuse_pickled_weights(source: str) -> None:
@@ -78,7 +83,7 @@ def pickled_weights(source: str) -> str:
         return ""
     if (folder / ADAPTER_CONFIG).is_file():
         if (folder / ADAPTER_WEIGHTS).is_file():
-            return pickled_weights(_base(folder))
+            return pickled_weights(adapter_base(folder))
         pickled = sorted(folder.glob("adapter_model.*"))
     else:
         pickled = [] if any(folder.glob("*.safetensors")) else _pickled(folder)
@@ -100,14 +105,6 @@ def _pickled(folder: Path) -> list[Path]:
     )
 
 
-def _base(folder: Path) -> str:
-    try:
-        content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return ""  # who loads it says what is wrong
-    return str(content.get("base_model_name_or_path") or "") if isinstance(content, dict) else ""
-
-
 def _refuse_on_hub(source: str) -> None:
     from transformers.utils import cached_file, find_adapter_config_file
 
@@ -119,4 +116,4 @@ def _refuse_on_hub(source: str) -> None:
         return
     if cached_file(source, ADAPTER_WEIGHTS, _raise_exceptions_for_missing_entries=False) is None:
         raise UserError(f"The adapter {source} has no `{ADAPTER_WEIGHTS}`. Save it as safetensors.")
-    refuse_pickled_weights(_base(Path(config).parent))
+    refuse_pickled_weights(adapter_base(Path(config).parent))

@@ -7,6 +7,7 @@ from align.data.pairs.marks import MarkRule, TokenizedResponse, count_shared, de
 from align.data.pairs.preferences import PreferencePair
 from align.data.template_settings import template_settings
 from align.errors import DataError, UserError
+from align.models.reading import render
 
 RULE = MarkRule("differing", "word", "drop", max_length=None)  # a pair without spans has no marked tokens
 
@@ -88,6 +89,6 @@ def _render(tokenizer: Any, pair: PreferencePair) -> tuple[str, list[str]]:
             "`chat_template.jinja` into its folder, as training with `chat_template_path` does, or write texts."
         )
     settings = {"tokenize": False, **template_settings(pair.template)}
-    prompt = tokenizer.apply_chat_template(pair.prompt, add_generation_prompt=True, **settings)
-    full = [tokenizer.apply_chat_template([*pair.prompt, *response], **settings) for response in pair.responses]
+    prompt = render(tokenizer, pair.prompt, add_generation_prompt=True, **settings)
+    full = [render(tokenizer, [*pair.prompt, *response], **settings) for response in pair.responses]
     return prompt, full

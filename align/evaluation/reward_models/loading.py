@@ -10,6 +10,7 @@ from transformers.utils import cached_file, logging
 from align.data.pairs.pairwise import ADAPTER_MARK
 from align.errors import UserError
 from align.models.pretrained import load_adapter, load_pretrained, refuse_pickled_weights
+from align.models.reading import reading_model
 
 
 @contextmanager
@@ -18,12 +19,8 @@ def loading(source: str) -> Iterator[None]:
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
-        yield
-    except UserError:
-        raise
-    except (OSError, ValueError, ImportError, RuntimeError, AssertionError) as error:  # torch asserts that it has CUDA
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"The reward model {source} cannot be loaded: {reason}") from error
+        with reading_model(source, "reward model"):
+            yield
     finally:
         logging.set_verbosity(verbosity)
 

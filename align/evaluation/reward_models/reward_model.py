@@ -23,6 +23,7 @@ from align.evaluation.reward_models.loading import load_adapter_model, load_whol
 from align.evaluation.statistics.metrics import Values
 from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
+from align.models.reading import render
 from align.models.rope_lengths import forget_lengths, read_together
 
 Text = str | Sequence[Mapping[str, Any]]  # a text, or messages
@@ -201,7 +202,7 @@ class RewardModel:
             raise UserError(
                 "The tokenizer has no chat template, so prompts and responses must be texts, not messages."
             )
-        encoded = self.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **kwargs)
+        encoded = render(self.tokenizer, messages, tokenize=True, return_dict=True, **kwargs)
         return tuple(encoded["input_ids"])
 
     def _read(self, sequences: list[tuple[int, ...]], of_difference: bool = False) -> Values:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
-from align.models.pretrained import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from align.models.reading import read_object, reading_model
 
 _LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")
 
@@ -48,7 +49,8 @@ def merge_adapter(adapter: Path, base: str, alpha: float, out: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     out.mkdir(parents=True)
-    weights = load_file(adapter / ADAPTER_WEIGHTS)
+    with reading_model(str(adapter), "adapter"):
+        weights = load_file(adapter / ADAPTER_WEIGHTS)
     scaled = {
         name: (each.float() * alpha).to(each.dtype) if any(part in name for part in _LINEAR) else each
         for name, each in weights.items()
@@ -62,4 +64,4 @@ def merge_adapter(adapter: Path, base: str, alpha: float, out: Path) -> None:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8")))
+    return read_object(folder / ADAPTER_CONFIG)

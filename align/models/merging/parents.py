@@ -1,14 +1,13 @@
 """The two models of a merge, and whether they can be merged: the same architecture, shapes and tokens."""
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from align.errors import UserError
 from align.models.checkpoint import Checkpoint, find_checkpoint, load_tokenizer
 from align.models.merging.adapter import check_adapter
 from align.models.pretrained import refuse_pickled_weights, weight_files
+from align.models.reading import read_object, reading_model
 
 # What may differ: how a checkpoint was saved, and where a response ends.
 _MAY_DIFFER = ("dtype", "torch_dtype", "transformers_version", "use_cache", "architectures", "_name_or_path",
@@ -66,7 +65,7 @@ def shapes(folder: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
 
     found: dict[str, tuple[str, tuple[int, ...]]] = {}
     for path in weight_files(folder):
-        with safe_open(path, framework="pt") as file:
+        with reading_model(str(folder)), safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 - no dict
                 each = file.get_slice(name)
                 found[name] = str(each.get_dtype()), tuple(each.get_shape())
@@ -92,7 +91,7 @@ def _check_tokens(parents: Parents) -> None:
 
 
 def _check_configs(parents: Parents) -> None:
-    ours, theirs = (_config(folder) for folder in (parents.base_folder, parents.tuned_folder))
+    ours, theirs = (read_object(folder / "config.json") for folder in (parents.base_folder, parents.tuned_folder))
     names = sorted({*ours, *theirs} - set(_MAY_DIFFER))
     differ = [name for name in names if ours.get(name) != theirs.get(name)]
     if differ:
@@ -119,11 +118,3 @@ def _check_shapes(parents: Parents) -> None:
             f"`{name}` has the shape {ours[name][1]} in {parents.base.path} and {theirs[name][1]} in "
             f"{parents.tuned.path}. Merge a model with the one that it was trained from."
         )
-
-
-def _config(folder: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{folder / 'config.json'} cannot be read: {error}. Save the model again.") from error
-    return dict(content)

@@ -10,6 +10,7 @@ from align.data.questions.templates import PromptTemplate
 from align.data.template_settings import template_settings
 from align.errors import UserError
 from align.models.policies.asking import LetterQuestion, Prompt
+from align.models.reading import render
 from align.models.second_pass.answer_place import AnswerPlace, answer_place, retokenised_place
 from align.models.second_pass.forward import SecondPassRow
 from rewards.reading.options import permute
@@ -111,7 +112,7 @@ class TokenPrompts:
                 "The tokenizer has no chat template, and prompts are messages. Questions are asked without one with "
                 "`--no-conversational`, or a `--recipe` with `conversational: false`; prompts in a file must be texts."
             )
-        return self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **how)
+        return render(self.tokenizer, messages, add_generation_prompt=True, **how)
 
 
 def cut_behind(text: str, stop: str) -> str:

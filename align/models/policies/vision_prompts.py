@@ -12,6 +12,7 @@ from align.errors import UserError
 from align.models.policies.asking import Prompt
 from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.token_policy import TokenPrompts
+from align.models.reading import render
 from align.models.second_pass.forward import SecondPassRow
 
 
@@ -58,7 +59,8 @@ class VisionPrompts(TokenPrompts):
         settings = template_settings(prompts[0].template) if prompts[0].template else {}
         if isinstance(rendered[0], str):
             return self.processor(text=rendered, return_tensors="pt", **padding)
-        return self.processor.apply_chat_template(
+        return render(
+            self.processor,
             rendered,
             add_generation_prompt=True,
             tokenize=True,
@@ -91,7 +93,7 @@ class VisionPrompts(TokenPrompts):
         shown = self._render(self.prompt(question, order), [{"type": "image"} for _ in question.images])
         if isinstance(shown, str):
             return shown
-        return str(self.processor.apply_chat_template(shown, add_generation_prompt=True, tokenize=False))
+        return str(render(self.processor, shown, add_generation_prompt=True, tokenize=False))
 
     def _render(self, prompt: Prompt, images: list[dict[str, Any]]) -> Any:
         if not isinstance(prompt.content, str):

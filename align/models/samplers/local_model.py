@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from accelerate.state import is_initialized
 from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogitsWarper, TopPLogitsWarper
 
 from align.data.media.images import SHOWN_WITH
+from align.errors import UserError
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
+from align.models.reading import reading_model
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
@@ -147,24 +149,20 @@ class LocalSampler:
 
     @cached_property
     def _prompts(self) -> Prompts:
-        try:
+        with _reading(self._source):
             refuse_pickled_weights(self._source)
-            return load_prompts(self._source, self.name, self._conversational)
-        except (OSError, ValueError) as error:
-            raise _not_loaded(self._source, error) from error
-        except ImportError as error:
-            what = f"Showing images to {self._source}"
-            raise SamplerError(not_imported("vision", what, error, *SHOWN_WITH)) from error
+            try:
+                return load_prompts(self._source, self.name, self._conversational)
+            except ImportError as error:
+                what = f"Showing images to {self._source}"
+                raise SamplerError(not_imported("vision", what, error, *SHOWN_WITH)) from error
 
     @cached_property
     def _model(self) -> Any:
         device = device_of_process()
         dtype: Any = torch.float32 if device.type == "cpu" else "auto"
-        try:
-            with whole_weights():
-                model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
-        except (OSError, ValueError) as error:
-            raise _not_loaded(self._source, error) from error
+        with _reading(self._source), whole_weights():
+            model = load_pretrained(self._prompts.model_class, self._source, dtype=dtype)
         return model.to(device).eval()
 
     @property
@@ -220,6 +218,15 @@ def _alike(one: Request, other: Request) -> bool:
     return _settings(one) == _settings(other)
 
 
-def _not_loaded(source: str, error: Exception) -> SamplerError:
-    reason = str(error).split("\n")[0]
-    return SamplerError(f"The model {source} cannot be loaded: {reason} Set `--model` to a folder or a hub id.")
+@contextmanager
+def _reading(source: str) -> Iterator[None]:
+    """Names the option beside what is wrong with a model."""
+    try:
+        with reading_model(source):
+            yield
+    except SamplerError:
+        raise
+    except UserError as error:
+        reason = str(error).removeprefix(f"The model {source} cannot be loaded: ")
+        sentence = f"The model {source} cannot be loaded: {reason} Set `--model` to a folder or a hub id."
+        raise SamplerError(sentence) from error

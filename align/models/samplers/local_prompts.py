@@ -18,6 +18,7 @@ from transformers.utils import find_adapter_config_file
 
 from align.data.conversations import put_images_in
 from align.data.media.images import SHOWN_WITH
+from align.models.reading import render
 from align.models.samplers.sampler import Request, SamplerError
 from rewards.extras import missing
 
@@ -83,8 +84,7 @@ class TextPrompts:
             other = f"{self._name} reads no images. Set `--model` to a vision-language model."
             raise SamplerError(f"{other} {missing('vision', 'One', *SHOWN_WITH)}".rstrip())
         if self.uses_chat_template:
-            template = self.tokenizer.apply_chat_template
-            ids = list(template(request.messages, add_generation_prompt=True, return_dict=False))
+            ids = list(render(self.tokenizer, request.messages, add_generation_prompt=True, return_dict=False))
         elif isinstance(request.prompt, str):
             ids = list(self.tokenizer(request.prompt)["input_ids"])
         else:
@@ -131,7 +131,8 @@ class ImagePrompts:
             put_images_in(each.messages, [{"type": "image", "image": image.open()} for image in each.images])
             for each in requests
         ]
-        batch = self._processor.apply_chat_template(
+        batch = render(
+            self._processor,
             conversations,
             add_generation_prompt=True,
             tokenize=True,

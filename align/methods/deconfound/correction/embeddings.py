@@ -1,14 +1,13 @@
 """Embeddings of texts by a language model of the user's, in place of TF-IDF."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from align.errors import UserError
 from align.models.at_hand import require_model
 from align.models.pretrained import load_pretrained
+from align.models.reading import reading_model, refuse_unfit
 
 
 def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length: int = 512) -> NDArray[np.float32]:
@@ -30,12 +29,12 @@ def embed(texts: Sequence[str], model: str, *, batch_size: int = 32, max_length:
     from transformers import AutoModel, AutoTokenizer
 
     require_model(model)
-    try:
+    with reading_model(model, "embedding model"):
         tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-        network: Any = load_pretrained(AutoModel, model).eval()
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"The embedding model {model} cannot be loaded: {reason}") from error
+        network, info = load_pretrained(AutoModel, model, output_loading_info=True)
+    unpooled = [name for name in info["missing_keys"] if not name.startswith("pooler.")]  # embeddings are means
+    refuse_unfit(model, info | {"missing_keys": unpooled})
+    network.eval()
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     network = network.to(device)

@@ -1,0 +1,203 @@
+"""Whether the files of a model's folder are whole and fit what is trained: transformers finds out as it loads them."""
+
+import ast
+import json
+import re
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
+from align.recipe.problems import shown
+from align.recipe.rules import suggestion
+from align.recipe.signatures import Source, assigned
+
+TYPES: Source = ("transformers", "models/auto/auto_mappings.py")
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken", "tekken.json")
+# Heads of transformers that write no text, by the end of their classes' names.
+OTHER_HEADS = (
+    "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM",
+    "Model",
+)  # fmt: skip
+JSON_FILES = (
+    ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+    "processor_config.json", "preprocessor_config.json",
+)  # fmt: skip
+AGAIN = "Copy the model again"
+# Where configurations of language models say their sizes, and weights tell them.
+WIDTH, LAYERS = ("hidden_size", "n_embd", "d_model"), ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "word_embeddings.weight",
+    "tok_embeddings.weight",
+    "embed_in.weight",
+)
+OTHER_PARTS = ("visual", "vision", "audio", "encoder", "expert")
+LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+
+
+def file_problems(folder: Path, *, runs_code: bool = False, writes_text: bool = False) -> list[str]:
+    """Words what is wrong with the files of a model that is on this machine; nothing is loaded.
+
+    Args:
+        folder: Of the model.
+        runs_code: Whether a class of the folder's own may be used.
+        writes_text: Whether the model needs the head of a language model.
+    """
+    if not (folder / "config.json").is_file():
+        if not (folder / ADAPTER_CONFIG).is_file():
+            return [f"The folder {folder} holds no model: it has no config.json. Check the path."]
+        return [
+            f"The folder {folder} holds an adapter, and training starts from a whole model. Merge it into its base "
+            "(`merge_and_unload()` of peft), save that with its tokenizer, and name that folder."
+        ]
+    found = [_config_problem(folder / "config.json", runs_code, writes_text), _weights_problem(folder)]
+    found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
+    found.append(_tokenizer_problem(folder))
+    return [problem for problem in found if problem] or _fit_problems(folder)
+
+
+def _tokenizer_problem(folder: Path) -> str:
+    if any(any(folder.glob(pattern)) for pattern in TOKENIZERS):
+        return ""
+    return (
+        f"The folder {folder} holds no tokenizer. Save that of the model into it: "
+        f"`AutoTokenizer.from_pretrained(MODEL).save_pretrained({str(folder)!r})`."
+    )
+
+
+def damages(folder: Path) -> list[str]:
+    """Words which files of a model or adapter that is on this machine are not whole, those of its base among them."""
+    whole = (folder / "config.json").is_file()
+    found = [_config_problem(folder / "config.json", True, False), _weights_problem(folder)] if whole else []
+    found += [_tokenizer_problem(folder)] if whole else []
+    found += [_json_problem(folder / name) for name in JSON_FILES if (folder / name).exists()]
+    if (folder / ADAPTER_CONFIG).is_file():
+        weights = folder / ADAPTER_WEIGHTS
+        found += [word_damage(weights)] if weights.is_file() and not _is_whole(weights) else []
+        base = Path(adapter_base(folder))
+        found += damages(base) if base.parts and base.is_dir() and not (base / ADAPTER_CONFIG).exists() else []
+    return [problem for problem in found if problem] or (_fit_problems(folder) if whole else [])
+
+
+def word_damage(weights: Path) -> str:
+    """Words that a file of weights was cut off, or is something else."""
+    return f"{weights} is damaged: its length is not what its header says. {AGAIN}."
+
+
+def _json_problem(path: Path) -> str:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{path} is not valid JSON: {error}. {AGAIN}."
+    needed = "" if path.name != "tokenizer.json" else "model"
+    if isinstance(content, dict) and (not needed or needed in content):
+        return ""
+    return f"{path} must be an object{f' with the key `{needed}`' if needed else ''}; got {shown(content)}. {AGAIN}."
+
+
+def _config_problem(path: Path, runs_code: bool, writes_text: bool) -> str:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return f"{path} is not valid JSON: {error}. {AGAIN}."
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(kind, str):
+        return f"{path} must say the type of the model as `model_type`, such as llama; got {shown(kind)}. {AGAIN}."
+    if kind not in _model_types():
+        if "auto_map" not in config:
+            hint = suggestion(kind, _model_types())
+            return f"{path}: transformers, as it is installed, knows no `model_type` {shown(kind)}.{hint}"
+        if not runs_code:
+            return f"{path}: the model needs code of its own. If you trust it, `trust_remote_code: true` runs it."
+    own_class = runs_code and "auto_map" in config  # which may be named as it likes
+    return _head_problem(path, config) if writes_text and not own_class else ""
+
+
+def _head_problem(path: Path, config: dict[str, Any]) -> str:
+    classes = config.get("architectures")
+    name = str(classes[0]) if isinstance(classes, list) and classes else ""
+    if name.endswith(OTHER_HEADS) and "LMHead" not in name:
+        return (
+            f"{path}: the model is a {name}, which has no head that writes text. Name a language model, such as one "
+            "whose class ends in ForCausalLM."
+        )
+    return ""
+
+
+@cache
+def _model_types() -> frozenset[str]:
+    table: Any = assigned(TYPES, "CONFIG_MAPPING_NAMES")
+    return frozenset(name for name, _ in ast.literal_eval(table.args[0])) | {"gpt-sw3"}
+
+
+def _weights_problem(folder: Path) -> str:
+    if (folder / WEIGHTS).is_file():
+        files = [WEIGHTS]
+    elif (folder / INDEX).is_file():
+        try:
+            files = sorted(set(json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"].values()))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            return f"{folder / INDEX} names no files of weights ({type(error).__name__}: {error}). {AGAIN}."
+        if missing := [name for name in files if not (folder / name).is_file()]:
+            return (
+                f"{len(missing)} of {len(files)} files of weights that {folder / INDEX} names are missing, such as "
+                f"{missing[0]}. {AGAIN}."
+            )
+    else:
+        return f"The folder {folder} holds no weights: neither {WEIGHTS} nor {INDEX}. {AGAIN}."
+    damaged = next((name for name in files if not _is_whole(folder / name)), None)
+    return word_damage(folder / damaged) if damaged else ""
+
+
+def _fit_problems(folder: Path) -> list[str]:
+    """Words which weights do not fit the configuration, as far as the headers of files that are whole show it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    text = config["text_config"] if isinstance(config.get("text_config"), dict) else config
+    sizes = {name: value for name, value in text.items() if type(value) is int}
+    if "quantization_config" in config or not sizes:
+        return []
+    shapes: dict[str, list[int]] = {}
+    for path in folder.glob("model*.safetensors"):
+        named = {name: entry["shape"] for name, entry in read_header(path).items() if name != "__metadata__"}
+        shapes |= {name: shape for name, shape in named.items() if not any(part in name for part in OTHER_PARTS)}
+    found = []
+    for name in [name for name in shapes if name.endswith(EMBEDDINGS)][:1]:
+        by_config = [sizes.get("vocab_size"), next((sizes[key] for key in WIDTH if key in sizes), None)]
+        if "embedding_size" in text or "word_embed_proj_dim" in text:
+            by_config[1] = None
+        if any(size not in (None, own) for size, own in zip(by_config, shapes[name], strict=False)):
+            asked = " x ".join("any" if size is None else str(size) for size in by_config)
+            found.append(f"the weight {name} is {' x '.join(map(str, shapes[name]))}, and {asked} by config.json")
+    for name in [name for name in shapes if name.endswith("up_proj.weight")][:1]:
+        if shapes[name] and shapes[name][0] not in sizes.values():
+            found.append(f"the weight {name} has {shapes[name][0]} rows, a size that config.json does not name")
+    layers = next((sizes[key] for key in LAYERS if key in sizes), None)
+    saved = len({match[1] for match in map(LAYER.search, shapes) if match})
+    if layers is not None and 0 < saved < layers:
+        found.append(f"{saved} layers are in the files of weights, and config.json asks for {layers}")
+    remedy = "Put the config.json that was saved with the weights beside them, or save the model again."
+    return [f"{folder}: {each}. {remedy}" for each in found]
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Reads what a file of safetensors says of its tensors; empty where the file is too short for it."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length)) if length <= path.stat().st_size else {}
+    return dict(header)
+
+
+def _is_whole(path: Path) -> bool:
+    """Compares the size of safetensors with where the last tensor ends."""
+    try:
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+        size, header = path.stat().st_size, read_header(path)
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        return bool(8 + length + max(ends, default=0) == size)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
+        return False
