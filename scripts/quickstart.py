@@ -15,6 +15,7 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # more are no faster with so small a model, and spin beside other work
 
 from rich.console import Console
 from rich.table import Table

@@ -14,7 +14,14 @@ from align.methods import METHODS
 # low, because it imports nothing: parts of methods are named in it, and found when they are needed.
 LAYERS = (
     ("rewards",),
-    ("align.errors", "align.secrets", "align.versions", "align.whole_files", "align._rewards_package"),
+    (
+        "align.errors",
+        "align.secrets",
+        "align.threads",
+        "align.versions",
+        "align.whole_files",
+        "align._rewards_package",
+    ),
     ("align.console",),
     ("align.methods",),  # the list and the records; a method's other modules are at the top
     ("align.recipe", "align.hub_reach"),

@@ -1,8 +1,8 @@
 """A memory estimate per device: states of weights, gradients and optimizer, before activations."""
 
-import json
 import re
 import struct
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
 from align.methods import METHODS
+from align.models.model_files import read_header
 from align.models.pretrained import weight_files
 from align.recipe.recipe import Recipe
 
@@ -126,9 +127,13 @@ def count_parameters(model: str, *, with_head: bool = True) -> tuple[int, str] |
     return int(float(size[1]) * (1e9 if size[2] in "Bb" else 1e6)), "(read from its name)"
 
 
+def most_parameters(models: Iterable[str]) -> int | None:
+    """Counts the parameters of the largest of some models; None if one of them cannot be told."""
+    counted = [count_parameters(model) for model in models]
+    return max((each[0] for each in counted if each is not None), default=None) if all(counted) else None
+
+
 def _safetensors_size(path: Path, with_head: bool) -> int:
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
+    header = read_header(path)
     left_out = ("__metadata__",) if with_head else ("__metadata__", "lm_head.weight")
     return sum(prod(entry["shape"]) for name, entry in header.items() if name not in left_out)

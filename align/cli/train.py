@@ -11,6 +11,7 @@ from typing import Any
 from align import cli
 from align.assets import find_recipe
 from align.checks.launch import current_launch
+from align.checks.memory import most_parameters
 from align.checks.recipe import Checked, check_recipe
 from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
@@ -28,6 +29,7 @@ from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stag
 from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
+from align.threads import use_threads
 from align.training.stopping import TO_BE_CONTINUED
 from align.training.without_vllm import leave_out_vllm
 
@@ -82,6 +84,8 @@ def _train_stages(
 ) -> int:
     uses_vllm = any(stage.recipe.uses_vllm for stage in stages)
     quiet_environment(uses_vllm)
+    models = [stage.recipe.model.model_name_or_path for stage in stages]
+    use_threads(most_parameters(model for model in models if recipe.then is None or model != recipe.then.trained))
     if cli.is_whole_process and not uses_vllm:
         leave_out_vllm()
         gc.freeze()  # modules: accelerate runs full collections in and after each training

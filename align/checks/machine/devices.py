@@ -12,6 +12,7 @@ from typing import Any
 
 from align.checks.finding import Finding
 from align.checks.memory import GIB
+from align.threads import SMALL, choose_threads, num_cores
 from align.versions import installed_version
 
 _LEAST_MEMORY, _LEAST_SHARED = 4.0, 1.0  # GiB
@@ -110,9 +111,13 @@ def _check_torch(listed: str, count: int, numbers: dict[str, Any]) -> Finding:
 
 
 def _check_cpu() -> Finding:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"No NVIDIA GPU; {cores} CPU cores. Recipes run here with `use_cpu: true`, which `align train` sets itself."
-    return Finding("ok", "devices", text, {"gpus": [], "cpus": cores})
+    cores, threads = num_cores(), choose_threads(None)
+    small = "" if threads.number == 1 else f", or 1 for a model below {SMALL // 1_000_000} million weights"
+    text = (
+        f"No NVIDIA GPU; {cores} CPU cores. Recipes run here with `use_cpu: true`, which `align train` sets itself, "
+        f"and with {threads.number} threads ({threads.why}){small}."
+    )
+    return Finding("ok", "devices", text, {"gpus": [], "cpus": cores, "threads": threads.number})
 
 
 def _check_memory() -> Finding:

@@ -5,11 +5,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from align.checks.memory import most_parameters
 from align.cli.evaluation.divided import divided
 from align.cli.evaluation.options import ByRewards, Measured, OfRewardModels, OfSuites, OnPairs, Prompts, Sampling
 from align.cli.options import Media
 from align.console import say
 from align.errors import UserError
+from align.threads import use_threads
 
 OF_POLICIES = (Prompts, Sampling, Media, Measured, ByRewards, OnPairs, OfSuites)
 OF_BOTH = ("recipe",)  # which names columns
@@ -28,6 +30,7 @@ def run(options: Mapping[str, Any], given: set[str]) -> None:
         options: Value of every option.
         given: Names of those that the command line named.
     """
+    use_threads(most_parameters(filter(None, (options["model"], options["reward_model"]))))
     with divided(options, given) as (of_all, given_to_all):
         _evaluate(of_all, given_to_all)
 
