@@ -36,8 +36,15 @@ def format_number(value: float, share: bool = False) -> str:
     return f"{value:.3g}"
 
 
-def axis_of(values: NDArray[np.float64], *, share: bool = False, from_zero: bool = False) -> Axis:
-    """Finds an axis with four to seven round numbers on which all values lie.
+def axis_of(
+    values: NDArray[np.float64],
+    *,
+    share: bool = False,
+    from_zero: bool = False,
+    num_ticks: int = 6,
+    rounded: bool = False,
+) -> Axis:
+    """Finds an axis with about `num_ticks` round numbers on which all values lie; `rounded` ends at one of them.
 
     Example:
         >>> axis_of(np.array([0.0, 1.0]), share=True).ticks[-1]
@@ -54,7 +61,9 @@ def axis_of(values: NDArray[np.float64], *, share: bool = False, from_zero: bool
     elif not share:
         margin = (high - low) / 20
         low, high = (low if from_zero else low - margin), high + margin
-    step, decimals = round_step(high - low, 6)
+    step, decimals = round_step(high - low, num_ticks)
+    if rounded:
+        low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     places = range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)
     ticks = [place * step + 0.0 for place in places]
     return Axis(low, high, [(tick, _label(tick, decimals, share, max(map(abs, ticks)))) for tick in ticks])

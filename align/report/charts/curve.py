@@ -1,13 +1,14 @@
 """Curves over a count that doubles, or a weight, with the intervals of their points, in the look of the page."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from html import escape
 from typing import NamedTuple
 
 import numpy as np
 
-from align.report.charts.axis import format_number
-from align.report.charts.drawing import NUM_COLOURS, Chart, Legend
-from align.report.charts.figure import page_style, stand_in, strip_frame, to_svg
+from align.report.charts.axis import axis_of, format_number
+from align.report.charts.drawing import BOTTOM, LETTER, NUM_COLOURS, RIGHT, TOP, Chart, Legend, to_svg
 
 
 class Curve(NamedTuple):
@@ -45,29 +46,65 @@ def draw_curves(
         share: Whether values are shares and the axis counts percent.
         doubles: Whether the axis is one of counts that double; else it is an even one.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    ticks = sorted({x for curve in curves for x in curve.x})
+    values = np.array([each for curve in curves for each in (*curve.y, *curve.low, *curve.high)], dtype=float)
+    axis = axis_of(values[np.isfinite(values)], share=share, rounded=True)
+    left = 10 + LETTER * max(5, *(len(label) for _, label in axis.ticks))
 
-    with matplotlib.rc_context(page_style(title)):
-        axes = (figure := Figure(figsize=(4.8, 2.4), layout="constrained")).add_subplot()
-        for curve in curves:
-            colour = stand_in(curve.colour)
-            axes.plot(curve.x, curve.y, color=colour, lw=1.6, ls="--" if curve.dashed else "-", marker="o", ms=3)
-            low, high = (np.asarray(ends, dtype=float) for ends in (curve.low, curve.high))
-            axes.fill_between(curve.x, low, high, where=np.isfinite(low + high), color=colour, alpha=0.15, lw=0)
-        ticks = sorted({x for curve in curves for x in curve.x})
-        if doubles:
-            axes.set_xscale("log", base=2)
-        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel(unit)
-        if share:
-            axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None, symbol=" %"))
-        strip_frame(axes, grid="y")
-        svg = to_svg(figure, title)
+    def x(value: float) -> float:
+        first, last, here = (math.log2(each) if doubles else each for each in (ticks[0], ticks[-1], value))
+        return left + 6 + (here - first) / (last - first) * (RIGHT - left - 12) if last > first else (left + RIGHT) / 2
+
+    def y(value: float) -> float:
+        return BOTTOM - (value - axis.low) / (axis.high - axis.low) * (BOTTOM - TOP)
+
+    def path(xs: Sequence[float], ys: Sequence[float]) -> str:
+        return "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in zip(xs, ys, strict=True) if math.isfinite(b))
+
+    parts = [
+        f'<path class="across" d="M{left:.1f} {y(tick):.1f}H{RIGHT}"/>'
+        f'<text x="{left - 5:.1f}" y="{y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
+        for tick, label in axis.ticks
+    ]
+    for curve in curves:
+        colour = f"var(--c{curve.colour % NUM_COLOURS})"
+        known = [
+            place for place, ends in enumerate(zip(curve.low, curve.high, strict=True)) if np.isfinite(ends).all()
+        ]
+        if len(known) > 1:
+            there = path([curve.x[i] for i in known], [curve.high[i] for i in known])
+            back = path([curve.x[i] for i in known[::-1]], [curve.low[i] for i in known[::-1]])
+            parts.append(f'<path d="M{there}L{back}Z" style="fill:{colour}" opacity="0.15"/>')
+        dashes = ' stroke-dasharray="6 3"' if curve.dashed else ""
+        parts.append(f'<path class="curve" d="M{path(curve.x, curve.y)}" style="stroke:{colour}"{dashes}/>')
+        parts += [
+            f'<circle r="2.4" cx="{x(a):.1f}" cy="{y(b):.1f}" style="fill:{colour}"/>'
+            for a, b in zip(curve.x, curve.y, strict=True)
+            if math.isfinite(b)
+        ]
+    parts += [
+        f'<text x="{x(tick):.1f}" y="{BOTTOM + 12}" text-anchor="middle">{tick:g}</text>' for tick in thinned(ticks, x)
+    ]
+    parts.append(
+        f'<path class="below" d="M{left:.1f} {BOTTOM}H{RIGHT}"/>'
+        f'<text x="{(left + RIGHT) / 2:.1f}" y="{BOTTOM + 26}" text-anchor="middle">{escape(unit)}</text>'
+    )
     legend = [
         Legend(curve.label, format_number(curve.y[-1], share), curve.colour % NUM_COLOURS, curve.dashed)
         for curve in curves
     ]
-    return Chart(title, note, svg, legend)
+    return Chart(title, note, to_svg(title, BOTTOM + 32, parts), legend)
+
+
+def thinned(ticks: Sequence[float], place: Callable[[float], float], apart: float = 22.0) -> list[float]:
+    """Leaves out ticks whose numbers would touch.
+
+    Example:
+        >>> thinned([1, 2, 3, 4], lambda tick: 10.0 * tick)
+        [1, 4]
+    """
+    kept: list[float] = []
+    for tick in ticks:
+        if not kept or place(tick) - place(kept[-1]) >= apart:
+            kept.append(tick)
+    return kept

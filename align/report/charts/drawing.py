@@ -16,8 +16,8 @@ from align.report.run.folder import Series
 NUM_COLOURS = 6  # --c0 .. --c5 in the page's style
 _MAX_POINTS = 150
 _SMALL_SHARE = 0.25  # shares that stay below are drawn on their own scale, from 0
-_WIDTH, _HEIGHT, _TOP, _BOTTOM, _RIGHT = 346, 173, 7, 141, 338
-_LETTER = 5.2  # widest digit at the size of the labels
+_WIDTH, _HEIGHT, TOP, BOTTOM, RIGHT = 346, 173, 7, 141, 338
+LETTER = 5.2  # widest digit at the size of the labels
 
 Stretches = tuple[NDArray[np.float64], ...]
 
@@ -74,13 +74,17 @@ def draw_chart(title: str, note: str, lines: Sequence[Line], *, share: bool = Fa
         if (high > low).any():
             parts.append(place.area(line, steps, low, high, opacity=0.15))
         parts.append(place.curve(line, steps, mean))
-    # The script replaces what lies in the second group.
-    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}"'
-    svg = f'<svg class="plot" {size}>{"".join(parts)}</g></svg>'
+    svg = to_svg(title, _HEIGHT, [*parts, "</g>"])  # the script replaces what lies in the second group
     legend = [
         Legend(line.label, format_number(line.series.recent(), share), line.colour, line.dashed) for line in lines
     ]
     return Chart(title, note, svg, legend, _data(place, lines, columns, share=share, stacked=stacked))
+
+
+def to_svg(title: str, height: float, parts: Iterable[str]) -> str:
+    """Puts what was drawn into a picture that takes its colours and letters from the page."""
+    size = f'viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(title)}"'
+    return f'<svg class="plot" {size}>{"".join(parts)}</svg>'
 
 
 def downsample(series: Series, max_points: int = _MAX_POINTS) -> Stretches:
@@ -124,33 +128,33 @@ class _Place:
         found = np.concatenate([*steps, np.empty(0)])
         first, last = (float(found.min()), float(found.max())) if len(found) else (0.0, 1.0)
         self.axis, self.steps = axis, (first, last)
-        self.left = 10 + _LETTER * max(5, *(len(label) for _, label in axis.ticks))
+        self.left = 10 + LETTER * max(5, *(len(label) for _, label in axis.ticks))
 
     def x(self, steps: Any) -> Any:
         first, last = self.steps
-        middle = (self.left + _RIGHT) / 2
+        middle = (self.left + RIGHT) / 2
         return (
-            self.left + (steps - first) / (last - first) * (_RIGHT - self.left) if last > first else steps * 0 + middle
+            self.left + (steps - first) / (last - first) * (RIGHT - self.left) if last > first else steps * 0 + middle
         )
 
     def y(self, values: Any) -> Any:
-        return _BOTTOM - (values - self.axis.low) / (self.axis.high - self.axis.low) * (_BOTTOM - _TOP)
+        return BOTTOM - (values - self.axis.low) / (self.axis.high - self.axis.low) * (BOTTOM - TOP)
 
     def svg_axes(self) -> str:
         """Draws the axis below, then opens a group with the lines across and their numbers."""
         below = "".join(
-            f'<text x="{self.x(tick):.1f}" y="{_BOTTOM + 12}" text-anchor="middle">{label}</text>'
+            f'<text x="{self.x(tick):.1f}" y="{BOTTOM + 12}" text-anchor="middle">{label}</text>'
             for tick, label in whole_ticks(*self.steps)
         )
-        middle = (self.left + _RIGHT) / 2
+        middle = (self.left + RIGHT) / 2
         across = "".join(
-            f'<path class="across" d="M{self.left:.1f} {self.y(tick):.1f}H{_RIGHT}"/>'
+            f'<path class="across" d="M{self.left:.1f} {self.y(tick):.1f}H{RIGHT}"/>'
             f'<text x="{self.left - 5:.1f}" y="{self.y(tick) + 3:.1f}" text-anchor="end">{label}</text>'
             for tick, label in self.axis.ticks
         )
         return (
             f'<g>{below}<text x="{middle:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">optimizer step</text>'
-            f'<path class="below" d="M{self.left:.1f} {_BOTTOM}H{_RIGHT}"/></g><g>{across}'
+            f'<path class="below" d="M{self.left:.1f} {BOTTOM}H{RIGHT}"/></g><g>{across}'
         )
 
     def curve(self, line: Line, steps: Any, values: Any) -> str:
@@ -185,7 +189,7 @@ def _data(place: _Place, lines: Sequence[Line], columns: Sequence[Stretches], *,
             values |= {"low": _rounded(low), "high": _rounded(high)}
         drawn.append({"label": line.label, "colour": line.colour % NUM_COLOURS, "dashed": line.dashed, **values})
     about = {
-        "box": [round(place.left, 1), _TOP, _RIGHT, _BOTTOM],
+        "box": [round(place.left, 1), TOP, RIGHT, BOTTOM],
         "steps": place.steps,
         "values": [place.axis.low, place.axis.high],
         "ticks": place.axis.ticks,

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
+from html import escape
 from typing import NamedTuple
 
-from align.report.charts.axis import format_number
-from align.report.charts.drawing import NUM_COLOURS, Chart, Legend
-from align.report.charts.figure import GRID, page_style, stand_in, strip_frame, to_svg
+import numpy as np
 
-_ROW, _MARGIN = 0.26, 0.7  # inches
+from align.report.charts.axis import axis_of, format_number
+from align.report.charts.drawing import LETTER, NUM_COLOURS, RIGHT, TOP, Chart, Legend, to_svg
+
+_ROW = 19  # of a label with one series
+_END = RIGHT - 8  # room for half of the last number
 _LONGEST_LABEL = 32
 _MOST_DIGITS = 6
-_TENTH = 0.1
 
 
 class Interval(NamedTuple):
@@ -43,35 +45,43 @@ def draw_intervals(
         share: Whether values are shares or differences of shares, and the axis counts percent.
         order: Names of series, so that one has its colour in every chart; others come behind, as they are met.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
     labels = list(dict.fromkeys(interval.label for interval in intervals))
     found = {interval.series for interval in intervals}
     series = list(dict.fromkeys([*order, *(interval.series for interval in intervals)]))
-    step = 0.8 / len(series)
-    with matplotlib.rc_context(page_style(title)):
-        height = _MARGIN + _ROW * max(len(labels) * (1 + 0.5 * (len(series) - 1)), 2)
-        axes = (figure := Figure(figsize=(4.8, height), layout="constrained")).add_subplot()
-        for interval in intervals:
-            number = series.index(interval.series)
-            place = labels.index(interval.label) + step * (number - (len(series) - 1) / 2)
-            colour = stand_in(number)
-            axes.plot([interval.low, interval.high], [place, place], color=colour, lw=1.6)
-            axes.plot([interval.value], [place], color=colour, marker="o", ms=4)
-        axes.axvline(0, color=GRID, lw=1.2, zorder=0)
-        axes.set_yticks(range(len(labels)), [_shorten(label) for label in labels])
-        axes.set_ylim(len(labels) - 0.5, -0.5)
-        axes.set_xlabel(unit)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        if share:
-            low, high = axes.get_xlim()
-            axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if high - low > _TENTH else 1, symbol=" %"))
-        strip_frame(axes, grid="x")
-        svg = to_svg(figure, title)
+    row = _ROW * (1 + 0.5 * (len(series) - 1))
+    left = 8 + LETTER * max(len(_shorten(label)) for label in labels)
+    bottom = TOP + row * max(len(labels), 2 / (1 + 0.5 * (len(series) - 1)))
+    ends = np.array([end for each in intervals for end in (each.low, each.value, each.high)] + [0.0])
+    axis = axis_of(ends[np.isfinite(ends)], num_ticks=5, share=share, rounded=True)
+
+    def x(value: float) -> float:
+        return left + (min(max(value, axis.low), axis.high) - axis.low) / (axis.high - axis.low) * (_END - left)
+
+    parts = [
+        f'<path class="across" d="M{x(tick):.1f} {TOP}V{bottom:.1f}"/>'
+        f'<text x="{x(tick):.1f}" y="{bottom + 12:.1f}" text-anchor="middle">{label}</text>'
+        for tick, label in axis.ticks
+    ]
+    parts.append(f'<path class="guide" d="M{x(0):.1f} {TOP}V{bottom:.1f}"/>')
+    for place, label in enumerate(labels):
+        y = TOP + row * (place + 0.5) + 3
+        parts.append(f'<text x="{left - 6:.1f}" y="{y:.1f}" text-anchor="end">{escape(_shorten(label))}</text>')
+    for each in intervals:
+        number = series.index(each.series)
+        spread = 0.8 * (number - (len(series) - 1) / 2) / len(series)
+        y = TOP + row * (labels.index(each.label) + 0.5 + spread)
+        colour = f"var(--c{number % NUM_COLOURS})"
+        if each.low <= each.high:  # not so where one is NaN
+            bar = f'd="M{x(each.low):.1f} {y:.1f}H{x(each.high):.1f}" style="stroke:{colour}"'
+            parts.append(f'<path class="curve" {bar}/>')
+        if not math.isnan(each.value):
+            parts.append(f'<circle r="2.6" cx="{x(each.value):.1f}" cy="{y:.1f}" style="fill:{colour}"/>')
+    parts.append(
+        f'<path class="below" d="M{left:.1f} {bottom:.1f}H{_END}"/>'
+        f'<text x="{(left + _END) / 2:.1f}" y="{bottom + 26:.1f}" text-anchor="middle">{escape(unit)}</text>'
+    )
     legend = [Legend(name, "", number % NUM_COLOURS, False) for number, name in enumerate(series) if name in found]
-    return Chart(title, note, svg, legend if len(series) > 1 else [])
+    return Chart(title, note, to_svg(title, bottom + 32, parts), legend if len(series) > 1 else [])
 
 
 def in_words(value: float, low: float, high: float) -> str:
@@ -94,5 +104,4 @@ def in_words(value: float, low: float, high: float) -> str:
 
 
 def _shorten(label: str) -> str:
-    text = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
-    return text.replace("$", r"\$")  # matplotlib would read formulas
+    return label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"

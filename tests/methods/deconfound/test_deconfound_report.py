@@ -57,8 +57,15 @@ def test_intervals_are_drawn_with_escaped_names():
     chart = draw_intervals("T", "n", [Interval("<b>$x_1$", "one", 1, 0, 2), Interval("y", "two", 0, -1, 1)], "unit")
     assert isinstance(chart, Chart)
     assert "<b>" not in chart.svg
-    assert "$x_1$" in chart.svg.replace("\n", "")
+    assert "&lt;b&gt;$x_1$" in chart.svg
     assert [entry.label for entry in chart.legend] == ["one", "two"]
+
+
+def test_what_is_not_known_is_not_drawn():
+    nan = float("nan")
+    known, unknown = Interval("a", "", 0.5, 0.2, 0.7), Interval("b", "", nan, nan, nan)
+    svg = draw_intervals("T", "n", [known, unknown], "unit", share=True).svg
+    assert (svg.count("<circle"), svg.count('class="curve"'), "nan" in svg) == (1, 1, False)
 
 
 @pytest.mark.parametrize(
