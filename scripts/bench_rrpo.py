@@ -93,7 +93,8 @@ def floor_flops(trainer: RRPOTrainer, batch: dict[str, torch.Tensor]) -> int:
     """Counts a reading of the rows by policy and reference and a backward pass, and the head where it is needed.
 
     Needed are the tokens of the chosen response and the marked ones of the rejected: by the policy forward and twice
-    backward, by the reference once.
+    backward, by the reference once. The other tokens of the rejected response are read forward by the policy alone,
+    for the metrics that DPO logs of them.
     """
     inputs = {name: batch[name].to(trainer.accelerator.device) for name in ("input_ids", "attention_mask")}
     cost, trainer_model = Cost(), trainer.model
@@ -103,7 +104,8 @@ def floor_flops(trainer: RRPOTrainer, batch: dict[str, torch.Tensor]) -> int:
         with torch.no_grad():
             trainer.ref_model.model(**inputs, use_cache=False)
     needed = int(batch["completion_mask"][:PAIRS, 1:].sum() + batch["span_mask"][PAIRS:, 1:].sum())
-    return cost.flops + 2 * (1 + 2 + 1) * trainer_model.get_output_embeddings().weight.numel() * needed
+    logged = int(batch["completion_mask"][:, 1:].sum()) - needed
+    return cost.flops + 2 * ((1 + 2 + 1) * needed + logged) * trainer_model.get_output_embeddings().weight.numel()
 
 
 def count(trainers: dict[str, DPOTrainer], batch: dict[str, torch.Tensor], device: str) -> dict[str, Any]:

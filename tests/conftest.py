@@ -27,6 +27,9 @@ settings.load_profile("busy")
 
 SEEN = pytest.StashKey[tuple[Path | None, int]]()  # the file of the last test, and how many modules were loaded
 
+# Fixtures of several folders: a second `conftest.py` could not be loaded beside that of another folder.
+pytest_plugins = ["parsed_recipes", "recipes_of_methods", "rollout_engine", "shared_browser"]
+
 collect_ignore = ["unruly_rewards.py"]  # doctest asks every object for its name, and one there refuses
 
 REWARD_FILE = '''\

@@ -4,11 +4,11 @@ import functools
 
 import numpy as np
 from scenes import COLOURS, square
+from scripted_policies import ScriptedPolicy
 
 from align.data.media.images import open_image
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.evaluation.policies.scripted_policies import ScriptedPolicy
 
 NAMES = tuple(COLOURS)
 TEMPLATE = PromptTemplate("{question}\n{options}")

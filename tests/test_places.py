@@ -223,4 +223,4 @@ def test_no_two_tests_draw_from_one_generator():
 def test_no_two_files_of_tests_have_one_name():
     """They are imported by their names alone."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py"))
-    assert [name for name, count in names.items() if count > 1 and name != "conftest.py"] == []
+    assert [name for name, count in names.items() if count > 1] == []

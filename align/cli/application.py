@@ -56,8 +56,9 @@ def execute(command: Callable[[], int | None]) -> None:
     except UserError as error:
         typer.secho(f"Error: {mask(str(error))}", fg=typer.colors.RED, err=True)
         raise typer.Exit(1) from error
-    except OSError as error:
-        sentence = word_file_error(error)
+    except (OSError, RuntimeError) as error:  # pathlib raises the second where links lead in a circle
+        of_file = error if isinstance(error, OSError) else error.__context__
+        sentence = word_file_error(of_file) if isinstance(of_file, OSError) else None
         if sentence is None:
             raise
         typer.secho(f"Error: {mask(sentence)}", fg=typer.colors.RED, err=True)

@@ -11,6 +11,7 @@ REMEDIES = {
     errno.EACCES: "Choose another path, or change who may use it.",
     errno.EPERM: "Choose another path, or change who may use it.",
     errno.EROFS: "Choose another path.",
+    errno.ELOOP: "Links lead in a circle there: choose another path.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
     errno.ENOSPC: "Free space there, and give the same command again.",
     errno.EDQUOT: "Free space there, and give the same command again.",
@@ -36,7 +37,7 @@ def _place(error: OSError) -> str:
     package, found, trace = str(Path(__file__).parents[1]), "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code.co_filename
-        if code.startswith(package) and not code.endswith("application.py"):
+        if code.startswith(package) and not code.endswith(("application.py", "lasting_streams.py")):
             found = f" (align{code.removeprefix(package)}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return found

@@ -17,6 +17,7 @@ from align.data.pairs.confidence import keep_unsure
 from align.data.pairs.pair import NEEDS, check_texts
 from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
 from align.data.problems import DataReport
+from align.data.unread import saying_unread
 from align.errors import DataError, UserError
 from align.evaluation.record.unscored import Unscored
 from align.evaluation.reward_models.unscored import count_unscored
@@ -56,7 +57,7 @@ def run(
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"`out` {out} cannot be written: {error}. Choose another place.") from error
-    entries, report = _load(data, split, cast(Literal["raise", "skip"], on_bad_rows))
+    entries, report = saying_unread(_load(data, split, cast(Literal["raise", "skip"], on_bad_rows)))
     p_base, unscored = _probabilities(base, entries, model)
     kept = keep_unsure(p_base, [entry.pair.tie for entry in entries], tau)
     rows = [
@@ -86,7 +87,7 @@ def _load(data: str, split: str | None, on_bad_rows: Literal["raise", "skip"]) -
     def check(row: Row, raw: RawRow) -> _Entry:
         pair = check_reward_pair(row, untyped=raw.untyped)
         check_texts(pair)
-        columns = as_values(row, "pairs", {}) if raw.untyped else dict(row)
+        columns = as_values(row, "pairs", {}) if raw.untyped else dict(row.items())
         return _Entry(pair.id or name_row(raw.row, file), raw.row, columns, pair)
 
     return load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=None), report

@@ -25,7 +25,7 @@ def as_values(row: Row, kind: str, columns: Columns, gold: int | None = None) ->
         >>> as_values({"id": "007", "tie": "True", "margin": ""}, "pairs", {})
         {'id': '007', 'tie': True, 'margin': ''}
     """
-    values = dict(row)
+    values = dict(row.items())
     for ours in {*columns, *READ.get(kind, ())}:
         name = columns.get(ours, ours)
         if isinstance(name, str) and isinstance(cell := row.get(name), str):

@@ -1,6 +1,7 @@
+from collections import ChainMap
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from align.data.problems import BadRow
 from align.data.rules import check_row
@@ -41,11 +42,11 @@ class RowTemplate:
         Raises:
             BadRow: If a column that it reads is missing, or is neither a text nor a number.
         """
-        row = dict(row)
+        added: dict[str, Any] = {}
         if OPTIONS in self.columns:
             checked = check_row(row, untyped=untyped)
-            row |= {"question": checked.question, OPTIONS: list(checked.options), "answer": checked.answer}
-        return row | {"prompt": self.render(row)}
+            added = {"question": checked.question, OPTIONS: list(checked.options), "answer": checked.answer}
+        return dict(row.items()) | added | {"prompt": self.render(ChainMap(added, cast(Any, row)))}
 
     def render(self, row: Mapping[str, Any], wording: int = 0) -> Any:
         """Words a row.

@@ -101,11 +101,11 @@ def test_logs_are_set_aside_one_behind_the_other(tmp_path):
 
 def test_what_a_library_raises_while_it_builds_is_a_sentence(tiny_recipe, tmp_path):
     path = tiny_recipe()
-    config = json.loads((tmp_path / "model" / "config.json").read_text()) | {"intermediate_size": 48}
+    config = json.loads((tmp_path / "model" / "config.json").read_text()) | {"hidden_act": "none that there is"}
     (tmp_path / "model" / "config.json").write_text(json.dumps(config))
-    with pytest.raises(RecipeError, match=r"could not be built\. RuntimeError: .*\(at .*\.py, line \d+\)") as error:
+    with pytest.raises(RecipeError, match=r"could not be built\. KeyError: .*\(at .*\.py, line \d+\)") as error:
         run(str(path), [], None)
-    assert isinstance(error.value.__cause__, RuntimeError)
+    assert isinstance(error.value.__cause__, KeyError)
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
 

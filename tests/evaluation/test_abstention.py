@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from scripted_policies import ScriptedPolicy, Solver
 from scripted_run import evaluate, make_questions
 
 from align.evaluation.policies.abstention import (
@@ -11,7 +12,6 @@ from align.evaluation.policies.abstention import (
     rates_by_difficulty,
 )
 from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.scripted_policies import ScriptedPolicy, Solver
 from align.evaluation.policies.suite import SuiteSettings, Verifier, evaluate_suites
 from align.evaluation.statistics.ratios import clustered_share
 from align.models.policies.asking import Decoding

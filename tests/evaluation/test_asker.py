@@ -2,11 +2,11 @@ import sqlite3
 from contextlib import closing
 
 import pytest
+from scripted_policies import AlwaysA, TraceUser
 from scripted_run import evaluate, make_questions, values
 
 from align.errors import UserError
 from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.scripted_policies import AlwaysA, TraceUser
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 from align.models.policies.asking import Decoding

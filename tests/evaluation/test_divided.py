@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 
 import pytest
+from scripted_policies import TraceUser
 from scripted_run import make_questions, values
 
 from align.errors import UserError
@@ -11,7 +12,6 @@ from align.evaluation.divided.launched import Launched
 from align.evaluation.divided.shard import Shard, ShardRecord, find_paths, read_number
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.scripted_policies import TraceUser
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
 

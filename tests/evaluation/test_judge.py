@@ -1,8 +1,8 @@
+from scripted_policies import ScriptedPolicy
 from scripted_run import make_questions
 
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.judge import NOTHING_STATED, PolicyJudge, read_from_text
-from align.evaluation.policies.scripted_policies import ScriptedPolicy
 
 QUESTIONS = make_questions(5)
 TRACES = [f"It is {each.options[3]}." for each in QUESTIONS[:3]] + [None, "Who knows."]

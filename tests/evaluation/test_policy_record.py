@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from scripted_policies import AlwaysA, ConstantLiar, Copier, Solver
 from scripted_run import evaluate, make_questions
 from written_evaluation import about
 
 from align.errors import UserError
 from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
-from align.evaluation.policies.scripted_policies import AlwaysA, ConstantLiar, Copier, Solver
 from align.evaluation.policies.suite import SUITES, SuiteSettings
 from align.evaluation.policies.warnings import warn
 from align.evaluation.record import as_json

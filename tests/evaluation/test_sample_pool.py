@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
+from scripted_policies import AlwaysA, Solver, TraceUser
 from scripted_run import evaluate, make_questions
 
 from align.evaluation.policies.ceiling import jackknifed_ceiling
 from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics, curve
-from align.evaluation.policies.scripted_policies import AlwaysA, Solver, TraceUser
 from align.evaluation.policies.verifier import Verifier
 from align.evaluation.statistics.metrics import all_equal
 from align.evaluation.statistics.ratios import ratio_of_means

@@ -3,10 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scripted_run import evaluate, make_questions, values
-
-from align.evaluation.policies.reliance import CONDITIONS, EDITED
-from align.evaluation.policies.scripted_policies import (
+from scripted_policies import (
     AlwaysA,
     ConstantLiar,
     Copier,
@@ -14,6 +11,9 @@ from align.evaluation.policies.scripted_policies import (
     Solver,
     TraceUser,
 )
+from scripted_run import evaluate, make_questions, values
+
+from align.evaluation.policies.reliance import CONDITIONS, EDITED
 
 QUESTIONS = make_questions()
 CHANGED = [name for name in CONDITIONS if name != "own"]

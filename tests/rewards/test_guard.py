@@ -202,7 +202,7 @@ def test_what_a_reward_in_this_process_changes_for_training_is_put_back_and_said
 
 
 def test_coroutines_wait_together_and_time_out_alone():
-    reward = guard_rewards([patient], GuardSettings(timeout=0.5))[0]
+    reward = guard_rewards([patient], GuardSettings(timeout=2.0))[0]
     assert type(reward) is AsyncGuardedReward
     values, _, _ = call(reward, ["a", "sleep 3600", "sleep 0.3", "raise x", *["sleep 0.3"] * 20])
     assert values == [1.0, None, 1.0, None, *[1.0] * 20]

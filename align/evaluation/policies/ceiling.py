@@ -1,9 +1,11 @@
 """The ceiling of a verifier, from a few samples of each question, with an interval that knows how few they are."""
 
+import math
+
 import numpy as np
 
 from align.evaluation.policies.verifier import Verifier, ceiling, rates
-from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.statistics.metrics import Estimate, Values, student
 
 _RESAMPLES = 1999
 
@@ -13,7 +15,8 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
 
     The share of S samples that are right is too far from one half, and with it the ceiling too low: a jackknife over
     samples takes most of that away. The interval is a percentile bootstrap over questions, which draws the verifier's
-    rates too, with two more questions, of which nothing and everything is right and accepted. With few samples it also
+    rates too, with two more questions, of which nothing and everything is right and accepted; it is as much wider as
+    Student's interval is than a normal one without the factor of N - 1. With few samples it also
     reaches towards the ceiling of questions that are all alike, which no unlike ones exceed where right answers are
     accepted more often (Jensen): by all of the distance with two samples, by (2 / S)^1.5 of it with S.
     """
@@ -35,7 +38,8 @@ def estimate_ceiling(correct: Values, accepted: Values, *, seed: int = 0) -> Est
     resampled = Verifier(*((taken[kept] / asked[kept])[:, None] for taken, asked in parts))
     by_solved = of_questions[kept] @ np.eye(samples + 1)[solved]
     means = ((by_solved * jackknifed_ceiling(samples, resampled)).sum(axis=1) + every[kept]) / (num + 2)
-    low, high = np.quantile(means, [0.025, 0.975])
+    few = student(num - 1) / student(math.inf) * math.sqrt(num / (num - 1)) if num > 1 else 1.0  # questions
+    low, high = (value + few * (end - value) for end in np.quantile(means, [0.025, 0.975]))
     ends = min(low, value) + min(beyond, 0), value, max(high, value) + max(beyond, 0)
     low, value, high = (float(np.clip(each, 0, 1)) for each in ends)
     return Estimate(value, low, high, num)

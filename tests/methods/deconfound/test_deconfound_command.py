@@ -276,3 +276,56 @@ def test_the_pairs_train_a_policy_with_rrpo(corrected, tmp_path, tiny_model_fold
     assert not [finding.text for finding in findings if finding.level == "error"]
     assert train(str(recipe), [], None) == 0
     assert sorted(metrics_of(tmp_path / "run")) == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def by_channel(tmp_path_factory):
+    """A log in which the web pays 3 clicks more than mail, and the app 3 less."""
+    rng = np.random.default_rng(0)
+    channel = rng.choice(["mail", "web", "app"], 600)
+    followers = rng.normal(size=600)
+    clicks = 2 * followers + 3.0 * (channel == "web") - 3.0 * (channel == "app") + rng.normal(size=600)
+    words = rng.choice(["big", "new", "odd", "red"], (600, 3))
+    frame = pd.DataFrame({"headline": [" ".join(each) for each in words], "clicks": clicks, "channel": channel})
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    frame.assign(followers=followers).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize("estimator", ["ols", "dml", "fixed_effects"])
+def test_a_category_among_the_confounders_leaves_nothing_of_itself_in_the_reward(by_channel, tmp_path, estimator):
+    named = ["--outcome", "clicks", "--confounders", "followers", "channel", "--text", "headline"]
+    if estimator == "fixed_effects":
+        frame = pd.read_csv(by_channel).assign(author=[f"a{i % 40}" for i in range(600)])
+        frame.to_csv(by_channel, index=False)
+        named += ["--groups", "author"]
+    code, output = deconfound(by_channel, *named, "--estimator", estimator, "--out", tmp_path / "out")
+    assert code == 0, output
+    reward = pd.read_parquet(tmp_path / "out" / "corrected.parquet").groupby("channel")["reward"].mean()
+    assert reward.max() - reward.min() < 0.3
+    explained = json.loads((tmp_path / "out" / "diagnostics.json").read_text())["explained"]
+    shares = {each["name"]: (each["kind"], each["before"], each["after"]) for each in explained}
+    assert shares["channel"][0] == "category"
+    assert shares["channel"][1] > 0.4 > 0.02 > shares["channel"][2]
+    assert "explains of the outcome" in re.sub(r"\s+", " ", output)
+    assert "What each column explains" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_groups_that_are_left_in_the_reward_are_said(by_channel, tmp_path):
+    named = ["--outcome", "clicks", "--confounders", "followers", "--groups", "channel", "--text", "headline"]
+    code, output = deconfound(by_channel, *named, "--estimator", "dml", "--num_folds", 3, "--out", tmp_path / "out")
+    assert code == 0, output
+    said = re.sub(r"\s+", " ", output)
+    assert re.search(r"The groups 'channel' explain \d+ ?% of the reward: they are clusters here", said), said
+
+
+def test_a_level_that_was_not_fitted_is_counted_where_a_correction_is_applied(by_channel, tmp_path):
+    named = ["--outcome", "clicks", "--confounders", "followers", "channel"]
+    assert deconfound(by_channel, *named, "--estimator", "ols", "--out", tmp_path / "fit")[0] == 0
+    other = pd.read_csv(by_channel).head(20).assign(channel="phone")
+    other.to_csv(tmp_path / "new.csv", index=False)
+    saved = tmp_path / "fit" / "correction.json"
+    code, output = deconfound(tmp_path / "new.csv", "--apply", saved, "--out", tmp_path / "applied")
+    assert code == 0, output
+    assert "20  rows whose level of 'channel' was not fitted" in output
+    assert json.loads((tmp_path / "applied" / "applied.json").read_text())["unknown_levels"] == {"channel": 20}

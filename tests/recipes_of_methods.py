@@ -6,9 +6,6 @@ import pytest
 import yaml
 from some_recipes import DEMONSTRATIONS, OUTCOMES, QUESTIONS
 
-from align.methods import METHODS
-from align.recipe.recipe import load_recipe
-
 VARIETY = """
 def variety(completions, **kwargs):
     return [len(set(str(each))) / (1 + len(str(each))) for each in completions]
@@ -23,6 +20,9 @@ OWN = {
 
 @pytest.fixture
 def recipe_of(tmp_path, tiny_model_folder):
+    from align.methods import METHODS
+    from align.recipe.recipe import load_recipe
+
     asked = [{"role": "user", "content": "q?"}]
     rows = [
         {"prompt": asked, "asked": "q?", "question": f"{i}?", "options": ["1", "2"], "answer": "A", "t": f"text {i}",
