@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from align.audit.entry import KINDS, Entry
 from align.audit.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
 from align.data.columns import Columns, NeverThere, questions_in_columns, rename
-from align.data.files import RawRow, find_split, read_rows
+from align.data.files import RawRow, find_split, first_rows
 from align.data.loading import Schema, read_row
 from align.data.media.rows import MediaReader, media_folder
 from align.data.problems import BadRow, DataReport, RowProblem, printable
@@ -92,7 +91,7 @@ class Reader:
         never, unread = NeverThere(self.file, self.source.columns), Unread(self._schema.also)
         check: Check = check_of(self.kind, self.file, reader, self._named)
         with reader.progress:
-            for raw in islice(read_rows(self.file, self._split), self.source.max_rows):
+            for raw in first_rows(self.file, self._split, self.source.max_rows):
                 if not isinstance(raw.content, RowProblem):
                     never.look(raw.content)
                 found = read_row(raw, self.file, check, self._schema, unread)
@@ -111,7 +110,7 @@ class Reader:
     def _guess(self) -> str:
         source = self.source
         first: RowProblem | None = None
-        for raw in islice(read_rows(self.file, self._split), source.max_rows):
+        for raw in first_rows(self.file, self._split, source.max_rows):
             if isinstance(raw.content, RowProblem):
                 first = first or raw.content
                 continue

@@ -1,8 +1,10 @@
 """Reads rows from files, folders and the hub, and remembers where each came from."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,6 +74,19 @@ def spans_of(file: Path) -> Iterator[Span]:
 def read_span(file: Path, span: Span) -> Iterator[RawRow]:
     """Reads the rows on some lines of a file, as `read_rows` reads all of them."""
     return _read_file(partial(read_jsonl, span=span), file)
+
+
+def first_rows(path: str, split: str | None, max_rows: int | None) -> Iterator[RawRow]:
+    """Yields rows as `read_rows` does, as many as are wanted.
+
+    Raises:
+        DataError: Also if that is no number of rows.
+    """
+    if max_rows is not None and not 1 <= max_rows <= sys.maxsize:
+        raise DataError(
+            f"`max_rows` must be from 1 to {sys.maxsize:,}, got {max_rows}. Leave it out to read all rows."
+        )
+    return islice(read_rows(path, split), max_rows)
 
 
 def find_split(path: str, split: str | None) -> tuple[str, str | None]:

@@ -1,13 +1,12 @@
 """Loads rows, turns each into what its checks return, and keeps account of those that cannot be used."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from align.data.account import Account, Item
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
-from align.data.files import RawRow, Row, lines_of, read_rows, read_span, spans_of
+from align.data.files import RawRow, Row, first_rows, lines_of, read_span, spans_of
 from align.data.many_cores import map_in_order
 from align.data.problems import BadRow, DataReport, RowProblem, bad_rows_error, printable, shorten
 from align.data.questions.adapters import Adapter, AdapterError
@@ -66,7 +65,7 @@ def load_rows(
     """
     items: list[T] = []
     account = Account[T](report.file, schema)
-    for raw in islice(read_rows(report.file, split), max_rows):
+    for raw in first_rows(report.file, split, max_rows):
         account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
     _close(account, report, check, schema, on_bad_rows, max_rows)
     return items
@@ -86,7 +85,7 @@ def store_rows(
     lines = lines_of(report.file) if max_rows is None and split is None else None
     with ItemKeeper[T]() as keeper:
         if lines is None:
-            for raw in islice(read_rows(report.file, split), max_rows):
+            for raw in first_rows(report.file, split, max_rows):
                 account.take(raw, read_row(raw, report.file, check, schema, account.unread), keeper.add)
         else:
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
-from align.data.files import RawRow, Row, read_rows
+from align.data.files import RawRow, Row, first_rows
 from align.data.loading import Schema, read_row
 from align.data.problems import RowProblem
 from align.errors import DataError
@@ -72,7 +71,7 @@ class RowStream(Generic[T]):
         """
         source, begun = self.source, False
         waiting: list[dict[str, Any]] = []
-        for raw in islice(read_rows(source.file, source.split), self.max_rows):
+        for raw in first_rows(source.file, source.split, self.max_rows):
             found = read_row(raw, source.file, source.check, source.schema)
             if isinstance(found, RowProblem):
                 if self.on_bad_rows == "raise":

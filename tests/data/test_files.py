@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from align.data import DataError, load_questions
-from align.data.files import BATCH_ROWS, read_rows
+from align.data.files import BATCH_ROWS, first_rows, read_rows
 
 HEAVY = ("torch", "transformers", "datasets", "trl", "pyarrow", "scipy")
 ROWS = [
@@ -232,3 +232,10 @@ def test_a_pattern_is_said_to_stand_for_no_files(tmp_path):
         DataError, match=r"There is no file .*\*\.jsonl. Check its name. A pattern stands for no files"
     ):
         load_questions(tmp_path / "*.jsonl")
+
+
+@pytest.mark.parametrize("max_rows", [-1, 0, 10**20])
+def test_a_number_of_rows_that_is_none_is_refused(tmp_path, max_rows):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "q?"}\n')
+    with pytest.raises(DataError, match=rf"`max_rows` must be from 1 to [\d,]+, got {max_rows}\. Leave it out"):
+        first_rows(str(tmp_path / "rows.jsonl"), None, max_rows)

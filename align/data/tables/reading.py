@@ -6,7 +6,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from align.data.files import RawRow, Row, find_split, read_rows
+from align.data.files import RawRow, Row, find_split, first_rows
 from align.data.loading import Schema, read_row
 from align.data.problems import RowProblem, bad_rows_error
 from align.data.questions.adapters import Adapter
@@ -149,7 +149,7 @@ class Table:
     def _rows(self, problems: list[RowProblem]) -> Iterator[RawRow]:
         """Reads the rows that can be read, with what the adapter adds to them; adds the others to `problems`."""
         num_read, schema = 0, Schema((), self._adapter)
-        for raw in islice(read_rows(self.path, self._split), self._max_rows):
+        for raw in first_rows(self.path, self._split, self._max_rows):
             num_read += 1
             read = read_row(raw, self.path, _add_columns, schema)
             if isinstance(read, RowProblem):
