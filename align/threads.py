@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 VARIABLE = "OMP_NUM_THREADS"
 SMALL = 2_000_000  # weights below which more threads gain less than a tenth; `scripts/bench_threads.py`
+_USERS = f"`{VARIABLE}`"
 _chosen: str | None = None  # what this process put into the variable
 
 
@@ -26,7 +27,7 @@ def choose_threads(parameters: int | None) -> Threads:
     """
     given = os.environ.get(VARIABLE, "")
     if given.isdecimal() and int(given) > 0 and given != _chosen:
-        return Threads(int(given), f"`{VARIABLE}`")
+        return Threads(int(given), _USERS)
     if parameters is not None and parameters < SMALL:
         return Threads(1, f"the model has fewer than {SMALL // 1_000_000} million weights")
     shared = max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
@@ -37,7 +38,8 @@ def use_threads(parameters: int | None) -> Threads:
     """Has this process, and those that it starts, compute with the threads that are chosen."""
     global _chosen
     threads = choose_threads(parameters)
-    os.environ[VARIABLE] = _chosen = str(threads.number)
+    if threads.why != _USERS:
+        os.environ[VARIABLE] = _chosen = str(threads.number)
     if (torch := sys.modules.get("torch")) is not None:  # which reads the variable once, as it is loaded
         torch.set_num_threads(threads.number)
     return threads

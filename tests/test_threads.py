@@ -33,7 +33,8 @@ def test_a_number_of_the_users_wins_and_one_of_ours_does_not(monkeypatch):
     assert use_threads(None).number == torch.get_num_threads() == 2
     assert use_threads(10).number == torch.get_num_threads() == int(os.environ[VARIABLE]) == 1
     monkeypatch.setenv(VARIABLE, "3")
-    assert use_threads(10) == (3, f"`{VARIABLE}`")
+    for parameters in (10, None):
+        assert use_threads(parameters) == (3, f"`{VARIABLE}`")
 
 
 @pytest.mark.parametrize(
