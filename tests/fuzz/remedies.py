@@ -47,7 +47,7 @@ def remedies_of(text: str) -> Iterator[Remedy]:
     """Finds what a refusal proposes for a recipe; each is a remedy of its own."""
     inner, said = (("then",), text.removeprefix(IN_THEN)) if text.startswith(IN_THEN) else ((), text)
     for found in RENAMED.finditer(said):
-        is_path = re.fullmatch(r"\w+(\.\w+)+", found["key"])  # a key may hold dots of its own
+        is_path = re.match(r"\w+\.", found["key"])  # a key may hold dots of its own
         *blocks, old = found["key"].split(".") if is_path else [found["key"]]
         yield Remedy(found[0], (*inner, *blocks, found["value"]), instead_of=old)
     for found in CHOSEN.finditer(said):
