@@ -11,6 +11,7 @@ from align.data.tables.outcome_rows import SCALE_FILE
 from align.models.at_hand import file_problem, is_hub_id
 from align.models.model_files import damages
 from align.models.pretrained import pickled_weights
+from align.recipe.reward_settings import named_model
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (
@@ -29,7 +30,7 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
     """Returns the folder or hub id of a reward model, or None if the spec names a function.
 
     Args:
-        spec: An entry of `reward_funcs`.
+        spec: An entry of `reward_funcs`; a name before `=` is passed over.
         base_dir: Folder that paths are relative to; after it, the current folder is tried.
 
     Raises:
@@ -41,6 +42,7 @@ def find_reward_model(spec: str, base_dir: Path) -> str | None:
         >>> find_reward_model("owner/reward-model", Path())
         'owner/reward-model'
     """
+    spec = named_model(spec)[1]
     if "/" not in spec or spec.partition(":")[0].endswith(".py"):
         return None
     candidates = [(folder / Path(spec).expanduser()).resolve() for folder in (base_dir, Path.cwd())]

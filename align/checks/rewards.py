@@ -5,7 +5,6 @@ import sysconfig
 from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
@@ -14,7 +13,7 @@ from align.checks.reward_trials import Handling, is_first_process, load_rewards,
 from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward, short_name
+from align.recipe.reward_settings import Reward, named_model, short_name
 from rewards.catalog import resolve_reward
 from rewards.reading.responses import ResponseFormat
 from rewards.running.contract import Limits, RewardSpec, Settings
@@ -43,7 +42,11 @@ def resolve_rewards(recipe: Recipe) -> list[Reward]:
             refused.append(error)
     if refused:
         raise ValueError(" ".join(map(str, refused))) from refused[0]
-    check_names([_logged_name(reward) for reward in rewards], recipe.reward_specs)
+    names = [
+        short_name(s) if isinstance(r, str) else reward_name(r)
+        for s, r in zip(recipe.reward_specs, rewards, strict=True)
+    ]
+    check_names(names, recipe.reward_specs)
     _check_monitors(recipe, rewards)
     _check_time_limit(recipe, rewards)
     return rewards
@@ -126,7 +129,8 @@ def find_model(recipe: Recipe, spec: str) -> str | None:
     Raises:
         ValueError: If the spec is a path to nothing, or a model has settings or is to be an audit.
     """
-    model = spec if spec == recipe.trained else find_reward_model(spec, recipe.path.parent)
+    path = named_model(spec)[1]
+    model = path if path == recipe.trained else find_reward_model(path, recipe.path.parent)
     if model is not None and reward_spec(recipe, spec).kwargs:
         raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
     if model is not None and spec in recipe.rewards.audit_funcs:
@@ -135,10 +139,6 @@ def find_model(recipe: Recipe, spec: str) -> str | None:
             "`align.load_reward_model(path).score(prompts, responses)`."
         )
     return model
-
-
-def _logged_name(reward: Reward) -> str:
-    return Path(reward).name if isinstance(reward, str) else reward_name(reward)
 
 
 def response_format(recipe: Recipe) -> ResponseFormat:

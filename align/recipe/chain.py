@@ -11,7 +11,6 @@ from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 
 TRAINED = "trained"  # stands for the model of the first run: as a reward, or as the model of the second
-ABOUT_REWARDS = ("reward_gates", "reward_clip", "alarms", "stop_on")  # name a reward by the last part of its path
 
 
 def second_methods(method: str) -> list[str]:
@@ -71,27 +70,16 @@ def _start(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _reward(method: str, then: Mapping[str, Any], folder: str) -> dict[str, Any]:
-    """Puts the folder of the first run in place of a reward of the second, and of what is said about it."""
+    """Puts the folder of the first run beside the name `trained`, which a reward of the second keeps."""
     rewards = then.get("reward_funcs")
     specs = [rewards] if isinstance(rewards, str) else rewards
     if not isinstance(specs, list) or TRAINED not in specs:
         raise RecipeError(
             f"`then.reward_funcs` must name `{TRAINED}`, the reward model that {method} trains; got {shown(rewards)}."
         )
-    audits = {"audit_funcs": _named(then["audit_funcs"], folder)} if "audit_funcs" in then else {}
-    about = {key: _named(then[key], Path(folder).name) for key in ABOUT_REWARDS if key in then}
-    return {"reward_funcs": _named(specs, folder)} | audits | about
-
-
-def _named(value: Any, name: str) -> Any:
-    """Puts the name of the reward model in place of `trained`, in lists, keys and values, and in `trained/signal`."""
-    if isinstance(value, list):
-        return [_named(item, name) for item in value]
-    if isinstance(value, Mapping):
-        return {_named(key, name): _named(item, name) for key, item in value.items()}
-    if isinstance(value, str) and value.partition("/")[0] == TRAINED:
-        return name + value.removeprefix(TRAINED)
-    return value
+    lists = {key: then[key] for key in ("reward_funcs", "audit_funcs") if isinstance(then.get(key), list)}
+    lists["reward_funcs"] = specs
+    return {key: [f"{TRAINED}={folder}" if each == TRAINED else each for each in of] for key, of in lists.items()}
 
 
 def parse_second_run(content: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], Any]) -> Any:

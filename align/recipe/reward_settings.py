@@ -1,6 +1,7 @@
 """How a recipe's rewards are called, joined and watched."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ from align.recipe.alarms import DEFAULT_ALARMS, OF_VLLM
 from align.recipe.rules import suggestion
 from rewards.running.composition import Composition
 
+_NAMED_MODEL = re.compile(r"(?P<name>[A-Za-z_][\w-]*)=(?P<path>.*/.*)", re.DOTALL)
 FEWEST_REPEATS = 8  # completions of a step that are scored again, on all ranks together
 Reward = Callable[..., Any] | str  # a function, or the folder or hub id of a reward model
 
@@ -90,13 +92,27 @@ class RewardSettings(BaseModel):
         return {name: value for name, value in (DEFAULT_ALARMS | self.alarms).items() if value is not None}
 
 
-def short_name(spec: str) -> str:
-    """Names a reward in other keys: the function's name, or the last part of a model's path.
+def named_model(spec: str) -> tuple[str, str]:
+    """Splits `NAME=PATH`, a reward model under a name of its own; the name is empty where there is none.
 
     Example:
-        >>> [short_name(spec) for spec in ("format", "my.package.fair", "./own.py:kind", "org/model-1.5b")]
-        ['format', 'fair', 'kind', 'model-1.5b']
+        >>> named_model("helpful=org/model-1.5b"), named_model("org/model-1.5b")
+        (('helpful', 'org/model-1.5b'), ('', 'org/model-1.5b'))
     """
+    found = _NAMED_MODEL.fullmatch(spec)
+    return (found["name"], found["path"]) if found else ("", spec)
+
+
+def short_name(spec: str) -> str:
+    """Names a reward in other keys: the function's name, the one given, or the last part of a model's path.
+
+    Example:
+        >>> [short_name(spec) for spec in ("format", "my.package.fair", "./own.py:kind", "org/model-1.5b", "rm=./a/b")]
+        ['format', 'fair', 'kind', 'model-1.5b', 'rm']
+    """
+    name, spec = named_model(spec)
+    if name:
+        return name
     if ":" not in spec and "/" in spec:
         return spec.rstrip("/").rpartition("/")[2]
     return spec.rpartition(":")[2].rpartition(".")[2]

@@ -8,6 +8,7 @@ from some_recipes import OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
+from align.recipe.reward_settings import short_name
 
 
 @pytest.fixture
@@ -22,19 +23,20 @@ def test_the_second_run_goes_into_the_folder_of_the_first_and_is_rewarded_by_its
     recipe = load_recipe(path({"reward_funcs": ["format", "trained"], "reward_weights": [0.1, 1.0]}))
     second = recipe.then
     assert (second.method, second.training["output_dir"]) == (PROMPTS, str(tmp_path / "run" / PROMPTS))
-    assert (second.reward_funcs, second.trained) == (["format", str(tmp_path / "run")], str(tmp_path / "run"))
+    assert (second.reward_funcs, second.trained) == (["format", f"trained={tmp_path}/run"], str(tmp_path / "run"))
     assert second.dataset.path == str(tmp_path / "prompts.jsonl")  # relative to the recipe, as everything else
     assert (recipe.trained, second.then) == (None, None)
 
 
-def test_other_keys_name_the_reward_model_as_reward_funcs_does(path):
+def test_other_keys_and_metrics_name_the_reward_model_as_the_recipe_does_wherever_its_folder_is(path):
     keys = {
         "reward_funcs": ["trained"], "audit_funcs": ["format"], "reward_clip": {"trained": [-1, 1]},
         "alarms": {"trained/length": None},
     }  # fmt: skip
     recipe = load_recipe(path(keys))
     settings = recipe.then.rewards
-    assert (list(settings.reward_clip), list(settings.alarms)) == (["run"], ["run/length"])
+    assert (list(settings.reward_clip), list(settings.alarms)) == (["trained"], ["trained/length"])
+    assert short_name(recipe.then.reward_funcs[0]) == "trained"
 
 
 def test_overrides_reach_both_runs(path, tmp_path):
@@ -43,7 +45,7 @@ def test_overrides_reach_both_runs(path, tmp_path):
     assert (recipe.training["max_steps"], recipe.then.training["max_steps"]) == (7, 9)
     assert recipe.then.dataset.max_rows == 4
     assert recipe.then.training["output_dir"] == str(Path("other") / PROMPTS)
-    assert recipe.then.reward_funcs == [str(Path("other").resolve())]
+    assert recipe.then.reward_funcs == [f"trained={Path('other').resolve()}"]
 
 
 def test_what_a_run_records_can_be_run_again(path, tmp_path):

@@ -20,6 +20,7 @@ def test_one_recipe_goes_from_outcomes_to_a_policy_and_goes_on_where_it_stopped(
     whole = metrics_of(second)
     assert sorted(whole) == [1, 2]
     assert_rewarded_by(first, second, whole)
+    assert "rewards/trained/mean" in whole[1], "the metric is named by the folder, which another run has not"
 
     trained = (first / "metrics.jsonl").read_text()
     shutil.rmtree(second / "checkpoint-2")
