@@ -22,6 +22,20 @@ LINES = re.compile(
     r"(?:\b[Ss]et|\b[Ww]rite|[Aa]dd a line such as|[Aa]ccept this with|as in)((?:,? ?(?:or |and )?`[^`]+`)+)"
 )
 LINE = re.compile(r"`(?P<line>[\w.]+: [^`]+)`")
+# In prose: the rule says what may stand there, and whoever reads it writes such a value, or takes the key away.
+SUBJECT = re.compile(r"`(?P<key>[\w.]+)(?:: [^`]*)?`(?P<rule>.*)", re.DOTALL)
+ONE_OF = re.compile(r":? must be one of (?P<value>[^,;]+)[,;]")
+STAYS = re.compile(r" must stay (?P<value>\S+) in ")
+TYPED = re.compile(r": input should be a valid (?P<value>\w+)")
+BOOLEAN = re.compile(r":? must be true or false")
+BOUND = re.compile(
+    r" must be (?P<kind>at least|above) (?P<low>-?[\d.]+)(?: and (?:at most|below) (?P<high>[\d.]+))?[,;]"
+)
+BLOCK = re.compile(r" must be a block of `key: value` lines(?! or a list)")
+FOR_EXAMPLE = re.compile(r" needs `(?P<key>\w+)`, for example `(?P<value>[^`]+)`")
+TAKEN_AWAY = re.compile(r"(?:or remove|Remove) (?:it|the key|the line|`(?P<key>\w+)`)(?:[.,;]| for the default| here)")
+UNKNOWN = re.compile(r"Unknown key `(?P<key>[\w.]+)`(?!.*Did you mean)")
+SAMPLES = {"string": "x", "integer": 1, "number": 1.0, "dictionary": {}, "list": [], "boolean": True}
 IN_THEN = "In `then`: "
 
 
@@ -56,12 +70,39 @@ def remedies_of(text: str) -> Iterator[Remedy]:
         yield Remedy(found[0], (*inner, *found["key"].split(".")), _pasted(found["value"]))
     for found in REMOVED.finditer(said):
         yield Remedy(found[0], (*inner, *found["key"].split(".")), is_removal=True)
+    for key, value in _in_prose(said):
+        yield Remedy(said, (*inner, *key.split(".")), value, is_removal=value is None)
     for found in LINES.finditer(said):
         for line in LINE.finditer(found[1]):
             content = _pasted(line["line"])
             require(isinstance(content, dict) and len(content) == 1, f"no line of a recipe: {line[0]} in {said!r}")
             ((key, value),) = content.items()
             yield Remedy(line[0], (*inner, *str(key).split(".")), value)
+
+
+def _in_prose(said: str) -> Iterator[tuple[str, Any]]:
+    """Finds the keys that a rule speaks of, each with a value that it allows, None for a key that goes away."""
+    if found := UNKNOWN.match(said):
+        yield found["key"], None
+    if not (about := SUBJECT.match(said)):
+        return
+    key, rule = about["key"], about["rule"]
+    for pattern in (ONE_OF, STAYS):
+        if found := pattern.match(rule):
+            yield key, _pasted(found["value"].strip("'"))
+    if (found := TYPED.match(rule)) and found["value"] in SAMPLES:
+        yield key, SAMPLES[found["value"]]
+    if BOOLEAN.match(rule):
+        yield key, False
+    if found := BOUND.match(rule):
+        low = _pasted(found["low"])
+        yield key, low if found["kind"] == "at least" else (low + _pasted(found["high"] or f"{low + 2}")) / 2
+    if BLOCK.match(rule):
+        yield key, {}
+    if found := FOR_EXAMPLE.match(rule):
+        yield found["key"], _pasted(found["value"])
+    if found := TAKEN_AWAY.search(rule):
+        yield found["key"] or key, None
 
 
 def _pasted(text: str) -> Any:
