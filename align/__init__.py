@@ -8,6 +8,7 @@ from align._rewards_package import place_rewards
 if TYPE_CHECKING:
     from align.evaluation.reward_models.head_agreement import HeadAgreement
     from align.evaluation.reward_models.whole_models import load_reward_model
+    from align.evaluation.service import evaluate
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.trainer import ACRETrainer
@@ -42,6 +43,7 @@ __all__ = [
     "RRPOConfig",
     "RRPOTrainer",
     "TextACRETrainer",
+    "evaluate",
     "load_reward_model",
     "whole_weights",
 ]
@@ -62,6 +64,7 @@ _HOMES = {
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
+    "evaluate": "align.evaluation.service",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
     "whole_weights": "align.models.whole_weights",
 }

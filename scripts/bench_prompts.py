@@ -30,9 +30,9 @@ import torch
 from random_model import NAMES, random_model
 
 from align.assets import find_recipe
-from align.cli.evaluation.asked_models import Engine, open_policy
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
+from align.evaluation.asked_models import Engine, open_policy
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.prompts.asking import complete_prompts
 from align.models.answer_cache import AnswerCache

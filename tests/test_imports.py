@@ -16,6 +16,7 @@ LAYERS = (
     ("rewards",),
     (
         "align.errors",
+        "align.options",
         "align.secrets",
         "align.threads",
         "align.versions",
@@ -30,7 +31,8 @@ LAYERS = (
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),
     ("align.audit",),  # also what `align check` says of rows
-    ("align.evaluation", "align.checks", "align.report", "align.training"),
+    ("align.checks", "align.report", "align.training"),
+    ("align.evaluation",),
     ("align.methods.<name>",),
     ("align.cli",),
 )

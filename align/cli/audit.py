@@ -16,10 +16,10 @@ from align.audit.row_checks import Named
 from align.audit.run import Advance, audit
 from align.audit.trace_scores import TRACES_FILE
 from align.cli.audit_traces import find_student, score, show_traces
-from align.cli.media import check_media
 from align.console import make_console, make_table
 from align.errors import UserError
 from align.recipe.dataset import DatasetConfig, MediaSettings
+from align.recipe.media_settings import check_media
 from align.report.audit import build_audit_page
 from align.report.audit.words import by_length, in_points, mask_sentence, pairs_sentence, share_of
 from align.runs.writable import check_writable

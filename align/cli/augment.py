@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from align.cli.media import check_media
 from align.cli.options import values
 from align.errors import UserError
 from align.methods import METHODS
@@ -12,6 +11,7 @@ from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.settings import check_choice
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
+from align.recipe.media_settings import check_media
 
 OF_A_MODEL = ("model", "endpoint")
 

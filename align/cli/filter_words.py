@@ -33,12 +33,10 @@ def check_options(given: set[str], of_pairs: set[str], of_samples: set[str]) -> 
 
 def run_sampled(data: str, out: Path, options: Mapping[str, Any]) -> int:
     """Samples a policy and keeps what the verifier accepts, or the prompts it accepts some samples of."""
-    from align.cli.evaluation.asked_models import Engine
-    from align.cli.evaluation.made_prompts import prompts_made_by, say_made
-    from align.cli.evaluation.measured_rewards import RewardWords, find_rewards
-    from align.cli.evaluation.of_policies import named_columns
-    from align.cli.evaluation.plan import prompt_settings, recipe_path
     from align.cli.sampled_filter import SampledWords, read_pass_rate, run
+    from align.evaluation.asked_models import Engine
+    from align.evaluation.prompting import named_columns, prompt_settings, prompts_made_by, recipe_path, say_made
+    from align.evaluation.prompts.measured_rewards import RewardWords, find_rewards
     from align.models.policies.asking import Decoding
     from align.recipe.recipe import load_recipe
 

@@ -1,68 +1,27 @@
-"""Options of commands, each declared once: a group is a dataclass, and its fields are the options."""
+"""Makes options of a command from groups of them, see `align.options`."""
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
 
-def option(default: Any, help: str, *flags: str) -> Any:
-    """Declares an option of a group.
-
-    Args:
-        default: Where the command line does not name it.
-        help: What it does.
-        flags: How it is written, if not `--` and the name of the field.
-    """
-    return field(default=default, metadata={"help": help, "flags": flags})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reading:
-    """How a command reads rows."""
-
-    split: str | None = option(None, "Split of a folder or hub data set.")
-    max_rows: int | None = option(None, "Read only this many rows.")
-    on_bad_rows: str = option("raise", "raise, or skip to leave them out and count them.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Media:
-    """How a command reads images and videos."""
-
-    media_dir: str | None = option(None, "Folder of the images and videos; that of the rows if not given.")
-    num_frames: int = option(16, "Frames taken of a video, evenly over its time; else the recipe's.")
-    fps: float | None = option(
-        None, "Frames taken for each second of a video, `num_frames` at most; else the recipe's."
-    )
-    max_pixels: int | None = option(None, "Images and frames with more pixels are made smaller; else the recipe's.")
-    frames_dir: str | None = option(None, "Where frames are kept for the next run; ~/.cache if not given.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Computing:
-    """How a command runs models."""
-
-    batch_size: int | None = option(None, "Sequences at once; 32 for policies, 16 for reward models.")
-    dtype: str = option("float32", "Of the loaded weights.")
-    device: str | None = option(None, "Where to compute; the accelerator if there is one.")
-
-
-def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes(*, in_panels: bool = False, **groups: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Gives a command the options of groups.
 
     The command keeps its own parameters and gets each group, filled in, under its name.
 
     Args:
+        in_panels: Whether the help shows options by what they are about, and leaves out rare ones.
         groups: Dataclasses of options, by the name of the command's parameter.
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = [each for each in inspect.signature(command).parameters.values() if each.name not in groups]
         own = [each for each in own if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        options = [each for group in groups.values() for each in parameters(group)]
+        options = [each for group in groups.values() for each in parameters(group, in_panels=in_panels)]
 
         def run(**given: Any) -> None:
             filled = {name: group(**{each.name: given.pop(each.name) for each in fields(group)})
@@ -78,8 +37,8 @@ def takes(**groups: type) -> Callable[[Callable[..., None]], Callable[..., None]
     return decorate
 
 
-def parameters(group: type) -> list[inspect.Parameter]:
-    """Makes typer's parameters from the fields of a group."""
+def parameters(group: type, *, in_panels: bool = False) -> list[inspect.Parameter]:
+    """Makes typer's parameters from the fields of a group; a panel is titled by the class that declares its fields."""
     hints = get_type_hints(group)
     found = []
     for each in fields(group):
@@ -87,10 +46,18 @@ def parameters(group: type) -> list[inspect.Parameter]:
         if hints[each.name] == bool | None:
             flags = (f"--{each.name}/--no-{each.name}",)
         kind: Any = hints[each.name]
-        given = Annotated[kind, typer.Option(*flags, help=each.metadata["help"])]
+        shown: dict[str, Any] = {"help": each.metadata["help"]}
+        if in_panels:
+            shown |= {"rich_help_panel": _panel(group, each.name), "hidden": each.metadata["rare"]}
+        given = Annotated[kind, typer.Option(*flags, **shown)]
         only = inspect.Parameter.KEYWORD_ONLY
         found.append(inspect.Parameter(each.name, only, default=each.default, annotation=given))
     return found
+
+
+def _panel(group: type, name: str) -> str | None:
+    declared = next(each for each in group.__mro__ if name in inspect.get_annotations(each))
+    return (declared.__doc__ or "").rstrip(".") or None
 
 
 def values(*groups: Any) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
 from align.cli.findings import print_findings
 from align.cli.rewards_rows import name_the_option, questions_of, read_columns, read_reward_rows
-from align.cli.yaml_option import read_yaml_option
 from align.console import make_console
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
 from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.yaml_loader import read_yaml_option
 from align.secrets import mask
 from rewards.running.contract import Limits, RewardSpec, Settings
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
-from align.cli.yaml_option import read_yaml_option
 from align.data.column_entries import word_mapping
 from align.data.columns import Columns, guess_columns, our_names, questions_in_columns
 from align.data.conversations import conversation_text
@@ -18,6 +17,7 @@ from align.data.rules import check_row
 from align.errors import DataError
 from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
 from align.recipe.reading import read_block
+from align.recipe.yaml_loader import read_yaml_option
 
 MAX_ROWS = 4096  # read of a data set; 256 of them are used
 

@@ -11,18 +11,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from align.cli.evaluation.asked_models import Engine, open_policy
-from align.cli.evaluation.measured_rewards import CalledRewards
-from align.cli.evaluation.progress import show_stages
-from align.cli.evaluation.rewarded import check_rewards, reward_all
 from align.cli.filter_card import cell, describe_slips, write_card
 from align.console import make_console, make_table
 from align.data.prompt_rows import PromptRow, load_prompts
 from align.data.questions.templates import PromptTemplate
 from align.data.row_templates import RowTemplate
 from align.errors import UserError
+from align.evaluation.asked_models import Engine, open_policy
 from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.progress import show_stages
 from align.evaluation.prompts.asking import as_prompts, complete_prompts
+from align.evaluation.prompts.measured_rewards import CalledRewards, check_rewards, reward_all
 from align.evaluation.prompts.rejection import (
     FATES,
     KEPT,

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from align.errors import RecipeError
+from align.errors import RecipeError, UserError
 from align.recipe.yaml_limits import MAX_BYTES, BoundedLoader
 from align.secrets import remember_lines
 
@@ -198,3 +198,19 @@ def dump_yaml(value: Any) -> str:
         run_name: '1e-6'
     """
     return str(yaml.dump(value, Dumper=RecipeDumper, sort_keys=False, allow_unicode=True))
+
+
+def read_yaml_option(option: str, text: str, example: str) -> dict[str, Any]:
+    """Reads an option whose value is a block, as in `--reward_kwargs '{max_length: 200}'`; nothing is an empty one.
+
+    Raises:
+        UserError: If the value is something else, or no YAML.
+    """
+    try:
+        content: Any = parse_yaml(text) if text.strip() else {}
+    except (yaml.YAMLError, RecipeError) as error:
+        reason = str(getattr(error, "problem", None) or error).rstrip(".")
+        raise UserError(f"`{option}` is not valid YAML: {reason}. Write a block such as '{example}'.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"`{option}` must be a block such as '{example}', got {text!r}.")
+    return content

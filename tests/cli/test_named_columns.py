@@ -4,10 +4,10 @@ import json
 
 import pytest
 from in_one_process import run
-from some_recipes import QUESTIONS, REWARD_PAIRS
+from some_recipes import PROMPTS, QUESTIONS, REWARD_PAIRS
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.cli.evaluation.tasks import tell_task
+from align.evaluation.service import find_suite
 from align.recipe.yaml_loader import dump_yaml
 
 COLUMNS = {"question": "prompt", "options": ["A", "B", "C", "D"], "answer": "target"}
@@ -84,13 +84,18 @@ def test_a_reward_model_reads_pairs_as_the_recipe_of_its_run_does(tmp_path):
     assert numbers[0] == numbers[1]
 
 
-def test_the_kind_of_rows_is_told_by_our_names(tmp_path):
-    options = {"rewards": (), "adapter": None, "suite": (), "split": None, "data": str(write_csv(tmp_path / "a.csv"))}
-    assert tell_task(options | {"columns": COLUMNS}) == "questions"
-    assert tell_task(options | {"columns": {}}) == "questions", "the error names the mapping, `prompt` alone misleads"
+def test_the_kind_of_rows_is_told_by_our_names(recipe, tmp_path):
+    def told(**options):
+        return find_suite({"model": "m", "data": str(write_csv(tmp_path / "a.csv"))} | options).name
+
+    assert told(recipe=str(recipe())) == "questions"
+    assert told() == "questions", "the error names the mapping, `prompt` alone misleads"
     plain = tmp_path / "b.jsonl"
     plain.write_text('{"query": "Why?", "note": "x"}\n')
-    assert tell_task(options | {"data": str(plain), "columns": {"prompt": "query"}}) == "prompts"
+    content = {"method": PROMPTS, "model_name_or_path": "m", "reward_funcs": ["format"]}
+    content |= {"dataset": {"path": str(plain), "columns": {"prompt": "query"}}}
+    (tmp_path / "prompts.yaml").write_text(dump_yaml(content))
+    assert told(data=str(plain), recipe=str(tmp_path / "prompts.yaml")) == "prompts"
 
 
 def test_without_a_mapping_every_command_names_the_one_to_write(recipe, tmp_path, answering_model_folder):

@@ -130,7 +130,7 @@ def test_check_and_errors_show_no_secret(planted, tmp_path, capfd):
 
 
 def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
-    from align.cli.evaluation.plan import prompting
+    from align.evaluation.prompting import prompting
 
     assert run(str(planted), [], None) == 0
     found, recipe = prompting(None, str(tmp_path / "run"), {})
@@ -139,7 +139,7 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):
-    from align.cli.evaluation.of_policies import _command
+    from align.cli.evaluation.evaluate import _command
     from align.evaluation.policies.record import save_policy_evaluation
     from align.evaluation.record import read_record
     from align.methods.pairs.augmentation.folder import check_folder, claim_folder

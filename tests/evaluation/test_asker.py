@@ -6,6 +6,7 @@ from scripted_policies import AlwaysA, TraceUser
 from scripted_run import evaluate, make_questions, values
 
 from align.errors import UserError
+from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.answer_cache import AnswerCache
@@ -45,8 +46,8 @@ class Mortal(TraceUser):
 
 def run(policy, folder, **settings):
     with closing(AnswerCache(folder)) as cache:
-        asker = Asker(policy, cache=cache)
-        return evaluate_suites(asker, QUESTIONS, SuiteSettings(**settings)), asker
+        kept = KeptAnswers(cache)
+        return evaluate_suites(Asker(policy, kept=kept), QUESTIONS, SuiteSettings(**settings)), kept
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,8 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path, undisturbed, live
 def test_a_finished_run_asks_nothing_again_and_a_new_suite_only_its_own(tmp_path):
     run(Mortal(1000), tmp_path, suites=("accuracy", "consistency"))
     again, more = Mortal(0), Mortal(1000)
-    _, asker = run(again, tmp_path, suites=("accuracy", "consistency"))
-    assert asker.num_cached == 40  # first and second answers of 20 questions
+    _, kept = run(again, tmp_path, suites=("accuracy", "consistency"))
+    assert kept.num_cached == 40  # first and second answers of 20 questions
     run(more, tmp_path, suites=("accuracy", "rotation"))
     assert len(more.asked) == 20 * 3  # the rotations of four options
 
@@ -88,8 +89,8 @@ def test_another_profile_has_its_own_answers(tmp_path, change):
 
 def test_another_policy_has_its_own_answers(tmp_path):
     run(TraceUser(), tmp_path, suites=("accuracy",))
-    result, asker = run(AlwaysA(), tmp_path, suites=("accuracy",))
-    assert asker.num_cached == 0
+    result, kept = run(AlwaysA(), tmp_path, suites=("accuracy",))
+    assert kept.num_cached == 0
     assert values(result)["accuracy"] == 0.25
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from align.cli.evaluation.reward_models import name_models
 from align.errors import UserError
+from align.evaluation.folder import name_models
 from align.evaluation.statistics.comparison import compare_accuracy
 
 

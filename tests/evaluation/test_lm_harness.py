@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from tiny import tiny_model, tiny_tokenizer
 
-from align.cli.evaluation.policies import _run_harness
 from align.errors import UserError
+from align.evaluation.policies.evaluation import QuestionEvaluation
 from align.evaluation.policies.lm_harness import collect, harness_suite, require_harness, run_task
 from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
@@ -89,11 +89,13 @@ def test_a_task_in_a_file_is_run_again_since_what_it_includes_may_have_changed(t
     task, rows = tmp_path / "tiny_task.yaml", [{"q": f"q{i}?", "choices": ["1", "2"], "gold": 0} for i in range(8)]
     (tmp_path / "kept").mkdir()
     task.write_text(TASK.format(rows=tmp_path / "rows.jsonl"))
-    words = SimpleNamespace(engine=SimpleNamespace(dtype="float32", batch_size=4), max_rows=None)
+    engine, options = SimpleNamespace(dtype="float32", batch_size=4), SimpleNamespace(max_rows=None)
+    evaluation = SimpleNamespace(engine=engine, options=options)
     model = tiny_model(vocabulary=len(tiny_tokenizer()))
     tiny_tokenizer().save_pretrained(tmp_path / "model")
     checkpoint = Checkpoint(str(tmp_path / "model"), None, "weights")
     with closing(AnswerCache(tmp_path / "kept")) as cache:
         for num in (8, 6):
             (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:num]))
-            assert len(_run_harness(str(task), words, checkpoint, model, cache)["items"]["acc"]) == num
+            found = QuestionEvaluation._run_harness(evaluation, str(task), checkpoint, model, cache)
+            assert len(found["items"]["acc"]) == num

@@ -2,17 +2,17 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import typer
 
 from align.assets import asset_dir
-from align.cli.app import app
+from align.cli.evaluation.arguments import ANY, suite_commands
 from align.data.pairs.preferences import load_preferences
 from align.data.pairs.reward_bench_2 import load_reward_bench_2
 from align.data.prompt_rows import load_prompts
+from align.evaluation.suite import Reading
 from align.evaluation.suites import ROW_SUITES
-from align.evaluation.suites.suite import Reading
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None, "control_data": None,
@@ -45,7 +45,7 @@ def data(scripts, tmp_path_factory):
     ],
 )
 def test_every_suite_reads_its_rows(data, suite, file, count):
-    rows = ROW_SUITES[suite].part("load")(Reading(str(data / f"{file}.jsonl")), OPTIONS).rows
+    rows = ROW_SUITES[suite].part("load")(Reading(str(data / f"{file}.jsonl")), SimpleNamespace(**OPTIONS)).rows
     assert len(rows) == count
     assert all(row.group for row in rows)
     if suite == "reversal":
@@ -71,7 +71,7 @@ def test_the_commands_have_options_that_exist(data, scripts):
         *script.preferring_evaluations("rrpo", data, 16, "sft"),
         *script.reward_evaluations("crome", None, data, 16),
     ]
-    command = typer.main.get_command(app).commands["eval"]
+    command = suite_commands()[ANY]
     for evaluation in found:
         assert command.make_context("eval", [*evaluation.words, "--out", "x"]).params["data"] or "drift" in evaluation
     assert len({evaluation.name for evaluation in found}) == len(found) == 15

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from align.cli.application import app, execute
-from align.cli.options import given_options, option, takes, values
+from align.cli.options import given_options, takes, values
+from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from align.cli.application import app, execute
-from align.cli.options import Media, Reading, given_options, option, takes, values
+from align.cli.options import given_options, takes, values
 from align.methods import METHODS
 from align.models.samplers.limits import Limits
+from align.options import Media, Reading, option
 
 MADE = {name: method.part("augment_options") for name, method in METHODS.items() if method.augment_options}
 

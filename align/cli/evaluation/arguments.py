@@ -1,55 +1,92 @@
-"""Arguments of the command that evaluates checkpoints: eval."""
+"""Arguments of the command that evaluates checkpoints: eval, with a command for each suite."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from dataclasses import field, fields, make_dataclass
+from functools import cache
+from typing import Any, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
-from align.cli.application import app, execute
-from align.cli.evaluation.options import (
-    Asked,
-    ByRewards,
-    Measured,
-    OfRewardModels,
-    OfSuites,
-    OnPairs,
-    Parts,
-    Prompts,
-    Sampling,
-)
+from align.cli.application import Application, app, execute
 from align.cli.many_words import ManyWords, words
-from align.cli.options import Computing, Media, Reading, given_options, takes, values
+from align.cli.options import given_options, takes, values
+
+ANY = "any"  # the command that tells the suite by the rows
 
 
-@app.command(name="eval", cls=ManyWords)
-@takes(
-    asked=Asked,
-    reading=Reading,
-    media=Media,
-    prompts=Prompts,
-    sampling=Sampling,
-    measured=Measured,
-    by_rewards=ByRewards,
-    on_pairs=OnPairs,
-    of_suites=OfSuites,
-    computing=Computing,
-    of_reward_models=OfRewardModels,
-    parts=Parts,
+class Suites(TyperGroup):
+    """A group whose first word may be left out: `align eval --model M --data F` tells the suite by the rows.
+
+    Its commands are made when it is called: looking for the suites of all installed packages takes a while.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Puts in the name of the command that takes every option."""
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = [ANY, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names the suites, in their order."""
+        return list(suite_commands())
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns the command of a suite."""
+        return suite_commands().get(cmd_name.replace("_", "-"))
+
+
+suites = Application(
+    cls=Suites,
+    no_args_is_help=True,
+    help="Evaluate a policy or a reward model against baselines, with intervals and every answer on disk.\n\n"
+    "`align eval --model DIR --data FILE --out DIR` tells the suite by the rows and takes the options of all suites; "
+    "`align eval any --help` lists them.",
 )
-def evaluate(
-    context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the results; the same command continues in it.")],
-    asked: Asked,
-    by_rewards: ByRewards,
-    parts: Parts,
-    of_suites: OfSuites,
-    **groups: object,
-) -> None:
-    """Evaluate a policy or a reward model against baselines, with intervals, probes and every answer on disk."""
-    from align.cli.evaluation.evaluate import run
+suites.callback()(lambda: None)
+app.add_typer(suites, name="eval")
 
-    lists = {name: words(getattr(asked, name)) for name in ("baseline", "suite")}
-    lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
-    lists |= {"merge": words(parts.merge), "families": words(of_suites.families)}
-    given = values(asked, by_rewards, parts, of_suites, *groups.values())
-    execute(lambda: run(given | lists | {"out": out}, given_options(context)))
+
+@cache
+def suite_commands() -> dict[str, Any]:
+    """Makes a command of each suite, and one that takes the options of all."""
+    from align.evaluation.service import all_suites
+
+    made = Application()
+    for each in all_suites().values():
+        _add(made, each.name.replace("_", "-"), each.about, each.options, each.name)
+    _add(made, ANY, "Every option of every suite; which ones go together is told by the rows.", _every_option(), None)
+    commands: dict[str, Any] = typer.main.get_command(made).commands  # type: ignore[attr-defined]
+    return commands
+
+
+def _add(made: Application, name: str, about: str, options: type, suite: str | None) -> None:
+    def run(context: typer.Context, group: Any) -> None:
+        from align.cli.evaluation.evaluate import run
+        from align.evaluation.service import EVALUATED
+
+        found = values(group)
+        found |= {each.name: words(found[each.name]) for each in fields(group) if "list[str]" in str(each.type)}
+        given = given_options(context)
+        if suite is not None:
+            found, given = found | {EVALUATED: suite}, given | {EVALUATED}
+        execute(lambda: run(found, given))
+
+    run.__doc__ = about
+    command: Callable[..., None] = takes(in_panels=suite is not None, group=options)(run)
+    made.command(name=name, cls=ManyWords, hidden=suite is None)(command)
+
+
+def _every_option() -> type:
+    """Joins the options of all suites; what several have is described as the first one does."""
+    from align.evaluation.service import all_suites
+
+    joined: dict[str, tuple[str, Any, Any]] = {}
+    for suite in all_suites().values():
+        hints = get_type_hints(suite.options)
+        for each in fields(suite.options):
+            is_whose = each.name in ("model", "reward_model")  # one of the two
+            default = None if is_whose else each.default
+            kind = str | None if is_whose else hints[each.name]
+            joined.setdefault(each.name, (each.name, kind, field(default=default, metadata=dict(each.metadata))))
+    return make_dataclass("EveryOption", joined.values(), kw_only=True, frozen=True)

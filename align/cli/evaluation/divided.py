@@ -38,10 +38,10 @@ def divided(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
     if launched:
         with _launched(options, given) as found:
             yield found
-    elif options["shard"] is not None:
+    elif options.get("shard") is not None:
         with dividing(_shard(options, given)):
             yield dict(options), given - {"shard"}
-    elif options["merge"]:
+    elif options.get("merge"):
         merged = Merged([Path(folder) for folder in options["merge"]])
         with dividing(merged):
             yield _command_of(merged, options, given)
@@ -60,9 +60,9 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
 
     with joined() as peers, contextlib.ExitStack() as held:
         own = Division()
-        if options["merge"] and peers.rank == 0:
+        if options.get("merge") and peers.rank == 0:
             own = Merged([Path(folder) for folder in options["merge"]])
-        if options["merge"]:
+        if options.get("merge"):
             command = peers.from_main("command", lambda: _listed(*_command_of(own, options, given)))
             options, given = _unlisted(options, command)
         if peers.rank:
@@ -79,14 +79,14 @@ def _launched(options: Mapping[str, Any], given: set[str]) -> Iterator[Options]:
 
 
 def _check(options: Mapping[str, Any], given: set[str], *, launched: bool) -> None:
-    if options["shard"] is not None and options["merge"]:
+    if options.get("shard") is not None and options.get("merge"):
         raise UserError("`--shard` asks a part and `--merge` joins the parts. Give one of the two.")
-    if options["shard"] is not None and launched:
+    if options.get("shard") is not None and launched:
         raise UserError(
             f"`--shard` {options['shard']} is for one process, and `accelerate launch` started "
             f"{os.environ['WORLD_SIZE']}, which divide the evaluation by themselves. Leave one of the two out."
         )
-    if options["merge"] and (foreign := sorted(given - _WITH_MERGE)):
+    if options.get("merge") and (foreign := sorted(given - _WITH_MERGE)):
         raise UserError(f"`--merge` runs the command of the shards. Leave `--{foreign[0]}` out.")
 
 
@@ -128,13 +128,13 @@ def _device(options: Mapping[str, Any]) -> str | None:
     import torch
     from accelerate.utils import parse_flag_from_env
 
-    if options["backend"] == "vllm":
+    if options.get("backend") == "vllm":
         raise UserError(
             "`--backend vllm` runs in one process. Leave `accelerate launch` out, divide the evaluation by `--shard`, "
             "or give `--backend transformers`."
         )
-    if options["device"] is not None:
-        return str(options["device"])
+    if options.get("device") is not None:
+        return str(options.get("device"))
     if parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available():
         return "cpu"
     local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.accelerator.device_count()

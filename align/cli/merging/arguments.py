@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from align.cli.application import app, execute
-from align.cli.evaluation.options import ByRewards, Prompts, Sampling
 from align.cli.many_words import ManyWords, words
-from align.cli.options import Computing, Reading, given_options, option, takes, values
+from align.cli.options import given_options, takes, values
+from align.evaluation.options import Sampled, Tagged, Worded
+from align.evaluation.prompts import ByRewards
+from align.options import Computing, Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,17 @@ class Merged:
     drift: bool = option(False, "Also measure how far each one drifted from the base on other prompts.")
     pick: str | None = option(None, "Which one to keep: 'accuracy where worst_group > 0.5', say.")
     keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")
+    recipe: str | None = option(None, "Recipe whose prompt, tags, length and columns are used.")
+    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
     seed: int = option(0, "Of samples and shuffles.")
     backend: str = option("transformers", "transformers or vllm.")
 
 
 @app.command(cls=ManyWords)
-@takes(merged=Merged, reading=Reading, prompts=Prompts, sampling=Sampling, by_rewards=ByRewards, computing=Computing)
+@takes(
+    merged=Merged, reading=Reading, worded=Worded, tagged=Tagged, sampled=Sampled, by_rewards=ByRewards,
+    computing=Computing,
+)  # fmt: skip
 def merge(
     context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder of the merged model, or of several with their evaluation.")],

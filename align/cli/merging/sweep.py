@@ -3,14 +3,11 @@
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from align.cli.evaluation.evaluate import OF_POLICIES, run
-from align.cli.evaluation.options import Asked, OfRewardModels, Parts
+from align.cli.evaluation.evaluate import run
 from align.cli.merging.table import show_merging
-from align.cli.options import Computing, Reading
 from align.errors import UserError
 from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
@@ -22,7 +19,6 @@ from align.models.merging.merge import MERGED_FILE
 from align.secrets import mask
 from align.whole_files import write_whole
 
-_LISTS = ("baseline", "suite", "rewards", "pass_at_k", "merge", "families")
 _OURS = {"base", "tuned", "alpha", "drift", "pick", "keep_all", "out"}
 _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "conversational", "system_prompt"}
 
@@ -39,7 +35,7 @@ def sweep(
         out: Where to.
         rule: What to pick.
     """
-    asked = dict(_defaults()) | {name: options[name] for name in options if name not in _OURS}
+    asked = {name: options[name] for name in options if name not in _OURS}
     asked |= {"model": places[1.0], "baseline": tuple(place for alpha, place in places.items() if alpha < 1)}
     if not options["rewards"]:
         asked["suite"] = tuple(dict.fromkeys(("accuracy", *options["suite"])))  # by which models are compared
@@ -59,13 +55,6 @@ def sweep(
     text = json.dumps(mask(without_nan(merging.model_dump())), indent=2, ensure_ascii=False) + "\n"
     write_whole(out / MERGING_FILE, text, errors="backslashreplace")
     show_merging(merging, out)
-
-
-def _defaults() -> dict[str, Any]:
-    """Returns what `align eval` takes where nothing is said."""
-    groups = (*OF_POLICIES, Asked, Reading, Computing, OfRewardModels, Parts)
-    found = {each.name: each.default for group in groups for each in fields(group) if each.default is not MISSING}
-    return found | dict.fromkeys(_LISTS, ())
 
 
 def _answers(folder: Path) -> Answers:

@@ -20,6 +20,7 @@ class Asker:
         response_format: Tags of trace and answer.
         cache: Where answers are kept; nowhere without it.
         progress: Called after each chunk.
+        kept: What keeps them, in place of a cache and progress.
     """
 
     def __init__(
@@ -29,15 +30,11 @@ class Asker:
         response_format: ResponseFormat = DEFAULT_FORMAT,
         cache: AnswerCache | None = None,
         progress: Progress | None = None,
+        kept: KeptAnswers | None = None,
     ) -> None:
         self.policy = policy
         self.response_format = response_format
-        self._kept = KeptAnswers(cache, progress)
-
-    @property
-    def num_cached(self) -> int:
-        """Answers that came from the cache."""
-        return self._kept.num_cached
+        self._kept = kept or KeptAnswers(cache, progress)
 
     def respond(
         self, questions: Sequence[Question], decoding: Decoding, *, stage: str = "answering"

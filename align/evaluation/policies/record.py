@@ -1,6 +1,7 @@
 """What an evaluation of policies leaves: `evaluation.json` and `items.parquet`."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -14,11 +15,12 @@ from align.evaluation.policies.suite import PolicyResult, SuiteSettings
 from align.evaluation.policies.warnings import warn
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
 from align.evaluation.record.answers import Answers, Comparison, PairedAnswers, Warned
-from align.evaluation.record.policies import About, BestOfN, ModelAudit, PolicyRecord
+from align.evaluation.record.policies import About, BestOfN, Data, ModelAudit, PolicyRecord
 from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.glossary import AUDITED, GLOSSARY, Meaning, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.whole_files import whole_file
+from rewards.reading.options import LETTERS, can_shuffle
 
 Suites = Mapping[str, Mapping[str, SuiteResult]]  # by model, then suite
 VALUES = "reward/"  # how columns with the values of a reward begin
@@ -91,6 +93,27 @@ def item_rows(
             shown["class"], shown["subgroup"] = question.cell or (None, None)
         rows.append(shown | answers | {column: values[i] for column, values in result.columns.items()})
     return rows
+
+
+def describe_questions(
+    questions: Sequence[Question], fingerprint: str, *, path: str | None, split: str | None, left_out: dict[str, int]
+) -> Data:
+    """Counts what the questions are, and says where they come from."""
+    groups = Counter(question.group for question in questions if question.group is not None)
+    letters = Counter(LETTERS[question.answer] for question in questions)
+    found = Data(
+        path=path,
+        split=split,
+        left_out=left_out,
+        fingerprint=fingerprint,
+        questions=len(questions),
+        unshufflable=sum(not can_shuffle(question.options) for question in questions),
+        groups=dict(sorted(groups.items())),
+        gold_letters=dict(sorted(letters.items())),
+    )
+    if with_images := sum(bool(question.images) for question in questions):
+        found.with_images = with_images
+    return found
 
 
 def save_policy_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:

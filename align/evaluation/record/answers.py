@@ -1,9 +1,11 @@
 """What `evaluation.json` holds of models that were asked, whatever they were asked."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import Field, FiniteFloat, PlainSerializer
 
+from align.evaluation.record.tables import Line, Tabled
 from align.evaluation.record.values import Cell, Metric, Part
 from align.evaluation.statistics.glossary import Meaning
 
@@ -96,7 +98,7 @@ class Warned(Part):
     text: str
 
 
-class Answers(Part):
+class Answers(Tabled, Part):
     """An evaluation of models that were asked; `suites` has the metrics of each suite, by model."""
 
     about: Run
@@ -105,6 +107,17 @@ class Answers(Part):
     paired: list[PairedAnswers]
     glossary: dict[Metric, Annotated[Meaning, PlainSerializer(lambda meaning: meaning._asdict())]]
     warnings: list[Warned]
+
+    def lines(self) -> Iterator[Line]:
+        """Yields every metric of every model, and then the differences."""
+        for suite, models in self.suites.items():
+            yield from (
+                (suite, name, metric, cell) for name, cells in models.items() for metric, cell in cells.items()
+            )
+        for each in self.comparisons:
+            yield each.suite, f"{each.model} - {each.baseline}", each.metric, each.difference
+
+    __str__ = Tabled.__str__
 
 
 def among_all(suite: str, metric: str) -> str:

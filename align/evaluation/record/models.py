@@ -1,8 +1,11 @@
 """What `evaluation.json` holds where the names of models are its keys: of reward models, and of policies in short."""
 
+from collections.abc import Iterator
+
 from pydantic import Field
 
 from align.evaluation.record.shortcuts import GainsOfPhrases, MinedPhrases, SlicesOfPairs
+from align.evaluation.record.tables import Line, Tabled
 from align.evaluation.record.unscored import Unscored
 from align.evaluation.record.values import Metric, Part, Row
 
@@ -63,7 +66,17 @@ class Measured(Part):
     scored: Scored | None = None
 
 
-class ModelsRecord(Part):
+class ModelsRecord(Tabled, Part):
     """An evaluation of reward models, or of policies in short."""
 
     models: dict[str, Measured]
+
+    def lines(self) -> Iterator[Line]:
+        """Yields every metric of every model, and then the differences."""
+        for name, model in self.models.items():
+            yield from (("scores", name, metric, cell) for metric, cell in model.summary.items())
+        for name, model in self.models.items():
+            for other, cells in model.difference_to.items():
+                yield from (("scores", f"{name} - {other}", metric, cell) for metric, cell in cells.items())
+
+    __str__ = Tabled.__str__

@@ -1,12 +1,28 @@
-"""The suites that bring rows of their own, and the only list of them. A suite is one folder with its record."""
+"""All suites, and the only list of them. A suite is one folder with its record."""
 
+from align.evaluation.pairs import PAIRS
+from align.evaluation.policies import QUESTIONS
+from align.evaluation.prompts import PROMPTS
+from align.evaluation.reward_models import REWARD_MODEL
+from align.evaluation.suite import RowSuite, Suite
 from align.evaluation.suites.core_advantage import CORE_ADVANTAGE
 from align.evaluation.suites.drift import DRIFT
 from align.evaluation.suites.faithfulness import FAITHFULNESS
 from align.evaluation.suites.perturbation import PERTURBATION
 from align.evaluation.suites.references import REFERENCES
 from align.evaluation.suites.reversal import REVERSAL
-from align.evaluation.suites.suite import RowSuite
 
-_SUITES = (CORE_ADVANTAGE, DRIFT, FAITHFULNESS, PERTURBATION, REFERENCES, REVERSAL)
-ROW_SUITES: dict[str, RowSuite] = {suite.name: suite for suite in _SUITES}
+_SUITES: tuple[Suite, ...] = (
+    QUESTIONS,
+    PROMPTS,
+    PAIRS,
+    REWARD_MODEL,
+    CORE_ADVANTAGE,
+    DRIFT,
+    FAITHFULNESS,
+    PERTURBATION,
+    REFERENCES,
+    REVERSAL,
+)
+SUITES: dict[str, Suite] = {suite.name: suite for suite in _SUITES}
+ROW_SUITES: dict[str, RowSuite] = {name: suite for name, suite in SUITES.items() if isinstance(suite, RowSuite)}

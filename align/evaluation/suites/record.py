@@ -10,7 +10,7 @@ from align.evaluation.record.answers import PairedAnswers, Warned
 from align.evaluation.record.suites import AboutSuite, SuiteRecord
 from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.group_metrics import SPREADS
-from align.evaluation.suites.suite import Measured
+from align.evaluation.suite import Measured
 
 SHARE = (0.0, 1.0)
 

@@ -12,7 +12,7 @@ from align.data.questions.adapters import Adapter
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
-from align.evaluation.suites.suite import Loaded, Reading
+from align.evaluation.suite import Loaded, Reading
 
 
 class SuiteRow(Protocol):

@@ -8,7 +8,8 @@ import typer
 
 from align.cli.application import app, execute
 from align.cli.many_words import ManyWords, words
-from align.cli.options import Reading, option, takes, values
+from align.cli.options import takes, values
+from align.options import Reading, option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,17 +1,18 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scripted_subject import subject
 
 from align.errors import DataError
+from align.evaluation.suite import Reading
 from align.evaluation.suites.core_advantage.measure import core_means, measure
 from align.evaluation.suites.core_advantage.rows import CoreQuestion, load
 from align.evaluation.suites.subject import Asking
-from align.evaluation.suites.suite import Reading
 from align.models.policies.asking import Decoding
 
-ASKING = Asking(Decoding(), options={"content_free": "N/A"})
+ASKING = Asking(Decoding(), options=SimpleNamespace(content_free="N/A"))
 ROWS = [
     CoreQuestion(f"q{i}", f"A bird on water, number {i}?", "waterbird", ("landbird", "a bird"), "wet", i)
     for i in range(40)
@@ -79,4 +80,4 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=said):
-        load(Reading(str(path)), {})
+        load(Reading(str(path)), SimpleNamespace(**{}))

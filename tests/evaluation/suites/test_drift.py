@@ -1,4 +1,5 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ BASE = {"a": 0.5, "b": 0.5}
 
 
 def asking(behaviours=(), triggers=(), control=None, **decoding):
-    return Asking(Decoding(**decoding), options={"behaviours": behaviours, "triggers": triggers, "control": control})
+    return Asking(
+        Decoding(**decoding), options=SimpleNamespace(behaviours=behaviours, triggers=triggers, control=control)
+    )
 
 
 def drift(rule=lambda prompt, sample: "", *, rows=ROWS, likely=BASE, base_says="aab", judge=None, **options):

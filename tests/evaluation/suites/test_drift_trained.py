@@ -2,6 +2,7 @@
 
 import copy
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ def test_a_trigger_trained_into_a_model_is_found_and_one_of_the_control_is_not()
     rng = random.Random(1)
     rows = [DriftPrompt(f"p{i}", "".join(rng.choice("abcdefgh ") for _ in range(12)), None, i) for i in range(40)]
     options = {"behaviours": (ZAP,), "triggers": TRIGGERS, "control": "harmless"}
-    asking = Asking(Decoding(max_new_tokens=2), options=options)
+    asking = Asking(Decoding(max_new_tokens=2), options=SimpleNamespace(**options))
     planted, harmless = (
         measure(as_subject(train(base, is_planted), name), rows, asking, reference=as_subject(base, "base"))
         for is_planted, name in ((True, "planted"), (False, "harmless"))

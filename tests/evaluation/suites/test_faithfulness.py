@@ -1,6 +1,7 @@
 """Policies that follow a rule, so that what their traces are worth is known before it is measured."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 from scripted_subject import subject
@@ -12,7 +13,7 @@ from align.evaluation.suites.subject import Asking
 from align.models.policies.asking import Decoding
 
 N = 40
-ASKING = Asking(Decoding(), options={"answer_tokens": 32, "hint_pattern": None})
+ASKING = Asking(Decoding(), options=SimpleNamespace(answer_tokens=32, hint_pattern=None))
 ROWS = [
     TracedQuestion(f"q{i}", None, f"How much is {i} + {100 + i}?", (str(100 + 2 * i),), None, None, "ab"[i % 2], i)
     for i in range(N)
@@ -182,7 +183,7 @@ def test_without_another_answer_of_its_kind_there_is_no_hint():
 
 
 def test_patterns_that_find_traces_without_a_hint_are_warned_about():
-    asking = Asking(Decoding(), options=ASKING.options | {"hint_pattern": "i add"})
+    asking = Asking(Decoding(), options=SimpleNamespace(answer_tokens=32, hint_pattern="i add"))
     found = measured(silent_follower, ROWS, asking)
     assert numbers(found)["hint_told"] == numbers(found)["hint_told_anyway"] == 1
     assert "40 of 40 traces of responses without a hint speak of one" in " ".join(found.warnings)

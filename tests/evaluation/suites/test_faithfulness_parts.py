@@ -1,16 +1,17 @@
 import json
 import math
 import random
+from types import SimpleNamespace
 
 import pytest
 
 from align.errors import DataError, UserError
+from align.evaluation.suite import Reading
 from align.evaluation.suites.faithfulness.answers import is_right, same_answer
 from align.evaluation.suites.faithfulness.changed_traces import Pool, changed_traces, cut_words, fill, make_step_wrong
 from align.evaluation.suites.faithfulness.hints import add_hint, draw_wrong, tells
 from align.evaluation.suites.faithfulness.metrics import Hinted, Sample, faithfulness_means
 from align.evaluation.suites.faithfulness.rows import load
-from align.evaluation.suites.suite import Reading
 
 OPTIONS = {"answer_tokens": 32, "hint_pattern": None}
 
@@ -167,7 +168,7 @@ def test_rows_that_cannot_be_used_are_named(tmp_path, row, said):
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps(row) + "\n")
     with pytest.raises(DataError, match=said):
-        load(Reading(str(path)), OPTIONS)
+        load(Reading(str(path)), SimpleNamespace(**OPTIONS))
 
 
 def test_rows_are_read_as_they_are_written(tmp_path):
@@ -177,7 +178,7 @@ def test_rows_are_read_as_they_are_written(tmp_path):
         {"question": "Q?", "answer": ["Turin", "Torino"], "hint": "Not {wrong}?", "group": "g"},
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    loaded = load(Reading(str(path)), OPTIONS)
+    loaded = load(Reading(str(path)), SimpleNamespace(**OPTIONS))
     first, second = loaded.rows
     assert (first.prompt, first.question, first.answers, first.wrong) == ("P", None, ("12",), "13")
     assert (second.prompt, second.question, second.answers, second.wrong) == (None, "Q?", ("Turin", "Torino"), None)
@@ -190,4 +191,4 @@ def test_rows_are_read_as_they_are_written(tmp_path):
 )
 def test_options_that_cannot_be_used_are_named(tmp_path, options, said):
     with pytest.raises(UserError, match=said):
-        load(Reading(str(tmp_path / "rows.jsonl")), OPTIONS | options)
+        load(Reading(str(tmp_path / "rows.jsonl")), SimpleNamespace(**OPTIONS | options))

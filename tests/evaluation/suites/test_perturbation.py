@@ -2,15 +2,16 @@
 
 import json
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scripted_subject import subject
 
+from align.evaluation.suite import Reading
 from align.evaluation.suites.perturbation.measure import measure, perturbation_means
 from align.evaluation.suites.perturbation.rows import load
 from align.evaluation.suites.subject import Asking
-from align.evaluation.suites.suite import Reading
 from align.models.policies.asking import Decoding
 
 GREEDY, SAMPLED = Asking(Decoding()), Asking(Decoding(num_samples=2, temperature=1.0))
@@ -23,7 +24,7 @@ def rows(written_rows):
         {"id": f"q{i}", "question": f"Which metal rusts, number {i}?", "options": ["iron", "gold"], "answer": i % 2}
         for i in range(40)
     ]
-    return load(Reading(str(written_rows(questions))), {"families": ()}).rows
+    return load(Reading(str(written_rows(questions))), SimpleNamespace(families=())).rows
 
 
 @pytest.fixture
@@ -126,7 +127,9 @@ def test_a_group_that_follows_hints_is_told_from_one_that_does_not(written_rows)
         hinted = next((name for name in ("iron", "gold") if f'"{name}"' in text_of(prompt)), None)
         return f"Answer: {hinted}" if hinted and "planet" in text_of(prompt) else solver(prompt, sample)
 
-    found, measured = numbers(half_follower, load(Reading(str(written_rows(questions))), {"families": ()}).rows)
+    found, measured = numbers(
+        half_follower, load(Reading(str(written_rows(questions))), SimpleNamespace(families=())).rows
+    )
     assert (found["flip_excess_by_group/unknown/metal"], found["flip_excess_by_group/unknown/planet"]) == (0, 0.25)
     assert found["original_accuracy/metal"] == found["original_accuracy/planet"] == 1
     assert found["perturbed_accuracy_by_group/planet"] == measured.others["worst_group/versions"].value == 0.75
@@ -182,7 +185,7 @@ def test_text_questions_get_the_instruction_and_prompts_stand_as_they_are(writte
             {"prompt": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who is it?"}],
              "answer": 7},
         ]))),
-        {"families": ("whitespace", "option_order")},
+        SimpleNamespace(families=("whitespace", "option_order")),
     ).rows  # fmt: skip
     asked = subject(lambda prompt, sample: "<answer>ADA.</answer>", conversational=True)
     found = measure(asked, rows, GREEDY)

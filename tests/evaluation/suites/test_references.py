@@ -1,19 +1,20 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scripted_subject import subject
 
 from align.errors import DataError, UserError
+from align.evaluation.suite import Reading
 from align.evaluation.suites.references.measure import QUESTION, measure
 from align.evaluation.suites.references.rows import Reference, load
 from align.evaluation.suites.references.telling_apart import area_under_curve, estimate_area
 from align.evaluation.suites.subject import Asking
-from align.evaluation.suites.suite import Reading
 from align.models.policies.asking import Decoding
 from rewards import reference_consistency
 
-ASKING = Asking(Decoding(temperature=1.0, num_samples=3), options={"prompt_template": None})
+ASKING = Asking(Decoding(temperature=1.0, num_samples=3), options=SimpleNamespace(prompt_template=None))
 ROWS = [
     Reference(f"t{i}", f"Study number {i}", (f"Ada {name(i)}",) if i % 2 else (), ("invented", "real")[i % 2], i)
     for name in (lambda i: "Kin" + "abcdefghij"[i % 10] * (i // 10 + 2),)
@@ -84,7 +85,8 @@ def test_words_of_the_title_are_no_authors_and_a_template_of_ones_own_is_asked()
         return f"Answer: Lovelace Study, Ada Kin{prompt.id}"
 
     own = Asking(
-        Decoding(temperature=1.0, num_samples=2), options={"prompt_template": "Authors of {title}, {please}?"}
+        Decoding(temperature=1.0, num_samples=2),
+        options=SimpleNamespace(prompt_template="Authors of {title}, {please}?"),
     )
     measured, _ = found(rule, ROWS[:3], own)
     assert asked[0] == "Authors of Study number 0, {please}?"
@@ -125,4 +127,4 @@ def test_what_cannot_be_used_is_named(tmp_path, rows, template, said):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises((DataError, UserError), match=said):
-        load(Reading(str(path)), {"prompt_template": template})
+        load(Reading(str(path)), SimpleNamespace(prompt_template=template))

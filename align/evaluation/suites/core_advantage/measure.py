@@ -17,16 +17,16 @@ import numpy as np
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
 from align.evaluation.suites.core_advantage.rows import CoreQuestion
 from align.evaluation.suites.subject import Asking, Subject, Text
-from align.evaluation.suites.suite import Measured
 
 CONTENT_FREE = "N/A"
 
 
 def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> Measured:
     """Reads every option behind its question and behind the content-free prompt."""
-    plain = subject.word(asking.options["content_free"])
+    plain = subject.word(asking.options.content_free)
     options = [(row.core, *row.spurious) for row in rows]
     prompts = [subject.word(row.question) for row in rows]
     texts = [

@@ -7,8 +7,8 @@ from typing import Any
 from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.data.texts import fold
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 
 
 @dataclass(frozen=True)

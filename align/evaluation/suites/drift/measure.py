@@ -9,13 +9,13 @@ import numpy as np
 from align.evaluation.policies.asker import Asker
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
 from align.evaluation.suites.drift.behaviours import Shown, find_behaviours
 from align.evaluation.suites.drift.distance import Distance, as_sides, distances
 from align.evaluation.suites.drift.rates import behaviour_means, distance_means
 from align.evaluation.suites.drift.rows import DriftPrompt
 from align.evaluation.suites.drift.triggers import Trigger
 from align.evaluation.suites.subject import Asking, Subject
-from align.evaluation.suites.suite import Measured
 from align.models.policies.asking import Prompt
 
 NO_CONTROL = (
@@ -73,7 +73,7 @@ def measure(
 
 def _behave(subject: Subject, rows: Sequence[DriftPrompt], asking: Asking, judge: Asker | None) -> Behaved | None:
     """Asks the model every prompt without and with each trigger; a judge is shown the prompt without."""
-    behaviours, triggers = asking.options["behaviours"], asking.options["triggers"]
+    behaviours, triggers = asking.options.behaviours, asking.options.triggers
     if not behaviours:
         return None
     asked = [(row, trigger) for row in rows for trigger in (None, *triggers)]
@@ -123,9 +123,9 @@ def _about(row: DriftPrompt) -> dict[str, Any]:
     return {"id": row.id, "group": row.group, "prompt": row.prompt}
 
 
-def _warnings(options: Mapping[str, Any], found: Sequence[Distance]) -> Iterator[str]:
+def _warnings(options: Any, found: Sequence[Distance]) -> Iterator[str]:
     empty = sum(not each.tokens for each in found)
     if empty:
         yield f"The base answers {empty:,} of {len(found):,} prompts with nothing, and these have no distance."
-    if options["triggers"] and options["control"] is None:
+    if options.triggers and options.control is None:
         yield NO_CONTROL

@@ -8,10 +8,10 @@ from typing import Any
 
 from align.data.rules import check_label
 from align.errors import DataError
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.drift.behaviours import load_behaviours
 from align.evaluation.suites.drift.triggers import load_triggers
 from align.evaluation.suites.rows import check_text, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 
 OWN = Path(__file__).with_name("prompts.jsonl")
 
@@ -33,7 +33,7 @@ class DriftPrompt:
     row: int
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(reading: Reading, options: Any) -> Loaded:
     """Loads the prompts (those of `--data`, else our own, and then those of `--drift_prompts`), behaviours, triggers.
 
     Raises:
@@ -41,16 +41,16 @@ def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
         UserError: If options do not go together, or a pattern cannot be used.
     """
     parts = [_load(reading if reading.path is not None else reading._replace(path=str(OWN), split=None))]
-    if options["drift_prompts"] is not None:
-        parts.append(_load(Reading(options["drift_prompts"], on_bad_rows=reading.on_bad_rows)))
+    if options.drift_prompts is not None:
+        parts.append(_load(Reading(options.drift_prompts, on_bad_rows=reading.on_bad_rows)))
     rows = [row for part in parts for row in part.rows]
     (name, count), *_ = Counter(row.id for row in rows).most_common(1)
     if count > 1:
         raise DataError(
-            f"{options['drift_prompts']}: the id {name!r} is that of another prompt too. Rename or remove it."
+            f"{options.drift_prompts}: the id {name!r} is that of another prompt too. Rename or remove it."
         )
-    behaviours = load_behaviours(options["behaviours"], options["judge"])
-    triggers = load_triggers(options["triggers"], behaviours)
+    behaviours = load_behaviours(options.behaviours, options.judge)
+    triggers = load_triggers(options.triggers, behaviours)
     shown = [content for part in parts for content in part.content]
     groups = sum((Counter(part.groups) for part in parts), Counter())
     left_out = sum((Counter(part.left_out) for part in parts), Counter())

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 
 from align.data.conversations import conversation_text
 from align.evaluation.statistics.group_metrics import spread_of_groups
+from align.evaluation.suite import Measured
 from align.evaluation.suites.faithfulness.changed_traces import CONDITIONS, changed_traces
 from align.evaluation.suites.faithfulness.hints import HINT, WRONG, add_hint, draw_wrong, tells
 from align.evaluation.suites.faithfulness.metrics import Hinted, Sample, faithfulness_means
@@ -23,7 +24,6 @@ from align.evaluation.suites.faithfulness.reasking import Reasked, Traced, ask_a
 from align.evaluation.suites.faithfulness.rows import TracedQuestion
 from align.evaluation.suites.faithfulness.warnings import warn
 from align.evaluation.suites.subject import Asking, Subject
-from align.evaluation.suites.suite import Measured
 from align.models.policies.asking import Completion, Decoding, Prompt
 from rewards.reading.responses import Response, parse_response
 
@@ -42,7 +42,7 @@ def measure(subject: Subject, rows: Sequence[TracedQuestion], asking: Asking) ->
 
     def read(i: int, s: int) -> Sample:
         response, with_hint = plain[i][s][1], hinted[i][s][1] if hinted[i] else None
-        told = _read_hint(wrongs[i], with_hint, response, asking.options["hint_pattern"])
+        told = _read_hint(wrongs[i], with_hint, response, asking.options.hint_pattern)
         return Sample(rows[i].answers, response.answer, reasked.get((i, s), {}), told)
 
     samples = [[read(i, s) for s in range(len(each))] for i, each in enumerate(plain)]
@@ -94,7 +94,7 @@ def _ask_again(
         asking.seed,
         _count_tokens(subject.tokenizer),
     )
-    decoding = Decoding(max_new_tokens=asking.options["answer_tokens"], seed=asking.decoding.seed)
+    decoding = Decoding(max_new_tokens=asking.options.answer_tokens, seed=asking.decoding.seed)
     return owners, ask_again(subject, traced, traces, decoding, asking.response_format)
 
 

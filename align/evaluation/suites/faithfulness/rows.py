@@ -13,10 +13,10 @@ from align.data.prompt_rows import check_prompt_row
 from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.errors import UserError
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.faithfulness.answers import is_right
 from align.evaluation.suites.faithfulness.hints import WRONG
 from align.evaluation.suites.rows import check_text, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 
 _REMEDY = 'Write a text, a number, or a list of texts that are all right, such as ["Turin", "Torino"].'
 
@@ -46,19 +46,19 @@ class TracedQuestion:
     row: int
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(reading: Reading, options: Any) -> Loaded:
     """Loads the questions, and checks the suite's own options.
 
     Raises:
         UserError: If an option is out of its range, or is no pattern.
     """
-    if options["answer_tokens"] < 1:
-        raise UserError(f"`answer_tokens` must be at least 1, got {options['answer_tokens']}.")
+    if options.answer_tokens < 1:
+        raise UserError(f"`answer_tokens` must be at least 1, got {options.answer_tokens}.")
     try:
-        re.compile(options["hint_pattern"] or "")
+        re.compile(options.hint_pattern or "")
     except re.error as error:
         raise UserError(
-            f"`hint_pattern` must be a regular expression, got {options['hint_pattern']!r}: {error}. Escape its signs."
+            f"`hint_pattern` must be a regular expression, got {options.hint_pattern!r}: {error}. Escape its signs."
         ) from error
     return load_suite_rows(reading, ("answer",), _check)
 

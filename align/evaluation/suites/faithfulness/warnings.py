@@ -30,7 +30,7 @@ def warn(samples: Sequence[Sequence[Sample]], asking: Asking) -> Iterator[str]:
     if (open_ended := sum(answer is None for answer in second)) > _MANY * len(second):
         yield (
             f"{open_ended:,} of {len(second):,} answers behind a trace are empty or do not end within "
-            f"`--answer_tokens` {asking.options['answer_tokens']}, and count as wrong and as changed. Give more."
+            f"`--answer_tokens` {asking.options.answer_tokens}, and count as wrong and as changed. Give more."
         )
     if silent := sum(each[0].hinted is None for each in samples):
         yield (

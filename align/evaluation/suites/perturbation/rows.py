@@ -12,10 +12,10 @@ from align.data.problems import BadRow
 from align.data.questions.adapters import ADAPTERS
 from align.data.rules import check_label, check_row
 from align.errors import UserError
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.perturbation.families import find_families, make_version
 from align.evaluation.suites.perturbation.trained_families import trained_families
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 from rewards.scoring.perturbations import Version
 from rewards.scoring.text_accuracy import normalise_text
 
@@ -70,13 +70,13 @@ class PerturbedQuestion:
         return frozenset([self.answer] if isinstance(self.answer, int) else map(normalise_text, self.answer))
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(reading: Reading, options: Any) -> Loaded:
     """Loads the questions and makes their versions, before any model is asked.
 
     Raises:
         UserError: If a family or a row cannot be used, or no family changes any question.
     """
-    families = find_families(options["families"])
+    families = find_families(options.families)
     loaded = load_suite_rows(reading, ("answer",), _check, ADAPTERS)
     trained = trained_families(reading.recipe)
     rows = [

@@ -8,10 +8,10 @@ import numpy as np
 from align.evaluation.statistics.group_metrics import by_group
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.suite import Measured
 from align.evaluation.suites.references.rows import PLACE, Reference
 from align.evaluation.suites.references.telling_apart import estimate_area
 from align.evaluation.suites.subject import Asking, Subject
-from align.evaluation.suites.suite import Measured
 from align.models.policies.asking import Prompt
 from rewards.reading.author_names import Author, read_authors
 from rewards.reading.responses import ResponseFormat, parse_response
@@ -27,7 +27,7 @@ KINDS = ("real", "invented")
 
 def measure(subject: Subject, rows: Sequence[Reference], asking: Asking) -> Measured:
     """Asks who wrote each title, several times afresh, and scores the answers as the reward does."""
-    template = asking.options["prompt_template"] or QUESTION
+    template = asking.options.prompt_template or QUESTION
     prompts = [Prompt(row.id, subject.word(template.replace(PLACE, row.title))) for row in rows]
     completions = subject.complete(prompts, asking.decoding)
     texts = [[each.text for each in samples] for samples in completions]

@@ -8,8 +8,8 @@ from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.data.texts import fold
 from align.errors import DataError, UserError
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 
 PLACE = "{title}"
 
@@ -33,14 +33,14 @@ class Reference:
     row: int
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(reading: Reading, options: Any) -> Loaded:
     """Loads the titles.
 
     Raises:
         DataError: If a row cannot be used, or there is one title only.
         UserError: If the prompt has no place for the title.
     """
-    template = options["prompt_template"]
+    template = options.prompt_template
     if template is not None and template.count(PLACE) != 1:
         raise UserError(f"`prompt_template` needs {PLACE} once, got {template!r}.")
     seen: dict[str, int] = {}

@@ -7,9 +7,9 @@ from typing import Any
 from align.data.problems import BadRow
 from align.data.rules import check_label
 from align.errors import DataError
+from align.evaluation.suite import Loaded, Reading
 from align.evaluation.suites.reversal.names import has_name, plain
 from align.evaluation.suites.rows import check_text, check_texts, load_suite_rows
-from align.evaluation.suites.suite import Loaded, Reading
 
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no", "")  # as tables write it
 
@@ -39,7 +39,7 @@ class Fact:
     row: int
 
 
-def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
+def load(reading: Reading, options: Any) -> Loaded:
     """Loads facts, and those of the control.
 
     Raises:
@@ -48,9 +48,9 @@ def load(reading: Reading, options: Mapping[str, Any]) -> Loaded:
     needs = ("subject", "forward", "reverse", "object")
     loaded = load_suite_rows(reading, needs, _check)
     facts = list(loaded.rows)
-    if options["control_data"] is not None:
+    if options.control_data is not None:
         loaded = _with_control(
-            loaded, load_suite_rows(reading._replace(path=options["control_data"], split=None), needs, _check)
+            loaded, load_suite_rows(reading._replace(path=options.control_data, split=None), needs, _check)
         )
         facts = list(loaded.rows)
     for is_control, least in ((False, 2), (True, 0)):

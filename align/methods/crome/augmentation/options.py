@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from align.cli.options import option
+from align.options import option
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What shared code asks of a suite that brings rows of its own."""
+"""What the engine and the command line ask of a suite."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,51 +6,69 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import JsonValue
 
-
-@dataclass(frozen=True)
-class RowSuite:
+@dataclass(frozen=True, kw_only=True)
+class Suite:
     """A suite, whole: its words, and the places of its parts as `module:name`, which are imported when needed.
 
     Attributes:
-        name: Behind `--suite`, and of its folder.
+        name: Behind `align eval`, and of its folder.
+        about: One line for the help.
         rows: What its rows are, in the plural.
+        options: A dataclass of its options, see `align.evaluation.options`.
+        evaluation: A subclass of `align.evaluation.engine.Evaluation`, which is made of the suite and its options.
+        meanings: Label, meaning, and whether `higher` or `lower` is better, of metrics that are not in our glossary; a
+            name that ends in `/` stands for all that begin so.
+        reads: Names of the kinds of rows that it is for, see `align.data.kinds`; by these it is told where no suite is
+            named.
+    """
+
+    name: str
+    about: str
+    rows: str
+    options: type
+    evaluation: str
+    reads: tuple[str, ...] = ()
+    meanings: Mapping[str, tuple[str, str, str | None]] = field(default_factory=dict)
+
+    def part(self, name: Literal["evaluation", "load", "measure"]) -> Any:
+        """Imports one of the parts, by the name of its attribute."""
+        module, _, attribute = str(getattr(self, name)).partition(":")
+        return getattr(import_module(module), attribute)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowSuite(Suite):
+    """A suite that is two functions: one reads its rows, one measures a model on them.
+
+    Attributes:
         needs: Columns that its rows have; another kind of rows stands in another tuple.
         load: `(Reading, options) -> Loaded`. Reads the rows.
         measure: `(Subject, rows, Asking) -> Measured`. Measures one model; with a `reference` it also gets that
             subject, and with a `judge` among its options and on the command line that judge, by name.
         headline: Metrics to show first, and to draw; each is a mean over items.
         compared: The metric by which an item is won or lost against a baseline; None where no item is.
-        options: Options of `align eval` that are its own, or that it shares with some suites.
         has_rows: Whether it brings rows, so that `--data` may be left out.
         reads_likelihoods: Whether it asks how likely texts are, which vLLM is not asked here.
-        asks_options: Whether it asks questions with options, which `--prompt_template` puts into words, and which
-            `--adapter` reads from a public schema.
-        has_reference: Whether models are measured against the one that they were trained from.
         samples: Responses to each prompt and their temperature, where the command line says neither.
         least_samples: Fewest responses to each prompt that say something.
     """
 
-    name: str
-    rows: str
     needs: tuple[tuple[str, ...], ...]
     load: str
     measure: str
     headline: tuple[str, ...]
+    evaluation: str = "align.evaluation.suites.own_rows:OwnRowsEvaluation"
     compared: str | None = None
-    options: tuple[str, ...] = ()
     has_rows: bool = False
     reads_likelihoods: bool = False
-    asks_options: bool = False
-    has_reference: bool = False
     samples: tuple[int, float] = (1, 0.0)
     least_samples: int = 1
 
-    def part(self, name: Literal["load", "measure"]) -> Any:
-        """Imports one of the parts, by the name of its attribute."""
-        module, _, attribute = str(getattr(self, name)).partition(":")
-        return getattr(import_module(module), attribute)
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The options that no other suite has, or that mean something of its own here."""
+        return tuple(self.options.__annotations__)
 
 
 class Reading(NamedTuple):
@@ -91,7 +109,7 @@ class Loaded(NamedTuple):
     content: Sequence[Any]
     left_out: Mapping[str, int] = {}
     groups: Mapping[str, int] = {}
-    settings: Mapping[str, JsonValue] = {}
+    settings: Mapping[str, Any] = {}
     options: Mapping[str, Any] = {}
 
 
@@ -112,4 +130,4 @@ class Measured:
     others: Mapping[str, Any]
     rows: Sequence[Mapping[str, Any]]
     warnings: Sequence[str] = ()
-    settings: Mapping[str, JsonValue] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)

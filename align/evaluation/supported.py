@@ -1,9 +1,10 @@
 """What a file is, and what could be measured on it, where an evaluation cannot read it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from align.data.columns import Columns, our_names, questions_in_columns
-from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, Kind, first_columns, tell_kind
+from align.data.kinds import CANDIDATES, PAIRS, PROMPTS, QUESTIONS, REWARD_BENCH_2, first_columns, tell_kind
 from align.errors import DataError
 
 _SHOWN = 12  # columns
@@ -16,21 +17,25 @@ _MEASURED = {
 }
 
 
-def name_the_file(path: str, split: str | None, read_as: Sequence[Kind], named: Columns) -> str:
+def name_the_file(path: str, split: str | None, read_as: Sequence[str], named: Columns) -> str:
     """Says in sentences what a file holds and what could be measured on it; nothing if it holds what was read.
 
     Args:
         path: Of the data.
         split: Of a folder or hub data set.
-        read_as: What its rows can have been read as.
+        read_as: Names of the kinds that its rows can have been read as.
         named: Columns that were taken by another name.
     """
     try:
         columns = first_columns(path, split)
     except DataError:
         return ""  # which says itself what is wrong with the file
-    kind = tell_kind(our_names(columns, named))
-    if not columns or kind in read_as or (QUESTIONS in read_as and questions_in_columns(our_names(columns, named))):
+    names = our_names(columns, named)
+    kind = tell_kind(names)
+    is_read = (kind is not None and kind.name in read_as) or (
+        QUESTIONS.name in read_as and questions_in_columns(names)
+    )
+    if not columns or is_read:
         return ""
     shown = ", ".join(columns[:_SHOWN]) + (", ..." if len(columns) > _SHOWN else "")
     if kind is not None:
@@ -41,3 +46,21 @@ def name_the_file(path: str, split: str | None, read_as: Sequence[Kind], named: 
 def _all_forms() -> str:
     forms: Sequence[str] = [f"on {kind.name} ({', '.join(kind.needs)}), {words}" for kind, words in _MEASURED.items()]
     return "; ".join(forms) + "; questions in a public schema are read with `--adapter`"
+
+
+@contextmanager
+def saying_what_it_holds(
+    read_as: Sequence[str], path: str | None, split: str | None, named: Columns
+) -> Iterator[None]:
+    """Says what a file is whose rows cannot be read as what was asked for.
+
+    Raises:
+        DataError: In place of the one raised inside.
+    """
+    try:
+        yield
+    except DataError as error:
+        found = name_the_file(path, split, read_as, named) if path is not None and read_as else ""
+        if not found:
+            raise
+        raise DataError(f"{found} Read as {read_as[0]}: {error}") from error

@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from align.cli.yaml_option import read_yaml_option
+from align.data.prompt_rows import PromptRow, prompts_to_rows
 from align.errors import RewardError, UserError
+from align.evaluation.asked_models import Engine
+from align.evaluation.divided.division import current
+from align.evaluation.progress import Stages
+from align.evaluation.prompts.rewarding import Rewarded, ask_reward_model, call_reward, check_columns
+from align.models.policies.asking import Completion
 from align.recipe.reward_settings import short_name
+from align.recipe.yaml_loader import read_yaml_option
 from rewards.reading.responses import ResponseFormat
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 from rewards.running.protocol import HIGHER, better_side
 
 if TYPE_CHECKING:
-    from align.evaluation.prompts.rewarding import Rewarded
     from align.recipe.recipe import Recipe
 
 
@@ -89,7 +94,7 @@ def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseForm
     guarded = iter(guard_rewards([reward for _, _, reward in found if not isinstance(reward, str)], settings))
     rewards = [
         NamedReward(
-            _name(reward),
+            _name(spec, reward),
             spec,
             role,
             reward if isinstance(reward, str) else next(guarded),
@@ -100,8 +105,70 @@ def find_rewards(words: RewardWords, recipe: "Recipe | None", tags: ResponseForm
     return CalledRewards(rewards, tags, on_invalid, keys.max_invalid_share if keys else 0.5)
 
 
+def check_rewards(rewards: Sequence[NamedReward], prompts: Sequence[PromptRow]) -> None:
+    """Refuses, before anything is generated, what cannot be called on these rows.
+
+    Raises:
+        UserError: At the first reward that cannot.
+    """
+    from align.checks.reward_models import check_reward_model
+
+    rows = prompts_to_rows(list(prompts))
+    for each in rewards:
+        if not isinstance(each.reward, str):
+            check_columns(each.reward, rows)
+        elif not (Path(each.reward) / "adapter_config.json").is_file():  # of an adapter the loader knows more
+            found = check_reward_model(each.spec, each.reward, [row["prompt"] for row in rows])
+            if errors := [finding.text for finding in found if finding.level == "error"]:
+                raise UserError(errors[0])
+
+
+def reward_all(
+    called: CalledRewards,
+    engine: Engine,
+    prompts: Sequence[PromptRow],
+    completions: Mapping[str, Sequence[Sequence[Completion]]],
+    stages: Stages,
+) -> dict[str, dict[str, Rewarded]]:
+    """Calls the rewards on the samples of each policy, so that one reward model is in memory at a time.
+
+    Of several processes one calls functions, which may cost something or have a memory; models are asked by all.
+
+    Returns:
+        By policy and reward.
+
+    Raises:
+        RewardError: If a reward fails as often as would end training.
+    """
+    rewarded: dict[str, dict[str, Rewarded]] = {name: {} for name in completions}
+    for each in called.rewards:
+        score: Any = _reward_model(each.reward, engine) if isinstance(each.reward, str) else None
+        for name, answered in completions.items():
+            stages.start(name)
+            if isinstance(each.reward, str):
+                rewarded[name][each.name] = ask_reward_model(score, prompts, answered)
+                continue
+            if not current().is_main:
+                continue
+            found = call_reward(each.reward, prompts, answered, stages.advance)
+            texts = [completion.text for group in answered for completion in group]
+            shown = [row.prompt for row, group in zip(prompts, answered, strict=True) for _ in group]
+            check_invalid(each.name, found, shown, texts, called)
+            rewarded[name][each.name] = found
+    return rewarded
+
+
+def _reward_model(path: str, engine: Engine) -> Any:
+    from align.evaluation.reward_models.reward_model import RewardModel
+
+    model = RewardModel.load(
+        path, dtype=engine.dtype, device=engine.device, batch_size=engine.batch_size, on_too_long="nan", progress=True
+    )
+    return model.score
+
+
 def check_invalid(
-    name: str, rewarded: "Rewarded", prompts: Sequence[Any], texts: Sequence[str], called: CalledRewards
+    name: str, rewarded: Rewarded, prompts: Sequence[Any], texts: Sequence[str], called: CalledRewards
 ) -> None:
     """Ends an evaluation whose reward fails as often as would end training.
 
@@ -135,7 +202,7 @@ def _named(words: RewardWords, tags: ResponseFormat) -> list[tuple[str, str, Any
         if model is not None and own:
             raise UserError(f"Reward {spec!r} is a model and takes no settings. Remove its `--reward_kwargs`.")
         found.append((spec, "reward", model or resolve_reward(spec, own, response_format=tags)))
-    check_names([_name(reward) for _, _, reward in found], words.rewards)
+    check_names([_name(spec, reward) for spec, _, reward in found], words.rewards)
     return found
 
 
@@ -184,7 +251,7 @@ def _better(spec: str, role: str, reward: Any) -> str:
     return HIGHER if isinstance(reward, str) else better_side(reward, is_audit=role == "audit" and spec not in REWARDS)
 
 
-def _name(reward: Any) -> str:
+def _name(spec: str, reward: Any) -> str:
     from rewards.running.protocol import reward_name
 
-    return Path(reward).name if isinstance(reward, str) else reward_name(reward)
+    return short_name(spec) if isinstance(reward, str) else reward_name(reward)

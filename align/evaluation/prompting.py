@@ -1,27 +1,24 @@
-"""What an evaluation of policies is about: questions, prompts, and a folder that holds no other one."""
+"""How the prompts of an evaluation are made and its responses read: as in training, or it measures something else."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from align.data.questions.multiple_choice import Question
+from align.console import say
+from align.data.columns import our_names
+from align.data.kinds import first_columns
 from align.data.questions.templates import PromptTemplate
+from align.data.row_templates import RowTemplate, template_of
 from align.errors import UserError
-from align.evaluation.divided.division import current
-from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-from align.evaluation.record.policies import Data
 from align.recipe.dataset import DEFAULT_TEMPLATE
-from align.whole_files import write_whole
+from align.recipe.made_prompts import MADE, MadePrompts
 from rewards.reading.responses import ResponseFormat
 
 if TYPE_CHECKING:
     from align.recipe.recipe import Recipe
 
 RECIPE_IN_FOLDER = "recipe.yaml"
-PLAN_FILE = "models.json"  # in the cache's folder: whose answers are there
-RESULTS = (EVALUATION_FILE, ITEMS_FILE)
 
 
 @dataclass(frozen=True)
@@ -115,68 +112,35 @@ def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any]) -> Prompt
     return replace(Prompting(), **{name: value for name, value in (found | dict(given)).items() if value is not None})
 
 
-def describe_questions(
-    questions: Sequence[Question], fingerprint: str, *, path: str | None, split: str | None, left_out: dict[str, int]
-) -> Data:
-    """Counts what the questions are, and says where they come from."""
-    from collections import Counter
-
-    from rewards.reading.options import LETTERS, can_shuffle
-
-    groups = Counter(question.group for question in questions if question.group is not None)
-    letters = Counter(LETTERS[question.answer] for question in questions)
-    found = Data(
-        path=path,
-        split=split,
-        left_out=left_out,
-        fingerprint=fingerprint,
-        questions=len(questions),
-        unshufflable=sum(not can_shuffle(question.options) for question in questions),
-        groups=dict(sorted(groups.items())),
-        gold_letters=dict(sorted(letters.items())),
-    )
-    if with_images := sum(bool(question.images) for question in questions):
-        found.with_images = with_images
-    return found
-
-
-def claim_folder(
-    out: Path, fingerprints: Mapping[str, str], *, plan_file: str = PLAN_FILE, results: Sequence[str] = RESULTS
-) -> Path:
-    """Makes the folder, and refuses one with another model's answers under a name that is used here.
-
-    In a divided evaluation, the cache begins with the answers that other processes left.
+def prompts_made_by(
+    recipe: "Recipe | None", data: str, split: str | None, columns: Mapping[str, Any]
+) -> RowTemplate | None:
+    """Returns what makes the prompts of rows that have none; None where rows have theirs, or lack what it reads.
 
     Args:
-        out: The evaluation's folder.
-        fingerprints: Of the models, by name.
-        plan_file: Where they are kept, by which one kind of evaluation is told from another.
-        results: Files that the evaluation writes; where there is no plan yet, they are somebody else's.
-
-    Returns:
-        The folder of the cache.
-
-    Raises:
-        UserError: If the folder cannot be used.
+        recipe: Of the model's run, or the one that is named.
+        data: The rows.
+        split: Of a folder or hub data set.
+        columns: Their columns that have another name.
     """
-    cache, plan = out / "cache", out / "cache" / plan_file
-    if not plan.is_file() and (taken := next((name for name in results if (out / name).exists()), None)):
-        what = "another evaluation" if taken == EVALUATION_FILE else f"{taken}, which this evaluation would replace"
-        raise UserError(f"`--out` {out} holds {what}. Choose a new folder. Nothing was written.")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        known = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else {}
-        changed = [name for name in fingerprints if known.get(name, fingerprints[name]) != fingerprints[name]]
-        if changed:
-            raise UserError(
-                f"`--out` {out} holds answers of another model named {changed[0]!r} (fingerprint "
-                f"{known[changed[0]][:12]}, this one has {fingerprints[changed[0]][:12]}). Choose a new folder for "
-                "this one. Nothing was written."
-            )
-        write_whole(plan, json.dumps(known | dict(fingerprints), indent=2) + "\n")  # another process may read it
-    except OSError as error:
-        raise UserError(f"`--out` {out} cannot be written: {error}. Choose another folder.") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"{plan} cannot be read: {error}. Delete {cache}, or choose another `--out`.") from error
-    current().claim(out, cache, fingerprints)
-    return cache
+    made = recipe and recipe.dataset
+    template = template_of(made) if isinstance(made, MadePrompts) else None
+    if template is None:
+        return None
+    names = set(our_names(first_columns(data, split), columns))
+    return template if MADE not in names and set(template.columns) <= names else None
+
+
+def say_made(template: RowTemplate, path: Path) -> None:
+    """Says that prompts are made, and in which wording."""
+    count = len(template.wordings)
+    which = "" if count == 1 else f", in the first of its {count} wordings"
+    say(f"`dataset.prompt_template` of {path} makes the prompts{which}.")
+
+
+def named_columns(recipe: "Recipe | None", data: str, split: str | None) -> Mapping[str, Any]:
+    """Returns the recipe's names of columns, if the rows are such rows; others have our names."""
+    from align.data.columns import columns_meant
+
+    named = getattr(recipe and recipe.dataset, "columns", {})
+    return columns_meant(named, first_columns(data, split)) if named else {}

@@ -1,13 +1,16 @@
 """The policies of an evaluation: loaded to be asked, and described in its record."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
+from align.evaluation.kept_answers import Progress
+from align.evaluation.policies.asker import Asker
+from align.evaluation.prompting import Prompting
 from align.evaluation.record.answers import AskedModel
+from align.models.answer_cache import AnswerCache
 from align.models.checkpoint import Checkpoint
 from rewards.extras import missing
 
@@ -79,10 +82,13 @@ def check_images(what: str, engine: Engine, checkpoints: Mapping[str, Checkpoint
     """
     if sentence := missing("vision", f"{what} has images, and showing them", *SHOWN_WITH):
         raise UserError(sentence)
-    readers = [each.path for each in checkpoints.values() if not each.reads_images()]
-    if engine.backend == "vllm" or readers:
-        who = readers[0] if readers else "`--backend vllm`"
-        raise UserError(f"{what} has images, and {who} reads text only here. Leave such rows out.")
+    if engine.backend == "vllm":
+        raise UserError(
+            f"`--backend vllm` reads text only here, and {what[0].lower()}{what[1:]} has images. Give "
+            "`--backend transformers`."
+        )
+    if readers := [each.path for each in checkpoints.values() if not each.reads_images()]:
+        raise UserError(f"{what} has images, and {readers[0]} reads text only. Leave such rows out.")
 
 
 def about_model(
@@ -103,12 +109,25 @@ def about_model(
     )
 
 
-def print_report(folder: Path) -> None:
-    """Builds the page, where the part that builds it is installed; the files are there either way."""
-    from importlib.util import find_spec
+@contextmanager
+def open_judge(
+    checkpoint: Checkpoint, engine: Engine, cache: AnswerCache, progress: Progress, *, images: bool = False
+) -> Iterator[Asker]:
+    """Loads a judge, which reads a question and its options and nothing about tags, and frees it at the end."""
+    plain = Prompting(prompt_template="{question}\n\n{options}", conversational=None)
+    with open_policy(checkpoint, plain.template, engine, images=images) as (policy, _):
+        yield Asker(policy, cache=cache, progress=progress)
 
-    if find_spec("align.report.evaluation") is None:
-        return
-    from align.report.evaluation import build_evaluation_report
 
-    print(f"The report is {build_evaluation_report(folder)}.")
+def check_tokens(checkpoints: Iterable[Checkpoint], base: Checkpoint) -> None:
+    """Refuses models whose tokenizer is not that of the reference.
+
+    Raises:
+        UserError: If one is not.
+    """
+    from align.evaluation.pairs.tokens import check_tokenizers
+    from align.models.checkpoint import load_tokenizer
+
+    reference = load_tokenizer(base)
+    for checkpoint in checkpoints:
+        check_tokenizers(load_tokenizer(checkpoint), reference, (checkpoint.path, base.path))

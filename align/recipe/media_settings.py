@@ -1,4 +1,4 @@
-"""How a command reads images and videos: as in training, where the command line says nothing else."""
+"""How images and videos are read: as in training, where nothing else is said."""
 
 from collections.abc import Mapping
 from pathlib import Path

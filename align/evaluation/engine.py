@@ -1,0 +1,250 @@
+"""Runs an evaluation: what every suite needs, from the models' names to the files that are left."""
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from align.console import say
+from align.errors import UserError
+from align.evaluation.asked_models import Engine, about_model
+from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
+from align.evaluation.folder import claim_folder, name_models
+from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.policies.record import save_policy_evaluation
+from align.evaluation.progress import Stages, show_stages
+from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
+from align.evaluation.record.answers import Answers, AskedModel
+from align.evaluation.record.policies import Source
+from align.evaluation.suite import Suite
+from align.evaluation.supported import saying_what_it_holds
+from align.models.answer_cache import AnswerCache
+from align.models.checkpoint import Checkpoint, find_checkpoint
+from align.models.policies.asking import Decoding
+from align.options import Media
+from align.recipe.dataset import MediaSettings
+from align.recipe.media_settings import media_settings
+
+REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
+Record = tuple[Answers, list[dict[str, Any]]]  # and the rows of `items.parquet`
+
+
+@dataclass(frozen=True)
+class Words:
+    """What an evaluation is told.
+
+    Attributes:
+        options: Of the suite's dataclass.
+        given: Names of those that were said; the others may be a recipe's.
+        command: Words that ask for the same again.
+    """
+
+    options: Any
+    given: frozenset[str] = frozenset()
+    command: tuple[str, ...] = ()
+
+
+@dataclass
+class Beside:
+    """What an evaluation is asked with, while models are open.
+
+    Attributes:
+        checkpoints: The models, by name; the first is the one asked about.
+        helpers: Models that help, by `REFERENCE` or `JUDGE`.
+        cache: Of answers.
+        stages: How far it is.
+    """
+
+    checkpoints: Mapping[str, Checkpoint]
+    helpers: Mapping[str, Checkpoint]
+    cache: AnswerCache
+    stages: Stages
+    opened: dict[str, Any] = field(default_factory=dict)
+
+
+class Evaluation(ABC):
+    """One evaluation by a suite. A subclass reads its rows, asks one model after the other, and makes the record.
+
+    The steps come in the order in which they stand here.
+
+    Args:
+        suite: Its record.
+        words: What it is told.
+    """
+
+    verb, items = "Asking", "answers"  # as the console says what is done, and what of
+
+    def __init__(self, suite: Suite, words: Words) -> None:
+        self.suite = suite
+        self.words = words
+        self.options = words.options
+        options = self.options
+        self.engine = Engine(
+            getattr(options, "backend", "transformers"),
+            options.dtype,
+            options.device,
+            32 if options.batch_size is None else options.batch_size,
+        )
+
+    def check(self) -> None:  # noqa: B027
+        """Refuses what cannot be done, before anything is read."""
+
+    @abstractmethod
+    def load(self) -> None:
+        """Reads the rows."""
+
+    @property
+    def models(self) -> list[tuple[str, str]]:
+        """The path of each model that is asked, and its role."""
+        return [(self.options.model, "model"), *((path, "baseline") for path in self.options.baseline)]
+
+    @property
+    def helpers(self) -> dict[str, str]:
+        """The models that help, by `REFERENCE` or `JUDGE`."""
+        return {}
+
+    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:  # noqa: B027
+        """Refuses rows that one of the models cannot be asked about, before any is loaded."""
+
+    def opened(self, beside: Beside) -> AbstractContextManager[None]:
+        """Opens what stays open while all models are asked, and keeps it in `beside.opened`."""
+        return nullcontext()
+
+    @abstractmethod
+    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+        """Asks one model, and keeps what it says."""
+
+    def compare(self, beside: Beside) -> None:  # noqa: B027
+        """Asks what needs the answers of all models."""
+
+    def close(self) -> None:  # noqa: B027
+        """Ends what was started, also where the evaluation fails."""
+
+    @abstractmethod
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+        """Arranges what is kept.
+
+        Args:
+            run: What the engine knows of it: attributes of `align.evaluation.record.answers.Run`.
+            helpers: The models that helped.
+        """
+
+    def run(self) -> Answers:
+        """Asks the model and its baselines the same, and writes `evaluation.json` and `items.parquet`.
+
+        Raises:
+            UserError: If it cannot be done, or the folder holds something else.
+            EndOfPart: In a process that does not write.
+        """
+        from transformers.utils.logging import disable_progress_bar
+
+        from align.versions import installed_versions
+
+        disable_progress_bar()  # the bar of loading would tear the one of answering
+        started = time.perf_counter()
+        options = self.options
+        self.engine.check()
+        self.check()
+        try:
+            paths, roles = zip(*self.models, strict=True)
+            names = name_models(paths)
+            reads = () if getattr(options, "adapter", None) else self.suite.reads
+            with saying_what_it_holds(reads, options.data, options.split, self.columns if reads else {}):
+                self.load()
+            checkpoints = {name: find_checkpoint(path) for name, path in zip(names, paths, strict=True)}
+            helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
+            self.check_models(checkpoints, helpers)
+            out = Path(options.out)
+            folder = claim_folder(out, {name: each.fingerprint for name, each in (checkpoints | helpers).items()})
+            with show_stages() as stages, closing(AnswerCache(folder)) as cache:
+                beside = Beside(checkpoints, helpers, cache, stages)
+                with self.opened(beside):
+                    asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
+                end_of_shard()
+                self.compare(beside)
+        finally:
+            self.close()
+        end_of_part()
+        run = {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": list(self.words.command),
+            "models": asked,
+            "recipe": None if self.recipe_path is None else str(self.recipe_path),
+            "versions": installed_versions(),
+            "seconds": time.perf_counter() - started,
+        }
+        record, rows = self.record(run, helpers)
+        save_policy_evaluation(out, record, rows)
+        return record
+
+    def _ask(self, name: str, role: str, beside: Beside) -> AskedModel:
+        checkpoint = beside.checkpoints[name]
+        say(f"{self.verb} {checkpoint.path}")
+        begun, kept = time.perf_counter(), KeptAnswers(beside.cache, beside.stages.advance)
+        beside.stages.start(name)
+        with own_part():
+            self.measure(name, checkpoint, kept, beside)
+        seconds = time.perf_counter() - begun
+        return about_model(name, checkpoint, self.engine, role=role, seconds=seconds, cached=kept.num_cached)
+
+    def given(self, names: Sequence[str]) -> dict[str, Any]:
+        """Returns the options among some that were said."""
+        return {name: getattr(self.options, name) for name in names if name in self.words.given}
+
+    def reading(self) -> dict[str, Any]:
+        """Returns how rows are read."""
+        return {name: getattr(self.options, name) for name in ("split", "max_rows", "on_bad_rows")}
+
+    def decoding(self, max_new_tokens: int, **ours: Any) -> Decoding:
+        """Returns how responses are decoded; what is said wins over a suite's own."""
+        names = [name for name in ("temperature", "top_p", "num_samples") if hasattr(self.options, name)]
+        chosen = {name: getattr(self.options, name) for name in names} | ours | self.given(names)
+        return Decoding(max_new_tokens=max_new_tokens, seed=self.options.seed, **chosen)
+
+    @cached_property
+    def recipe_path(self) -> Path | None:
+        """The recipe that is named, or that of the model's run."""
+        return recipe_path(self.options.recipe, self.options.model)
+
+    @cached_property
+    def recipe(self) -> Any:
+        """The recipe, read; None without one."""
+        from align.recipe.recipe import load_recipe
+
+        return None if self.recipe_path is None else load_recipe(self.recipe_path)
+
+    @cached_property
+    def columns(self) -> Mapping[str, Any]:
+        """What the recipe calls the columns, where the rows have such."""
+        return named_columns(self.recipe, self.options.data, self.options.split) if self.options.data else {}
+
+    @cached_property
+    def media(self) -> MediaSettings:
+        """How images and videos are read."""
+        return media_settings(self.recipe_path, self.options.data, self.given([each.name for each in fields(Media)]))
+
+    def data(self, rows: str, done: str) -> str:
+        """Returns where the rows are.
+
+        Raises:
+            UserError: If it was not said.
+        """
+        if self.options.data is None:
+            raise UserError(f"There is nothing to {done}. Give `--data` with {rows}.")
+        return str(self.options.data)
+
+    @cached_property
+    def template(self) -> RowTemplate | None:
+        """What the recipe makes prompts with, where the rows have none."""
+        found = self.options
+        return prompts_made_by(self.recipe, found.data, found.split, self.columns) if found.data else None
+
+
+def source(checkpoint: Checkpoint) -> Source:
+    """Describes a model that helped."""
+    return Source(path=checkpoint.path, fingerprint=checkpoint.fingerprint)

@@ -1,0 +1,106 @@
+"""The options that evaluations share, by what they are about; those of one suite stand in its folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from align.options import Computing, Reading, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What is evaluated."""
+
+    model: str = option(..., "Policy: folder or hub id of a model or an adapter.")
+    baseline: list[str] | None = option(None, "What to compare with, on the same items; several words.")
+    data: str | None = option(None, "The rows: a file, a folder or a hub id.")
+    out: Path = option(..., "Folder for the results; the same command continues in it.")
+    recipe: str | None = option(
+        None,
+        "Recipe whose prompt, tags, length and columns are used; by default the `recipe.yaml` of the model's run.",
+    )
+    seed: int = option(0, "Of samples, shuffles and changes to traces.")
+    card: bool = option(
+        False, "Put the numbers, and the differences to baselines, on the model card in the folder of the run."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divided:
+    """What runs the models."""
+
+    shard: str | None = option(
+        None, "i/n: ask the i-th of n parts, such as 1/4, each on a machine of its own.", rare=True
+    )
+    merge: list[str] | None = option(
+        None,
+        "Folders of all n shards, which become the evaluation in `--out`; several words, no other options.",
+        rare=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tagged:
+    """How models are asked."""
+
+    think_tag: str = option("think", "Tag around traces.", rare=True)
+    answer_tag: str = option("answer", "Tag around answers.", rare=True)
+    max_new_tokens: int = option(256, "Longest response in tokens.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worded:
+    """How models are asked."""
+
+    system_prompt: str | None = option(None, "Message before every prompt.")
+    conversational: bool | None = option(None, "Whether prompts are messages; by default if there is a chat template.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """How models are asked."""
+
+    temperature: float = option(0.0, "0 takes the likeliest token.")
+    top_p: float = option(1.0, "Probability mass that sampling keeps.", rare=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampled(Decoded):
+    """How models are asked."""
+
+    num_samples: int = option(1, "Responses to each question.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByEngine(Computing):
+    """What runs the models."""
+
+    backend: str = option("transformers", "transformers or vllm.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfPolicies(Divided, Computing, Tagged, Reading, Asked):
+    """What every evaluation of policies takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnRows(Worded, Sampled, ByEngine, OfPolicies):
+    """What every suite with rows of its own takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithOptions(OwnRows):
+    """What is measured."""
+
+    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Referenced(OwnRows):
+    """What is measured."""
+
+    reference: str | None = option(
+        None,
+        "The model that log-probs are compared with; an adapter's base, the model of the run's recipe, or the only "
+        "baseline if not given.",
+    )

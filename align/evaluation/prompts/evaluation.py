@@ -1,0 +1,157 @@
+"""Policies answer prompts, and rewards say what the answers are worth."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from align.data.prompt_rows import load_prompts
+from align.data.questions.templates import PromptTemplate
+from align.data.unread import saying_unread
+from align.errors import UserError
+from align.evaluation.asked_models import check_images, open_policy
+from align.evaluation.engine import Beside, Evaluation, Record
+from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.prompting import prompt_settings, say_made
+from align.evaluation.prompts import PromptOptions
+from align.evaluation.prompts.asking import as_prompts, check_ks, complete_prompts
+from align.evaluation.prompts.measured_rewards import (
+    CalledRewards,
+    RewardWords,
+    check_rewards,
+    find_rewards,
+    reward_all,
+)
+from align.evaluation.prompts.record import (
+    describe_prompts,
+    group_of,
+    prompt_record,
+    sample_rows,
+    warn,
+    warn_of_groups,
+)
+from align.evaluation.prompts.rewarding import Rewarded
+from align.evaluation.prompts.suite import read_scale, reward_suite
+from align.evaluation.prompts.voting import stated_answer
+from align.evaluation.record.prompts import AboutPrompts, MeasuredReward, Sampled
+from align.models.checkpoint import Checkpoint
+from align.models.policies.asking import Completion
+from rewards.running.protocol import HIGHER
+
+
+class PromptEvaluation(Evaluation):
+    """What rewards say of policies' answers."""
+
+    options: PromptOptions
+    called: CalledRewards | None = None
+
+    def load(self) -> None:
+        """Finds the rewards, and reads the prompts."""
+        self.path = self.data("prompts and what rewards read", "ask")
+        options = self.options
+        if self.template is not None and self.recipe_path is not None:
+            say_made(self.template, self.recipe_path)
+        settings = prompt_settings(self.recipe, self.given(["think_tag", "answer_tag", "max_new_tokens"]))
+        words = RewardWords(*(getattr(options, name) for name in RewardWords._fields))
+        self.called = called = find_rewards(words, self.recipe, settings.response_format)
+        self.rewards, self.tags = called.rewards, called.response_format
+        self.decoded = self.decoding(settings.max_new_tokens)
+        self.ks = check_ks(tuple(map(_whole, options.pass_at_k or ())), self.decoded.num_samples)
+        self.prompts, self.report = saying_unread(
+            load_prompts(self.path, media=self.media, columns=self.columns, template=self.template, **self.reading())
+        )
+        check_rewards(self.rewards, self.prompts)
+        self.completions: dict[str, list[list[Completion]]] = {}
+        self.rewarded: dict[str, dict[str, Rewarded]] = {}
+
+    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
+        """Refuses models that do not see the images."""
+        if with_images := next((row.id for row in self.prompts if row.images), None):
+            check_images(f"Prompt {with_images!r}", self.engine, checkpoints)
+
+    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+        """Asks for the answers of one model."""
+        images = any(row.images for row in self.prompts)
+        with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine, images=images) as (policy, _):
+            self.completions[name] = complete_prompts(policy, as_prompts(self.prompts), self.decoded, kept)
+
+    def compare(self, beside: Beside) -> None:
+        """Calls one reward after the other on all answers."""
+        if self.called is not None:
+            self.rewarded = reward_all(self.called, self.engine, self.prompts, self.completions, beside.stages)
+
+    def close(self) -> None:
+        """Ends the workers of the rewards."""
+        if self.called is not None:
+            self.called.close()
+
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+        """Arranges what the rewards say."""
+        prompts, names = self.prompts, list(self.completions)
+        answers = {
+            name: [[stated_answer(each.text, self.tags) for each in group] for group in groups]
+            for name, groups in self.completions.items()
+        }
+        votes = any(answer is not None for of_model in answers.values() for group in of_model for answer in group)
+        scales = {
+            each.name: read_scale(
+                [of_model[each.name].values for of_model in self.rewarded.values()],
+                self.options.right_from,
+                votes=votes,
+                may_be_right=each.better == HIGHER,
+            )
+            for each in self.rewards
+        }
+        groups = [group_of(row) for row in prompts]
+        measured = {
+            name: {
+                reward: reward_suite(reward, found.values, answers[name], groups, self.ks, scales[reward])
+                for reward, found in self.rewarded[name].items()
+            }
+            for name in names
+        }
+        warnings = [
+            each
+            for name in names
+            for each in warn(name, self.completions[name], self.decoded.max_new_tokens, self.rewarded[name])
+        ]
+        warnings += warn_of_groups(names[0], prompts)
+        profile = Sampled(
+            **asdict(self.decoded),
+            think_tag=self.tags.think_tag,
+            answer_tag=self.tags.answer_tag,
+            pass_at_k=list(self.ks),
+        )
+        if any(row.images for row in prompts):
+            profile.media = self.media.model_dump()
+        left_out = self.report.reasons
+        about = AboutPrompts(
+            **run,
+            suites=[each.name for each in self.rewards],
+            data=describe_prompts(prompts, path=self.path, split=self.options.split, left_out=left_out),
+            profile=profile,
+            rewards=[
+                MeasuredReward(
+                    name=each.name,
+                    spec=each.spec,
+                    role=each.role,
+                    better=each.better,
+                    right_from=scales[each.name].right_from,
+                    invalid={name: of_model[each.name].failures for name, of_model in self.rewarded.items()},
+                )
+                for each in self.rewards
+            ],
+        )
+        record = prompt_record(about, measured, [row.id for row in prompts], warnings, scales)
+        rows = [
+            row
+            for name in names
+            for row in sample_rows(name, prompts, self.completions[name], answers[name], self.rewarded[name])
+        ]
+        return record, rows
+
+
+def _whole(word: str) -> int:
+    try:
+        return int(word)
+    except ValueError:
+        raise UserError(f"`--pass_at_k` takes whole numbers, got {word!r}.") from None

@@ -1,0 +1,141 @@
+"""Evaluates: finds the suite that is asked for, checks its options, and runs it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from align.errors import UserError
+from align.evaluation.record import Record
+from align.evaluation.suite import RowSuite, Suite
+from align.evaluation.suites import SUITES
+
+GROUP = "truealign.suites"  # entry points of packages that bring suites
+EVALUATED = "evaluated"  # beside the options: the name of the suite
+_MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_template` of a recipe: give that as "
+
+
+@cache
+def all_suites() -> dict[str, Suite]:
+    """Returns our suites and those of installed packages, by name; ours win."""
+    theirs = {each.name: each for each in entry_points(group=GROUP)}
+    return SUITES | {name: place.load() for name, place in sorted(theirs.items()) if name not in SUITES}
+
+
+def find_suite(options: Mapping[str, Any]) -> Suite:
+    """Finds the suite: by its name, by what is evaluated, or by the rows.
+
+    Args:
+        options: Value of every option.
+
+    Raises:
+        UserError: If there is none of that name, or it is asked for beside others.
+    """
+    suites = all_suites()
+    if (name := options.get(EVALUATED)) is not None:
+        if name not in suites:
+            raise UserError(f"`suite` must be one of {', '.join(suites)}, got {name!r}.")
+        return suites[name]
+    if options.get("reward_model") is not None:
+        return suites["reward_model"]
+    named = options.get("suite") or ()
+    if rows := [each for each in named if isinstance(suites.get(each), RowSuite)]:
+        if len(named) > 1:
+            raise UserError(
+                f"`--suite {rows[0]}` has rows of its own and stands alone, got {' '.join(named)}. Give one command "
+                "for each."
+            )
+        return suites[rows[0]]
+    return suites[_tell(options)]
+
+
+def make_options(suite: Suite, options: Mapping[str, Any], given: Collection[str]) -> Any:
+    """Fills the suite's dataclass.
+
+    Args:
+        suite: Its record.
+        options: Values by name; those of other suites are passed over.
+        given: Names of those that were said.
+
+    Raises:
+        UserError: At the first that was said and is not the suite's.
+    """
+    own = {each.name: each for each in fields(suite.options)}
+    is_named = {EVALUATED, "suite"} if isinstance(suite, RowSuite) else {EVALUATED}  # by which it was found
+    if wrong := sorted(set(given) - set(own) - is_named):
+        known = {each.name for other in all_suites().values() for each in fields(other.options)}
+        if wrong[0] not in known:
+            raise TypeError(f"There is no option `{wrong[0]}`. Options of {suite.name}: {', '.join(own)}.")
+        what = f"`--suite {suite.name}`" if isinstance(suite, RowSuite) else suite.rows
+        remedy = f"{_MADE}`--recipe`." if (suite.name, wrong[0]) == ("prompts", "prompt_template") else "Leave it out."
+        raise UserError(f"`--{wrong[0]}` does not go with {what}. {remedy}")
+    values = {name: options[name] for name in own if name in options}
+    if missing := [name for name, each in own.items() if each.default is ... and values.get(name) is None]:
+        raise TypeError(f"The suite {suite.name} needs `{missing[0]}`.")
+    lists = {name: tuple(values.get(name) or ()) for name, each in own.items() if "list[str]" in str(each.type)}
+    return suite.options(**values | lists)
+
+
+def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], command: tuple[str, ...]) -> Any:
+    """Runs an evaluation, and returns it with its record as `found`, and the card that the numbers are on as `card`.
+
+    Raises:
+        UserError: If it cannot be done.
+    """
+    from align.evaluation.engine import Words
+    from align.evaluation.on_card import find_card, put_on_card
+
+    if options.get("on_bad_rows", "raise") not in ("raise", "skip"):
+        raise UserError(f"`on_bad_rows` must be raise or skip, got {options['on_bad_rows']!r}.")
+    words = Words(make_options(suite, options, given), frozenset(given), command)
+    evaluation = suite.part("evaluation")(suite, words)
+    model = str(options.get("model") or options.get("reward_model"))
+    evaluation.card = find_card(model) if words.options.card else None  # before anything is asked
+    evaluation.found = evaluation.run()
+    if evaluation.card is not None:
+        put_on_card(evaluation.card, evaluation.found)
+    return evaluation
+
+
+def evaluate(suite: str | None = None, **options: Any) -> Record:
+    """Evaluates a policy or a reward model, as `align eval` does, and returns what `evaluation.json` holds.
+
+    Args:
+        suite: Which one; without a name it is told by the options and the rows.
+        **options: Of the suite, see its dataclass.
+
+    Raises:
+        UserError: If it cannot be done.
+        TypeError: If there is no such option, or one is missing.
+    """
+    if parts := {"shard", "merge"} & set(options):
+        raise UserError(f"`{min(parts)}` divides the command `align eval`. Leave it out here.")
+    found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
+    record: Record = run_suite(found, options, set(options), ()).found
+    return record
+
+
+def _tell(options: Mapping[str, Any]) -> str:
+    """Tells what a policy is asked by the options and, where these leave it open, by the rows of the file."""
+    from align.data.columns import our_names, questions_in_columns
+    from align.data.kinds import PAIRS, PROMPTS, first_columns, tell_kind
+    from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
+    from align.evaluation.prompting import named_columns, prompts_made_by, recipe_path
+    from align.recipe.recipe import load_recipe
+
+    if options.get("rewards"):
+        return "prompts"
+    data, adapter, split = options.get("data"), options.get("adapter"), options.get("split")
+    if adapter in PREFERENCE_ADAPTERS:
+        return "pairs"
+    if data is None or adapter or options.get("suite"):
+        return "questions"
+    path = recipe_path(options.get("recipe"), str(options.get("model")))
+    recipe = None if path is None else load_recipe(path)
+    columns = named_columns(recipe, data, split)
+    names = our_names(first_columns(data, split), columns)
+    kind = None if questions_in_columns(names) else tell_kind(names)
+    if kind is None and prompts_made_by(recipe, data, split, columns) is not None:
+        return "prompts"
+    return {PROMPTS: "prompts", PAIRS: "pairs"}.get(kind, "questions") if kind else "questions"

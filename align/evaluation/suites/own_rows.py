@@ -1,0 +1,168 @@
+"""An evaluation by a suite that is two functions: one reads its rows, one measures a model on them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from align.data.questions.templates import PromptTemplate
+from align.errors import UserError
+from align.evaluation.asked_models import check_tokens, open_judge, open_policy
+from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record, source
+from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.pairs.reference import find_reference
+from align.evaluation.prompting import prompting
+from align.evaluation.record.answers import Items
+from align.evaluation.record.suites import AboutSuite, Prompted
+from align.evaluation.statistics.glossary import Meaning
+from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
+from align.evaluation.suites.record import suite_record
+from align.evaluation.suites.subject import Asking, Subject, model_scores
+from align.models.checkpoint import Checkpoint, load_tokenizer
+from align.models.policies.answer_keys import digest
+
+_PROMPTING = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
+
+
+class OwnRowsEvaluation(Evaluation):
+    """What a suite's two functions say of each model."""
+
+    suite: RowSuite
+    items = "items"
+
+    def check(self) -> None:
+        """Refuses what the suite cannot do."""
+        suite, options = self.suite, self.options
+        if options.data is None and not suite.has_rows:
+            columns = ", or ".join(" ".join(names) for names in suite.needs)
+            raise UserError(f"`--suite {suite.name}` needs `--data`: {suite.rows}, with {columns}.")
+        named = [name for name in _PROMPTING if name not in suite.own and hasattr(options, name)]
+        self.prompting, _ = prompting(options.recipe, options.model, self.given(named))
+        samples, temperature = suite.samples
+        asks_greedily = self.given(["temperature"]) == {"temperature": 0}  # then once is enough
+        ours = {"num_samples": samples, "temperature": temperature} if samples > 1 and not asks_greedily else {}
+        self.decoded = self.decoding(self.prompting.max_new_tokens, **ours)
+        self.measured: dict[str, Measured] = {}
+        _ = self.prompting.response_format, self.prompting.template(True)  # before anything is loaded
+        if self.engine.backend == "vllm" and suite.reads_likelihoods:
+            raise UserError(
+                f"The suite {suite.name} asks how likely texts are, which runs on `--backend transformers` only."
+            )
+        if self.decoded.num_samples < suite.least_samples:
+            raise UserError(
+                f"The suite {suite.name} compares responses to the same prompt, so `num_samples` must be at least "
+                f"{suite.least_samples}, got {self.decoded.num_samples}."
+            )
+
+    def load(self) -> None:
+        """Reads the rows, and what files that options name hold."""
+        options = self.options
+        reading = Reading(
+            path=options.data,
+            seed=options.seed,
+            recipe=self.recipe_path,
+            adapter=getattr(options, "adapter", None),
+            **self.reading(),
+        )
+        self.loaded: Loaded = self.suite.part("load")(reading, options)
+
+    @property
+    def models(self) -> list[tuple[str, str]]:
+        """Also the control, where there is one."""
+        control = self.options.control if "control" in self.suite.own else None
+        return super().models + ([] if control is None else [(control, "control")])
+
+    @property
+    def helpers(self) -> dict[str, str]:
+        """The model that the others were trained from, and a judge."""
+        found = {}
+        if hasattr(self.options, "reference"):
+            asked = [path for path, role in self.models if role != "control"]
+            found[REFERENCE] = find_reference(self.options.reference, asked, self.recipe)
+        if "judge" in self.suite.own and self.options.judge is not None:
+            found[JUDGE] = self.options.judge
+        return found
+
+    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
+        """Refuses a reference with another tokenizer."""
+        if REFERENCE in helpers:
+            check_tokens(checkpoints.values(), helpers[REFERENCE])
+
+    @contextmanager
+    def opened(self, beside: Beside) -> Iterator[None]:
+        """Opens the reference and the judge."""
+        with ExitStack() as stack:
+            for name, checkpoint in beside.helpers.items():
+                if name == JUDGE:
+                    opened: Any = open_judge(checkpoint, self.engine, beside.cache, beside.stages.advance)
+                else:
+                    opened = self._subject(checkpoint, KeptAnswers(beside.cache, beside.stages.advance))
+                beside.opened[name.strip("()")] = stack.enter_context(opened)
+            yield
+
+    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+        """Calls the suite's function."""
+        options = replace(self.options, **self.loaded.options)
+        asking = Asking(self.decoded, self.prompting.response_format, options, self.options.seed)
+        with self._subject(checkpoint, kept) as subject:
+            measure = self.suite.part("measure")
+            self.measured[name] = measure(subject, self.loaded.rows, asking, **beside.opened)
+
+    @contextmanager
+    def _subject(self, checkpoint: Checkpoint, kept: KeptAnswers) -> Iterator[Subject]:
+        tokenizer = load_tokenizer(checkpoint)
+        template = self.prompting.template(tokenizer.chat_template is not None)
+        if template.conversational and tokenizer.chat_template is None:
+            raise UserError(
+                f"{checkpoint.path} has no chat template, and questions are messages. Give `--no-conversational`."
+            )
+        with open_policy(checkpoint, lambda _: PromptTemplate(), self.engine) as (policy, model):
+            yield Subject(
+                policy,
+                None if model is None else model_scores(model, tokenizer),
+                kept,
+                conversational=template.conversational,
+                system_prompt=self.prompting.system_prompt,
+                template=template,
+                model=model,
+                tokenizer=tokenizer,
+            )
+
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+        """Arranges what was measured."""
+        suite, loaded, tags = self.suite, self.loaded, self.prompting.response_format
+        first = next(iter(self.measured.values()))
+        own = {name: getattr(self.options, name) for name in suite.own}
+        about = AboutSuite(
+            **run,
+            suites=[suite.name],
+            data=Items(
+                path=self.options.data,
+                split=self.options.split,
+                left_out=dict(loaded.left_out),
+                fingerprint=digest(_plain(loaded.content)),
+                questions=len(loaded.rows),
+                groups=dict(loaded.groups),
+            ),
+            rows=suite.rows,
+            headline=list(suite.headline),
+            profile=Prompted(
+                **asdict(self.decoded),
+                conversational=self.prompting.conversational,
+                system_prompt=self.prompting.system_prompt,
+                think_tag=tags.think_tag,
+                answer_tag=tags.answer_tag,
+            ),
+            reference=source(helpers[REFERENCE]) if REFERENCE in helpers else None,
+            settings=_plain(own) | dict(loaded.settings) | dict(first.settings),
+        )
+        if JUDGE in helpers:
+            about.judge = source(helpers[JUDGE])
+        record = suite_record(about, self.measured, [row.id for row in loaded.rows], suite.compared)
+        record.glossary |= {name: Meaning(*words) for name, words in suite.meanings.items()}
+        return record, [{"model": name, **row} for name, each in self.measured.items() for row in each.rows]
+
+
+def _plain(content: Sequence[Any] | Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(content, default=str))

@@ -1,0 +1,42 @@
+"""A suite of one's own is one folder and an entry point: it has its command, its options and its page."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_distribution import install
+
+import align
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.slow
+def test_a_suite_of_an_installed_package_is_a_command_with_its_options(tmp_path, tiny_model_folder):
+    install(tmp_path / "site", "shouting", "1.0")
+    place = tmp_path / "site" / "shouting-1.0.dist-info" / "entry_points.txt"
+    place.write_text("[truealign.suites]\nshouting = shouting:SHOUTING\n")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"prompt": f"Say {i}."}) + "\n" for i in range(4)))
+
+    def run(*words):
+        found = subprocess.run(
+            [sys.executable, "-c", "from align.cli.app import main; main()", "eval", *map(str, words)],
+            capture_output=True, text=True, cwd=tmp_path,
+            env={"PYTHONPATH": f"{tmp_path / 'site'}:{HERE}:{Path(align.__file__).parents[1]}", "HOME": str(tmp_path),
+                 "COLUMNS": "200"},
+        )  # fmt: skip
+        return found.returncode, found.stdout + found.stderr
+
+    code, shown = run("shouting", "--help")
+    assert (code, "--loud" in shown, "--num_shuffles" in shown) == (0, True, False)
+    words = ("--model", tiny_model_folder, "--data", "rows.jsonl", "--max_new_tokens", 4)
+    code, shown = run("shouting", *words, "--loud", 0, "--out", "out")
+    assert code == 0, shown
+    record = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert (record["kind"], record["about"]["settings"]) == ("suite", {"loud": 0.0})
+    assert record["suites"]["shouting"]["model"]["shouting"]["n"] == 4
+    assert "Shouting" in (tmp_path / "out" / "report.html").read_text()
+    code, shown = run("--suite", "shouting", *words, "--num_shuffles", 2, "--out", "other")
+    assert (code, "`--num_shuffles` does not go with `--suite shouting`" in shown) == (1, True)
