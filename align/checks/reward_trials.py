@@ -17,10 +17,8 @@ from rewards.running.contract import (
     RewardProblem,
     RewardSpec,
     Settings,
-    Steady,
     Stopped,
     Tried,
-    check_elsewhere,
     rarest_seen,
     try_reward,
 )
@@ -29,8 +27,6 @@ from rewards.running.workers import WorkerPool
 
 ROWS = 256
 FIRST_ROWS = 16  # most calls are made with these
-SECONDS_TO_LOAD = 5.0  # more is not spent again, in another process
-ANOTHER_SALT = "1"
 SLOW = ("hangs", "hangs_sometimes", "few_samples", "slow")  # what a flood of output explains
 
 
@@ -57,16 +53,9 @@ def try_rewards(specs: Sequence[RewardSpec], settings: Settings, handling: Handl
     handling = handling or Handling()
     settings = settings._replace(rows=spread(settings.rows))
     try:
-        found, heavy = _try_in_turn(specs, settings, handling)
-        again = {index: tried.steady for index, tried in enumerate(found) if tried.steady and index not in heavy}
-        for index, problems in _try_elsewhere(specs, again, handling).items():
-            tried, compared = found[index], len(again[index].values)
-            found[index] = tried._replace(
-                problems=tried.problems + problems, num_compared=tried.num_compared + compared
-            )
+        return _try_in_turn(specs, settings, handling)
     except WorkerError as error:
         raise UserError(f"Rewards are tried in a process of their own. {error}") from error
-    return found
 
 
 def load_rewards(specs: Sequence[RewardSpec], handling: Handling) -> list[RewardProblem]:
@@ -88,9 +77,8 @@ def load_rewards(specs: Sequence[RewardSpec], handling: Handling) -> list[Reward
     return problems
 
 
-def _try_in_turn(specs: Sequence[RewardSpec], settings: Settings, handling: Handling) -> tuple[list[Tried], list[int]]:
-    """Tries rewards; returns what came of it, and which took long to load."""
-    found, heavy = [], []
+def _try_in_turn(specs: Sequence[RewardSpec], settings: Settings, handling: Handling) -> list[Tried]:
+    found = []
     with Drain() as drain, WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet) as pool:
         for index, spec in enumerate(specs):
             drain.start()
@@ -98,30 +86,12 @@ def _try_in_turn(specs: Sequence[RewardSpec], settings: Settings, handling: Hand
             tried = try_reward(subject, settings)
             if index and any(problem.kind == "not_found" for problem in tried.problems):
                 # One before it may have broken the imports of the process that they share.
-                found += _try_in_turn([spec], settings, handling)[0]
+                found += _try_in_turn([spec], settings, handling)
                 continue
             flood = drain.problems(tried.name)
             own = [problem for problem in tried.problems if not flood or problem.kind not in SLOW]
             found.append(tried._replace(problems=own + flood))
-            heavy += [index] if subject.seconds_to_load > SECONDS_TO_LOAD else []
-    return found, heavy
-
-
-def _try_elsewhere(
-    specs: Sequence[RewardSpec], again: Mapping[int, Steady], handling: Handling
-) -> dict[int, list[RewardProblem]]:
-    """Calls rewards in another process, whose `hash` has another salt; the first process is gone by now."""
-    if not again:
-        return {}
-    problems = {}
-    with (
-        Drain() as drain,
-        WorkerPool(Remote(specs), memory_gb=handling.memory_gb, output=drain.inlet, hash_seed=ANOTHER_SALT) as pool,
-    ):
-        for index, steady in again.items():
-            subject = RemoteSubject(pool, index, specs[index].spec, handling.limits)
-            problems[index] = check_elsewhere(subject, steady)
-    return problems
+    return found
 
 
 def trial_findings(spec: str, tried: Tried, completions_per_step: int, bearable: Sequence[str] = ()) -> list[Finding]:

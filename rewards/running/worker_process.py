@@ -42,13 +42,10 @@ class WorkerProcess:
         ended: Whether its process is gone.
     """
 
-    def __init__(
-        self, function: bytes, memory_bytes: int, output: int | None = None, hash_seed: str | None = None
-    ) -> None:
+    def __init__(self, function: bytes, memory_bytes: int, output: int | None = None) -> None:
         self.function = function
         self.memory_bytes = memory_bytes
         self.output = output
-        self.hash_seed = hash_seed
         self.start()
 
     def start(self) -> None:
@@ -71,7 +68,7 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=self.output,
             stderr=self.output,
-            env=_environment(self.family, self.hash_seed),
+            env=_environment(self.family),
             pass_fds=(jobs, results, lifeline),
             start_new_session=True,  # its own children go with it, and Ctrl-C is this process's to handle
         )
@@ -183,7 +180,7 @@ def family_members(family: str) -> list[int]:
     return found
 
 
-def _environment(family: str, hash_seed: str | None) -> dict[str, str]:
+def _environment(family: str) -> dict[str, str]:
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -191,5 +188,5 @@ def _environment(family: str, hash_seed: str | None) -> dict[str, str]:
     }
     own = os.environ.get("PYTHONHASHSEED", "")
     name, _, value = family.partition("=")
-    fixed = {name: value, "PYTHONHASHSEED": hash_seed or (own if own.isdigit() else HASH_SEED)}
+    fixed = {name: value, "PYTHONHASHSEED": own if own.isdigit() else HASH_SEED}
     return {"OMP_NUM_THREADS": "1"} | kept | fixed  # the workers are what runs in parallel

@@ -56,7 +56,6 @@ class WorkerPool:
         timeout: Seconds for one call, from the moment it starts; None sets no limit.
         memory_gb: Limit of a worker's address space in GiB; above it the call gets a `MemoryError`.
         output: File descriptor for what they write to standard output and standard error; None is this process's own.
-        hash_seed: Their `PYTHONHASHSEED`; None is a fixed one, or that of this process.
 
     Raises:
         WorkerError: If `func` cannot be pickled, or a worker cannot load it.
@@ -75,7 +74,6 @@ class WorkerPool:
         timeout: float | None = None,
         memory_gb: float | None = None,
         output: int | None = None,
-        hash_seed: str | None = None,
     ) -> None:
         if workers < 1:
             raise ValueError(f"`workers` must be at least 1, got {workers}.")
@@ -92,7 +90,7 @@ class WorkerPool:
         self._lock = threading.Lock()
         self._mean_seconds = SECONDS_PER_MESSAGE
         memory_bytes = int((memory_gb or 0) * 2**30)
-        self._workers = [WorkerProcess(message, memory_bytes, output, hash_seed) for _ in range(workers)]
+        self._workers = [WorkerProcess(message, memory_bytes, output) for _ in range(workers)]
         self._finalizer = weakref.finalize(self, _close, self._workers)
 
     def __enter__(self) -> "WorkerPool":

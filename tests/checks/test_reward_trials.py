@@ -35,10 +35,6 @@ SHARED = {
     "comes_back_twice": {"forks": r"comes back from its call in a second process, which `os.fork` made"},
     "starts_a_process_for_each_call": {"leaves_processes": r"leaves processes behind: \d+ after \d+ calls"},
     "starts_a_daemon_for_each_call": {"leaves_processes": r"leaves \d+ processes behind that have left its own"},
-    "hashes_the_text": {
-        "differs_in_process": r"gave the right answer in answer tags \d+ in one process and \d+ in an"
-    },
-    "first_word_of_a_set": {"differs_in_process": r"sort sets"},
     "raises_without_a_text": {"raises": r"raised NoText, whose text cannot be read"},
     "interrupts": {"raises": r"raised KeyboardInterrupt"},
     "floods_past_python": {"floods": r"writes \d+ MB to standard error, or past Python"},
@@ -85,11 +81,13 @@ CLEAN = (
     "puts_everything_back",
     "awaited",
     "logs_what_it_read",
+    "hashes_the_text",  # it differs between processes, which is not looked for; nor are the settings of the next
+    "keeps_to_small_settings",
 )
 
 
 @pytest.mark.slow
-def test_nothing_is_found_in_clean_rewards_in_two_processes():
+def test_nothing_is_found_in_clean_rewards_in_one_process():
     specs = [*(RewardSpec(f"{FOLDER / 'clean_rewards.py'}:{name}") for name in CLEAN), RewardSpec("accuracy")]
     assert [tried.problems for tried in try_rewards(specs, Settings())] == [[]] * len(specs)
 

@@ -6,8 +6,7 @@ import pytest
 from tried_rewards import Tried, try_all
 
 from rewards.catalog import resolve_reward
-from rewards.running.contract import LocalSubject, Steady, check_elsewhere, rarest_seen, try_reward
-from rewards.running.contract.watched import Call
+from rewards.running.contract import LocalSubject, rarest_seen, try_reward
 
 RARELY = str(Path(__file__).parent / "broken_rewards" / "broken_behaviour.py:RarelyAnother")
 SEEDS = range(30)
@@ -48,15 +47,3 @@ def test_the_rarest_change_that_is_seen_by_hand():
     assert rarest_seen(1) == pytest.approx(0.95)
     assert rarest_seen(2) == pytest.approx(1 - 0.05**0.5)  # both miss with (1 - p)^2 = 0.05
     assert rarest_seen(0) == 1.0
-
-
-@pytest.mark.parametrize(("later", "kind"), [([1.0, 2.0], "not_deterministic"), ([2.0, 2.0], "differs_in_process")])
-def test_another_process_is_blamed_if_it_says_the_same_twice(later, kind):
-    values = iter(later)
-
-    def scripted(completions, **kwargs):
-        return [next(values)]
-
-    steady = Steady(Call([{"prompt": "q"}], ["a"], ["the answer"]), [1.5])
-    (problem,) = check_elsewhere(LocalSubject(scripted), steady)
-    assert problem.kind == kind

@@ -11,35 +11,13 @@ import signal
 import socket
 import sys
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 LIMITS = {getattr(resource, name): name for name in sorted(dir(resource), reverse=True) if name.startswith("RLIMIT_")}
 SEARCH_PATH = "`sys.path`"
 ALARM = "an alarm that is still to come"
-FRESH_NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 Settings = dict[str, Any]
-
-
-def _umask() -> str:
-    mask = os.umask(0o077)  # it cannot be read without being set
-    os.umask(mask)
-    return f"{mask:03o}"
-
-
-def _numpy_errors() -> dict[str, str]:
-    numpy = sys.modules.get("numpy")
-    return FRESH_NUMPY if numpy is None else numpy.geterr()
-
-
-def _filters(blanket: bool) -> list[Any]:
-    """Lists the filters for warnings that hold for every warning, or the others."""
-    return [each for each in warnings.filters if (each[1:] == (None, Warning, None, 0)) == blanket]
-
-
-def _write_filters(value: list[Any]) -> None:
-    warnings.filters[:] = value + _filters(blanket=False)  # type: ignore[index]
 
 
 class Setting(NamedTuple):
@@ -64,11 +42,8 @@ INTERPRETER = {
     "the precision of decimals": Setting(
         lambda: decimal.getcontext().prec, lambda value: setattr(decimal.getcontext(), "prec", value)
     ),
-    "the errors of numpy": Setting(_numpy_errors, lambda value: sys.modules["numpy"].seterr(**value)),
-    "the rights of new files": Setting(_umask, lambda value: os.umask(int(value, 8))),
     "the time limit of sockets": Setting(socket.getdefaulttimeout, socket.setdefaulttimeout),
     "the level below which nothing is logged": Setting(lambda: logging.root.manager.disable, logging.disable),
-    "the warnings that are ignored or raised": Setting(lambda: _filters(blanket=True), _write_filters),
     **{f"`sys.{name}`": _attribute(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")},
     "`threading.excepthook`": _attribute(threading, "excepthook"),
     ALARM: Setting(lambda: bool(signal.getitimer(signal.ITIMER_REAL)[0]), lambda value: signal.alarm(0)),

@@ -56,7 +56,6 @@ LEVELS: dict[str, Level] = {
     "environment": "warning",
     "interpreter": "warning",
     "patches": "warning",
-    "differs_in_process": "warning",
 }
 
 

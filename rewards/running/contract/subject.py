@@ -157,7 +157,7 @@ class RemoteSubject:
         self.name = spec
         self.limits = limits
         self.is_warm = False
-        self.seconds_each = self.seconds_to_load = 0.0
+        self.seconds_each = 0.0
 
     def describe(self) -> Description:
         """Loads and describes the reward.
@@ -177,7 +177,6 @@ class RemoteSubject:
         self.name = outcome.value.name
         if outcome.value.asks_a_model:
             self.limits = self.limits._replace(call=max(self.limits.call, SECONDS_TO_ASK))
-        self.seconds_to_load = outcome.seconds
         return outcome.value  # type: ignore[no-any-return]
 
     def call(self, call: Call) -> Called:
@@ -189,7 +188,6 @@ class RemoteSubject:
         limit = self.limits.of_call(len(call.rows), self.seconds_each) * (1 if self.is_warm else 2)
         called = self._ask("call", call, limit)
         self._look(called, call, limit)
-        self.seconds_to_load += 0.0 if self.is_warm else called.seconds
         self.is_warm = True
         self.seconds_each = max(self.seconds_each, called.seconds / len(call.rows))
         return called.value  # type: ignore[no-any-return]

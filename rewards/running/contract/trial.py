@@ -32,13 +32,6 @@ class Settings(NamedTuple):
     max_seconds: float = 20.0
 
 
-class Steady(NamedTuple):
-    """A call, and the values that it gave more than once."""
-
-    call: Call
-    values: list[float | None]
-
-
 class Made(NamedTuple):
     """A call that was made, and what came of it."""
 
@@ -60,7 +53,6 @@ class Trial:
         num_compared: How many values were compared with one that they should equal.
         remarks: What was seen beside the values, the first of each kind.
         processes: How many child processes there were after each call.
-        steady: A call to repeat elsewhere; None if the reward does not give the same in one process.
     """
 
     def __init__(self, subject: Subject, settings: Settings) -> None:
@@ -71,7 +63,6 @@ class Trial:
         self.seen: list[float | None] = []
         self.remarks: dict[str, RewardProblem] = {}
         self.processes: list[int] = []
-        self.steady: Steady | None = None
         self.description: Description = subject.describe()
         self.remarks |= {remark.kind: remark for remark in self.description.remarks}
         self.is_synthetic = not settings.rows

@@ -16,7 +16,7 @@ from rewards.running.contract.samples import Sample, answer_samples
 from rewards.running.contract.signature import absent_column, check_signature
 from rewards.running.contract.speed import Speed, affordable, check_speed, measure
 from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
-from rewards.running.contract.trial import Settings, Steady, Trial
+from rewards.running.contract.trial import Settings, Trial
 from rewards.running.contract.twice import by_chance
 
 ROWS_IN_BATCH = 4
@@ -33,7 +33,6 @@ class Tried(NamedTuple):
         num_calls: How often the reward was called.
         num_completions: How many completions it scored in all.
         seconds_per_step: Time per step that was measured and projected; None if it was never called.
-        steady: A call to repeat in another process; None if that would tell nothing new.
         num_compared: How many values were compared with one that they should equal.
     """
 
@@ -42,7 +41,6 @@ class Tried(NamedTuple):
     num_calls: int = 0
     num_completions: int = 0
     seconds_per_step: float | None = None
-    steady: Steady | None = None
     num_compared: int = 0
 
 
@@ -82,7 +80,7 @@ def try_reward(subject: Subject, settings: Settings | None = None) -> Tried:
     problems += trial.remarks.values()
     seconds = speeds[0].seconds(trial.settings.completions_per_step) if speeds else None
     counts = trial.num_calls, trial.num_completions
-    return Tried(name, problems, *counts, seconds, trial.steady, trial.num_compared)
+    return Tried(name, problems, *counts, seconds, trial.num_compared)
 
 
 def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
@@ -121,11 +119,10 @@ def _steps(trial: Trial, speeds: list[Speed]) -> Iterator[RewardProblem]:
         is_steady = is_steady and problem.kind in ("seeds", "differs_in_thread")
         yield problem
     if is_steady:
-        trial.steady = Steady(trial.make_call(samples, form), called.values)
         for problem in chain(check_values_alone(trial, first, speeds), check_forms(trial, first, forms)):
             yield problem
             if problem.kind == "not_deterministic":
-                is_steady, trial.steady = False, None
+                is_steady = False
                 break
     yield from check_odd(trial, samples, forms, speed)
     if is_steady:

@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 
 from rewards import completion_text
 
@@ -55,8 +54,7 @@ def many_digits(completions, **kwargs):
     return [float(decimal.Decimal(length)) for length in _lengths(completions)]
 
 
-def silences_warnings(completions, **kwargs):
-    warnings.simplefilter("ignore")
+def silences_logs(completions, **kwargs):
     logging.disable(logging.CRITICAL)
     return _lengths(completions)
 
@@ -117,14 +115,6 @@ def starts_a_daemon_for_each_call(completions, **kwargs):
         os._exit(0)
     os.wait()
     return _lengths(completions)
-
-
-def hashes_the_text(completions, **kwargs):
-    return [float(hash(completion_text(completion)) % 1000) for completion in completions]
-
-
-def first_word_of_a_set(completions, **kwargs):
-    return [float(len(next(iter({*completion_text(text).split()}), ""))) for text in completions]
 
 
 class NoText(Exception):

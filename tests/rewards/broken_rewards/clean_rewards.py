@@ -3,6 +3,7 @@
 import asyncio
 import decimal
 import io
+import os
 import random
 import subprocess
 import warnings
@@ -126,6 +127,17 @@ def puts_everything_back(completions, **kwargs):
         warnings.simplefilter("ignore")
         print("unseen")
         return [float(len(text)) for text in _texts(completions)]
+
+
+def hashes_the_text(completions, **kwargs):
+    return [float(hash(text) % 1000) for text in _texts(completions)]
+
+
+def keeps_to_small_settings(completions, **kwargs):
+    os.umask(0o027)
+    np.seterr(all="raise")
+    warnings.simplefilter("ignore")
+    return [float(len(text)) for text in _texts(completions)]
 
 
 def scalars_of_numpy(completions, **kwargs):
