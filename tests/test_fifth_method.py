@@ -46,7 +46,7 @@ def test_it_trains_and_its_page_and_card_speak_its_words(recipe):
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in logged if "simpo/margin" in line] == [1, 2]
     page, card = ((run / name).read_text() for name in ("report.html", "README.md"))
-    for words in ("SIMPO", "Margin of means", "SimPO has its own finding", "Margin to win by (gamma)"):
+    for words in ("SIMPO", "Margin of means", "SimPO has its own finding", "<dt>gamma</dt><dd>0.3</dd>"):
         assert words in page
     for words in ("marked", "0.69", "reference"):
         assert words not in page.partition("<h2>Recipe")[0]

@@ -12,6 +12,7 @@ from align.recipe.signatures import Source, as_type, find_definition
 # Where a recipe is silent, in place of the defaults of TRL and transformers.
 OUR_DEFAULTS: dict[str, Any] = {"log_completions": True, "num_completions_to_print": 0}
 OUR_FOLDER = "outputs/{method}-{name}"
+PARENTS = ("trl", "transformers")  # packages of the classes that configs of methods build on
 
 
 class ConfigField(NamedTuple):
@@ -30,6 +31,12 @@ class ConfigField(NamedTuple):
 def config_fields(method: str) -> dict[str, ConfigField]:
     """Lists the fields of a method's config by name, without importing torch."""
     return chain_fields(METHODS[method].config_chain)
+
+
+def own_fields(method: str, owner: str | None = None) -> list[str]:
+    """Lists the settings that a method adds to those of TRL and transformers, all or those of one of its classes."""
+    fields = config_fields(method).values()
+    return [each.name for each in fields if each.owner[0] not in PARENTS and owner in (None, each.owner[1])]
 
 
 @cache

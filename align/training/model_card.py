@@ -9,10 +9,17 @@ from jinja2 import Environment, PackageLoader
 from align.data.mixing import set_names
 from align.methods import METHODS
 from align.models.card import hub_id
+from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
 from align.secrets import mask
 from align.training.card_metadata import card_metadata
 from align.versions import installed_versions
+
+# Beside a method's own settings, those of its parent that a reader looks for, where the parent has them.
+OF_PARENTS = (
+    "learning_rate", "beta", "num_generations", "temperature", "loss_type", "scale_rewards",
+    "center_rewards_coefficient", "max_length", "packing", "seed",
+)  # fmt: skip
 
 
 class Card(NamedTuple):
@@ -23,7 +30,6 @@ class Card(NamedTuple):
         name: The same, for people.
         paper: arXiv number.
         title: Of the paper.
-        settings: Those to list.
         not_shown: What training with it is no evidence of.
         facts: Further lines of the table.
         model_type: Kind of reward model, None for a policy.
@@ -34,7 +40,6 @@ class Card(NamedTuple):
     name: str
     paper: str
     title: str
-    settings: tuple[str, ...]
     not_shown: str
     facts: dict[str, Any] = {}  # noqa: RUF012 - never mutated
     model_type: str | None = None
@@ -91,7 +96,15 @@ def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str])
     if any(entry.weight for entry in recipe.dataset.mix or ()):
         parts = zip(recipe.dataset.mix or (), set_names(recipe.dataset.sources), strict=True)
         facts["weights"] = ", ".join(f"{entry.weight:g} x {name}" for entry, name in parts)
-    return facts | card.facts | {"steps": steps} | {name: recipe.setting(name) for name in card.settings}
+    return facts | card.facts | {"steps": steps} | _settings(recipe)
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """Lists what is set, by name: the method's own settings that this run uses, then some of its parent's."""
+    names = dict.fromkeys([*own_fields(recipe.method), *filter(recipe.has_setting, OF_PARENTS)])
+    unused = METHODS[recipe.method].part("report").unused(recipe.resolved)
+    values = {name: recipe.setting(name) for name in names if name not in unused}
+    return {name: value for name, value in values.items() if value not in (None, [], {})}
 
 
 def _rewards(recipe: Recipe) -> str:

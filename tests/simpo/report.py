@@ -14,9 +14,7 @@ def find(run):
 
 def card(recipe, rows):
     title = "SimPO: Simple Preference Optimization with a Reference-Free Reward"
-    return Card("simpo", "SimPO", "2405.14734", title, ("beta", "gamma"), "anything beyond this test")
+    return Card("simpo", "SimPO", "2405.14734", title, "anything beyond this test")
 
 
-REPORT = ReportParts(
-    {**LENGTH, "gamma": "Margin to win by (gamma)"}, lambda metrics: [draw_panel(MARGIN, metrics)], find, (MARGIN,)
-)
+REPORT = ReportParts(LENGTH, lambda metrics: [draw_panel(MARGIN, metrics)], find, (MARGIN,))

@@ -1,7 +1,6 @@
 import json
 from typing import cast
 
-from align.methods.rollouts.card import settings
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import short_name
@@ -21,7 +20,6 @@ def card(recipe: Recipe, rows: Rows) -> Card:
         "ACRE",
         "2510.10104",
         "Answer-Consistent Chain-of-thought Reinforcement Learning For Multi-modal Large Language Models",
-        settings(recipe),
         f"accuracy on other tasks, and {unknown}",
         facts=facts,
     )

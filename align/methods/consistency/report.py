@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from align.methods.consistency.rules import is_consistent
+from align.methods.consistency.rules import SETTINGS, is_consistent
 from align.report.charts.panel import Panel
 
 FACTS = {
@@ -23,4 +23,4 @@ COMPARED = Panel("Divergence under a perturbed prompt", "On each run's own famil
 def unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     """Lists the settings that a run without consistency does not use."""
     settings = {"consistency_coef": 0.0} | dict(recipe)
-    return () if is_consistent(settings.get) else ("consistency_families", "consistency_divergence")
+    return () if is_consistent(settings.get) else SETTINGS

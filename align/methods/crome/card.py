@@ -4,10 +4,6 @@ from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
-SETTINGS = (
-    "learning_rate", "model_type", "tie_coef", "destroyed_ties", "vib_coef", "num_heads", "center_rewards_coefficient",
-    "max_length", "seed",
-)  # fmt: skip
 NOT_SHOWN = (
     "that the model judges what its pairs are not about, and that a policy trained on its rewards gets better: it "
     "finds what a reward model overlooks. Only differences between the rewards of answers to one prompt mean something"
@@ -25,6 +21,6 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     learnt = [row for row in rows if not row["tie"] or recipe.setting("tie_coef")]
     if any(row["tie"] or row["source"] in (*CAUSAL, *NEUTRAL) for row in learnt):
         title = "Robust Reward Modeling via Causal Rubrics"
-        return Card("crome", "Crome", "2506.16507", title, SETTINGS, NOT_SHOWN, facts, model_type)
+        return Card("crome", "Crome", "2506.16507", title, NOT_SHOWN, facts, model_type)
     tag, name = "bradley-terry", "Bradley-Terry"
-    return Card(tag, name, "2203.02155", BRADLEY_TERRY_TITLE, SETTINGS, NOT_SHOWN, facts, model_type)
+    return Card(tag, name, "2203.02155", BRADLEY_TERRY_TITLE, NOT_SHOWN, facts, model_type)

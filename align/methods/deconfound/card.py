@@ -23,7 +23,6 @@ def card(recipe: Recipe, rows: Rows) -> Card:
         "DeconfoundLM",
         "2506.00152",
         "Aligning Language Models with Observational Data",
-        ("head", "learning_rate", "max_length", "seed"),
         "that the assumptions of the correction are true, and that a policy trained on its rewards gets better: it "
         "finds what a reward model overlooks. Beyond texts like those of the data a score means nothing",
         facts={"rows": len(rows), "correction": f"`{json.dumps(mask(settings), ensure_ascii=False)}`"},

@@ -1,4 +1,3 @@
-from align.methods.rollouts.card import settings
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
@@ -10,6 +9,5 @@ def card(recipe: Recipe, rows: Rows) -> Card:
         "GRPO",
         "2402.03300",
         "DeepSeekMath: Pushing the Limits of Mathematical Reasoning in Open Language Models",
-        settings(recipe),
         "that what the rewards pay for is what was meant, and anything on prompts unlike those of the data",
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from align.methods.grpo.tools.findings import find_tool_problems
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
+from align.recipe.fields import own_fields
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding
@@ -50,7 +51,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     has_tools = recipe.get("tools") or recipe.get("environment_factory")
-    return (*OF_ROLLOUTS.unused(recipe), *(() if has_tools else FACTS))
+    return (*OF_ROLLOUTS.unused(recipe), *(() if has_tools else {*FACTS, *own_fields("grpo", "ToolConfig")}))
 
 
 REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)

@@ -2,9 +2,6 @@ from align.methods.rrpo.rules import is_plain_dpo
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
-SETTINGS = (
-    "learning_rate", "beta", "kl_coef", "kl_placement", "spans", "diff_unit", "on_missing_spans", "max_length", "seed",
-)  # fmt: skip
 NOT_SHOWN = (
     "that the model writes what it prefers between two given responses, and anything on prompts unlike those of the "
     "data"
@@ -16,5 +13,5 @@ DPO_TITLE = "Direct Preference Optimization: Your Language Model is Secretly a R
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what RRPO was trained towards; with its own settings off it is DPO, and says so."""
     if is_plain_dpo(recipe.setting):
-        return Card("dpo", "DPO", "2305.18290", DPO_TITLE, SETTINGS, NOT_SHOWN)
-    return Card("rrpo", "RRPO", "2504.12083", RRPO_TITLE, SETTINGS, NOT_SHOWN)
+        return Card("dpo", "DPO", "2305.18290", DPO_TITLE, NOT_SHOWN)
+    return Card("rrpo", "RRPO", "2504.12083", RRPO_TITLE, NOT_SHOWN)

@@ -3,11 +3,8 @@ from align.methods.sft.rules import is_plain_sft
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 
-SETTINGS = ("learning_rate", "max_length", "packing", "seed")
-LFU_SETTINGS = ("lfu_coef", "lfu_alpha", "lfu_mode", "lfu_layers", *SETTINGS)
 NOT_SHOWN = "that the model keeps what it could do before, and that it is right where its demonstrations were not"
 LFU_TITLE = "Learning from the Undesirable: Robust Adaptation of Language Models without Forgetting"
-CONSISTENCY_SETTINGS = ("consistency_coef", "consistency_families", "consistency_divergence", *SETTINGS)
 NO_FLIPS = "that answers stay as they are under perturbations that it was not trained on"
 CONSISTENCY_TITLE = "Diagnosing and Mitigating Modality Interference in Multimodal Large Language Models"
 SFT_TITLE = "Training language models to follow instructions with human feedback"
@@ -17,8 +14,7 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what was demonstrated; without LfU and consistency it is plain SFT, and says so."""
     facts = {"demonstrations": len(rows)}
     if is_consistent(recipe.setting):
-        settings = CONSISTENCY_SETTINGS
-        return Card("sft", "SFT with consistency", "2505.19616", CONSISTENCY_TITLE, settings, NO_FLIPS, facts)
+        return Card("sft", "SFT with consistency", "2505.19616", CONSISTENCY_TITLE, NO_FLIPS, facts)
     if is_plain_sft(recipe.setting):
-        return Card("sft", "SFT", "2203.02155", SFT_TITLE, SETTINGS, NOT_SHOWN, facts)
-    return Card("lfu", "SFT with LfU", "2511.13052", LFU_TITLE, LFU_SETTINGS, NOT_SHOWN, facts)
+        return Card("sft", "SFT", "2203.02155", SFT_TITLE, NOT_SHOWN, facts)
+    return Card("lfu", "SFT with LfU", "2511.13052", LFU_TITLE, NOT_SHOWN, facts)

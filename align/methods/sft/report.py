@@ -6,6 +6,7 @@ from typing import Any
 from align.methods.consistency import report as consistency
 from align.methods.sft.findings import find_demonstration_problems
 from align.methods.sft.rules import is_plain_sft
+from align.recipe.fields import own_fields
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding
@@ -78,7 +79,7 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     settings = {"lfu_coef": 0.0, "lfu_alpha": 0.1} | dict(recipe)
-    of_lfu = ("lfu_alpha", "lfu_mode", "lfu_layers") if is_plain_sft(settings.get) else ()
+    of_lfu = own_fields("sft", "LfUConfig") if is_plain_sft(settings.get) else ()
     return (*of_lfu, *consistency.unused(recipe))
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from align.methods import METHODS
+from align.recipe.fields import own_fields
 from align.report.run.folder import RunFolder
 from align.report.run.parts import parts_of
 
@@ -14,8 +16,10 @@ _END = {"use_peft": "LoRA", "seed": "Seed"}
 def run_facts(run: RunFolder) -> dict[str, str]:
     """Lists the settings that the recipe states, by the name to show."""
     parts = parts_of(run.recipe)
-    unused = parts.unused(run.recipe)
-    labels = {key: label for key, label in {**_START, **parts.facts, **_END}.items() if key not in unused}
+    unused, method = parts.unused(run.recipe), str(run.recipe.get("method"))
+    own = {name: parts.facts.get(name, name) for name in own_fields(method)} if method in METHODS else {}
+    labels = {**_START, **parts.facts, **own, **_END}
+    labels = {key: label for key, label in labels.items() if key not in unused}
     facts = {label: flat(run.recipe[key]) for key, label in labels.items() if run.recipe.get(key) is not None}
     if isinstance(run.recipe.get("dataset"), Mapping):
         data = run.recipe["dataset"]

@@ -16,11 +16,11 @@ class ReportParts(NamedTuple):
     """The words of a method on a page.
 
     Attributes:
-        facts: Settings to list, by key, with the name to show.
+        facts: Names to show for settings; its own ones have a line without one, too.
         charts: Draws the charts of one run, the most telling first; None for what it did not log.
         findings: Lists what looks wrong in a run.
         compared: Charts of several runs, one line for each.
-        unused: Settings among `facts` that a run with these settings does not use.
+        unused: Settings that a run with these settings does not use.
         describe_marks: Says what the marks in its pairs mean.
     """
 
