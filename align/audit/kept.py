@@ -1,7 +1,8 @@
 """Writes rows to files: those left once duplicates, contradictions and leaks are out, those out, and rare pairs."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time
 from decimal import Decimal
@@ -11,7 +12,6 @@ from typing import Any, NamedTuple, TextIO
 from align.audit.reading import Reader, ReadRow
 from align.audit.run import Audited
 from align.data.cell_values import as_values
-from align.data.media.moved_rows import move_paths
 from align.data.media.rows import MEDIA, media_folder
 from align.data.problems import RowProblem
 from align.errors import DataError
@@ -133,3 +133,33 @@ def _as_text(value: object) -> str:
     if isinstance(value, Decimal):
         return str(value)
     raise TypeError(f"a value of the type {type(value).__name__}")
+
+
+def move_paths(row: Mapping[str, Any], columns: Collection[str], old: Path, new: Path) -> dict[str, Any]:
+    """Writes what was found from one folder as it is found from another one; other values stay as they are.
+
+    Args:
+        row: Its columns.
+        columns: Those that may hold paths: one, a list of them, or a block with a `path`.
+        old: What paths are relative to.
+        new: What they are to be relative to.
+
+    Example:
+        >>> move_paths({"image": ".", "id": "."}, ["image"], Path("/usr/lib"), Path("/usr/share"))
+        {'image': '../lib', 'id': '.'}
+    """
+    old, new = old.resolve(), new.resolve()
+    if old == new:
+        return dict(row)
+    return {name: _moved(value, old, new) if name in columns else value for name, value in row.items()}
+
+
+def _moved(value: Any, old: Path, new: Path) -> Any:
+    if isinstance(value, list | tuple):
+        return [_moved(each, old, new) for each in value]
+    if isinstance(value, Mapping) and value.get("bytes") is None and "path" in value:
+        return {**value, "path": _moved(value["path"], old, new)}
+    if not isinstance(value, str) or value.startswith("~") or os.path.isabs(value):
+        return value
+    found = old / value
+    return os.path.relpath(found, new) if os.path.exists(found) else value

@@ -1,4 +1,4 @@
-"""Whether prompts fit: one longer than the model's window crashes vLLM mid-run and truncates silently elsewhere."""
+"""Whether prompts and named tokens fit: too long a prompt crashes vLLM mid-run and is truncated silently elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -9,13 +9,13 @@ from jinja2 import TemplateError
 
 from align.checks.finding import Finding
 from align.checks.model import model_config, model_folder
-from align.checks.positions import check_positions
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
 from align.data.made_rows import MadeRows
 from align.data.stored_items import pick
 from align.errors import RecipeError
+from align.models.rope_lengths import positions_by_length
 from align.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CHARACTERS = 4  # of a text to a token, about
 AUDITED = 2_000  # questions that are tokenised; the longest texts first, so that an overlong one is found
+NAMED = ("pad_token", "eos_token")
 
 
 def check_lengths(
@@ -215,3 +216,51 @@ def context_window(recipe: Recipe) -> int | None:
         limits.append(recipe.setting("vllm_max_model_length"))
     known = [limit for limit in limits if limit]
     return min(known) if known else None
+
+
+def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) -> list[Finding]:
+    """Finds rows on both sides of the length up to which rotary positions stay the same.
+
+    Args:
+        recipe: A recipe whose trainer puts rows of unlike length into one batch, as TRL's do.
+        lengths: Tokens of rows, those that are generated left out.
+        growth: How many may be generated behind each.
+    """
+    name = recipe.model.model_name_or_path
+    by_length = positions_by_length(model_config(name))
+    longest = max(lengths, default=0) + growth
+    if by_length is None or longest <= by_length.tokens:
+        return []
+    if by_length.kind == "longrope" and min(lengths) > by_length.tokens:
+        return []  # all have the positions of long rows
+    remedy = f"Set `max_length: {by_length.tokens}` or less, or use a model whose positions are the same in any batch."
+    if growth and (room := by_length.tokens - max(lengths)) > 0:
+        remedy = (
+            f"Set `max_completion_length: {room}` or less, or use a model whose positions are the same in any batch."
+        )
+    elif growth:
+        remedy = f"Leave out prompts of {by_length.tokens} tokens and more, or use a model without such positions."
+    text = (
+        f"{name} has {by_length.kind} positions: a batch with a row longer than {by_length.tokens} tokens gives its "
+        f"rows other positions than each has alone, and rows take up to {longest}. TRL reads them together, so what "
+        f"is learnt from a row depends on the others in its batch. {remedy}"
+    )
+    return [Finding("warning", "positions", text, {"tokens": by_length.tokens, "max": longest})]
+
+
+def check_tokens(recipe: Recipe) -> list[Finding]:
+    """Finds a named token that the tokenizer, where it is on this machine, does not have."""
+    named = {name: recipe.setting(name) for name in NAMED if recipe.has_setting(name) and recipe.setting(name)}
+    tokenizer = load_tokenizer(recipe) if named else None
+    if tokenizer is None or recipe.model.chat_template_path:  # which may bring tokens with it
+        return []
+    return [
+        Finding(
+            "error",
+            "model",
+            f"`{name}`: {token!r} is no token of {recipe.model.model_name_or_path}. Name one of its tokens, or remove "
+            "the key.",
+        )
+        for name, token in named.items()
+        if tokenizer.tokenizer.token_to_id(token) is None
+    ]

@@ -1,4 +1,4 @@
-"""Whether the model that is on this machine takes the keys of `model_init_kwargs`."""
+"""Whether the model on this machine takes the keys of `model_init_kwargs`, and has experts where a loss needs them."""
 
 import ast
 import json
@@ -17,6 +17,8 @@ CONFIGS: Source = ("transformers", "configuration_utils.py")
 OF_LOADING = {"code_revision", "experts_implementation", "attn_implementation", "low_cpu_mem_usage", "torch_dtype"}
 OF_PROGRAMS = {"config", "state_dict", "output_loading_info"}  # take or give objects, which no recipe holds
 OF_LABELS = {"num_labels", "id2label", "label2id", "problem_type", "output_attentions", "use_cache"}
+KEY = "router_aux_loss_coef"
+ROUTED = "output_router_logits"  # TRL 1.16 looks for it in the config once the model is loaded
 
 
 def check_model_kwargs(recipe: Recipe) -> list[Finding]:
@@ -83,3 +85,16 @@ def _exists(source: Source) -> bool:
 
     spec = importlib.util.find_spec(source[0])
     return spec is not None and Path(next(iter(spec.submodule_search_locations or [""])), source[1]).is_file()
+
+
+def check_experts(recipe: Recipe) -> list[Finding]:
+    """Finds a weight of that loss for a model which is no mixture of experts; one with images is left to TRL."""
+    weight = recipe.setting(KEY) if recipe.has_setting(KEY) else None
+    kind, keys = config_keys(recipe.model.model_name_or_path) if weight else (None, set())
+    if kind is None or {ROUTED, "text_config"} & keys:
+        return []
+    text = (
+        f"`{KEY}: {weight:g}` weighs the load-balancing loss of a mixture of experts, and a model of type {kind} is "
+        "none. Remove it."
+    )
+    return [Finding("error", "model", text)]

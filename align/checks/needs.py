@@ -1,14 +1,16 @@
-"""Packages and devices that a recipe's settings need, beside the packages of every run and our own extras."""
+"""What a recipe needs and this machine may not have: packages, our extras, devices, and secrets that were masked."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from align.checks.finding import Finding
+from align.checks.launch import Launch
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.blocks import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
+from align.secrets import masked_keys
 from align.versions import installed_version
 from rewards.extras import EXTRAS, missing, missing_package, pip_line
 
@@ -123,3 +125,37 @@ def _deepspeed_file(recipe: Recipe) -> list[Finding]:
     except RecipeError as error:
         return [Finding("error", "versions", f"`deepspeed`: {error}")]
     return []
+
+
+def check_extras(recipe: Recipe, launch: Launch) -> list[Finding]:
+    """Names what is not installed; what rewards, data and images need is found where these are looked at."""
+    sentences = [(extra, missing(extra, what, *modules)) for extra, what, *modules in _needs(recipe, launch)]
+    return [Finding("error", "extras", text, fix=pip_line(extra)) for extra, text in sentences if text]
+
+
+def _needs(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, ...]]:
+    """Yields extra, what needs it, and which modules of it, where that is not all."""
+    if recipe.training.get("deepspeed"):
+        yield "deepspeed", "`deepspeed`"
+    elif launch.zero_stage:
+        yield "deepspeed", f"A launch file with `zero_stage: {launch.zero_stage}`"
+    if (recipe.training.get("model_init_kwargs") or {}).get("gguf_file"):
+        yield "gguf", "`model_init_kwargs: {gguf_file: ...}`"
+    if of_method := METHODS[recipe.method].part("extras"):
+        yield from of_method(recipe)
+
+
+def check_secrets(recipe: Recipe) -> list[Finding]:
+    """Finds values that were masked when the recipe was saved, and would now be used as they stand there."""
+    keys = [key for key in masked_keys(recipe.resolved) if not key.startswith("then.")]
+    if not keys:
+        return []
+    option = f"then.{keys[0]}" if recipe.trained is not None else keys[0]
+    named = ", ".join(f"`{key}`" for key in keys)
+    text = (
+        f"{named} was masked when this recipe was saved, and its value is not in the file. Give it again with "
+        f"`--{option} VALUE`"
+    )
+    if keys[0] == "hub_token":
+        text += f", or take it from the environment: set HF_TOKEN and give `--{option} null`"
+    return [Finding("error", "secrets", f"{text}.")]

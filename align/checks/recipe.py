@@ -8,27 +8,21 @@ from align.checks.batch import check_batch
 from align.checks.chain import check_chain
 from align.checks.chat_template import check_chat_template
 from align.checks.costs import check_costs
-from align.checks.cpu_engine import check_cpu_engine
-from align.checks.experts import check_experts
-from align.checks.extras import check_extras
 from align.checks.finding import Finding
 from align.checks.hub import check_hub
 from align.checks.launch import Launch
+from align.checks.launched import check_processes, check_quantized, check_sharded
+from align.checks.lengths import check_tokens
 from align.checks.memory import check_memory
-from align.checks.mixture import check_mixture
 from align.checks.model import check_model
-from align.checks.model_kwargs import check_model_kwargs
-from align.checks.needs import check_needs
+from align.checks.model_kwargs import check_experts, check_model_kwargs
+from align.checks.needs import check_extras, check_needs, check_secrets
 from align.checks.output import check_room
-from align.checks.processes import check_processes
-from align.checks.quantized import check_quantized
 from align.checks.rewards import check_loading, resolve_rewards
-from align.checks.rows import check_rows
-from align.checks.secrets import check_secrets
-from align.checks.sharded import check_sharded
-from align.checks.tokens import check_tokens
+from align.checks.rows import check_mixture, check_rows
 from align.checks.trackers import check_trackers
 from align.checks.versions import check_versions
+from align.checks.vllm_models import check_cpu_engine
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
 from align.methods import METHODS

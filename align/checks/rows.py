@@ -1,4 +1,4 @@
-"""Rows that repeat, contradict or leak, before anything is learnt from them."""
+"""Rows that repeat, contradict or leak, and what a mixture of them is made of, before anything is learnt from them."""
 
 import shlex
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from align.audit.entry import entries_of
 from align.audit.row_findings import RowFinding, describe_rows
 from align.audit.rows import Seen, compare, see
 from align.checks.finding import Finding, Level
+from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress
 from align.data.stored_items import map_parts
 from align.data.training_data import TrainingData
@@ -23,6 +24,9 @@ _SAID = {
 }
 # A prompt that stands there twice is asked twice, and of a text that was shown twice the same may be observed.
 _MAY_REPEAT = ("prompts", "outcomes")
+# Four passes over the same rows teach about as much as new ones would, and later ones less (arXiv 2305.16264).
+_PASSES = 4
+_UNUSED = 0.01  # share of a set's rows that are not drawn
 
 
 def check_rows(recipe: Recipe, data: TrainingData[Any]) -> list[Finding]:
@@ -69,3 +73,31 @@ def _line(recipe: Recipe, kind: str) -> str:
 def _say(finding: RowFinding) -> str:
     text = _SAID[finding.name].format(count=finding.count, of=finding.of, text=finding.text)
     return f"{text} ({finding.examples[0]})" if finding.examples else text
+
+
+def check_mixture(data: TrainingData[Any]) -> list[Finding]:
+    """Says how many rows each set has in the mixture, how often they are repeated, and what is not used."""
+    if not data.shares:
+        return []
+    total = len(data.rows)
+    numbers = {share.name: {**share._asdict(), "repeats": share.repeats} for share in data.shares}
+    text = f"A mixture of {total:,} rows: {'; '.join(_word(share, total) for share in data.shares)}."
+    findings = [Finding("ok", "mixture", text, numbers)]
+    often = [share for share in data.shares if share.repeats > _PASSES]
+    if often:
+        named = ", ".join(f"{share.name} ({share.rows:,} rows, {share.repeats:.1f} times each)" for share in often)
+        text = (
+            f"Smaller than their share: {named}. Rows that are repeated more than {_PASSES} times in one pass teach "
+            "less than others. Lower the weight, add rows, or set `dataset.stopping_strategy: first_exhausted`."
+        )
+        findings.append(Finding("warning", "mixture", text))
+    return findings
+
+
+def _word(share: Share, total: int) -> str:
+    weight = "" if share.weight is None else f", weight {share.weight:.0%}"
+    if share.repeats > 1:
+        used = f", each {share.repeats:.1f} times on average"
+    else:
+        used = f" of its {share.rows:,}" if share.repeats < 1 - _UNUSED else ""
+    return f"{share.drawn:,} ({share.drawn / total:.0%}{weight}) from {share.name}{used}"

@@ -10,8 +10,8 @@ from packaging.version import InvalidVersion, Version
 
 from align.checks.finding import Finding
 from align.checks.machine.devices import torch_build
-from align.checks.served_model import check_served_model
 from align.checks.versions import vllm_window
+from align.checks.vllm_models import check_served_model
 from align.console import say
 from align.models.vllm_server import Served, ask_server, is_healthy, server_url, wait_until_healthy
 from align.recipe.recipe import Recipe

@@ -14,7 +14,7 @@ from align.checks.output import check_output
 from align.checks.recipe import Checked, check_recipe
 from align.cli.findings import print_findings
 from align.cli.pair_samples import print_samples
-from align.cli.starts import start_words
+from align.cli.run_words import start_words
 from align.console import make_console
 from align.errors import RunFolderError, UserError
 from align.recipe.recipe import Recipe, load_recipe

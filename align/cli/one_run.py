@@ -14,8 +14,7 @@ from align.checks.launch import current_launch
 from align.checks.output import run_bytes
 from align.checks.recipe import Checked
 from align.cli.build_error import build_error
-from align.cli.going_on import how_to_go_on
-from align.cli.opening import say_loading
+from align.cli.run_words import how_to_go_on, say_loading
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
@@ -132,14 +131,10 @@ def _run(
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.report import build_report
-    from align.training.adapter_dtype import keep_adapter_dtype
-    from align.training.best_metric import BestMetric
-    from align.training.callbacks import AlarmLines, MetricsFile, RunProgress
-    from align.training.data_workers import keep_loading
-    from align.training.devices import restore_to_one_cpu
-    from align.training.end_of_pass import EndOfPass
+    from align.training.callbacks import AlarmLines, BestMetric, EndOfPass, MetricsFile, RunProgress
     from align.training.hub import HubPushes
     from align.training.live_page import LivePage
+    from align.training.mended import keep_adapter_dtype, keep_loading, restore_to_one_cpu
     from align.training.moving_reference import MovingReference
     from align.training.phases import PhaseTimer
     from align.training.saving import WholeCheckpoints

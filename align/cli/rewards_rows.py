@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from align.checks.finding import Finding
-from align.data.column_entries import word_mapping
-from align.data.columns import Columns, guess_columns, our_names, questions_in_columns
+from align.data.columns import Columns, guess_columns, our_names, questions_in_columns, word_mapping
 from align.data.conversations import conversation_text
 from align.data.kinds import first_columns
 from align.data.problems import BadRow, printable

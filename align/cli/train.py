@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,15 +18,15 @@ from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
 from align.cli.findings import print_findings
 from align.cli.one_run import quiet_environment, train
-from align.cli.opening import say_checking
-from align.cli.pushing import push
-from align.cli.starts import start_words
+from align.cli.run_words import say_checking, start_words
 from align.console import say
 from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
-from align.recipe.duration import read_seconds
+from align.models.hub import is_pushed, refusal, repository
+from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, sees_main_folder
+from align.runs.folder import record_push, was_pushed
 from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
@@ -170,3 +171,50 @@ def _say_before(stages: Sequence[Stage], resume: str | None, checked: Checked, i
         say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
     if checked.warnings:
         print_findings(checked.warnings, stderr=True)
+
+
+def push(recipe: Recipe, folder: Path) -> str | None:
+    """Pushes a finished run where its recipe asks for it and that is not done; its model stays where it is anyway.
+
+    Returns:
+        A sentence on why it is not on the hub, None where there is nothing to say.
+    """
+    repo = repository(recipe)
+    if not is_pushed(recipe) or was_pushed(folder, repo) or os.environ.get("RANK", "0") != "0":
+        return None
+    from align.training.hub import push_finished
+
+    try:
+        place = push_finished(recipe, folder)
+    except Exception as error:  # of the hub, the network and the disk: none of them takes the model away
+        return (
+            f"The run is finished and its model is in {folder}, but it is not on the hub: {refusal(error, repo)} The "
+            "same command with `--resume auto` pushes it, without a step."
+        )
+    record_push(folder, place)
+    print(f"Model, tokenizer and card are at {place}.")
+    return None
+
+
+def read_seconds(text: str, name: str) -> float:
+    """Reads a duration such as `3h50m`, `90 min`, `03:50:00`, or Slurm's `1-12:00:00`.
+
+    Raises:
+        RecipeError: If it is none, or not above zero.
+
+    Example:
+        >>> read_seconds("3h50m", "--time_limit")
+        13800.0
+    """
+    from pandas import Timedelta
+
+    days = re.fullmatch(r"(\d+)-(\d+:\d+:\d+)", text.strip())
+    try:
+        if re.fullmatch(r"[\d.\s]+", text) or "," in text:
+            raise ValueError("a unit is missing, or a comma would be left out")
+        seconds = Timedelta(f"{days[1]} days {days[2]}" if days else text).total_seconds()
+    except ValueError:
+        seconds = float("nan")
+    if not seconds > 0:
+        raise RecipeError(f"`{name}` must be a duration such as 3h50m, 90min or 03:50:00, got {shown(text)}.")
+    return seconds

@@ -1,11 +1,11 @@
 """Which columns of a file are meant: taken by another name, or guessed at where one is missing."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from align.data.column_entries import word_mapping
 from align.data.csv_rows import parse_cell
 from align.data.problems import BadRow, RowProblem, printable
 from align.data.raw_rows import RawRow, Row
@@ -51,6 +51,8 @@ OTHER_NAMES = {
     "responses": ("completions", "candidates", "generations", "outputs", "answers"),
 }
 ONE_OF_SEVERAL = re.compile(r"(|opt|option|choice|answer|ending|alternative)[\W_]?([A-Z]|[0-9])", re.IGNORECASE)
+PLAIN = re.compile(r"[^\W\d][\w.-]*(?: [\w.-]+)*")  # what YAML reads as a text without quotes
+READ_OTHERWISE = ("true", "false", "null", "yes", "no", "on", "off")
 
 
 def rename(row: Row, columns: Columns, *, untyped: bool = False) -> dict[str, Any]:
@@ -294,3 +296,21 @@ def _guess(column: str, free: Mapping[str, str]) -> str | None:
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name).lower()
+
+
+def word_mapping(columns: Mapping[str, str | list[str]]) -> str:
+    """Writes an entry of `columns` as a recipe reads it, with names in quotes that YAML would read otherwise.
+
+    Example:
+        >>> print(word_mapping({"question": "The question", "options": ["A", " B"], "answer": "1"}))
+        {question: The question, options: [A, " B"], answer: "1"}
+    """
+    return f"{{{', '.join(f'{_word_names(ours)}: {_word_names(theirs)}' for ours, theirs in columns.items())}}}"
+
+
+def _word_names(names: str | list[str]) -> str:
+    if not isinstance(names, str):
+        return f"[{', '.join(map(_word_names, names))}]"
+    if PLAIN.fullmatch(names) and names.lower() not in READ_OTHERWISE:
+        return names
+    return json.dumps(names, ensure_ascii=not names.isprintable())

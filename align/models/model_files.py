@@ -1,4 +1,4 @@
-"""Whether the files of a model's folder are whole and fit what is trained: transformers finds out as it loads them."""
+"""The files of a model's folder: whether they are whole and fit what is trained, which loading would find out late."""
 
 import ast
 import json
@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
 from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 from align.recipe.signatures import Source, assigned
@@ -21,6 +20,7 @@ OTHER_HEADS = (
     "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice", "ForMaskedLM",
     "Model",
 )  # fmt: skip
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 JSON_FILES = (
     ADAPTER_CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "processor_config.json", "preprocessor_config.json",
@@ -201,3 +201,12 @@ def _is_whole(path: Path) -> bool:
         return bool(8 + length + max(ends, default=0) == size)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error, RecursionError):
         return False
+
+
+def adapter_base(folder: Path) -> str:
+    """Returns the model that an adapter stands on; empty where that cannot be read, which who loads it says."""
+    try:
+        content = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ""
+    return str(content.get("base_model_name_or_path") or "") if isinstance(content, dict) else ""

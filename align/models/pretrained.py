@@ -5,7 +5,7 @@ from typing import Any
 
 from align.errors import UserError
 from align.models.at_hand import require_model
-from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
+from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapter_base
 from align.models.reading import read_object, reading_model, refuse_unfit
 
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")

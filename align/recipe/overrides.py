@@ -7,8 +7,7 @@ from typing import Any
 
 from align.errors import RecipeError
 from align.recipe.problems import shown
-from align.recipe.yaml_limits import MAX_DEPTH
-from align.recipe.yaml_loader import parse_word
+from align.recipe.yaml_loader import MAX_DEPTH, parse_word
 
 
 def parse_overrides(words: Sequence[str], texts: Collection[str] = ()) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import ValidationError
 
@@ -23,12 +24,14 @@ from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
 from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of
-from align.recipe.text_keys import MODEL_BLOCK, OF_LOADING, text_keys
 from align.recipe.together import check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
 from align.secrets import remember_secrets
 from rewards.catalog import REWARDS
+
+MODEL_BLOCK = "model_init_kwargs"
+OF_LOADING = ("revision", "code_revision", "subfolder", "variant", "cache_dir", "gguf_file", "token")
 
 
 @dataclass(frozen=True)
@@ -252,3 +255,24 @@ def _check_together(recipe: Recipe) -> None:
             check(recipe.setting)
     except ValueError as error:
         raise RecipeError(str(error)) from error
+
+
+def text_keys(content: Mapping[str, Any]) -> frozenset[str]:
+    """Lists them for the method of a recipe, with the names of their blocks; none if there is no such method."""
+    method = content.get("method")
+    if not isinstance(method, str) or method not in METHODS:
+        return frozenset()
+    data = dataset_class(method, content)
+    found = set(_of_fields({name: each.type for name, each in config_fields(method).items()}))
+    for model, block in ((ModelSettings, ""), (RewardSettings, ""), (data, "dataset.")):
+        kinds = {name: each.annotation for name, each in model.model_fields.items()}
+        found |= {block + name for name in _of_fields(kinds)}
+    found |= {f"{MODEL_BLOCK}.{name}" for name in OF_LOADING}
+    then = content.get("then")
+    return frozenset(found | {f"then.{name}" for name in text_keys(then if isinstance(then, Mapping) else {})})
+
+
+def _of_fields(kinds: Mapping[str, Any]) -> Iterator[str]:
+    for name, kind in kinds.items():
+        if kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType}):
+            yield name

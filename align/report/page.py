@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.evaluation.record.models import ModelsRecord
+from align.evaluation.statistics.glossary import explain
 from align.report.charts.drawing import Chart
+from align.report.charts.panel import Metrics
 from align.report.run.compared import SideBySide, final_numbers, recipe_differences
 from align.report.run.completions import reward_weights
-from align.report.run.conclusions import conclusions
 from align.report.run.facts import flat, run_facts
 from align.report.run.finding import Finding
 from align.report.run.findings import find_problems
@@ -17,10 +18,9 @@ from align.report.run.folder import RunFolder, read_run_folder
 from align.report.run.pairs import Pair, pick_pairs
 from align.report.run.panels import compared_panels, comparison_charts, run_charts
 from align.report.run.parts import parts_of
-from align.report.run.progress import describe
 from align.report.run.reward_calls import RewardCalls, read_reward_calls
 from align.report.run.samples import Sample, pick_samples
-from align.report.run.tables import differences, headline
+from align.report.run.tables import differences, first_metric, headline
 from align.report.script import page_script
 from align.report.thumbnails import PAGE_BYTES, Thumbnails
 from align.runs.progress import Progress, State, look_up
@@ -166,3 +166,49 @@ def _environment(package: str) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def conclusions(evaluation: ModelsRecord) -> list[str]:
+    """Says of each paired difference in the first metric on which side of 0 its 95 % interval lies, if on one.
+
+    Example:
+        >>> from align.evaluation.statistics.metrics import Estimate
+        >>> less = {"accuracy": Estimate(-0.18, -0.22, -0.14, 1000)}
+        >>> models = {"before": {"summary": {}}, "after": {"summary": {}, "difference_to": {"before": less}}}
+        >>> conclusions(ModelsRecord.model_validate({"models": models}))
+        ['`after` is below `before` in accuracy: -0.18 [-0.22, -0.14] on 1,000 items.']
+    """
+    found = []
+    for name, model in evaluation.models.items():
+        for other, compared in model.difference_to.items():
+            metric = first_metric(compared)
+            if metric is None:
+                continue
+            difference = compared[metric]
+            entry = explain(metric)
+            label = entry.label.lower() if entry else metric
+            if difference.low > 0:
+                side = f"is above `{other}`"
+            elif difference.high < 0:
+                side = f"is below `{other}`"
+            else:
+                side = f"is not told apart from `{other}`"
+            found.append(f"`{name}` {side} in {label}: {difference} on {difference.n:,} {difference.unit}.")
+    return found
+
+
+def describe(progress: Progress, metrics: Metrics) -> str:
+    """Says how far a run is; nothing of one that is finished, or that is at its end by the steps it was asked for.
+
+    Example:
+        >>> describe(Progress(State.FINISHED, 100, ""), {})
+        ''
+    """
+    last = max((int(series.steps[-1]) for series in metrics.values()), default=0)
+    of = f" of {progress.steps:,}" if progress.steps is not None else ""
+    if progress.state is State.RUNNING:
+        return f"Still running: step {last:,}{of} when this page was written, at {progress.written}."
+    if progress.state is State.CUT_SHORT and progress.steps is not None and last < progress.steps:
+        rest = "`--resume auto` goes on where it left a checkpoint."
+        return f"Not finished: nothing trains it after step {last:,}{of}. {rest}"
+    return ""

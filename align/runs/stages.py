@@ -1,14 +1,14 @@
 """The runs of a recipe that are still to be made: one, or with `then` two, each at its start, its end, or between."""
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, read_manifest
-from align.runs.evaluated import lacks_evaluation
 from align.runs.folder import FINISHED_FILE, check_same_run, saved_recipe
 from align.runs.start import Start, find_start
 
@@ -126,3 +126,17 @@ def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
     state = json.loads((start.checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     epoch = state.get("epoch") or 0.0
     return lacks_evaluation(recipe.setting, state.get("log_history", []), state["global_step"], epoch)
+
+
+def lacks_evaluation(setting: Callable[[str], Any], log: Sequence[Mapping[str, Any]], step: int, epoch: float) -> bool:
+    """Says whether a pass that ended with a step is to be evaluated, and a log holds no evaluation of that step.
+
+    Args:
+        setting: Reads a setting by name.
+        log: `log_history` of a trainer's state.
+        step: The last one of the pass.
+        epoch: Passes over the data.
+    """
+    if setting("eval_strategy") != "epoch" or setting("eval_delay") > epoch:
+        return False
+    return not any(entry["step"] == step and any(name.startswith("eval_") for name in entry) for entry in log)

@@ -1,18 +1,22 @@
-"""What a run writes and shows while it trains."""
+"""What a run writes, shows and makes up for while it trains."""
 
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from transformers import TrainerCallback
+from transformers.trainer_utils import IntervalStrategy
 
 from align.console import make_console, say
-from align.errors import UserError
+from align.errors import RecipeError, UserError
 from align.recipe.alarms import CANARY, alarm_keys, alarm_sentence, logs_of
+from align.recipe.rules import suggestion
+from align.runs.stages import lacks_evaluation
 from align.secrets import mask
 
 # Shown beside the progress bar, where the run logs them; what a method shows of its own comes behind the first.
@@ -23,6 +27,7 @@ SHOWN = {
     "kl": "kl",
     "accuracy": "accuracy",
 }
+_PREFIX = "eval_"
 
 
 class MetricsFile(TrainerCallback):
@@ -182,3 +187,63 @@ class AlarmLines(TrainerCallback):
 def _is_above(key: str, mean: float, limit: float) -> bool:
     """Holds a mean against its limit; a canary that is no number is above: one side cannot score what vLLM sampled."""
     return not mean <= limit if key == CANARY else mean > limit
+
+
+class BestMetric(TrainerCallback):
+    """Refuses a `metric_for_best_model` that an evaluation does not have, where transformers ends in a KeyError."""
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Mapping[str, float] | None = None, **kwargs: Any
+    ) -> None:
+        """Looks for it.
+
+        Raises:
+            RecipeError: If it is not there.
+        """
+        wanted = args.metric_for_best_model
+        if wanted is None or metrics is None or _PREFIX + wanted.removeprefix(_PREFIX) in metrics:
+            return
+        known = sorted(name.removeprefix(_PREFIX) for name in metrics if name.startswith(_PREFIX))
+        raise RecipeError(
+            f"`metric_for_best_model: {wanted}` is in no evaluation: that of step {state.global_step:,} has "
+            f"{', '.join(known)}.{suggestion(wanted.removeprefix(_PREFIX), known)}"
+        )
+
+
+class EndOfPass(TrainerCallback):
+    """Logs and evaluates after the last step of a pass, where a run was ended between its save and that.
+
+    transformers saves after the step, and then does what is due after a pass; a run that goes on begins with the next
+    one. Scores of the best model, a scheduler that follows the evaluation, and random numbers go on from there, too.
+    After the last step of all no other one is made.
+
+    Args:
+        trainer: Any trainer.
+        checkpoint: What the run goes on from, None for its beginning.
+    """
+
+    def __init__(self, trainer: Any, checkpoint: Path | None) -> None:
+        self._trainer, self._checkpoint = trainer, checkpoint
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Makes up for it, once callbacks before this one have taken up what the checkpoint holds."""
+        trainer, is_end = self._trainer, state.global_step >= state.max_steps
+        if self._checkpoint is None or not (is_end or float(state.epoch).is_integer()):
+            return
+        if args.logging_strategy == IntervalStrategy.EPOCH:
+            control.should_log = True
+            trainer._maybe_log_save_evaluate(trainer._tr_loss, None, None, None, state.epoch, None, None)
+            control.should_log = False
+        if lacks_evaluation(partial(getattr, args), state.log_history, state.global_step, state.epoch):
+            trainer._load_rng_state(str(self._checkpoint))
+            metrics = trainer._evaluate(None, None)
+            if trainer._determine_best_metric(metrics, None):
+                state.best_model_checkpoint = str(self._checkpoint)
+            trainer._load_rng_state = _keep  # which would undo what the evaluation has drawn
+        if is_end:
+            control.should_training_stop = True
+            trainer._run_epoch = _keep  # which looks at that after a step
+
+
+def _keep(*args: Any, **kwargs: Any) -> None:
+    """Leaves all as it is."""

@@ -14,10 +14,17 @@ from transformers import PreTrainedModel
 from align.errors import RewardError
 from align.secrets import mask
 from align.training.audit_signals import audit_signals, text_features
-from align.training.completion_tables import CompletionTables
+from align.training.completion_tables import (
+    GOLD_COLUMN,
+    IMAGES_COLUMN,
+    CompletionTables,
+    has_images,
+    right_answers,
+    small_copies,
+    write_copies,
+)
 from align.training.media import MediaFolder
-from align.training.output_head import check_fused_head
-from align.training.reward_names import check_no_names
+from align.training.output_head import WholeHead, check_fused_head
 from align.training.reward_records import (
     GOES_ON_AFTER,
     CallRecord,
@@ -40,9 +47,7 @@ from align.training.reward_repeats import (
     rows_to_repeat,
 )
 from align.training.scored_again import score_again
-from align.training.shown_gold import GOLD_COLUMN, right_answers
-from align.training.shown_images import IMAGES_COLUMN, has_images, small_copies, write_copies
-from align.training.whole_head import WholeHead
+from rewards.catalog import REWARDS
 from rewards.running.composition import Composition
 from rewards.running.contract.calls import NOT_COLUMNS
 from rewards.running.event_loop import own_loop, result_of
@@ -292,3 +297,18 @@ def _in_own_loop(func: GuardedReward) -> Callable[..., Any]:
         return result_of(func(**given))
 
     return call
+
+
+def check_no_names(reward_funcs: Any) -> None:
+    """Refuses names as in a recipe, which TRL would look for on the hub.
+
+    Raises:
+        ValueError: If there is one.
+    """
+    for func in reward_funcs if isinstance(reward_funcs, list | tuple) else [reward_funcs]:
+        is_named = isinstance(func, str) and (func in REWARDS or ":" in func or func.endswith(".py"))
+        if is_named and not Path(func).exists():
+            raise ValueError(
+                f"`reward_funcs` holds the text {func!r}, and a text is the folder or hub id of a reward model here, "
+                f"not a name as in a recipe. Give the function: `rewards.resolve_reward({func!r})`."
+            )

@@ -1,7 +1,9 @@
 """Predicts columns from text without a row ever meeting itself: folds by group, ridge on features."""
 
 import hashlib
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,7 +11,10 @@ import numpy as np
 from rewards.correction._libraries import library
 from rewards.correction._moments import Array
 from rewards.correction.columns import Sample
-from rewards.correction.text_words import words
+
+# Chinese, Japanese, Thai, Lao, Burmese and Khmer are written without spaces between words.
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+_RUN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]{{2,}}")
 
 
 class CrossFit(NamedTuple):
@@ -115,3 +120,19 @@ def cross_fit(features: Any, targets: Array, folds: Array, ridge: Sequence[float
 def _digest(row: Any) -> str:
     parts = (row.indices, row.data) if hasattr(row, "indices") else (row,)
     return hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=16).hexdigest()
+
+
+def words(text: str) -> list[str]:
+    """Lists words of two letters or more in small letters; of a script without spaces, its characters and their pairs.
+
+    Example:
+        >>> words("A cat in 北京市")
+        ['cat', 'in', '北', '京', '市', '北京', '京市']
+    """
+    found: list[str] = []
+    for run in _RUN.findall(text.lower()):
+        if re.match(rf"[{_UNSPACED}]", run):
+            found += [*run, *map("".join, pairwise(run))]
+        else:
+            found.append(run)
+    return found

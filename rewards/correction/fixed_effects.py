@@ -1,15 +1,16 @@
 import numpy as np
 
 from rewards.correction._libraries import library
-from rewards.correction._moments import Array, Moments, collect, in_chunks
+from rewards.correction._moments import Array, Layout, Moments, collect, in_chunks
+from rewards.correction._sums import estimate
 from rewards.correction.columns import Missing, Sample
 from rewards.correction.correction import as_label
 from rewards.correction.corrector import Corrector, Found
 from rewards.correction.cross_fitting import text_features
 from rewards.correction.estimates import Estimates
+from rewards.correction.least_squares import from_sums
 from rewards.correction.refusals import ROWS_PER_COEFFICIENT, refuse_degenerate, refuse_too_few_rows, text_warnings
 from rewards.correction.standardising import Units
-from rewards.correction.within import deviations, group_means, within_least_squares
 
 CONSTANT_WITHIN = 1e-9  # share of a column's variance that must be left within groups
 NO_TEXT = (
@@ -132,3 +133,30 @@ def _describe(codes: Array, effects: Array, num_text_columns: int) -> dict[str, 
         "text_columns": num_text_columns,
         "group_effect_deviation": float(effects[codes].std()),
     }
+
+
+def within_least_squares(outcome: Array, columns: Array, codes: Array) -> Estimates:
+    """Fits outcome ~ columns + one effect per group, with errors clustered by group.
+
+    Least squares on deviations from group means, by sums over rows.
+
+    Args:
+        outcome: `(N,)`.
+        columns: `(N, K)`, each varying within groups.
+        codes: `(N,)` group numbers from 0.
+    """
+    values = deviations(np.column_stack([outcome, columns]), codes)
+    sums = estimate(in_chunks(values, codes), Layout(columns.shape[1]), absorbed=0)
+    return from_sums(sums, absorbed=0)
+
+
+def group_means(values: Array, codes: Array) -> Array:
+    """Averages `(N, K)` values within groups; returns `(G, K)`."""
+    counts = np.bincount(codes)
+    sums = [np.bincount(codes, weights=column, minlength=len(counts)) for column in values.T]
+    return np.stack(sums, axis=1) / counts[:, None] if sums else np.empty((len(counts), 0))
+
+
+def deviations(values: Array, codes: Array) -> Array:
+    """Subtracts the group means from `(N, K)` values."""
+    return values - group_means(values, codes)[codes]

@@ -1,13 +1,16 @@
 """Rewards that cannot stop training: a hang, a crash or a wrong value is one row without a reward, and is counted."""
 
 import asyncio
+import contextlib
 import inspect
+import logging
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rewards.running.contract.interpreter import changes, fresh_torch, put_back, torch_settings, working_folder
 from rewards.running.guarded_call import (
     Call,
     GuardedCalls,
@@ -22,13 +25,13 @@ from rewards.running.guarded_call import (
 )
 from rewards.running.protocol import is_async, reads_whole_batch, reward_name
 from rewards.running.scores import FAILURES, LEFT_OUT, Score, read_scores
-from rewards.running.training_state import training_as_it_was
 from rewards.running.worker import describe_error, end_if_copied
 from rewards.running.worker_process import WorkerError
 from rewards.running.workers import Outcome, WorkerPool
 
 ON_INVALID = ("raise", "skip", "zero")
 ASYNC_CALLS_AT_ONCE = 64
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -263,3 +266,23 @@ async def _awaited_outcome(func: Callable[..., Any], call: Call, timeout: float 
             return Outcome(None, "timeout", f"no result after {timeout:g} s", seconds)
         return Outcome(None, "error", describe_error(error), seconds)
     return Outcome((scores, logs.columns, logs.metrics), seconds=time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def training_as_it_was(reward: str) -> Iterator[None]:
+    """Puts back the settings of torch and the working folder, and says what a reward did to them."""
+    folder, before = working_folder(), torch_settings()
+    try:
+        yield
+    finally:
+        after = torch_settings()
+        if after != before:
+            before = fresh_torch() | before  # it may have loaded torch
+            changed = changes(before, after)
+            put_back(before, after)
+            if changed:
+                logger.warning("Reward `%s` changed settings of torch, put back: %s.", reward, ", ".join(changed))
+        if working_folder() != folder:
+            logger.warning("Reward `%s` changed the working folder to %s, put back.", reward, working_folder())
+            with contextlib.suppress(OSError):  # it may have been deleted
+                os.chdir(folder)

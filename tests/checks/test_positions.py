@@ -2,7 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from align.checks.positions import check_positions
+from align.checks.lengths import check_positions
 
 LONG = {"rope_scaling": {"type": "longrope"}, "original_max_position_embeddings": 100, "max_position_embeddings": 1000}
 DYNAMIC = {"rope_parameters": {"rope_type": "dynamic", "factor": 2.0}, "max_position_embeddings": 100}
@@ -22,7 +22,7 @@ RECIPE = SimpleNamespace(model=SimpleNamespace(model_name_or_path="./model"))
     ],
 )
 def test_rows_on_both_sides_of_the_length_are_told(monkeypatch, config, lengths, growth, remedy):
-    monkeypatch.setattr("align.checks.positions.model_config", lambda name: config)
+    monkeypatch.setattr("align.checks.lengths.model_config", lambda name: config)
     found = check_positions(RECIPE, lengths, growth=growth)
     assert [each.level for each in found] == ["warning"] * (remedy is not None)
     assert all(remedy in each.text for each in found)

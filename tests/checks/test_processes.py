@@ -4,7 +4,7 @@ import pytest
 
 from align.assets import asset_dir
 from align.checks.launch import Launch, read_launch
-from align.checks.processes import check_processes
+from align.checks.launched import check_processes
 from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
 

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from align.checks.machine.compiled import check_locks
-from align.cli.opening import say_loading
+from align.cli.run_words import say_loading
 from align.recipe.recipe import load_recipe
 from align.runs.progress import record_start, seconds_last_time
 

@@ -14,9 +14,8 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.run import evaluate_policy
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.models.policies.asking import Decoding, LetterQuestion, Prompt
-from align.models.policies.respelt_prompts import ProcessedPrompt
 from align.models.policies.vision_policy import VisionPolicy, make_policy
-from align.models.policies.vision_prompts import VisionPrompts
+from align.models.policies.vision_prompts import ProcessedPrompt, VisionPrompts
 from align.models.second_pass.forward import SecondPassRow
 from rewards.reading.options import permute
 

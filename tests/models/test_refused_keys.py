@@ -5,7 +5,7 @@ import time
 import pytest
 from chat_server import ChatServer
 
-from align.models.samplers import refusals
+from align.models.samplers import connection
 from align.models.samplers.asking import ask, plan_requests
 from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
@@ -22,7 +22,7 @@ def key(monkeypatch):
 
 @pytest.fixture
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(refusals, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
 
 
 def number_of(body) -> int:
@@ -36,7 +36,7 @@ def test_a_key_that_never_worked_is_refused_at_once(status):
         start = time.monotonic()
         with pytest.raises(SamplerError, match=f"answered {status}: the variable OPENAI_API_KEY holds a key that is"):
             sampler.sample(REQUESTS, lambda i, result: None)
-    assert time.monotonic() - start < refusals.FIRST_PAUSE
+    assert time.monotonic() - start < connection.FIRST_PAUSE
     assert len(server.bodies) == 1
 
 
@@ -90,4 +90,4 @@ def test_a_request_that_is_refused_for_itself_ends_no_run(short_pauses):
     assert refusal.reason == "the server answered 403"
     assert all(isinstance(result, Answer) for result in results.values())
     refused = sum(number for name, number in server.asked.items() if '"q3"' in name)
-    assert refused == refusals.TRIES_OF_ONE + 1
+    assert refused == connection.TRIES_OF_ONE + 1

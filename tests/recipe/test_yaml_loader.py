@@ -7,8 +7,7 @@ import yaml
 
 from align.errors import RecipeError
 from align.recipe.overrides import parse_overrides
-from align.recipe.yaml_limits import MAX_BYTES
-from align.recipe.yaml_loader import dump_yaml, load_yaml, parse_yaml
+from align.recipe.yaml_loader import MAX_BYTES, dump_yaml, load_yaml, parse_yaml
 
 
 def bomb(line):

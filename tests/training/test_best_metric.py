@@ -2,7 +2,7 @@ import pytest
 from line_trainer import line_trainer
 
 from align.errors import RecipeError
-from align.training.best_metric import BestMetric
+from align.training.callbacks import BestMetric
 
 
 def test_a_metric_that_no_evaluation_has_is_named_with_those_it_has(tmp_path):

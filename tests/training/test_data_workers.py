@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.data import DataLoader, Dataset
 
-from align.training.data_workers import keep_loading
+from align.training.mended import keep_loading
 
 
 class Numbers(Dataset):

@@ -8,7 +8,7 @@ import torch
 import transformers
 from transformers import Trainer, TrainerCallback
 
-from align.training.end_of_pass import EndOfPass
+from align.training.callbacks import EndOfPass
 from align.training.unlogged import Unlogged
 
 
@@ -98,12 +98,12 @@ def test_transformers_still_does_what_is_due_after_a_pass_in_these(name, given):
     found = list(inspect.signature(getattr(Trainer, name)).parameters)
     assert found == ["self", *given.split()], (
         f"transformers {transformers.__version__} changed Trainer.{name}{found}; read it again, then "
-        "align/training/end_of_pass.py."
+        "align/training/callbacks.py."
     )
 
 
 def test_transformers_still_makes_each_pass_in_one_call_that_it_looks_up_on_the_trainer():
     assert "self._run_epoch(" in inspect.getsource(Trainer._inner_training_loop), (
         f"transformers {transformers.__version__} makes passes otherwise; read it again, then "
-        "align/training/end_of_pass.py."
+        "align/training/callbacks.py."
     )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from align.cli.evaluation.evaluate import run
-from align.cli.merging.table import show_merging
+from align.console import make_console, make_table
 from align.errors import UserError
 from align.evaluation.merging import Rule, all_metrics, compare, item_values, main_metric, pick
 from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, read_record
@@ -15,12 +17,14 @@ from align.evaluation.record.answers import Answers
 from align.evaluation.record.file import without_nan
 from align.evaluation.record.merging import MERGING_FILE, MergedModel, MergingRecord
 from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.statistics.metrics import Estimate
 from align.models.merging.merge import MERGED_FILE
 from align.secrets import mask
 from align.whole_files import write_whole
 
 _OURS = {"base", "tuned", "alpha", "drift", "pick", "keep_all", "out"}
 _DRIFT = {"seed", "batch_size", "dtype", "device", "recipe", "max_new_tokens", "conversational", "system_prompt"}
+SHOWN = ("worst_group", "drift_kl")  # beside the main metric, where they were measured
 
 
 def sweep(
@@ -101,3 +105,40 @@ def _keep(merging: MergingRecord, chosen: MergedModel, *, keep_all: bool) -> Non
         if not keep_all and model is not chosen and not is_parent and (Path(str(model.path)) / MERGED_FILE).is_file():
             shutil.rmtree(str(model.path))
             model.path = None
+
+
+def show_merging(merging: MergingRecord, out: Path) -> None:
+    """Prints what each weight is worth, and which one was picked, and builds the page."""
+    from align.report.merging import build_merging_report
+
+    console = make_console(least=110)
+    others = [name for name in SHOWN if any(name in model.metrics for model in merging.models)]
+    table = make_table()
+    for name in ("alpha", merging.metric, *others, "minus base", "minus tuned", "gained", "lost"):
+        table.add_column(escape(name), justify="right", overflow="fold")
+    for model in merging.models:
+        cells = [model.metrics.get(name) for name in (merging.metric, *others)]
+        cells += [model.against_base, model.against_tuned]
+        counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
+        style = "bold" if model.alpha == merging.picked else None
+        table.add_row(f"{model.alpha:g}", *map(_cell, cells), *counts, style=style)
+    console.print(table)
+    console.print("gained: right merged and wrong in both parents; lost: wrong merged and right in both.", style="dim")
+    console.print(escape(_picked(merging)), soft_wrap=True)
+    print(f"\nAll numbers are in {out / MERGING_FILE}, the report is {build_merging_report(out)}.")
+
+
+def _picked(merging: MergingRecord) -> str:
+    if merging.rule is None:
+        return ""
+    chosen = next((model for model in merging.models if model.alpha == merging.picked), None)
+    if chosen is None:
+        return f"No weight fits `{merging.rule}`. All merged models stay."
+    return (
+        f"Picked by `{merging.rule}`: alpha {chosen.alpha:g}, {chosen.path}. It was chosen on these items, so its own "
+        "numbers are optimistic: evaluate it on others."
+    )
+
+
+def _cell(cell: Estimate | None) -> str:
+    return "" if cell is None else escape(str(cell))

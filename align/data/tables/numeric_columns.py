@@ -1,6 +1,7 @@
 """Numbers in the columns of a table: numeric types, booleans as 0 and 1, dates in days, and texts that are these."""
 
-from datetime import date, timedelta
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from align.data.problems import BadRow, shorten
-from align.data.tables.text_dates import read_dates
-from rewards.correction.numeric import DAYS, DURATION, EXACT, in_days
+from rewards.correction.numeric import DAYS, DURATION, EXACT, day_of, in_days
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -195,3 +195,25 @@ def _is_number(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
+
+
+def read_dates(texts: Sequence[str | None], missing: Collection[str]) -> tuple[NDArray[np.float64], list[int]]:
+    """Reads texts as days since 1970; a time without a zone is UTC.
+
+    Args:
+        texts: N of them.
+        missing: Words, in small letters, that stand for nothing.
+
+    Returns:
+        `(N,)` days, nan where there are none, and the numbers of the texts that are no dates.
+    """
+    days, wrong = np.full(len(texts), np.nan), []
+    for row, text in enumerate(texts):
+        word = "" if text is None else text.strip()
+        if text is None or word.lower() in missing:
+            continue
+        try:
+            days[row] = day_of(datetime.fromisoformat(word))
+        except (ValueError, OverflowError):
+            wrong.append(row)
+    return days, wrong

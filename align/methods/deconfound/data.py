@@ -10,8 +10,7 @@ from jinja2 import TemplateError
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
-from align.checks.lengths import context_window, load_tokenizer
-from align.checks.positions import check_positions
+from align.checks.lengths import check_positions, context_window, load_tokenizer
 from align.data.mixing import Share, join_reports, mix_rows
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import (

@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from align.checks.counts import name_rows
 from align.checks.finding import Finding, Level
-from align.checks.lengths import context_window
-from align.checks.positions import check_positions
+from align.checks.lengths import check_positions, context_window
 from align.data.pairs.preferences import PreferencePair
 from align.methods.pairs.tokens import TokenPair
 from align.recipe.recipe import Recipe

@@ -35,13 +35,12 @@ from align.methods.rrpo.vision_spans import (
 )
 from align.training.default_args import with_args
 from align.training.gathered_rows import gather_rows
-from align.training.output_head import check_fused_head
+from align.training.output_head import WholeHead, check_fused_head, whole_head
 from align.training.preparation import Preparation
 from align.training.renamed_settings import old_names_hidden
 from align.training.streams import StreamCounts, endless, kept_rows
 from align.training.token_count import TokenCount
 from align.training.token_head import Reference, Tokens, add_token_head
-from align.training.whole_head import WholeHead, whole_head
 
 logger = get_logger(__name__)
 NO_PAIR = (

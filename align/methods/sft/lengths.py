@@ -9,8 +9,7 @@ from jinja2 import TemplateError
 
 from align.checks.counts import NAMED
 from align.checks.finding import Finding
-from align.checks.lengths import AUDITED, PromptTokenizer, context_window, load_tokenizer
-from align.checks.positions import check_positions
+from align.checks.lengths import AUDITED, PromptTokenizer, check_positions, context_window, load_tokenizer
 from align.data.template_settings import check_template_columns, template_settings
 from align.recipe.recipe import Recipe
 

@@ -12,9 +12,8 @@ from typing import Any
 from align.models.judges.spending import Spending
 from align.models.samplers.cache import SampledAnswers, answer_key
 from align.models.samplers.endpoint import EndpointSampler
-from align.models.samplers.patience import PatientConnection
+from align.models.samplers.patience import PatientConnection, Waiting
 from align.models.samplers.sampler import Answer, Failure, Request, Sampler
-from align.models.samplers.waiting import Waiting
 
 _OPEN = ("spending", "_waiting", "_waited", "_asked", "_cache", "_lines")  # a copy begins without them
 Rates = tuple[float | None, float | None]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
-from align.models.folder_names import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from align.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from align.models.reading import read_object, reading_model
 
 _LINEAR = (".lora_B.", ".lora_embedding_B", ".lora_B.weight")

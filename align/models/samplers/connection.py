@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 from align.console import say
 from align.data.conversations import put_images_in
 from align.models.samplers.cache import answer_key
-from align.models.samplers.completion import NO_COMPLETION, read_completion
 from align.models.samplers.input_images import data_url
 from align.models.samplers.late_calls import LateError, first_answer
 from align.models.samplers.limits import Limits
-from align.models.samplers.refusals import REFUSED, RefusedCall
 from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
 from align.models.samplers.sent_call import TooLargeError
 
@@ -24,8 +22,72 @@ if TYPE_CHECKING:
 
     from align.models.samplers.endpoint import Address
 
+REFUSED = (401, 403)
 FAILURES_IN_A_ROW = 20  # without one answer between them, nobody will answer the rest either
 OF_ONE_REQUEST = tuple(f"the server answered {status}" for status in (400, 413, 422, *REFUSED))  # too long, say
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; each is twice the one before
+TRIES_OF_ONE = 5  # of a call that is refused while others are answered
+NO_COMPLETION, NO_CONTENT = "the server sent no chat completion", "the answer has no content"
+
+
+class RefusedCall:
+    """A call between its refusals.
+
+    Args:
+        limit: Seconds after the first refusal in which it is tried on.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._first = 0.0
+        self._num_pauses = 0
+
+    def is_alone(self, accepted: float) -> bool:
+        """Tells whether the server refuses this call and not the key.
+
+        Args:
+            accepted: When the last call was sent that was answered, by `time.monotonic`.
+        """
+        return self._num_pauses > 0 and accepted > self._first
+
+    async def pause(self, accepted: float) -> bool:
+        """Waits until the call may be sent again; returns False if it was tried for long enough."""
+        now = time.monotonic()
+        if self._num_pauses == 0:
+            self._first = now
+        left = self._first + self._limit - now
+        if left <= 0 or (self.is_alone(accepted) and self._num_pauses >= TRIES_OF_ONE):
+            return False
+        await asyncio.sleep(min(FIRST_PAUSE * 2**self._num_pauses, LONGEST_PAUSE, left))
+        self._num_pauses += 1
+        return True
+
+
+def read_completion(completion: object) -> Answer | str:
+    """Reads an answer, or says why it is none: a proxy's page, another JSON, no content.
+
+    One whose content ran out of tokens before it began, as models that think do, is cut off.
+    """
+    choices = _get(completion, "choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = _get(first, "message")
+    text = _get(message, "content")
+    if not isinstance(message, dict) or not isinstance(text, str | None):
+        return NO_COMPLETION
+    cut_off = _get(first, "finish_reason") == "length"
+    if text is None and not cut_off:
+        return NO_CONTENT
+    usage = _get(completion, "usage")
+    return Answer(
+        text=(text or "").encode(errors="replace").decode(),  # half a surrogate pair could not be written to a file
+        cut_off=cut_off,
+        prompt_tokens=_get(usage, "prompt_tokens") or 0,
+        completion_tokens=_get(usage, "completion_tokens") or 0,
+    )
+
+
+def _get(content: object, key: str) -> Any:
+    return content.get(key) if isinstance(content, dict) else None
 
 
 class Connection:

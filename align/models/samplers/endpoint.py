@@ -3,18 +3,19 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from align.models.samplers.answer_size import limit_answers
 from align.models.samplers.concurrency import gather_all
 from align.models.samplers.connection import Connection
 from align.models.samplers.limits import Limits
 from align.models.samplers.sampler import OnResult, Request, SamplerError
-from align.models.samplers.sent_call import note_response, note_sending
+from align.models.samplers.sent_call import note_response, note_sending, note_too_large
 from rewards.extras import missing
 
 DEFAULT_KEY_VARIABLE = "OPENAI_API_KEY"
@@ -170,3 +171,44 @@ def _find_key(api_key_env: str | None) -> tuple[str, str]:
     if not (key.isascii() and key.isprintable()):  # HTTP libraries quote such a header in their errors
         raise SamplerError(f"The variable {variable} holds more than an API key: it has odd characters.")
     return variable, key
+
+
+def limit_answers(most: float) -> Callable[[Any], Awaitable[None]]:
+    """Returns a hook for the responses of an httpx client that bounds what is read of each, errors included.
+
+    What is too large ends early, and its call is told so: versions of the client library before 3 would send the call
+    again if reading raised an error. Bytes are counted as they are sent, so the client has to ask for answers that are
+    not compressed.
+
+    Args:
+        most: Bytes of a response.
+    """
+
+    async def limit(response: Any) -> None:
+        # The client library brings httpx or httpx2, by its version.
+        base = import_module(type(response).__module__.partition(".")[0]).AsyncByteStream
+        declared = response.headers.get("content-length", "")
+        is_too_large = declared.isdigit() and int(declared) > most
+        response.stream = _limited(base)(response.stream, 0 if is_too_large else most)
+
+    return limit
+
+
+@lru_cache
+def _limited(base: Any) -> Any:
+    class LimitedStream(base):
+        def __init__(self, stream: Any, most: float) -> None:
+            self._stream, self._left = stream, most
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            async for chunk in self._stream:
+                self._left -= len(chunk)
+                if self._left < 0:
+                    note_too_large()
+                    return
+                yield chunk
+
+        async def aclose(self) -> None:
+            await self._stream.aclose()
+
+    return LimitedStream

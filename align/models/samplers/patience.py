@@ -6,10 +6,10 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any
 
 from align.models.samplers.sampler import Answer, Failure, OpenConnection, Request, Sampler, SamplerError
-from align.models.samplers.waiting import Waiting
 
 logger = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between tries
@@ -22,6 +22,30 @@ _PASSING = (
     "the server answered 5",
     "the server answered 429",
 )
+
+
+class Waiting:
+    """Counts the seconds in which at least one request waits; enter it for each that does.
+
+    Attributes:
+        seconds: All of them so far.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._num_waiting, self._since = 0, 0.0
+
+    def __enter__(self) -> None:
+        if self._num_waiting == 0:
+            self._since = time.monotonic()
+        self._num_waiting += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._num_waiting -= 1
+        if self._num_waiting == 0:
+            self.seconds += time.monotonic() - self._since
 
 
 @dataclass

@@ -5,13 +5,19 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple, Protocol
 
+from align.data.conversations import message_text
 from align.errors import UserError
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.prompt import Prompt, prompt_text
 
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
 NO_IMAGE = "an image cannot be read"  # why a request has no answer
 TOO_LONG = "longer than the model's window"
+Prompt = str | list[dict[str, Any]]
+
+
+def prompt_text(prompt: Prompt) -> str:
+    """Returns a prompt, or the content of its last message."""
+    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """The contract between a reward and TRL, tried out before training: every way to break it is found and explained."""
 
-from rewards.running.contract.check import check_reward
 from rewards.running.contract.printed import Drain
 from rewards.running.contract.problem import LEVELS, Level, RewardProblem
+from rewards.running.contract.repeats import rarest_seen
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.subject import Limits, LocalSubject, Remote, RemoteSubject, RewardSpec, Stopped
 from rewards.running.contract.trial import Settings
-from rewards.running.contract.tries import Tried, try_reward
-from rewards.running.contract.twice import rarest_seen
+from rewards.running.contract.tries import Tried, check_reward, try_reward
 
 __all__ = [
     "LEVELS",

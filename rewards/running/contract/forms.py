@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from rewards.running.contract.completions import Form, write_value
 from rewards.running.contract.problem import RewardProblem
+from rewards.running.contract.repeats import unless_by_chance
 from rewards.running.contract.samples import Sample
 from rewards.running.contract.trial import Made, Trial
-from rewards.running.contract.twice import unless_by_chance
 
 FORMS: tuple[Form, ...] = ("text", "messages")
 PROMPTS = {"text": "text prompts", "messages": "prompts of messages"}

@@ -1,7 +1,7 @@
 """The reward under test, named so that another process can find it, and how it is called there or here."""
 
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -10,7 +10,6 @@ from rewards.catalog import resolve_reward
 from rewards.reading.responses import DEFAULT_FORMAT, ResponseFormat
 from rewards.running import worker
 from rewards.running.contract.effects import loaded_settings, process_state
-from rewards.running.contract.identity import answers_to_all, check_identity
 from rewards.running.contract.leftovers import Baseline, leftovers, take_baseline
 from rewards.running.contract.problem import RewardProblem
 from rewards.running.contract.signature import Parameters, read_parameters
@@ -32,6 +31,8 @@ HANG_REMEDY = (
 SENDING_REMEDY = "Rows and responses are sent to it by pickle; the values of every column must allow that."
 BREAKING_REMEDY = "It breaks what runs beside it in its process: look at what it replaces or closes."
 DEATH_REMEDY = "Something in it ends the process: native code, `os._exit`, or too much memory."
+NOT_AN_ATTRIBUTE = "an_attribute_that_no_reward_has"
+NAME_REMEDY = "Give it one short text as `__name__`: logs, tables and keys of the recipe call it so."
 
 
 @dataclass(frozen=True)
@@ -278,3 +279,23 @@ def _describe(func: Callable[..., Any]) -> Description:
         renders_messages=renders_messages(func),
         asks_a_model=asks_a_model(func),
     )
+
+
+def answers_to_all(func: Callable[..., Any]) -> bool:
+    """Tells whether a reward has every attribute that it is asked for, so that none tells anything."""
+    return hasattr(func, NOT_AN_ATTRIBUTE)
+
+
+def check_identity(func: Callable[..., Any]) -> Iterator[tuple[str, str, str]]:
+    """Yields kind, sentence and remedy of what cannot be believed."""
+    func = vars(func).get("_func", func) if hasattr(func, "__dict__") else func  # what a spec is bound to
+    if answers_to_all(func):
+        text = "has every attribute that it is asked for, so that it seems to read whole batches and to ask a model"
+        yield "any_attribute", text, "Raise `AttributeError` in `__getattr__` for names that it does not know."
+    first, second = (getattr(func, "__name__", type(func).__name__) for _ in range(2))
+    if first != second:
+        yield "odd_name", f"has another name whenever it is asked, {first!r:.60} and {second!r:.60}", NAME_REMEDY
+    elif not isinstance(first, str):
+        yield "odd_name", f"has a {type(first).__name__} as its name, {first!r:.60}", NAME_REMEDY
+    elif not first.strip() or not first.isprintable() or "/" in first:
+        yield "odd_name", f"is called {first!r:.60}, and its numbers are logged as `rewards/NAME/mean`", NAME_REMEDY

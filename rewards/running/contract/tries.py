@@ -1,27 +1,28 @@
 """Tries a reward before training: calls it as TRL does, on every kind of response, and lists what is wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from rewards.running.contract.answers import check_answers
+from rewards.reading.responses import Completion
+from rewards.running.contract.answers import check_answers, name_the_golds
 from rewards.running.contract.calls import call_arguments
 from rewards.running.contract.completions import Form
 from rewards.running.contract.forms import check_forms, usable_forms
-from rewards.running.contract.golds import name_the_golds
-from rewards.running.contract.odd import check_odd
 from rewards.running.contract.problem import RewardProblem
-from rewards.running.contract.repeats import check_repeats, check_values_alone
-from rewards.running.contract.samples import Sample, answer_samples
-from rewards.running.contract.signature import absent_column, check_signature
+from rewards.running.contract.repeats import by_chance, check_repeats, check_values_alone
+from rewards.running.contract.samples import Sample, answer_samples, odd_samples
+from rewards.running.contract.signature import absent_column, check_signature, parameters_of
 from rewards.running.contract.speed import Speed, affordable, check_speed, measure
 from rewards.running.contract.subject import NOT_PICKLED, Stopped, Subject
 from rewards.running.contract.trial import Settings, Trial
-from rewards.running.contract.twice import by_chance
+from rewards.running.contract.watched import Call, call_watched
 
 ROWS_IN_BATCH = 4
 CALLS_THAT_LEAVE_PROCESSES = 5
 ROWS_FOR_NONE = 256  # asked before it is said that a reward never has anything to say
+SHARE_OF_TIME = 0.3
+LEAST_ODD = 3
 
 
 class Tried(NamedTuple):
@@ -212,3 +213,55 @@ def _check_what_is_paid(trial: Trial, form: Form, speed: Speed) -> Iterator[Rewa
     problems = list(check_answers(trial, form, speed))
     chance = by_chance(trial, trial.made[count:]) if problems else None
     yield from problems if chance is None else [chance]
+
+
+def check_odd(trial: Trial, samples: Sequence[Sample], forms: Sequence[Form], speed: Speed) -> Iterator[RewardProblem]:
+    """Calls a reward on one odd response at a time, beside an ordinary one, and names those it fails on."""
+    odd = odd_samples(trial.rows, trial.settings.response_format)
+    count = int(SHARE_OF_TIME * trial.settings.max_seconds / max(speed.each, 1e-9) / 2)
+    found: dict[str, list[tuple[RewardProblem, str]]] = {}
+    for sample in odd[: max(LEAST_ODD, count)]:
+        problem = trial.call([samples[0], sample], forms[0]).problem
+        if problem is not None:
+            chance = by_chance(trial, trial.made[-1:])
+            if chance is not None:
+                yield chance
+                return
+            found.setdefault(problem.kind, []).append((problem, sample.name))
+    for failures in found.values():
+        problem, name = failures[0]
+        others = len(failures) - 1
+        more = f" and {others} other odd response{'s' if others > 1 else ''}" if others else ""
+        yield trial.problem("fails_on_odd", f"{problem.problem}, on {name}{more}", problem.remedy)
+
+
+def check_reward(
+    func: Callable[..., Any], rows: Sequence[Mapping[str, Any]], completions: Sequence[Completion]
+) -> list[RewardProblem]:
+    """Calls a reward once with TRL's keyword arguments and lists what is wrong; `try_reward` asks for more.
+
+    Args:
+        func: The reward, a coroutine function included.
+        rows: Sample rows of the data set, with their `prompt`.
+        completions: One sample response per row, plain or conversational. Their bytes stand in for tokens.
+
+    Returns:
+        The problems, none if TRL could use the reward on these rows.
+
+    Raises:
+        ValueError: If there are no rows, or not one completion per row.
+
+    Example:
+        >>> def shouting(completions, **kwargs):
+        ...     return [float(text.isupper()) for text in completions[1:]]
+        >>> print(*check_reward(shouting, [{"prompt": "a"}, {"prompt": "b"}], ["NO", "no"]))
+        Reward `shouting` returned 1 value for 2 completions. Return one number (or None) per completion.
+    """
+    if not rows or len(rows) != len(completions):
+        raise ValueError(f"Give one completion per row and at least one row, got {len(completions)} for {len(rows)}.")
+    name, parameters = parameters_of(func)
+    problems = check_signature(name, parameters, list(call_arguments(rows[:1], completions[:1])))
+    if problems:
+        return problems
+    problem = call_watched(func, Call(rows, completions)).problem
+    return [problem] if problem else []

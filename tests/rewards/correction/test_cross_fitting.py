@@ -8,8 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import Ridge
 
 from rewards.correction.columns import read_sample
-from rewards.correction.cross_fitting import assign_folds, cross_fit, fold_keys, text_features
-from rewards.correction.text_words import words
+from rewards.correction.cross_fitting import assign_folds, cross_fit, fold_keys, text_features, words
 
 
 @settings(deadline=None, max_examples=40)

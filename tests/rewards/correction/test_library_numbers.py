@@ -12,9 +12,9 @@ from pandas import Categorical, DataFrame, MultiIndex, Series
 from rewards.correction import FixedEffects, InstrumentalVariables, NaiveResidual
 from rewards.correction._moments import Layout, in_chunks
 from rewards.correction._sums import estimate
+from rewards.correction.fixed_effects import within_least_squares
 from rewards.correction.least_squares import least_squares
 from rewards.correction.two_stage import two_stage_from_sums, two_stage_least_squares
-from rewards.correction.within import within_least_squares
 
 CLOSE = {"rtol": 1e-8, "atol": 1e-10}
 

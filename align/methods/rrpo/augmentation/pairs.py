@@ -21,8 +21,7 @@ from align.methods.rrpo.augmentation.verdicts import Check
 from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
 from align.models.samplers.asking import ask
 from align.models.samplers.cache import SampledAnswers
-from align.models.samplers.prompt import Prompt
-from align.models.samplers.sampler import Answer, Failure, Request, Sampler
+from align.models.samplers.sampler import Answer, Failure, Prompt, Request, Sampler
 
 
 class Sample(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Protocol
 from align.methods.rrpo.augmentation.drawing import draw_masked, shuffled, shuffled_in_windows
 from align.methods.rrpo.augmentation.image_perturbations import ImageStep, blur_images, mask_images
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.prompt import Prompt, prompt_text
+from align.models.samplers.sampler import Prompt, prompt_text
 
 TextStep = Callable[[str, random.Random], str]
 MASK = "____"

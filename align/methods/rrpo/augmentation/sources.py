@@ -13,7 +13,7 @@ from align.data.rules import check_label
 from align.data.texts import fold, is_blank
 from align.methods.rrpo.augmentation.perturbations import ModelInput
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.prompt import Prompt, prompt_text
+from align.models.samplers.sampler import Prompt, prompt_text
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTER_AND_TEXT, LETTERS
 

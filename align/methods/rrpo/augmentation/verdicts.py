@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from align.errors import UserError
 from align.methods.rrpo.augmentation.letters import named_letters
 from align.methods.rrpo.augmentation.sources import Source
-from align.models.samplers.prompt import Prompt
+from align.models.samplers.sampler import Prompt
 from rewards.catalog import resolve_reward
 from rewards.running.contract import check_reward
 from rewards.running.event_loop import result_of

