@@ -6,7 +6,7 @@ from chat_server import DROP, ChatServer, completion, shown_images
 from align.models.samplers.connection import FAILURES_IN_A_ROW
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
+from align.models.samplers.sampler import Answer, Failure, Kind, Request, SamplerError
 
 KEY = "sk-not-for-print"
 
@@ -72,28 +72,29 @@ def test_errors_of_the_server_are_tried_again(status):
 
 
 @pytest.mark.parametrize(
-    ("reply", "reason"),
+    ("reply", "reason", "kind"),
     [
-        (500, "answered 500"),
-        (429, "answered 429"),
-        (400, "answered 400"),
-        (b"<html>Bad gateway</html>", "no chat completion"),
-        (b'{"choices": []}', "no chat completion"),
-        (b'{"choices": [{"message": {"content": 3}}]}', "no chat completion"),
-        (b'["x"]', "no chat completion"),
-        (b'{"choices": [', "no chat completion"),
-        (b'{"choices": [3]}', "no chat completion"),
-        (b'{"choices": ["yes"]}', "no chat completion"),
-        (b'{"choices": [{"message": 3}]}', "no chat completion"),
-        (b"[" * 200_000, "no chat completion"),
-        (b'{"choices": [{"message": {"content": null}}]}', "no content"),
+        (500, "answered 500", Kind.PASSING),
+        (429, "answered 429", Kind.PASSING),
+        (400, "answered 400", Kind.REFUSED),
+        (b"<html>Bad gateway</html>", "no chat completion", Kind.OTHER),
+        (b'{"choices": []}', "no chat completion", Kind.OTHER),
+        (b'{"choices": [{"message": {"content": 3}}]}', "no chat completion", Kind.OTHER),
+        (b'["x"]', "no chat completion", Kind.OTHER),
+        (b'{"choices": [', "no chat completion", Kind.OTHER),
+        (b'{"choices": [3]}', "no chat completion", Kind.OTHER),
+        (b'{"choices": ["yes"]}', "no chat completion", Kind.OTHER),
+        (b'{"choices": [{"message": 3}]}', "no chat completion", Kind.OTHER),
+        (b"[" * 200_000, "no chat completion", Kind.OTHER),
+        (b'{"choices": [{"message": {"content": null}}]}', "no content", Kind.OTHER),
     ],
 )
-def test_a_request_that_keeps_failing_costs_no_other_its_answer(reply, reason):
+def test_a_request_that_keeps_failing_costs_no_other_its_answer(reply, reason, kind):
     with ChatServer(lambda body, before: reply if text_of(body) == "q2" else "yes") as server:
         answers = sample(server, requests(), max_retries=1)
     assert isinstance(answers[2], Failure)
     assert reason in answers[2].reason
+    assert answers[2].kind is kind
     assert [answer.text for i, answer in enumerate(answers) if i != 2] == ["yes"] * 5
 
 
@@ -106,7 +107,7 @@ def test_garbage_is_asked_for_again(garbage):
 def test_a_connection_that_is_always_cut_for_one_request_costs_no_other_its_answer():
     with ChatServer(lambda body, before: DROP if text_of(body) == "q2" else "yes") as server:
         answers = sample(server, requests(), max_retries=1, concurrency=1)
-    assert answers[2].reason == "the connection was lost"
+    assert (answers[2].reason, answers[2].kind) == ("the connection was lost", Kind.PASSING)
     assert sum(isinstance(answer, Answer) for answer in answers) == 5
 
 
@@ -172,7 +173,7 @@ def test_a_key_that_the_server_repeats_is_hidden(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     with ChatServer(lambda body, before: 400, key=KEY) as server:
         answers = sample(server, requests(1))
-    assert answers[0] == Failure("the server answered 400", "Error code: 400 - no, ***")
+    assert answers[0] == Failure("the server answered 400", "Error code: 400 - no, ***", Kind.REFUSED)
 
 
 def test_a_wrong_model_name_lists_those_that_are_served():
@@ -183,16 +184,18 @@ def test_a_wrong_model_name_lists_those_that_are_served():
 def test_where_nothing_listens_one_sentence_says_so():
     with ChatServer(echo) as server:
         pass
-    with pytest.raises(SamplerError, match=r"Nothing answers at http://127.0.0.1:\d+/v1"):
+    with pytest.raises(SamplerError, match=r"Nothing answers at http://127.0.0.1:\d+/v1") as error:
         sample(server, requests(), max_retries=1)
+    assert error.value.may_pass
 
 
 def test_when_nobody_answers_any_more_the_run_ends_and_keeps_what_it_has():
     results = {}
     with ChatServer(lambda body, before: "yes" if int(text_of(body)[1:]) < 5 else 500) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_retries=0)
-        with pytest.raises(SamplerError, match="20 requests in a row failed"):
+        with pytest.raises(SamplerError, match="20 requests in a row failed") as error:
             sampler.sample(requests(200), results.__setitem__)
+    assert error.value.may_pass
     assert [results[i].text for i in range(5)] == ["yes"] * 5
     assert len(results) == 5 + FAILURES_IN_A_ROW
 

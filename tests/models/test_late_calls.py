@@ -8,7 +8,7 @@ from chat_server import HANG, ChatServer
 from align.models.samplers.asking import ask
 from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
-from align.models.samplers.sampler import Answer, Failure, Request
+from align.models.samplers.sampler import Answer, Failure, Kind, Request
 
 REQUESTS = [Request(f"q{i}", seed=0, max_new_tokens=5) for i in range(4)]
 HEADER = "Idempotency-Key"
@@ -71,14 +71,14 @@ def test_a_call_that_is_lost_leaves_the_other_one_its_time():
 
     with ChatServer(reply) as server:
         answers, _ = sample(server, REQUESTS[:1], timeout=0.2, late_timeout=0.2)
-    assert answers == [Failure("no answer within 0.4 s")]
+    assert answers == [Failure("no answer within 0.4 s", kind=Kind.PASSING)]
 
 
 def test_a_server_that_never_answers_is_asked_twice_and_no_more():
     with ChatServer(lambda body, before: HANG if text_of(body) == "q2" else "yes") as server:
         answers, _ = sample(server, timeout=0.2, late_timeout=0.2)
         once, _ = sample(server, [Request("q2", seed=9)], timeout=0.2, late_timeout=0.2, max_retries=0)
-    assert answers[2] == once[0] == Failure("no answer within 0.4 s")
+    assert answers[2] == once[0] == Failure("no answer within 0.4 s", kind=Kind.PASSING)
     assert sum(isinstance(answer, Answer) for answer in answers) == 3
     assert sorted(server.asked.values()) == [1, 1, 1, 1, 2]
 
@@ -96,7 +96,7 @@ def test_an_answer_that_never_ends_is_given_up():
     with ChatServer(lambda body, before: drip) as server:
         answers, _ = sample(server, REQUESTS[:1], timeout=0.2, late_timeout=0.3, max_retries=0)
         stop.set()
-    assert answers == [Failure("no answer within 0.5 s")]
+    assert answers == [Failure("no answer within 0.5 s", kind=Kind.PASSING)]
 
 
 def test_a_server_that_says_when_to_come_back_is_not_asked_before():

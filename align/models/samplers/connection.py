@@ -14,7 +14,7 @@ from align.models.samplers.cache import answer_key
 from align.models.samplers.input_images import data_url
 from align.models.samplers.late_calls import LateError, first_answer
 from align.models.samplers.limits import Limits
-from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Request, SamplerError
+from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Request, SamplerError
 from align.models.samplers.sent_call import TooLargeError
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 REFUSED = (401, 403)
 FAILURES_IN_A_ROW = 20  # without one answer between them, nobody will answer the rest either
-OF_ONE_REQUEST = tuple(f"the server answered {status}" for status in (400, 413, 422, *REFUSED))  # too long, say
+OF_ONE_REQUEST = (400, 413, 422, *REFUSED)  # too long, say
+TOO_MANY, OF_SERVER = 429, 500  # and all above
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; each is twice the one before
 TRIES_OF_ONE = 5  # of a call that is refused while others are answered
 NO_COMPLETION, NO_CONTENT = "the server sent no chat completion", "the answer has no content"
@@ -144,9 +145,9 @@ class Connection:
             except OSError as error:  # the client has its own for the network
                 return Failure(NO_IMAGE, str(error))
             except LateError:
-                return Failure(f"no answer within {self._limits.patience:g} s")
+                return Failure(f"no answer within {self._limits.patience:g} s", kind=Kind.PASSING)
             except self._openai.APITimeoutError:
-                return Failure(f"no connection within {self._limits.timeout:g} s")
+                return Failure(f"no connection within {self._limits.timeout:g} s", kind=Kind.PASSING)
             except self._openai.APIStatusError as error:
                 if error.status_code in REFUSED and await self._pause(error.status_code, refused):
                     continue
@@ -249,14 +250,15 @@ class Connection:
         if status == 404:
             served = await self._list_models()
             raise self._stop(f"{address.shown} answered 404 for the model {address.model!r}. {served}")
-        return Failure(f"the server answered {status}", address.hide_key(error.message))
+        return Failure(f"the server answered {status}", address.hide_key(error.message), _kind(status))
 
     def _judge_loss(self, error: APIConnectionError) -> Failure:
         cause = self._address.hide_key(error.__cause__ or error)
         if self._accepted is not None:
-            return Failure("the connection was lost", cause)
+            return Failure("the connection was lost", cause, Kind.PASSING)
         shown = self._address.shown
-        raise self._stop(f"Nothing answers at {shown} ({cause}). Start the server, or check `endpoint`.") from error
+        sentence = f"Nothing answers at {shown} ({cause}). Start the server, or check `endpoint`."
+        raise self._stop(sentence, may_pass=True) from error
 
     async def _list_models(self) -> str:
         listing = self._client.with_options(max_retries=0, timeout=self._limits.timeout)
@@ -270,18 +272,27 @@ class Connection:
         if isinstance(result, Answer):
             self._failures_in_a_row = 0
             return
-        if self._accepted is not None and result.reason in OF_ONE_REQUEST:
+        if self._accepted is not None and result.kind is Kind.REFUSED:
             return
         self._failures_in_a_row += 1
         if self._failures_in_a_row >= FAILURES_IN_A_ROW:
             reason = f"{result.reason} ({result.detail})" if result.detail else result.reason
-            self._stop(f"{self._failures_in_a_row} requests in a row failed, the last one because {reason}.")
+            sentence = f"{self._failures_in_a_row} requests in a row failed, the last one because {reason}."
+            self._stop(sentence, may_pass=True)
 
-    def _stop(self, sentence: str) -> SamplerError:
+    def _stop(self, sentence: str, *, may_pass: bool = False) -> SamplerError:
         """Refuses every further request; the first reason counts."""
         if self.stopped is None:
-            self.stopped = SamplerError(f"{sentence} What was answered is kept: run the same command to go on.")
+            kept = "What was answered is kept: run the same command to go on."
+            self.stopped = SamplerError(f"{sentence} {kept}", may_pass=may_pass)
         return self.stopped
+
+
+def _kind(status: int) -> Kind:
+    """Says what an error of the server means for the request that it answers so."""
+    if status in OF_ONE_REQUEST:
+        return Kind.REFUSED
+    return Kind.PASSING if status == TOO_MANY or status >= OF_SERVER else Kind.OTHER
 
 
 def _with_images(request: Request) -> list[dict[str, Any]]:

@@ -9,19 +9,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from align.models.samplers.sampler import Answer, Failure, OpenConnection, Request, Sampler, SamplerError
+from align.models.samplers.sampler import Answer, Failure, Kind, OpenConnection, Request, Sampler, SamplerError
 
 logger = logging.getLogger(__name__)
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 60.0  # seconds between tries
 _LEAST_TRY = 10.0  # seconds that the last try gets, too
 _MINUTE = 60.0
-_PASSING = (
-    "the connection was lost",
-    "no connection",
-    "no answer",
-    "the server answered 5",
-    "the server answered 429",
-)
 
 
 class Waiting:
@@ -152,7 +145,5 @@ def _limiter(rate: float) -> Any:
 def _outage(result: Answer | Failure | SamplerError) -> str | None:
     """Says why nobody answers, if that can pass; a key that is refused does not, nor an answer that is none."""
     if isinstance(result, Failure):
-        return result.reason if result.reason.startswith(_PASSING) else None
-    if isinstance(result, SamplerError) and ("Nothing answers at" in str(result) or "in a row failed" in str(result)):
-        return str(result)
-    return None
+        return result.reason if result.kind is Kind.PASSING else None
+    return str(result) if isinstance(result, SamplerError) and result.may_pass else None

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from align.data.conversations import message_text
@@ -59,7 +60,15 @@ class Request:
 
 
 class SamplerError(UserError):
-    """A model that cannot be reached or used at all."""
+    """A model that cannot be reached or used at all.
+
+    Attributes:
+        may_pass: Whether nobody answers for now, so that the same request may be answered later.
+    """
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 class Answer(NamedTuple):
@@ -71,11 +80,20 @@ class Answer(NamedTuple):
     completion_tokens: int
 
 
+class Kind(Enum):
+    """What a failure says of other requests, and of the same one later."""
+
+    REFUSED = "refused"  # the server answers, and refuses this request
+    PASSING = "passing"  # nobody answers, or not now
+    OTHER = "other"  # an answer that is none, or an image that cannot be read
+
+
 class Failure(NamedTuple):
     """Why a request has no answer; the next run asks again."""
 
     reason: str  # one of few, so that it can be counted
     detail: str = ""  # what the server said
+    kind: Kind = Kind.OTHER
 
 
 OnResult = Callable[[int, Answer | Failure], None]
