@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.whole_weights import whole_weights
+    from align.services.check import check
+    from align.services.train import train
 
 place_rewards()
 
@@ -43,8 +45,10 @@ __all__ = [
     "RRPOConfig",
     "RRPOTrainer",
     "TextACRETrainer",
+    "check",
     "evaluate",
     "load_reward_model",
+    "train",
     "whole_weights",
 ]
 
@@ -64,8 +68,10 @@ _HOMES = {
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
+    "check": "align.services.check",
     "evaluate": "align.evaluation.service",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
+    "train": "align.services.train",
     "whole_weights": "align.models.whole_weights",
 }
 

@@ -21,8 +21,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from bench_report import write_run
 
-from align.cli.train import run
 from align.report.page import run_page
+from align.services.train import run
 from align.training import live_page
 
 BAR = live_page.SHARE

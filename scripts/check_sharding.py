@@ -37,7 +37,7 @@ def words_of(method: str, folder: Path, processes: int, device: str) -> list[str
 
 def train(method: str, folder: Path, processes: int, device: str) -> None:
     """Trains a method in this process; a launcher starts several. One launch trains one: a second one would wait."""
-    from align.cli.train import run
+    from align.services.train import run
 
     name, *overrides = words_of(method, folder, processes, device)
     run(name, overrides, None)

@@ -86,8 +86,8 @@ def train(words: list[str], log: Path, resume: bool) -> None:
     with log.open("a") as file:
         for stream in (1, 2):
             os.dup2(file.fileno(), stream)
-    from align.cli.train import run
     from align.errors import UserError
+    from align.services.train import run
 
     try:
         code = run(words[0], words[1:], "auto" if resume else None)
@@ -107,7 +107,7 @@ def command(method: str, folder: Path, out: Path) -> list[str]:
 def start(method: str, folder: Path, out: Path, resume: bool) -> BaseProcess:
     """Starts a run of a method."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["align.cli.one_run", "trl", "align.training.build", "scipy.stats", "pyarrow"])
+    context.set_forkserver_preload(["align.services.one_run", "trl", "align.training.build", "scipy.stats", "pyarrow"])
     process = context.Process(target=train, args=(command(method, folder, out), out.with_suffix(".log"), resume))
     process.start()
     return process

@@ -28,9 +28,9 @@ from scipy.stats import spearmanr
 from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from align.assets import find_recipe
-from align.cli.train import run as train
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.services.train import run as train
 from align.versions import installed_versions
 
 ARMS = {"raw": "none", "residual": "ols", "corrected": "iv"}

@@ -22,7 +22,6 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.assets import find_recipe
-from align.cli.train import run as train
 from align.data.questions.multiple_choice import load_questions
 from align.data.questions.templates import PromptTemplate
 from align.evaluation.policies.items import ItemResult, evaluation_record
@@ -31,6 +30,7 @@ from align.evaluation.record import EVALUATION_FILE, write_record
 from align.evaluation.record.models import ModelsRecord
 from align.recipe.recipe import Recipe, load_recipe
 from align.report import build_comparison
+from align.services.train import run as train
 
 RECIPE = "acre/quickstart"
 ARMS: dict[str, list[str]] = {

@@ -13,8 +13,8 @@ from started import ROOT, start
 
 from align.assets import shipped_recipes
 from align.checks.finding import Finding
-from align.cli.findings import print_findings
 from align.console import make_console, make_table, say
+from align.services.findings import print_findings
 from rewards.catalog import REWARDS
 
 LONG = "/a/very/long/path/" + "x" * 200 + "/model.safetensors"

@@ -34,6 +34,7 @@ LAYERS = (
     ("align.checks", "align.report", "align.training"),
     ("align.evaluation",),
     ("align.methods.<name>",),
+    ("align.services",),
     ("align.cli",),
 )
 TOP = ("align", "align.__main__")

@@ -4,13 +4,12 @@ import gc
 import os
 import sys
 
-is_whole_process = False  # whether this process runs one command and ends
+from align import services
 
 
 def main() -> None:
     """Runs the command line."""
-    global is_whole_process
-    is_whole_process = True
+    services.is_whole_process = True
     gc.set_threshold(10_000)  # imports make half a million objects and no garbage; looking for some took a second
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
     from align.cli.file_errors import word_file_error

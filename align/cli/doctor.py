@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from align.checks.machine.all_of_it import check_machine
-from align.cli.findings import print_findings
 from align.console import make_console
 from align.secrets import mask
+from align.services.findings import print_findings
 
 
 def run(output_dir: Path, as_json: bool) -> int:

@@ -10,7 +10,6 @@ from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
 from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
-from align.cli.findings import print_findings
 from align.cli.rewards_rows import name_the_option, questions_of, read_columns, read_reward_rows
 from align.console import make_console
 from align.errors import RecipeError, UserError
@@ -18,6 +17,7 @@ from align.methods import METHODS
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import read_yaml_option
 from align.secrets import mask
+from align.services.findings import print_findings
 from rewards.running.contract import Limits, RewardSpec, Settings
 
 # Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.

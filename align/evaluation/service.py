@@ -98,11 +98,11 @@ def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], 
     return evaluation
 
 
-def evaluate(suite: str | None = None, **options: Any) -> Record:
+def evaluate(suite: str | None = None, /, **options: Any) -> Record:
     """Evaluates a policy or a reward model, as `align eval` does, and returns what `evaluation.json` holds.
 
     Args:
-        suite: Which one; without a name it is told by the options and the rows.
+        suite: Which one; without a name it is told by the options and the rows. (Questions have an option `suite`.)
         **options: Of the suite, see its dataclass.
 
     Raises:

@@ -90,12 +90,13 @@ class Recipe:
         return "use_vllm" in config_fields(self.method) and bool(self.setting("use_vllm"))
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
     """Parses a recipe file with command-line overrides.
 
     Args:
         path: The YAML file.
         overrides: Words such as `["--learning_rate", "1e-6", "--dataset.max_rows", "100"]`; they win over the file.
+        settings: The same as values, `{"learning_rate": 1e-6, "dataset": {"max_rows": 100}}`; these win over both.
 
     Raises:
         RecipeError: At the first key or value that is wrong, with its name and what would be right.
@@ -104,6 +105,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     base = path.resolve().parent
     texts = text_keys(merge(content, parse_overrides(overrides)))
     content = merge(resolve_paths(content, base), resolve_paths(parse_overrides(overrides, texts), Path.cwd()))
+    content = merge(content, resolve_paths(settings or {}, Path.cwd()))
     remember_secrets(content)
     return parse_recipe(content, path)
 

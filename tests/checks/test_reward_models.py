@@ -8,9 +8,9 @@ from transformers import AutoModelForSequenceClassification
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.checks.reward_models import check_reward_model, find_reward_model
-from align.cli.train import run
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 
 TOKENIZER = tiny_tokenizer()
 

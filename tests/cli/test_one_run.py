@@ -8,10 +8,10 @@ import pytest
 import torch
 from saved_checkpoint import save_checkpoint
 
-from align.cli.one_run import _room_named, _with_model
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.runs.checkpoints import write_manifest
+from align.services.one_run import _room_named, _with_model
 
 BEST = ["--load_best_model_at_end", "true", "--eval_strategy", "steps", "--eval_steps", "2"]
 BEST += ["--dataset.eval_path", "./train.jsonl"]

@@ -6,9 +6,9 @@ import time
 import pytest
 
 from align.checks.machine.compiled import check_locks
-from align.cli.run_words import say_loading
 from align.recipe.recipe import load_recipe
 from align.runs.progress import record_start, seconds_last_time
+from align.services.run_words import say_loading
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from huggingface_hub import ModelCard
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from align.cli.train import run
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 from align.training.hub import push_finished
 
 MODEL = {

@@ -14,8 +14,8 @@ from started import align
 from written_evaluation import write_evaluation
 
 from align.cli.report import run as report
-from align.cli.train import run
 from align.errors import RecipeError
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

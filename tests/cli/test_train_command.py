@@ -8,10 +8,10 @@ from safetensors.torch import load_file
 from some_recipes import QUESTIONS
 from started import metrics_of, train_and_kill
 
-from align.cli.train import run
 from align.errors import RunFolderError
 from align.methods import METHODS
 from align.report import build_report
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

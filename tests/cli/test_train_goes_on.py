@@ -13,9 +13,9 @@ import pytest
 from safetensors.torch import load_file
 from started import ROOT, metrics_of
 
-from align.cli.train import run
 from align.errors import RecipeError, RunFolderError
 from align.runs.owner import owned
+from align.services.train import run
 from align.training.stopping import TO_BE_CONTINUED
 
 pytestmark = pytest.mark.slow

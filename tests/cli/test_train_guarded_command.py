@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from started import metrics_of
 
-from align.cli.train import run
 from align.errors import RewardError
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

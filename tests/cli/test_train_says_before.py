@@ -7,14 +7,14 @@ import pytest
 
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
-from align.cli.build_error import build_error, named_keys
-from align.cli.train import run
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.report import build_report
 from align.report.run.folder import read_run_folder
 from align.runs.folder import set_log_aside
 from align.runs.start import find_start
+from align.services.build_error import build_error, named_keys
+from align.services.train import run
 from align.training.renamed_settings import hide_old_names
 
 pytestmark = pytest.mark.slow

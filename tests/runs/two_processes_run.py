@@ -14,9 +14,9 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
-from align.cli.one_run import train
 from align.recipe.recipe import load_recipe
 from align.runs.stages import Stage, plan_stages
+from align.services.one_run import train_stage as train
 
 WORDS = [
     "--max_steps",

@@ -7,8 +7,8 @@ from loaded_script import load_script
 from scipy.stats import spearmanr
 from transformers import AutoTokenizer
 
-from align.cli.train import run
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.services.train import run
 
 ROOT = Path(__file__).resolve().parents[2]
 LAB = ROOT / "recipes/deconfound/assets/lab"

@@ -10,7 +10,7 @@ from chat_server import ChatServer
 from some_recipes import PROMPTS
 
 from align.cli.check import run as check
-from align.cli.train import run as train
+from align.services.train import run as train
 
 RUBRIC = "A good response is short."
 SETTINGS = {

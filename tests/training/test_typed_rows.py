@@ -8,8 +8,8 @@ import yaml
 from some_recipes import PROMPTS
 from started import metrics_of
 
-from align.cli.train import run
 from align.errors import DataError
+from align.services.train import run
 from align.training import cached_rows
 from align.training.build import as_dataset
 

@@ -59,7 +59,7 @@ def train(
 
         execute(lambda: check_only(recipe, context.args, None, as_json=False, dry_run=True, resume=resume))
         return
-    from align.cli.train import run
+    from align.services.train import run
 
     execute(lambda: run(recipe, context.args, resume, time_limit, allow_changed_data))
 

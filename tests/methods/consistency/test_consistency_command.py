@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.cli.train import run
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

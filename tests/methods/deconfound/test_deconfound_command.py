@@ -12,8 +12,8 @@ from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.cli.app import app
 from align.cli.many_words import words
-from align.cli.train import run as train
 from align.recipe.recipe import load_recipe
+from align.services.train import run as train
 from rewards.correction import ESTIMATORS
 
 pytestmark = pytest.mark.slow

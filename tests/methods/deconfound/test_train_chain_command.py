@@ -5,8 +5,8 @@ import pytest
 from observed_table import write_chain_recipe
 from started import metrics_of
 
-from align.cli.train import run
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.services.train import run
 
 
 @pytest.mark.slow

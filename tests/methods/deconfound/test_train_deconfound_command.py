@@ -5,7 +5,7 @@ import pytest
 from observed_table import write_outcome_recipe
 from started import metrics_of, train_and_kill
 
-from align.cli.train import run
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from accelerate.state import AcceleratorState
 
 from align.checks.launch import current_launch
 from align.checks.recipe import check_recipe
-from align.cli.one_run import train
 from align.recipe.recipe import load_recipe
 from align.runs.stages import Stage
+from align.services.one_run import train_stage as train
 
 if __name__ == "__main__":
     for path in sys.argv[1:]:

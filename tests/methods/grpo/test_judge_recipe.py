@@ -10,8 +10,8 @@ from started import metrics_of
 from align.assets import find_recipe
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.cli.train import run
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 
 RECIPE = find_recipe("grpo/smollm2-135m-judge")
 TINY = [

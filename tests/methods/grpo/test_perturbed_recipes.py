@@ -11,12 +11,12 @@ from started import metrics_of
 import align.methods.grpo.build
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.cli.train import run
 from align.errors import RecipeError
 from align.evaluation.suites.perturbation.trained_families import trained_families
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 
 OPTIONS = ["iron", "gold", "tin", "lead"]
 # What share of its row's three versions a response meets in its call, each with its two completions.

@@ -8,7 +8,7 @@ import yaml
 from started import launch, metrics_of
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.cli.train import run
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ from calling import SHOP
 from started import align, metrics_of, train_and_kill
 
 from align.assets import find_recipe
-from align.cli.train import run
 from align.recipe.alarms import CANARY
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 RECIPE = find_recipe("grpo/quickstart-tools")

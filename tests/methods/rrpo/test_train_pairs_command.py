@@ -8,7 +8,7 @@ from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_rewa
 from safetensors.torch import load_file
 from started import metrics_of, train_and_kill
 
-from align.cli.train import run
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

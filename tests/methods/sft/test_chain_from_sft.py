@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
-from align.cli.train import run
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
+from align.services.train import run
 
 PAIRS = {"method": "crome", "dataset": {"path": "./pairs.jsonl"}, "max_length": 64}
 PROMPTS = {

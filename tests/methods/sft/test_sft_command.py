@@ -5,8 +5,8 @@ import yaml
 from pair_recipe import write_rows
 from safetensors.torch import load_file
 
-from align.cli.train import run
 from align.methods.sft.findings import find_demonstration_problems
+from align.services.train import run
 
 pytestmark = pytest.mark.slow
 

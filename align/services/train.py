@@ -4,21 +4,20 @@ import atexit
 import gc
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from align import cli
+from align import services
 from align.assets import find_recipe
 from align.checks.launch import current_launch
 from align.checks.memory import most_parameters
 from align.checks.recipe import Checked, check_recipe
 from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
-from align.cli.findings import print_findings
-from align.cli.one_run import quiet_environment, train
-from align.cli.run_words import say_checking, start_words
 from align.console import say
 from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
@@ -30,9 +29,71 @@ from align.runs.folder import record_push, was_pushed
 from align.runs.owner import owned
 from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
+from align.services.findings import print_findings
+from align.services.one_run import quiet_environment, train_stage
+from align.services.run_words import say_checking, start_words
 from align.threads import use_threads
 from align.training.stopping import TO_BE_CONTINUED
 from align.training.without_vllm import leave_out_vllm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A run that has ended.
+
+    Attributes:
+        folder: Of the run; of two runs, that of the second.
+        is_finished: Whether all steps are made; one that was stopped early goes on with `resume="auto"`.
+    """
+
+    folder: Path
+    is_finished: bool
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns the metrics, a row for each logged step."""
+        import pandas as pd
+
+        return pd.read_json(self.folder / "metrics.jsonl", lines=True)
+
+    def __str__(self) -> str:
+        """Says where the run is, and whether it is finished."""
+        return f"{self.folder}: {'finished' if self.is_finished else 'stopped early'}"
+
+    def _repr_html_(self) -> str:
+        """Returns the last metrics as a table, with the place of the report."""
+        last = self.to_pandas().ffill().tail(1).T
+        html: str = last.to_html(header=False)
+        return f"<p>{escape(str(self))}, report: {escape(str(self.folder / 'report.html'))}</p>{html}"
+
+
+def train(
+    recipe: str | Path,
+    *,
+    resume: str | None = None,
+    time_limit: str | None = None,
+    allow_changed_data: bool = False,
+    **settings: Any,
+) -> TrainResult:
+    """Trains on a recipe in this process, as `align train` does.
+
+    Args:
+        recipe: A file, or the name of a shipped one.
+        resume: `auto`, or a checkpoint to go on from.
+        time_limit: After which it is saved and ended, such as `3h` or `90m`.
+        allow_changed_data: Whether a run goes on although its data is another one by now.
+        **settings: Keys of the recipe that win over the file, such as `learning_rate=1e-6` or
+            `dataset={"max_rows": 100}`.
+
+    Raises:
+        UserError: If the recipe cannot be trained on.
+    """
+    code = run(str(recipe), (), resume, time_limit, allow_changed_data, settings)
+    parsed = load_recipe(find_recipe(str(recipe)), (), settings)
+    last = parsed if parsed.then is None else parsed.then
+    return TrainResult(Path(last.training["output_dir"]), code == 0)
 
 
 def run(
@@ -41,6 +102,7 @@ def run(
     resume: str | None,
     time_limit: str | None = None,
     allow_changed_data: bool = False,
+    settings: Mapping[str, Any] | None = None,
 ) -> int:
     """Trains on a recipe in this process; `accelerate launch` starts several of them.
 
@@ -48,7 +110,7 @@ def run(
         0 if the run is finished, 75 if it was stopped early and `--resume auto` goes on, 1 if it cannot go on.
     """
     seconds = read_seconds(time_limit, "--time_limit") if time_limit else None
-    recipe = load_recipe(find_recipe(name), overrides)
+    recipe = load_recipe(find_recipe(name), overrides, settings)
     with joined() as peers, ExitStack() as held:
         token = peers.from_main("owner", lambda: _own(recipe, held))
         is_shared = all(peers.gather("shared", sees_main_folder(recipe, token)))
@@ -87,7 +149,7 @@ def _train_stages(
     quiet_environment(uses_vllm)
     models = [stage.recipe.model.model_name_or_path for stage in stages]
     use_threads(most_parameters(model for model in models if recipe.then is None or model != recipe.then.trained))
-    if cli.is_whole_process and not uses_vllm:
+    if services.is_whole_process and not uses_vllm:
         leave_out_vllm()
         gc.freeze()  # modules: accelerate runs full collections in and after each training
         atexit.register(gc.unfreeze)  # else Triton takes its own, which are never freed, for leaks and lists them
@@ -100,7 +162,7 @@ def _train_stages(
         of_stage = _checked_of(stage, recipe, checked)
         if of_stage is None:
             continue
-        if stage.todo is not ToDo.NOTHING and not train(stage, of_stage, seconds, is_shared):
+        if stage.todo is not ToDo.NOTHING and not train_stage(stage, of_stage, seconds, is_shared):
             code = 1 if stage.recipe.setting("save_only_model") else TO_BE_CONTINUED
             break
         unpushed.append(push(stage.recipe, stage.folder))
@@ -144,7 +206,7 @@ def _agree_on_data(
 
 
 def _say_finished(stages: Sequence[Stage]) -> int:
-    from align.cli.one_run import write_missing_report
+    from align.services.one_run import write_missing_report
 
     for sentence in start_words(stages, "auto"):
         say(sentence)

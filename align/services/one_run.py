@@ -13,8 +13,6 @@ from typing import Any
 from align.checks.launch import current_launch
 from align.checks.output import run_bytes
 from align.checks.recipe import Checked
-from align.cli.build_error import build_error
-from align.cli.run_words import how_to_go_on, say_loading
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.methods import METHODS
@@ -29,13 +27,15 @@ from align.runs.readings import changes, noted_readings, readings_note
 from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 from align.secrets import mask_words
+from align.services.build_error import build_error
+from align.services.run_words import how_to_go_on, say_loading
 
 _FULL = ("No space left", "StorageFull")
 # The last two are torch's words for a write that the system cut short, whatever its reason was.
 _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unexpected pos")
 
 
-def train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
+def train_stage(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
     """Trains one run, or writes what is missing at its end.
 
     Args:

@@ -1,0 +1,136 @@
+"""Checks a recipe: what is wrong with it, in seconds, with nothing written and no model loaded."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from align.assets import find_recipe
+from align.checks.finding import Finding
+from align.checks.launch import read_launch
+from align.checks.output import check_output
+from align.checks.recipe import Checked, check_recipe
+from align.errors import RunFolderError
+from align.recipe.recipe import Recipe, load_recipe
+from align.runs.agreement import compare_data, compare_readings
+from align.runs.stages import Stage, ToDo, plan_stages
+from align.secrets import mask
+from align.services.run_words import start_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The findings about a recipe.
+
+    Attributes:
+        findings: Each with its level, `ok`, `warning` or `error`.
+    """
+
+    findings: list[Finding]
+
+    @property
+    def errors(self) -> list[Finding]:
+        """The findings that stop a run."""
+        return [each for each in self.findings if each.level == "error"]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether training would start."""
+        return not self.errors
+
+    def __str__(self) -> str:
+        """Returns a line for each finding, and whether training would start."""
+        end = "Ready to train." if self.is_ready else f"{len(self.errors)} error(s): training would not start."
+        return "\n".join([*(f"{each.level} {each.check}: {mask(each.text)}" for each in self.findings), end])
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns a frame with the columns level, check, text and fix."""
+        import pandas as pd
+
+        rows = [(each.level, each.check, mask(each.text), each.fix) for each in self.findings]
+        return pd.DataFrame(rows, columns=["level", "check", "text", "fix"])
+
+    def _repr_html_(self) -> str:
+        """Returns the findings as a table, and whether training would start."""
+        html: str = self.to_pandas().to_html(index=False)
+        return f"{html}<p>{escape(str(self).splitlines()[-1])}</p>"
+
+
+def check(
+    recipe: str | Path,
+    *,
+    accelerate_config: str | Path | None = None,
+    dry_run: bool = False,
+    resume: str | None = None,
+    **settings: Any,
+) -> CheckResult:
+    """Checks a recipe, as `align check` does.
+
+    Args:
+        recipe: A file, or the name of a shipped one.
+        accelerate_config: Launch file whose processes it is checked for.
+        dry_run: Whether rewards that ask a model are left alone.
+        resume: `auto`, or a checkpoint that the run is to go on from.
+        **settings: Keys of the recipe that win over the file, such as `learning_rate=1e-6` or
+            `dataset={"max_rows": 100}`.
+
+    Raises:
+        UserError: If the recipe cannot be read.
+    """
+    launch = None if accelerate_config is None else Path(accelerate_config)
+    return check_words(str(recipe), (), launch, dry_run=dry_run, resume=resume, settings=settings)
+
+
+def check_words(
+    recipe: str,
+    overrides: Sequence[str],
+    accelerate_config: Path | None,
+    *,
+    dry_run: bool = False,
+    resume: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> CheckResult:
+    """Checks a recipe whose settings are words of a command line, values, or both."""
+    parsed = load_recipe(find_recipe(recipe), overrides, settings)
+    parsed = _dry(parsed) if dry_run else parsed
+    with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
+        findings, stages = _check_start(parsed, resume)
+        checked = check_recipe(parsed, read_launch(accelerate_config))
+        return CheckResult(findings + checked.findings + _check_changes(stages, parsed, checked))
+
+
+def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], list[Stage]]:
+    """Checks the folders of the runs, and that a run can begin there, or that there is what it is to go on from."""
+    if found := check_output(recipe):
+        return found, []
+    try:
+        stages = plan_stages(recipe, resume)
+    except RunFolderError as error:
+        return [Finding("error", "output", str(error))], []
+    return [Finding("ok", "output", text) for text in start_words(stages, resume)], stages
+
+
+def _check_changes(stages: Sequence[Stage], recipe: Recipe, checked: Checked) -> list[Finding]:
+    """Finds what is another one by now than when a run that goes on was started: its data, its base, own code."""
+    found = []
+    for stage in stages:
+        of_stage = checked.then if stage.recipe is recipe.then else checked.first
+        if stage.todo is ToDo.NOTHING or of_stage is None or of_stage.data is None:
+            continue
+        try:
+            compare_data(stage, of_stage.data.fingerprints)
+            found += [Finding("warning", "output", text) for text in compare_readings(stage)]
+        except RunFolderError as error:
+            found.append(Finding("error", "output", str(error)))
+    return found
+
+
+def _dry(recipe: Recipe) -> Recipe:
+    then = None if recipe.then is None else replace(recipe.then, is_dry=True)
+    return replace(recipe, is_dry=True, then=then)
