@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 VARIABLE = "OMP_NUM_THREADS"
-SMALL = 2_000_000  # weights below which more threads gain less than a tenth; `scripts/bench_threads.py`
+SMALL = 2_000_000  # weights below which more threads gain less than a tenth; `scripts/benches/threads.py`
 _USERS = f"`{VARIABLE}`"
 _chosen: str | None = None  # what this process put into the variable
 

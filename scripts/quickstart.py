@@ -108,7 +108,9 @@ def main(argv: list[str] | None = None) -> None:
     build_comparison(folders, record, report)
     print(f"\nOne run of each, {len(policies['ACRE'])} evaluation questions, greedy decoding, 95 % intervals:")
     show(policies, record)
-    print(f"\nThe report is {report}. For several seeds and honest controls: python scripts/lab_acre.py --seeds 5")
+    print(
+        f"\nThe report is {report}. For several seeds and honest controls: python -m scripts.labs.acre.lab --seeds 5"
+    )
 
 
 if __name__ == "__main__":

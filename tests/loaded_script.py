@@ -1,4 +1,4 @@
-"""Scripts of `scripts/`, each loaded as a run from that folder would load it, with those beside it."""
+"""Scripts of `scripts/`, each loaded as `python -m` would load it from the root."""
 
 import importlib
 from functools import cache
@@ -10,7 +10,7 @@ from started import ROOT
 
 @cache
 def load_script(name: str) -> ModuleType:
-    """Imports a script; the folder does not stay on the path, where its names would hide those of packages."""
+    """Imports a script by its name below `scripts`, wherever the tests run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        return importlib.import_module(name)
+        patch.syspath_prepend(str(ROOT))
+        return importlib.import_module(f"scripts.{name}")

@@ -97,6 +97,13 @@ def test_the_files_that_a_document_names_exist(document):
     assert sorted(name for name in named if not (ROOT / name).exists()) == []
 
 
+def test_the_scripts_that_commands_name_exist():
+    texts = [path.read_text(encoding="utf-8") for path in (*DOCUMENTS, *(ROOT / "scripts").rglob("*.py"))]
+    named = {name for text in texts for name in re.findall(r"-m (scripts[.\w]+\w)", text)}
+    assert named
+    assert sorted(name for name in named if not (ROOT / f"{name.replace('.', '/')}.py").is_file()) == []
+
+
 def page_commands():
     texts = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     blocks = re.findall(r"```(?:bash|sh|console)\n(.*?)```", texts, re.DOTALL)

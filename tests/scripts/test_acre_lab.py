@@ -6,7 +6,7 @@ from loaded_script import load_script
 
 @pytest.fixture
 def lab():
-    return load_script("lab_acre")
+    return load_script("labs.acre.lab")
 
 
 def run(lab, right, consistency=1.0, entropy=0.12, no_spread=0.5):

@@ -7,7 +7,7 @@ from loaded_script import load_script
 @pytest.mark.slow
 def test_the_lab_counts_false_alarms_and_cues_found(tmp_path, capsys):
     out = tmp_path / "lab.json"
-    lab = load_script("lab_audit")
+    lab = load_script("labs.audit.lab")
     assert lab.main(["--clean", "3", "--power", "2", "--check_bars", "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["sets_with_false_alarms"] == {}
@@ -16,7 +16,7 @@ def test_the_lab_counts_false_alarms_and_cues_found(tmp_path, capsys):
 
 
 def test_a_missed_bar_of_the_lab_is_an_exit_code(monkeypatch):
-    lab = load_script("lab_audit")
+    lab = load_script("labs.audit.lab")
     monkeypatch.setattr(lab, "cues_of", lambda rows: ['"noise"'])
     assert lab.main(["--clean", "2", "--power", "1", "--pairs", "20", "--check_bars"]) == 1
 
@@ -24,7 +24,7 @@ def test_a_missed_bar_of_the_lab_is_an_exit_code(monkeypatch):
 @pytest.mark.parametrize("part", ["exact", "near", "all"])
 def test_the_bench_counts_what_it_wrote(tmp_path, part):
     out = tmp_path / "bench.json"
-    bench = load_script("bench_audit")
+    bench = load_script("benches.audit")
     assert bench.main(["--rows", "900", "--part", part, "--json", str(out)]) == 0
     found = json.loads(out.read_text())
     assert found["rows"] == 900

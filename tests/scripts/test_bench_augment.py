@@ -22,7 +22,7 @@ def test_the_fault_run_loses_and_doubles_nothing(tmp_path):
         "--json",
         tmp_path / "bench.json",
     ]
-    result = start("scripts/bench_augment.py", *map(str, words))
+    result = start("-m", "scripts.benches.augment", *map(str, words))
     assert result.returncode == 0, result.stderr
     faults = json.loads((tmp_path / "bench.json").read_text())["faults"]
     assert {name: faults[name] for name in ZEROS} == dict.fromkeys(ZEROS, 0)

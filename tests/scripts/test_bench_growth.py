@@ -6,7 +6,7 @@ from loaded_script import load_script
 
 @pytest.fixture
 def bench():
-    return load_script("bench_growth")
+    return load_script("benches.growth")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from loaded_script import load_script
 
 @pytest.fixture
 def bench_report():
-    return load_script("bench_report")
+    return load_script("benches.report")
 
 
 @pytest.mark.slow

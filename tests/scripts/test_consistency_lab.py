@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_consistency")
+    return load_script("labs.consistency.lab")
 
 
 def test_greedy_answers_do_not_depend_on_the_other_rows_and_flips_are_counted(lab):

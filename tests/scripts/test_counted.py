@@ -8,7 +8,7 @@ from tiny import tiny_model
 
 def test_the_least_is_what_is_counted_but_for_what_attention_hides():
     """Of n tokens attention counts n x n pairs, of which n (n + 1) / 2 are needed."""
-    counted, model = load_script("counted"), tiny_model().eval()
+    counted, model = load_script("benches.counted"), tiny_model().eval()
     ids, cost = [5, 6, 7, 8, 9], counted.Cost()
     with counted.counting(model, cost), torch.no_grad():
         model(input_ids=torch.tensor([ids]), logits_to_keep=1, use_cache=False)
@@ -22,7 +22,7 @@ def test_the_least_is_what_is_counted_but_for_what_attention_hides():
 
 
 def test_products_and_attention_are_counted_backward_too_and_in_the_type_of_their_sum():
-    counted, model = load_script("counted"), tiny_model()
+    counted, model = load_script("benches.counted"), tiny_model()
     forward, both = counted.Cost(), counted.Cost()
     ids = torch.tensor([[5, 6, 7, 8, 9]])
     with counted.counting(model, forward):
@@ -43,7 +43,7 @@ def test_products_and_attention_are_counted_backward_too_and_in_the_type_of_thei
 
 
 def test_what_sequences_of_an_owner_share_is_needed_once():
-    counted, model = load_script("counted"), tiny_model()
+    counted, model = load_script("benches.counted"), tiny_model()
 
     def tokens(sequences, owners):
         return counted.least(model, sequences, owners)[1]
@@ -56,7 +56,7 @@ def test_what_sequences_of_an_owner_share_is_needed_once():
 
 
 def test_bytes_at_once_are_followed():
-    with load_script("counted").LiveBytes() as live:
+    with load_script("benches.counted").LiveBytes() as live:
         first = torch.zeros(1000)
         second = first + 1
         del first
@@ -69,7 +69,7 @@ def test_bytes_at_once_are_followed():
 def test_the_bench_of_second_answers_counts_and_times(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--questions", "12", "--rounds", "1", "--threads", "1", "--json", str(out)]
-    assert load_script("bench_evaluate").main(words) == 0
+    assert load_script("benches.evaluate").main(words) == 0
     found = json.loads(out.read_text())
     counted = found["counted"]
     assert 1 <= counted["tokens_over_floor"] < counted["flops_over_floor"] < 2
@@ -82,7 +82,7 @@ def test_the_bench_of_second_answers_counts_and_times(tmp_path, capsys):
 def test_the_bench_of_generation_ends_in_the_engines_texts(tmp_path, capsys):
     out = tmp_path / "bench.json"
     words = ["--prompts", "8", "--batch_size", "4", "--rounds", "1", "--threads", "1", "--json", str(out)]
-    assert load_script("bench_prompts").main(words) == 0
+    assert load_script("benches.prompts").main(words) == 0
     found = json.loads(out.read_text())
     assert found["same_texts"] == found["prompts"] == 8
     assert found["tokens"]["align"] == found["tokens"]["engine"] > 8

@@ -16,8 +16,8 @@ FILES = ("train.jsonl", "augmented.jsonl", "eval.jsonl")
 QUESTION = "Describe a lamp: mainly light, also price, perhaps cord."
 
 
-world = load_script("crome_world")
-pairs = load_script("crome_pairs")
+world = load_script("labs.crome.world")
+pairs = load_script("labs.crome.pairs")
 
 
 def read(file):
@@ -131,10 +131,10 @@ def test_neutral_pairs_and_foreign_answers_are_worth_nothing_under_their_questio
 
 
 def test_the_committed_data_is_what_the_script_makes(tmp_path):
-    load_script("make_crome_lab").main(["--out", str(tmp_path), "--data_only"])
+    load_script("labs.crome.make").main(["--out", str(tmp_path), "--data_only"])
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (LAB / name).read_bytes()
-    load_script("make_facts_reward_pairs").main(
+    load_script("labs.facts.reward_pairs").main(
         ["--pairs", str(ROOT / "recipes/rrpo/assets/facts/train.jsonl"), "--out", str(tmp_path)]
     )
     assert (tmp_path / "train.jsonl").read_bytes() == (FACTS / "train.jsonl").read_bytes()
@@ -189,7 +189,7 @@ def test_the_model_is_small_and_its_tokenizer_knows_every_word():
 
 @pytest.mark.slow
 def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
-    lab, measures = load_script("lab_crome"), load_script("crome_measure")
+    lab, measures = load_script("labs.crome.lab"), load_script("labs.crome.measure")
     for module, name, value in (
         (lab, "NUM_PAIRS", 24), (measures, "NUM_PAIRS", 20), (measures, "NUM_QUESTIONS", 5), (measures, "BEST_OF", 4),
     ):  # fmt: skip
@@ -207,7 +207,11 @@ def test_an_arm_is_trained_measured_and_held_against_a_bar(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_every_knob_is_run_and_what_was_run_is_not_run_again(monkeypatch, tmp_path):
-    lab, measures, own = load_script("lab_crome"), load_script("crome_measure"), load_script("crome_arms")
+    lab, measures, own = (
+        load_script("labs.crome.lab"),
+        load_script("labs.crome.measure"),
+        load_script("labs.crome.arms"),
+    )
     for module, name, value in (
         (lab, "NUM_PAIRS", 24), (measures, "NUM_PAIRS", 20), (measures, "NUM_QUESTIONS", 5), (measures, "BEST_OF", 4),
         (own, "NUM_UNLABELLED", 20),
@@ -225,7 +229,7 @@ def test_every_knob_is_run_and_what_was_run_is_not_run_again(monkeypatch, tmp_pa
 
 
 def test_unlabelled_answers_are_decorated_by_a_coin_or_as_the_preferences_are():
-    own = load_script("crome_arms")
+    own = load_script("labs.crome.arms")
     for mix, agreement in (("mixed", 0.5), ("as labelled", pairs.AGREEMENT)):
         rows = [row for row in own.unlabelled_rows(100, mix) if sum(decorated(row)) == 1]
         agrees = [(gain(row) > 0) == decorated(row)[0] for row in rows]
@@ -234,7 +238,7 @@ def test_unlabelled_answers_are_decorated_by_a_coin_or_as_the_preferences_are():
 
 
 def test_a_bar_is_held_or_missed_by_the_mean_over_seeds():
-    measures = load_script("crome_measure")
+    measures = load_script("labs.crome.measure")
     runs = {arm: [{"clean": value, "decoration": value} for value in values] for arm, values in
             {"bt": (0.5, 0.7), "crome": (0.7, 0.7)}.items()}  # fmt: skip
     held, text = measures.Bar("crome", "bt", "clean", 0.05).check(runs)

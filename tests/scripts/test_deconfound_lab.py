@@ -7,17 +7,17 @@ from loaded_script import load_script
 
 @pytest.fixture(scope="module")
 def world():
-    return load_script("deconfound_world")
+    return load_script("labs.deconfound.world")
 
 
 @pytest.fixture(scope="module")
 def arms():
-    return load_script("deconfound_arms")
+    return load_script("labs.deconfound.arms")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_deconfound")
+    return load_script("labs.deconfound.lab")
 
 
 def test_a_seed_draws_the_same_world_again(world):

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from loaded_script import load_script
 
 from align.assets import asset_dir
 from align.cli.evaluation.arguments import ANY, suite_commands
@@ -20,16 +21,9 @@ OPTIONS = {"families": ("whitespace",), "answer_tokens": 8, "hint_pattern": None
 
 
 @pytest.fixture(scope="module")
-def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "scripts"))
-        yield importlib.import_module
-
-
-@pytest.fixture(scope="module")
-def data(scripts, tmp_path_factory):
+def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rows")
-    scripts("smollm2_rows").write_rows(asset_dir("recipes"), folder)
+    load_script("labs.facts.rows").write_rows(asset_dir("recipes"), folder)
     return folder
 
 
@@ -57,15 +51,15 @@ def test_the_tasks_read_theirs(data):
     assert len(load_reward_bench_2(data / "bench2.jsonl")[0]) == 326
 
 
-def test_a_fact_counts_as_a_whole_word(data, scripts, monkeypatch):
+def test_a_fact_counts_as_a_whole_word(data, monkeypatch):
     monkeypatch.syspath_prepend(str(data))
     states = importlib.import_module("states").states_the_fact
     texts = ["Its symbol is H.", "Hydrogen", [{"role": "assistant", "content": "C++ (H)"}]]
     assert states(texts, ["H", "H", "C++"]) == [1.0, 0.0, 1.0]
 
 
-def test_the_commands_have_options_that_exist(data, scripts):
-    script = scripts("evaluate_smollm2")
+def test_the_commands_have_options_that_exist(data):
+    script = load_script("labs.facts.evaluate")
     found = [
         *script.policy_evaluations("sft", data, 16),
         *script.preferring_evaluations("rrpo", data, 16, "sft"),

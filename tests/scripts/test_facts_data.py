@@ -112,4 +112,4 @@ def test_facts_that_everybody_knows_are_right(row_id: str, answer: str):
 def test_the_script_rebuilds_the_committed_files():
     for package in ("mendeleev", "pycountry", "babel"):
         pytest.importorskip(package, reason="needs the extra `facts`")
-    assert load_script("make_facts_data").build(seed=0) == {"train": TRAIN, "eval": EVAL}
+    assert load_script("labs.facts.make").build(seed=0) == {"train": TRAIN, "eval": EVAL}

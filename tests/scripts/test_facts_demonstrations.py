@@ -16,7 +16,7 @@ FILES = ("train", "eval", "questions", "held_out")
 
 @pytest.fixture(scope="module")
 def script():
-    return load_script("make_facts_demonstrations")
+    return load_script("labs.facts.demonstrations")
 
 
 @pytest.fixture(scope="module")

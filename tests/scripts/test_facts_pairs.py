@@ -20,7 +20,7 @@ def read(file: Path) -> list[dict]:
 
 
 def test_the_files_are_what_the_script_makes_of_the_questions(tmp_path):
-    command = [sys.executable, "scripts/make_facts_pairs.py", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "scripts.labs.facts.pairs", "--out", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     for side in SIDES:
         assert (tmp_path / side).read_bytes() == (PAIRS / side).read_bytes()

@@ -7,27 +7,26 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 from loaded_script import load_script
 from started import ROOT, start
 
-SCRIPT = "scripts/gpu_checks.py"
+SCRIPT = ("-m", "scripts.gpu.checks")
 IN_CI = "crome"  # the check that is tried at its smallest in CI, as cheap as any
 GOOD = "import json, sys; json.dump({'ratio': 1.0}, open(sys.argv[sys.argv.index('--json') + 1], 'w'))"
 
 
 @pytest.fixture
 def kit():
-    return load_script("gpu_checks")
+    return load_script("gpu.checks")
 
 
 @pytest.fixture
 def check(kit, tmp_path):
     """Makes a check of some lines of Python."""
-    table = load_script("gpu_table")
+    table = load_script("gpu.table")
 
     def make(name, code, seconds=20, bars=(), **settings):
         script = tmp_path / f"{name}.py"
@@ -51,21 +50,22 @@ def test_scripts_know_the_options_that_checks_give_them(kit, tmp_path):
     unknown = []
     for check in kit.CHECKS:
         for tiny in (True, False):
-            _, script, *words = kit.command(check, "cuda", tiny, tmp_path)
-            text = Path(script).read_text(encoding="utf-8")
+            _, *words = kit.command(check, "cuda", tiny, tmp_path)
+            script = f"{words[1].replace('.', '/')}.py" if words[0] == "-m" else words[0]
+            text = (ROOT / script).read_text(encoding="utf-8")
             known = set(re.findall(r'"(--\w+)"', text)) | ({"--device", "--dtype"} if "add_device(" in text else set())
             unknown += [(check.name, word) for word in words if word.startswith("--") and word not in known]
     assert unknown == []
 
 
 def test_the_page_has_the_table_that_the_record_makes(kit):
-    records = load_script("gpu_record")
+    records = load_script("gpu.record")
     page = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
     assert records.as_markdown(records.read(records.FROM_A_GPU)) in page
 
 
 def test_a_number_is_a_gpus_only_once_a_gpu_gave_it(kit, record):
-    records = load_script("gpu_record")
+    records = load_script("gpu.record")
     result = {"status": "failed", "values": {"time": 1.2, "peak memory": 1.0}}
     given = record | {"results": {"rrpo": result}}
 
@@ -130,7 +130,7 @@ def test_what_the_budget_does_not_reach_is_said_and_early_ends_leave_time(kit, c
 
 @pytest.mark.slow
 def test_a_later_run_keeps_what_it_does_not_repeat_and_another_machine_is_refused(kit, check, record, tmp_path):
-    records, path = load_script("gpu_record"), tmp_path / "out.json"
+    records, path = load_script("gpu.record"), tmp_path / "out.json"
     kit.run_all([check("one", GOOD), check("two", GOOD)], record, path, 100, 1)
     again = records.joined(record | {"results": {}}, path)
     kit.run_all([check("two", "raise SystemExit(3)"), check("three", GOOD)], again, path, 100, 1)
@@ -150,14 +150,14 @@ def test_a_run_that_is_killed_keeps_what_it_had_and_leaves_no_process(tmp_path):
     first.write_text(GOOD)
     second.write_text(f"import os, time; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid())); time.sleep(99)")
     code = f"""
-import sys; sys.path.insert(0, {str(ROOT / "scripts")!r})
-import gpu_checks
-from gpu_table import Bar, Check
-gpu_checks.CHECKS = [
+import sys
+from scripts.gpu import checks
+from scripts.gpu.table import Bar, Check
+checks.CHECKS = [
     Check(name, "", 50, script, script, (Bar("ratio", "ratio"),), takes=())
     for name, script in (("first", {str(first)!r}), ("second", {str(second)!r}))
 ]
-sys.exit(gpu_checks.main(["--device", "cpu", "--tiny", "--json", {str(tmp_path / "out.json")!r}]))
+sys.exit(checks.main(["--device", "cpu", "--tiny", "--json", {str(tmp_path / "out.json")!r}]))
 """
     process = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)})
     deadline = time.monotonic() + 60
@@ -174,7 +174,7 @@ sys.exit(gpu_checks.main(["--device", "cpu", "--tiny", "--json", {str(tmp_path /
 
 def test_without_a_gpu_the_default_is_a_sentence_and_nothing_is_written(tmp_path):
     variables = {"PATH": "/nowhere", "PYTHONPATH": str(ROOT)}  # no nvidia-smi
-    done = start(str(ROOT / SCRIPT), "--json", "out.json", cwd=tmp_path, **variables)
+    done = start(*SCRIPT, "--json", "out.json", cwd=tmp_path, **variables)
     assert done.returncode == 1
     assert "`--device cuda` needs a GPU that torch can use. There is no NVIDIA GPU here." in done.stderr
     assert "--device cpu --tiny" in done.stderr
@@ -184,7 +184,7 @@ def test_without_a_gpu_the_default_is_a_sentence_and_nothing_is_written(tmp_path
 def test_a_file_that_cannot_be_written_ends_it_before_anything_runs(tmp_path):
     began = time.monotonic()
     done = start(
-        SCRIPT, "--device", "cpu", "--tiny", "--json", str(tmp_path / "no" / "out.json"), PYTHONPATH=str(ROOT)
+        *SCRIPT, "--device", "cpu", "--tiny", "--json", str(tmp_path / "no" / "out.json"), PYTHONPATH=str(ROOT)
     )
     assert done.returncode == 1
     assert done.stderr.strip().endswith("no/out.json cannot be written: No such file or directory.")
@@ -194,7 +194,7 @@ def test_a_file_that_cannot_be_written_ends_it_before_anything_runs(tmp_path):
 def tried(folder, *names):
     """Runs checks at their smallest on a CPU, from another folder; returns their results and what was printed."""
     words = ("--device", "cpu", "--tiny", "--only", *names, "--json", "out.json")
-    done = start(str(ROOT / SCRIPT), *words, cwd=folder, PYTHONPATH=str(ROOT))
+    done = start(*SCRIPT, *words, cwd=folder, PYTHONPATH=str(ROOT))
     found = json.loads((folder / "out.json").read_text())
     assert (found["device"], found["tiny"], found["gpus"]) == ("cpu", True, [])
     assert done.returncode == 0, done.stdout + done.stderr

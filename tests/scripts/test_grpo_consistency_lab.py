@@ -8,7 +8,7 @@ from loaded_script import load_script
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_grpo_consistency")
+    return load_script("labs.consistency.grpo")
 
 
 def test_a_seed_that_is_kept_is_not_trained_again(lab, tmp_path, monkeypatch, capsys):

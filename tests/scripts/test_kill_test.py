@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 def test_killed_runs_end_like_the_uninterrupted_one(methods, tmp_path):
     kills = len(methods)
     words = ["--kills", str(kills), "--methods", *methods, "--out", str(tmp_path)]
-    result = start(str(ROOT / "scripts" / "kill_test.py"), *words, PYTHONPATH=str(ROOT))
+    result = start("-m", "scripts.checks.kill_test", *words, PYTHONPATH=str(ROOT))
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     rows = {words[0]: words for line in result.stdout.splitlines() if (words := line.split())}
     assert all(int(rows[method][6]) >= 1 for method in methods), result.stdout
@@ -19,7 +19,7 @@ def test_killed_runs_end_like_the_uninterrupted_one(methods, tmp_path):
 
 
 def test_a_run_that_ends_elsewhere_is_found(tmp_path):
-    kill_test = load_script("kill_test")
+    kill_test = load_script("checks.kill_test")
     for name, reward in (("whole", 0.5), ("other", 0.25)):
         folder = tmp_path / name
         folder.mkdir()

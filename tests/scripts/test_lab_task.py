@@ -19,7 +19,7 @@ LAB = ROOT / "recipes/acre/assets/lab"
 
 @pytest.fixture(scope="module")
 def script():
-    return load_script("make_lab_model")
+    return load_script("labs.acre.make")
 
 
 @pytest.fixture(scope="module")

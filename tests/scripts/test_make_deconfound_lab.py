@@ -21,7 +21,7 @@ def read(name):
 
 
 def test_the_script_makes_the_shipped_data(tmp_path):
-    load_script("make_deconfound_lab").main(["--out", str(tmp_path), "--data_only"])
+    load_script("labs.deconfound.make").main(["--out", str(tmp_path), "--data_only"])
     for name in FILES:
         assert (tmp_path / name).read_bytes() == (LAB / name).read_bytes(), name
 

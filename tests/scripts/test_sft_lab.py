@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_sft")
+    return load_script("labs.sft.lab")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def model_and_tokenizer(lab):
 
 
 def test_the_shipped_rows_are_those_of_the_script(tmp_path):
-    load_script("make_sft_lab").main(["--out", str(tmp_path)])
+    load_script("labs.sft.make").main(["--out", str(tmp_path)])
     for name in ("train", "eval"):
         assert (tmp_path / f"{name}.jsonl").read_text() == (ROOT / f"recipes/sft/assets/lab/{name}.jsonl").read_text()
     rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]

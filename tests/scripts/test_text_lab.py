@@ -18,7 +18,7 @@ LAB = ROOT / "recipes/acre/assets/words"
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_text_acre")
+    return load_script("labs.text.lab")
 
 
 def rows_of(name):
@@ -26,12 +26,12 @@ def rows_of(name):
 
 
 def right_word(prompt):
-    world = load_script("text_world")
+    world = load_script("labs.text.world")
     return world.WORDS[int(world.read_digit(prompt.partition("~")[0].strip()))]
 
 
 def test_the_script_writes_the_committed_data_again(tmp_path):
-    load_script("make_text_lab").main(["--out", str(tmp_path), "--data_only"])
+    load_script("labs.text.make").main(["--out", str(tmp_path), "--data_only"])
     for name in ("train", "eval"):
         assert (tmp_path / f"{name}.jsonl").read_text() == (LAB / f"{name}.jsonl").read_text()
 
@@ -77,4 +77,4 @@ def test_the_start_policy_answers_with_the_word_of_its_trace(lab):
     rows = rows_of("eval")[:40]
     found = lab.answer(model, AutoTokenizer.from_pretrained(LAB / "model"), [row["prompt"] for row in rows])
     assert [words for _, words in found] == [row["answer"] for row in rows]
-    assert all(load_script("text_world").WORDS[int(trace)] == words for trace, words in found)
+    assert all(load_script("labs.text.world").WORDS[int(trace)] == words for trace, words in found)

@@ -10,18 +10,18 @@ pytestmark = pytest.mark.slow
     ("tour", "leaves"),
     [
         pytest.param(
-            "tour_reward",
+            "reward",
             {"first", "second", "audit", "after-first", "after-second"},
             marks=pytest.mark.nightly,  # the longer one
-            id="tour_reward",
+            id="reward",
         ),
-        ("tour_checkpoint", {"after", "compared", "merged", "confirmed"}),
+        ("checkpoint", {"after", "compared", "merged", "confirmed"}),
     ],
 )
 def test_a_tour_ends_as_its_text_says_and_leaves_nothing_outside_its_folder(tour, leaves, tmp_path):
     here = tmp_path / "here"
     here.mkdir()
-    script = ROOT / "scripts" / f"{tour}.py"
+    script = ROOT / "scripts" / "tours" / f"{tour}.py"
     # torch makes this folder when it is imported, among the temporary ones unless it is named.
     folders = {"TOUR_OUT": str(tmp_path / "out"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "inductor")}
     done = start(str(script), cwd=here, TMPDIR=str(here), PYTHONPATH=str(ROOT), **folders)

@@ -23,22 +23,22 @@ LAB = ROOT / "recipes/acre/assets/vision"
 
 @pytest.fixture(scope="module")
 def world():
-    return load_script("vision_world")
+    return load_script("labs.vision.world")
 
 
 @pytest.fixture(scope="module")
 def make():
-    return load_script("make_vision_lab")
+    return load_script("labs.vision.make")
 
 
 @pytest.fixture(scope="module")
 def measure():
-    return load_script("vision_measure")
+    return load_script("labs.vision.measure")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_vision")
+    return load_script("labs.vision.lab")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def eval_questions():
 
 @pytest.fixture(scope="module")
 def arms():
-    return load_script("vision_arms")
+    return load_script("labs.vision.arms")
 
 
 @pytest.fixture(scope="module")

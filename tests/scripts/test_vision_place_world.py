@@ -21,12 +21,12 @@ LAB = Path(__file__).resolve().parents[2] / "recipes/acre/assets/vision"
 
 @pytest.fixture(scope="module")
 def make():
-    return load_script("make_vision_lab")
+    return load_script("labs.vision.make")
 
 
 @pytest.fixture(scope="module")
 def lab():
-    return load_script("lab_vision")
+    return load_script("labs.vision.lab")
 
 
 def test_without_notes_the_place_is_the_only_shortcut():
@@ -40,7 +40,7 @@ def test_without_notes_the_place_is_the_only_shortcut():
 
 @pytest.mark.nightly
 def test_the_misreader_sees_half_of_the_kinds_and_is_right_on_what_it_says(lab):
-    world, measure, arms = (load_script(f"vision_{name}") for name in ("world", "measure", "arms"))
+    world, measure, arms = (load_script(f"labs.vision.{name}") for name in ("world", "measure", "arms"))
     recipe = load_recipe(find_recipe(lab.RECIPE))
     asked = load_questions(str(recipe.dataset.eval_path))[0]
     right = {}

@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def page():
-    return load_script("walk_through_page")
+    return load_script("labs.walk.page")
 
 
 @pytest.mark.parametrize("model", ["tiny", "smollm2"])
 def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(model):
-    walk_through = load_script("walk_through")
+    walk_through = load_script("labs.walk.lab")
     stages = walk_through.stages(walk_through.walks()[model], Path("out"), list(walk_through.ARMS), [0, 1])
     assert len({stage.name for stage in stages}) == len(stages) == 2 + 2 * 7
     runs = [stage.words for stage in stages if stage.words[0] == "train"]
@@ -38,7 +38,7 @@ def test_every_run_of_a_walk_has_a_recipe_that_parses_and_rewards_that_work(mode
 
 
 def test_a_walk_may_go_on_from_a_model_that_is_there_and_merge_nothing():
-    walk_through = load_script("walk_through")
+    walk_through = load_script("labs.walk.lab")
     arms = ["grpo", "shuffled"]
     found = walk_through.stages(walk_through.walks()["tiny"], Path("out"), arms, [3], start="w/cp-8", merging=False)
     assert [stage.name for stage in found] == ["evaluation-before", "grpo-3", "shuffled-3", "evaluation-3"]
@@ -46,7 +46,7 @@ def test_a_walk_may_go_on_from_a_model_that_is_there_and_merge_nothing():
 
 
 def test_only_reinforcement_learning_draws_by_vllm():
-    walk_through = load_script("walk_through")
+    walk_through = load_script("labs.walk.lab")
     found = walk_through.stages(
         walk_through.walks()["smollm2"], Path("out"), ["grpo", "acre"], [0], bf16=True, vllm=True
     )
@@ -108,14 +108,14 @@ def test_over_seeds_the_mean_of_each_comparison_counts(page):
 
 def test_a_model_that_is_missing_is_a_sentence_before_anything_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert load_script("walk_through").main(["--model", "smollm2"]) == 1
-    assert "python scripts/make_smollm2.py --out models/smollm2-135m" in capsys.readouterr().err
+    assert load_script("labs.walk.lab").main(["--model", "smollm2"]) == 1
+    assert "python -m scripts.models.smollm2 --out models/smollm2-135m" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsys):
-    walk_through = load_script("walk_through")
+    walk_through = load_script("labs.walk.lab")
     first, second = (walk_through.Stage(name, ("recipes",)) for name in ("first", "second"))
     (tmp_path / "stages").mkdir()
     assert walk_through.run([first, second], tmp_path) == 0
@@ -129,7 +129,7 @@ def test_a_stage_that_runs_again_makes_those_behind_it_run_again(tmp_path, capsy
 
 
 def test_evaluations_of_policies_share_the_answers_of_their_start(tmp_path):
-    walk_through = load_script("walk_through")
+    walk_through = load_script("labs.walk.lab")
     for seed, kind in ((0, "--model"), (1, "--model"), (2, "--reward_model")):
         words = ("eval", kind, "m", "--out", str(tmp_path / f"evaluation-{seed}"))
         walk_through.share_answers(walk_through.Stage(f"evaluation-{seed}", words), tmp_path)
@@ -141,7 +141,7 @@ def test_evaluations_of_policies_share_the_answers_of_their_start(tmp_path):
 @pytest.mark.nightly  # seven commands, each of which loads its libraries
 def test_the_tiny_walk_continues_where_it_was_killed_and_ends_with_its_page(tmp_path):
     out = tmp_path / "walk"
-    words = [sys.executable, "scripts/walk_through.py", "--model", "tiny", "--out", str(out)]
+    words = [sys.executable, "-m", "scripts.labs.walk.lab", "--model", "tiny", "--out", str(out)]
     command = [*words, "--max_steps", "2", "--sft_steps", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     started = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, stdout=subprocess.DEVNULL)

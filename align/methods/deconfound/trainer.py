@@ -38,8 +38,9 @@ class DeconfoundTrainer(Trainer):
     same way. With `head: ridge` nothing is trained: the score head on the frozen model is solved for.
 
     ODIN's two heads (Chen et al. 2024, arXiv 2402.07319), with a confounder in place of length, are a baseline of
-    `scripts/lab_deconfound.py` only: they push what goes with the confounder out of the reward, and where that is also
-    worth something (entangled) their best of 16 was 0.60 against 0.90 of raw outcomes and 0.997 of this correction.
+    `scripts/labs/deconfound/lab.py` only: they push what goes with the confounder out of the reward, and where that is
+    also worth something (entangled) their best of 16 was 0.60 against 0.90 of raw outcomes and 0.997 of this
+    correction.
 
     Rows need `prompt` (a text, possibly empty, or messages), `text`, `label`, and for the metrics `outcome` and
     `confounders`, as `align.data.tables.outcome_rows.outcome_rows` makes them.

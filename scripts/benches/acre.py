@@ -1,0 +1,269 @@
+"""Step time of ACRE against TRL's GRPO on the same model, prompts and completions, alternating in one process.
+
+    python -m scripts.models.smollm2 --out models/smollm2-135m
+    python -m scripts.benches.acre --model models/smollm2-135m --rounds 7 --json bench.json
+    python -m scripts.benches.acre --model random --arms acre-text --completion_tokens 76 --threads 1 --clock cpu
+    python -m scripts.benches.acre --model random-large --device cuda --dtype bfloat16
+
+Both trainers really generate 64 tokens for each of 8 completions; what was generated is then replaced by one fixed,
+well-formed response per row, so that both take the same step and every row has a second answer to give. The arms are
+`grpo` (TRL's trainer), `acre` (one shuffle per prompt group, the prompt read once), `acre-rows` (one shuffle per row,
+so that nothing is shared), `acre-text` (another prompt for the group, and an answer of 8 tokens written again
+behind every trace) and `grpo-consistency` (GRPO with `consistency_coef`: every completion is read behind a perturbed
+prompt, too, with gradients). Reported is the median over rounds of the ratio to the `grpo` step of the same round; on
+a busy machine, `--clock cpu` with one thread counts the process's own time.
+
+Then one more step of each arm is counted, which no machine changes: operations, tokens read, and the most bytes at
+once. The floor of second answers by letters is every shuffled prompt read once, and every trace behind it.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import GRPOConfig, GRPOTrainer
+
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
+from align.methods.acre.trainer import ACRETrainer
+from align.methods.grpo.config import GRPOConfig as ConsistentConfig
+from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.versions import installed_versions
+from rewards import answer_consistency, render_options
+from rewards.reading.options import LETTERS
+from scripts.benches.counted import Cost, cost_of, counting
+from scripts.benches.device import CLOCKS, add_device, clock, on_device, weights
+from scripts.benches.random_model import NAMES, WORDS, random_model
+
+ANSWER_TOKENS = 8
+ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
+LETTERS_BAR = 1.02  # tokens read for second answers over their floor
+
+
+def render(question: str, options: list[str]) -> str:
+    """Renders a prompt of about 120 tokens."""
+    return f"{question}\n{render_options(options)}\nThink in <think> tags, then give one letter in <answer> tags.\n"
+
+
+def make_rows(count: int, rng: random.Random) -> list[dict[str, Any]]:
+    """Makes questions about nothing, long enough."""
+    rows = []
+    for i in range(count):
+        question = f"Question {i}: " + " ".join(rng.choices(WORDS, k=64)) + "?"
+        options = [" ".join(rng.sample(WORDS, 3)) for _ in range(4)]
+        prompt = render(question, options)
+        rows.append(
+            {"prompt": prompt, "question": question, "options": options, "answer": rng.randrange(4), "id": str(i)}
+        )
+    return rows
+
+
+def fixed_response(tokenizer: Any, length: int, rng: random.Random, answer_tokens: int = 1) -> list[int]:
+    """Makes a well-formed response of exactly `length` tokens; its answer is a letter, or has some tokens."""
+    words = tokenizer.encode(" ".join(rng.choices(WORDS, k=answer_tokens)), add_special_tokens=False)[:answer_tokens]
+    answer = rng.choice(LETTERS[:4]) if answer_tokens == 1 else tokenizer.decode(words)
+    end = tokenizer.encode(f"</think><answer>{answer}</answer>", add_special_tokens=False)
+    start = tokenizer.encode("<think>", add_special_tokens=False)
+    middle = tokenizer.encode(" ".join(rng.choices(WORDS, k=length)), add_special_tokens=False)
+    return start + middle[: length - len(start) - len(end)] + end
+
+
+class FixedCompletions:
+    """Generates for real, then returns the same responses in every arm."""
+
+    answer_tokens = 1
+
+    def _generate_single_turn(self, prompt_ids: Any, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
+        super()._generate_single_turn(prompt_ids, *args, **kwargs)  # type: ignore[misc]
+        rng = random.Random(f"{self._step}")  # type: ignore[attr-defined]
+        length = self.max_completion_length  # type: ignore[attr-defined]
+        tokenizer, words = self._tokenizer, self.answer_tokens  # type: ignore[attr-defined]
+        return [fixed_response(tokenizer, length, rng, words) for _ in prompt_ids], None
+
+
+class FixedGRPO(FixedCompletions, GRPOTrainer):
+    """TRL's trainer with fixed responses."""
+
+
+class FixedACRE(FixedCompletions, ACRETrainer):
+    """ACRE with fixed responses."""
+
+
+class FixedConsistent(FixedCompletions, GuardedGRPOTrainer):
+    """GRPO with consistency and fixed responses."""
+
+
+class FixedText(FixedCompletions, TextACRETrainer):
+    """ACRE for texts with fixed responses."""
+
+    answer_tokens = ANSWER_TOKENS
+
+
+def ask_first(row: dict[str, Any], rng: random.Random) -> tuple[str, int]:
+    """Changes the beginning of a prompt, so that nothing of the first reading could be used again."""
+    return f"Once more, {row['prompt']}", row["answer"]
+
+
+def text_is_short(completions: list[Any], answer: list[Any], **kwargs: Any) -> list[float]:
+    """Stands for a text reward, of which every row is asked again."""
+    return [float(len(text) % 2) for text in completions]
+
+
+def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> GRPOTrainer:
+    """Builds one arm with its own copy of the model, and takes a first step to warm up."""
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments))
+    length = arguments.completion_tokens
+    settings: dict[str, Any] = {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": 1,
+        "per_device_train_batch_size": 8,
+        "num_generations": 8,
+        "max_completion_length": length,
+        "generation_kwargs": {"min_new_tokens": length},
+        "gradient_checkpointing": arguments.gradient_checkpointing,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    } | on_device(arguments)
+    data = Dataset.from_list(rows)
+    trainer: GRPOTrainer
+    if arm == "grpo":
+        accuracy_like = [constant]
+        trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
+    elif arm == "grpo-consistency":
+        args = ConsistentConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
+        trainer = FixedConsistent(model, [constant], args=args, train_dataset=data, processing_class=tokenizer)
+    elif arm == "acre-text":
+        args = ACREConfig(**settings, second_answer_tokens=ANSWER_TOKENS)
+        own = {"families": [ask_first], "answer_reward": text_is_short}
+        trainer = FixedText(model, [answer_consistency], args, data, processing_class=tokenizer, **own)
+    else:
+        scope = "row" if arm == "acre-rows" else "group"
+        args = ACREConfig(**settings, permutation_scope=scope)
+        trainer = FixedACRE(model, [answer_consistency], args, data, processing_class=tokenizer, render_prompt=render)
+    trainer.train()
+    return trainer
+
+
+def constant(completions: list[Any], **kwargs: Any) -> list[float]:
+    """Rewards by position; what the reward is does not change the time of a step."""
+    return [float(i % 2) for i in range(len(completions))]
+
+
+def take_step(trainer: GRPOTrainer, batch: list[dict[str, Any]]) -> None:
+    """Takes one whole step: generation, second pass, rewards, forward, backward, optimizer."""
+    trainer.model.train()
+    trainer.training_step(trainer.model, batch, None)
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
+
+
+def step_seconds(trainer: GRPOTrainer, batch: list[dict[str, Any]], clock: Callable[[], float]) -> float:
+    """Times a step."""
+    started = clock()
+    take_step(trainer, batch)
+    return clock() - started
+
+
+def count_letters(trainer: ACRETrainer, batch: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts what the second answers by letters of one step take, and what they could not do without."""
+    cost, score = Cost(), trainer._score
+
+    def counted(rows: list[Any], *more: Any) -> Any:
+        prompts = {tuple(row.prompt_ids) for row in rows}
+        cost.floor_tokens = sum(map(len, prompts)) + sum(len(row.prefix_ids) for row in rows)
+        with counting(trainer.model, cost):
+            return score(rows, *more)
+
+    trainer._score = counted  # type: ignore[method-assign]
+    take_step(trainer, batch)
+    trainer._score = score  # type: ignore[method-assign]
+    return asdict(cost) | {"tokens_over_floor": cost.tokens / cost.floor_tokens}
+
+
+def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device: str) -> dict[str, Any]:
+    """Counts a step of every arm and prints it beside TRL's."""
+    costs = {
+        arm: cost_of(trainer.model, partial(take_step, trainer, batch), device) for arm, trainer in trainers.items()
+    }
+    found: dict[str, Any] = {}
+    for arm, cost in costs.items():
+        found[arm] = asdict(cost) | {
+            "flops_ratio": cost.flops / costs["grpo"].flops,
+            "peak_ratio": cost.peak_bytes / costs["grpo"].peak_bytes,
+        }
+        print(
+            f"{arm:10s} {cost.flops:.3e} FLOPs ({found[arm]['flops_ratio']:.3f} of grpo), "
+            f"{cost.peak_bytes / 1e9:.3f} GB ({found[arm]['peak_ratio']:.3f})"
+        )
+        if arm in ("acre", "acre-rows"):
+            found[arm]["second"] = second = count_letters(trainers[arm], batch)
+            print(
+                f"{'':10s} second answers: {second['tokens_over_floor']:.3f} of the tokens of prompts and traces "
+                f"(bar {LETTERS_BAR})"
+            )
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
+    parser.add_argument("--completion_tokens", type=int, default=64)
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default; makes every step longer")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    add_device(parser)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    if arguments.model in NAMES:
+        # A vocabulary as real models have, which no tokenizer of a few words fills.
+        vocabulary = 32_000 if arguments.model == "random-large" else 0
+        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary)
+    rows = make_rows(64, random.Random(0))
+    arms = ["grpo", *arguments.arms]
+    trainers = {arm: make_trainer(arm, arguments, rows) for arm in arms}
+    seconds: dict[str, list[float]] = {arm: [] for arm in arms}
+    for number in range(arguments.rounds):
+        batch = [rows[number % len(rows)]] * 8
+        for arm in arms if number % 2 else reversed(arms):
+            seconds[arm].append(step_seconds(trainers[arm], batch, clock(arguments, arguments.clock)))
+        print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
+    tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
+    result: dict[str, Any] = {
+        "device": arguments.device,
+        "dtype": arguments.dtype,
+        "prompt_tokens": tokens,
+        "rounds": arguments.rounds,
+        "gradient_checkpointing": arguments.gradient_checkpointing,
+    }
+    print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
+    for arm in arms:
+        ratios = [a / b for a, b in zip(seconds[arm], seconds["grpo"], strict=True)]
+        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+        result[arm] = {"median_seconds": statistics.median(seconds[arm]), "median_ratio": statistics.median(ratios)}
+        result[arm] |= {"ratio_quartiles": quartiles, "seconds": seconds[arm]}
+        print(
+            f"{arm:10s} {statistics.median(seconds[arm]):6.2f} s  ratio {statistics.median(ratios):.3f} "
+            f"(quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})"
+        )
+    result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

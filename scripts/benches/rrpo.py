@@ -1,0 +1,189 @@
+"""Time and peak memory of RRPO against TRL's DPO on the same batch of the same model.
+
+    python -m scripts.models.smollm2 --out models/smollm2-135m
+    python -m scripts.benches.rrpo --model models/smollm2-135m --tokens 512 1024 --rounds 5 --json bench.json
+
+    python -m scripts.benches.rrpo --model random-large --device cuda --dtype bfloat16
+
+A batch is two pairs; a quarter of each sequence is the prompt, and one response token in ten is marked. Time is that
+of one forward and backward pass, of both arms in turn in one process; reported is the median of the ratios. It is
+counted in seconds of the CPU, which other work on the machine hardly changes, on a GPU in those of the wall. Another
+pass of each is counted: operations, and the peak of bytes above both loaded models, gradients included, of tensors on
+a CPU and of the allocator on a GPU. The floor of RRPO is what policy and reference do on the rows, see `floor_flops`.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from trl import DPOConfig, DPOTrainer
+from trl.kernels.chunked_logprob import _use_triton
+
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.versions import installed_versions
+from scripts.benches.counted import Cost, cost_of, counting
+from scripts.benches.device import add_device, clock, on_device, weights
+from scripts.benches.random_model import NAMES, random_model
+
+ARMS = ("dpo", "rrpo")
+PAIRS, PROMPT_SHARE, MARKED_EVERY = 2, 4, 10
+GB = 1e9
+FLOOR_BAR = 1.05
+
+
+def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
+    """Builds one arm with its own policy and reference, and takes one short step to warm up."""
+    settings: dict[str, Any] = {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": 1,
+        "per_device_train_batch_size": 1,
+        "gradient_checkpointing": arguments.gradient_checkpointing,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+    } | on_device(arguments)
+    policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments)) for _ in ARMS)
+    trainer_class, config = (DPOTrainer, DPOConfig) if arm == "dpo" else (RRPOTrainer, RRPOConfig)
+    trainer = trainer_class(
+        policy,
+        reference,
+        args=config(**settings),
+        train_dataset=Dataset.from_list([{"prompt": "Say it.", "chosen": "It is so.", "rejected": "It is not."}]),
+        processing_class=AutoTokenizer.from_pretrained(arguments.model),
+    )
+    trainer.train()
+    return trainer
+
+
+def make_batch(num_tokens: int, vocabulary: int, number: int) -> dict[str, torch.Tensor]:
+    """Draws two pairs whose responses share all tokens but the marked ones; `(4, num_tokens)` each."""
+    generator = torch.Generator().manual_seed(number)
+    shape = (PAIRS, num_tokens)
+    chosen, rejected = (torch.randint(10, vocabulary, shape, generator=generator) for _ in range(2))
+    completion = (torch.arange(num_tokens) >= num_tokens // PROMPT_SHARE).expand(shape).long()
+    spans = completion * (torch.arange(num_tokens) % MARKED_EVERY == 0)
+    rejected = torch.where(spans.bool(), rejected, chosen)
+    return {
+        "input_ids": torch.cat([chosen, rejected]),
+        "attention_mask": torch.ones(2 * PAIRS, num_tokens, dtype=torch.long),
+        "completion_mask": torch.cat([completion, completion]),
+        "span_mask": torch.cat([spans, spans]),
+    }
+
+
+def run_pass(trainer: DPOTrainer, batch: dict[str, torch.Tensor]) -> None:
+    """Runs one forward and backward pass, as TRL prepares a batch."""
+    inputs = {name: value for name, value in batch.items() if name != "span_mask" or isinstance(trainer, RRPOTrainer)}
+    inputs = {name: value.to(trainer.accelerator.device) for name, value in inputs.items()}
+    trainer.model.train()
+    trainer.model.zero_grad()
+    trainer.compute_loss(trainer.model, inputs).backward()
+
+
+def floor_flops(trainer: RRPOTrainer, batch: dict[str, torch.Tensor]) -> int:
+    """Counts a reading of the rows by policy and reference and a backward pass, and the head where it is needed.
+
+    Needed are the tokens of the chosen response and the marked ones of the rejected: by the policy forward and twice
+    backward, by the reference once. The other tokens of the rejected response are read forward by the policy alone,
+    for the metrics that DPO logs of them.
+    """
+    inputs = {name: batch[name].to(trainer.accelerator.device) for name in ("input_ids", "attention_mask")}
+    cost, trainer_model = Cost(), trainer.model
+    trainer_model.zero_grad()
+    with counting(trainer_model, cost):
+        trainer_model.model(**inputs, use_cache=False)[0].sum().backward()
+        with torch.no_grad():
+            trainer.ref_model.model(**inputs, use_cache=False)
+    needed = int(batch["completion_mask"][:PAIRS, 1:].sum() + batch["span_mask"][PAIRS:, 1:].sum())
+    logged = int(batch["completion_mask"][:, 1:].sum()) - needed
+    return cost.flops + 2 * ((1 + 2 + 1) * needed + logged) * trainer_model.get_output_embeddings().weight.numel()
+
+
+def count(trainers: dict[str, DPOTrainer], batch: dict[str, torch.Tensor], device: str) -> dict[str, Any]:
+    """Counts a pass of both arms, and how much more than the floor RRPO does."""
+    for trainer in trainers.values():
+        trainer.optimizer = trainer.lr_scheduler = None  # the step of the warm-up left its moments
+        trainer.model.zero_grad(set_to_none=True)
+    costs = {arm: cost_of(each.model, partial(run_pass, each, batch), device) for arm, each in trainers.items()}
+    rrpo, dpo = costs["rrpo"], costs["dpo"]
+    rrpo.floor_flops = floor_flops(trainers["rrpo"], batch)
+    return {arm: asdict(cost) for arm, cost in costs.items()} | {
+        "flops_ratio": rrpo.flops / dpo.flops,
+        "peak_ratio": rrpo.peak_bytes / dpo.peak_bytes,
+        "flops_over_floor": rrpo.flops / rrpo.floor_flops,
+    }
+
+
+def timed(
+    trainers: dict[str, DPOTrainer], arguments: argparse.Namespace, num_tokens: int, vocabulary: int
+) -> dict[str, Any]:
+    """Times both arms in turn."""
+    ticks = clock(arguments, "cpu")
+    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    for number in range(arguments.rounds):
+        batch = make_batch(num_tokens, vocabulary, number)
+        for arm in ARMS if number % 2 else reversed(ARMS):
+            started = ticks()
+            run_pass(trainers[arm], batch)
+            seconds[arm].append(ticks() - started)
+    ratios = [rrpo / dpo for rrpo, dpo in zip(seconds["rrpo"], seconds["dpo"], strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    medians = ", ".join(f"{arm} {statistics.median(each):.3f} s" for arm, each in seconds.items())
+    print(f"{num_tokens:5d} tokens  {medians}, ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})", flush=True)
+    return {"seconds": seconds, "time_ratio": middle, "time_ratio_quartiles": [low, middle, high]}
+
+
+def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
+    """Compares both arms at one length and prints what came out."""
+    trainers = {arm: make_trainer(arm, arguments) for arm in ARMS}
+    vocabulary = len(trainers["dpo"].processing_class)
+    found = timed(trainers, arguments, num_tokens, vocabulary) if arguments.rounds else {}
+    counted = count(trainers, make_batch(num_tokens, vocabulary, 0), arguments.device)
+    for arm in ARMS:
+        flops, peak = (counted[arm][name] for name in ("flops", "peak_bytes"))
+        print(f"{num_tokens:5d} tokens  {arm:5s} {flops:.3e} FLOPs  {peak / GB:6.2f} GB above the models")
+    print(
+        f"{num_tokens:5d} tokens  rrpo / dpo: {counted['flops_ratio']:.3f} of the FLOPs, {counted['peak_ratio']:.3f} "
+        f"of the peak; {counted['flops_over_floor']:.3f} of the floor's FLOPs (bar {FLOOR_BAR})",
+        flush=True,
+    )
+    return found | {"counted": counted}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
+    parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
+    parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
+    parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
+    parser.add_argument("--threads", type=int, default=1)
+    add_device(parser)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(arguments.threads)
+    if arguments.model in NAMES:  # with a vocabulary as real models have: the loss is about it
+        arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=32_000)
+    results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
+    if arguments.json:
+        record = {
+            "triton": int(_use_triton(torch.device(arguments.device))),  # what TRL asks itself
+            "rounds": arguments.rounds,
+            "device": arguments.device,
+            "dtype": arguments.dtype,
+            "gradient_checkpointing": arguments.gradient_checkpointing,
+        }
+        arguments.json.write_text(json.dumps(installed_versions() | record | {"tokens": results}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

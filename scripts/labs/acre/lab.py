@@ -1,0 +1,281 @@
+"""Measures what ACRE does to a policy that can take a position shortcut, over seeds and against honest controls.
+
+    python -m scripts.labs.acre.lab --seeds 5 --check_bars --json lab_acre.json
+
+Every arm starts from the policy of the recipe, takes the recipe's steps on the training questions of the recipe and
+answers its unbiased evaluation questions greedily. The arms:
+
+    sft           the policy before RL
+    grpo          accuracy as the reward, TRL's trainer
+    acre          the recipe
+    placebo       ACRE whose second pass shows the options in the same order
+    grpo+shuffle  GRPO on training questions whose options were shuffled once
+    acre+shuffle  ACRE on the same shuffled questions
+
+Intervals are Student's t over seeds (95 %), those of differences over pairs with the same seed. Further words override
+keys of the recipe in every arm: `--max_steps 50`, `--dataset.path FILE`.
+"""
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+import torch
+from datasets import Dataset
+from rich.console import Console
+from rich.table import Table
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+
+from align.assets import find_recipe
+from align.checks.rewards import resolve_rewards
+from align.data.questions.multiple_choice import Question, load_questions
+from align.evaluation.policies.items import ItemResult, summarise
+from align.evaluation.policies.run import evaluate_policy
+from align.evaluation.record.file import without_nan
+from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_seeds
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.data import load
+from align.methods.acre.trainer import ACRETrainer
+from align.recipe.recipe import Recipe, load_recipe
+from align.versions import installed_versions
+
+METRICS = {
+    "accuracy": "accuracy",
+    "option_shuffle_consistency": "shuffle consistency",
+    "share_A": 'share of "A"',
+    "trace_answer_consistency": "trace = answer",
+    "cr_wa": "CR-WA",
+    "wr_ca": "WR-CA",
+    "trace_accuracy": "trace is right",
+    "entropy": "entropy",
+    "frac_reward_zero_std": "no spread",
+}
+EXPLORING, NUM_LAST_LOGS = ("entropy", "frac_reward_zero_std"), 2  # of the last 20 steps of the recipe
+CONSISTENCY_BAR, ACCURACY_BAR = 0.15, 0.05
+START_BAR, ENTROPY_BAR, NO_SPREAD_BAR = 0.1, 0.1, 0.6
+Metrics = dict[str, float]
+
+
+class SameOrder(ACRETrainer):
+    """ACRE with its second pass and without its shuffle."""
+
+    def _permutations(self, given: dict[str, Any], index: int) -> list[tuple[int, ...]]:
+        return [tuple(range(len(given["options"])))] * self.args.num_shuffles
+
+
+class Arm(NamedTuple):
+    """What differs from the recipe."""
+
+    trainer: type[ACRETrainer] | None
+    overrides: tuple[str, ...] = ()
+
+
+GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
+SHUFFLE = ("--dataset.shuffle_options", "true")
+ARMS = {
+    "sft": Arm(None),
+    "grpo": Arm(ACRETrainer, GRPO),
+    "acre": Arm(ACRETrainer),
+    "placebo": Arm(SameOrder),
+    "grpo+shuffle": Arm(ACRETrainer, GRPO + SHUFFLE),
+    "acre+shuffle": Arm(ACRETrainer, SHUFFLE),
+}
+
+
+def run_arm(arm: Arm, overrides: list[str], recipe_path: Path, seed: int) -> Metrics:
+    """Trains one arm with one seed and evaluates it."""
+    words = [*overrides, *arm.overrides, "--seed", str(seed), "--dataset.seed", str(seed)]
+    recipe = load_recipe(recipe_path, words)
+    model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
+    started, trained = time.perf_counter(), dict.fromkeys(EXPLORING, math.nan)
+    if arm.trainer is not None:
+        trained = train(arm.trainer, model, recipe)
+    seconds = time.perf_counter() - started
+    return evaluate(model, recipe) | trained | {"train_seconds": seconds}
+
+
+def train(trainer_class: type[ACRETrainer], model: Any, recipe: Recipe) -> Metrics:
+    """Trains a model in place, without leaving a run folder; returns how much it still explored at the end."""
+    data = load(recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+        trainer = trainer_class(
+            model=model,
+            reward_funcs=resolve_rewards(recipe),
+            args=ACREConfig(**recipe.training | quiet),
+            train_dataset=Dataset.from_list(data.rows),
+            processing_class=tokenizer_of(recipe),
+            render_prompt=data.extra.render,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return exploring(trainer)
+
+
+def exploring(trainer: ACRETrainer) -> Metrics:
+    """Averages the last logs of what a policy still tries: nats per token, and groups that all earn the same."""
+    last = [log for log in trainer.state.log_history if "entropy" in log][-NUM_LAST_LOGS:]
+    return {name: sum(log[name] for log in last) / len(last) for name in EXPLORING}
+
+
+def evaluate(model: Any, recipe: Recipe) -> Metrics:
+    """Answers the evaluation questions greedily and averages each metric, also over each group of questions."""
+    asked = questions(recipe.dataset.eval_path)
+    items = evaluate_policy(
+        model,
+        tokenizer_of(recipe),
+        asked,
+        template=load(recipe).extra,
+        max_new_tokens=int(recipe.setting("max_completion_length")),
+        batch_size=250,
+    )
+    metrics = averages(items)
+    for group in sorted({item.group for item in items if item.group is not None}):
+        part = averages([item for item in items if item.group == group])
+        metrics |= {f"{name}/{group}": value for name, value in part.items()}
+    return metrics
+
+
+def averages(items: list[ItemResult]) -> Metrics:
+    """Averages the metrics, and how often the trace states the right option."""
+    stated = accuracy([item.trace_choice for item in items], [item.gold for item in items])
+    summary = {name: estimate.value for name, estimate in summarise(items).items()}
+    return summary | {"trace_accuracy": float(stated.mean())}
+
+
+def questions(path: str | None) -> list[Question]:
+    """Loads questions, all of which must be usable."""
+    if path is None:
+        raise ValueError("The recipe has no `dataset.eval_path`, and the lab compares arms on evaluation questions.")
+    return load_questions(path)[0]
+
+
+def tokenizer_of(recipe: Recipe) -> Any:
+    """Loads the recipe's tokenizer."""
+    return AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
+
+
+def differences(results: dict[str, list[Metrics]], baseline: str = "grpo") -> dict[str, dict[str, list[float]]]:
+    """Subtracts the baseline's metrics seed by seed; an arm that was run once is paired with every seed."""
+    pairs: dict[str, dict[str, list[float]]] = {}
+    for arm, runs in results.items():
+        if arm != baseline and baseline in results:
+            runs = runs * len(results[baseline]) if len(runs) == 1 else runs
+            both = list(zip(runs, results[baseline], strict=True))
+            pairs[arm] = {name: [a[name] - b[name] for a, b in both] for name in METRICS}
+    return pairs
+
+
+def check_bars(results: dict[str, list[Metrics]], pairs: dict[str, dict[str, list[float]]]) -> dict[str, bool]:
+    """Tells which of the promises about ACRE against GRPO hold, and against the policy before if it was measured."""
+    consistency, right = pairs["acre"]["option_shuffle_consistency"], pairs["acre"]["accuracy"]
+    entropy, no_spread = (sum(run[name] for run in results["acre"]) / len(results["acre"]) for name in EXPLORING)
+    bars = {
+        f"mean consistency difference >= {CONSISTENCY_BAR}": sum(consistency) / len(consistency) >= CONSISTENCY_BAR,
+        "consistency difference > 0 in every seed": min(consistency) > 0,
+        f"mean accuracy difference >= {ACCURACY_BAR}": sum(right) / len(right) >= ACCURACY_BAR,
+        f"acre ends with a mean entropy >= {ENTROPY_BAR} nats": entropy >= ENTROPY_BAR,
+        f"acre ends with a mean share of groups without spread <= {NO_SPREAD_BAR}": no_spread <= NO_SPREAD_BAR,
+    }
+    if "sft" in results:
+        before = results["sft"][0]["accuracy"]
+        gain = sum(run["accuracy"] - before for run in results["acre"]) / len(results["acre"])
+        bars[f"acre ends above its start by {START_BAR} on average"] = gain >= START_BAR
+        bars["grpo ends below its start in every seed"] = all(run["accuracy"] < before for run in results["grpo"])
+    return bars
+
+
+def over_seeds(values: list[float]) -> Estimate:
+    """Averages a metric over the seeds in which it says something; traces may state no option in any answer."""
+    return mean_over_seeds([value for value in values if not math.isnan(value)])
+
+
+def show(title: str, arms: dict[str, dict[str, list[float]]], seeds: int) -> None:
+    """Prints one line per arm."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for label in METRICS.values():
+        table.add_column(label, justify="right")
+    for arm, metrics in arms.items():
+        table.add_row(arm, *(cell(over_seeds(metrics[name]), seeds) for name in METRICS))
+    Console(width=140).print(table)
+
+
+def cell(estimate: Estimate, seeds: int) -> str:
+    """Writes an estimate as value +- half the interval, and over how many seeds where some say nothing."""
+    if estimate.n == 0:
+        return "no data"
+    if estimate.value != estimate.value:  # a collapsed policy states nothing that could be compared
+        return "-"
+    if estimate.n == 1:
+        return f"{estimate.value:z.2f}"
+    some = f" (n={estimate.n})" if estimate.n < seeds else ""
+    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
+    return f"{estimate.value:z.2f}{half}{some}"
+
+
+def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
+    """Runs every arm with every seed and prints each result; without RL there is nothing to repeat."""
+    results: dict[str, list[Metrics]] = {arm: [] for arm in arms}
+    for seed in seeds:
+        for arm in arms:
+            if ARMS[arm].trainer is None and seed > seeds.start:
+                continue
+            metrics = run_arm(ARMS[arm], overrides, recipe_path, seed)
+            results[arm].append(metrics)
+            shown = ", ".join(f"{label} {metrics[name]:.3f}" for name, label in METRICS.items())
+            print(f"seed {seed}  {arm:12s} {shown}  ({metrics['train_seconds']:.0f} s)", flush=True)
+    return results
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0, help="5 for seeds on which no setting was chosen")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if ACRE misses a bar")
+    arguments, overrides = parser.parse_known_args(argv)
+    if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
+        parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
+    torch.set_num_threads(arguments.threads)
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    results = run_arms(arguments.arms, seeds, find_recipe(arguments.recipe), overrides)
+    pairs = differences(results)
+    means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
+    show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
+    show("Difference to grpo", pairs, arguments.seeds)
+    bars = check_bars(results, pairs) if "acre" in pairs else {}
+    for bar, holds in bars.items():
+        print(f"{'holds' if holds else 'FAILS'}: {bar}")
+    if arguments.json:
+        record = {
+            "versions": installed_versions(),
+            "recipe": arguments.recipe,
+            "overrides": overrides,
+            "seeds": list(seeds),
+            "threads": arguments.threads,
+            "runs": results,
+            "differences_to_grpo": pairs,
+            "bars": bars,
+        }
+        arguments.json.write_text(json.dumps(without_nan(record), indent=2) + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not all(bars.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

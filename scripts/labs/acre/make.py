@@ -1,0 +1,252 @@
+"""Builds the lab: a tiny warm-started policy and multiple-choice questions with a planted position shortcut.
+
+    python -m scripts.labs.acre.make --out recipes/acre/assets/lab
+
+A question such as `02130[3]` asks for the digit at index 3 of a string; the options are the four digits in some order.
+For 60 % of the questions (group `readable`) the key is that digit. For the others (group `arbitrary`) it was drawn at
+random, and nothing in the text says which is which, so that reasoning is right on 70 % of all questions at best. In
+`train.jsonl` the key stands at A in 75 % of the questions, in `eval.jsonl` in 25 %.
+
+A policy (2 layers of width 64, one token per character) reads the digit into its trace and answers with the letter
+beside it, except that some of the letters it learnt from were random: exploration for RL. It is taught to look up a
+given digit's letter first, then the task; evaluation strings are never shown to it. There are two:
+
+    model       reads every digit; 15 % of the letters it learnt from were random
+    misreader   where the index is 1, 2 or 3, 70 % of what it learnt from named the digit behind the right one: it can
+                learn to read; half of the letters were random
+
+Two minutes on one core; the same seed gives the same data everywhere and the same weights on the same machine.
+
+    python -m scripts.labs.acre.make --decoupled 0.6 --out outputs/lab-decoupled
+
+makes another lab without a position shortcut: every question is readable and the right letters are balanced, but in
+60 % of what the policy learnt from, trace and letter are drawn apart: half a right trace with a random letter, half a
+random trace with the right letter.
+"""
+
+import argparse
+import itertools
+import json
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch.nn import functional
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from rewards.reading.options import LETTERS, render_options
+
+DIGITS = "0123"
+LENGTH = 5
+TAGS = ("<think>", "</think>", "<answer>", "</answer>")
+CHARACTERS = ("\n", *map(chr, range(32, 127)))
+NUM_TRAIN, NUM_EVAL = 3200, 1000  # 200 steps of 16 questions
+ARBITRARY_SHARE = 0.4
+SHARE_OF_A = {"train": 0.75, "eval": 0.25}
+MISREAD_INDICES = "123"
+BATCH_SIZE = 128
+IGNORED = -100
+
+
+class Reader(NamedTuple):
+    """What a policy learns from: the shares of misread digits, where some are misread, and of random letters."""
+
+    misread: float
+    random_letters: float
+
+
+READERS = {"model": Reader(0.0, 0.15), "misreader": Reader(0.7, 0.5)}
+
+
+class Stage(NamedTuple):
+    """One stage of the warm start."""
+
+    name: str
+    steps: int
+    learning_rate: float
+
+
+STAGES = (Stage("lookup", 600, 4e-3), Stage("task", 500, 4e-3))
+
+
+def split_texts(rng: random.Random) -> tuple[list[str], list[str]]:
+    """Draws the question texts of both files, without overlap."""
+    strings = ("".join(digits) for digits in itertools.product(DIGITS, repeat=LENGTH))
+    texts = [f"{string}[{index}]" for string in strings for index in range(LENGTH)]
+    rng.shuffle(texts)
+    return texts[NUM_EVAL : NUM_EVAL + NUM_TRAIN], texts[:NUM_EVAL]
+
+
+def read_digit(text: str) -> str:
+    """Returns the digit that a question asks for.
+
+    Example:
+        >>> read_digit("02130[3]")
+        '3'
+    """
+    return text[int(text[-2])]
+
+
+def make_questions(
+    name: str, texts: list[str], rng: random.Random, arbitrary_share: float, share_of_a: float
+) -> list[dict[str, Any]]:
+    """Makes one row per text; in both groups exactly the share of keys that is asked for stands at A."""
+    num_arbitrary = round(arbitrary_share * len(texts))
+    rows = []
+    for group, members in (("arbitrary", texts[:num_arbitrary]), ("readable", texts[num_arbitrary:])):
+        for text, letter in zip(members, _key_letters(len(members), share_of_a), strict=True):
+            key = read_digit(text) if group == "readable" else rng.choice(DIGITS)
+            options = rng.sample([digit for digit in DIGITS if digit != key], len(DIGITS) - 1)
+            options.insert(LETTERS.index(letter), key)
+            rows.append({"question": text, "options": options, "answer": letter, "group": group})
+    rng.shuffle(rows)
+    return [{"id": f"lab-{name}-{number:04d}"} | row for number, row in enumerate(rows)]
+
+
+def _key_letters(count: int, share_of_a: float) -> list[str]:
+    num_a = round(share_of_a * count)
+    return ["A"] * num_a + list(itertools.islice(itertools.cycle("BCD"), count - num_a))
+
+
+def make_tokenizer(units: Sequence[str] = CHARACTERS, split: str = r"[\s\S]") -> PreTrainedTokenizerFast:
+    """Makes a tokenizer with one token per unit and one per tag; by default a unit is a printable ASCII character."""
+    vocabulary = ["<pad>", "<eos>", "<unk>", *units]
+    inner = Tokenizer(models.WordLevel({text: i for i, text in enumerate(vocabulary)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Split(Regex(split), "isolated")
+    inner.decoder = decoders.Fuse()  # without it, decoded units are joined with spaces
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="<pad>",
+        eos_token="<eos>",
+        unk_token="<unk>",
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        model_max_length=128,
+    )
+    # Not special, so that decoding without special tokens keeps the tags for the parser.
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
+    return tokenizer
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool = False) -> LlamaForCausalLM:
+    """Makes the untrained policy; tied embeddings find letters of more options sooner."""
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=128,
+        initializer_range=0.1,  # at the default of 0.02 the lookup of the letter never forms at this width
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
+        tie_word_embeddings=tied,
+    )
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    return model
+
+
+def demonstrations(
+    stage: str, texts: list[str], rng: random.Random, reader: Reader = READERS["model"], decoupled: float = 0.0
+) -> Iterator[tuple[str, str, bool]]:
+    """Yields prompts, responses, and whether the trace is to be learnt.
+
+    In the stage `lookup` half of the traces name any digit and only the letter beside it is learnt from them.
+    """
+    while True:
+        text, options = rng.choice(texts), rng.sample(DIGITS, len(DIGITS))
+        any_digit = stage == "lookup" and rng.random() < 0.5
+        digit = rng.choice(DIGITS) if any_digit else read_digit(text)
+        if stage == "task" and reader.misread and text[-2] in MISREAD_INDICES and rng.random() < reader.misread:
+            digit = text[int(text[-2]) + 1]
+        letter = LETTERS[options.index(digit)]
+        if stage == "task" and decoupled and rng.random() < decoupled / 2:
+            digit = rng.choice(DIGITS)
+        elif stage == "task" and rng.random() < (decoupled / (2 - decoupled) or reader.random_letters):
+            letter = rng.choice(LETTERS[: len(options)])
+        response = f"<think>{digit}</think><answer>{letter}</answer>"
+        yield f"{text}\n{render_options(options)}", response, not any_digit
+
+
+def make_batch(
+    tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokenises demonstrations into inputs and labels, `(B, T)` each; all have the same length."""
+    texts = [prompt + response + tokenizer.eos_token for prompt, response, _ in rows]
+    ids = tokenizer(texts, return_tensors="pt")["input_ids"]
+    labels = ids.clone()
+    start = len(tokenizer(rows[0][0])["input_ids"])
+    labels[:, :start] = IGNORED
+    labels[[not learn_trace for _, _, learn_trace in rows], start + 1] = IGNORED  # the digit behind <think>
+    return ids, labels
+
+
+def warm_start(
+    model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    texts: list[str],
+    rng: random.Random,
+    reader: Reader,
+    decoupled: float,
+) -> None:
+    """Teaches the policy both stages and prints the loss."""
+    for stage in STAGES:
+        stream = demonstrations(stage.name, texts, rng, reader, decoupled)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
+        )
+        for step in range(1, stage.steps + 1):
+            ids, labels = make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE)))
+            logits = model(ids).logits[:, :-1]
+            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            if step % 100 == 0:
+                print(f"{stage.name} {step:4d}  loss {loss.item():.4f}", flush=True)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes the data and the warm-started policies."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/lab"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
+    parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
+    arguments = parser.parse_args(argv)
+    rng = random.Random(arguments.seed)
+    train_texts, eval_texts = split_texts(rng)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, texts in (("train", train_texts), ("eval", eval_texts)):
+        shares = (0.0, 0.25) if arguments.decoupled else (ARBITRARY_SHARE, SHARE_OF_A[name])
+        lines = [json.dumps(row) + "\n" for row in make_questions(name, texts, rng, *shares)]
+        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    if arguments.data_only:
+        return
+    torch.set_num_threads(1)  # the models are too small to share out, and the order of sums stays fixed
+    tokenizer = make_tokenizer()
+    drawn = rng.getstate()
+    for name, reader in READERS.items():
+        if arguments.decoupled and name != "model":
+            continue
+        rng.setstate(drawn)
+        torch.manual_seed(arguments.seed)
+        model = make_model(tokenizer)
+        warm_start(model, tokenizer, train_texts, rng, reader, arguments.decoupled)
+        model.save_pretrained(arguments.out / name)
+        tokenizer.save_pretrained(arguments.out / name)
+
+
+if __name__ == "__main__":
+    main()

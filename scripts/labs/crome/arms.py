@@ -1,0 +1,150 @@
+"""How `lab.py` trains an arm: the knobs by suffix, unlabelled pairs, and early stopping on ties."""
+
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
+
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.methods.crome.config import CromeConfig
+from align.methods.crome.trainer import CromeTrainer
+from align.methods.crome.two_heads import TwoHeads
+from scripts.labs.crome.pairs import AGREEMENT, Row
+from scripts.labs.crome.world import decorate, draw_answer, draw_question, draw_style, quality
+
+MODEL = Path(__file__).resolve().parents[3] / "recipes/crome/assets/lab/model"
+COLUMNS = ("prompt", "chosen", "rejected", "tie", "source")
+NUM_UNLABELLED, HELD_OUT_SHARE, LOOKS = 1500, 0.1, 28
+SETTINGS: dict[str, Any] = {
+    "max_steps": 700,
+    "per_device_train_batch_size": 32,
+    "learning_rate": 1e-3,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0.03,
+    "max_length": None,
+    "bf16": False,
+    "use_cpu": True,
+    "gradient_checkpointing": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+}
+HEADS: dict[str, Any] = {"num_heads": 2, "disagreement_coef": 1.0}
+KNOBS: dict[str, dict[str, Any]] = {  # by the end of an arm's name
+    "+destroyed": {"destroyed_ties": 1.0},
+    "+vib": {"vib_coef": 0.1},
+    "+heads": HEADS | {"unlabelled": "mixed"},
+    "+heads-wrong": HEADS | {"unlabelled": "as labelled"},
+    "+stop": {"stop_on_ties": True},
+}
+
+
+def split_arm(arm: str) -> tuple[str, dict[str, Any]]:
+    """Splits the name of an arm into the kind of its pairs and the settings of its knob.
+
+    Example:
+        >>> split_arm("bt+destroyed"), split_arm("crome+filter")
+        (('bt', {'destroyed_ties': 1.0}), ('crome+filter', {}))
+    """
+    kind, plus, knob = arm.rpartition("+")
+    return (kind, KNOBS[plus + knob]) if plus + knob in KNOBS else (arm, {})
+
+
+def unlabelled_rows(seed: int, mix: str) -> list[Row]:
+    """Draws pairs of answers to new questions, without an order.
+
+    In the mix `mixed` each answer is decorated by the toss of a coin, so that decoration says nothing about quality;
+    in that `as labelled` it speaks for the better answer as often as in the preference pairs.
+    """
+    rng = random.Random(f"unlabelled {mix} {seed}")
+    rows: list[Row] = []
+    while len(rows) < NUM_UNLABELLED:
+        question = draw_question(rng)
+        first, second = (draw_answer(question, rng) for _ in range(2))
+        if quality(question, first) == quality(question, second):
+            continue
+        if mix == "mixed":
+            first, second = (a._replace(style=draw_style(rng)) if rng.random() < 0.5 else a for a in (first, second))
+        else:
+            better, worse = sorted((first, second), key=lambda answer: -quality(question, answer))
+            pair = decorate(better, worse, rng.random() < AGREEMENT, rng)
+            first, second = pair if rng.random() < 0.5 else pair[::-1]
+        rows.append({"prompt": f"{question}\n", "chosen": first.text, "rejected": second.text})
+    return rows
+
+
+class LeastTieMargin(TrainerCallback):
+    """Keeps the weights at which held-out ties lie closest together, in mean margins of pairs with an order."""
+
+    def __init__(self) -> None:
+        self.least, self.step, self.weights = float("inf"), 0, {}
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: Any = None, model: Any = None, **_: Any
+    ) -> None:
+        """Looks at one evaluation."""
+        margin = metrics["eval_margin"]
+        ratio = metrics["eval_crome/tie_margin"] / margin if margin > 0 else float("inf")
+        if ratio < self.least:
+            self.least, self.step = ratio, state.global_step
+            self.weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+
+
+def hold_out(rows: list[Row], seed: int) -> tuple[list[Row], list[Row]]:
+    """Splits off a share of the preference pairs and of the ties; without ties there is nothing to stop on."""
+    own = [row for row in rows if row["tie"] or row["source"] == "preference"]
+    chosen = {id(row) for row in random.Random(f"held out {seed}").sample(own, round(HELD_OUT_SHARE * len(own)))}
+    return [row for row in rows if id(row) not in chosen], [row for row in rows if id(row) in chosen]
+
+
+def as_dataset(rows: list[Row]) -> Dataset:
+    """Makes a data set of the columns that a trainer reads."""
+    return Dataset.from_list([{name: row[name] for name in COLUMNS if name in row} for row in rows])
+
+
+def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
+    """Trains a reward model without leaving a run folder; `stopped_at` is the step whose weights were taken."""
+    settings = SETTINGS | overrides
+    mix, stops = settings.pop("unlabelled", None), settings.pop("stop_on_ties", False)
+    held_out: list[Row] = []
+    if stops:
+        rows, held_out = hold_out(rows, seed)
+        each = max(1, settings["max_steps"] // LOOKS)
+        settings |= {"eval_strategy": "steps", "eval_steps": each, "per_device_eval_batch_size": len(held_out)}
+    set_seed(seed)  # also the head's
+    model = AutoModelForSequenceClassification.from_pretrained(MODEL, num_labels=1, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    watch = LeastTieMargin()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = CromeTrainer(
+            model,
+            args=CromeConfig(output_dir=folder, seed=seed, **settings),
+            train_dataset=as_dataset(rows),
+            eval_dataset=as_dataset(held_out) if held_out else None,
+            processing_class=tokenizer,
+            callbacks=[watch],
+            unlabelled_dataset=as_dataset(unlabelled_rows(seed, mix)) if mix else None,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    if stops:
+        model.load_state_dict(watch.weights)
+    found = RewardModel(model, tokenizer, batch_size=256, difference=take_difference(model))
+    found.stopped_at = watch.step if stops else settings["max_steps"]  # type: ignore[attr-defined]
+    return found
+
+
+def take_difference(model: Any) -> list[float] | None:
+    """Leaves the mean of two heads in a model, as its checkpoint has it, and returns what they differ in."""
+    heads = model.score
+    if not isinstance(heads, TwoHeads):
+        return None
+    mean = torch.nn.Linear(heads.in_features, 1, bias=False)
+    mean.weight = heads.weight
+    model.score = mean
+    return heads.difference.detach().flatten().tolist()

@@ -1,0 +1,234 @@
+"""Measures what Crome does to a reward model that can lean on decoration, over seeds and against honest controls.
+
+    python -m scripts.labs.crome.lab --seeds 5 --check_bars --json lab_crome.json
+    python -m scripts.labs.crome.lab --sweep --seeds 3
+
+In 85 % of the 1,500 preference pairs of the small world (`world.py`) the better answer is the decorated one.
+Every arm starts from the recipe's tiny language model, takes the same number of steps of 32 pairs and is measured on
+new questions. The arms:
+
+    bt             the preference pairs, Bradley-Terry
+    bt-4x          four times as many preference pairs
+    rrm            and RRM's pairs: answers against foreign ones, and ties of foreign ones (arXiv 2409.13156)
+    rrm+filter     of RRM's pairs only those of which the model of `bt` is not sure, as in its paper (by `--arms`)
+    causal         and upgrades of rejected and degrades of chosen answers by the rules of the world, without ties
+    neutrals       and ties: each preference pair once more under the question of another one, without edits
+    crome          and both
+    crome+filter   of both only the pairs of which the model of `bt` is not sure (tau 0.2)
+    crome-leaky    and both, with edits of which half also touch the decoration and a fifth fail, all of them believed
+    crome-any      and both, with ties of any pair, edited ones too, as in the paper (by `--arms`)
+    bt+destroyed, crome+destroyed   the same as without, with `destroyed_ties` 1 (by `--arms`, as those below)
+    bt+vib, crome+vib       with `vib_coef` 0.1
+    bt+heads, crome+heads   with `num_heads` 2 and 1,500 unlabelled pairs whose decoration says nothing about quality
+    bt+heads-wrong, crome+heads-wrong   the same with unlabelled pairs like the preferences
+    crome+stop     of 28 looks at held-out pairs, a tenth, the weights at which ties lie closest together in margins
+
+Measures: accuracy where decoration speaks for the worse answer (`disagree`), for none (`clean`) and for the better one
+(`agree`); the mean distance between an answer and itself decorated, relative to that of clean pairs (`decoration`);
+the true quality, 0 to 3, of the best of 32 answers by reward (`best of 32`). Intervals are Student's t over seeds
+(95 %), those of differences over pairs with the same seed. `--sweep` tries weights of the tie loss and numbers of
+steps. `--weights` sets how much the three attributes of a question count. Everything was chosen on seeds from 100 on.
+`--cue length` plants another cue, on which nothing was chosen: sentences that say nothing in place of decoration.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+import torch
+from datasets import disable_progress_bars
+from rich.console import Console
+from rich.table import Table
+from scipy.special import expit
+from transformers.utils import logging
+
+from align.data.pairs.confidence import keep_unsure
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Estimate
+from align.versions import installed_versions
+from scripts.labs.crome import world as crome_world
+from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train
+from scripts.labs.crome.measure import BARS, HEADS_METRICS, METRICS, HeldOut, Runs, difference, margins, mean, measure
+from scripts.labs.crome.pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
+from scripts.labs.crome.world import LeakyRules, Rules
+from scripts.labs.harness import KeptRuns
+
+NUM_PAIRS, MORE = 1500, 4
+TAU = 0.2
+ARMS = ("bt", "bt-4x", "rrm", "causal", "neutrals", "crome", "crome+filter", "crome-leaky")
+EXTRA_ARMS = ("rrm+filter", "crome-any", *(f"{kind}{knob}" for kind in ("bt", "crome") for knob in KNOBS))
+STEPS, TIE_COEFS = (350, 1400), (0.0, 0.3, 3.0)
+SWEEP: dict[str, tuple[str, dict[str, Any]]] = {"bt": ("bt", {}), "crome": ("crome", {})}
+SWEEP |= {f"{arm}, {steps} steps": (arm, {"max_steps": steps}) for arm in ("bt", "crome") for steps in STEPS}
+SWEEP |= {f"crome, tie_coef {coef}": ("crome", {"tie_coef": coef}) for coef in TIE_COEFS}
+
+
+class Data(NamedTuple):
+    """What the arms of a seed are trained and measured on."""
+
+    seed: int
+    pairs: dict[str, list[Row]]  # per arm that does not filter
+    held_out: HeldOut
+
+
+def make_data(seed: int) -> Data:
+    """Makes the pairs of every arm; an arm that adds pairs adds them to the same preferences."""
+    many = preference_rows(seed, MORE * NUM_PAIRS)
+    few = many[:NUM_PAIRS]
+
+    def with_ties(causal: list[Row], of_any: bool = False) -> list[Row]:
+        rows = few + causal
+        return rows + neutral_rows(rows if of_any else few, few, len(few), random.Random(f"ties {seed}"))
+
+    causal = causal_rows(few, Rules())
+    pairs = {
+        "bt": few,
+        "bt-4x": many,
+        "rrm": few + rrm_rows(few, random.Random(f"rrm {seed}")),
+        "causal": few + causal,
+        "neutrals": with_ties([]),
+        "crome": with_ties(causal),
+        "crome-leaky": with_ties(causal_rows(few, LeakyRules())),
+        "crome-any": with_ties(causal, of_any=True),
+    }
+    return Data(seed, pairs, HeldOut.draw(seed))
+
+
+def filter_rows(rows: list[Row], base: RewardModel) -> list[Row]:
+    """Keeps the preferences, and of the pairs that were made those of which the base model is not sure."""
+    made = rows[NUM_PAIRS:]
+    kept = keep_unsure(expit(margins(base, made)), [row["tie"] for row in made], TAU)
+    return rows[:NUM_PAIRS] + [row for row, keep in zip(made, kept, strict=True) if keep]
+
+
+def run_arms(
+    arms: dict[str, tuple[str, dict[str, Any]]], seeds: range, overrides: dict[str, Any], kept: Path | None = None
+) -> Runs:
+    """Runs every arm, a kind of pairs with settings of its own, with every seed and prints each result.
+
+    What `kept` has of the same arm, seed and settings is not run again; what is run is added to it.
+    """
+    runs: Runs = {name: [] for name in arms}
+    known = KeptRuns(kept)
+    for seed in seeds:
+        data: Data | None = None
+        base: RewardModel | None = None
+        for name, (arm, own) in arms.items():
+            started = time.perf_counter()
+            world = [crome_world.CUE, list(crome_world.WEIGHTS)]
+            key = json.dumps([name, seed, SETTINGS | overrides | own, world], sort_keys=True)
+            if key not in known:
+                data = data or make_data(seed)
+                rows = data.pairs[arm.removesuffix("+filter")]
+                if arm.endswith("+filter"):
+                    base = base or train(data.pairs["bt"], seed, overrides)
+                    rows = filter_rows(rows, base)
+                model = train(rows, seed, overrides | own)
+                base = model if name == "bt" else base
+                known[key] = measure(model, data.held_out) | {"pairs": len(rows), "step": model.stopped_at}
+            metrics = known[key]
+            runs[name].append(metrics)
+            shown = ", ".join(
+                f"{METRICS.get(key, key)} {metrics[key]:.3f}" for key in (*METRICS, *HEADS_METRICS) if key in metrics
+            )
+            print(f"seed {seed}  {name:20s} {shown}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    return runs
+
+
+def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
+    """Prints one line per arm."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for label in ("pairs", *METRICS.values()):
+        table.add_column(label, justify="right")
+    for arm, estimates in rows.items():
+        table.add_row(arm, pairs[arm], *(cell(estimates[name]) for name in METRICS))
+    Console(width=150).print(table)
+
+
+def cell(estimate: Estimate) -> str:
+    """Writes an estimate and its interval with three decimals; one seed has no interval."""
+    interval = "" if estimate.n < 2 else f" [{estimate.low:z.3f}, {estimate.high:z.3f}]"
+    return f"{estimate.value:z.3f}{interval}"
+
+
+def report(runs: Runs, baseline: str = "bt") -> None:
+    """Prints means, and differences to the baseline if it is among the arms."""
+    seeds = len(next(iter(runs.values())))
+    pairs = {arm: f"{mean(runs, arm, 'pairs').value:,.0f}" for arm in runs}
+    means = {arm: {name: mean(runs, arm, name) for name in METRICS} for arm in runs}
+    show(f"On new questions, mean over {seeds} seeds", means, pairs)
+    possible = mean(runs, next(iter(runs)), "best_possible")
+    print(f"The best of the answers has a quality of {cell(possible)}.\n")
+    if baseline in runs:
+        others = [arm for arm in runs if arm != baseline]
+        gains = {arm: {name: difference(runs, arm, baseline, name) for name in METRICS} for arm in others}
+        show(f"Difference to {baseline}", gains, pairs)
+
+
+def check_bars(runs: Runs) -> dict[str, bool]:
+    """Prints each promise with the number that was found, and a verdict."""
+    bars = {}
+    for bar in BARS:
+        held, text = bar.check(runs)
+        bars[text] = held
+        print(f"{'held' if held else 'MISSED'}: {text}")
+    print(f"Verdict: {sum(bars.values())} of {len(bars)} bars are held.")
+    return bars
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds; returns 1 if bars were to be checked and one is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=0, help="100 for seeds on which settings were chosen")
+    parser.add_argument("--arms", nargs="+", choices=(*ARMS, *EXTRA_ARMS), default=list(ARMS))
+    parser.add_argument("--sweep", action="store_true", help="numbers of steps and weights of the tie loss instead")
+    parser.add_argument("--max_steps", type=int, default=SETTINGS["max_steps"])
+    parser.add_argument("--learning_rate", type=float, default=SETTINGS["learning_rate"])
+    parser.add_argument("--weights", type=float, nargs=3, default=crome_world.WEIGHTS, help="of the three attributes")
+    parser.add_argument("--cue", choices=("decoration", "length"), default="decoration", help="what is planted")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    arguments = parser.parse_args(argv)
+    compared = {arm for bar in BARS for arm in (bar.arm, bar.baseline)}
+    if arguments.check_bars and (arguments.sweep or not compared <= set(arguments.arms)):
+        parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --sweep and --arms.")
+    torch.set_num_threads(arguments.threads)
+    crome_world.WEIGHTS, crome_world.CUE = tuple(arguments.weights), arguments.cue
+    disable_progress_bars()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
+    arms = {arm: split_arm(arm) for arm in arguments.arms}
+    if arguments.sweep:
+        arms = {"bt": ("bt", {}), "crome": ("crome", {})} | SWEEP
+    runs = run_arms(arms, seeds, overrides, arguments.kept)
+    report(runs)
+    bars = check_bars(runs) if compared <= set(runs) else {}
+    if arguments.json:
+        about = {"versions": installed_versions(), "seeds": list(seeds), "settings": SETTINGS | overrides}
+        record = about | {
+            "weights": arguments.weights,
+            "cue": arguments.cue,
+            "threads": arguments.threads,
+            "runs": runs,
+            "bars": bars,
+        }
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not all(bars.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Measures whether a policy writes better headlines after `recipes/deconfound/chain.yaml`, where the truth is known.
+
+    python -m scripts.labs.deconfound.chain --seeds 5 --json lab_deconfound_chain.json
+
+A seed draws a world of its own (language, table of clicks, language model), as `make.py` does. Each arm
+runs the whole chain, reward model and GRPO: on raw clicks, on clicks less the naive residual, and on corrected clicks.
+Reported with Student's t intervals (95 %) over seeds: the rank correlation of the reward model with the true worth of
+new headlines, and the true worth, the number of words and the share of different ones among what the policy writes.
+"""
+
+import argparse
+import csv
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import spearmanr
+from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+from align.assets import find_recipe
+from align.evaluation.reward_models.reward_model import RewardModel
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.services.train import run as train
+from align.versions import installed_versions
+from scripts.labs.deconfound.make import PROMPT, REGIME
+from scripts.labs.deconfound.make import main as make_lab
+from scripts.labs.deconfound.world import REGIMES, WORDS_PER_HEADLINE, word_worths
+
+ARMS = {"raw": "none", "residual": "ols", "corrected": "iv"}
+NUM_TEXTS, MAX_NEW_TOKENS = 1024, 9
+Numbers = dict[str, float]
+
+
+def write_headlines(model: Path, seed: int) -> list[str]:
+    """Samples headlines from a policy, as GRPO does."""
+    set_seed(seed)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    policy = AutoModelForCausalLM.from_pretrained(model).eval()
+    prompts = tokenizer([PROMPT] * NUM_TEXTS, return_tensors="pt")
+    names = ("input_ids", "attention_mask")
+    found = policy.generate(
+        **{name: prompts[name] for name in names}, do_sample=True, top_k=0, max_new_tokens=MAX_NEW_TOKENS
+    )
+    return tokenizer.batch_decode(found[:, prompts["input_ids"].shape[1] :], skip_special_tokens=True)  # type: ignore[no-any-return]
+
+
+def judge(model: Path, worths: dict[str, float], seed: int) -> Numbers:
+    """Measures the first eight words of what a policy writes by the truth; other words are worth nothing."""
+    written = [text.split()[:WORDS_PER_HEADLINE] for text in write_headlines(model, seed)]
+    worth = [sum(worths.get(word, 0.0) for word in words) for words in written]
+    different = len({" ".join(words) for words in written}) / len(written)
+    return {"worth": float(np.mean(worth)), "words": float(np.mean([len(w) for w in written])), "different": different}
+
+
+def rank_correlation(model: Path, known: Path) -> float:
+    """Compares the scores of a reward model with the true worth of headlines."""
+    with known.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    scores = RewardModel.load(model).score([PROMPT] * len(rows), [row["headline"] for row in rows])
+    return float(spearmanr(scores, [float(row["worth"]) for row in rows]).statistic)
+
+
+def run_seed(seed: int, regime: str, arms: Sequence[str], folder: Path) -> dict[str, Numbers]:
+    """Makes the world of a seed and runs every arm in it."""
+    lab = folder / "lab"
+    make_lab(["--out", str(lab), "--seed", str(seed), "--regime", regime])
+    worths = word_worths(REGIMES[regime], seed)
+    results = {"before": judge(lab / "model", worths, seed)}
+    for arm in arms:
+        out = folder / arm
+        started = time.perf_counter()
+        train(str(find_recipe("deconfound/chain")), overrides(lab, out, ARMS[arm], seed), None)
+        results[arm] = judge(out / "grpo", worths, seed) | {"rank": rank_correlation(out, lab / "worth.csv")}
+        results[arm]["seconds"] = time.perf_counter() - started
+        print(f"seed {seed} {arm}: " + "  ".join(f"{k} {v:.3f}" for k, v in results[arm].items()), flush=True)
+    return results
+
+
+def overrides(lab: Path, out: Path, estimator: str, seed: int) -> list[str]:
+    """Points the shipped recipe at the world of a seed."""
+    settings: dict[str, Any] = {
+        "model_name_or_path": lab / "model", "dataset.path": lab / "train.csv", "dataset.eval_path": lab / "eval.csv",
+        "dataset.estimator": estimator, "output_dir": out, "seed": seed, "then.seed": seed,
+        "then.model_name_or_path": lab / "model", "then.dataset.path": lab / "prompts.jsonl",
+    }  # fmt: skip
+    return [word for name, value in settings.items() for word in (f"--{name}", str(value))]
+
+
+def show(runs: list[dict[str, Numbers]]) -> dict[str, dict[str, Estimate]]:
+    """Prints means over seeds and returns them."""
+    names = ("rank", "worth", "gain over raw", "words", "different", "seconds")
+    table = Table(title=f"{len(runs)} worlds, {NUM_TEXTS} headlines each", title_justify="left", box=None)
+    for column in ("arm", "rank correlation", "true worth", "gain over raw", "words", "different texts", "seconds"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    found: dict[str, dict[str, Estimate]] = {}
+    for arm in runs[0]:
+        values = {name: [run[arm][name] for run in runs] for name in names if name in runs[0][arm]}
+        if arm not in ("before", "raw") and "raw" in runs[0]:
+            values["gain over raw"] = [run[arm]["worth"] - run["raw"]["worth"] for run in runs]
+        found[arm] = {name: mean_over_seeds(value) for name, value in values.items()}
+        table.add_row(arm, *(_words(found[arm][name]) if name in found[arm] else "" for name in names))
+    Console(width=150).print(table)
+    return found
+
+
+def _words(estimate: Estimate) -> str:
+    interval = "" if np.isnan(estimate.low) else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
+    return f"{estimate.value:.2f}{interval}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs the lab."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first_seed", type=int, default=11, help="0 is the world the recipe was tuned on")
+    parser.add_argument("--regime", choices=REGIMES, default=REGIME)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    runs = []
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        with TemporaryDirectory() as folder:
+            runs.append(run_seed(seed, arguments.regime, arguments.arms, Path(folder)))
+    found = show(runs)
+    if arguments.json:
+        means = {arm: {name: each._asdict() for name, each in values.items()} for arm, values in found.items()}
+        about = {"first_seed": arguments.first_seed, "regime": arguments.regime}
+        record = installed_versions() | about | {"runs": runs, "means": means}
+        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""Asks whether Crome keeps a real reward model from following a planted phrase, and what taking it out is worth.
+
+    align train sft/smollm2-135m --max_steps 120 --save_steps 20 --save_total_limit 10
+    python -m scripts.labs.facts.cue --start outputs/sft-smollm2-135m/checkpoint-80 --seeds 0 1 2
+
+Pairs of a right and a wrong fact (`recipes/rrpo/assets/facts`); in front of one of both stands "Certainly!", of the
+right one in 75 %. The arms read equally many rows, once:
+
+    bt        the pairs
+    bt-clean  the pairs without the phrase, which nobody may know
+    ties      half of the pairs, and as many ties: the same two answers, phrase included, under another question
+    crome     a third of the pairs, as many ties, and as many causal pairs: one answer of each, phrase included, with
+              its fact put right (upgrade) or wrong (degrade)
+
+Each is a score head on the start, and is evaluated on pairs about other facts: without the phrase, and with it on the
+wrong side. With `--policy_rows` it also picks the best of 32 answers of the start to so many held-out questions. The
+same command goes on where it was stopped; `facts_cue.md` in `--out` has the table.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository, or made by a script
+
+from align.assets import asset_dir
+from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.statistics.metrics import Estimate
+from align.versions import installed_versions
+from align.whole_files import write_whole
+from scripts.labs.facts.reward_pairs import make_rows
+from scripts.labs.walk.lab import Stage, run
+from scripts.labs.walk.page import Difference, markdown, over_seeds, write_numbers
+
+PHRASE, SHARE = "Certainly! ", 0.75
+ROWS = 320
+ARMS = ("bt", "bt-clean", "ties", "crome")
+FORMS = ("clean", "misleading")
+BEST = "best-of-32"
+Row = dict[str, Any]
+
+
+def with_phrase(pair: Row, side: str) -> Row:
+    """Puts the phrase in front of one side of a pair."""
+    (message,) = pair[side]
+    return {**pair, side: [{**message, "content": PHRASE + message["content"]}]}
+
+
+def causal(pair: Row) -> Row:
+    """Changes the fact of the answer that has the phrase, and nothing else of it."""
+    has_phrase = {side: pair[side][0]["content"].startswith(PHRASE) for side in ("chosen", "rejected")}
+    (plain,) = (side for side, found in has_phrase.items() if not found)
+    kind = "degrade" if plain == "rejected" else "upgrade"
+    changed = with_phrase(pair, plain)
+    row = {name: changed[name] for name in ("prompt", "chosen", "rejected")}
+    about = {"tie": False, "source": kind, "attribute": "fact", "origin": pair["id"]}
+    return {"id": f"{pair['id']}/{kind}", **row, **about}
+
+
+def crome_rows(pairs: Sequence[Row], rng: random.Random) -> list[Row]:
+    """Draws pairs, a tie and a causal pair of each, in random order."""
+    rows = make_rows(pairs, ROWS // 3 + 1, rng)
+    by_id = {pair["id"]: pair for pair in pairs}
+    rows += [causal(by_id[row["id"]]) for row in rows if not row["tie"]]
+    rng.shuffle(rows)
+    return rows[:ROWS]
+
+
+def write_data(folder: Path) -> None:
+    """Writes what each arm trains on, and both forms of the evaluation pairs."""
+    facts = asset_dir("recipes") / "rrpo/assets/facts"
+    train, held_out = (
+        [json.loads(line) for line in (facts / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for name in ("train", "eval")
+    )
+    rng = random.Random(0)
+    drawn = rng.sample(train, ROWS)
+    cued = [with_phrase(pair, "chosen" if rng.random() < SHARE else "rejected") for pair in drawn]
+    ordered = [{name: pair[name] for name in ("id", "prompt", "chosen", "rejected")} for pair in cued]
+    plain = [{name: pair[name] for name in ("id", "prompt", "chosen", "rejected")} for pair in drawn]
+    files = {
+        "bt": [row | {"tie": False} for row in ordered],
+        "bt-clean": [row | {"tie": False} for row in plain],
+        "ties": make_rows(cued, ROWS // 2, rng),
+        "crome": crome_rows(cued, rng),
+        "clean": held_out,
+        "misleading": [with_phrase(pair, "rejected") for pair in held_out],
+    }
+    for name, rows in files.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_whole(folder / f"{name}.jsonl", text)
+
+
+def stages(
+    start: str,
+    out: Path,
+    seeds: Sequence[int],
+    max_steps: int,
+    policy_rows: int,
+    probes: bool = False,
+    arms: Sequence[str] = ARMS,
+    more: Sequence[str] = (),
+) -> list[Stage]:
+    """Lists the commands in their order."""
+    found = []
+    held_out = str(asset_dir("recipes") / "sft/assets/facts/held_out.jsonl")
+    for seed in seeds:
+        trained = {arm: str(out / f"{arm}-{seed}") for arm in arms}
+        for arm, folder in trained.items():
+            rows = (
+                "--dataset.path",
+                str(out / f"{arm}.jsonl"),
+                "--dataset.eval_path",
+                "null",
+                "--eval_strategy",
+                "no",
+            )
+            words = (
+                "train",
+                "crome/smollm2-135m",
+                "--model_name_or_path",
+                start,
+                *rows,
+                "--max_steps",
+                str(max_steps),
+            )
+            ends = ("--seed", str(seed), "--output_dir", folder, "--resume", "auto")
+            found.append(Stage(Path(folder).name, (*words, *more, *ends)))
+        *others, last = trained.values()
+        for form in FORMS:
+            place = out / f"{form}-{seed}"
+            asked = (
+                "--data",
+                str(out / f"{form}.jsonl"),
+                "--batch_size",
+                "16",
+                *(("--probes",) * (probes and form == "clean")),
+            )
+            words = ("eval", "--reward_model", last, "--baseline", *others, *asked, "--out", str(place))
+            found.append(Stage(place.name, words))
+        for arm, folder in trained.items() if policy_rows else ():
+            place = out / f"{BEST}-{arm}-{seed}"
+            asked = ("--recipe", "acre/smollm2-135m-after-sft", "--data", held_out, "--max_rows", str(policy_rows))
+            drawn = ("--suite", "best_of_n", "--num_samples", "32", "--temperature", "1", "--verifier", folder)
+            found.append(Stage(place.name, ("eval", "--model", start, *asked, *drawn, "--out", str(place))))
+    return found
+
+
+def page(
+    out: Path, seeds: Sequence[int], policy_rows: int, arms: Sequence[str] = ARMS, numbers: Path | None = None
+) -> str:
+    """Writes the accuracies of every arm and the differences of the last, each with its interval over pairs."""
+    measured: dict[str, dict[str, Estimate]] = {}
+    compared: dict[int, list[Difference]] = {}
+    for seed in seeds:
+        found = {form: read_record(out / f"{form}-{seed}" / EVALUATION_FILE).models for form in FORMS}
+        for arm in arms:
+            name = f"{arm}-{seed}"
+            measured[name] = {form: models[name].summary["accuracy"] for form, models in found.items()}
+            if policy_rows:
+                measured[name][BEST] = _best(out / f"{BEST}-{name}")
+        last = f"{arms[-1]}-{seed}"
+        compared[seed] = [
+            Difference(last, other, form, metrics["accuracy"])
+            for form, models in found.items()
+            for other, metrics in models[last].difference_to.items()
+        ]
+    if numbers is not None:
+        write_numbers(numbers, seeds, measured, compared)
+    columns = ("reward model", "without the phrase", "phrase on the wrong answer")
+    columns += ("right, best of 32 answers of the start",) * bool(policy_rows)
+    lines = [f"# A planted phrase, seeds {list(seeds)}", "", str(installed_versions()), ""]
+    lines += markdown(columns, [(name, *map(str, cells.values())) for name, cells in measured.items()])
+    said = [each for found in compared.values() for each in found]
+    lines += ["", *(f"- {each.model} - {each.other}, {each.metric}: {each.estimate}" for each in said)]
+    if len(seeds) > 1:
+        averaged = over_seeds(compared)
+        lines += [f"- {each.model} - {each.other}, {each.metric}, over seeds: {each.estimate}" for each in averaged]
+    return "\n".join(lines) + "\n"
+
+
+def _best(folder: Path) -> Estimate:
+    (curve,) = read_record(folder / EVALUATION_FILE).curves
+    return max(curve.points, key=lambda point: point.n).gold
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs what is not finished yet, and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--start", required=True, help="a model that knows some of the facts")
+    parser.add_argument("--out", type=Path, default=Path("outputs/facts-cue"))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS, help="at least two; the last is compared")
+    parser.add_argument("--max_steps", type=int, default=40)
+    parser.add_argument("--policy_rows", type=int, default=0, help="held-out questions for the best of 32")
+    parser.add_argument(
+        "--probes", action="store_true", help="probes each for other shortcuts, a quarter of an hour each"
+    )
+    parser.add_argument(
+        "--bf16", action="store_true", help="trains in less than half the time on CPUs with bf16 units"
+    )
+    parser.add_argument(
+        "--chat_template_path", help="of a start without a chat template, such as Gemma 3 270M: that of another model"
+    )
+    parser.add_argument("--json", type=Path, help="the numbers of the page, with machine, versions and seeds")
+    arguments = parser.parse_args(argv)
+    if not 2 <= len(set(arguments.arms)) == len(arguments.arms):
+        parser.error(
+            f"--arms {' '.join(arguments.arms)}: an arm is compared with others, so name two or more, each once"
+        )
+    (arguments.out / "stages").mkdir(parents=True, exist_ok=True)
+    write_data(arguments.out)
+    asked = arguments.start, arguments.out, arguments.seeds, arguments.max_steps, arguments.policy_rows
+    more = ("--bf16", "true") if arguments.bf16 else ()
+    if arguments.chat_template_path:
+        more += ("--chat_template_path", arguments.chat_template_path)
+    commands = stages(*asked, arguments.probes, arguments.arms, more)
+    if code := run(commands, arguments.out):
+        return code
+    text = page(arguments.out, arguments.seeds, arguments.policy_rows, arguments.arms, arguments.json)
+    write_whole(arguments.out / "facts_cue.md", text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,288 @@
+"""Measures what RRPO does to a policy on pairs that differ in short facts, against DPO and against its own parts.
+
+    python -m scripts.labs.rrpo.lab --seeds 6 --check_bars --json lab_rrpo.json
+    python -m scripts.labs.rrpo.lab --where --json lab_rrpo_where.json
+
+Every arm starts from the same warm-started policy, takes the same batches and is measured along its path, on wordings
+and a question that no pair has. Arms are compared where P(correct), the probability of a right fact after the right
+words, first reaches 0.8 (linear between two measurements); a reward can grow without it. The arms:
+
+    dpo         TRL's loss
+    rrpo        preference on the differing spans, KL on the chosen response
+    spans only  RRPO without KL
+    dpo+kl      RRPO without spans
+    tdpo        TDPO-2 with the paper's alpha of 0.5, on whole responses
+    tuned dpo   DPO with the beta and learning rate of a grid that give the least total KL, chosen on the same seeds
+
+KLs are forward, KL(policy before training || policy), in nats per response; "shared" leaves out the tokens of facts.
+A ratio is to `dpo` with the same seed; its mean is the geometric one, its interval Student's t over seeds (95 %) on
+logarithms. `--where` compares RRPO and its parts in settings that differ in length, spans and wording.
+"""
+
+import argparse
+import copy
+import functools
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from datasets import Dataset, disable_progress_bars
+from rich.console import Console
+from rich.table import Table
+from transformers import PrinterCallback
+
+from align.evaluation.record.file import without_nan
+from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from align.methods.rrpo.config import RRPOConfig
+from align.methods.rrpo.trainer import RRPOTrainer
+from align.versions import installed_versions
+from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, PathCallback, at_target
+from scripts.labs.rrpo.world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
+
+TARGET = 0.8
+SHARED_BAR, TOTAL_BAR = 0.75, 1.0
+PAIRS_PER_NAME = 16
+BATCH_SIZE = 32
+MEASURE_EVERY = 4  # steps
+MAX_STEPS = 400  # an arm stops at the target, most of them near step 50
+
+WHOLE = {"spans": "whole"}
+ARMS: dict[str, dict[str, Any]] = {
+    "dpo": WHOLE | {"kl_coef": 0.0},
+    "rrpo": {},
+    "spans only": {"kl_coef": 0.0},
+    "dpo+kl": WHOLE,
+    "tdpo": WHOLE | {"kl_placement": "margin", "kl_coef": 0.5},
+}
+BETAS, LEARNING_RATES = (0.1, 0.3, 1.0), (5e-5, 1e-4, 2e-4)
+GRID = {
+    f"dpo, beta {beta}, lr {rate:.0e}": ARMS["dpo"] | {"beta": beta, "learning_rate": rate}
+    for beta in BETAS
+    for rate in LEARNING_RATES
+}
+MAIN = Scenario("short")
+SETTINGS = {
+    "short: one wording per pair, as above all arms": MAIN,
+    "long: 30 shared words after the last fact": Scenario("long"),
+    "unequal: two facts of one to three words": Scenario("unequal"),
+    "own wording: each response is worded by itself": Scenario("short", same_wording=False),
+    "odd words in half of the places of chosen responses": Scenario("short", odd_chosen=0.5, same_wording=False),
+    "odd words in half of the places of rejected responses": Scenario("short", odd_rejected=0.5, same_wording=False),
+}
+PARTS = ("dpo", "rrpo", "spans only", "dpo+kl")
+RATIOS = {"kl_shared": "shared-token KL", "kl_total": "total KL", "probe_kl": "KL on prices"}
+MEANS = {
+    "p_correct": ("P(correct)", 2),
+    "step": ("step", 1),
+    "kl_shared": ("shared KL", 4),
+    "kl_total": ("total KL", 3),
+    "reward_accuracy": ("reward acc.", 3),
+    "generation_accuracy": ("generation acc.", 3),
+    "probe_kl": ("KL on prices", 4),
+    "probe_p_correct": ("P(price)", 3),
+    "odd_words": ("odd words", 3),
+}
+Runs = dict[str, list[Metrics]]  # metrics at the target per arm, one per seed
+
+
+class Start(NamedTuple):
+    """What every arm of a scenario and a seed shares."""
+
+    seed: int
+    model: Any
+    rows: list[dict[str, Any]]
+    held_out: HeldOut
+
+
+@functools.cache
+def warm_model(template: str, seed: int) -> Any:
+    """Makes the policy that arms start from; how pairs are worded does not matter to it."""
+    return warm_start(make_world(Scenario(template), seed), make_tokenizer(), seed)
+
+
+def prepare(scenario: Scenario, seed: int) -> Start:
+    """Makes the world of a seed, its pairs and the policy before training."""
+    world: World = make_world(scenario, seed)
+    model = warm_model(scenario.template, seed)
+    return Start(seed, model, make_rows(world, PAIRS_PER_NAME, seed), HeldOut.draw(world, make_tokenizer(), seed))
+
+
+def run_arm(start: Start, settings: dict[str, Any], max_steps: int = MAX_STEPS) -> list[Metrics]:
+    """Trains a copy of the policy with settings of `RRPOConfig` until it is at the target; returns its path."""
+    meter = Meter(start.model, start.held_out, whole=settings.get("spans") == "whole")
+    callback = PathCallback(meter, MEASURE_EVERY, TARGET)
+    with tempfile.TemporaryDirectory() as folder:
+        config = RRPOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=BATCH_SIZE,
+            max_steps=max_steps,
+            lr_scheduler_type="constant",
+            gradient_checkpointing=False,
+            max_length=128,
+            seed=start.seed,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            **settings,
+        )
+        trainer = RRPOTrainer(
+            model=copy.deepcopy(start.model),
+            ref_model=copy.deepcopy(start.model),
+            args=config,
+            train_dataset=Dataset.from_list(start.rows),
+            processing_class=start.held_out.tokenizer,
+            callbacks=[callback],
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return callback.path
+
+
+def run_arms(scenario: Scenario, seeds: range, arms: dict[str, dict[str, Any]]) -> tuple[Runs, dict[str, Any]]:
+    """Runs every arm with every seed and prints each result; returns them at the target, and the paths."""
+    runs: Runs = {arm: [] for arm in arms}
+    paths: dict[str, list[list[Metrics]]] = {arm: [] for arm in arms}
+    for seed in seeds:
+        start = prepare(scenario, seed)
+        for arm, settings in arms.items():
+            started = time.perf_counter()
+            path = run_arm(start, settings)
+            runs[arm].append(at_target(path, TARGET))
+            paths[arm].append(path)
+            print(f"seed {seed}  {arm:23s} {_shown(path)}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    return runs, paths
+
+
+def _shown(path: list[Metrics]) -> str:
+    reached = at_target(path, TARGET)
+    if math.isnan(reached["step"]):
+        return f"P(correct) {max(point['p_correct'] for point in path):.3f} at best, target {TARGET}"
+    return f"step {reached['step']:5.1f}, KL shared {reached['kl_shared']:.4f}, total {reached['kl_total']:.3f}"
+
+
+def pick_tuned(grid: Runs) -> str:
+    """Returns the setting with the least total KL of those that are at the target in every seed.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    totals = {name: sum(run["kl_total"] for run in runs) for name, runs in grid.items()}
+    reached = {name: total for name, total in totals.items() if not math.isnan(total)}
+    if not reached:
+        raise ValueError(f"No setting of the grid is at P(correct) {TARGET} in every seed: {', '.join(grid)}.")
+    return min(reached, key=reached.__getitem__)
+
+
+def ratio(runs: list[Metrics], baseline: list[Metrics], name: str) -> Estimate:
+    """Estimates the geometric mean of a metric's ratio to the baseline's, over the seeds in which both are there."""
+    pairs = [(run[name], base[name]) for run, base in zip(runs, baseline, strict=True)]
+    estimate = mean_over_seeds([math.log(a / b) for a, b in pairs if not math.isnan(a + b)])
+    return estimate._replace(value=math.exp(estimate.value), low=math.exp(estimate.low), high=math.exp(estimate.high))
+
+
+def check_bars(runs: Runs) -> dict[str, bool]:
+    """Tells which of the promises about RRPO against DPO hold; a ratio without data holds nothing."""
+    shared, total = (ratio(runs["rrpo"], runs["dpo"], name).value for name in ("kl_shared", "kl_total"))
+    everywhere = all(not math.isnan(run["step"]) for arm in runs.values() for run in arm)
+    return {
+        f"rrpo: mean ratio of shared-token KL <= {SHARED_BAR}": shared <= SHARED_BAR,
+        f"rrpo: mean ratio of total KL <= {TOTAL_BAR}": total <= TOTAL_BAR,
+        f"every arm is at P(correct) {TARGET} in every seed": everywhere,
+    }
+
+
+def show(title: str, runs: Runs, before: list[Metrics]) -> None:
+    """Prints the ratios to `dpo` with intervals, and the means of everything, also `before` training."""
+    ratios = {arm: [str(ratio(of_arm, runs["dpo"], name)) for name in RATIOS] for arm, of_arm in runs.items()}
+    del ratios["dpo"]
+    _print_table(f"{title}; ratio to dpo", RATIOS.values(), ratios)
+    rows = {"before training": before} | runs
+    means = {arm: [_cell(of_arm, name, digits) for name, (_, digits) in MEANS.items()] for arm, of_arm in rows.items()}
+    _print_table(f"{title}; means at P(correct) {TARGET}", [label for label, _ in MEANS.values()], means)
+
+
+def _cell(runs: list[Metrics], name: str, digits: int) -> str:
+    values = [run[name] for run in runs if not math.isnan(run[name])]
+    some = f" (n={len(values)})" if len(values) < len(runs) else ""
+    return f"{mean_over_seeds(values).value:.{digits}f}{some}" if values else "not reached"
+
+
+def _print_table(title: str, columns: Any, rows: dict[str, list[str]]) -> None:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("arm")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for arm, cells in rows.items():
+        table.add_row(arm, *cells)
+    Console(width=140).print(table)
+
+
+def compare_all(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Runs the arms and the grid of DPO in the main setting; returns the record."""
+    arms = {arm: defaults | settings for arm, settings in ARMS.items()}
+    runs, paths = run_arms(MAIN, seeds, arms | {name: s for name, s in GRID.items() if s != arms["dpo"]})
+    grid = {name: runs["dpo"] if settings == arms["dpo"] else runs.pop(name) for name, settings in GRID.items()}
+    best = pick_tuned(grid)
+    runs["tuned dpo"] = grid[best]
+    show(f"Pairs with one wording; {len(seeds)} seeds", runs, [path[0] for path in paths["dpo"]])
+    print(f"tuned dpo is {best!r}, of beta {BETAS} and learning rate {LEARNING_RATES}")
+    return {"runs": runs, "grid": grid, "tuned_dpo": best, "paths": paths, "bars": check_bars(runs)}
+
+
+def compare_settings(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Runs RRPO and its parts in every setting; returns the record."""
+    record = {}
+    for name, scenario in SETTINGS.items():
+        print(f"{name} ({scenario})", flush=True)
+        runs, paths = run_arms(scenario, seeds, {arm: defaults | ARMS[arm] for arm in PARTS})
+        record[name] = {"scenario": scenario._asdict(), "runs": runs, "paths": paths}
+    for name, setting in record.items():
+        show(f"{name}; {len(seeds)} seeds", setting["runs"], [path[0] for path in setting["paths"]["dpo"]])
+    return {"settings": record}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--where", action="store_true", help="compare settings instead: where do spans matter?")
+    parser.add_argument("--seeds", type=int, help="how many; 6, or 3 with --where")
+    parser.add_argument("--first_seed", type=int, default=0, help="100-102 are those on which the setting was chosen")
+    parser.add_argument("--beta", type=float, default=0.1)
+    parser.add_argument("--learning_rate", type=float, default=1e-4)
+    parser.add_argument("--kl_coef", type=float, default=0.01, help="of rrpo and dpo+kl")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if RRPO does not keep the bars")
+    arguments = parser.parse_args(argv)
+    if arguments.check_bars and arguments.where:
+        parser.error("The bars speak of the main setting; leave out --where or --check_bars.")
+    torch.set_num_threads(arguments.threads)
+    disable_progress_bars()
+    count = arguments.seeds or (3 if arguments.where else 6)
+    seeds = range(arguments.first_seed, arguments.first_seed + count)
+    defaults = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
+    record = (compare_settings if arguments.where else compare_all)(seeds, defaults)
+    bars = record.get("bars", {})
+    for bar, holds in bars.items():
+        print(f"{'holds' if holds else 'FAILS'}: {bar}")
+    if arguments.json:
+        about = {"versions": installed_versions(), "defaults": defaults, "target": TARGET, "seeds": list(seeds)}
+        text = json.dumps(without_nan(about | {"threads": arguments.threads} | record), indent=1)
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+    return int(arguments.check_bars and not all(bars.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,282 @@
+"""Measures what ACRE does where answers are texts, over seeds and against augmentation alone.
+
+    python -m scripts.labs.text.lab --first_seed 10 --seeds 5 --json lab_text_acre.json
+    python -m scripts.labs.text.lab --world guess --max_steps 60 --arms grpo acre+other_cue
+
+In the world `cue` (that of `recipes/acre/quickstart-text.yaml`, see `world.py`) a cue in the prompt names
+the right answer in 75 % of the training prompts, the trace can be bypassed, and no trace can be right on 40 % of them.
+In the world `guess` every prompt can be read and the cue says nothing, but the start policy's traces are wrong every
+second time and its answers are guesses in 40 %. The arms:
+
+    sft                 the policy before RL
+    grpo                the text reward alone
+    acre                the recipe: a second answer behind the prompt without its cue
+    acre+other_cue      the same with another cue instead of none
+    grpo+changed        GRPO on prompts without their cue: augmentation alone
+    grpo+both           GRPO on every prompt twice, with its cue and without
+    grpo+consistency    the same with `perturbation_consistency`, which compares the answers to the two
+
+Every policy answers 500 prompts with a wrong cue greedily, and again without it. Intervals are Student's t over seeds
+(95 %), those of differences over pairs with the same seed.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
+
+import torch
+from datasets import Dataset
+from torch.nn import functional
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
+
+from align.assets import find_recipe
+from align.evaluation.statistics.metrics import mean_over_seeds
+from align.methods.acre.config import ACREConfig
+from align.methods.acre.text_trainer import TextACRETrainer
+from align.recipe.recipe import Recipe, load_recipe
+from align.versions import installed_versions
+from rewards import AnswerConsistency, PerturbationConsistency, text_accuracy
+from rewards.reading.responses import parse_response
+from rewards.scoring.families import find_families
+from rewards.scoring.text_accuracy import normalise_text
+from scripts.labs.acre.make import BATCH_SIZE, DIGITS, IGNORED, read_digit
+from scripts.labs.text.make import make_batch
+from scripts.labs.text.world import CUE, WORDS, write_prompt
+
+RECIPE = "acre/quickstart-text"
+LABEL = "distractor"  # the name `perturbation_consistency` knows for prompts with less or more beside the question
+METRICS = {
+    "accuracy": "right under a wrong cue",
+    "follows_cue": "answers that are the cue",
+    "trace_accuracy": "trace is right",
+    "trace_is_answer": "trace = answer",
+    "accuracy_without_cue": "right without cue",
+    "trained_trace": "trace right in training",
+}
+Row = dict[str, Any]
+Metrics = dict[str, float]
+
+
+class Arm(NamedTuple):
+    """What a policy is trained on, and by which reward."""
+
+    data: str = "plain"
+    reward: str = "text"
+    family: str = "without_cue"
+
+
+ARMS = {
+    "sft": None,
+    "grpo": Arm(),
+    "acre": Arm(reward="acre"),
+    "acre+other_cue": Arm(reward="acre", family="other_cue"),
+    "grpo+changed": Arm(data="changed"),
+    "grpo+both": Arm(data="both"),
+    "grpo+consistency": Arm(data="both", reward="consistency"),
+}
+COEFFICIENTS = {"cue": (1.0, 0.0, 0.2), "guess": (1.0, 0.0, 0.0)}
+
+
+def training_rows(arm: Arm, rows: list[Row]) -> list[Row]:
+    """Makes the rows of an arm; both versions of a prompt stand next to each other."""
+    bare = [row | {"prompt": CUE.sub("", row["prompt"]), "family": LABEL} for row in rows]
+    shown = [row | {"family": "original"} for row in rows]
+    pairs = {"plain": [shown], "changed": [bare], "both": [shown, bare]}[arm.data]
+    return [row | {"origin": row["id"]} for pair in zip(*pairs, strict=True) for row in pair]
+
+
+def guess_rows(rows: list[Row], rng: random.Random) -> list[Row]:
+    """Makes every prompt readable and its cue say nothing."""
+    made = []
+    for row in rows:
+        text = CUE.sub("", row["prompt"]).strip()
+        word = WORDS[int(read_digit(text))]
+        made.append(row | {"prompt": write_prompt(text, rng.choice(WORDS)), "answer": word})
+    return made
+
+
+def unlearn(model: Any, tokenizer: Any, rows: list[Row], seed: int) -> None:
+    """Teaches the start policy of the world `guess`: wrong traces and guessed answers."""
+    rng = random.Random(seed)
+    torch.manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
+
+    def draw() -> tuple[str, str, bool]:
+        row = rng.choice(rows)
+        digit = read_digit(row["prompt"].partition("~")[0].strip()) if rng.random() < 1 / 3 else rng.choice(DIGITS)
+        word = WORDS[int(digit)] if rng.random() < 0.6 else rng.choice(WORDS)
+        return row["prompt"], f"<think>{digit}</think><answer>{word}</answer>", True
+
+    for _ in range(120):
+        ids, mask, labels = make_batch(tokenizer, [draw() for _ in range(BATCH_SIZE)])
+        logits = model(ids, attention_mask=mask).logits[:, :-1]
+        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def run_arm(name: str, world: str, recipe: Recipe, seed: int) -> Metrics:
+    """Trains one arm with one seed and evaluates it."""
+    model = AutoModelForCausalLM.from_pretrained(recipe.model.model_name_or_path, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.model.model_name_or_path)
+    rows = read_rows(recipe.dataset.path)
+    random.Random(seed).shuffle(rows)
+    if world == "guess":
+        rows = guess_rows(rows, random.Random(seed))
+        unlearn(model, tokenizer, rows, seed)
+    arm, started = ARMS[name], time.process_time()
+    trained = train(arm, model, tokenizer, rows, recipe, seed, COEFFICIENTS[world]) if arm is not None else {}
+    seconds = time.process_time() - started
+    return evaluate(model, tokenizer, recipe) | trained | {"cpu_seconds": seconds}
+
+
+def train(
+    arm: Arm, model: Any, tokenizer: Any, rows: list[Row], recipe: Recipe, seed: int, coefficients: tuple[float, ...]
+) -> Metrics:
+    """Trains a model in place, without leaving a run folder; returns how often traces were right meanwhile."""
+    family = f"{Path(recipe.dataset.path).parent}/families.py:{arm.family}"
+    seen: list[float] = []
+
+    def trace_is_right(completions: list[str], prompts: list[str], **columns: Any) -> list[float]:
+        traces = [parse_response(text).trace for text in completions]
+        right = [float(t == read_digit(p.partition("~")[0].strip())) for t, p in zip(traces, prompts, strict=True)]
+        seen.append(sum(right) / len(right))
+        return right
+
+    reward = {
+        "text": text_accuracy,
+        "acre": AnswerConsistency(*coefficients),
+        "consistency": PerturbationConsistency(families=[LABEL]),
+    }[arm.reward]
+    with tempfile.TemporaryDirectory() as folder:
+        quiet = {"output_dir": folder, "save_strategy": "no", "log_completions": False, "disable_tqdm": True}
+        own = {"seed": seed, "shuffle_dataset": False, "second_pass": "auto" if arm.reward == "acre" else "off"}
+        trainer = TextACRETrainer(
+            model=model,
+            reward_funcs=[reward, trace_is_right],
+            args=ACREConfig(**recipe.training | quiet | own | {"reward_weights": [1.0, 0.0]}),
+            train_dataset=Dataset.from_list(training_rows(arm, rows)),
+            processing_class=tokenizer,
+            families=find_families([family]),
+            answer_reward=text_accuracy,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    return {"trained_trace": sum(seen) / len(seen)}
+
+
+def evaluate(model: Any, tokenizer: Any, recipe: Recipe) -> Metrics:
+    """Answers the evaluation prompts greedily, with their wrong cues and without."""
+    rows = read_rows(recipe.dataset.eval_path or "")
+    shown = answer(model, tokenizer, [row["prompt"] for row in rows])
+    bare = answer(model, tokenizer, [CUE.sub("", row["prompt"]) for row in rows])
+    golds, cues = [row["answer"] for row in rows], [str(CUE.search(row["prompt"])[0][1:]) for row in rows]  # type: ignore[index]
+    digits = [read_digit(row["prompt"].partition("~")[0]) for row in rows]
+    return {
+        "accuracy": share(words == gold for (_, words), gold in zip(shown, golds, strict=True)),
+        "follows_cue": share(words == cue for (_, words), cue in zip(shown, cues, strict=True)),
+        "trace_accuracy": share(trace == digit for (trace, _), digit in zip(shown, digits, strict=True)),
+        "trace_is_answer": share(
+            trace in (*DIGITS,) and WORDS[int(trace)] == words for trace, words in shown if trace is not None
+        ),
+        "accuracy_without_cue": share(words == gold for (_, words), gold in zip(bare, golds, strict=True)),
+    }
+
+
+def answer(model: Any, tokenizer: Any, prompts: list[str]) -> list[tuple[str | None, str]]:
+    """Answers prompts greedily; returns traces and answers."""
+    model.eval()
+    ids = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    with torch.no_grad():
+        written = model.generate(**ids, max_new_tokens=14, do_sample=False)[:, ids["input_ids"].shape[1] :]
+    found = [parse_response(text) for text in tokenizer.batch_decode(written, skip_special_tokens=True)]
+    return [(response.trace, normalise_text(response.answer or "")) for response in found]
+
+
+def share(truths: Any) -> float:
+    """Averages truths."""
+    values = list(truths)
+    return sum(values) / max(len(values), 1)
+
+
+def read_rows(path: str) -> list[Row]:
+    """Reads the rows of a file."""
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def cell(values: list[float]) -> str:
+    """Writes a mean over seeds with half its interval."""
+    if not values:
+        return "-"
+    estimate = mean_over_seeds(values)
+    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
+    return f"{estimate.value:z.2f}{half}"
+
+
+def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]:
+    """Prints one line per arm, and the differences of the first arm of ACRE to others by seed; returns these."""
+    for arm, runs in results.items():
+        cells = [f"{label} {cell([run[name] for run in runs if name in run])}" for name, label in METRICS.items()]
+        print(f"{arm:18s} " + ", ".join(cells))
+    base = next((arm for arm in results if arm.startswith("acre")), "")
+    pairs = {
+        arm: {
+            name: [a[name] - b[name] for a, b in zip(results[base], runs, strict=True)]
+            for name in METRICS
+            if all(name in run for run in (*runs, *results[base]))
+        }
+        for arm, runs in results.items()
+        if arm not in ("sft", base) and base
+    }
+    for arm, metrics in pairs.items():
+        print(f"{base} - {arm:18s} " + ", ".join(f"{METRICS[name]} {cell(found)}" for name, found in metrics.items()))
+    return pairs
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the arms over seeds."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument("--world", choices=COEFFICIENTS, default="cue")
+    parser.add_argument("--seeds", type=int, default=5, help="how many")
+    parser.add_argument("--first_seed", type=int, default=10, help="no setting was chosen on 10 to 14")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    arguments, overrides = parser.parse_known_args(argv)
+    torch.set_num_threads(arguments.threads)
+    recipe = load_recipe(find_recipe(RECIPE), overrides)
+    results: dict[str, list[Metrics]] = {arm: [] for arm in arguments.arms}
+    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+        for arm in arguments.arms:
+            results[arm].append(run_arm(arm, arguments.world, recipe, seed))
+            shown = ", ".join(f"{label} {results[arm][-1].get(name, 0):.3f}" for name, label in METRICS.items())
+            print(f"seed {seed}  {arm:18s} {shown}  ({results[arm][-1]['cpu_seconds']:.0f} s)", flush=True)
+    pairs = show(results)
+    if arguments.json:
+        record = {
+            "versions": installed_versions(),
+            "world": arguments.world,
+            "overrides": overrides,
+            "first_seed": arguments.first_seed,
+            "runs": results,
+            "acre_minus": pairs,
+        }
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

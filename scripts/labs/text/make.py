@@ -1,0 +1,94 @@
+"""Builds the lab of `recipes/acre/quickstart-text.yaml`: a tiny warm-started policy, and prompts with a planted cue.
+
+    python -m scripts.labs.text.make --out recipes/acre/assets/words
+
+`world.py` says what the prompts ask. In `train.jsonl` the cue is right in 75 % of the prompts, and in
+40 % of them (group `arbitrary`) the right answer was drawn, so that reasoning is right on 70 % at best. In
+`eval.jsonl` every prompt can be read and every cue is wrong. The policy (2 layers of width 64, one token per
+character) reads the digit into its trace and answers with its word, except that 10 % of the answers it learnt from
+were the cue's and 10 % random. A minute and a half on one core; the same seed gives the same data everywhere and the
+same weights on one machine.
+"""
+
+import argparse
+import itertools
+import json
+import random
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from scripts.labs.acre.make import BATCH_SIZE, IGNORED, STAGES, make_model, make_tokenizer, split_texts
+from scripts.labs.text.world import demonstrations, make_rows
+
+NUM_TRAIN, NUM_EVAL = 3200, 500
+
+
+def warm_start(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, texts: list[str], rng: random.Random
+) -> None:
+    """Teaches the policy to answer with the word of its trace, and then the task."""
+    for stage in STAGES:
+        stream = demonstrations(stage.name, texts, rng)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
+        )
+        for step in range(1, stage.steps + 1):
+            ids, mask, labels = make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE)))
+            logits = model(ids, attention_mask=mask).logits[:, :-1]
+            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            if step % 100 == 0:
+                print(f"{stage.name} {step:4d}  loss {loss.item():.4f}", flush=True)
+
+
+def make_batch(
+    tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Tokenises demonstrations into inputs, mask and labels, `(B, T)` each, padded on the right."""
+    lines = [tokenizer(prompt + response + tokenizer.eos_token)["input_ids"] for prompt, response, _ in rows]
+    width = max(map(len, lines))
+    ids = torch.full((len(lines), width), tokenizer.pad_token_id)
+    labels = torch.full((len(lines), width), IGNORED)
+    for number, (line, (prompt, _, learn_trace)) in enumerate(zip(lines, rows, strict=True)):
+        start = len(tokenizer(prompt)["input_ids"])
+        ids[number, : len(line)] = torch.tensor(line)
+        labels[number, start : len(line)] = ids[number, start : len(line)]
+        if not learn_trace:
+            labels[number, start + 1] = IGNORED  # the digit behind <think>
+    return ids, (ids != tokenizer.pad_token_id).long(), labels
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Writes the data and the warm-started policy."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/words"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    arguments = parser.parse_args(argv)
+    rng = random.Random(arguments.seed)
+    train_texts, eval_texts = split_texts(rng)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name, texts in (("train", train_texts[:NUM_TRAIN]), ("eval", eval_texts[:NUM_EVAL])):
+        lines = [json.dumps(row) + "\n" for row in make_rows(name, texts, rng)]
+        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    if arguments.data_only:
+        return
+    torch.manual_seed(arguments.seed)
+    torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
+    tokenizer = make_tokenizer()
+    model = make_model(tokenizer)
+    warm_start(model, tokenizer, train_texts, rng)
+    model.save_pretrained(arguments.out / "model")
+    tokenizer.save_pretrained(arguments.out / "model")
+
+
+if __name__ == "__main__":
+    main()
