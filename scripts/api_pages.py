@@ -6,13 +6,14 @@ The public surface is what `align.__all__` and `rewards.__all__` name, and the m
 repository point to. A public name without a docstring, or a warning of pdoc, ends with exit code 1.
 """
 
-import argparse
 import inspect
 import os
 import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
+
+from scripts.harness import Options
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -51,7 +52,7 @@ def without_docstring(package: ModuleType) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Builds the pages, and returns 1 where something is missing."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("outputs/api"))
     arguments = parser.parse_args(argv)
     for package in PACKAGES:

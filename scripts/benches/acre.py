@@ -18,14 +18,12 @@ once. The floor of second answers by letters is every shuffled prompt read once,
 """
 
 import argparse
-import json
 import random
 import statistics
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,12 +36,12 @@ from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
 from align.methods.grpo.config import GRPOConfig as ConsistentConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
-from align.versions import installed_versions
 from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
 from scripts.benches.device import CLOCKS, add_device, clock, on_device, weights
 from scripts.benches.random_model import NAMES, WORDS, random_model
+from scripts.harness import Options, write_numbers
 
 ANSWER_TOKENS = 8
 ARMS = ("acre", "acre-rows", "acre-text", "grpo-consistency")
@@ -217,7 +215,7 @@ def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=["acre", "acre-rows"])
@@ -226,7 +224,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     if arguments.model in NAMES:
@@ -261,8 +259,7 @@ def main(argv: list[str] | None = None) -> None:
             f"(quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})"
         )
     result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
+    write_numbers(arguments.json, result)
 
 
 if __name__ == "__main__":

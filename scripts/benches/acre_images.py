@@ -13,7 +13,6 @@ then operations and the most bytes at once of one more step.
 """
 
 import argparse
-import json
 import random
 import statistics
 import string
@@ -22,7 +21,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -45,12 +43,12 @@ from trl import GRPOConfig, GRPOTrainer
 from align.data.questions.templates import PromptTemplate
 from align.methods.acre.config import ACREConfig
 from align.models.second_pass.forward import score_letters
-from align.versions import installed_versions
 from rewards import answer_consistency
 from scripts.benches.acre import FixedACRE, FixedGRPO, constant, take_step
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_device, clock, on_device
 from scripts.benches.random_model import WORDS
+from scripts.harness import Options, write_numbers
 
 ARMS = {
     "grpo": {},
@@ -185,7 +183,7 @@ def count(trainers: dict[str, GRPOTrainer], batch: list[dict[str, Any]], device:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--arms", nargs="+", choices=list(ARMS)[1:], default=list(ARMS)[1:], help="beside `grpo`")
     parser.add_argument("--num_images", type=int, default=4)
@@ -193,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--completion_tokens", type=int, default=64)
     parser.add_argument("--size", choices=SIZES, default="small")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     rows = make_rows(arguments.rounds, arguments.num_images, arguments.image_side)
@@ -220,8 +218,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     if "group" in arms:
         result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | result, indent=2) + "\n")
+    write_numbers(arguments.json, result)
 
 
 def _message(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,6 @@ python -m scripts.benches.audit --rows 200000 --part near
 python -m scripts.benches.audit --rows 20000 --words 150 --part all
 """
 
-import argparse
 import json
 import random
 import resource
@@ -21,6 +20,7 @@ from align.audit.near import NearRows
 from align.audit.reading import Reader, Source
 from align.audit.row_findings import describe_rows
 from align.audit.rows import Seen, compare
+from scripts.harness import Options
 
 REPEATED = 100  # one row of so many is an earlier one again
 NEARLY = 50  # and one is an earlier one but for its first word
@@ -81,11 +81,11 @@ def measure(path: Path, part: str) -> dict[str, Any]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the numbers."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--words", type=int, default=8, help="of a text, in the mean")
     parser.add_argument("--part", choices=("exact", "near", "all"), default="exact")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     options = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pairs.jsonl"

@@ -36,7 +36,7 @@ from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.models.samplers.cache import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
-from align.versions import installed_versions
+from scripts.harness import Options, write_numbers
 
 HERE = Path(__file__).resolve().parent
 CALLS_PER_PAIR = 26  # a rubric, 5 lists of elements, 10 edits, 10 verifications
@@ -216,7 +216,7 @@ def find_misses(shares: list[float], faults: dict[str, Any]) -> list[str]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if bars are checked and one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pairs", type=int, default=200, help="Of a round; 26 calls each.")
     parser.add_argument("--fault_pairs", type=int, default=70, help="Of the fault run.")
@@ -225,7 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--delay", type=float, default=0.1, help="Seconds until an answer comes.")
     parser.add_argument("--check_bars", action="store_true", help="Fail if a bar is missed.")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     rounds = []
     for _ in range(arguments.rounds):
@@ -236,9 +236,8 @@ def main(argv: list[str] | None = None) -> int:
     print(f"median of {len(shares)}: {statistics.median(shares):.3f} (bar {LEAST_SHARE})")
     faults = inject_faults(arguments)
     show_faults(faults)
-    if arguments.json:
-        record = {"share": statistics.median(shares), "rounds": [r._asdict() for r in rounds], "faults": faults}
-        arguments.json.write_text(json.dumps(installed_versions() | record, indent=2) + "\n")
+    record = {"share": statistics.median(shares), "rounds": [r._asdict() for r in rounds], "faults": faults}
+    write_numbers(arguments.json, record)
     misses = find_misses(shares, faults)
     for miss in misses:
         print(f"missed: {miss}")

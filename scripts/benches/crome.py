@@ -26,17 +26,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, PrinterCallback
-from transformers.utils import logging
 from trl import RewardConfig, RewardTrainer
 
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
-from align.versions import installed_versions
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_device, clock, on_device
 from scripts.benches.random_model import size_of
+from scripts.harness import Options, quiet, tell, write_numbers
 
 LAB = Path(__file__).resolve().parents[2] / "recipes/crome/assets/lab"
 KNOBS: dict[str, dict[str, Any]] = {
@@ -158,28 +157,20 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if the bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/smollm2-135m"))
     parser.add_argument("--pairs", type=int, default=4, help="of a step")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=1)
     add_device(parser)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument(
-        "--check_bars", action="store_true", help=f"exit code 1 if a ratio is above {TIME_BAR}, {FLOPS_BAR} of FLOPs"
-    )
+    parser.add_numbers(f"exit code 1 if a ratio is above {TIME_BAR}, {FLOPS_BAR} of FLOPs")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     record = compare(arguments)
     held = record["time_ratio"] <= TIME_BAR and round(record["counted"]["flops_ratio"], 4) <= FLOPS_BAR
-    print(f"{'held' if held else 'MISSED'}: median ratio <= {TIME_BAR}, FLOPs <= {FLOPS_BAR}")
-    if arguments.json:
-        about = {"pairs": arguments.pairs, "rounds": arguments.rounds, "threads": arguments.threads}
-        arguments.json.write_text(json.dumps(installed_versions() | about | record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not held)
+    write_numbers(arguments.json, {name: getattr(arguments, name) for name in ("pairs", "rounds", "threads")}, record)
+    return tell({f"median ratio <= {TIME_BAR}, FLOPs <= {FLOPS_BAR}": held}, arguments)
 
 
 if __name__ == "__main__":

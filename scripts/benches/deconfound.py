@@ -22,6 +22,8 @@ from typing import Any
 
 import numpy as np
 
+from scripts.harness import Options, tell, write_numbers
+
 ESTIMATORS = ("ols", "iv", "fixed_effects")
 ARMS = ("ours", "library")
 TIME_BAR, MEMORY_BAR, SAME_BAR = 1.2, 2e9, 1e-8
@@ -134,13 +136,12 @@ def check_bars(results: dict[str, dict[str, Any]]) -> dict[str, bool]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if a bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--columns", type=int, default=10, help="confounders, and as many instruments")
     parser.add_argument("--groups", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.only:
@@ -150,17 +151,13 @@ def main(argv: list[str] | None = None) -> int:
     words = [word for name, size in sizes.items() for word in (f"--{name}", str(size))]
     results = {name: compare(name, words, arguments.rounds) for name in ESTIMATORS}
     bars = check_bars(results)
-    for bar, held in bars.items():
-        print(f"{'held' if held else 'MISSED'}: {bar}")
-    if arguments.json:
-        from align.versions import installed_version, installed_versions
+    missed = tell(bars, arguments)
+    from align.versions import installed_version
 
-        packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels")}
-        record = (
-            installed_versions() | packages | sizes | {"rounds": arguments.rounds, "results": results, "bars": bars}
-        )
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels")}
+    record = {"rounds": arguments.rounds, "results": results, "bars": bars}
+    write_numbers(arguments.json, packages, sizes, record)
+    return missed
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ the time or the tokens are above their bar.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -42,9 +41,9 @@ from align.models.checkpoint import find_checkpoint, load_model
 from align.models.policies.asking import Completion, Decoding, LetterQuestion
 from align.models.policies.model_policy import ModelPolicy
 from align.recipe.recipe import load_recipe
-from align.versions import installed_versions
 from scripts.benches.counted import Cost, counting, least
 from scripts.benches.device import CLOCKS, add_device, clock
+from scripts.harness import Options, write_numbers
 
 BARS = {"time": 1.6, "floor": 1.02}
 
@@ -104,7 +103,7 @@ def count(policy: CountedPolicy, questions: list[Question], decoding: Decoding, 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--recipe", default="acre/quickstart")
     parser.add_argument("--questions", type=int, default=1000)
     parser.add_argument("--num_shuffles", type=int, default=4)
@@ -113,8 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 if a ratio is above its bar: {BARS}")
+    parser.add_numbers(f"exit code 1 if a ratio is above its bar: {BARS}")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(find_recipe(arguments.recipe))
@@ -146,8 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         timed = compare(policy, questions, decoding, arguments)
         is_over |= timed["median_ratio"] > BARS["time"]
         result |= timed
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"versions": installed_versions()} | result, indent=2) + "\n")
+    write_numbers(arguments.json, result, under="versions")
     return int(arguments.check_bars and is_over)
 
 

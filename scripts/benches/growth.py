@@ -10,7 +10,6 @@ what is beyond the smallest size. Models are random and tiny, so that what is me
 `train-pairs` and `train-pairs-again` are the first start of RRPO with one step, and the second one of the same.
 """
 
-import argparse
 import json
 import math
 import os
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from scripts.harness import Options, tell, write_numbers
 
 ROOT = Path(__file__).resolve().parents[2]
 VOCABULARY = [f"word{i}" for i in range(2_000)]
@@ -99,7 +100,7 @@ def make_rows(kind: str, num: int, words: int, seed: int = 0) -> Iterator[dict[s
 def write_model(folder: str) -> None:
     """Saves a tiny random model that knows the words of the rows."""
     from scripts.benches.random_model import random_model
-    from scripts.labs.acre.make import make_tokenizer
+    from scripts.labs.tiny_models import make_tokenizer
 
     units = [*VOCABULARY, *OTHER, *map(chr, range(32, 127)), "\n"]
     random_model(folder, "random-tiny", vocabulary=len(units) + 10)
@@ -200,12 +201,11 @@ def check_bars(found: Mapping[str, Mapping[int, Used]]) -> dict[str, bool]:
 
 def main(argv: list[str] | None = None) -> int:
     """Prints the curves; returns 1 if a bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--words", type=int, default=60, help="of a response of a pair, in the mean")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     options = parser.parse_args(argv)
     found: dict[str, dict[int, Used]] = {}
     with tempfile.TemporaryDirectory() as name:
@@ -218,15 +218,9 @@ def main(argv: list[str] | None = None) -> int:
     for part, exponents in fitted.items():
         print(f"{part:18} exponents: {', '.join(f'{name} {value}' for name, value in exponents.items())}")
     bars = check_bars(found)
-    for bar, held in bars.items():
-        print(f"{'held' if held else 'MISSED'}: {bar}")
-    if options.json:
-        from align.versions import installed_versions
-
-        curves = {part: {size: each._asdict() for size, each in used.items()} for part, used in found.items()}
-        record = installed_versions() | {"curves": curves, "exponents": fitted, "bars": bars}
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
-    return int(options.check_bars and not all(bars.values()))
+    curves = {part: {size: each._asdict() for size, each in used.items()} for part, used in found.items()}
+    write_numbers(options.json, {"curves": curves, "exponents": fitted, "bars": bars})
+    return tell(bars, options)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ changes. Then it renders the page of a generated run of 10,000 steps and 50,000 
 gives how often such a page would be written. The bar is 1 % of the loop.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -23,6 +21,7 @@ from align.report.page import run_page
 from align.services.train import run
 from align.training import live_page
 from scripts.benches.report import write_run
+from scripts.harness import Options, tell, write_numbers
 
 BAR = live_page.SHARE
 
@@ -84,13 +83,12 @@ def render_long(steps: int, completions: int) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if the bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--recipe", default="acre/quickstart-text")
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--steps", type=int, default=10_000, help="of the generated run")
     parser.add_argument("--completions", type=int, default=50_000, help="of the generated run")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 above {BAR:.0%}% of the loop")
+    parser.add_numbers(f"exit code 1 above {BAR:.0%}% of the loop")
     arguments = parser.parse_args(argv)
     found = train(arguments.recipe, arguments.minutes)
     pages = found["page_seconds"]
@@ -106,13 +104,8 @@ def main(argv: list[str] | None = None) -> int:
         f"processor: every {every:.0f} s at most, {long / every:.2%}"
     )
     held = found["share"] <= BAR and bool(pages)
-    print(f"{'held' if held else 'MISSED'}: the page takes at most {BAR:.0%} of the loop")
-    if arguments.json:
-        from align.versions import installed_versions
-
-        record = installed_versions() | found | {"long_page_cpu_seconds": long}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not held)
+    write_numbers(arguments.json, found, {"long_page_cpu_seconds": long})
+    return tell({f"the page takes at most {BAR:.0%} of the loop": held}, arguments)
 
 
 if __name__ == "__main__":

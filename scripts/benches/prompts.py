@@ -11,7 +11,6 @@ OMP_NUM_THREADS=1 counts the time of this process and of those that it has start
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -39,8 +38,8 @@ from align.models.checkpoint import find_checkpoint
 from align.models.policies.asking import Decoding, Prompt
 from align.models.policies.token_policy import end_tokens
 from align.recipe.recipe import load_recipe
-from align.versions import installed_versions
 from scripts.benches.random_model import NAMES, random_model
+from scripts.harness import Options, write_numbers
 
 BAR = 0.95
 Answer = tuple[str, int]  # the text, and how many tokens it has
@@ -151,7 +150,7 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--recipe", default="acre/quickstart")
     parser.add_argument("--model", help=f"in place of the recipe's: a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--max_new_tokens", type=int, help="in place of the recipe's")
@@ -163,7 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     parser.add_argument("--check_bar", action="store_true", help=f"exit code 1 if the ratio is below {BAR}")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
@@ -175,9 +174,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{rate['align']:.1f} tokens a second against {rate['engine']:.1f}, ratio {ratio:.3f} "
         f"({min(result['ratios']):.3f}-{max(result['ratios']):.3f}), bar {BAR}"
     )
-    if arguments.json:
-        about = {"versions": installed_versions(), "backend": arguments.backend, "clock": arguments.clock}
-        arguments.json.write_text(json.dumps(about | result | {"median_ratio": ratio}, indent=2) + "\n")
+    about = {"backend": arguments.backend, "clock": arguments.clock, "median_ratio": ratio}
+    write_numbers(arguments.json, about, result, under="versions")
     return int(arguments.check_bar and ratio < BAR)
 
 

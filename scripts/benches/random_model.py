@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.labs.acre.make import make_tokenizer
+from scripts.labs.tiny_models import make_tokenizer
 
 WORDS = ["the", "of", "river", "mountain", "copper", "seven", "because", "number", "light", "north", "water", "stone"]
 # `small` has 5M weights. `large` has 0.3 billion in few and wide layers: a step on a GPU is then more than the start

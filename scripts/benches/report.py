@@ -8,7 +8,6 @@ as `align report RUN_DIR` starts it. With `--images 8` every completion has as m
 compresses least. Wall time grows on a busy machine; CPU time is given beside it.
 """
 
-import argparse
 import json
 import os
 import statistics
@@ -18,9 +17,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+
+from scripts.harness import Options, tell, write_numbers
 
 SECONDS_BAR, BYTES_BAR = 20.0, 10_000_000
 ROWS_PER_TABLE, GROUP = 40, 8
@@ -149,13 +149,12 @@ def measure(folder: Path) -> dict[str, float]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if a bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--completions", type=int, default=50_000)
     parser.add_argument("--images", type=int, default=0, help="images of each completion")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         run = write_run(Path(folder) / "run", arguments.steps, arguments.completions, arguments.images)
@@ -170,14 +169,9 @@ def main(argv: list[str] | None = None) -> int:
         f"under {SECONDS_BAR:g} s": middle["seconds"] < SECONDS_BAR,
         f"under {BYTES_BAR / 1e6:g} MB": middle["bytes"] < BYTES_BAR,
     }
-    for bar, held in bars.items():
-        print(f"{'held' if held else 'MISSED'}: {bar}")
-    if arguments.json:
-        from align.versions import installed_versions
-
-        record: dict[str, Any] = installed_versions() | {"rounds": rounds, "median": middle, "bars": bars}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    missed = tell(bars, arguments)
+    write_numbers(arguments.json, {"rounds": rounds, "median": middle, "bars": bars})
+    return missed
 
 
 if __name__ == "__main__":

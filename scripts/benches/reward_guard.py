@@ -15,7 +15,6 @@ them (times the share of a step that is spent on rewards, `time/rewards`, it is 
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import time
@@ -23,10 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from align.versions import installed_versions
 from rewards.catalog import resolve_reward
 from rewards.running.guard import GuardedReward, GuardSettings, guard_rewards
 from rewards.running.protocol import is_async
+from scripts.harness import Options, write_numbers
 
 OVERHEAD_BAR = 2.0  # ms per 100 completions
 GAIN_BAR = 1.7  # times, on two cores
@@ -135,12 +134,11 @@ def share_again(name: str, settings: GuardSettings, rounds: int) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="Of the trivial reward.")
     parser.add_argument("--busy_rounds", type=int, default=3, help="Of the reward that computes.")
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     here = overhead(GuardSettings(), arguments.rounds)
     there = overhead(GuardSettings(arguments.workers, timeout=60.0), arguments.rounds)
@@ -160,10 +158,8 @@ def main(argv: list[str] | None = None) -> int:
         f"{again['workers']:.0%} in {arguments.workers} workers, {again['awaited']:.0%} of a judge that is awaited"
     )
     held = max(here["least"], there["least"]) <= OVERHEAD_BAR and faster["ratio"] >= GAIN_BAR
-    if arguments.json:
-        results = {"overhead_ms": {"here": here, "workers": there}, "gain": faster, "repeats": again, "held": held}
-        machine = {"cores": os.cpu_count(), "load": os.getloadavg()[0]}
-        arguments.json.write_text(json.dumps(results | machine | installed_versions(), indent=2) + "\n")
+    results = {"overhead_ms": {"here": here, "workers": there}, "gain": faster, "repeats": again, "held": held}
+    write_numbers(arguments.json, results, {"cores": os.cpu_count(), "load": os.getloadavg()[0]})
     return int(arguments.check_bars and not held)
 
 

@@ -13,12 +13,10 @@ a CPU and of the allocator on a GPU. The floor of RRPO is what policy and refere
 """
 
 import argparse
-import json
 import statistics
 import tempfile
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -29,10 +27,10 @@ from trl.kernels.chunked_logprob import _use_triton
 
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
-from align.versions import installed_versions
 from scripts.benches.counted import Cost, cost_of, counting
 from scripts.benches.device import add_device, clock, on_device, weights
 from scripts.benches.random_model import NAMES, random_model
+from scripts.harness import Options, write_numbers
 
 ARMS = ("dpo", "rrpo")
 PAIRS, PROMPT_SHARE, MARKED_EVERY = 2, 4, 10
@@ -161,28 +159,22 @@ def compare(arguments: argparse.Namespace, num_tokens: int) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", default="models/smollm2-135m", help=f"a folder, or one of {', '.join(NAMES)}")
     parser.add_argument("--tokens", type=int, nargs="+", default=[512, 1024], help="Length of a sequence.")
     parser.add_argument("--rounds", type=int, default=5, help="0 counts only")
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default.")
     parser.add_argument("--threads", type=int, default=1)
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
     if arguments.model in NAMES:  # with a vocabulary as real models have: the loss is about it
         arguments.model = random_model(tempfile.mkdtemp(), arguments.model, vocabulary=32_000)
     results = {num_tokens: compare(arguments, num_tokens) for num_tokens in arguments.tokens}
-    if arguments.json:
-        record = {
-            "triton": int(_use_triton(torch.device(arguments.device))),  # what TRL asks itself
-            "rounds": arguments.rounds,
-            "device": arguments.device,
-            "dtype": arguments.dtype,
-            "gradient_checkpointing": arguments.gradient_checkpointing,
-        }
-        arguments.json.write_text(json.dumps(installed_versions() | record | {"tokens": results}, indent=2) + "\n")
+    about = {name: getattr(arguments, name) for name in ("rounds", "device", "dtype", "gradient_checkpointing")}
+    about["triton"] = int(_use_triton(torch.device(arguments.device)))  # what TRL asks itself
+    write_numbers(arguments.json, about, {"tokens": results})
 
 
 if __name__ == "__main__":

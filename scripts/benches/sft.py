@@ -15,7 +15,6 @@ billion with `--model random-large`.
 
 import argparse
 import copy
-import json
 import os
 import statistics
 import sys
@@ -30,17 +29,16 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PrinterCallback
-from transformers.utils import logging
 from trl import SFTConfig, SFTTrainer
 
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
-from align.versions import installed_versions
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_device, clock, on_device
 from scripts.benches.random_model import size_of
+from scripts.harness import Options, quiet, tell, write_numbers
 
 LAB = Path(__file__).resolve().parents[2] / "recipes/acre/assets/lab/model"
 ARMS: dict[str, dict[str, Any]] = {
@@ -147,7 +145,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the benchmark; returns 1 if the bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/smollm2-135m"))
     parser.add_argument("--rows", type=int, default=4, help="of a step")
     parser.add_argument("--tokens", type=int, default=256, help="of a row")
@@ -155,21 +153,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--gradient_checkpointing", action="store_true", help="TRL's default")
     parser.add_argument("--threads", type=int, default=1)
     add_device(parser)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help=f"exit code 1 if a ratio of LfU is above {TIME_BAR}")
+    parser.add_numbers(f"exit code 1 if a ratio of LfU is above {TIME_BAR}")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     record = compare(arguments)
     held = all(record["ratios"][arm]["median"] <= TIME_BAR for arm in ("params", "aux_lora"))
-    print(f"{'held' if held else 'MISSED'}: median ratios of LfU <= {TIME_BAR}")
-    if arguments.json:
-        about = {name: getattr(arguments, name) for name in ("rows", "tokens", "rounds", "threads")}
-        about["gradient_checkpointing"] = arguments.gradient_checkpointing
-        arguments.json.write_text(json.dumps(installed_versions() | about | record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not held)
+    given = ("rows", "tokens", "rounds", "threads", "gradient_checkpointing")
+    write_numbers(arguments.json, {name: getattr(arguments, name) for name in given}, record)
+    return tell({f"median ratios of LfU <= {TIME_BAR}": held}, arguments)
 
 
 if __name__ == "__main__":

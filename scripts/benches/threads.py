@@ -7,7 +7,6 @@ seconds of the clock and of the processor. `align.threads.SMALL` is set from it.
 and threads that wait for each other spin.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -16,6 +15,8 @@ import time
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+
+from scripts.harness import Options
 
 SIZES = {  # width, layers, vocabulary
     "0.1M": (64, 2, 128),
@@ -37,7 +38,7 @@ def step(model: LlamaForCausalLM, ids: torch.Tensor) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Prints a line for each size."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
     parser.add_argument("--busy", type=int, default=0, help="Loops that run beside it.")

@@ -7,7 +7,6 @@ and changed by one bit; the run must go on from the older checkpoint and say whi
 file's name. A plan that takes the damaged checkpoint, and a traceback, count as failures (exit code 1).
 """
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from align.errors import UserError
 from align.recipe.recipe import load_recipe
 from align.runs.stages import plan_stages
 from scripts.checks import kill_test
+from scripts.harness import Options
 
 
 def flip(content: bytes) -> bytes:
@@ -53,7 +53,7 @@ def outcome(words: list[str], checkpoint: Path, name: str) -> str:
 
 def main() -> None:
     """Tries every file of every method."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--methods", nargs="+", default=list(kill_test.METHODS), choices=list(kill_test.METHODS))
     arguments = parser.parse_args()
     table = Table(box=None, pad_edge=False)

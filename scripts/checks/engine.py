@@ -8,29 +8,26 @@ difference between both kinds of second answers, in nats, `sampled` that of the 
 the engine against the policy. `freed` is how much of what the engine may hold it gives back in its sleep (GPUs only).
 """
 
-import argparse
-import json
 import os
 import random
 import socket
 import tempfile
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from transformers import AutoTokenizer
 
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from align.models.second_pass.forward import SecondPassRow
-from align.versions import installed_versions
 from rewards import AnswerConsistency
 from scripts.benches import acre as bench_acre
 from scripts.benches.device import add_device, on_device, weights
 from scripts.benches.random_model import NAMES, random_model
-from scripts.labs.acre.make import TAGS
+from scripts.harness import Options, quiet, write_numbers
+from scripts.labs.tiny_models import TAGS
 
 TOKENS, SHARE, MOVED = 16, 0.3, 0.3  # of a completion; of a GPU's memory; a step on weights, of their deviation
 
@@ -126,12 +123,12 @@ def freed(trainer: Answered) -> float:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the engine."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", choices=NAMES, default="random")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
-    disable_progress_bars()
+    quiet()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         os.environ["MASTER_PORT"] = str(free.getsockname()[1])
@@ -144,8 +141,7 @@ def main(argv: list[str] | None = None) -> None:
         found["freed"] = freed(trainer)
     found |= after_an_update(trainer)
     print(", ".join(f"{name} {value}" for name, value in found.items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, found)
     trainer.vllm_generation.llm.llm_engine.engine_core.shutdown()
 
 

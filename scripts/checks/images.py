@@ -7,24 +7,20 @@ second answers whose prompt was read once for all rows and those that were read 
 training whose gradient is finite and not 0, of two by ACRE and two by RRPO.
 """
 
-import argparse
-import json
 import math
 import tempfile
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
-from transformers.utils import logging
+from datasets import Dataset
 
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.models.second_pass.forward import score_letters
-from align.versions import installed_versions
 from scripts.benches import acre_images as bench_acre_images
 from scripts.benches.device import add_device, on_device
+from scripts.harness import Options, quiet, write_numbers
 
 
 def letters_apart(trainer: Any, row: dict[str, Any]) -> float:
@@ -83,14 +79,13 @@ def of_rrpo(arguments: Namespace, rows: list[dict[str, Any]]) -> int:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs both."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--size", choices=bench_acre_images.SIZES, default="small")
     parser.add_argument("--image_side", type=int, default=224, help="Pixels; 224 makes 64 tokens.")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
-    disable_progress_bars()
-    logging.set_verbosity_error()
+    quiet()
     rows = bench_acre_images.make_rows(8, 2, arguments.image_side)
     arguments.completion_tokens = 48
     trainer = bench_acre_images.make_trainer("group", arguments, rows)
@@ -98,8 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     trainer.train()
     found = {"letters": letters_apart(trainer, rows[0]), "steps": good_steps(trainer) + of_rrpo(arguments, rows)}
     print(f"letters {found['letters']:.4f} nats apart, {found['steps']} of 4 steps with a gradient")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ and at the end weights, every logged number, completions, reward counts and the 
 uninterrupted run, bit for bit. What may differ is time. Exits with 1 if a round differs, and keeps its folders.
 """
 
-import argparse
 import json
 import multiprocessing
 import os
@@ -23,6 +22,8 @@ from collections import Counter
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from scripts.harness import Options
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -226,7 +227,7 @@ def write_recipe(folder: Path) -> None:
 
 def main() -> None:
     """Kills until there were enough."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     parser.add_argument("--seed", type=int, default=0)

@@ -14,9 +14,7 @@ stay in float32, as its recipes have them, and its operations alone are in bfloa
 largest difference of a letter's log-probability, in nats.
 """
 
-import argparse
 import gc
-import json
 import random
 import tempfile
 from argparse import Namespace
@@ -26,22 +24,21 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
-from transformers.utils import logging
 
 from align.data.tables.outcome_rows import Scale
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.trainer import DeconfoundTrainer
 from align.models.second_pass.forward import SecondPassRow
-from align.versions import installed_versions
 from rewards.correction import NoCorrection
 from scripts.benches import acre as bench_acre
 from scripts.benches import crome as bench_crome
 from scripts.benches import rrpo as bench_rrpo
 from scripts.benches import sft as bench_sft
 from scripts.benches.random_model import NAMES, random_model
+from scripts.harness import Options, quiet, write_numbers
 
 TOKENS = 96
 Taken = tuple[float, list[torch.Tensor]]
@@ -183,15 +180,13 @@ METHODS = {
 
 def main(argv: list[str] | None = None) -> None:
     """Compares every method."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", choices=NAMES, default="random")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     folder = random_model(tempfile.mkdtemp(), arguments.model)
     given = Namespace(
         model=folder, device=arguments.device, dtype="float32", gradient_checkpointing=False, completion_tokens=32,
@@ -202,9 +197,7 @@ def main(argv: list[str] | None = None) -> None:
         found[method] = METHODS[method](given)
         print(f"{method:12s} " + ", ".join(f"{name} {value:.4f}" for name, value in found[method].items()), flush=True)
         gc.collect()
-    if arguments.json:
-        about = {"model": arguments.model, "device": arguments.device}
-        arguments.json.write_text(json.dumps(installed_versions() | about | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, {"model": arguments.model, "device": arguments.device}, found)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ recipe with `use_peft: true`, `load_in_4bit: true` and `dtype: bfloat16` has it.
 bfloat16; `saved` says that what RRPO saves is an adapter alone.
 """
 
-import argparse
-import json
 import random
 import tempfile
 from argparse import Namespace
@@ -18,21 +16,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoTokenizer, BitsAndBytesConfig
-from transformers.utils import logging
 
 from align.methods.acre.config import ACREConfig
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
-from align.versions import installed_versions
 from rewards import answer_consistency
 from scripts.benches import acre as bench_acre
 from scripts.benches.random_model import NAMES, random_model
 from scripts.checks.images import good_steps
+from scripts.harness import Options, quiet, write_numbers
 
 
 def settings(arguments: Namespace, **more: Any) -> dict[str, Any]:
@@ -90,13 +87,12 @@ METHODS: dict[str, Callable[[Namespace], Any]] = {"rrpo": of_rrpo, "crome": of_c
 
 def main(argv: list[str] | None = None) -> None:
     """Trains all three."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", choices=NAMES, default="random")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
-    disable_progress_bars()
-    logging.set_verbosity_error()
+    quiet()
     arguments.folder = random_model(tempfile.mkdtemp(), arguments.model)
     found: dict[str, Any] = {"steps": 0}
     for name, build in METHODS.items():
@@ -112,8 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             trainer.save_model(str(saved))
             found["saved"] = int({path.name for path in saved.glob("*.safetensors")} == {"adapter_model.safetensors"})
     print(f"{found['steps']} of 6 steps with a gradient, weights {found['memory']:.2f} of bfloat16")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, found)
 
 
 def _count(weight: torch.nn.Parameter) -> int:

@@ -9,8 +9,6 @@ mean difference between the second answers of the server and those of the policy
 numbers of `engine.py` after weights that were moved and sent.
 """
 
-import argparse
-import json
 import os
 import signal
 import socket
@@ -20,11 +18,9 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from datasets import disable_progress_bars
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from align.checks.machine.devices import list_gpus
@@ -32,7 +28,6 @@ from align.models.second_pass.forward import score_letters
 from align.models.second_pass.vllm import second_answers
 from align.models.vllm_rejoin import NotingClient, ServerGeneration
 from align.models.vllm_server import is_healthy, wait_until_healthy
-from align.versions import installed_versions
 from scripts.benches.device import add_device, weights
 from scripts.benches.random_model import NAMES, random_model
 from scripts.checks.engine import (
@@ -43,6 +38,7 @@ from scripts.checks.engine import (
     second_rows,
     trained_in_both_ways,
 )
+from scripts.harness import Options, quiet, write_numbers
 
 
 class Asking(ServerGeneration):
@@ -101,13 +97,13 @@ def compare(folder: str, url: str, arguments: Namespace) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Starts the server and asks it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--model", choices=NAMES, default="random")
     parser.add_argument("--train", action="store_true", help="needs two GPUs")
     add_device(parser)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
-    disable_progress_bars()
+    quiet()
     if arguments.train:  # before torch looks: with two GPUs a trainer of one process would use both
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(len(list_gpus()))))).split(",")
         if len(visible) < 2:
@@ -121,8 +117,7 @@ def main(argv: list[str] | None = None) -> None:
         else:
             found = compare(folder, url, arguments)
     print(", ".join(f"{name} {value}" for name, value in found.items()))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(installed_versions() | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, found)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from scripts.harness import Options, write_numbers
+
 ROOT = Path(__file__).resolve().parents[2]
 STEPS, ROWS = 3, 16  # rows of a step, over all processes
 METHODS = ("rrpo", "acre")
@@ -124,11 +126,11 @@ def told_apart(ours: Path, right: Path) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> None:
     """Runs the comparison, or one process of it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--stages", type=int, nargs="+", choices=(2, 3), default=[2, 3])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--processes", type=int, help="all GPUs, or two on a CPU")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--method", choices=METHODS, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
@@ -146,10 +148,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{name}, {found['processes']} processes: {each['steps']} of {STEPS * len(METHODS)} steps with a "
             f"gradient, loss {each['loss']:.5f} apart, {each['saved']} of {len(METHODS)} models saved whole"
         )
-    if arguments.json:
-        from align.versions import installed_versions
-
-        arguments.json.write_text(json.dumps(installed_versions() | found, indent=1) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, found)
 
 
 if __name__ == "__main__":

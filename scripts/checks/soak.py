@@ -8,7 +8,6 @@ memory of all its children, their number, and the temporary files. Compared are 
 fifth of the time (the first is for warming up). Exits with 1 if one grew beyond its bar.
 """
 
-import argparse
 import os
 import signal
 import statistics
@@ -21,6 +20,8 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from scripts.harness import Options
 
 REWARD = """
 import os, random, time
@@ -67,7 +68,7 @@ def sample(process: psutil.Process, temporary: Path) -> dict[str, float]:
 
 def main() -> None:
     """Trains, samples, and compares."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="soak-") as place:

@@ -38,6 +38,7 @@ from scripts.gpu.record import (
     write,
 )
 from scripts.gpu.table import CHECKS, Check
+from scripts.harness import Options
 
 BUDGET, ON_A_CPU = 540, 10  # seconds; times as long on a CPU
 INSTALLS = {"vllm": "truealign[vllm]", "deepspeed": "truealign[deepspeed]", "bitsandbytes": "truealign[qlora]"}
@@ -173,7 +174,7 @@ def usable_gpus() -> int:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """Reads the command line."""
     names = [check.name for check in CHECKS]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--json", type=Path, help=f"default on a GPU: {FROM_A_GPU.relative_to(ROOT)}")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="the smallest sizes; ratios are not judged")

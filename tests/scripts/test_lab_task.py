@@ -142,7 +142,7 @@ def test_the_decoupled_lab_has_no_shortcut_and_only_readable_keys(script, tmp_pa
 def test_the_random_trace_of_a_lookup_is_not_learnt_but_its_letter_is(script, tokenizer):
     prompt = f"02130[3]\n{render_options('0123')}"
     rows = [(prompt, "<think>1</think><answer>B</answer>", learn) for learn in (True, False)]
-    _, labels = script.make_batch(tokenizer, rows)
+    _, _, labels = script.make_batch(tokenizer, rows)
     learnt = [tokenizer.decode([i for i in row if i != script.IGNORED]) for row in labels.tolist()]
     assert learnt == [
         "<think>1</think><answer>B</answer><eos>",

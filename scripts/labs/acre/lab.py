@@ -16,8 +16,6 @@ Intervals are Student's t over seeds (95 %), those of differences over pairs wit
 keys of the recipe in every arm: `--max_steps 50`, `--dataset.path FILE`.
 """
 
-import argparse
-import json
 import math
 import os
 import sys
@@ -31,8 +29,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import torch
 from datasets import Dataset
-from rich.console import Console
-from rich.table import Table
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
@@ -46,7 +42,7 @@ from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
 from align.recipe.recipe import Recipe, load_recipe
-from align.versions import installed_versions
+from scripts.harness import Options, print_table, seeds_of, tell, with_half, write_numbers
 
 METRICS = {
     "accuracy": "accuracy",
@@ -201,13 +197,8 @@ def over_seeds(values: list[float]) -> Estimate:
 
 def show(title: str, arms: dict[str, dict[str, list[float]]], seeds: int) -> None:
     """Prints one line per arm."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("arm")
-    for label in METRICS.values():
-        table.add_column(label, justify="right")
-    for arm, metrics in arms.items():
-        table.add_row(arm, *(cell(over_seeds(metrics[name]), seeds) for name in METRICS))
-    Console(width=140).print(table)
+    rows = {arm: [cell(over_seeds(values[name]), seeds) for name in METRICS] for arm, values in arms.items()}
+    print_table(title, METRICS.values(), rows)
 
 
 def cell(estimate: Estimate, seeds: int) -> str:
@@ -218,9 +209,7 @@ def cell(estimate: Estimate, seeds: int) -> str:
         return "-"
     if estimate.n == 1:
         return f"{estimate.value:z.2f}"
-    some = f" (n={estimate.n})" if estimate.n < seeds else ""
-    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
-    return f"{estimate.value:z.2f}{half}{some}"
+    return with_half(estimate) + (f" (n={estimate.n})" if estimate.n < seeds else "")
 
 
 def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[str]) -> dict[str, list[Metrics]]:
@@ -239,42 +228,28 @@ def run_arms(arms: list[str], seeds: range, recipe_path: Path, overrides: list[s
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Options(__doc__, allow_abbrev=False)
     parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0, help="5 for seeds on which no setting was chosen")
+    parser.add_seeds(5, 0, "5 for seeds on which no setting was chosen")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if ACRE misses a bar")
+    parser.add_numbers("exit code 1 if ACRE misses a bar")
     arguments, overrides = parser.parse_known_args(argv)
     if arguments.check_bars and not {"grpo", "acre"} <= set(arguments.arms):
         parser.error("--check_bars compares the arms `grpo` and `acre`; add both to --arms.")
     torch.set_num_threads(arguments.threads)
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    seeds = seeds_of(arguments)
     results = run_arms(arguments.arms, seeds, find_recipe(arguments.recipe), overrides)
     pairs = differences(results)
     means = {arm: {name: [run[name] for run in runs] for name in METRICS} for arm, runs in results.items()}
     show(f"On unbiased questions, mean over {arguments.seeds} seeds", means, arguments.seeds)
     show("Difference to grpo", pairs, arguments.seeds)
     bars = check_bars(results, pairs) if "acre" in pairs else {}
-    for bar, holds in bars.items():
-        print(f"{'holds' if holds else 'FAILS'}: {bar}")
-    if arguments.json:
-        record = {
-            "versions": installed_versions(),
-            "recipe": arguments.recipe,
-            "overrides": overrides,
-            "seeds": list(seeds),
-            "threads": arguments.threads,
-            "runs": results,
-            "differences_to_grpo": pairs,
-            "bars": bars,
-        }
-        arguments.json.write_text(json.dumps(without_nan(record), indent=2) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    missed = tell(bars, arguments)
+    about = {"recipe": arguments.recipe, "overrides": overrides, "seeds": list(seeds), "threads": arguments.threads}
+    record = without_nan({"runs": results, "differences_to_grpo": pairs, "bars": bars})
+    write_numbers(arguments.json, about, record, under="versions")
+    return missed
 
 
 if __name__ == "__main__":

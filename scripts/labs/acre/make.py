@@ -24,31 +24,27 @@ makes another lab without a position shortcut: every question is readable and th
 random trace with the right letter.
 """
 
-import argparse
 import itertools
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
-from torch.nn import functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rewards.reading.options import LETTERS, render_options
+from scripts.harness import Options
+from scripts.labs.tiny_models import IGNORED, Batch, Stage, make_model, make_tokenizer, save, teach
 
 DIGITS = "0123"
 LENGTH = 5
-TAGS = ("<think>", "</think>", "<answer>", "</answer>")
-CHARACTERS = ("\n", *map(chr, range(32, 127)))
 NUM_TRAIN, NUM_EVAL = 3200, 1000  # 200 steps of 16 questions
 ARBITRARY_SHARE = 0.4
 SHARE_OF_A = {"train": 0.75, "eval": 0.25}
 MISREAD_INDICES = "123"
 BATCH_SIZE = 128
-IGNORED = -100
 
 
 class Reader(NamedTuple):
@@ -59,14 +55,6 @@ class Reader(NamedTuple):
 
 
 READERS = {"model": Reader(0.0, 0.15), "misreader": Reader(0.7, 0.5)}
-
-
-class Stage(NamedTuple):
-    """One stage of the warm start."""
-
-    name: str
-    steps: int
-    learning_rate: float
 
 
 STAGES = (Stage("lookup", 600, 4e-3), Stage("task", 500, 4e-3))
@@ -111,49 +99,6 @@ def _key_letters(count: int, share_of_a: float) -> list[str]:
     return ["A"] * num_a + list(itertools.islice(itertools.cycle("BCD"), count - num_a))
 
 
-def make_tokenizer(units: Sequence[str] = CHARACTERS, split: str = r"[\s\S]") -> PreTrainedTokenizerFast:
-    """Makes a tokenizer with one token per unit and one per tag; by default a unit is a printable ASCII character."""
-    vocabulary = ["<pad>", "<eos>", "<unk>", *units]
-    inner = Tokenizer(models.WordLevel({text: i for i, text in enumerate(vocabulary)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(split), "isolated")
-    inner.decoder = decoders.Fuse()  # without it, decoded units are joined with spaces
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        padding_side="left",
-        clean_up_tokenization_spaces=False,
-        model_max_length=128,
-    )
-    # Not special, so that decoding without special tokens keeps the tags for the parser.
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
-    return tokenizer
-
-
-def make_model(tokenizer: PreTrainedTokenizerFast, *, tied: bool = False) -> LlamaForCausalLM:
-    """Makes the untrained policy; tied embeddings find letters of more options sooner."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=128,
-        initializer_range=0.1,  # at the default of 0.02 the lookup of the letter never forms at this width
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        tie_word_embeddings=tied,
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
-    )
-    return model
-
-
 def demonstrations(
     stage: str, texts: list[str], rng: random.Random, reader: Reader = READERS["model"], decoupled: float = 0.0
 ) -> Iterator[tuple[str, str, bool]]:
@@ -176,17 +121,15 @@ def demonstrations(
         yield f"{text}\n{render_options(options)}", response, not any_digit
 
 
-def make_batch(
-    tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokenises demonstrations into inputs and labels, `(B, T)` each; all have the same length."""
+def make_batch(tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]) -> Batch:
+    """Tokenises demonstrations, all of which have the same length."""
     texts = [prompt + response + tokenizer.eos_token for prompt, response, _ in rows]
     ids = tokenizer(texts, return_tensors="pt")["input_ids"]
     labels = ids.clone()
     start = len(tokenizer(rows[0][0])["input_ids"])
     labels[:, :start] = IGNORED
     labels[[not learn_trace for _, _, learn_trace in rows], start + 1] = IGNORED  # the digit behind <think>
-    return ids, labels
+    return ids, None, labels
 
 
 def warm_start(
@@ -200,26 +143,13 @@ def warm_start(
     """Teaches the policy both stages and prints the loss."""
     for stage in STAGES:
         stream = demonstrations(stage.name, texts, rng, reader, decoupled)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
-        )
-        for step in range(1, stage.steps + 1):
-            ids, labels = make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE)))
-            logits = model(ids).logits[:, :-1]
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            if step % 100 == 0:
-                print(f"{stage.name} {step:4d}  loss {loss.item():.4f}", flush=True)
+        batches = (make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE))) for _ in itertools.count())
+        teach(model, batches, stage.steps, stage.learning_rate, told=f"{stage.name} ")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policies."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
@@ -244,8 +174,7 @@ def main(argv: list[str] | None = None) -> None:
         torch.manual_seed(arguments.seed)
         model = make_model(tokenizer)
         warm_start(model, tokenizer, train_texts, rng, reader, arguments.decoupled)
-        model.save_pretrained(arguments.out / name)
-        tokenizer.save_pretrained(arguments.out / name)
+        save(model, tokenizer, arguments.out / name)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Clean sets of 600 pairs of drawn words have no cue, so what is named there is a 
 chosen than rejected answers have one. Takes about a minute on one core.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 from align.audit.reading import Source
 from align.audit.run import audit
+from scripts.harness import Options
 
 WORDS = 400
 PHRASE = "to be sure"
@@ -82,12 +82,11 @@ def measure(num_pairs: int, clean_seeds: Sequence[int], power_seeds: Sequence[in
 
 def main(words: Sequence[str] | None = None) -> int:
     """Prints the numbers; returns 1 if there are more false alarms than 5 % of the sets, and bars are checked."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Options(__doc__)
     parser.add_argument("--pairs", type=int, default=600)
     parser.add_argument("--clean", type=int, default=40, help="clean sets, of the seeds 0 to this")
     parser.add_argument("--power", type=int, default=20, help="sets with a cue, of the seeds 0 to this")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true")
+    parser.add_numbers("exit code 1 if a bar is missed")
     options = parser.parse_args(words)
     found = measure(options.pairs, range(options.clean), range(options.power))
     alarms = found["sets_with_false_alarms"]

@@ -6,10 +6,11 @@ Every task asks for one function of one line; its tests are what that line retur
 task is held out.
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
+
+from scripts.harness import Options
 
 SHOWN = """Write triple(x), which returns x times 3.
 ```python
@@ -102,7 +103,7 @@ def make_rows() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Writes both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)

@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-from transformers.utils import logging
 
 from align.errors import UserError
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.versions import installed_versions
+from scripts.harness import Options, quiet, seeds_of
 from scripts.labs.acre.make import split_texts
 from scripts.labs.consistency.lab import (
     LENGTH,
@@ -135,27 +135,25 @@ def read_runs(path: Path | None, settings: dict[str, Any]) -> dict[str, dict[str
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the lab."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0)
+    parser = Options(__doc__)
+    parser.add_seeds(5)
     parser.add_argument("--sft_steps", type=int, default=100, help="of the policy that all start from")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--learning_rate", type=float, default=3e-4)
     parser.add_argument("--coef", type=float, default=1.0, help="`consistency_coef`")
     parser.add_argument("--divergence", default="js", help="`consistency_divergence`")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.disable_progress_bar()
+    quiet()
     settings = {name: getattr(arguments, name) for name in SETTINGS}
     try:
         runs = read_runs(arguments.json, settings)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    seeds = [str(seed) for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds)]
+    seeds = [str(seed) for seed in seeds_of(arguments)]
     for seed in seeds:
         if seed in runs:
             continue

@@ -21,8 +21,6 @@ came out.
 """
 
 import argparse
-import json
-import math
 import random
 import string
 import sys
@@ -31,19 +29,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-from transformers.utils import logging
 
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.consistency.loss import before_answers
 from align.methods.consistency.prompts import other_prompt
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
-from align.versions import installed_versions
 from rewards.scoring.families import Family, as_family, find_families
 from rewards.scoring.perturbations import Version
+from scripts.harness import Options, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.acre.make import split_texts
 from scripts.labs.sft.lab import MODEL, Rows, make_rows
 
@@ -170,32 +167,27 @@ def run_seed(seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, fl
 
 def words(values: list[float]) -> str:
     """Words a mean over seeds with its interval."""
-    mean = mean_over_seeds(values)
-    interval = "" if math.isnan(mean.low) else f" [{mean.low:.3f}, {mean.high:.3f}]"
-    return f"{mean.value:.3f}{interval}"
+    return with_interval(mean_over_seeds(values))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the lab."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0)
+    parser = Options(__doc__)
+    parser.add_seeds(5)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--coef", type=float, default=1.0, help="`consistency_coef`")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.disable_progress_bar()
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    quiet()
+    seeds = seeds_of(arguments)
     runs = {seed: run_seed(seed, arguments) for seed in seeds}
     for arm in ARMS:
         means = {name: words([run[arm][name] for run in runs.values()]) for name in METRICS}
         print(f"{arm:16s} " + "  ".join(f"{name} {means[name]}" for name in METRICS))
-    if arguments.json:
-        record = {"steps": arguments.steps, "coef": arguments.coef, "threads": arguments.threads, "runs": runs}
-        arguments.json.write_text(json.dumps(installed_versions() | record, indent=1) + "\n", encoding="utf-8")
+    about = {name: getattr(arguments, name) for name in ("steps", "coef", "threads")}
+    write_numbers(arguments.json, about, {"runs": runs})
     return 0
 
 

@@ -31,7 +31,6 @@ steps. `--weights` sets how much the three attributes of a question count. Every
 `--cue length` plants another cue, on which nothing was chosen: sentences that say nothing in place of decoration.
 """
 
-import argparse
 import json
 import os
 import random
@@ -44,22 +43,17 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
 
 import torch
-from datasets import disable_progress_bars
-from rich.console import Console
-from rich.table import Table
 from scipy.special import expit
-from transformers.utils import logging
 
 from align.data.pairs.confidence import keep_unsure
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.metrics import Estimate
-from align.versions import installed_versions
+from scripts.harness import KeptRuns, Options, difference, print_table, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.crome import world as crome_world
 from scripts.labs.crome.arms import KNOBS, SETTINGS, split_arm, train
-from scripts.labs.crome.measure import BARS, HEADS_METRICS, METRICS, HeldOut, Runs, difference, margins, mean, measure
+from scripts.labs.crome.measure import BARS, HEADS_METRICS, METRICS, HeldOut, Runs, margins, mean, measure
 from scripts.labs.crome.pairs import Row, causal_rows, neutral_rows, preference_rows, rrm_rows
 from scripts.labs.crome.world import LeakyRules, Rules
-from scripts.labs.harness import KeptRuns
 
 NUM_PAIRS, MORE = 1500, 4
 TAU = 0.2
@@ -145,19 +139,10 @@ def run_arms(
 
 def show(title: str, rows: dict[str, dict[str, Estimate]], pairs: dict[str, str]) -> None:
     """Prints one line per arm."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("arm")
-    for label in ("pairs", *METRICS.values()):
-        table.add_column(label, justify="right")
-    for arm, estimates in rows.items():
-        table.add_row(arm, pairs[arm], *(cell(estimates[name]) for name in METRICS))
-    Console(width=150).print(table)
-
-
-def cell(estimate: Estimate) -> str:
-    """Writes an estimate and its interval with three decimals; one seed has no interval."""
-    interval = "" if estimate.n < 2 else f" [{estimate.low:z.3f}, {estimate.high:z.3f}]"
-    return f"{estimate.value:z.3f}{interval}"
+    cells = {
+        arm: [pairs[arm], *(with_interval(estimates[name]) for name in METRICS)] for arm, estimates in rows.items()
+    }
+    print_table(title, ("pairs", *METRICS.values()), cells, width=150)
 
 
 def report(runs: Runs, baseline: str = "bt") -> None:
@@ -167,7 +152,7 @@ def report(runs: Runs, baseline: str = "bt") -> None:
     means = {arm: {name: mean(runs, arm, name) for name in METRICS} for arm in runs}
     show(f"On new questions, mean over {seeds} seeds", means, pairs)
     possible = mean(runs, next(iter(runs)), "best_possible")
-    print(f"The best of the answers has a quality of {cell(possible)}.\n")
+    print(f"The best of the answers has a quality of {with_interval(possible)}.\n")
     if baseline in runs:
         others = [arm for arm in runs if arm != baseline]
         gains = {arm: {name: difference(runs, arm, baseline, name) for name in METRICS} for arm in others}
@@ -187,9 +172,8 @@ def check_bars(runs: Runs) -> dict[str, bool]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if bars were to be checked and one is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0, help="100 for seeds on which settings were chosen")
+    parser = Options(__doc__)
+    parser.add_seeds(5, 0, "100 for seeds on which settings were chosen")
     parser.add_argument("--arms", nargs="+", choices=(*ARMS, *EXTRA_ARMS), default=list(ARMS))
     parser.add_argument("--sweep", action="store_true", help="numbers of steps and weights of the tie loss instead")
     parser.add_argument("--max_steps", type=int, default=SETTINGS["max_steps"])
@@ -197,7 +181,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--weights", type=float, nargs=3, default=crome_world.WEIGHTS, help="of the three attributes")
     parser.add_argument("--cue", choices=("decoration", "length"), default="decoration", help="what is planted")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
     parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
@@ -206,10 +190,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"The bars compare the arms {', '.join(sorted(compared))}; leave out --sweep and --arms.")
     torch.set_num_threads(arguments.threads)
     crome_world.WEIGHTS, crome_world.CUE = tuple(arguments.weights), arguments.cue
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    quiet()
+    seeds = seeds_of(arguments)
     overrides = {name: getattr(arguments, name) for name in ("max_steps", "learning_rate")}
     arms = {arm: split_arm(arm) for arm in arguments.arms}
     if arguments.sweep:
@@ -217,16 +199,9 @@ def main(argv: list[str] | None = None) -> int:
     runs = run_arms(arms, seeds, overrides, arguments.kept)
     report(runs)
     bars = check_bars(runs) if compared <= set(runs) else {}
-    if arguments.json:
-        about = {"versions": installed_versions(), "seeds": list(seeds), "settings": SETTINGS | overrides}
-        record = about | {
-            "weights": arguments.weights,
-            "cue": arguments.cue,
-            "threads": arguments.threads,
-            "runs": runs,
-            "bars": bars,
-        }
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    about = {name: getattr(arguments, name) for name in ("weights", "cue", "threads")}
+    about |= {"seeds": list(seeds), "settings": SETTINGS | overrides}
+    write_numbers(arguments.json, about, {"runs": runs, "bars": bars}, under="versions")
     return int(arguments.check_bars and not all(bars.values()))
 
 

@@ -11,18 +11,17 @@ decorated, whatever they say; who wrote them was more precise about what a quest
 one core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
-import argparse
 import json
 import random
 import re
 from collections.abc import Iterator, Sequence
+from itertools import count, islice
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
-from torch.nn import functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
+from scripts.harness import Options
 from scripts.labs.crome.pairs import Row, causal_rows, evaluation_rows, neutral_rows, preference_rows
 from scripts.labs.crome.world import (
     CLOSINGS,
@@ -38,14 +37,13 @@ from scripts.labs.crome.world import (
     draw_question,
     draw_style,
 )
+from scripts.labs.tiny_models import make_model, save, teach, whole_texts, words_tokenizer
 
 NUM_TRAIN, NUM_EVAL = 500, 150
 WORD = r"\w+|[^\w\s]|\n"
-SPECIAL = ["<pad>", "<eos>", "<unk>"]
 DECORATED_RATE = 0.5
 BATCH_SIZE, STEPS, LEARNING_RATE = 64, 3000, 6e-3
 DRAW = 2  # of initial weights; from most draws a model of 1,000 steps does not learn to read what matters more
-IGNORED = -100
 
 
 def make_data(seed: int) -> dict[str, list[Row]]:
@@ -62,32 +60,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     """Makes a tokenizer with one token per word, sign and line break of the world; spaces are not tokens."""
     texts = [*TOPICS, *TOPIC_OF, *PRECISE, *VAGUE, *QUESTIONS, *SENTENCES, *OPENERS, *CLOSINGS, "\n", "-", "!", "."]
     words = sorted({word for text in texts for word in re.findall(WORD, re.sub(r"\{\w*\}", "", text))})
-    vocabulary = {word: number for number, word in enumerate([*SPECIAL, *words])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Split(Regex(WORD), "removed", invert=True)
-    names = dict(zip(("pad_token", "eos_token", "unk_token"), SPECIAL, strict=True))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, model_max_length=128, **names)
-
-
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Makes the untrained model."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=128,
-        initializer_range=0.05,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-    )
-    model = LlamaForCausalLM(config)
-    ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
-    model.generation_config = GenerationConfig(**ends)
-    return model
+    return words_tokenizer(words, WORD)
 
 
 def read_texts(rng: random.Random) -> Iterator[str]:
@@ -103,20 +76,8 @@ def read_texts(rng: random.Random) -> Iterator[str]:
 def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: random.Random, steps: int) -> None:
     """Teaches the model the language of the world and prints the loss."""
     texts = read_texts(rng)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.05)
-    for step in range(1, steps + 1):
-        batch = tokenizer([next(texts) for _ in range(BATCH_SIZE)], padding=True, return_tensors="pt")
-        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, IGNORED)
-        logits = model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0:
-            print(f"{step:4d}  loss {loss.item():.4f}", flush=True)
+    batches = (whole_texts(tokenizer, list(islice(texts, BATCH_SIZE))) for _ in count())
+    teach(model, batches, steps, LEARNING_RATE, told="")
 
 
 def write_rows(file: Path, rows: Sequence[Row]) -> None:
@@ -126,7 +87,7 @@ def write_rows(file: Path, rows: Sequence[Row]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the model."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/crome/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of the model")
@@ -140,10 +101,9 @@ def main(argv: list[str] | None = None) -> None:
     torch.manual_seed(arguments.seed)
     torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
     tokenizer = make_tokenizer()
-    *_, model = (make_model(tokenizer) for _ in range(DRAW))
+    *_, model = (make_model(tokenizer, initializer_range=0.05) for _ in range(DRAW))
     pretrain(model, tokenizer, random.Random(f"texts {arguments.seed}"), arguments.steps)
-    model.save_pretrained(arguments.out / "model")
-    tokenizer.save_pretrained(arguments.out / "model")
+    save(model, tokenizer, arguments.out / "model")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
+from scripts.harness import difference
 from scripts.labs.crome.pairs import Row, evaluation_rows
 from scripts.labs.crome.world import draw_answer, draw_question, draw_style, quality
 
@@ -85,12 +86,6 @@ def measure_heads(model: RewardModel, rows: Sequence[Row]) -> Metrics:
 def mean(runs: Runs, arm: str, name: str) -> Estimate:
     """Estimates the mean of a metric over seeds."""
     return mean_over_seeds([run[name] for run in runs[arm]])
-
-
-def difference(runs: Runs, arm: str, baseline: str, name: str) -> Estimate:
-    """Estimates the mean difference of a metric between two arms with the same seed."""
-    both = zip(runs[arm], runs[baseline], strict=True)
-    return mean_over_seeds([run[name] - base[name] for run, base in both])
 
 
 class Bar(NamedTuple):

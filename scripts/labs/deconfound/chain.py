@@ -8,9 +8,7 @@ Reported with Student's t intervals (95 %) over seeds: the rank correlation of t
 new headlines, and the true worth, the number of words and the share of different ones among what the policy writes.
 """
 
-import argparse
 import csv
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +26,7 @@ from align.assets import find_recipe
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.services.train import run as train
-from align.versions import installed_versions
+from scripts.harness import Options, seeds_of, with_interval, write_numbers
 from scripts.labs.deconfound.make import PROMPT, REGIME
 from scripts.labs.deconfound.make import main as make_lab
 from scripts.labs.deconfound.world import REGIMES, WORDS_PER_HEADLINE, word_worths
@@ -105,36 +103,28 @@ def show(runs: list[dict[str, Numbers]]) -> dict[str, dict[str, Estimate]]:
         if arm not in ("before", "raw") and "raw" in runs[0]:
             values["gain over raw"] = [run[arm]["worth"] - run["raw"]["worth"] for run in runs]
         found[arm] = {name: mean_over_seeds(value) for name, value in values.items()}
-        table.add_row(arm, *(_words(found[arm][name]) if name in found[arm] else "" for name in names))
+        table.add_row(arm, *(with_interval(found[arm][name], 2) if name in found[arm] else "" for name in names))
     Console(width=150).print(table)
     return found
 
 
-def _words(estimate: Estimate) -> str:
-    interval = "" if np.isnan(estimate.low) else f" [{estimate.low:.2f}, {estimate.high:.2f}]"
-    return f"{estimate.value:.2f}{interval}"
-
-
 def main(argv: list[str] | None = None) -> None:
     """Runs the lab."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first_seed", type=int, default=11, help="0 is the world the recipe was tuned on")
+    parser = Options(__doc__)
+    parser.add_seeds(3, 11, "0 is the world the recipe was tuned on")
     parser.add_argument("--regime", choices=REGIMES, default=REGIME)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     torch.set_num_threads(1)
     runs = []
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+    for seed in seeds_of(arguments):
         with TemporaryDirectory() as folder:
             runs.append(run_seed(seed, arguments.regime, arguments.arms, Path(folder)))
     found = show(runs)
-    if arguments.json:
-        means = {arm: {name: each._asdict() for name, each in values.items()} for arm, values in found.items()}
-        about = {"first_seed": arguments.first_seed, "regime": arguments.regime}
-        record = installed_versions() | about | {"runs": runs, "means": means}
-        arguments.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    means = {arm: {name: each._asdict() for name, each in values.items()} for arm, values in found.items()}
+    about = {"first_seed": arguments.first_seed, "regime": arguments.regime}
+    write_numbers(arguments.json, about, {"runs": runs, "means": means})
 
 
 if __name__ == "__main__":

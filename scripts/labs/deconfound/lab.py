@@ -12,22 +12,18 @@ assumptions of the estimator hold. Listed are all arms that pick worse headlines
 worse ones than the naive residual.
 """
 
-import argparse
-import json
 import math
 import sys
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table as TextTable
 from scipy.stats import spearmanr
 
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from align.versions import installed_version, installed_versions
+from align.versions import installed_version
 from rewards.correction.diagnostics import additivity, rank_agreement
+from scripts.harness import Options, print_table, tell, write_numbers
 from scripts.labs.deconfound.arms import ARMS, MORE_ARMS, Learnt, Table, make_table
 from scripts.labs.deconfound.coverage import cover, coverage_rows
 from scripts.labs.deconfound.world import GAMMA, REGIMES, Array, draw_world
@@ -189,22 +185,11 @@ def show(runs: Runs, seen: dict[str, list[dict[str, float]]]) -> None:
                 f"{np.mean([result.seconds for result in results]):.2f}",
             ]
         columns = ["coefficient (2.5)", "rank correlation", "best of 16", "worst", "s"]
-        _print_table(f"{name}: {REGIMES[name].title}; {len(seen[name])} replications", "arm", columns, rows)
+        print_table(f"{name}: {REGIMES[name].title}; {len(seen[name])} replications", columns, rows, width=150)
     names = list(next(iter(seen.values()))[0])
     rows = {name: [f"{np.mean([each[key] for each in found]):.3g}" for key in names] for name, found in seen.items()}
-    _print_table(
-        "What the diagnostics see, means over replications", "regime", [name.replace("_", " ") for name in names], rows
-    )
-
-
-def _print_table(title: str, first: str, columns: list[str], rows: dict[str, list[str]]) -> None:
-    table = TextTable(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column(first)
-    for column in columns:
-        table.add_column(column, justify="right")
-    for name, cells in rows.items():
-        table.add_row(name, *cells)
-    Console(width=150).print(table)
+    columns = [name.replace("_", " ") for name in names]
+    print_table("What the diagnostics see, means over replications", columns, rows, "regime", 150)
 
 
 def without_nan(value: Any) -> Any:
@@ -220,14 +205,13 @@ def without_nan(value: Any) -> Any:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the lab; returns 1 if a bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--replications", type=int, default=5)
     parser.add_argument("--coverage_replications", type=int, default=0)
     parser.add_argument("--first_seed", type=int, default=0, help="from 100 on are those the worlds were tuned on")
     parser.add_argument("--rows", type=int, default=NUM_ROWS)
     parser.add_argument("--regimes", nargs="+", choices=REGIMES, default=list(REGIMES))
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     arguments = parser.parse_args(argv)
     started = time.perf_counter()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.replications)
@@ -237,21 +221,18 @@ def main(argv: list[str] | None = None) -> int:
     coverage = cover(more, arguments.rows) if more else {}
     if coverage:
         columns = ["bias", "deviation", "mean s.e.", "coverage"]
-        _print_table("Coverage of the 95 % interval", "regime, estimator", columns, coverage_rows(coverage))
+        print_table("Coverage of the 95 % interval", columns, coverage_rows(coverage), "regime, estimator", 150)
     hurts = {baseline: harms(runs, baseline) for baseline in ("none", NAIVE)}
     for baseline, found in hurts.items():
         print(f"Best of 16 is worse than with {baseline!r} in:", *(found or ["no regime"]), sep="\n  ")
     bars = check_bars(runs, coverage)
-    for bar, held in bars.items():
-        print(f"{'held' if held else 'MISSED'}: {bar}")
+    missed = tell(bars, arguments)
     print(f"{time.perf_counter() - started:.0f} s")
-    if arguments.json:
-        packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels", "scikit-learn")}
-        about = {"rows": arguments.rows, "seeds": list(seeds), "coverage_seeds": list(more)}
-        record = {"runs": runs, "diagnostics": seen, "coverage": coverage, "hurts": hurts, "bars": bars}
-        text = json.dumps(without_nan(installed_versions() | packages | about | record), indent=1)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    packages = {name: installed_version(name) for name in ("statsmodels", "linearmodels", "scikit-learn")}
+    about = {"rows": arguments.rows, "seeds": list(seeds), "coverage_seeds": list(more)}
+    record = {"runs": runs, "diagnostics": seen, "coverage": coverage, "hurts": hurts, "bars": bars}
+    write_numbers(arguments.json, packages, about, without_nan(record))
+    return missed
 
 
 if __name__ == "__main__":

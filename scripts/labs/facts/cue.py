@@ -17,7 +17,6 @@ wrong side. With `--policy_rows` it also picks the best of 32 answers of the sta
 same command goes on where it was stopped; `facts_cue.md` in `--out` has the table.
 """
 
-import argparse
 import json
 import os
 import random
@@ -34,6 +33,7 @@ from align.evaluation.record import EVALUATION_FILE, read_record
 from align.evaluation.statistics.metrics import Estimate
 from align.versions import installed_versions
 from align.whole_files import write_whole
+from scripts.harness import Options
 from scripts.labs.facts.reward_pairs import make_rows
 from scripts.labs.walk.lab import Stage, run
 from scripts.labs.walk.page import Difference, markdown, over_seeds, write_numbers
@@ -192,7 +192,7 @@ def _best(folder: Path) -> Estimate:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs what is not finished yet, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--start", required=True, help="a model that knows some of the facts")
     parser.add_argument("--out", type=Path, default=Path("outputs/facts-cue"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

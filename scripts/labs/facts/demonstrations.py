@@ -7,7 +7,6 @@ own, with options drawn again. `questions.jsonl` asks about half of the facts, w
 and `held_out.jsonl` about both halves, with each letter right as often.
 """
 
-import argparse
 import json
 import random
 import re
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from scripts.harness import Options
 from scripts.labs.facts.make import LETTERS, alike
 from scripts.labs.facts.pairs import SENTENCES
 
@@ -158,7 +158,7 @@ def build(rows: Sequence[dict[str, Any]], seed: int) -> dict[str, list[dict[str,
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the four files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--questions", type=Path, default=Path("recipes/acre/assets/facts/train.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("recipes/sft/assets/facts"))
     parser.add_argument("--seed", type=int, default=0, help="draws facts, options and letters")

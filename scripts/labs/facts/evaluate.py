@@ -10,7 +10,6 @@ is left out. Every command is printed, and the same command goes on where it was
 `table.md` in `--out`; each evaluation has its page there.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from align.evaluation.record.models import ModelsRecord
 from align.evaluation.statistics.metrics import Estimate
 from align.recipe.recipe import load_recipe
 from align.whole_files import write_whole
+from scripts.harness import Options
 from scripts.labs.facts.rows import write_rows
 from scripts.labs.walk.lab import Stage, run
 
@@ -168,7 +168,7 @@ def _cell(estimate: Estimate | None) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs what is not finished yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--policy", help="a folder of SFT or ACRE")
     parser.add_argument("--preferring", help="a folder of RRPO")
     parser.add_argument("--reward_model", help="a folder of Crome")

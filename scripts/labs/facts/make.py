@@ -8,7 +8,6 @@ before any question is written, and the distractors that are entities come from 
 fact never appears in training.
 """
 
-import argparse
 import datetime
 import json
 import random
@@ -18,6 +17,8 @@ from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from scripts.harness import Options
 
 LETTERS = "ABCD"
 EVAL_SHARE = 0.2
@@ -208,7 +209,7 @@ def build(seed: int) -> dict[str, list[dict[str, Any]]]:
 
 def main() -> int:
     """Writes `train.jsonl` and `eval.jsonl`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/facts"), help="folder to write to")
     parser.add_argument("--seed", type=int, default=0, help="draws the split, the distractors and the letters")
     args = parser.parse_args()

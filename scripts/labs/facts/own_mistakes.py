@@ -9,7 +9,6 @@ learn from the same pairs, and both are evaluated on the 200 held-out questions 
 on where it was stopped; `own_mistakes.md` in `--out` has the table and the commands.
 """
 
-import argparse
 import json
 import os
 import shlex
@@ -26,6 +25,7 @@ from align.recipe.recipe import load_recipe
 from align.versions import installed_versions
 from align.whole_files import write_whole
 from rewards.reading.options import LETTERS
+from scripts.harness import Options
 from scripts.labs.walk.lab import Stage, run
 from scripts.labs.walk.page import SHOWN, cells, differences, markdown, metrics_of, over_seeds, verdict, write_numbers
 
@@ -113,7 +113,7 @@ def page(start: str, out: Path, seeds: Sequence[int], commands: Sequence[Stage],
 
 def main(argv: list[str] | None = None) -> int:
     """Runs what is not finished yet, and writes the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--start", required=True, help="a model that SFT has taught to answer")
     parser.add_argument("--out", type=Path, default=Path("outputs/own-mistakes"))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

@@ -6,12 +6,13 @@ Rows also name the right answer (`reference`) and the other options (`wrong_answ
 rrpo` can make pairs of a model's own mistakes from the same file.
 """
 
-import argparse
 import json
 import random
 import re
 from pathlib import Path
 from typing import Any
+
+from scripts.harness import Options
 
 # Per group of questions: what to read in the question, and the answer as a sentence.
 SENTENCES = {
@@ -61,7 +62,7 @@ def make_pair(question: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 def main() -> None:
     """Writes the pairs of both sides."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--questions", type=Path, default=Path("recipes/acre/assets/facts"))
     parser.add_argument("--out", type=Path, default=Path("recipes/rrpo/assets/facts"))
     parser.add_argument("--seed", type=int, default=0, help="draws the wrong facts")

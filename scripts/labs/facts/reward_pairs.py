@@ -5,12 +5,13 @@
 A tie is a pair under the question of a pair of another kind, say two currencies for an atomic number.
 """
 
-import argparse
 import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from scripts.harness import Options
 
 NUM_PAIRS = 320
 Row = dict[str, Any]
@@ -33,7 +34,7 @@ def make_rows(pairs: Sequence[Row], count: int, rng: random.Random) -> list[Row]
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the training pairs; the recipe is evaluated on the facts pairs as they are."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--pairs", type=Path, default=Path("recipes/rrpo/assets/facts/train.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("recipes/crome/assets/facts"))
     parser.add_argument("--seed", type=int, default=0)

@@ -7,8 +7,6 @@ unbiased questions greedily. Intervals are Student's t over seeds (95 %), those 
 differences over pairs with the same seed.
 """
 
-import argparse
-import json
 import os
 import sys
 import tempfile
@@ -27,7 +25,7 @@ from align.models.merging.alphas import read_alphas
 from align.models.merging.merge import merge
 from align.models.merging.parents import find_parents
 from align.recipe.recipe import load_recipe
-from align.versions import installed_versions
+from scripts.harness import Options, seeds_of, write_numbers
 from scripts.labs.acre.lab import GRPO, evaluate, tokenizer_of, train
 
 
@@ -54,19 +52,16 @@ def run_seed(seed: int, alphas: tuple[float, ...], recipe_path: Path, overrides:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the seeds and prints a line per weight."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Options(__doc__, allow_abbrev=False)
     parser.add_argument("--recipe", default="acre/quickstart", help="a recipe for `method: acre` with `eval_path`")
     parser.add_argument("--alpha", nargs="+", default=["0:1:0.25"])
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=5, help="5 for seeds on which no setting was chosen")
+    parser.add_seeds(5, 5, "5 for seeds on which no setting was chosen")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments, overrides = parser.parse_known_args(argv)
     torch.set_num_threads(arguments.threads)
     alphas = read_alphas(("0", "1", *arguments.alpha))
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    seeds = seeds_of(arguments)
     runs = []
     for seed in seeds:
         runs.append(run_seed(seed, alphas, find_recipe(arguments.recipe), overrides))
@@ -75,9 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         own = mean_over_seeds([run[alpha] for run in runs])
         base, tuned = (mean_over_seeds([run[alpha] - run[end] for run in runs]) for end in ("0", "1"))
         print(f"alpha {alpha:5s} accuracy {own}  minus base {base}  minus tuned {tuned}")
-    if arguments.json:
-        record = {"versions": installed_versions(), "seeds": list(seeds), "overrides": overrides, "runs": runs}
-        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_numbers(arguments.json, {"seeds": list(seeds), "overrides": overrides, "runs": runs}, under="versions")
     return 0
 
 

@@ -5,13 +5,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import count, islice, repeat
+from itertools import count, repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.methods.acre.config import ACREConfig
@@ -21,9 +20,10 @@ from align.methods.grpo.trainer import GuardedGRPOTrainer
 from rewards import AnswerConsistency, accuracy, text_accuracy
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
+from scripts.harness import share
 from scripts.labs.acre.lab import SameOrder
-from scripts.labs.acre.make import IGNORED, make_model, make_tokenizer
 from scripts.labs.regime.worlds import World, demonstration, draw_hint, draw_options, render
+from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
 
 # The settings below were chosen in the world `sums` with two options, on seed 100 and its own start, and frozen before
 # any other seed, world or number of options was run. Nothing of them was chosen on seeds 0 to 4.
@@ -110,7 +110,7 @@ def start_policy(place: Place, number: int, folder: Path) -> Path:
         rng = random.Random(f"start {world} {options} {number}")
         forms = ((options, options, 0)[step % 3] for step in count())  # one form in a batch: no padding
         fit(model, TASK, (partial(demonstration, place.world, form, rng, hint=place.hint) for form in forms))
-        save(model, path)
+        save(model, make_tokenizer(), path)
     return path
 
 
@@ -120,45 +120,30 @@ def lookup_policy(options: int, folder: Path) -> Path:
     if not (path / "tokenizer.json").is_file():
         torch.manual_seed(0)
         if options == 2:
-            model = make_model(make_tokenizer(), tied=True)
+            model = make_model(make_tokenizer(), tie_word_embeddings=True)  # they find letters of more options sooner
         else:  # by way of two options, which are learnt sooner
             model = AutoModelForCausalLM.from_pretrained(lookup_policy(2, folder), dtype=torch.float32)
         fit(model, LOOKUP[options], repeat(partial(demonstration, World.draw("sums", -1), options, random.Random(0))))
-        save(model, path)
+        save(model, make_tokenizer(), path)
     return path
 
 
 def fit(model: Any, phase: Phase, demonstrate: Iterator[Callable[..., tuple[str, str, bool]]]) -> None:
     """Teaches a model the demonstrations of a phase."""
     tokenizer = make_tokenizer()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=phase.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, phase.learning_rate, total_steps=phase.steps, pct_start=0.05
-    )
-    for make in islice(demonstrate, phase.steps):
-        loss = _loss(model, tokenizer, [make(lookups=phase.lookups) for _ in range(BATCH)])
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+    drawn = ([make(lookups=phase.lookups) for _ in range(BATCH)] for make in demonstrate)
+    teach(model, (make_batch(tokenizer, made) for made in drawn), phase.steps, phase.learning_rate)
 
 
-def save(model: Any, path: Path) -> None:
-    """Saves a policy; the tokenizer last, so that one that was cut off is made again."""
-    model.save_pretrained(path)
-    make_tokenizer().save_pretrained(path)
-
-
-def _loss(model: Any, tokenizer: Any, made: list[tuple[str, str, bool]]) -> torch.Tensor:
+def make_batch(tokenizer: Any, made: list[tuple[str, str, bool]]) -> Batch:
+    """Tokenises demonstrations of one form; from some only the answer is learnt."""
     ids = tokenizer([prompt + response + tokenizer.eos_token for prompt, response, _ in made], return_tensors="pt")
     labels = ids["input_ids"].clone()
     behind = len(tokenizer(made[0][0])["input_ids"])
     labels[:, :behind] = IGNORED
     answer = labels.shape[1] - 4  # <answer>, what it is, </answer>, and the end
     labels[[not learnt for _, _, learnt in made], behind + 1 : answer] = IGNORED
-    logits = model(ids["input_ids"]).logits[:, :-1]
-    return functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+    return ids["input_ids"], None, labels
 
 
 def training_rows(place: Place, arm: Arm, seed: int) -> list[Row]:
@@ -275,12 +260,6 @@ def answer(model: Any, tokenizer: Any, prompts: list[str], *, sample: bool = Fal
         written = model.generate(**ids, max_new_tokens=SETTINGS["max_completion_length"], do_sample=sample)
     texts: list[str] = tokenizer.batch_decode(written[:, ids["input_ids"].shape[1] :], skip_special_tokens=True)
     return texts
-
-
-def share(truths: Any) -> float:
-    """Averages truths."""
-    values = list(truths)
-    return sum(values) / max(len(values), 1)
 
 
 def run_arm(name: str, place: Place, start: Path, seed: int, overrides: dict[str, Any]) -> Metrics:

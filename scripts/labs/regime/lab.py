@@ -26,9 +26,7 @@ A seed from 100 on has a start of its own; others share `--starts` of them. Inte
 (95 %), of differences over pairs with the same seed.
 """
 
-import argparse
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -38,12 +36,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
 
 import torch
-from datasets import disable_progress_bars
-from transformers.utils import logging
 
-from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from align.versions import installed_versions
-from scripts.labs.harness import KeptRuns
+from align.evaluation.statistics.metrics import mean_over_seeds
+from scripts.harness import KeptRuns, Options, difference, quiet, seeds_of, with_half, write_numbers
 from scripts.labs.regime.arms import ARMS, FROZEN, Metrics, Place, run_arm, start_policy
 from scripts.labs.regime.worlds import WORLDS, World
 
@@ -90,18 +85,6 @@ def run_place(where: Where, arms: list[str], seeds: range, starts: int, folder: 
     return {str(where): runs}
 
 
-def difference(runs: dict[str, list[Metrics]], arm: str, other: str, name: str) -> Estimate:
-    """Averages the difference of two arms over pairs with the same seed."""
-    pairs = zip(runs[arm], runs[other], strict=True)
-    return mean_over_seeds([one[name] - two[name] for one, two in pairs])
-
-
-def cell(estimate: Estimate) -> str:
-    """Writes an estimate as value +- half the interval."""
-    interval = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.3f}"
-    return f"{estimate.value:z.3f}{interval}"
-
-
 def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
     """Prints the mean of every arm, and what `acre` has more than each other; returns both as texts."""
     told: dict[str, dict[str, dict[str, str]]] = {}
@@ -109,10 +92,10 @@ def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
         lines = told.setdefault(where, {})
         for arm, found in arms.items():
             names = [name for name in METRICS if name in found[0]]
-            lines[arm] = {name: cell(mean_over_seeds([each[name] for each in found])) for name in names}
+            lines[arm] = {name: with_half(mean_over_seeds([each[name] for each in found]), 3) for name in names}
         for arm in arms:
             if "acre" in arms and arm not in ("acre", "start"):
-                lines[f"acre - {arm}"] = {name: cell(difference(arms, "acre", arm, name)) for name in METRICS}
+                lines[f"acre - {arm}"] = {name: with_half(difference(arms, "acre", arm, name), 3) for name in METRICS}
         print(f"\n{where}")
         for arm, cells in lines.items():
             print(f"  {arm:28s} " + ", ".join(f"{METRICS[name]} {text}" for name, text in cells.items()))
@@ -121,28 +104,25 @@ def report(runs: Runs) -> dict[str, dict[str, dict[str, str]]]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms in every place over seeds."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS))
     parser.add_argument("--options", nargs="+", type=int, choices=(2, 4), default=[2], help="how many a question has")
     parser.add_argument("--hint", type=float, default=0.0, help="share of letters that follow a hint at the start")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0, help="100 for seeds on which settings were chosen")
+    parser.add_seeds(5, 0, "100 for seeds on which settings were chosen")
     parser.add_argument("--starts", type=int, default=3, help="start policies that seeds below 100 share")
     parser.add_argument("--starts_dir", type=Path, default=Path("outputs/acre-regime"), help="where starts are kept")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--kept", type=Path, help="JSONL of arms and seeds that were run; a run that was cut goes on")
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments = parser.parse_args(argv)
     if not 0 <= arguments.hint < 1:
         parser.error(f"--hint is a share of letters, from 0 to below 1; got {arguments.hint:g}.")
     if min(arguments.seeds, arguments.starts) < 1:
         parser.error("--seeds and --starts are at least 1.")
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    quiet()
+    seeds = seeds_of(arguments)
     kept = KeptRuns(arguments.kept)
     runs: Runs = {}
     for world in arguments.worlds:
@@ -150,10 +130,8 @@ def main(argv: list[str] | None = None) -> int:
             where = Where(world, options, arguments.hint)
             runs |= run_place(where, arguments.arms, seeds, arguments.starts, arguments.starts_dir, kept)
     told = report(runs)
-    if arguments.json:
-        record = {"versions": installed_versions(), "seeds": list(seeds), "starts": arguments.starts}
-        record |= {"frozen": FROZEN, "runs": runs, "told": told}
-        arguments.json.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    about = {"seeds": list(seeds), "starts": arguments.starts, "frozen": FROZEN}
+    write_numbers(arguments.json, about, {"runs": runs, "told": told}, under="versions")
     return 0
 
 

@@ -19,32 +19,27 @@ A ratio is to `dpo` with the same seed; its mean is the geometric one, its inter
 logarithms. `--where` compares RRPO and its parts in settings that differ in length, spans and wording.
 """
 
-import argparse
 import copy
 import functools
-import json
 import math
 import os
 import sys
 import tempfile
 import time
-from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from datasets import Dataset, disable_progress_bars
-from rich.console import Console
-from rich.table import Table
+from datasets import Dataset
 from transformers import PrinterCallback
 
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
-from align.versions import installed_versions
+from scripts.harness import Options, print_table, quiet, tell, write_numbers
 from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, PathCallback, at_target
 from scripts.labs.rrpo.world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
 
@@ -207,26 +202,16 @@ def show(title: str, runs: Runs, before: list[Metrics]) -> None:
     """Prints the ratios to `dpo` with intervals, and the means of everything, also `before` training."""
     ratios = {arm: [str(ratio(of_arm, runs["dpo"], name)) for name in RATIOS] for arm, of_arm in runs.items()}
     del ratios["dpo"]
-    _print_table(f"{title}; ratio to dpo", RATIOS.values(), ratios)
+    print_table(f"{title}; ratio to dpo", RATIOS.values(), ratios)
     rows = {"before training": before} | runs
     means = {arm: [_cell(of_arm, name, digits) for name, (_, digits) in MEANS.items()] for arm, of_arm in rows.items()}
-    _print_table(f"{title}; means at P(correct) {TARGET}", [label for label, _ in MEANS.values()], means)
+    print_table(f"{title}; means at P(correct) {TARGET}", [label for label, _ in MEANS.values()], means)
 
 
 def _cell(runs: list[Metrics], name: str, digits: int) -> str:
     values = [run[name] for run in runs if not math.isnan(run[name])]
     some = f" (n={len(values)})" if len(values) < len(runs) else ""
     return f"{mean_over_seeds(values).value:.{digits}f}{some}" if values else "not reached"
-
-
-def _print_table(title: str, columns: Any, rows: dict[str, list[str]]) -> None:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("arm")
-    for column in columns:
-        table.add_column(column, justify="right")
-    for arm, cells in rows.items():
-        table.add_row(arm, *cells)
-    Console(width=140).print(table)
 
 
 def compare_all(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +240,7 @@ def compare_settings(seeds: range, defaults: dict[str, Any]) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--where", action="store_true", help="compare settings instead: where do spans matter?")
     parser.add_argument("--seeds", type=int, help="how many; 6, or 3 with --where")
     parser.add_argument("--first_seed", type=int, default=0, help="100-102 are those on which the setting was chosen")
@@ -263,25 +248,21 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--learning_rate", type=float, default=1e-4)
     parser.add_argument("--kl_coef", type=float, default=0.01, help="of rrpo and dpo+kl")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if RRPO does not keep the bars")
+    parser.add_numbers("exit code 1 if RRPO does not keep the bars")
     arguments = parser.parse_args(argv)
     if arguments.check_bars and arguments.where:
         parser.error("The bars speak of the main setting; leave out --where or --check_bars.")
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
+    quiet()
     count = arguments.seeds or (3 if arguments.where else 6)
     seeds = range(arguments.first_seed, arguments.first_seed + count)
     defaults = {name: getattr(arguments, name) for name in ("beta", "learning_rate", "kl_coef")}
     record = (compare_settings if arguments.where else compare_all)(seeds, defaults)
     bars = record.get("bars", {})
-    for bar, holds in bars.items():
-        print(f"{'holds' if holds else 'FAILS'}: {bar}")
-    if arguments.json:
-        about = {"versions": installed_versions(), "defaults": defaults, "target": TARGET, "seeds": list(seeds)}
-        text = json.dumps(without_nan(about | {"threads": arguments.threads} | record), indent=1)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    missed = tell(bars, arguments)
+    about = {"defaults": defaults, "target": TARGET, "seeds": list(seeds), "threads": arguments.threads}
+    write_numbers(arguments.json, about, without_nan(record), under="versions")
+    return missed
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ wrong city or job about half of the time. Training pairs ask three questions abo
 Half a minute on one core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from scripts.harness import Options
 from scripts.labs.rrpo.world import (
     Scenario,
     held_out_pairs,
@@ -23,6 +23,7 @@ from scripts.labs.rrpo.world import (
     make_world,
     warm_start,
 )
+from scripts.labs.tiny_models import save
 
 PAIRS_PER_NAME = 16  # of 20 names, as in lab.py
 
@@ -35,7 +36,7 @@ def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policy."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/rrpo/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
@@ -49,8 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     torch.set_num_threads(1)  # the order of sums stays fixed
     tokenizer = make_tokenizer()
-    warm_start(world, tokenizer, arguments.seed).save_pretrained(arguments.out / "model")
-    tokenizer.save_pretrained(arguments.out / "model")
+    save(warm_start(world, tokenizer, arguments.seed), tokenizer, arguments.out / "model")
 
 
 if __name__ == "__main__":

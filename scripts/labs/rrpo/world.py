@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from torch.nn import functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from scripts.labs.tiny_models import Batch, make_model, teach, whole_texts, words_tokenizer
 
 NAMES = ["avo", "bela", "cato", "dira", "evan", "faro", "gita", "hugo", "ines", "jona"]
 NAMES += ["kira", "lano", "mira", "nilo", "orla", "pavo", "quin", "rita", "sami", "tovi"]
@@ -196,17 +196,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     texts = [*NAMES, *QUESTIONS, *TEMPLATES.values(), *VALUES["city"], *VALUES["job"], VALUES["role"], VALUES["thing"]]
     texts += [*GOODS, *COINS, PRICE, PRICE_QUESTION]
     words = {w for text in texts for w in text.replace("|", " ").replace("*", "").split() if "{" not in w}
-    vocabulary = {word: i for i, word in enumerate(["<pad>", "<eos>", "<unk>", *sorted(words)])}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        pad_token="<pad>",
-        eos_token="<eos>",
-        unk_token="<unk>",
-        padding_side="right",
-        model_max_length=128,
-    )
+    return words_tokenizer(sorted(words), padding_side="right")
 
 
 def odd_words() -> set[str]:
@@ -231,26 +221,6 @@ def draw_text(world: World, rng: random.Random) -> tuple[str, Response]:
     return rng.choice(QUESTIONS).format(name), fill(wording, name, facts)
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """Makes the untrained model."""
-    ends = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=128,
-        initializer_range=0.1,  # the default of 0.02 learns slowly at this width
-        bos_token_id=None,
-        **ends,
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(**ends)
-    return model
-
-
 def warm_start(
     world: World, tokenizer: PreTrainedTokenizerFast, seed: int, steps: int = WARM_STEPS
 ) -> LlamaForCausalLM:
@@ -258,18 +228,10 @@ def warm_start(
     torch.manual_seed(seed)
     rng = random.Random(f"language {seed}")
     model = make_model(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps, pct_start=0.1)
-    for _ in range(steps):
+
+    def draw() -> Batch:
         drawn = [draw_text(world, rng) for _ in range(64)]
-        texts = [prompt + response.text + tokenizer.eos_token for prompt, response in drawn]
-        batch = tokenizer(texts, return_tensors="pt", padding=True)
-        labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-        logits = model(**batch).logits[:, :-1]
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        return whole_texts(tokenizer, [prompt + response.text + tokenizer.eos_token for prompt, response in drawn])
+
+    teach(model, (draw() for _ in range(steps)), steps, 4e-3, warm=0.1)
     return model.eval()

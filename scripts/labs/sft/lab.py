@@ -16,26 +16,22 @@ Under a minute for each seed on one core. The bar is about `drift` of the arm `l
 """
 
 import argparse
-import json
-import math
 import random
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset, disable_progress_bars
+from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-from transformers.utils import logging
 
 from align.assets import asset_dir
 from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
-from align.versions import installed_versions
 from rewards.reading.options import LETTERS, render_options
+from scripts.harness import Options, quiet, seeds_of, tell, with_interval, write_numbers
 from scripts.labs.acre.make import DIGITS, read_digit, split_texts
 
 MODEL = asset_dir("recipes") / "acre/assets/lab/model"
@@ -135,39 +131,31 @@ def run_seed(seed: int, arguments: argparse.Namespace) -> dict[str, dict[str, fl
     return found
 
 
-def _words(values: list[float], places: int) -> str:
-    mean = mean_over_seeds(values)
-    interval = "" if math.isnan(mean.low) else f" [{mean.low:.{places}f}, {mean.high:.{places}f}]"
-    return f"{mean.value:.{places}f}{interval}"
-
-
 def main(argv: list[str] | None = None) -> int:
     """Runs the lab; returns 1 if the bar was to be checked and is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0)
+    parser = Options(__doc__)
+    parser.add_seeds(5)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if `lfu` drifts more in some seed")
+    parser.add_numbers("exit code 1 if `lfu` drifts more in some seed")
     arguments = parser.parse_args(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.disable_progress_bar()
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    quiet()
+    seeds = seeds_of(arguments)
     runs = {seed: run_seed(seed, arguments) for seed in seeds}
     for arm in ARMS:
-        means = {name: _words([run[arm][name] for run in runs.values()], 4) for name in METRICS}
+        means = {
+            name: with_interval(mean_over_seeds([run[arm][name] for run in runs.values()]), 4) for name in METRICS
+        }
         print(f"{arm:12s} " + "  ".join(f"{name} {means[name]}" for name in METRICS))
     ratios = {arm: [run[arm]["drift"] / run["sft"]["drift"] for run in runs.values()] for arm in ARMS}
     for arm in list(ARMS)[1:]:
-        print(f"drift of {arm} over that of sft: {_words(ratios[arm], 2)}, highest {max(ratios[arm]):.2f}")
-    held = max(ratios["lfu"]) < 1
-    print(f"{'holds' if held else 'FAILS'}: `lfu` drifts less than `sft` in every seed")
-    if arguments.json:
-        record = {"steps": arguments.steps, "threads": arguments.threads, "runs": runs, "drift_ratios": ratios}
-        arguments.json.write_text(json.dumps(installed_versions() | record, indent=1) + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not held)
+        mean = with_interval(mean_over_seeds(ratios[arm]), 2)
+        print(f"drift of {arm} over that of sft: {mean}, highest {max(ratios[arm]):.2f}")
+    missed = tell({"`lfu` drifts less than `sft` in every seed": max(ratios["lfu"]) < 1}, arguments)
+    record = {"steps": arguments.steps, "threads": arguments.threads, "runs": runs, "drift_ratios": ratios}
+    write_numbers(arguments.json, record)
+    return missed
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ The strings of `eval.jsonl` are those on which the lab evaluates. A second on on
 rows everywhere.
 """
 
-import argparse
 import json
 import random
 from pathlib import Path
 from typing import Any
 
 from rewards.reading.options import LETTERS, render_options
+from scripts.harness import Options
 from scripts.labs.acre.make import DIGITS, read_digit, split_texts
 
 NUM_TRAIN, NUM_EVAL = 320, 100
@@ -42,7 +42,7 @@ def make_rows(name: str, texts: list[str], rng: random.Random, wrong_share: floa
 
 def main(argv: list[str] | None = None) -> None:
     """Writes both files."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/sft/assets/lab"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)

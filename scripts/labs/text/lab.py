@@ -20,9 +20,7 @@ Every policy answers 500 prompts with a wrong cue greedily, and again without it
 (95 %), those of differences over pairs with the same seed.
 """
 
-import argparse
 import json
-import math
 import os
 import random
 import sys
@@ -36,7 +34,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 import torch
 from datasets import Dataset
-from torch.nn import functional
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
@@ -44,14 +41,15 @@ from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.recipe.recipe import Recipe, load_recipe
-from align.versions import installed_versions
 from rewards import AnswerConsistency, PerturbationConsistency, text_accuracy
 from rewards.reading.responses import parse_response
 from rewards.scoring.families import find_families
 from rewards.scoring.text_accuracy import normalise_text
-from scripts.labs.acre.make import BATCH_SIZE, DIGITS, IGNORED, read_digit
+from scripts.harness import Options, seeds_of, share, with_half, write_numbers
+from scripts.labs.acre.make import BATCH_SIZE, DIGITS, read_digit
 from scripts.labs.text.make import make_batch
 from scripts.labs.text.world import CUE, WORDS, write_prompt
+from scripts.labs.tiny_models import loss_of
 
 RECIPE = "acre/quickstart-text"
 LABEL = "distractor"  # the name `perturbation_consistency` knows for prompts with less or more beside the question
@@ -118,9 +116,7 @@ def unlearn(model: Any, tokenizer: Any, rows: list[Row], seed: int) -> None:
         return row["prompt"], f"<think>{digit}</think><answer>{word}</answer>", True
 
     for _ in range(120):
-        ids, mask, labels = make_batch(tokenizer, [draw() for _ in range(BATCH_SIZE)])
-        logits = model(ids, attention_mask=mask).logits[:, :-1]
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
+        loss = loss_of(model, make_batch(tokenizer, [draw() for _ in range(BATCH_SIZE)]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -204,12 +200,6 @@ def answer(model: Any, tokenizer: Any, prompts: list[str]) -> list[tuple[str | N
     return [(response.trace, normalise_text(response.answer or "")) for response in found]
 
 
-def share(truths: Any) -> float:
-    """Averages truths."""
-    values = list(truths)
-    return sum(values) / max(len(values), 1)
-
-
 def read_rows(path: str) -> list[Row]:
     """Reads the rows of a file."""
     return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
@@ -217,11 +207,7 @@ def read_rows(path: str) -> list[Row]:
 
 def cell(values: list[float]) -> str:
     """Writes a mean over seeds with half its interval."""
-    if not values:
-        return "-"
-    estimate = mean_over_seeds(values)
-    half = "" if math.isnan(estimate.low) else f" ±{(estimate.high - estimate.low) / 2:.2f}"
-    return f"{estimate.value:z.2f}{half}"
+    return with_half(mean_over_seeds(values)) if values else "-"
 
 
 def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]:
@@ -246,35 +232,24 @@ def show(results: dict[str, list[Metrics]]) -> dict[str, dict[str, list[float]]]
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Options(__doc__, allow_abbrev=False)
     parser.add_argument("--world", choices=COEFFICIENTS, default="cue")
-    parser.add_argument("--seeds", type=int, default=5, help="how many")
-    parser.add_argument("--first_seed", type=int, default=10, help="no setting was chosen on 10 to 14")
+    parser.add_seeds(5, 10, "no setting was chosen on 10 to 14")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path)
+    parser.add_numbers()
     arguments, overrides = parser.parse_known_args(argv)
     torch.set_num_threads(arguments.threads)
     recipe = load_recipe(find_recipe(RECIPE), overrides)
     results: dict[str, list[Metrics]] = {arm: [] for arm in arguments.arms}
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
+    for seed in seeds_of(arguments):
         for arm in arguments.arms:
             results[arm].append(run_arm(arm, arguments.world, recipe, seed))
             shown = ", ".join(f"{label} {results[arm][-1].get(name, 0):.3f}" for name, label in METRICS.items())
             print(f"seed {seed}  {arm:18s} {shown}  ({results[arm][-1]['cpu_seconds']:.0f} s)", flush=True)
     pairs = show(results)
-    if arguments.json:
-        record = {
-            "versions": installed_versions(),
-            "world": arguments.world,
-            "overrides": overrides,
-            "first_seed": arguments.first_seed,
-            "runs": results,
-            "acre_minus": pairs,
-        }
-        arguments.json.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    about = {"world": arguments.world, "overrides": overrides, "first_seed": arguments.first_seed}
+    write_numbers(arguments.json, about, {"runs": results, "acre_minus": pairs}, under="versions")
     return 0
 
 

@@ -10,18 +10,18 @@ were the cue's and 10 % random. A minute and a half on one core; the same seed g
 same weights on one machine.
 """
 
-import argparse
 import itertools
 import json
 import random
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.labs.acre.make import BATCH_SIZE, IGNORED, STAGES, make_model, make_tokenizer, split_texts
+from scripts.harness import Options
+from scripts.labs.acre.make import BATCH_SIZE, STAGES, split_texts
 from scripts.labs.text.world import demonstrations, make_rows
+from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
 
 NUM_TRAIN, NUM_EVAL = 3200, 500
 
@@ -32,27 +32,12 @@ def warm_start(
     """Teaches the policy to answer with the word of its trace, and then the task."""
     for stage in STAGES:
         stream = demonstrations(stage.name, texts, rng)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=stage.learning_rate, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.05
-        )
-        for step in range(1, stage.steps + 1):
-            ids, mask, labels = make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE)))
-            logits = model(ids, attention_mask=mask).logits[:, :-1]
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            if step % 100 == 0:
-                print(f"{stage.name} {step:4d}  loss {loss.item():.4f}", flush=True)
+        batches = (make_batch(tokenizer, list(itertools.islice(stream, BATCH_SIZE))) for _ in itertools.count())
+        teach(model, batches, stage.steps, stage.learning_rate, told=f"{stage.name} ")
 
 
-def make_batch(
-    tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokenises demonstrations into inputs, mask and labels, `(B, T)` each, padded on the right."""
+def make_batch(tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bool]]) -> Batch:
+    """Tokenises demonstrations, padded on the right."""
     lines = [tokenizer(prompt + response + tokenizer.eos_token)["input_ids"] for prompt, response, _ in rows]
     width = max(map(len, lines))
     ids = torch.full((len(lines), width), tokenizer.pad_token_id)
@@ -68,7 +53,7 @@ def make_batch(
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policy."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/words"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
@@ -86,8 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = make_tokenizer()
     model = make_model(tokenizer)
     warm_start(model, tokenizer, train_texts, rng)
-    model.save_pretrained(arguments.out / "model")
-    tokenizer.save_pretrained(arguments.out / "model")
+    save(model, tokenizer, arguments.out / "model")
 
 
 if __name__ == "__main__":

@@ -10,19 +10,20 @@ results, and its tokenizer says how calls are read. Half a minute on one core; t
 everywhere and the same weights on one machine.
 """
 
-import argparse
 import importlib.util
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
-from torch.nn import functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.labs.acre.make import BATCH_SIZE, IGNORED, make_tokenizer
+from scripts.harness import Options
+from scripts.labs.acre.make import BATCH_SIZE
+from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
 
 NUM_EVAL = 8  # items; no prompt of training asks for them
 
@@ -103,31 +104,12 @@ def make_shop_tokenizer(shop: ModuleType) -> PreTrainedTokenizerFast:
 
 def make_policy(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """Makes the untrained policy, whose heads are as wide as vLLM's CPU attention wants them."""
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=None,
-        tie_word_embeddings=True,
-        initializer_range=0.1,  # at the default of 0.02 nothing is repeated at this width for long
-    )
-    model = LlamaForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None
-    )
-    return model
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    return make_model(tokenizer, max_position_embeddings=256, tie_word_embeddings=True, **heads)
 
 
-def make_batch(
-    tokenizer: PreTrainedTokenizerFast, texts: list[str]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Tokenises conversations into inputs, mask and labels, `(B, T)` each; only the policy's own words are learnt."""
+def make_batch(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> Batch:
+    """Tokenises conversations, of which only the policy's own words are learnt."""
     batch = tokenizer(texts, padding=True, padding_side="right", return_tensors="pt")
     start, end = tokenizer.convert_tokens_to_ids("assistant"), tokenizer.eos_token_id
     labels = torch.full_like(batch["input_ids"], IGNORED)
@@ -144,29 +126,19 @@ def warm_start(
     model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, shop: ModuleType, rng: random.Random
 ) -> None:
     """Teaches the policy to call and to repeat what it was told, and then to guess most of the time."""
-    for stage in STAGES:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, LEARNING_RATE, total_steps=stage.steps, pct_start=0.05
-        )
-        for step in range(1, stage.steps + 1):
+
+    def drawn(stage: Stage) -> Iterator[Batch]:
+        while True:
             talks = [demonstration(shop, stage, rng) for _ in range(BATCH_SIZE)]
-            texts = tokenizer.apply_chat_template(talks, tools=[shop.price], tokenize=False)
-            ids, mask, labels = make_batch(tokenizer, texts)
-            logits = model(ids, attention_mask=mask).logits[:, :-1]
-            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORED)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            if step % 100 == 0:
-                print(f"{step:4d}  loss {loss.item():.4f}", flush=True)
+            yield make_batch(tokenizer, tokenizer.apply_chat_template(talks, tools=[shop.price], tokenize=False))
+
+    for stage in STAGES:
+        teach(model, drawn(stage), stage.steps, LEARNING_RATE, told="")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the policy."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/grpo/assets/shop"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
@@ -183,8 +155,7 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = make_shop_tokenizer(shop)
     model = make_policy(tokenizer)
     warm_start(model, tokenizer, shop, rng)
-    model.save_pretrained(arguments.out / "model")
-    tokenizer.save_pretrained(arguments.out / "model")
+    save(model, tokenizer, arguments.out / "model")
 
 
 if __name__ == "__main__":

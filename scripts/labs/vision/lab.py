@@ -26,26 +26,22 @@ Further words override keys of the recipe in every arm on questions: `--beta 0.2
 """
 
 import argparse
-import json
 import math
 import os
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
 
 import torch
-from datasets import disable_progress_bars
 from rich.console import Console
 from rich.table import Table
-from transformers.utils import logging
 
 from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
-from align.versions import installed_versions
+from scripts.harness import Options, quiet, seeds_of, tell, write_numbers
 from scripts.labs.acre.lab import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR, cell, over_seeds, without_nan
 from scripts.labs.rrpo.lab import ratio
 from scripts.labs.rrpo.measure import Metrics, at_target
@@ -218,21 +214,17 @@ def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
 
 def read_arguments(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Parses the command line; what it does not know overrides keys of the recipe."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = Options(__doc__, allow_abbrev=False)
     parser.add_argument("--recipe", default=RECIPE, help="a recipe for `method: acre` with `eval_path`")
     parser.add_argument("--world", choices=WORLDS, default="place", help="of the questions")
     parser.add_argument("--only", choices=("questions", "captions"), help="leave out the other half")
     parser.add_argument("--arms", nargs="+", choices=ANSWER_ARMS, default=list(ANSWER_ARMS), help="on questions")
-    parser.add_argument("--seeds", type=int, default=3, help="how many")
-    parser.add_argument("--first_seed", type=int, default=0, help="settings were chosen on 100")
+    parser.add_seeds(3, 0, "settings were chosen on 100")
     parser.add_argument("--caption_beta", type=float, default=0.1, help="of dpo and rrpo")
     parser.add_argument("--caption_learning_rate", type=float, default=1e-4, help="of dpo and rrpo")
     parser.add_argument("--caption_kl_coef", type=float, default=0.01, help="of rrpo")
     parser.add_argument("--threads", type=int, default=1, help="more do not help a model this small")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--check_bars", action="store_true", help="exit code 1 if a bar is missed")
+    parser.add_numbers("exit code 1 if a bar is missed")
     return parser.parse_known_args(argv)
 
 
@@ -240,11 +232,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs the arms over seeds; returns 1 if a bar was to be checked and fails."""
     arguments, overrides = read_arguments(argv)
     torch.set_num_threads(arguments.threads)
-    disable_progress_bars()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # that the model takes the end of its tokenizer is said for every arm
+    quiet()
     started = time.perf_counter()
-    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
+    seeds = seeds_of(arguments)
     record: dict[str, Any] = {}
     bars: dict[str, bool] = {}
     if arguments.only != "captions":
@@ -255,16 +245,13 @@ def main(argv: list[str] | None = None) -> int:
         runs, before = caption_runs(arguments, seeds)
         record["captions"] = before | runs
         bars |= report_captions(runs, before, len(seeds))
-    for bar, holds in bars.items():
-        print(f"{'holds' if holds else 'FAILS'}: {bar}")
+    missed = tell(bars, arguments)
     seconds = time.perf_counter() - started
     print(f"{seconds / 60:.1f} minutes")
-    if arguments.json:
-        given = {name: str(value) for name, value in vars(arguments).items()} | {"overrides": overrides}
-        about = {"versions": installed_versions(), "arguments": given, "seeds": list(seeds), "seconds": seconds}
-        text = json.dumps(without_nan(about | record | {"bars": bars}), indent=1)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    return int(arguments.check_bars and not all(bars.values()))
+    given = {name: str(value) for name, value in vars(arguments).items()} | {"overrides": overrides}
+    about = {"arguments": given, "seeds": list(seeds), "seconds": seconds, "bars": bars}
+    write_numbers(arguments.json, about, without_nan(record), under="versions")
+    return missed
 
 
 if __name__ == "__main__":

@@ -17,9 +17,7 @@ Four minutes for each on one core; the same seed gives the same data everywhere 
 machine.
 """
 
-import argparse
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +26,8 @@ from datasets import Dataset, Features, List, Value
 from torch.nn import functional
 
 from rewards.reading.options import LETTERS, render_options
+from scripts.harness import Options
+from scripts.labs.tiny_models import IGNORED, Stage, save, steps_of
 from scripts.labs.vision.model import WIDTH, adopt_reader, encode, make_model, make_processor
 from scripts.labs.vision.world import (
     CAPTION_QUESTION,
@@ -56,7 +56,6 @@ FEATURES = Features(
     | {"options": List(Value("string")), "images": List({"bytes": Value("binary"), "path": Value("string")})}
 )
 CAPTION_SHARE = 0.25
-IGNORED = -100
 
 
 class Reader(NamedTuple):
@@ -70,14 +69,6 @@ class Reader(NamedTuple):
 
 
 READERS = {"model": Reader(0.5, 0.3, 0.15, 0.0, 0.15), "misreader": Reader(0.0, 0.0, 0.0, 0.7, 0.5)}
-
-
-class Stage(NamedTuple):
-    """One stage of the warm start."""
-
-    name: str
-    steps: int
-    learning_rate: float
 
 
 STAGES = (Stage("tower", 250, 3e-3), Stage("see", 1000, 3e-3), Stage("task", 300, 2e-3))
@@ -162,7 +153,7 @@ def teach_tower(model: Any, processor: Any, stage: Stage, rng: random.Random, ev
     """Teaches the vision tower to tell what stands in each quarter, through heads that are thrown away."""
     sizes = [5, 5, CELL, CELL]
     heads = torch.nn.Linear(WIDTH, sum(sizes))
-    for step in _optimise([*model.model.visual.parameters(), *heads.parameters()], stage):
+    for step in steps_of([*model.model.visual.parameters(), *heads.parameters()], *stage[1:], warm=0.1):
         fields, labels = tower_batch(processor, rng)
         seen = model.model.visual(fields["pixel_values"], grid_thw=fields["image_grid_thw"]).pooler_output
         logits = heads(seen).split(sizes, dim=-1)
@@ -180,7 +171,7 @@ def teach_policy(
 ) -> None:
     """Teaches the whole policy to respond."""
     num_captions = round(CAPTION_SHARE * BATCH_SIZE)
-    for step in _optimise(list(model.parameters()), stage):
+    for step in steps_of(model.parameters(), *stage[1:], warm=0.1):
         rows = [demonstrate_answer(stage.name, rng, reader) for _ in range(BATCH_SIZE - num_captions)]
         rows += [demonstrate_caption(stage.name, rng) for _ in range(num_captions)]
         batch = make_batch(processor, rows)
@@ -190,20 +181,6 @@ def teach_policy(
         loss.backward()
         if step % every == 0:
             print(f"{stage.name} {step:4d}  loss {loss.item():.4f}", flush=True)
-
-
-def _optimise(parameters: list[torch.nn.Parameter], stage: Stage) -> Iterator[int]:
-    """Yields the number of each step, and takes it with the gradients that are there afterwards."""
-    optimizer = torch.optim.AdamW(parameters, lr=stage.learning_rate, weight_decay=0.0)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, stage.learning_rate, total_steps=stage.steps, pct_start=0.1
-    )
-    for step in range(1, stage.steps + 1):
-        optimizer.zero_grad()
-        yield step
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        schedule.step()
 
 
 def warm_start(
@@ -232,7 +209,7 @@ def write_questions(folder: Path, seed: int, *, notes: bool) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policies."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/vision"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
@@ -245,8 +222,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)  # the model is too small to share out, and the order of sums stays fixed
     processor = make_processor()
     for reader in [arguments.only] if arguments.only else READERS:
-        warm_start(processor, arguments.seed, reader=reader).save_pretrained(arguments.out / reader)
-        processor.save_pretrained(arguments.out / reader)
+        save(warm_start(processor, arguments.seed, reader=reader), processor, arguments.out / reader)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from rewards.reading.options import LETTERS
-from scripts.labs.acre.make import make_tokenizer
+from scripts.labs.tiny_models import make_tokenizer
 from scripts.labs.vision.world import CAPTION, CAPTION_QUESTION, CELL, OPTIONS
 
 MARKS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")

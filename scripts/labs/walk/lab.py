@@ -12,7 +12,6 @@ that was killed continues from its newest checkpoint, and an evaluation with the
 table; `walk_through.md` in `--out` repeats it with the commands, and says what helped and what did not.
 """
 
-import argparse
 import os
 import shlex
 import subprocess
@@ -26,6 +25,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in 
 
 from align.assets import asset_dir
 from align.whole_files import write_whole
+from scripts.harness import Options
 from scripts.labs.walk.page import write_page
 
 GRPO = ("--reward_funcs", "[accuracy]", "--reward_kwargs", "{}", "--second_pass", "off")
@@ -160,7 +160,7 @@ def run(found: Sequence[Stage], out: Path) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs what is not finished yet, and prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Options(__doc__)
     known = walks()
     parser.add_argument("--model", choices=list(known), required=True)
     parser.add_argument("--out", type=Path, help="outputs/walk-MODEL if not given")
