@@ -7,6 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ON_A_CPU: dict[str, Any] = {  # of a trainer that leaves nothing behind
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+    "gradient_checkpointing": False,
+    "bf16": False,
+    "use_cpu": True,
+}
+
 
 class Options(argparse.ArgumentParser):
     """Reads the options of a script, whose docstring is shown as it is written."""
@@ -18,6 +27,12 @@ class Options(argparse.ArgumentParser):
         """Adds `--seeds` and `--first_seed`."""
         self.add_argument("--seeds", type=int, default=seeds, help="how many")
         self.add_argument("--first_seed", type=int, default=first, help=about)
+
+    def add_out(self, folder: str, what: str = "the model as it is") -> None:
+        """Adds `--out`, `--seed` and `--data_only`, as what rebuilds assets takes them."""
+        self.add_argument("--out", type=Path, default=Path(folder))
+        self.add_argument("--seed", type=int, default=0)
+        self.add_argument("--data_only", action="store_true", help=f"leave {what}")
 
     def add_numbers(self, bars: str | None = None) -> None:
         """Adds `--json`, and `--check_bars` where there are bars to tell of."""
@@ -64,6 +79,13 @@ def write_numbers(path: Path | None, *parts: Mapping[str, Any], under: str | Non
     for part in parts:
         record |= part
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]], **settings: Any) -> int:
+    """Writes one row a line, with settings of `json.dumps`; returns the bytes of the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row, **settings) + "\n" for row in rows), encoding="utf-8")
+    return path.stat().st_size
 
 
 def print_table(

@@ -39,7 +39,7 @@ from align.methods.grpo.trainer import GuardedGRPOTrainer
 from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
-from scripts.benches.device import CLOCKS, add_device, clock, on_device, weights
+from scripts.benches.device import CLOCKS, add_device, clock, on_device, ratios_of, weights
 from scripts.benches.random_model import NAMES, WORDS, random_model
 from scripts.harness import Options, write_numbers
 
@@ -123,15 +123,12 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     model = AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments))
     length = arguments.completion_tokens
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": 8,
         "num_generations": 8,
         "max_completion_length": length,
         "generation_kwargs": {"min_new_tokens": length},
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "save_strategy": "no",
-        "disable_tqdm": True,
     } | on_device(arguments)
     data = Dataset.from_list(rows)
     trainer: GRPOTrainer
@@ -241,23 +238,15 @@ def main(argv: list[str] | None = None) -> None:
             seconds[arm].append(step_seconds(trainers[arm], batch, clock(arguments, arguments.clock)))
         print(f"round {number}: " + ", ".join(f"{arm} {seconds[arm][-1]:.2f} s" for arm in arms), flush=True)
     tokens = len(trainers["grpo"]._tokenizer(rows[0]["prompt"])["input_ids"])
-    result: dict[str, Any] = {
-        "device": arguments.device,
-        "dtype": arguments.dtype,
-        "prompt_tokens": tokens,
-        "rounds": arguments.rounds,
-        "gradient_checkpointing": arguments.gradient_checkpointing,
-    }
+    given = ("device", "dtype", "rounds", "gradient_checkpointing")
+    result: dict[str, Any] = {name: getattr(arguments, name) for name in given} | {"prompt_tokens": tokens}
     print(f"{tokens} prompt tokens, 8 completions of {arguments.completion_tokens}, {arguments.rounds} rounds")
     for arm in arms:
-        ratios = [a / b for a, b in zip(seconds[arm], seconds["grpo"], strict=True)]
-        quartiles = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
-        result[arm] = {"median_seconds": statistics.median(seconds[arm]), "median_ratio": statistics.median(ratios)}
-        result[arm] |= {"ratio_quartiles": quartiles, "seconds": seconds[arm]}
-        print(
-            f"{arm:10s} {statistics.median(seconds[arm]):6.2f} s  ratio {statistics.median(ratios):.3f} "
-            f"(quartiles {quartiles[0]:.3f}-{quartiles[2]:.3f})"
-        )
+        middle, low, high = ratios_of(seconds[arm], seconds["grpo"])
+        median = statistics.median(seconds[arm])
+        result[arm] = {"median_seconds": median, "median_ratio": middle}
+        result[arm] |= {"ratio_quartiles": [low, middle, high], "seconds": seconds[arm]}
+        print(f"{arm:10s} {median:6.2f} s  ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})")
     result["counted"] = count(trainers, [rows[0]] * 8, arguments.device)
     write_numbers(arguments.json, result)
 

@@ -16,7 +16,6 @@ import argparse
 import random
 import statistics
 import string
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -46,7 +45,7 @@ from align.models.second_pass.forward import score_letters
 from rewards import answer_consistency
 from scripts.benches.acre import FixedACRE, FixedGRPO, constant, take_step
 from scripts.benches.counted import cost_of
-from scripts.benches.device import add_device, clock, on_device
+from scripts.benches.device import add_device, clock, on_device, ratios_of
 from scripts.benches.random_model import WORDS
 from scripts.harness import Options, write_numbers
 
@@ -131,15 +130,12 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
     model, processor = make_model(arguments.size)
     model = model.to(getattr(torch, arguments.dtype))
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": 8,
         "num_generations": 8,
         "max_completion_length": arguments.completion_tokens,
         "generation_kwargs": {"min_new_tokens": arguments.completion_tokens},
         "gradient_checkpointing": False,
-        "save_strategy": "no",
-        "disable_tqdm": True,
     } | on_device(arguments)
     data = Dataset.from_list(rows)
     if arm == "grpo":
@@ -208,8 +204,7 @@ def main(argv: list[str] | None = None) -> None:
     result: dict[str, Any] = vars(arguments) | {"json": None, "prompt_tokens": tokens}
     for arm in arms:
         steps, scoring = zip(*times[arm], strict=True)
-        ratios = [a / b for a, (b, _) in zip(steps, times["grpo"], strict=True)]
-        low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else [ratios[0]] * 3
+        median, low, high = ratios_of(steps, [each for each, _ in times["grpo"]])
         result[arm] = {"step_seconds": steps, "scoring_seconds": scoring}
         result[arm] |= {"median_ratio": median, "ratio_quartiles": [low, high]}
         print(

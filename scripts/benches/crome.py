@@ -15,7 +15,6 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -33,7 +32,7 @@ from trl import RewardConfig, RewardTrainer
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from scripts.benches.counted import cost_of
-from scripts.benches.device import add_device, clock, on_device
+from scripts.benches.device import add_device, clock, on_device, ratios_of
 from scripts.benches.random_model import size_of
 from scripts.harness import Options, quiet, tell, write_numbers
 
@@ -70,15 +69,11 @@ def make_trainer(
 ) -> RewardTrainer:
     """Builds one arm on the shared model, and takes one step to warm up."""
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": arguments.pairs,
         "learning_rate": 0.0,  # all arms go on with the same weights
         "gradient_checkpointing": False,
         "max_length": None,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
     }
     trainer_class, config = (RewardTrainer, RewardConfig) if arm == "trl" else (CromeTrainer, CromeConfig)
     data, head = Dataset.from_list(rows), model.score
@@ -100,13 +95,6 @@ def run_step(trainer: RewardTrainer, numbers: list[int], clock: Callable[[], flo
     started = clock()
     trainer.training_step(trainer.model, trainer.data_collator(rows))
     return clock() - started
-
-
-def compare_times(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """Returns the median of the ratios of two arms, and their quartiles."""
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    return middle, low, high
 
 
 def count(trainers: dict[str, RewardTrainer], numbers: list[int], device: str) -> dict[str, Any]:
@@ -139,7 +127,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             seconds[arm].append(run_step(trainers[arm], numbers, ticks))
     for arm in ARMS:
         print(f"{arm:16s} {1000 * statistics.median(seconds[arm]) / arguments.pairs:9.2f} ms per pair")
-    ratios = {arm: compare_times(seconds[arm], seconds[base]) for arm, base in BASE.items()}
+    ratios = {arm: ratios_of(seconds[arm], seconds[base]) for arm, base in BASE.items()}
     for arm, (ratio, low, high) in ratios.items():
         print(f"{arm} / {BASE[arm]}: {ratio:.3f} (quartiles {low:.3f}-{high:.3f})")
     counted = count(trainers, list(range(arguments.pairs)), arguments.device)

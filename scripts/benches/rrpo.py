@@ -28,7 +28,7 @@ from trl.kernels.chunked_logprob import _use_triton
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from scripts.benches.counted import Cost, cost_of, counting
-from scripts.benches.device import add_device, clock, on_device, weights
+from scripts.benches.device import add_device, clock, on_device, ratios_of, weights
 from scripts.benches.random_model import NAMES, random_model
 from scripts.harness import Options, write_numbers
 
@@ -41,13 +41,9 @@ FLOOR_BAR = 1.05
 def make_trainer(arm: str, arguments: argparse.Namespace) -> DPOTrainer:
     """Builds one arm with its own policy and reference, and takes one short step to warm up."""
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": 1,
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
     } | on_device(arguments)
     policy, reference = (AutoModelForCausalLM.from_pretrained(arguments.model, **weights(arguments)) for _ in ARMS)
     trainer_class, config = (DPOTrainer, DPOConfig) if arm == "dpo" else (RRPOTrainer, RRPOConfig)
@@ -133,8 +129,7 @@ def timed(
             started = ticks()
             run_pass(trainers[arm], batch)
             seconds[arm].append(ticks() - started)
-    ratios = [rrpo / dpo for rrpo, dpo in zip(seconds["rrpo"], seconds["dpo"], strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    middle, low, high = ratios_of(seconds["rrpo"], seconds["dpo"])
     medians = ", ".join(f"{arm} {statistics.median(each):.3f} s" for arm, each in seconds.items())
     print(f"{num_tokens:5d} tokens  {medians}, ratio {middle:.3f} (quartiles {low:.3f}-{high:.3f})", flush=True)
     return {"seconds": seconds, "time_ratio": middle, "time_ratio_quartiles": [low, middle, high]}

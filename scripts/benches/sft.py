@@ -18,7 +18,6 @@ import copy
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -36,7 +35,7 @@ from trl import SFTConfig, SFTTrainer
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
 from scripts.benches.counted import cost_of
-from scripts.benches.device import add_device, clock, on_device
+from scripts.benches.device import add_device, clock, on_device, ratios_of
 from scripts.benches.random_model import size_of
 from scripts.harness import Options, quiet, tell, write_numbers
 
@@ -68,14 +67,10 @@ def load_model(folder: Path) -> tuple[Any, Any, str]:
 def make_trainer(arm: str, model: Any, tokenizer: Any, arguments: argparse.Namespace) -> SFTTrainer:
     """Builds one arm on a copy of the model, and takes one step to warm up."""
     settings: dict[str, Any] = {
-        "output_dir": tempfile.mkdtemp(),
         "max_steps": 1,
         "per_device_train_batch_size": arguments.rows,
         "learning_rate": 0.0,  # every arm keeps the weights that all began with
         "gradient_checkpointing": arguments.gradient_checkpointing,
-        "report_to": "none",
-        "save_strategy": "no",
-        "disable_tqdm": True,
     }
     trainer_class, config = (SFTTrainer, SFTConfig) if arm == "trl" else (LfUTrainer, LfUConfig)
     rows = [{"prompt": "Say it. ", "completion": "It is so."}] * arguments.rows
@@ -123,8 +118,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     record: dict[str, Any] = {"model": name, "million_weights": size, "seconds": seconds, "ratios": {}}
     print(f"trl       {1000 * statistics.median(seconds['trl']):8.1f} ms a step")
     for arm in list(ARMS)[1:]:
-        ratios = [ours / theirs for ours, theirs in zip(seconds[arm], seconds["trl"], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
+        middle, low, high = ratios_of(seconds[arm], seconds["trl"])
         record["ratios"][arm] = {"median": middle, "quartiles": [low, high]}
         print(f"{arm:9s} {1000 * statistics.median(seconds[arm]):8.1f} ms, ratio {middle:.3f} ({low:.3f}-{high:.3f})")
     costs = {

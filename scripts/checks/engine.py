@@ -47,10 +47,9 @@ def make_trainer(folder: str, arguments: Namespace, **settings: Any) -> Answered
     """Builds ACRE with an engine."""
     rows = bench_acre.make_rows(16, random.Random(0))
     config = ACREConfig(
-        output_dir=tempfile.mkdtemp(), use_vllm=True, max_steps=2, learning_rate=1e-4, logging_steps=1,
-        per_device_train_batch_size=8, num_generations=8, max_completion_length=TOKENS, save_strategy="no",
-        report_to="none", disable_tqdm=True, vllm_importance_sampling_correction=False, second_pass="vllm",
-        second_pass_rows="all",
+        use_vllm=True, max_steps=2, learning_rate=1e-4, logging_steps=1, per_device_train_batch_size=8,
+        num_generations=8, max_completion_length=TOKENS, vllm_importance_sampling_correction=False,
+        second_pass="vllm", second_pass_rows="all",
         model_init_kwargs=weights(arguments), vllm_max_model_length=1024, **on_device(arguments), **settings,
     )  # fmt: skip
     return Answered(

@@ -8,7 +8,6 @@ training whose gradient is finite and not 0, of two by ACRE and two by RRPO.
 """
 
 import math
-import tempfile
 from argparse import Namespace
 from typing import Any
 
@@ -66,8 +65,7 @@ def of_rrpo(arguments: Namespace, rows: list[dict[str, Any]]) -> int:
     ]
     dtype = getattr(torch, arguments.dtype)
     config = RRPOConfig(
-        output_dir=tempfile.mkdtemp(), max_steps=2, per_device_train_batch_size=2, logging_steps=1, save_strategy="no",
-        report_to="none", disable_tqdm=True, max_length=None, **on_device(arguments),
+        max_steps=2, per_device_train_batch_size=2, logging_steps=1, max_length=None, **on_device(arguments),
     )  # fmt: skip
     trainer = RRPOTrainer(
         model.to(dtype), reference.to(dtype), args=config, train_dataset=Dataset.from_list(pairs),

@@ -25,17 +25,15 @@ random trace with the right letter.
 """
 
 import itertools
-import json
 import random
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from rewards.reading.options import LETTERS, render_options
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.tiny_models import IGNORED, Batch, Stage, make_model, make_tokenizer, save, teach
 
 DIGITS = "0123"
@@ -150,18 +148,14 @@ def warm_start(
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policies."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/lab"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_out("recipes/acre/assets/lab", "the models as they are")
     parser.add_argument("--decoupled", type=float, default=0.0, help="share of demonstrations drawn apart")
-    parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
     train_texts, eval_texts = split_texts(rng)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name, texts in (("train", train_texts), ("eval", eval_texts)):
         shares = (0.0, 0.25) if arguments.decoupled else (ARBITRARY_SHARE, SHARE_OF_A[name])
-        lines = [json.dumps(row) + "\n" for row in make_questions(name, texts, rng, *shares)]
-        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_rows(arguments.out / f"{name}.jsonl", make_questions(name, texts, rng, *shares))
     if arguments.data_only:
         return
     torch.set_num_threads(1)  # the models are too small to share out, and the order of sums stays fixed

@@ -14,7 +14,7 @@ from typing import Any
 
 from align.audit.reading import Source
 from align.audit.run import audit
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 
 WORDS = 400
 PHRASE = "to be sure"
@@ -50,7 +50,7 @@ def cues_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names the cues that the audit finds, with those shown as one."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pairs.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_rows(path, rows)
         cues = audit([Source(str(path))], near=False).record.cues
     return [name for cue in (cues.found if cues else []) for name in (cue.name, *cue.also)]
 

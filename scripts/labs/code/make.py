@@ -6,11 +6,10 @@ Every task asks for one function of one line; its tests are what that line retur
 task is held out.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 
 SHOWN = """Write triple(x), which returns x times 3.
 ```python
@@ -106,13 +105,12 @@ def main() -> None:
     parser = Options(__doc__)
     parser.add_argument("--out", type=Path, required=True)
     out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
     rows = make_rows()
     for file, chosen in (
         ("train.jsonl", [row for i, row in enumerate(rows) if i % 4 != 3]),
         ("eval.jsonl", [row for i, row in enumerate(rows) if i % 4 == 3]),
     ):
-        (out / file).write_text("".join(json.dumps(row) + "\n" for row in chosen), encoding="utf-8")
+        write_rows(out / file, chosen)
         print(f"{out / file}: {len(chosen)} tasks")
 
 

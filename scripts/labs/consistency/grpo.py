@@ -32,7 +32,7 @@ from align.errors import UserError
 from align.methods.grpo.config import GRPOConfig
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.versions import installed_versions
-from scripts.harness import Options, quiet, seeds_of
+from scripts.harness import ON_A_CPU, Options, quiet, seeds_of
 from scripts.labs.acre.make import split_texts
 from scripts.labs.consistency.lab import (
     LENGTH,
@@ -73,9 +73,7 @@ def train(start: Any, rows: Rows, reward: Any, seed: int, arguments: argparse.Na
             reward_funcs=[reward],
             args=GRPOConfig(
                 output_dir=folder, max_steps=arguments.steps, per_device_train_batch_size=64, num_generations=8,
-                max_completion_length=LENGTH, learning_rate=arguments.learning_rate, gradient_checkpointing=False,
-                bf16=False, use_cpu=True, report_to="none", save_strategy="no", disable_tqdm=True, seed=seed,
-                **settings,
+                max_completion_length=LENGTH, learning_rate=arguments.learning_rate, seed=seed, **ON_A_CPU, **settings,
             ),
             train_dataset=Dataset.from_list(
                 [{"prompt": row["prompt"], "answer": row["completion"]} for row in rows]

@@ -40,7 +40,7 @@ from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
 from rewards.scoring.families import Family, as_family, find_families
 from rewards.scoring.perturbations import Version
-from scripts.harness import Options, quiet, seeds_of, with_interval, write_numbers
+from scripts.harness import ON_A_CPU, Options, quiet, seeds_of, with_interval, write_numbers
 from scripts.labs.acre.make import split_texts
 from scripts.labs.sft.lab import MODEL, Rows, make_rows
 
@@ -96,8 +96,7 @@ def train(start: Any, rows: Rows, seed: int, arguments: argparse.Namespace, **se
         args=LfUConfig(
             **{"per_device_train_batch_size": 16} | settings,
             output_dir=tempfile.mkdtemp(), max_steps=arguments.steps, learning_rate=1e-3, lr_scheduler_type="cosine",
-            gradient_checkpointing=False, bf16=False, use_cpu=True, report_to="none", save_strategy="no",
-            disable_tqdm=True, seed=seed,
+            seed=seed, **ON_A_CPU,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=AutoTokenizer.from_pretrained(MODEL),

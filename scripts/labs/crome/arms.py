@@ -13,6 +13,7 @@ from align.evaluation.reward_models.reward_model import RewardModel
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.crome.two_heads import TwoHeads
+from scripts.harness import ON_A_CPU
 from scripts.labs.crome.pairs import AGREEMENT, Row
 from scripts.labs.crome.world import decorate, draw_answer, draw_question, draw_style, quality
 
@@ -26,14 +27,8 @@ SETTINGS: dict[str, Any] = {
     "lr_scheduler_type": "cosine",
     "warmup_steps": 0.03,
     "max_length": None,
-    "bf16": False,
-    "use_cpu": True,
-    "gradient_checkpointing": False,
-    "report_to": "none",
-    "save_strategy": "no",
     "logging_strategy": "no",
-    "disable_tqdm": True,
-}
+} | ON_A_CPU
 HEADS: dict[str, Any] = {"num_heads": 2, "disagreement_coef": 1.0}
 KNOBS: dict[str, dict[str, Any]] = {  # by the end of an arm's name
     "+destroyed": {"destroyed_ties": 1.0},

@@ -11,17 +11,15 @@ decorated, whatever they say; who wrote them was more precise about what a quest
 one core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
-import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count, islice
-from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.crome.pairs import Row, causal_rows, evaluation_rows, neutral_rows, preference_rows
 from scripts.labs.crome.world import (
     CLOSINGS,
@@ -80,20 +78,12 @@ def pretrain(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, rng: r
     teach(model, batches, steps, LEARNING_RATE, told="")
 
 
-def write_rows(file: Path, rows: Sequence[Row]) -> None:
-    """Writes one row per line."""
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-
-
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the model."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/crome/assets/lab"))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_out("recipes/crome/assets/lab")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the model")
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
     arguments = parser.parse_args(argv)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name, rows in make_data(arguments.seed).items():
         write_rows(arguments.out / f"{name}.jsonl", rows)
     if arguments.data_only:

@@ -12,7 +12,6 @@ one core; the same seed gives the same data everywhere and the same weights on t
 """
 
 import csv
-import json
 from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
@@ -22,7 +21,7 @@ import numpy as np
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.deconfound.world import REGIMES, World, draw_world
 from scripts.labs.tiny_models import make_model, save, teach, whole_texts, words_tokenizer
 
@@ -71,11 +70,9 @@ def write_csv(file: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the model."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/deconfound/assets/lab"))
+    parser.add_out("recipes/deconfound/assets/lab")
     parser.add_argument("--regime", choices=REGIMES, default=REGIME)
-    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS, help="of the model")
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
     arguments = parser.parse_args(argv)
     arguments.out.mkdir(parents=True, exist_ok=True)
     world = draw_world(REGIMES[arguments.regime], NUM_TRAIN + NUM_EVAL, arguments.seed)
@@ -83,8 +80,8 @@ def main(argv: list[str] | None = None) -> None:
         write_csv(arguments.out / f"{name}.csv", COLUMNS, table_rows(world, rows))
     known = zip(world.new_text[:NUM_WORTH], world.new_worth[:NUM_WORTH], strict=True)
     write_csv(arguments.out / "worth.csv", ("headline", "worth"), ((text, f"{worth:.5f}") for text, worth in known))
-    prompts = (json.dumps({"id": f"p{number}", "prompt": PROMPT}) + "\n" for number in range(NUM_PROMPTS))
-    (arguments.out / "prompts.jsonl").write_text("".join(prompts), encoding="utf-8")
+    prompts = ({"id": f"p{number}", "prompt": PROMPT} for number in range(NUM_PROMPTS))
+    write_rows(arguments.out / "prompts.jsonl", prompts)
     if arguments.data_only:
         return
     torch.manual_seed(arguments.seed)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.facts.make import LETTERS, alike
 from scripts.labs.facts.pairs import SENTENCES
 
@@ -164,11 +164,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="draws facts, options and letters")
     arguments = parser.parse_args(argv)
     rows = [json.loads(line) for line in arguments.questions.read_text(encoding="utf-8").splitlines()]
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name, made in build(rows, arguments.seed).items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in made)
-        (arguments.out / f"{name}.jsonl").write_text(text, encoding="utf-8")
-        print(f"{name}: {len(made)} rows, {len(text.encode()) // 1024} KiB")
+        size = write_rows(arguments.out / f"{name}.jsonl", made, ensure_ascii=False)
+        print(f"{name}: {len(made)} rows, {size // 1024} KiB")
 
 
 if __name__ == "__main__":

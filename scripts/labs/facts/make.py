@@ -9,7 +9,6 @@ fact never appears in training.
 """
 
 import datetime
-import json
 import random
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 
 LETTERS = "ABCD"
 EVAL_SHARE = 0.2
@@ -221,12 +220,10 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    args.out.mkdir(parents=True, exist_ok=True)
     for side, rows in sides.items():
-        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        (args.out / f"{side}.jsonl").write_text(text, encoding="utf-8")
+        size = write_rows(args.out / f"{side}.jsonl", rows, ensure_ascii=False)
         letters = dict(sorted(Counter(row["answer"] for row in rows).items()))
-        print(f"{side}: {len(rows)} questions, gold letters {letters}, {len(text.encode()) // 1024} KiB")
+        print(f"{side}: {len(rows)} questions, gold letters {letters}, {size // 1024} KiB")
         print("   ", dict(sorted(Counter(row["group"] for row in rows).items())))
     return 0
 

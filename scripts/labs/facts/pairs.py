@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 
 # Per group of questions: what to read in the question, and the answer as a sentence.
 SENTENCES = {
@@ -67,14 +67,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("recipes/rrpo/assets/facts"))
     parser.add_argument("--seed", type=int, default=0, help="draws the wrong facts")
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     rng = random.Random(args.seed)
     for side in ("train", "eval"):
         lines = (args.questions / f"{side}.jsonl").read_text(encoding="utf-8").splitlines()
         pairs = [make_pair(json.loads(line), rng) for line in lines]
-        text = "".join(json.dumps(pair, ensure_ascii=False) + "\n" for pair in pairs)
-        (args.out / f"{side}.jsonl").write_text(text, encoding="utf-8")
-        print(f"{side}: {len(pairs)} pairs, {len(text.encode()) // 1024} KiB")
+        size = write_rows(args.out / f"{side}.jsonl", pairs, ensure_ascii=False)
+        print(f"{side}: {len(pairs)} pairs, {size // 1024} KiB")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 
 NUM_PAIRS = 320
 Row = dict[str, Any]
@@ -39,12 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("recipes/crome/assets/facts"))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     pairs = [json.loads(line) for line in arguments.pairs.read_text(encoding="utf-8").splitlines()]
     rows = make_rows(pairs, NUM_PAIRS, random.Random(arguments.seed))
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (arguments.out / "train.jsonl").write_text(text, encoding="utf-8")
-    print(f"{len(rows)} rows, {len(text.encode()) // 1024} KiB")
+    size = write_rows(arguments.out / "train.jsonl", rows, ensure_ascii=False)
+    print(f"{len(rows)} rows, {size // 1024} KiB")
 
 
 if __name__ == "__main__":

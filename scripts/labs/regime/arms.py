@@ -20,7 +20,7 @@ from align.methods.grpo.trainer import GuardedGRPOTrainer
 from rewards import AnswerConsistency, accuracy, text_accuracy
 from rewards.reading.options import parse_choice
 from rewards.reading.responses import parse_response
-from scripts.harness import share
+from scripts.harness import ON_A_CPU, share
 from scripts.labs.acre.lab import SameOrder
 from scripts.labs.regime.worlds import World, demonstration, draw_hint, draw_options, render
 from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
@@ -57,13 +57,7 @@ SETTINGS: dict[str, Any] = {
     "second_pass_batch_size": 64,
 }
 FROZEN: dict[str, Any] = {"settings": SETTINGS, "batch": BATCH, "lookup": LOOKUP, "task": TASK}
-QUIET: dict[str, Any] = {
-    "save_strategy": "no",
-    "log_completions": False,
-    "disable_tqdm": True,
-    "report_to": "none",
-    "logging_strategy": "no",
-}
+QUIET = ON_A_CPU | {"log_completions": False, "logging_strategy": "no"}
 LATE = 10  # steps at the end, over which sampled traces are averaged
 REACHED, WINDOW = 0.6, 5  # a share of right traces, and the steps that it is averaged over
 

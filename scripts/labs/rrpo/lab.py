@@ -24,7 +24,6 @@ import functools
 import math
 import os
 import sys
-import tempfile
 import time
 from typing import Any, NamedTuple
 
@@ -32,15 +31,12 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from datasets import Dataset
-from transformers import PrinterCallback
 
 from align.evaluation.record.file import without_nan
 from align.evaluation.statistics.metrics import Estimate, mean_over_seeds
-from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.trainer import RRPOTrainer
 from scripts.harness import Options, print_table, quiet, tell, write_numbers
-from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, PathCallback, at_target
+from scripts.labs.rrpo.arms import PathCallback, train_on_pairs
+from scripts.labs.rrpo.measure import HeldOut, Meter, Metrics, at_target
 from scripts.labs.rrpo.world import Scenario, World, make_rows, make_tokenizer, make_world, warm_start
 
 TARGET = 0.8
@@ -115,34 +111,9 @@ def run_arm(start: Start, settings: dict[str, Any], max_steps: int = MAX_STEPS) 
     """Trains a copy of the policy with settings of `RRPOConfig` until it is at the target; returns its path."""
     meter = Meter(start.model, start.held_out, whole=settings.get("spans") == "whole")
     callback = PathCallback(meter, MEASURE_EVERY, TARGET)
-    with tempfile.TemporaryDirectory() as folder:
-        config = RRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=BATCH_SIZE,
-            max_steps=max_steps,
-            lr_scheduler_type="constant",
-            gradient_checkpointing=False,
-            max_length=128,
-            seed=start.seed,
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            **settings,
-        )
-        trainer = RRPOTrainer(
-            model=copy.deepcopy(start.model),
-            ref_model=copy.deepcopy(start.model),
-            args=config,
-            train_dataset=Dataset.from_list(start.rows),
-            processing_class=start.held_out.tokenizer,
-            callbacks=[callback],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return callback.path
+    given = {"per_device_train_batch_size": BATCH_SIZE, "max_steps": max_steps, "max_length": 128, "seed": start.seed}
+    model, tokenizer = copy.deepcopy(start.model), start.held_out.tokenizer
+    return train_on_pairs(model, start.rows, tokenizer, callback, **given | settings)
 
 
 def run_arms(scenario: Scenario, seeds: range, arms: dict[str, dict[str, Any]]) -> tuple[Runs, dict[str, Any]]:

@@ -7,13 +7,12 @@ wrong city or job about half of the time. Training pairs ask three questions abo
 Half a minute on one core; the same seed gives the same data everywhere and the same weights on the same machine.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.rrpo.world import (
     Scenario,
     held_out_pairs,
@@ -28,24 +27,20 @@ from scripts.labs.tiny_models import save
 PAIRS_PER_NAME = 16  # of 20 names, as in lab.py
 
 
-def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:
+def write_numbered(file: Path, rows: list[dict[str, Any]]) -> None:
     """Writes rows with an id made of the file's name and their number."""
-    lines = [json.dumps({"id": f"{file.stem}-{number:03d}"} | row) + "\n" for number, row in enumerate(rows)]
-    file.write_text("".join(lines), encoding="utf-8")
+    write_rows(file, [{"id": f"{file.stem}-{number:03d}"} | row for number, row in enumerate(rows)])
 
 
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policy."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/rrpo/assets/lab"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    parser.add_out("recipes/rrpo/assets/lab")
     arguments = parser.parse_args(argv)
     world = make_world(Scenario("short"), arguments.seed)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    write_rows(arguments.out / "train.jsonl", make_rows(world, PAIRS_PER_NAME, arguments.seed))
+    write_numbered(arguments.out / "train.jsonl", make_rows(world, PAIRS_PER_NAME, arguments.seed))
     held_out = [make_row(*pair, spans=False) for pair in held_out_pairs(world, arguments.seed)]
-    write_rows(arguments.out / "eval.jsonl", held_out)
+    write_numbered(arguments.out / "eval.jsonl", held_out)
     if arguments.data_only:
         return
     torch.set_num_threads(1)  # the order of sums stays fixed

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase
 
 from align.methods.rrpo.loss import token_kl
 from scripts.labs.rrpo.world import GOODS, HELD_OUT_QUESTION, Response, World, held_out_pairs, odd_words, price_text
@@ -137,27 +137,6 @@ def tells(text: str, value: str, values: Sequence[str]) -> bool:
     words = f" {text} "
     others = [other for other in values if other != value and f" {other} " not in f" {value} "]
     return f" {value} " in words and not any(f" {other} " in words for other in others)
-
-
-class PathCallback(TrainerCallback):
-    """Measures before training and every few steps, and stops at the first point with enough P(correct)."""
-
-    def __init__(self, meter: Meter, every: int, target: float) -> None:
-        self.meter, self.every, self.target = meter, every, target
-        self.path: list[Metrics] = []
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures the policy before the first step."""
-        self._add(kwargs["model"], state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Measures if it is time."""
-        if state.global_step % self.every == 0:
-            self._add(kwargs["model"], state.global_step)
-            control.should_training_stop |= self.path[-1]["p_correct"] >= self.target
-
-    def _add(self, model: Any, step: int) -> None:
-        self.path.append({"step": float(step)} | self.meter.measure(model))
 
 
 def at_target(path: Sequence[Metrics], target: float) -> Metrics:

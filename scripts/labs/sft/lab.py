@@ -31,7 +31,7 @@ from align.evaluation.statistics.metrics import mean_over_seeds
 from align.methods.sft.config import LfUConfig
 from align.methods.sft.trainer import LfUTrainer
 from rewards.reading.options import LETTERS, render_options
-from scripts.harness import Options, quiet, seeds_of, tell, with_interval, write_numbers
+from scripts.harness import ON_A_CPU, Options, quiet, seeds_of, tell, with_interval, write_numbers
 from scripts.labs.acre.make import DIGITS, read_digit, split_texts
 
 MODEL = asset_dir("recipes") / "acre/assets/lab/model"
@@ -76,8 +76,7 @@ def train(arm: str, seed: int, rows: Rows, arguments: argparse.Namespace) -> Any
         AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32),
         args=LfUConfig(
             output_dir=tempfile.mkdtemp(), max_steps=steps, per_device_train_batch_size=16, learning_rate=1e-3,
-            lr_scheduler_type="cosine", gradient_checkpointing=False, bf16=False, use_cpu=True, report_to="none",
-            save_strategy="no", disable_tqdm=True, seed=seed, **settings,
+            lr_scheduler_type="cosine", seed=seed, **ON_A_CPU, **settings,
         ),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

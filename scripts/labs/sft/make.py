@@ -8,13 +8,12 @@ The strings of `eval.jsonl` are those on which the lab evaluates. A second on on
 rows everywhere.
 """
 
-import json
 import random
 from pathlib import Path
 from typing import Any
 
 from rewards.reading.options import LETTERS, render_options
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.acre.make import DIGITS, read_digit, split_texts
 
 NUM_TRAIN, NUM_EVAL = 320, 100
@@ -48,13 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
     train_texts, eval_texts = split_texts(random.Random(0))  # as the lab's own files
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name, texts, share in (
         ("train", train_texts[:NUM_TRAIN], WRONG_SHARE),
         ("eval", eval_texts[:NUM_EVAL], 0.0),
     ):
-        lines = [json.dumps(row) + "\n" for row in make_rows(name, texts, rng, share)]
-        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_rows(arguments.out / f"{name}.jsonl", make_rows(name, texts, rng, share))
 
 
 if __name__ == "__main__":

@@ -11,14 +11,12 @@ same weights on one machine.
 """
 
 import itertools
-import json
 import random
-from pathlib import Path
 
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.acre.make import BATCH_SIZE, STAGES, split_texts
 from scripts.labs.text.world import demonstrations, make_rows
 from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
@@ -54,16 +52,12 @@ def make_batch(tokenizer: PreTrainedTokenizerFast, rows: list[tuple[str, str, bo
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policy."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/words"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    parser.add_out("recipes/acre/assets/words")
     arguments = parser.parse_args(argv)
     rng = random.Random(arguments.seed)
     train_texts, eval_texts = split_texts(rng)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     for name, texts in (("train", train_texts[:NUM_TRAIN]), ("eval", eval_texts[:NUM_EVAL])):
-        lines = [json.dumps(row) + "\n" for row in make_rows(name, texts, rng)]
-        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_rows(arguments.out / f"{name}.jsonl", make_rows(name, texts, rng))
     if arguments.data_only:
         return
     torch.manual_seed(arguments.seed)

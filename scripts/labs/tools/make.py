@@ -11,7 +11,6 @@ everywhere and the same weights on one machine.
 """
 
 import importlib.util
-import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from scripts.harness import Options
+from scripts.harness import Options, write_rows
 from scripts.labs.acre.make import BATCH_SIZE
 from scripts.labs.tiny_models import IGNORED, Batch, make_model, make_tokenizer, save, teach
 
@@ -139,15 +138,12 @@ def warm_start(
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the policy."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/grpo/assets/shop"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_only", action="store_true", help="leave the model as it is")
+    parser.add_out("recipes/grpo/assets/shop")
     arguments = parser.parse_args(argv)
     rng, shop = random.Random(arguments.seed), load_shop(arguments.out)
     items = rng.sample(shop.ITEMS, len(shop.ITEMS))
     for name, part in (("train", items[NUM_EVAL:]), ("eval", items[:NUM_EVAL])):
-        lines = [json.dumps(make_row(item, shop)) + "\n" for item in part]
-        (arguments.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_rows(arguments.out / f"{name}.jsonl", [make_row(item, shop) for item in part])
     if arguments.data_only:
         return
     torch.manual_seed(arguments.seed)

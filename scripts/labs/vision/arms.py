@@ -1,6 +1,5 @@
 """The arms of `lab.py`: what each trains on questions or captions, and its measurements."""
 
-import copy
 import math
 import random
 import tempfile
@@ -18,11 +17,10 @@ from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.rrpo.config import RRPOConfig
-from align.methods.rrpo.trainer import RRPOTrainer
 from align.recipe.recipe import Recipe, load_recipe
 from scripts.labs.acre.lab import EXPLORING, SameOrder, exploring
-from scripts.labs.rrpo.measure import Metrics, PathCallback
+from scripts.labs.rrpo.arms import PathCallback, train_on_pairs
+from scripts.labs.rrpo.measure import Metrics
 from scripts.labs.vision.measure import CaptionMeter, measure_answers
 from scripts.labs.vision.world import draw_pair, pair_row
 
@@ -95,31 +93,5 @@ def run_captions(arm: str, recipe: Recipe, settings: dict[str, Any], seed: int) 
     rows = [pair_row(draw_pair(rng)) for _ in range(NUM_PAIRS)]
     meter = CaptionMeter(model, processor, seed, whole=arm == "dpo")
     callback = PathCallback(meter, MEASURE_EVERY, TARGET)
-    with tempfile.TemporaryDirectory() as folder:
-        config = RRPOConfig(
-            output_dir=folder,
-            per_device_train_batch_size=PAIR_BATCH,
-            max_steps=MAX_STEPS,
-            lr_scheduler_type="constant",
-            gradient_checkpointing=False,
-            max_length=None,
-            seed=seed,
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            **settings | CAPTION_ARMS[arm],
-        )
-        trainer = RRPOTrainer(
-            model=model,
-            ref_model=copy.deepcopy(model),
-            args=config,
-            train_dataset=Dataset.from_list(rows),
-            processing_class=processor,
-            callbacks=[callback],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.train()
-    return callback.path
+    given = {"per_device_train_batch_size": PAIR_BATCH, "max_steps": MAX_STEPS, "max_length": None, "seed": seed}
+    return train_on_pairs(model, rows, processor, callback, **given | settings | CAPTION_ARMS[arm])

@@ -36,12 +36,10 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # everything that is needed is in the repository
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from align.assets import find_recipe
 from align.recipe.recipe import load_recipe
-from scripts.harness import Options, quiet, seeds_of, tell, write_numbers
+from scripts.harness import Options, print_table, quiet, seeds_of, tell, write_numbers
 from scripts.labs.acre.lab import ENTROPY_BAR, NO_SPREAD_BAR, START_BAR, cell, over_seeds, without_nan
 from scripts.labs.rrpo.lab import ratio
 from scripts.labs.rrpo.measure import Metrics, at_target
@@ -126,15 +124,12 @@ def differences(runs: Runs, baseline: str, names: dict[str, str]) -> Runs:
     }
 
 
-def print_table(title: str, runs: Runs, names: dict[str, str], seeds: int) -> None:
+def show(title: str, runs: Runs, names: dict[str, str], seeds: int) -> None:
     """Prints one line per arm, mean +- half the interval."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("arm")
-    for label in names.values():
-        table.add_column(label, justify="right")
-    for arm, of_arm in runs.items():
-        table.add_row(arm, *(cell(over_seeds([run[name] for run in of_arm]), seeds) for name in names))
-    Console(width=140).print(table)
+    cells = {
+        arm: [cell(over_seeds([run[name] for run in found]), seeds) for name in names] for arm, found in runs.items()
+    }
+    print_table(title, names.values(), cells)
 
 
 def check_answers(runs: Runs, *, learnable: bool = False) -> dict[str, bool]:
@@ -196,16 +191,16 @@ def report_answers(runs: Runs, seeds: int, *, learnable: bool) -> dict[str, bool
     measured = next(iter(runs.values()))[0].keys()
     answers = {name: label for name, label in ANSWERS.items() if name in measured}
     changes = {name: label for name, label in CHANGES.items() if name in measured}
-    print_table(f"Questions about images, mean over {seeds} seeds", runs, answers, seeds)
-    print_table("Accuracy lost with other images, blank ones, none", runs, changes, seeds)
+    show(f"Questions about images, mean over {seeds} seeds", runs, answers, seeds)
+    show("Accuracy lost with other images, blank ones, none", runs, changes, seeds)
     if "grpo" in runs:
-        print_table("Difference to grpo", differences(runs, "grpo", answers), answers, seeds)
+        show("Difference to grpo", differences(runs, "grpo", answers), answers, seeds)
     return check_answers(runs, learnable=learnable)
 
 
 def report_captions(runs: Runs, before: Runs, seeds: int) -> dict[str, bool]:
     """Prints the tables of the captions and returns the bars."""
-    print_table(f"Captions at P(attribute) {TARGET}, mean over {seeds} seeds", before | runs, CAPTIONS, seeds)
+    show(f"Captions at P(attribute) {TARGET}, mean over {seeds} seeds", before | runs, CAPTIONS, seeds)
     for name in ("kl_shared", "kl_total"):
         means = ", ".join(f"{arm} {over_seeds([run[name] for run in runs[arm]]).value:.4f}" for arm in runs)
         print(f"{CAPTIONS[name]} in nats: {means}; rrpo / dpo {ratio(runs['rrpo'], runs['dpo'], name)}")

@@ -210,9 +210,7 @@ def write_questions(folder: Path, seed: int, *, notes: bool) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Writes the data and the warm-started policies."""
     parser = Options(__doc__)
-    parser.add_argument("--out", type=Path, default=Path("recipes/acre/assets/vision"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data_only", action="store_true", help="leave the models as they are")
+    parser.add_out("recipes/acre/assets/vision", "the models as they are")
     parser.add_argument("--only", choices=READERS, help="make one of the models")
     arguments = parser.parse_args(argv)
     write_questions(arguments.out, arguments.seed, notes=False)
