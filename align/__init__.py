@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from align.evaluation.reward_models.head_agreement import HeadAgreement
     from align.evaluation.reward_models.whole_models import load_reward_model
     from align.evaluation.service import evaluate
+    from align.experimental.lfu.config import LfUConfig
+    from align.experimental.lfu.trainer import LfUTrainer
     from align.methods.acre.config import ACREConfig
     from align.methods.acre.text_trainer import TextACRETrainer
     from align.methods.acre.trainer import ACRETrainer
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from align.methods.grpo.trainer import GuardedGRPOTrainer
     from align.methods.rrpo.config import RRPOConfig
     from align.methods.rrpo.trainer import RRPOTrainer
-    from align.methods.sft.config import LfUConfig
-    from align.methods.sft.trainer import LfUTrainer
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.whole_weights import whole_weights
@@ -62,8 +62,8 @@ _HOMES = {
     "GuardedGRPOTrainer": "align.methods.grpo.trainer",
     "HeadAgreement": "align.evaluation.reward_models.head_agreement",
     "Judge": "align.models.judges.grading",
-    "LfUConfig": "align.methods.sft.config",
-    "LfUTrainer": "align.methods.sft.trainer",
+    "LfUConfig": "align.experimental.lfu.config",
+    "LfUTrainer": "align.experimental.lfu.trainer",
     "PairwiseJudge": "align.models.judges.comparing",
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",

@@ -16,9 +16,10 @@ from rewards.extras import EXTRAS
 
 HEAVY = ("torch", "trl", "transformers", "accelerate", "datasets", "peft", "deepspeed", "vllm")
 LIGHT = ("align.recipe", "align.cli", "align.checks", "align.report")  # heavy packages inside functions only
-SHARED = ("rollouts", "pairs", "consistency")
+SHARED = ("rollouts", "pairs")
 OF_TRL = (
     "align.training",
+    "align.experimental",
     "align.models.vllm_engine",
     "align.models.vllm_rejoin",
     *(f"align.methods.{name}" for name in (*METHODS, *SHARED)),

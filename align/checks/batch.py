@@ -4,13 +4,12 @@ import math
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch
-from align.methods import METHODS
 from align.recipe.recipe import Recipe
 
 
 def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
     """Says what one step of the recipe's method is, and whether its numbers divide."""
-    findings: list[Finding] = METHODS[recipe.method].part("check_batch")(recipe, launch, num_rows)
+    findings: list[Finding] = recipe.record.part("check_batch")(recipe, launch, num_rows)
     return findings
 
 

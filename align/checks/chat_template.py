@@ -12,7 +12,6 @@ from align.checks.finding import Finding
 from align.checks.lengths import load_tokenizer
 from align.checks.model import model_folder
 from align.checks.templates import ChatTemplate, read_chat_template
-from align.methods import METHODS
 from align.models.at_hand import is_hub_id
 from align.recipe.recipe import Recipe
 
@@ -43,7 +42,7 @@ def check_chat_template(recipe: Recipe) -> list[Finding]:
     special = tokenizer.special_tokens if tokenizer is not None else {}
     trial = _Trial(ChatTemplate(text, special | (recipe.training.get("chat_template_kwargs") or {})))
     try:
-        problem = trial.problem(answers=not METHODS[recipe.method].makes_reward_model)
+        problem = trial.problem(answers=not recipe.record.makes_reward_model)
     except TemplateSyntaxError as error:
         problem = f"is no template: {error.message}, in line {error.lineno}. Mend it there."
     except TemplateError as error:

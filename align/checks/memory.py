@@ -10,7 +10,6 @@ from typing import NamedTuple
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.checks.model import model_folder
-from align.methods import METHODS
 from align.models.model_files import read_header
 from align.models.pretrained import weight_files
 from align.recipe.recipe import Recipe
@@ -36,7 +35,7 @@ class Footprint(NamedTuple):
 
 def footprint_of(recipe: Recipe) -> Footprint:
     """Asks the recipe's method for its footprint."""
-    footprint: Footprint = METHODS[recipe.method].part("footprint")(recipe)
+    footprint: Footprint = recipe.record.part("footprint")(recipe)
     return footprint
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from align.checks.finding import Finding
-from align.methods import METHODS
 from align.models.at_hand import file_problem, is_hub_id
 from align.models.model_files import file_problems
 from align.models.pretrained import pickled_weights
@@ -44,7 +43,7 @@ def _check_folder(recipe: Recipe, given: Mapping[str, Any]) -> list[Finding]:
     if ELSEWHERE & set(given):
         return []
     runs_code = True in (recipe.training.get("trust_remote_code"), given.get("trust_remote_code"))
-    writes_text = METHODS[recipe.method].part("footprint")(recipe).has_lm_head
+    writes_text = recipe.record.part("footprint")(recipe).has_lm_head
     problems = file_problems(Path(recipe.model.model_name_or_path), runs_code=runs_code, writes_text=writes_text)
     return [Finding("error", "model", f"`model_name_or_path`: {problem}") for problem in problems]
 

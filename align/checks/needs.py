@@ -6,7 +6,6 @@ from pathlib import Path
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.errors import RecipeError
-from align.methods import METHODS
 from align.recipe.blocks import optimizer_function
 from align.recipe.deepspeed import check_deepspeed_config
 from align.recipe.recipe import Recipe
@@ -89,7 +88,7 @@ def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
     """Finds what only a GPU can do, where a run trains on the CPU."""
-    trains = METHODS[recipe.method].part("footprint")(recipe).trains_weights
+    trains = recipe.record.part("footprint")(recipe).trains_weights
     flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
     offloads = recipe.has_setting("activation_offloading") and recipe.setting("activation_offloading")
     if not (flex or offloads) or not (recipe.setting("use_cpu") or _has_no_gpu()):
@@ -141,7 +140,7 @@ def _needs(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, ...]]:
         yield "deepspeed", f"A launch file with `zero_stage: {launch.zero_stage}`"
     if (recipe.training.get("model_init_kwargs") or {}).get("gguf_file"):
         yield "gguf", "`model_init_kwargs: {gguf_file: ...}`"
-    if of_method := METHODS[recipe.method].part("extras"):
+    if of_method := recipe.record.part("extras"):
         yield from of_method(recipe)
 
 

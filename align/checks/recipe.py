@@ -25,7 +25,6 @@ from align.checks.versions import check_versions
 from align.checks.vllm_models import check_cpu_engine
 from align.checks.vllm_server import check_vllm_server
 from align.data.training_data import TrainingData
-from align.methods import METHODS
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -81,8 +80,8 @@ def _on_known_model(second: Recipe, first: ModelSettings) -> Recipe:
 
 
 def _check_run(recipe: Recipe, launch: Launch) -> Checked:
-    method = METHODS[recipe.method]
-    findings = check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
+    method = recipe.record
+    findings = _experimental(recipe) + check_versions(recipe) + check_extras(recipe, launch) + check_needs(recipe)
     findings += check_processes(recipe, launch) + check_sharded(recipe, launch) + check_quantized(recipe, launch)
     findings += check_trackers(recipe) + check_secrets(recipe) + check_model(recipe)
     findings += check_adapter(recipe) + check_tokens(recipe) + check_experts(recipe)
@@ -108,3 +107,13 @@ def _check_run(recipe: Recipe, launch: Launch) -> Checked:
     findings += check_vllm_server(recipe, data.rows if data is not None else [])
     findings += check_memory(recipe, launch) + check_room(recipe, launch)
     return Checked(findings, data, rewards)
+
+
+def _experimental(recipe: Recipe) -> list[Finding]:
+    """Says what of a run no lab speaks for."""
+    turned_on = recipe.record.part("turned_on")
+    if turned_on is None:
+        return []
+    keys = " and ".join(f"`{key}: {recipe.setting(key)}`" for key in turned_on(recipe.setting))
+    text = f"No lab found a gain from {keys} that lasts, and what it turns on may change or go in any version."
+    return [Finding("warning", "experimental", text)]

@@ -10,7 +10,6 @@ from typing import Any
 from align.checks.finding import Finding
 from align.checks.reward_models import check_reward_model, find_reward_model
 from align.checks.reward_trials import Handling, is_first_process, load_rewards, trial_findings, try_rewards
-from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model, short_name
@@ -159,7 +158,7 @@ def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict
 
 def check_together(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """Says what the method has against its rewards."""
-    check = METHODS[recipe.method].part("check_rewards")
+    check = recipe.record.part("check_rewards")
     return check(recipe, rewards) if check else []
 
 
@@ -220,7 +219,7 @@ def handling_of(recipe: Recipe) -> Handling:
 
 def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
     """Says what a trial should know of a recipe and its rows."""
-    tags, columns = response_format(recipe), METHODS[recipe.method].part("reward_columns")
+    tags, columns = response_format(recipe), recipe.record.part("reward_columns")
     per_device, accumulation = (
         int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
     )

@@ -13,7 +13,6 @@ from align.checks.rewards import check_specs, check_together, handling_of, resol
 from align.cli.rewards_rows import name_the_option, questions_of, read_columns, read_reward_rows
 from align.console import make_console
 from align.errors import RecipeError, UserError
-from align.methods import METHODS
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import read_yaml_option
 from align.secrets import mask
@@ -93,7 +92,7 @@ def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: flo
     Raises:
         UserError: If the data cannot be read.
     """
-    rows = METHODS[recipe.method].part("load")(recipe).rows
+    rows = recipe.record.part("load")(recipe).rows
     handling = handling_of(recipe)
     handling = handling if limits is None else handling._replace(limits=limits)
     try:

@@ -1,6 +1,6 @@
 """What shared code asks of a method."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -26,6 +26,9 @@ class Method:
         dataset: Class of the `dataset` block.
         dataset_of: `(keys) -> class` of that block, where it depends on other keys of the recipe.
         rules: `Rules` of its own settings; those of its TRL parent are known from the chain.
+        experimental: Places of records in `align.experimental`; one stands in for this one where a recipe turns it on.
+            Their keys are keys of this method.
+        turned_on: `(setting) -> keys` of an experimental record: those by which a recipe turns it on.
         load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs.
         check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
         check_batch: `(recipe, launch, num_rows) -> list[Finding]`. Says what one step is, and whether it divides.
@@ -58,6 +61,8 @@ class Method:
     card: str
     report: str
     rules: str | None = None
+    experimental: tuple[str, ...] = ()
+    turned_on: str | None = None
     dataset_of: str | None = None
     sample_pairs: str | None = None
     extras: str | None = None
@@ -75,12 +80,29 @@ class Method:
     def part(self, name: str) -> Any:
         """Imports one of the parts, by the name of its attribute; None where the method has none."""
         place = getattr(self, name)
-        if place is None:
-            return None
-        module, _, attribute = place.partition(":")
-        return getattr(import_module(module), attribute)
+        return None if place is None else _named(place)
 
     def config_class(self) -> Any:
         """Imports the class of its training settings."""
         package, file, name = self.config_chain[0]
-        return getattr(import_module(f"{package}.{file.removesuffix('.py').replace('/', '.')}"), name)
+        return _named(f"{package}.{file.removesuffix('.py').replace('/', '.')}:{name}")
+
+    @property
+    def variants(self) -> tuple["Method", ...]:
+        """Its experimental records."""
+        return tuple(map(_named, self.experimental))
+
+    @property
+    def experimental_chain(self) -> tuple[tuple[str, str, str], ...]:
+        """The classes whose fields are its experimental settings."""
+        found = (each for variant in self.variants for each in variant.config_chain)
+        return tuple(each for each in dict.fromkeys(found) if each not in self.config_chain)
+
+    def running(self, setting: Callable[[str], Any]) -> "Method":
+        """Returns the record of a run: the experimental one that its settings turn on, or this one."""
+        return next((each for each in self.variants if each.part("turned_on")(setting)), self)
+
+
+def _named(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -29,13 +29,13 @@ class ConfigField(NamedTuple):
 
 @cache
 def config_fields(method: str) -> dict[str, ConfigField]:
-    """Lists the fields of a method's config by name, without importing torch."""
-    return chain_fields(METHODS[method].config_chain)
+    """Lists the fields of a method's config by name, experimental ones among them, without importing torch."""
+    return chain_fields((*METHODS[method].experimental_chain, *METHODS[method].config_chain))
 
 
-def own_fields(method: str, owner: str | None = None) -> list[str]:
-    """Lists the settings that a method adds to those of TRL and transformers, all or those of one of its classes."""
-    fields = config_fields(method).values()
+def own_fields(chain: tuple[tuple[str, str, str], ...], owner: str | None = None) -> list[str]:
+    """Lists the settings that a config adds to those of TRL and transformers, all or those of one of its classes."""
+    fields = chain_fields(chain).values()
     return [each.name for each in fields if each.owner[0] not in PARENTS and owner in (None, each.owner[1])]
 
 

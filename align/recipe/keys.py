@@ -19,7 +19,7 @@ from align.recipe.together import IN_LAUNCH_FILE
 
 REWARD_KEYS = ("reward_funcs", "reward_kwargs", "reward_weights", *RewardSettings.model_fields)
 EVERY_RECIPE, DATA, REWARDS = "Every recipe", "The data", "Rewards"
-OURS = "align"
+OURS, EXPERIMENTAL = "align", "experimental: no lab speaks for it, and it may change or go"
 BOUNDS = ("ge", "gt", "le", "lt")
 
 
@@ -36,7 +36,6 @@ class Key(NamedTuple):
         range: What numbers it may be.
         is_needed: Whether a recipe must have it.
         is_computed: Whether its default is found out when training begins.
-        is_ours: Whether it is no key of TRL and transformers.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Key(NamedTuple):
     range: Range | None = None
     is_needed: bool = False
     is_computed: bool = False
-    is_ours: bool = True
 
     @property
     def choice_words(self) -> tuple[str, ...]:
@@ -141,19 +139,20 @@ def _bounds(field: FieldInfo) -> Range | None:
 
 
 def _training_keys(method: str) -> Iterator[Key]:
-    rules, chain = rules_of(method), [(package, name) for package, _, name in METHODS[method].config_chain]
-    for field in sorted(config_fields(method).values(), key=lambda field: chain.index(field.owner)):
-        is_ours = field.owner[0] == OURS
+    rules, record = rules_of(method), METHODS[method]
+    own, tried = ([each[::2] for each in chain] for chain in (record.config_chain, record.experimental_chain))
+    order = sorted([*own, *tried], key=lambda owner: (owner[0] != OURS, owner in tried))
+    for field in sorted(config_fields(method).values(), key=lambda field: order.index(field.owner)):
+        ours = f"Of {method}, {EXPERIMENTAL}" if field.owner in tried else f"Of {method}"
         yield Key(
             field.name,
-            f"Of {method}" if is_ours else f"{field.owner[1].strip('_')} of {field.owner[0]}",
+            ours if field.owner[0] == OURS else f"{field.owner[1].strip('_')} of {field.owner[0]}",
             list[str] | str if field.type == list[str] else field.type,  # one text stands for a list of it
             field.help,
             _default(method, field),
             rules.choices.get(field.name) or field.choices,
             rules.ranges.get(field.name),
             is_computed=field.is_computed,
-            is_ours=is_ours,
         )
 
 

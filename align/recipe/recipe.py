@@ -10,11 +10,11 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import ValidationError
 
 from align.errors import RecipeError
-from align.methods import METHODS
+from align.methods import METHODS, Method
 from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
-from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, config_fields, validate_field
+from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, chain_fields, config_fields, validate_field
 from align.recipe.method_key import method_of
 from align.recipe.mixture import dataset_class, read_dataset
 from align.recipe.model import ModelSettings
@@ -65,6 +65,17 @@ class Recipe:
     then: "Recipe | None" = None
     trained: str | None = None
     is_dry: bool = False
+
+    @property
+    def record(self) -> Method:
+        """What its method is made of, with the experimental parts that the recipe turns on."""
+        return METHODS[self.method].running(self.setting)
+
+    @property
+    def experimental(self) -> list[str]:
+        """Names the settings of the experimental parts that it turns on."""
+        more = set(self.record.config_chain) - set(METHODS[self.method].config_chain)
+        return list(chain_fields(tuple(each for each in self.record.config_chain if each in more)))
 
     def has_setting(self, name: str) -> bool:
         """Whether the config of its method has a setting."""
@@ -247,12 +258,16 @@ def _check_rewards(recipe: Recipe) -> None:
 def _check_together(recipe: Recipe) -> None:
     check = rules_of(recipe.method).together
     fields = config_fields(recipe.method)
+    on = [found for each in METHODS[recipe.method].variants if (found := each.part("turned_on")(recipe.setting))]
     check_quantization(recipe.model, recipe.setting)
     try:
         check_blocks(recipe.method, recipe.setting)
         check_written([key for key, value in recipe.training.items() if value is not None])
         evaluates = recipe.dataset.eval_path is not None
         check_together(recipe.setting, fields.__contains__, recipe.model, evaluates=evaluates)
+        if len(on) > 1:
+            first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own
+            raise ValueError(f"{first} and {second} are both above 0. Set one of them to 0.")
         if check is not None:
             check(recipe.setting)
     except ValueError as error:

@@ -117,14 +117,20 @@ class Rules(NamedTuple):
 
 @cache
 def rules_of(method: str) -> Rules:
-    """Joins a method's own rules with those of the classes that its config builds on."""
+    """Joins a method's own rules with those of its experimental settings, and of the classes it builds on."""
     record = METHODS[method]
-    own = record.part("rules") or Rules()
-    choices, ranges = dict(own.choices), dict(own.ranges)
+    rules: list[Rules] = [each.part("rules") or Rules() for each in (record, *record.variants)]
+    choices = {name: allowed for each in rules for name, allowed in each.choices.items()}
+    ranges = {name: allowed for each in rules for name, allowed in each.ranges.items()}
     for _, _, parent in record.config_chain:
         choices = PARENT_CHOICES.get(parent, {}) | choices
         ranges = PARENT_RANGES.get(parent, {}) | ranges
-    return Rules(choices, ranges, own.together)
+
+    def check_together(setting: Callable[[str], Any]) -> None:
+        for check in filter(None, (each.together for each in rules)):
+            check(setting)
+
+    return Rules(choices, ranges, check_together)
 
 
 # TRL maps booleans to the first; YAML reads a bare `no` as false in the others.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from align.errors import RunFolderError
-from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.runs.checkpoints import MANIFEST, read_manifest
 from align.runs.folder import MAY_CHANGE, noted
@@ -119,7 +118,7 @@ def _depends_on_base(recipe: Recipe) -> str | None:
         return "the adapter"
     if is_set("sync_ref_model"):
         return None  # it is in the checkpoint
-    keeps = METHODS[recipe.method].part("footprint")(recipe).keeps_reference
+    keeps = recipe.record.part("footprint")(recipe).keeps_reference
     return "the reference" if keeps or is_set("precompute_ref_log_probs") else None
 
 

@@ -15,7 +15,6 @@ from align.checks.output import run_bytes
 from align.checks.recipe import Checked
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
-from align.methods import METHODS
 from align.models.hub import full_repository, is_pushed
 from align.recipe.problems import one_line
 from align.recipe.recipe import Recipe
@@ -114,7 +113,7 @@ def _build(stage: Stage, checked: Checked) -> Any:
         facts = {"data": data} | readings_note(recipe, stage.checkpoint, data)
         record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
         record_checks(folder, [finding.without_samples() for finding in checked.findings])
-        if sample_pairs := METHODS[recipe.method].part("sample_pairs"):
+        if sample_pairs := recipe.record.part("sample_pairs"):
             write_pairs(folder, sample_pairs(recipe, checked.data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
     if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
@@ -155,7 +154,7 @@ def _run(
     if is_pushed(recipe):
         trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, checked)))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
-    trainer.add_callback(progress := RunProgress(METHODS[recipe.method].console))
+    trainer.add_callback(progress := RunProgress(recipe.record.console))
     trainer.add_callback(PhaseTimer(trainer))
     trainer.add_callback(AlarmLines(recipe.rewards.thresholds(), recipe.rewards.stop_on))
     trainer.add_callback(BestMetric())

@@ -9,7 +9,6 @@ from transformers import Trainer
 from align.data.made_rows import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
-from align.methods import METHODS
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model
 from align.training.cached_rows import cached
@@ -22,7 +21,7 @@ def build_trainer(recipe: Recipe, data: TrainingData[Any], rewards: list[Reward]
     Raises:
         RecipeError: If what the trainer made of the rows fills no batch, and such a batch is left out.
     """
-    trainer: Any = METHODS[recipe.method].part("build")(recipe, data, rewards)
+    trainer: Any = recipe.record.part("build")(recipe, data, rewards)
     for place, spec in enumerate(recipe.reward_funcs):
         if name := named_model(spec)[0]:
             trainer.reward_func_names[place] = name  # TRL would name the model by its folder

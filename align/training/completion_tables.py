@@ -1,49 +1,17 @@
-"""Tables of completions: the right answers and images in them, and those of evaluations kept apart."""
+"""Tables of completions: the right answers and the images in them."""
 
-import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from transformers import PreTrainedModel
+from typing import Any
 
 from align.data.media.thumbnails import thumbnails
 from align.training.media import MediaFolder
 from rewards.reading.options import LETTERS
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as Parent
-else:
-    Parent = object
-
 GOLD_COLUMN = "gold"
 # What data sets call it; TRL's own reward reads `solution`.
 _NAMES = (GOLD_COLUMN, "answer", "solution", "ground_truth", "reference")
 IMAGES_COLUMN = "images"
-
-
-class CompletionTables(Parent):
-    """Keeps what an evaluation generates out of the tables of training, which TRL writes over or mixes with it."""
-
-    model: PreTrainedModel
-
-    @property
-    def _logs(self) -> Any:
-        """What is written about at the next log: in TRL's names, apart for training and evaluation."""
-        return self._logs_of["train" if self.model.training else "eval"]
-
-    @_logs.setter
-    def _logs(self, logs: Any) -> None:
-        self._logs_of = {"train": logs, "eval": copy.deepcopy(logs)}
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Logs as TRL does; a table has one name for each step, so that of an evaluation is not written."""
-        wanted = self.log_completions
-        self.log_completions = wanted and self.model.training
-        try:
-            super().log(logs, start_time)
-        finally:
-            self.log_completions = wanted
 
 
 def right_answers(rows: Sequence[Mapping[str, Any]]) -> list[str | None] | None:

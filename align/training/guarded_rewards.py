@@ -1,10 +1,11 @@
 """What trainers with reward functions share: rewards that fail are counted, joined, audited, and stop every rank."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from align.training.audit_signals import audit_signals, text_features
 from align.training.completion_tables import (
     GOLD_COLUMN,
     IMAGES_COLUMN,
-    CompletionTables,
     has_images,
     right_answers,
     small_copies,
@@ -55,6 +55,11 @@ from rewards.running.guard import GuardedReward
 from rewards.running.protocol import is_async, reads_whole_batch
 from rewards.running.scores import Score
 
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
+
 
 @dataclass(frozen=True)
 class RewardRules:
@@ -78,13 +83,14 @@ class RewardRules:
     repeats: float = 0.0
 
 
-class GuardedRewards(CompletionTables):
+class GuardedRewards(Parent):
     """Adds to a trainer of TRL what has to be known about its rewards.
 
     Only `_calculate_rewards` and what is logged differ. The values of the rewards are TRL's, changed by gates and
     limits where there are some; without them, and while every value is valid, the losses are those of the parent.
     Rewards that are `GuardedReward`s are counted and timed in `rewards.jsonl`; when they fail too often, every rank
     raises once all have their rewards, so that none waits for another. Small copies of images go to the run folder.
+    What an evaluation generates stays out of the tables of training, which TRL writes over or mixes with it.
 
     Args:
         *args: As in the parent.
@@ -150,7 +156,21 @@ class GuardedRewards(CompletionTables):
                 write_copies(columns[IMAGES_COLUMN], self._media)
         if self.model.training:
             add_noise_shares(self._metrics["train"])
-        super().log(logs, start_time)
+        wanted = self.log_completions  # a table has one name for each step, so that of an evaluation is not written
+        self.log_completions = wanted and self.model.training
+        try:
+            super().log(logs, start_time)
+        finally:
+            self.log_completions = wanted
+
+    @property
+    def _logs(self) -> Any:
+        """What is written about at the next log: in TRL's names, apart for training and evaluation."""
+        return self._logs_of["train" if self.model.training else "eval"]
+
+    @_logs.setter
+    def _logs(self, logs: Any) -> None:
+        self._logs_of = {"train": logs, "eval": copy.deepcopy(logs)}
 
     @contextmanager
     def _audits_among_rewards(self) -> Any:

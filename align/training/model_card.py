@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader
 
 from align.data.mixing import set_names
-from align.methods import METHODS
 from align.models.card import hub_id
 from align.recipe.fields import own_fields
 from align.recipe.recipe import Recipe
@@ -70,7 +69,7 @@ def write_model_card(
         repo: The repository that it is pushed to, which is the name that readers load it by; None for a folder.
     """
     base = mask(recipe.model.model_name_or_path)
-    card: Card = METHODS[recipe.method].part("card")(recipe, rows)
+    card: Card = recipe.record.part("card")(recipe, rows)
     metadata = card_metadata(recipe, card, rows)
     environment = Environment(loader=PackageLoader("align.training", ""), autoescape=False)
     page = environment.get_template("model_card.md.j2").render(
@@ -101,8 +100,8 @@ def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str])
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """Lists what is set, by name: the method's own settings that this run uses, then some of its parent's."""
-    names = dict.fromkeys([*own_fields(recipe.method), *filter(recipe.has_setting, OF_PARENTS)])
-    unused = METHODS[recipe.method].part("report").unused(recipe.resolved)
+    names = dict.fromkeys([*own_fields(recipe.record.config_chain), *filter(recipe.has_setting, OF_PARENTS)])
+    unused = recipe.record.part("report").unused(recipe.resolved)
     values = {name: recipe.setting(name) for name in names if name not in unused}
     return {name: value for name, value in values.items() if value not in (None, [], {})}
 

@@ -8,8 +8,7 @@ import torch
 from transformers import GenerationConfig, Trainer, TrainingArguments, get_scheduler
 
 from align.errors import RecipeError
-from align.methods import METHODS
-from align.recipe.fields import OUR_DEFAULTS, config_fields
+from align.recipe.fields import OUR_DEFAULTS, chain_fields
 from align.recipe.model import ModelSettings
 from align.recipe.problems import one_line, shown
 from align.recipe.recipe import Recipe
@@ -26,10 +25,11 @@ def build_config(recipe: Recipe) -> Any:
         RecipeError: If TRL, transformers or torch refuse a setting, with its key where one alone is to blame.
     """
     settings = _settings(recipe)
+    kind = recipe.record.config_class()
     try:
-        return _tried(METHODS[recipe.method].config_class(), settings)
+        return _tried(kind, settings)
     except Exception as error:
-        key = _blamed(METHODS[recipe.method].config_class(), settings, recipe.training, str(error))
+        key = _blamed(kind, settings, recipe.training, str(error))
         where = f"`{key}: {shown(recipe.training[key])}`" if key else "The settings"
         raise RecipeError(f"{where} cannot be used. {one_line(error)}") from error
 
@@ -69,8 +69,9 @@ def _blamed(
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    settings = _device_defaults() | recipe.training
-    known = config_fields(recipe.method)
+    known = chain_fields(recipe.record.config_chain)  # experimental settings that are off are no settings of the run
+    given = {name: value for name, value in recipe.training.items() if name in known}
+    settings = _device_defaults() | given
     settings = {name: value for name, value in OUR_DEFAULTS.items() if name in known} | settings
     of_model = {"model_init_kwargs": model_kwargs(recipe), "chat_template_path": recipe.model.chat_template_path}
     return settings | {name: value for name, value in of_model.items() if name in known}

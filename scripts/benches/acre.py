@@ -31,11 +31,10 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
+from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.grpo.config import GRPOConfig as ConsistentConfig
-from align.methods.grpo.trainer import GuardedGRPOTrainer
 from rewards import answer_consistency, render_options
 from rewards.reading.options import LETTERS
 from scripts.benches.counted import Cost, cost_of, counting
@@ -97,7 +96,7 @@ class FixedACRE(FixedCompletions, ACRETrainer):
     """ACRE with fixed responses."""
 
 
-class FixedConsistent(FixedCompletions, GuardedGRPOTrainer):
+class FixedConsistent(FixedCompletions, ConsistentGRPOTrainer):
     """GRPO with consistency and fixed responses."""
 
 
@@ -136,7 +135,7 @@ def make_trainer(arm: str, arguments: argparse.Namespace, rows: list[dict[str, A
         accuracy_like = [constant]
         trainer = FixedGRPO(model, accuracy_like, GRPOConfig(**settings), data, processing_class=tokenizer)
     elif arm == "grpo-consistency":
-        args = ConsistentConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
+        args = ConsistentGRPOConfig(**settings, consistency_coef=1.0, consistency_families=["distractor"])
         trainer = FixedConsistent(model, [constant], args=args, train_dataset=data, processing_class=tokenizer)
     elif arm == "acre-text":
         args = ACREConfig(**settings, second_answer_tokens=ANSWER_TOKENS)

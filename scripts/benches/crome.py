@@ -29,6 +29,8 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, LlamaConfig, PrinterCallback
 from trl import RewardConfig, RewardTrainer
 
+from align.experimental.crome.config import ExperimentalCromeConfig
+from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from scripts.benches.counted import cost_of
@@ -75,7 +77,8 @@ def make_trainer(
         "gradient_checkpointing": False,
         "max_length": None,
     }
-    trainer_class, config = (RewardTrainer, RewardConfig) if arm == "trl" else (CromeTrainer, CromeConfig)
+    kinds: dict[str, Any] = {"trl": (RewardTrainer, RewardConfig), "crome": (CromeTrainer, CromeConfig)}
+    trainer_class, config = kinds.get(arm, (ExperimentalCromeTrainer, ExperimentalCromeConfig))
     data, head = Dataset.from_list(rows), model.score
     own = config(**settings | on_device(arguments) | KNOBS.get(arm, {}))
     more = {"unlabelled_dataset": data} if "num_heads" in KNOBS.get(arm, {}) else {}

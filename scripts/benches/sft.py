@@ -32,8 +32,8 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.trainer import LfUTrainer
+from align.experimental.lfu.config import LfUConfig
+from align.experimental.lfu.trainer import LfUTrainer
 from scripts.benches.counted import cost_of
 from scripts.benches.device import add_device, clock, on_device, ratios_of
 from scripts.benches.random_model import size_of

@@ -10,22 +10,22 @@ from scenes import COLOURS, square
 from tiny import tiny_tokenizer, tiny_vl_model_and_processor
 
 from align.data.tables.outcome_rows import Scale
+from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
+from align.experimental.consistency.sft import ConsistentSFTTrainer
+from align.experimental.crome.trainer import ExperimentalCromeTrainer
+from align.experimental.lfu.trainer import LfUTrainer
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.crome.config import CromeConfig
 from align.methods.crome.trainer import CromeTrainer
 from align.methods.deconfound.config import DeconfoundConfig
 from align.methods.deconfound.trainer import DeconfoundTrainer
-from align.methods.grpo.config import GRPOConfig
-from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.trainer import LfUTrainer
 from rewards import AnswerConsistency, render_options, text_accuracy
 from rewards.correction import NoCorrection
 
+EXPERIMENTS = {"destroyed_ties", "num_heads", "vib_coef"}
 REWARD_MODELS = ("crome", "crome_destroyed", "crome_vib", "crome_heads", "crome_stream", "deconfound")
 SETTINGS = {
     "max_steps": 2,
@@ -96,7 +96,7 @@ def make_acre_text(model, folder, peft_config):
     )
 
 
-class Told(GuardedGRPOTrainer):
+class Told(ConsistentGRPOTrainer):
     """Has completions that depend on the place of a row among all of a step, and not on who samples it."""
 
     def _generate_single_turn(self, prompt_ids, *args, **kwargs):
@@ -115,7 +115,7 @@ def make_grpo_consistency(model, folder, peft_config):
     return Told(
         model,
         reward_funcs=[reward_length],
-        args=GRPOConfig(
+        args=ConsistentGRPOConfig(
             output_dir=folder,
             num_generations=4,
             max_completion_length=40,
@@ -188,13 +188,15 @@ def make_rrpo_images(model, folder, peft_config):
 def make_crome(model, folder, peft_config, as_data=Dataset.from_list, **settings):
     rows = [{"prompt": f"q{i}?", "chosen": f"It is {i}.", "rejected": f"It is {i + 7}, {i}."} for i in range(16)]
     ties = [{"tie": i % 3 == 0, "source": ("foreign", "preference")[i % 3 > 0]} for i in range(16)]
-    return CromeTrainer(
+    trainer = ExperimentalCromeTrainer if settings.keys() & EXPERIMENTS else CromeTrainer
+    more = {"unlabelled_dataset": Dataset.from_list(rows[::-1])} if settings.get("num_heads") == 2 else {}
+    return trainer(
         model,
-        args=CromeConfig(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
+        args=trainer._config(output_dir=folder, tie_coef=0.5, **SETTINGS | settings),
         train_dataset=as_data([row | tie for row, tie in zip(rows, ties, strict=True)]),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,
-        unlabelled_dataset=Dataset.from_list(rows[::-1]) if settings.get("num_heads") == 2 else None,
+        **more,
     )
 
 
@@ -226,9 +228,10 @@ def make_deconfound(model, folder, peft_config):
 
 def make_sft(model, folder, peft_config, **settings):
     rows = [{"prompt": f"{i} + {i}? ", "completion": f"It is {2 * i}" + "." * (i % 5 + 1)} for i in range(16)]
-    return LfUTrainer(
+    trainer = ConsistentSFTTrainer if "consistency_coef" in settings else LfUTrainer
+    return trainer(
         model,
-        args=LfUConfig(output_dir=folder, max_length=64, **SETTINGS | settings),
+        args=trainer._config(output_dir=folder, max_length=64, **SETTINGS | settings),
         train_dataset=Dataset.from_list(rows),
         processing_class=tiny_tokenizer(),
         peft_config=peft_config,

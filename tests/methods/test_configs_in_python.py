@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from align import ACREConfig, CromeConfig, DeconfoundConfig, LfUConfig, RRPOConfig
+from align.experimental.crome.config import ExperimentalCromeConfig
 
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none"}
 
@@ -17,7 +18,7 @@ def made(kind, folder, name, value):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(ACREConfig, "num_shuffles"), (CromeConfig, "num_heads"), (DeconfoundConfig, "max_length"),
+    [(ACREConfig, "num_shuffles"), (ExperimentalCromeConfig, "num_heads"), (DeconfoundConfig, "max_length"),
      (LfUConfig, "lfu_rank")],
 )  # fmt: skip
 def test_whole_floats_are_ints_and_others_are_refused(tmp_path, kind, name):

@@ -7,11 +7,11 @@ from tiny import tiny_model, tiny_tokenizer
 from trl import DPOTrainer, GRPOTrainer, RewardTrainer, SFTTrainer
 
 from align import ACRETrainer, CromeTrainer, GuardedGRPOTrainer, LfUTrainer, RRPOTrainer
+from align.experimental.lfu.config import LfUConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.crome.config import CromeConfig
 from align.methods.grpo.config import GRPOConfig
 from align.methods.rrpo.config import RRPOConfig
-from align.methods.sft.config import LfUConfig
 from align.training.default_args import with_args
 
 TRAINERS = [

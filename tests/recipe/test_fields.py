@@ -15,7 +15,8 @@ UPDATE = "TRL or transformers changed its configs: update the chains in align/me
 # Defaults that the source computes; `config_fields` gives None for them.
 COMPUTED = {"optim"}
 OWN = {
-    QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope"},
+    PROMPTS: {"consistency_divergence"},
+    QUESTIONS: {"second_pass", "second_pass_rows", "permutation_scope", "consistency_divergence"},
     PAIRS: {"kl_placement", "spans", "diff_unit", "on_missing_spans"},
     REWARD_PAIRS: {"model_type"},
     OUTCOMES: {"head"},
@@ -29,8 +30,14 @@ TRAINING = ENUMS | LISTS
 EVERY_CHOICE = [(method, name) for method in CHOICES for name in sorted(set(CHOICES[method]) - {"optim"})]
 
 
-def config_class(method):
-    return METHODS[method].config_class()
+def records_of(method):
+    return METHODS[method], *METHODS[method].variants
+
+
+def config_class(method, field="output_dir"):
+    """Imports the first config of a method with a field; those of experimental settings come last."""
+    configs = [record.config_class() for record in records_of(method)]
+    return next(each for each in configs if field in {known.name for known in dataclasses.fields(each)})
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -40,7 +47,8 @@ def method(request):
 
 @pytest.fixture
 def real_fields(method):
-    return {field.name: field for field in dataclasses.fields(config_class(method))}
+    configs = [record.config_class() for record in records_of(method)]
+    return {field.name: field for config in configs for field in dataclasses.fields(config)}
 
 
 def default_of(field):
@@ -70,8 +78,9 @@ def test_the_defaults_fit_the_types_of_the_table(method, real_fields):
 
 
 def test_the_chain_names_every_dataclass_that_the_config_inherits_from(method):
-    inherited = [base.__name__ for base in config_class(method).__mro__ if dataclasses.is_dataclass(base)]
-    assert [name for _, _, name in METHODS[method].config_chain] == inherited, UPDATE
+    for record in records_of(method):
+        inherited = [base.__name__ for base in record.config_class().__mro__ if dataclasses.is_dataclass(base)]
+        assert [name for _, _, name in record.config_chain] == inherited, UPDATE
 
 
 def test_every_own_field_has_help(method, real_fields):
@@ -168,7 +177,7 @@ def test_the_config_accepts_every_choice(tmp_path, owner, name):
     for choice in CHOICES[owner][name]:
         more = {"eval_steps": 1} if name == "eval_strategy" else needs.get(choice, {})
         settings = plain_dpo | {name: choice} | more
-        config_class(owner)(str(tmp_path), use_cpu=True, bf16=False, **settings)
+        config_class(owner, name)(str(tmp_path), use_cpu=True, bf16=False, **settings)
 
 
 @pytest.mark.parametrize("name", sorted(BOOLEAN_NAMES))
@@ -181,7 +190,7 @@ def test_boolean_names_are_choices(name):
 @pytest.mark.parametrize(("owner", "name"), [(owner, name) for owner in OWN for name in sorted(OWN[owner])])
 def test_the_config_refuses_a_misspelt_choice_of_its_own(tmp_path, owner, name):
     with pytest.raises(ValueError, match=rf"`{name}` must be one of .*got 'x'"):
-        config_class(owner)(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
+        config_class(owner, name)(str(tmp_path), use_cpu=True, bf16=False, **{name: "x"})
 
 
 @pytest.mark.parametrize(

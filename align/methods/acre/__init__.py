@@ -6,7 +6,6 @@ ACRE = Method(
     name="acre",
     config_chain=(
         ("align", "methods/acre/config.py", "ACREConfig"),
-        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
@@ -24,5 +23,6 @@ ACRE = Method(
     has_rewards=True,
     check_rewards="align.methods.acre.data:check_second_pass",
     reward_columns="rewards.running.contract.synthetic:second_pass_columns",
-    console={"acre/consistency_rate": "consistent", "consistency/divergence": "divergence"},
+    experimental=("align.experimental.consistency:CONSISTENT_ACRE",),
+    console={"acre/consistency_rate": "consistent"},
 )

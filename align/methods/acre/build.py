@@ -1,11 +1,9 @@
 from typing import Any, cast
 
 from align.data.training_data import TrainingData
-from align.methods.acre.other_wording import KNOWN
 from align.methods.acre.second_pass import SecondPassTrainer
 from align.methods.acre.text_trainer import TextACRETrainer
 from align.methods.acre.trainer import ACRETrainer
-from align.methods.consistency.rules import name_families
 from align.methods.rollouts.versions import rows_together
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
@@ -13,20 +11,23 @@ from align.recipe.reward_settings import short_name
 from align.training.build import as_dataset, eval_dataset, peft_config, processing_class
 from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
-from rewards.scoring.families import ON_PROMPTS
 
 
-def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
+def build(
+    recipe: Recipe,
+    data: TrainingData[Any],
+    rewards: Rewards,
+    letters: type[ACRETrainer] = ACRETrainer,
+    texts: type[TextACRETrainer] = TextACRETrainer,
+) -> SecondPassTrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     trained, rules = guard(recipe, rewards)
-    args = build_config(recipe)
-    name_families(recipe, args, ON_PROMPTS if recipe.setting("families") else KNOWN)
     given: dict[str, Any] = {
         "model": recipe.model.model_name_or_path,
         "reward_funcs": trained,
         "reward_processing_classes": reward_tokenizers(trained, data.rows),
         "reward_rules": rules,
-        "args": args,
+        "args": build_config(recipe),
         "train_dataset": as_dataset(data.rows),
         "eval_dataset": eval_dataset(data.eval_rows),
         "processing_class": processing_class(recipe, truncation_side="left", padding_side="left"),
@@ -35,7 +36,7 @@ def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPa
     if not recipe.setting("families"):
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
         every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
-        return ACRETrainer(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
+        return letters(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
     answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
-    return TextACRETrainer(**given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward)
+    return texts(**given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward)

@@ -6,21 +6,17 @@ from functools import partial
 
 from trl import GRPOConfig
 
-from align.methods.acre.other_wording import KNOWN
 from align.methods.acre.rules import RULES
-from align.methods.consistency.config import ConsistencyConfig
-from align.methods.consistency.rules import check_consistency
 from align.methods.rollouts.canary.config import CanaryConfig
 from align.methods.rollouts.canary.rules import check_canary
 from align.recipe.config_numbers import check_numbers
 from align.recipe.rules import check_choice
 from align.recipe.saved_arguments import SavedWithoutSecrets
 from align.training.renamed_settings import take_new_names
-from rewards.scoring.families import ON_PROMPTS
 
 
 @dataclass
-class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, CanaryConfig, GRPOConfig):
+class ACREConfig(SavedWithoutSecrets, CanaryConfig, GRPOConfig):
     """Settings of `ACRETrainer` and `TextACRETrainer`; everything else is TRL's `GRPOConfig`.
 
     Paper (arXiv 2510.10104) to field: trace t and first answer a come from the rollout; the shuffle and the second
@@ -122,5 +118,4 @@ class ACREConfig(SavedWithoutSecrets, ConsistencyConfig, CanaryConfig, GRPOConfi
             )
         take_new_names(self)
         super().__post_init__()
-        check_consistency(partial(getattr, self), ON_PROMPTS if self.families else KNOWN)
         check_canary(partial(getattr, self))

@@ -1,7 +1,6 @@
 """Multiple-choice questions: read, tried on the rewards, and looked at for a planted answer position."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, cast
 
 from align.checks.counts import check_counts
@@ -18,9 +17,7 @@ from align.data.questions.templates import PromptTemplate
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.acre import text_data
-from align.methods.acre.other_wording import KNOWN, other_wording
 from align.methods.acre.second_server import check_second_server
-from align.methods.consistency.checks import check_rows
 from align.recipe.dataset import MultipleChoiceDatasetConfig
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
@@ -72,7 +69,6 @@ def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) ->
     findings = check_questions(recipe, data)
     if rewards:
         findings += check_rewards(recipe, rewards, data.rows)
-    findings += check_rows(recipe, data.rows, partial(other_wording, render=data.extra.render), KNOWN)
     images = check_images(recipe, data.rows)
     findings += (
         images.findings

@@ -5,13 +5,11 @@ from numbers import Integral
 from typing import Any
 
 from align.errors import DataError
-from align.methods.acre.other_wording import KNOWN
-from align.methods.consistency.rules import CHOICES, RANGES, check_consistency
 from align.methods.rollouts.canary import rules as canary
 from align.recipe.dataset import DatasetConfig, MultipleChoiceDatasetConfig, PromptDatasetConfig
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
 from align.recipe.rules import Rules
-from rewards.scoring.families import ON_PROMPTS, check_specs
+from rewards.scoring.families import check_specs
 
 OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_tokens": 16}
 OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
@@ -87,13 +85,12 @@ def check_only_texts(setting: Callable[[str], Any]) -> None:
 
 
 def check_together(setting: Callable[[str], Any]) -> None:
-    """Refuses settings that have no meaning together, and those of consistency and the canary that cannot be used.
+    """Refuses settings that have no meaning together, and those of the canary that cannot be used.
 
     Raises:
         ValueError: At the first.
     """
     check_answers(setting)
-    check_consistency(setting, ON_PROMPTS if setting("families") else KNOWN)
     canary.check_canary(setting)
 
 
@@ -107,15 +104,13 @@ RULES = Rules(
         "second_pass": ("auto", "forward", "vllm", "off"),
         "second_pass_rows": ("needed", "all"),
         "permutation_scope": ("group", "row"),
-    }
-    | CHOICES,
+    },
     ranges={
         "num_shuffles": COUNT,
         "second_pass_batch_size": COUNT,
         "second_answer_tokens": COUNT,
         "second_answer_temperature": NOT_NEGATIVE,
     }
-    | RANGES
     | canary.RANGES,
     together=check_together,
 )

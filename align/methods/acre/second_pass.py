@@ -14,9 +14,8 @@ from trl import GRPOTrainer
 from align.console import say
 from align.methods.acre.config import ACREConfig
 from align.methods.rollouts.canary.trainer import Canary
-from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
-from align.methods.rollouts.prompt_order import PromptOrder
+from align.methods.rollouts.prompt_order import EarlierPasses
 from align.models.vllm_engine import vllm_rollouts
 from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
@@ -37,14 +36,13 @@ class Twice(NamedTuple):
     table: list[dict[str, Any]]
 
 
-class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, ImagePrompts, GRPOTrainer):
+class SecondPassTrainer(Canary, GuardedRewards, ImagePrompts, GRPOTrainer):
     """GRPO with a second answer from the same trace; subclasses say what is asked, and how it is answered.
 
     Only `_calculate_rewards` differs from `GRPOTrainer`: before the reward functions are called, columns on both
     answers are added to the rows. Sampling, advantages, loss and checkpoints are TRL's (see `ImagePrompts` for how
     images reach them), and no gradient flows through the second pass. When no reward can depend on the second answer,
-    the losses are those of `GRPOTrainer`, and when no audit can, either, no second pass is made. With
-    `consistency_coef` above 0 the loss has one more part (`ConsistentAnswers`), which the second pass does not know.
+    the losses are those of `GRPOTrainer`, and when no audit can, either, no second pass is made.
     """
 
     _tag_names = ["trl", "grpo", "acre"]  # noqa: RUF012 - TRL declares it so
@@ -61,6 +59,7 @@ class SecondPassTrainer(Canary, ConsistentAnswers, GuardedRewards, PromptOrder, 
         config = inspect.signature(GRPOTrainer.__init__).bind(self, *args, **kwargs).arguments["args"]
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **kwargs)
+        self.add_callback(EarlierPasses())
         self.response_format = ResponseFormat(self.args.think_tag, self.args.answer_tag)
         self._say_if_nothing_asks()
 

@@ -39,7 +39,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
 
 def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks prompts as for GRPO, and then what the second answers need."""
-    findings = prompt_data.check(recipe, data, rewards, recipe.setting("gold_column"))
+    findings = prompt_data.check(recipe, data, rewards)
     if any(row.get("images") for row in (*data.rows, *data.eval_rows)):
         text = "Second answers that are texts read text only, and rows have images. Use questions with options."
         findings.append(Finding("error", "families", text))

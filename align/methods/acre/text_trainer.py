@@ -14,7 +14,6 @@ from align.errors import DataError
 from align.methods.acre.rules import check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
-from align.methods.consistency.prompts import other_prompt
 from align.methods.rollouts.rows_together import RowsTogether
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
@@ -74,9 +73,6 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
             raise ValueError(f"`gold_column: {gold}`: the {name} dataset has no such column ({', '.join(columns)}).")
         if {"images", "image"} & set(columns):
             raise DataError("Second answers that are texts read text only, and the rows have images.")
-
-    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
-        return other_prompt(families, row, rng, self.args.gold_column)
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

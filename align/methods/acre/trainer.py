@@ -1,7 +1,7 @@
 """ACRE: a policy whose answers follow from its reasoning (arXiv 2510.10104)."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from align.data.media.images import image_digest
 from align.data.questions.rows import show_anew
 from align.errors import DataError
 from align.methods.acre.letters import take_letter
-from align.methods.acre.other_wording import KNOWN, other_wording
 from align.methods.acre.outcomes import AnsweredRow, outcome_metrics, table_columns
 from align.methods.acre.rules import check_answer, check_only_letters
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
@@ -25,7 +24,6 @@ from align.training.guarded_rewards import RewardRules
 from rewards.reading.options import can_shuffle, draw_permutation, parse_choice, permute, to_content
 from rewards.reading.responses import Response, completion_text, is_taken_apart, parse_response
 from rewards.reading.traces import scrub_letters
-from rewards.scoring.families import Family
 
 Prompt = str | list[dict[str, Any]]
 
@@ -48,8 +46,6 @@ class ACRETrainer(SecondPassTrainer):
             shows them as they are.
         **kwargs: As in `GRPOTrainer`.
     """
-
-    known_families = KNOWN
 
     def __init__(
         self,
@@ -106,9 +102,6 @@ class ACRETrainer(SecondPassTrainer):
             inputs = [show_anew(row, self.render_prompt, seed=seed, visit=visit) for row in inputs]
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         return output
-
-    def _other_prompt(self, families: list[Family], row: Mapping[str, Any], rng: random.Random) -> Any:
-        return other_wording(families, row, rng, self.render_prompt)
 
     def _answer_twice(
         self, inputs: list[dict[str, Any]], completions: list[Any], completion_ids_list: list[Any]

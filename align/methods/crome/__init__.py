@@ -21,6 +21,7 @@ CROME = Method(
     sample_pairs="align.methods.crome.data:sample_pairs",
     augment="align.methods.crome.augmentation.command:AUGMENT",
     augment_options="align.methods.crome.augmentation.options:EditOptions",
+    experimental=("align.experimental.crome:EXPERIMENTAL_CROME",),
     makes_reward_model=True,
     console={"crome/tie_margin": "tie margin"},
 )

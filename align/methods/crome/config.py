@@ -29,31 +29,6 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
             "the letter of the better one (the paper's PairPM)."
         },
     )
-    destroyed_ties: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of ties that need no oracle: of each pair the tokens that move its margin most are "
-            "shuffled among themselves in both answers, of which then none is better; 0 makes none."
-        },
-    )
-    vib_coef: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of a Gaussian bottleneck before the score head: the length of its codes, plus a contrast "
-            "of features and codes in the batch; 0 has no bottleneck."
-        },
-    )
-    num_heads: int = field(
-        default=1,
-        metadata={
-            "help": "1, or 2 score heads that learn the same labels and are made to tell unlabelled pairs apart "
-            "independently (`dataset.unlabelled_path`). The reward is their mean."
-        },
-    )
-    disagreement_coef: float = field(
-        default=1.0,
-        metadata={"help": "With two heads, weight of the mutual information of their orders of unlabelled pairs."},
-    )
 
     def __post_init__(self) -> None:
         """Checks the settings that have no meaning together.
@@ -63,7 +38,7 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
             ValueError: If a setting is outside its choices or range, or has no meaning for the type of model.
         """
         check_choice("crome", "model_type", self.model_type)
-        check_numbers(self, ("num_heads", *RULES.ranges))
+        check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()
         check_crome(lambda name: getattr(self, name))

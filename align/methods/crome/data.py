@@ -8,15 +8,13 @@ from typing import Any, cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.machine.devices import list_gpus
-from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_source, reward_pairs_to_rows
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data
-from align.errors import asked_by
+from align.errors import DataError, asked_by
 from align.methods.crome.lengths import check_reward_lengths
-from align.methods.crome.unlabelled import check_knobs, unlabelled_rows
 from align.methods.pairs.form import LONGER, check_form, check_implicit, length_ratio
 from align.methods.pairs.spans import spread
 from align.recipe.dataset import RewardPairDatasetConfig
@@ -36,7 +34,8 @@ def load(recipe: Recipe) -> TrainingData[RewardPair]:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
     data = cast(RewardPairDatasetConfig, recipe.dataset)
-    check_knobs(recipe, data.unlabelled_path)
+    if data.unlabelled_path is not None and recipe.record.turned_on is None:
+        raise DataError("`dataset.unlabelled_path` is read by two heads only. Set `num_heads: 2`, or remove the path.")
     if not data.streaming:
         return _load(data)
     source = reward_pair_source(data.path, split=data.split, columns=data.columns)
@@ -58,12 +57,7 @@ def _load(data: Any) -> TrainingData[RewardPair]:
             columns=source.columns,
         )
 
-    loaded = load_training_data(data, read, reward_pairs_to_rows)
-    if data.unlabelled_path is None:
-        return loaded
-    rows, report = load_candidates(data.unlabelled_path, on_bad_rows=data.on_bad_rows)
-    loaded.report.unread.extend(report.unread)
-    return loaded._replace(extra=unlabelled_rows(rows))
+    return load_training_data(data, read, reward_pairs_to_rows)
 
 
 def sample_pairs(recipe: Recipe, data: TrainingData[RewardPair]) -> Rows:
@@ -78,8 +72,6 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
     findings += check_implicit(data.items)
     if mixed := check_form(data.items):
         return findings + mixed
-    if data.extra is not None:
-        findings += _check_unlabelled(data)
     ordered = [pair for pair in data.items if not pair.tie]
     ties = [pair for pair in data.items if pair.tie]
     findings += _check_edits(ordered) + _check_length_bias(ordered, ties)
@@ -126,15 +118,6 @@ def odd_head(recipe: Recipe, *, bf16: bool) -> str:
         f"`{model.quantized}: true`: TRL keeps the score head in bf16, and it would read {model.dtype}. Set "
         "`bf16: true`, or `dtype: bfloat16`."
     )
-
-
-def _check_unlabelled(data: TrainingData[RewardPair]) -> list[Finding]:
-    count = len(data.extra)
-    if len({isinstance(row["prompt"], str) for row in (*data.extra, data.rows[0])}) > 1:
-        text = "Of unlabelled and labelled prompts some are texts and others messages. Write all of them one way."
-        return [Finding("error", "unlabelled", text)]
-    text = f"{count} unlabelled pairs, on which the two heads come apart. In what, these pairs decide."
-    return [Finding("ok", "unlabelled", text, {"pairs": count})]
 
 
 def sample_rows(pairs: Sequence[RewardPair], limit: int = 40) -> list[dict[str, Any]]:

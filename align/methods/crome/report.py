@@ -18,9 +18,6 @@ FACTS = {
     "learning_rate": "Learning rate",
     "model_type": "Type of model",
     "tie_coef": "Weight of ties (tie_coef)",
-    "destroyed_ties": "Weight of destroyed pairs",
-    "vib_coef": "Weight of the bottleneck",
-    "num_heads": "Score heads",
     "center_rewards_coefficient": "Pull of rewards to 0",
     "max_length": "Longest prompt and response, tokens",
 }

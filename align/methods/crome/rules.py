@@ -6,11 +6,6 @@ from typing import Any
 from align.recipe.ranges import NOT_NEGATIVE
 from align.recipe.rules import Rules
 
-ADAPTER_REFUSED = (
-    "`{knob}` adds a term to the score head, and an adapter is saved with a head of its own. "
-    "Train all weights: `use_peft: false` in a recipe, no `peft_config` in Python."
-)
-
 
 def check_crome(setting: Callable[[str], Any]) -> None:
     """Refuses settings that are out of range or have no meaning for the type of model.
@@ -23,22 +18,6 @@ def check_crome(setting: Callable[[str], Any]) -> None:
     """
     if not setting("tie_coef") >= 0:
         raise ValueError(f"`tie_coef` must be 0 or more, got {setting('tie_coef')}.")
-    if not setting("destroyed_ties") >= 0:
-        raise ValueError(f"`destroyed_ties` must be 0 or more, got {setting('destroyed_ties')}.")
-    if setting("destroyed_ties") > 0:
-        _check_destroyed(setting)
-    if not setting("vib_coef") >= 0:
-        raise ValueError(f"`vib_coef` must be 0 or more, got {setting('vib_coef')}.")
-    if setting("vib_coef") > 0:
-        _check_head("vib_coef", setting)
-    if setting("num_heads") not in (1, 2):
-        raise ValueError(f"`num_heads` must be 1 or 2, got {setting('num_heads')}.")
-    if not setting("disagreement_coef") >= 0:
-        raise ValueError(f"`disagreement_coef` must be 0 or more, got {setting('disagreement_coef')}.")
-    if setting("num_heads") == 2:
-        _check_head("num_heads", setting)
-        if setting("vib_coef") > 0:
-            raise ValueError("`vib_coef` and `num_heads: 2` both change the score head. Leave one of them out.")
     if setting("model_type") == "pairwise" and setting("center_rewards_coefficient") is not None:
         raise ValueError(
             "`center_rewards_coefficient` centres the rewards of single answers, and a pairwise model has none. "
@@ -46,34 +25,8 @@ def check_crome(setting: Callable[[str], Any]) -> None:
         )
 
 
-def _check_destroyed(setting: Callable[[str], Any]) -> None:
-    if setting("model_type") == "pairwise":
-        raise ValueError(
-            "`destroyed_ties` destroys one answer at a time, and a pairwise model reads both at once. Remove it, or "
-            "set `model_type: scalar`."
-        )
-    if (setting("gradient_checkpointing_kwargs") or {}).get("use_reentrant"):
-        raise ValueError(
-            "`gradient_checkpointing_kwargs: {use_reentrant: true}` gives no gradients of tokens, which "
-            "`destroyed_ties` above 0 needs. Remove it: without it checkpointing works."
-        )
-
-
-def _check_head(knob: str, setting: Callable[[str], Any]) -> None:
-    if setting("model_type") == "pairwise":
-        raise ValueError(
-            f"`{knob}` changes the score head, and a pairwise model answers with a letter. Remove it, or set "
-            "`model_type: scalar`."
-        )
-    if setting("fsdp"):
-        raise ValueError(
-            f"`{knob}` adds a term to the score head, which `fsdp` was not tried with. Launch with DDP or ZeRO-2, or "
-            f"remove `{knob}`."
-        )
-
-
 RULES = Rules(
     choices={"model_type": ("scalar", "pairwise")},
-    ranges=dict.fromkeys(("tie_coef", "destroyed_ties", "vib_coef", "disagreement_coef"), NOT_NEGATIVE),
+    ranges={"tie_coef": NOT_NEGATIVE},
     together=check_crome,
 )

@@ -1,4 +1,4 @@
-"""GRPO: TRL's, on plain prompts, with guarded rewards, and with consistency beside it."""
+"""GRPO: TRL's, on plain prompts, with guarded rewards."""
 
 from align.methods.method import BASE_CHAIN, Method
 
@@ -7,7 +7,6 @@ GRPO = Method(
     config_chain=(
         ("align", "methods/grpo/config.py", "GRPOConfig"),
         ("align", "methods/grpo/config.py", "ToolConfig"),
-        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
         ("align", "methods/rollouts/canary/config.py", "CanaryConfig"),
         ("trl", "trainer/grpo_config.py", "GRPOConfig"),
         *BASE_CHAIN,
@@ -23,5 +22,5 @@ GRPO = Method(
     report="align.methods.grpo.report:REPORT",
     has_rewards=True,
     rewarded_by="environment_factory",
-    console={"consistency/divergence": "divergence"},
+    experimental=("align.experimental.consistency:CONSISTENT_GRPO",),
 )

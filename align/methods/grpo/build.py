@@ -5,7 +5,6 @@ from typing import Any
 
 from align.data.prompt_rows import PromptRow
 from align.data.training_data import TrainingData
-from align.methods.consistency.rules import name_families
 from align.methods.grpo.tools.guarded import Limits, guard_environment, guard_tools
 from align.methods.grpo.tools.named import named_by
 from align.methods.grpo.trainer import GuardedGRPOTrainer
@@ -16,13 +15,17 @@ from align.training.reward_build import Rewards, guard, reward_tokenizers
 from align.training.settings import build_config
 
 
-def build(recipe: Recipe, data: TrainingData[PromptRow], rewards: Rewards) -> GuardedGRPOTrainer:
+def build(
+    recipe: Recipe,
+    data: TrainingData[PromptRow],
+    rewards: Rewards,
+    trainer: type[GuardedGRPOTrainer] = GuardedGRPOTrainer,
+) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
-    name_families(recipe, config)
     trained, rules = guard(recipe, rewards)
     with quiet_about_environments():
-        return GuardedGRPOTrainer(
+        return trainer(
             model=recipe.model.model_name_or_path,
             reward_funcs=trained,
             reward_processing_classes=reward_tokenizers(trained, data.rows),

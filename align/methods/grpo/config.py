@@ -5,7 +5,6 @@ from functools import partial
 
 import trl
 
-from align.methods.consistency.config import ConsistencyConfig
 from align.methods.grpo.rules import RULES, check_together
 from align.methods.rollouts.canary.config import CanaryConfig
 from align.recipe.config_numbers import check_numbers
@@ -42,11 +41,11 @@ class ToolConfig:
 
 
 @dataclass
-class GRPOConfig(SavedWithoutSecrets, ToolConfig, ConsistencyConfig, CanaryConfig, trl.GRPOConfig):
-    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig`, `ConsistencyConfig` and `CanaryConfig`."""
+class GRPOConfig(SavedWithoutSecrets, ToolConfig, CanaryConfig, trl.GRPOConfig):
+    """TRL's `GRPOConfig`, saved without secrets, with `ToolConfig` and `CanaryConfig`."""
 
     def __post_init__(self) -> None:
-        """Checks the settings of tools, of consistency and of the canary.
+        """Checks the settings of tools and of the canary.
 
         Raises:
             TypeError: If a number is something else.

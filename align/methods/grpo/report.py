@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from align.methods import METHODS
 from align.methods.grpo.tools.findings import find_tool_problems
 from align.methods.rollouts.report import REPORT as OF_ROLLOUTS
 from align.recipe.fields import own_fields
@@ -51,7 +52,10 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
 
 def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
     has_tools = recipe.get("tools") or recipe.get("environment_factory")
-    return (*OF_ROLLOUTS.unused(recipe), *(() if has_tools else {*FACTS, *own_fields("grpo", "ToolConfig")}))
+    return (
+        *OF_ROLLOUTS.unused(recipe),
+        *(() if has_tools else {*FACTS, *own_fields(METHODS["grpo"].config_chain, "ToolConfig")}),
+    )
 
 
 REPORT = OF_ROLLOUTS._replace(facts={**OF_ROLLOUTS.facts, **FACTS}, charts=_charts, findings=_findings, unused=_unused)

@@ -1,4 +1,4 @@
-"""GRPO as TRL has it, with guarded rewards and tools, and with consistency where it is asked for."""
+"""GRPO as TRL has it, with guarded rewards and tools."""
 
 import inspect
 from typing import Any
@@ -7,20 +7,18 @@ from trl import GRPOConfig, GRPOTrainer
 
 from align.methods.grpo.tools.rollouts import ToolRollouts
 from align.methods.rollouts.canary.trainer import Canary
-from align.methods.rollouts.consistent_answers import ConsistentAnswers
 from align.methods.rollouts.image_prompts import ImagePrompts
+from align.methods.rollouts.prompt_order import EarlierPasses
 from align.methods.rollouts.rows_together import RowsTogether
 from align.models.vllm_engine import vllm_rollouts
 from align.training.default_args import with_args
 from align.training.guarded_rewards import GuardedRewards, RewardRules
 
 
-class GuardedGRPOTrainer(
-    Canary, ConsistentAnswers, GuardedRewards, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer
-):
+class GuardedGRPOTrainer(Canary, GuardedRewards, RowsTogether, ToolRollouts, ImagePrompts, GRPOTrainer):
     """TRL's `GRPOTrainer` whose rewards and tools are counted, timed and guarded.
 
-    With `RewardRules()`, valid rewards, no tools and `consistency_coef: 0` the losses are those of `GRPOTrainer`.
+    With `RewardRules()`, valid rewards and no tools the losses are those of `GRPOTrainer`.
     Rollouts with vLLM work on CPUs, too.
 
     Args:
@@ -51,3 +49,4 @@ class GuardedGRPOTrainer(
         own = {"rows_together": rows_together, "eval_rows_together": eval_rows_together}
         with vllm_rollouts(config):
             super().__init__(*args, reward_rules=reward_rules, **own, **kwargs)
+        self.add_callback(EarlierPasses())

@@ -1,7 +1,6 @@
 """Prompts: read, validated row by row, and put to the rewards."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from align.checks.counts import check_counts
@@ -13,8 +12,6 @@ from align.checks.rewards import check_rewards
 from align.data.prompt_rows import PromptReport, PromptRow, load_prompts, prompts_to_rows
 from align.data.row_templates import template_of
 from align.data.training_data import TrainingData, load_training_data
-from align.methods.consistency.checks import check_rows
-from align.methods.consistency.prompts import other_prompt
 from align.methods.rollouts.versions import add_versions, check_versions
 from align.recipe.dataset import PromptDatasetConfig
 from align.recipe.recipe import Recipe
@@ -49,7 +46,6 @@ def check(
     recipe: Recipe,
     data: TrainingData[PromptRow],
     rewards: Sequence[Reward],
-    gold_column: str = "answer",
     *,
     is_rewarded: bool = False,
     trial_columns: Mapping[str, Any] | None = None,
@@ -60,7 +56,6 @@ def check(
         recipe: The recipe.
         data: What was read.
         rewards: Those of the recipe.
-        gold_column: The column with what is right, which is not to be perturbed.
         is_rewarded: Whether something else may reward, so that no reward is needed.
         trial_columns: Values that every row has when rewards are tried, beside those of the data.
     """
@@ -76,6 +71,5 @@ def check(
     if rewards:  # else it was said why there are none
         rows = [row | dict(trial_columns) for row in data.rows] if trial_columns else data.rows
         findings += check_rewards(recipe, rewards, rows)
-    findings += check_rows(recipe, data.rows, partial(other_prompt, gold_column=gold_column))
     images = check_images(recipe, data.rows)
     return findings + images.findings + check_lengths(recipe, data.rows, images.tokens)

@@ -1,9 +1,7 @@
 """What runs that sample completions put on their page."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from align.methods.consistency import report as consistency
 from align.methods.rollouts.audit_findings import find_audit_falls
 from align.methods.rollouts.canary import report as canary
 from align.methods.rollouts.completion_findings import find_completion_problems
@@ -42,7 +40,6 @@ FACTS = {
     "temperature": "Temperature",
     "max_completion_length": "Longest completion, tokens",
     "use_vllm": "vLLM rollouts",
-    **consistency.FACTS,
     **canary.FACTS,
 }
 
@@ -54,7 +51,7 @@ def _charts(metrics: Metrics) -> Sequence[Chart | None]:
         letter_chart(metrics),
         step_time_chart(metrics, STEP_TIME),
         *call_charts(metrics),
-        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, canary.PANEL, consistency.PANEL)),
+        *(draw_panel(panel, metrics) for panel in (*ROLLOUT_PANELS, canary.PANEL)),
     ]
 
 
@@ -70,8 +67,4 @@ def _findings(run: RunFolder) -> Sequence[Finding]:
     ]
 
 
-def _unused(recipe: Mapping[str, Any]) -> Sequence[str]:
-    return (*consistency.unused(recipe), *canary.unused(recipe))
-
-
-REPORT = ReportParts(FACTS, _charts, _findings, (*COMPARED, consistency.COMPARED), unused=_unused)
+REPORT = ReportParts(FACTS, _charts, _findings, COMPARED, unused=canary.unused)

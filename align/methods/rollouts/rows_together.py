@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import IterableDataset
 from torch.utils.data import Sampler
 from trl.trainer.utils import RepeatSampler
 
-from align.methods.rollouts.prompt_order import PromptOrder
+if TYPE_CHECKING:
+    from trl import GRPOTrainer as Parent
+else:
+    Parent = object
 
 
-class RowsTogether(PromptOrder):
+class RowsTogether(Parent):
     """Shuffles blocks of rows in place of rows, so that those of a block are answered and rewarded in one call.
 
     With blocks of one row the order is TRL's.
@@ -54,7 +57,7 @@ class RowsTogether(PromptOrder):
         given: Any = self.args
         shuffle: Any = self.shuffle_dataset
         rows: Any = self.train_dataset if dataset is None else dataset
-        self._order = blocks = RepeatSampler(
+        blocks = RepeatSampler(
             range(len(rows) // self._together),
             mini_repeat_count=1,
             batch_size=given.generation_batch_size // self.num_generations // self._together,
@@ -87,12 +90,12 @@ class BlockSampler(Sampler[int]):
     """
 
     def __init__(self, blocks: RepeatSampler, size: int, repeats: int) -> None:
-        self._blocks, self._size, self._repeats = blocks, size, repeats
+        self.sampler, self._size, self._repeats = blocks, size, repeats
 
     def __iter__(self) -> Iterator[int]:
-        for block in self._blocks:
+        for block in self.sampler:
             for row in range(block * self._size, (block + 1) * self._size):
                 yield from repeat(row, self._repeats)
 
     def __len__(self) -> int:
-        return len(self._blocks) * self._size * self._repeats
+        return len(self.sampler) * self._size * self._repeats

@@ -1,12 +1,11 @@
-"""SFT: TRL's supervised fine-tuning, with consistency or Learning from the Undesirable (LfU) beside it."""
+"""SFT: TRL's supervised fine-tuning on demonstrations that were checked."""
 
 from align.methods.method import BASE_CHAIN, Method
 
 SFT = Method(
     name="sft",
     config_chain=(
-        ("align", "methods/sft/config.py", "LfUConfig"),
-        ("align", "methods/consistency/config.py", "ConsistencyConfig"),
+        ("align", "methods/sft/config.py", "SFTConfig"),
         ("trl", "trainer/sft_config.py", "SFTConfig"),
         *BASE_CHAIN,
     ),
@@ -19,10 +18,7 @@ SFT = Method(
     build="align.methods.sft.build:build",
     card="align.methods.sft.card:card",
     report="align.methods.sft.report:REPORT",
+    experimental=("align.experimental.lfu:LFU", "align.experimental.consistency:CONSISTENT_SFT"),
     makes_language_model=True,
-    console={
-        "mean_token_accuracy": "token accuracy",
-        "lfu/consistency": "consistency",
-        "consistency/divergence": "divergence",
-    },
+    console={"mean_token_accuracy": "token accuracy"},
 )

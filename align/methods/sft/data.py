@@ -1,28 +1,21 @@
 """Demonstrations: read, validated row by row, counted and measured."""
 
-import json
 from collections.abc import Sequence
 from typing import cast
 
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
-from align.checks.model import model_folder
 from align.checks.templates import read_chat_template
 from align.data.problems import DataReport
 from align.data.template_settings import add_template_columns
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.sft.answer_marks import marks_answers
-from align.methods.sft.consistency.checks import check_consistency_data
 from align.methods.sft.dataset import DemonstrationDatasetConfig
 from align.methods.sft.demonstrations import Demonstration, load_demonstrations
-from align.methods.sft.layers import chosen_layers
 from align.methods.sft.lengths import check_demonstration_lengths
-from align.methods.sft.rules import is_plain_sft
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
-
-SHORT = ("bfloat16", "float16")
 
 
 def load(recipe: Recipe) -> TrainingData[Demonstration]:
@@ -59,9 +52,9 @@ def load(recipe: Recipe) -> TrainingData[Demonstration]:
 
 
 def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
-    """Counts demonstrations and incorrect ones, measures lengths, looks at what LfU moves, and tries families."""
+    """Counts demonstrations and incorrect ones, and measures lengths."""
     findings = check_counts(recipe.dataset, data.report, len(data.eval_rows), data.eval_report)
-    findings += _check_incorrect(recipe, data.items) + _check_lfu(recipe)
+    findings += _check_incorrect(recipe, data.items)
     forms = sorted({item.form for item in data.items})
     if len(forms) > 1:
         text = (
@@ -69,7 +62,6 @@ def check(recipe: Recipe, data: TrainingData[Demonstration], rewards: Sequence[R
         )
         return [*findings, Finding("error", "data", text)]
     findings += _check_learnt_part(recipe, data.items[0]) + _check_read_part(recipe, data.items[0])
-    findings += check_consistency_data(recipe, data.rows)
     return findings + check_demonstration_lengths(recipe, data.rows)
 
 
@@ -119,26 +111,4 @@ def _check_read_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
             f"the column of the file: `dataset.columns: {{text: {field}}}`."
         )
         findings.append(Finding("error", "data", text))
-    return findings
-
-
-def _check_lfu(recipe: Recipe) -> list[Finding]:
-    if is_plain_sft(recipe.setting):
-        return []
-    findings = []
-    folder = model_folder(recipe.model.model_name_or_path)
-    if folder is not None and (file := folder / "config.json").is_file():
-        config = json.loads(file.read_text(encoding="utf-8"))
-        number = config.get("num_hidden_layers") or config.get("text_config", {}).get("num_hidden_layers")
-        try:
-            chosen_layers(recipe.setting("lfu_layers"), number or 0)
-        except ValueError as error:
-            findings += [Finding("error", "model", str(error))] if number else []
-    if recipe.model.dtype in SHORT and recipe.setting("lfu_mode") == "params" and not recipe.model.use_peft:
-        text = (
-            f"Weights in {recipe.model.dtype} cannot be moved by as little as `lfu_alpha` "
-            f"{recipe.setting('lfu_alpha'):g} over all of them: most moves are rounded away, and `lfu/step_length` "
-            f"will say how much is left. Load `dtype: float32`, or set `lfu_mode: aux_lora`."
-        )
-        findings.append(Finding("warning", "model", text))
     return findings

@@ -3,22 +3,16 @@
 import numpy as np
 
 from align.report.charts.panel import Metrics
-from align.report.run.finding import Finding, percent, recent
+from align.report.run.finding import Finding, recent
 
-_ROUNDED = 0.9  # of the length that the step should have; what fp32 rounds is far less
 _RISEN = 1.1  # times the lowest loss on rows that are not learnt from
 _FEWEST = 3  # evaluations from which a rise is told from noise
 _SURE = 0.02  # nats per token
 
 
-def find_demonstration_problems(metrics: Metrics, alpha: float) -> list[Finding]:
-    """Lists what looks wrong in losses and in the undesirable step.
-
-    Args:
-        metrics: What the run logged.
-        alpha: Length that the recipe asks of the step.
-    """
-    found = (_risen(metrics), _sure(metrics), _rounded(metrics, alpha))
+def find_demonstration_problems(metrics: Metrics) -> list[Finding]:
+    """Lists what looks wrong in losses and entropy."""
+    found = (_risen(metrics), _sure(metrics))
     return [finding for finding in found if finding]
 
 
@@ -43,15 +37,4 @@ def _sure(metrics: Metrics) -> Finding | None:
         f"The model is sure of every token: {entropy:.2g} nats",
         "Samples for one prompt will hardly differ, and reinforcement learning that starts here has no groups to "
         "compare. Train fewer steps before it.",
-    )
-
-
-def _rounded(metrics: Metrics, alpha: float) -> Finding | None:
-    length = recent(metrics, "lfu/step_length")
-    if not length < _ROUNDED * alpha:
-        return None
-    return Finding(
-        f"The undesirable step has {percent(length / alpha)} of its length",
-        f"Its length should be `lfu_alpha` = {alpha:g}; weights in 16 bits round the rest away. Load `dtype: "
-        f"float32`, or set `lfu_mode: aux_lora`.",
     )

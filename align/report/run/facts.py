@@ -17,7 +17,8 @@ def run_facts(run: RunFolder) -> dict[str, str]:
     """Lists the settings that the recipe states, by the name to show."""
     parts = parts_of(run.recipe)
     unused, method = parts.unused(run.recipe), str(run.recipe.get("method"))
-    own = {name: parts.facts.get(name, name) for name in own_fields(method)} if method in METHODS else {}
+    chain = METHODS[method].running(run.recipe.get).config_chain if method in METHODS else ()
+    own = {name: parts.facts.get(name, name) for name in own_fields(chain)}
     labels = {**_START, **parts.facts, **own, **_END}
     labels = {key: label for key, label in labels.items() if key not in unused}
     facts = {label: flat(run.recipe[key]) for key, label in labels.items() if run.recipe.get(key) is not None}

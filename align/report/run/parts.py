@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from align.methods import METHODS
 from align.report.charts.drawing import Chart
-from align.report.charts.panel import Metrics, Panel
+from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding
 from align.report.run.folder import RunFolder
 
@@ -31,8 +31,16 @@ class ReportParts(NamedTuple):
     unused: Callable[[Mapping[str, Any]], Sequence[str]] = lambda recipe: ()
     describe_marks: Callable[[Mapping[str, Any], Sequence[Mapping[str, Any]]], str] = lambda recipe, rows: ""
 
+    def beside(self, facts: Mapping[str, str], panels: Sequence[Panel], compared: Sequence[Panel]) -> "ReportParts":
+        """Adds settings to list, and charts of one run and of several, behind those that are there."""
+
+        def charts(metrics: Metrics) -> Sequence[Chart | None]:
+            return [*self.charts(metrics), *(draw_panel(panel, metrics) for panel in panels)]
+
+        return self._replace(facts={**self.facts, **facts}, charts=charts, compared=(*self.compared, *compared))
+
 
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
     """Returns the parts of a run's method; of one that is not known here, what all runs have."""
     method = METHODS.get(str(recipe.get("method")))
-    return ReportParts() if method is None else method.part("report")
+    return ReportParts() if method is None else method.running(recipe.get).part("report")

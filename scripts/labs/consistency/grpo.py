@@ -29,8 +29,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.errors import UserError
-from align.methods.grpo.config import GRPOConfig
-from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
 from align.versions import installed_versions
 from scripts.harness import ON_A_CPU, Options, quiet, seeds_of
 from scripts.labs.acre.make import split_texts
@@ -68,10 +67,10 @@ def train(start: Any, rows: Rows, reward: Any, seed: int, arguments: argparse.Na
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
     model.load_state_dict(start.state_dict())
     with tempfile.TemporaryDirectory() as folder:
-        trainer = GuardedGRPOTrainer(
+        trainer = ConsistentGRPOTrainer(
             model,
             reward_funcs=[reward],
-            args=GRPOConfig(
+            args=ConsistentGRPOConfig(
                 output_dir=folder, max_steps=arguments.steps, per_device_train_batch_size=64, num_generations=8,
                 max_completion_length=LENGTH, learning_rate=arguments.learning_rate, seed=seed, **ON_A_CPU, **settings,
             ),

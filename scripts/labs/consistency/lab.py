@@ -34,10 +34,9 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.evaluation.statistics.metrics import mean_over_seeds
-from align.methods.consistency.loss import before_answers
-from align.methods.consistency.prompts import other_prompt
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.trainer import LfUTrainer
+from align.experimental.consistency.loss import before_answers
+from align.experimental.consistency.prompts import other_prompt
+from align.experimental.consistency.sft import ConsistentSFTConfig, ConsistentSFTTrainer
 from rewards.scoring.families import Family, as_family, find_families
 from rewards.scoring.perturbations import Version
 from scripts.harness import ON_A_CPU, Options, quiet, seeds_of, with_interval, write_numbers
@@ -91,9 +90,9 @@ def train(start: Any, rows: Rows, seed: int, arguments: argparse.Namespace, **se
     """Trains a copy of a model and returns it."""
     model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32)
     model.load_state_dict(start.state_dict())
-    trainer = LfUTrainer(
+    trainer = ConsistentSFTTrainer(
         model,
-        args=LfUConfig(
+        args=ConsistentSFTConfig(
             **{"per_device_train_batch_size": 16} | settings,
             output_dir=tempfile.mkdtemp(), max_steps=arguments.steps, learning_rate=1e-3, lr_scheduler_type="cosine",
             seed=seed, **ON_A_CPU,

@@ -10,9 +10,9 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.methods.crome.config import CromeConfig
-from align.methods.crome.trainer import CromeTrainer
-from align.methods.crome.two_heads import TwoHeads
+from align.experimental.crome.config import ExperimentalCromeConfig
+from align.experimental.crome.trainer import ExperimentalCromeTrainer
+from align.experimental.crome.two_heads import TwoHeads
 from scripts.harness import ON_A_CPU
 from scripts.labs.crome.pairs import AGREEMENT, Row
 from scripts.labs.crome.world import decorate, draw_answer, draw_question, draw_style, quality
@@ -116,9 +116,9 @@ def train(rows: list[Row], seed: int, overrides: dict[str, Any]) -> RewardModel:
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     watch = LeastTieMargin()
     with tempfile.TemporaryDirectory() as folder:
-        trainer = CromeTrainer(
+        trainer = ExperimentalCromeTrainer(
             model,
-            args=CromeConfig(output_dir=folder, seed=seed, **settings),
+            args=ExperimentalCromeConfig(output_dir=folder, seed=seed, **settings),
             train_dataset=as_dataset(rows),
             eval_dataset=as_dataset(held_out) if held_out else None,
             processing_class=tokenizer,

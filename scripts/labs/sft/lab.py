@@ -28,8 +28,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import asset_dir
 from align.evaluation.statistics.metrics import mean_over_seeds
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.trainer import LfUTrainer
+from align.experimental.lfu.config import LfUConfig
+from align.experimental.lfu.trainer import LfUTrainer
 from rewards.reading.options import LETTERS, render_options
 from scripts.harness import ON_A_CPU, Options, quiet, seeds_of, tell, with_interval, write_numbers
 from scripts.labs.acre.make import DIGITS, read_digit, split_texts

@@ -3,6 +3,7 @@
 import scripted_text_acre as of_texts
 import test_acre as of_letters
 
+from align.experimental.consistency.acre import ConsistentACRETrainer, ConsistentTextACRETrainer
 from rewards import AnswerConsistency
 
 
@@ -10,7 +11,7 @@ def letters(folder, **settings):
     """With options."""
     answers = [f"<think>{word}</think><answer>{letter}</answer>" for word, letter in zip("wxyz", "ABCD", strict=True)]
     rewards = [AnswerConsistency(), of_letters.by_length]
-    trainer = of_letters.scripted(*answers)
+    trainer = of_letters.scripted(*answers, beside=[ConsistentACRETrainer])
     return of_letters.make_trainer(folder, rewards, trainer=trainer, second_pass_rows="all", **settings)
 
 
@@ -18,5 +19,5 @@ def texts(folder, **settings):
     """With texts."""
     answers = [f"<think>t{i}</think><answer>{name}</answer>" for i, name in enumerate(("Ann", "Eve"))]
     rewards = [AnswerConsistency(), of_texts.by_length]
-    trainer = of_texts.scripted(*answers)
+    trainer = of_texts.scripted(*answers, beside=[ConsistentTextACRETrainer])
     return of_texts.make_trainer(folder, rewards, trainer=trainer, second_pass_rows="all", **settings)

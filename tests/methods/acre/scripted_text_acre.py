@@ -5,6 +5,7 @@ from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig
 
+from align.experimental.consistency.acre import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.text_trainer import TextACRETrainer
 from rewards import AnswerConsistency, TextAccuracy
@@ -44,10 +45,11 @@ def make_trainer(tmp_path, reward_funcs, *, trainer=TextACRETrainer, rows=None, 
     }
     own = issubclass(trainer, TextACRETrainer)
     extra = {"families": families, "answer_reward": settings.pop("answer_reward", RIGHT)} if own else {}
+    config = ConsistentACREConfig if "consistency_coef" in settings else ACREConfig if own else GRPOConfig
     return trainer(
         settings.pop("model", None) or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=reward_funcs,
-        args=(ACREConfig if own else GRPOConfig)(**base | settings),
+        args=config(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
         processing_class=TOKENIZER,
         **extra,
@@ -72,8 +74,8 @@ class Copying(Scripted):
         return [TOKENIZER.encode(f"{name}</answer> and more") for name in names]
 
 
-def scripted(*responses, base=Scripted):
-    return type("ScriptedTrainer", (base,), {"responses": responses})
+def scripted(*responses, base=Scripted, beside=()):
+    return type("ScriptedTrainer", (base, *beside), {"responses": responses})
 
 
 def losses(trainer):

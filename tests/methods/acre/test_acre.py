@@ -9,6 +9,7 @@ from peft import LoraConfig
 from tiny import tiny_model, tiny_tokenizer
 from trl import GRPOConfig, GRPOTrainer
 
+from align.experimental.consistency.acre import ConsistentACREConfig
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.trainer import ACRETrainer
 from rewards import AnswerConsistency, render_options
@@ -59,7 +60,7 @@ def make_trainer(tmp_path, reward_funcs, rows=None, *, trainer=ACRETrainer, mode
     return trainer(
         model or tiny_model(vocabulary=len(TOKENIZER)),
         reward_funcs=reward_funcs,
-        args=config(**base | settings),
+        args=(ConsistentACREConfig if "consistency_coef" in settings else config)(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
         processing_class=TOKENIZER,
         peft_config=peft_config,
@@ -77,8 +78,8 @@ class Scripted(ACRETrainer):
         return [[*TOKENIZER.encode(text), TOKENIZER.eos_token_id] for text in texts], None
 
 
-def scripted(*responses):
-    return type("ScriptedTrainer", (Scripted,), {"responses": responses})
+def scripted(*responses, beside=()):
+    return type("ScriptedTrainer", (Scripted, *beside), {"responses": responses})
 
 
 def answering(trainer):

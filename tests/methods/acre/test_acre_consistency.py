@@ -6,9 +6,9 @@ import re
 import pytest
 from rollouts_of_acre import letters, texts
 
-from align.methods.acre.config import ACREConfig
-from align.methods.acre.other_wording import KNOWN, other_wording
-from align.methods.rollouts.consistent_answers import IDS, MASK
+from align.experimental.consistency.acre import ConsistentACREConfig
+from align.experimental.consistency.answers import IDS, MASK
+from align.experimental.consistency.prompts import KNOWN, other_wording
 from rewards.scoring.families import Family, FamilyError, find_families
 
 QUESTION = {"id": "q", "question": "Which metal rusts?", "options": ["iron", "gold"], "answer": 0}
@@ -83,7 +83,7 @@ def test_a_hint_needs_a_wrong_option_and_a_family_changes_the_question_alone():
 )
 def test_families_that_would_move_letters_are_refused(tmp_path, settings, words):
     with pytest.raises(ValueError, match=words):
-        ACREConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, answer_reward="x", **settings)
+        ConsistentACREConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, answer_reward="x", **settings)
 
 
 def test_a_family_that_maps_the_answer_is_not_compared(tmp_path, capfd):

@@ -4,8 +4,7 @@ import torch
 from datasets import Dataset
 from tiny import tiny_model, tiny_tokenizer
 
-from align.methods.grpo.config import GRPOConfig
-from align.methods.grpo.trainer import GuardedGRPOTrainer
+from align.experimental.consistency.grpo import ConsistentGRPOConfig, ConsistentGRPOTrainer
 
 TOKENIZER = tiny_tokenizer()
 QUIET = {"bf16": False, "use_cpu": True, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
@@ -21,7 +20,7 @@ def make_rows(count=16):
     return [{"prompt": f"Ann has {'many ' * (i % 3)}{i}. Who?", "answer": "Ann"} for i in range(count)]
 
 
-def make_trainer(folder, trainer=GuardedGRPOTrainer, config=GRPOConfig, rows=None, **settings):
+def make_trainer(folder, trainer=ConsistentGRPOTrainer, config=ConsistentGRPOConfig, rows=None, **settings):
     base = {
         "output_dir": str(folder),
         "max_steps": 2,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from align.methods.consistency.loss import before_answers, js_divergence, kl_divergence
+from align.experimental.consistency.loss import before_answers, js_divergence, kl_divergence
 
 P = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0]]])  # (1, 2, 2): halves, then 3/4 and 1/4
 Q = torch.tensor([[[0.0, 0.0], [0.0, math.log(3)]]])  # halves, then 1/4 and 3/4

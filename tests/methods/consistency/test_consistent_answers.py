@@ -14,10 +14,10 @@ from trl import GRPOConfig as PlainConfig
 from trl import GRPOTrainer
 
 from align.errors import DataError
-from align.methods.consistency.loss import js_divergence, kl_divergence
-from align.methods.consistency.prompts import other_prompt
-from align.methods.consistency.rules import consistency_families
-from align.methods.rollouts.consistent_answers import IDS, MASK
+from align.experimental.consistency.answers import IDS, MASK
+from align.experimental.consistency.loss import js_divergence, kl_divergence
+from align.experimental.consistency.prompts import other_prompt
+from align.experimental.consistency.rules import consistency_families
 
 LORA = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
 

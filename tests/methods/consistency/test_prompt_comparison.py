@@ -5,9 +5,9 @@ import torch
 from scaled_models import SCALED, scaled_model
 from tiny import tiny_model
 
-from align.methods.consistency import comparison
-from align.methods.consistency.comparison import Comparison
-from align.methods.consistency.loss import js_divergence
+from align.experimental.consistency import comparison
+from align.experimental.consistency.comparison import Comparison
+from align.experimental.consistency.loss import js_divergence
 
 
 def both(model):

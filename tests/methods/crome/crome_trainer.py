@@ -7,7 +7,7 @@ from peft import LoraConfig
 from tiny import tiny_tokenizer
 from trl import RewardConfig
 
-from align.methods.crome.config import CromeConfig
+from align.experimental.crome.trainer import ExperimentalCromeTrainer
 from align.methods.crome.trainer import CromeTrainer
 
 TOKENIZER = tiny_tokenizer()
@@ -45,7 +45,9 @@ def make_trainer(
         "max_length": 400,
     }
     more = {} if unlabelled is None else {"unlabelled_dataset": Dataset.from_list(unlabelled)}
-    config = CromeConfig if issubclass(trainer, CromeTrainer) else RewardConfig
+    if unlabelled is not None or {"destroyed_ties", "vib_coef", "num_heads"} & set(settings):
+        trainer = ExperimentalCromeTrainer
+    config = getattr(trainer, "_config", RewardConfig)
     return trainer(
         model,
         args=config(**base | settings),

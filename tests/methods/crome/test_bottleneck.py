@@ -11,9 +11,16 @@ from trained import logged, weights
 from transformers import AutoModelForSequenceClassification
 
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.methods.crome.bottleneck import CONTRAST_COEF, NOISE_RATE, Bottleneck, code_length, contrast, draw_noise
+from align.experimental.crome.bottleneck import (
+    CONTRAST_COEF,
+    NOISE_RATE,
+    Bottleneck,
+    code_length,
+    contrast,
+    draw_noise,
+)
+from align.experimental.crome.score_heads import load_terms
 from align.methods.crome.loss import bradley_terry_loss
-from align.methods.crome.score_heads import load_terms
 
 
 def reward_model(seed=0):

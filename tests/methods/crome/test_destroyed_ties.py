@@ -6,7 +6,7 @@ from crome_trainer import TOKENIZER, make_rows, make_trainer
 from tiny import tiny_reward_model
 from trained import logged, weights
 
-from align.methods.crome.destroyed import answer_mask, attributions, destroy
+from align.experimental.crome.destroyed import answer_mask, attributions, destroy
 from align.methods.crome.loss import tie_loss
 
 

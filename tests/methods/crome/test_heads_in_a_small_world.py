@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from align.experimental.crome.two_heads import TwoHeads, agreement, mutual_information
 from align.methods.crome.loss import bradley_terry_loss
-from align.methods.crome.two_heads import TwoHeads, agreement, mutual_information
 
 pytestmark = pytest.mark.slow
 CUE = 3.0  # times as large as the cause

@@ -7,10 +7,13 @@ from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe,
 from align.checks.launch import Launch
 from align.checks.recipe import check_recipe
 from align.errors import DataError, RecipeError
-from align.methods.crome.data import check as check_data
-from align.methods.crome.data import load, sample_rows
+from align.methods.crome.data import sample_rows
 from align.recipe.recipe import load_recipe
 from align.training.build import build_trainer
+
+
+def load(recipe):
+    return recipe.record.part("load")(recipe)
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings_of(recipe, check, level=None):
-    findings = check_data(recipe, load(recipe), [])
+    findings = recipe.record.part("check")(recipe, load(recipe), [])
     return [f for f in findings if f.check == check and (level is None or f.level == level)]
 
 

@@ -17,9 +17,9 @@ from align.data.pairs.reward_bench import BenchPair
 from align.errors import DataError, UserError
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.suite import evaluate_reward_model
+from align.experimental.crome.parts import unlabelled_rows
+from align.experimental.crome.two_heads import UnlabelledPairs, agreement, mutual_information
 from align.methods.crome.loss import crome_loss
-from align.methods.crome.two_heads import agreement, mutual_information
-from align.methods.crome.unlabelled import UnlabelledPairs, unlabelled_rows
 
 UNLABELLED = make_rows(10, seed=3)
 
@@ -195,5 +195,5 @@ def test_heads_and_unlabelled_pairs_need_each_other(tmp_path):
     with pytest.raises(ValueError, match="is read by two heads only"):
         make_trainer(tmp_path, reward_model(), unlabelled=UNLABELLED)
     long = [row | {"chosen": "x" * 50} for row in UNLABELLED]
-    with pytest.raises(ValueError, match="All unlabelled pairs are longer than `max_length`"):
+    with pytest.raises(ValueError, match="All 10 pairs of the unlabelled dataset are longer than `max_length`"):
         make_trainer(tmp_path, reward_model(), num_heads=2, max_length=40, unlabelled=long)

@@ -5,10 +5,9 @@ import random
 import pytest
 import torch
 
-from align.methods.consistency.prompts import other_prompt
-from align.methods.consistency.rules import consistency_families
-from align.methods.sft.consistency.rules import prompt_of
-from align.methods.sft.consistency.versions import IGNORED, VersionMaker
+from align.experimental.consistency.prompts import other_prompt, prompt_of
+from align.experimental.consistency.rules import consistency_families
+from align.experimental.consistency.versions import IGNORED, VersionMaker
 from rewards.scoring.families import Family, FamilyError
 
 

@@ -9,9 +9,9 @@ from trained import logged, weights
 from transformers import TrainingArguments
 from trl import SFTConfig, SFTTrainer
 
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.loss import ascent_scale, consistency_sum
-from align.methods.sft.trainer import LfUTrainer
+from align.experimental.lfu.config import LfUConfig
+from align.experimental.lfu.loss import ascent_scale, consistency_sum
+from align.experimental.lfu.trainer import LfUTrainer
 
 TOKENIZER = tiny_tokenizer()
 LORA = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", lora_dropout=0.1)
@@ -42,7 +42,7 @@ def make_trainer(tmp_path, trainer=LfUTrainer, *, rows=None, peft_config=None, e
     model = tiny_model(vocabulary=len(TOKENIZER))
     return trainer(
         model.to(dtype) if dtype else model,
-        args=(LfUConfig if issubclass(trainer, LfUTrainer) else SFTConfig)(**base | settings),
+        args=getattr(trainer, "_config", SFTConfig)(**base | settings),
         train_dataset=Dataset.from_list(rows or make_rows()),
         eval_dataset=eval_rows if isinstance(eval_rows, dict) else Dataset.from_list(eval_rows) if eval_rows else None,
         processing_class=TOKENIZER,

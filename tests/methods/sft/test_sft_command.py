@@ -1,11 +1,12 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from pair_recipe import write_rows
 from safetensors.torch import load_file
 
-from align.methods.sft.findings import find_demonstration_problems
+from align.experimental.lfu.parts import REPORT
 from align.services.train import run
 
 pytestmark = pytest.mark.slow
@@ -84,7 +85,9 @@ class Metrics(dict):
 
 def test_findings_name_what_went_wrong():
     def found(**lists):
-        return " ".join(finding.title for finding in find_demonstration_problems(Metrics(**lists), alpha=0.1))
+        return " ".join(
+            finding.title for finding in REPORT.findings(SimpleNamespace(metrics=Metrics(**lists), recipe={}))
+        )
 
     nan = float("nan")
     assert "rose from 1 to 1.3" in found(eval_loss=[2.0, nan, 1.0, 1.3])

@@ -1,20 +1,24 @@
 """SFT with consistency: neutral it is TRL's, its gradient is the formula's, and no split changes it."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 from datasets import Dataset
-from test_lfu import LORA, TOKENIZER, gradient_of, make_rows, make_trainer
+from test_lfu import LORA, TOKENIZER, gradient_of, make_rows
+from test_lfu import make_trainer as make_any
 from tiny import tiny_model
 from trained import logged, weights
 from transformers import AutoConfig, AutoModelForCausalLM
 from trl import SFTTrainer
 
-from align.methods.consistency.loss import before_answers, js_divergence, kl_divergence
-from align.methods.consistency.rules import consistency_families
-from align.methods.sft.consistency.versions import VersionMaker
+from align.experimental.consistency.loss import before_answers, js_divergence, kl_divergence
+from align.experimental.consistency.rules import consistency_families
+from align.experimental.consistency.sft import ConsistentSFTTrainer
+from align.experimental.consistency.versions import VersionMaker
 
+make_trainer = partial(make_any, trainer=ConsistentSFTTrainer)
 FAMILIES = ["whitespace", "distractor"]
 ON = {"consistency_coef": 2.0, "consistency_families": FAMILIES, "max_length": None}
 

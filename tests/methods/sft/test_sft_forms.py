@@ -8,9 +8,9 @@ from tiny import tiny_model
 from trained import logged
 from trl import SFTConfig, SFTTrainer
 
-from align.methods.sft.config import LfUConfig
+from align.experimental.consistency.sft import ConsistentSFTTrainer
+from align.experimental.lfu.trainer import LfUTrainer
 from align.methods.sft.demonstrations import load_demonstrations
-from align.methods.sft.trainer import LfUTrainer
 
 CONSISTENT = {"consistency_coef": 0.5, "consistency_families": ["distractor"]}
 ASKED = [f"What is the number of house {i}?" for i in range(4)]
@@ -32,7 +32,7 @@ FORMS = {
 
 
 def trained(folder, rows, *, trainer=LfUTrainer, evaluated=None, **settings):
-    config = LfUConfig if trainer is LfUTrainer else SFTConfig
+    config = getattr(trainer, "_config", SFTConfig)
     rows = data_set(rows) if isinstance(rows, list) else rows
     made = trainer(
         tiny_model(),
@@ -50,7 +50,7 @@ def test_neutral_lfu_is_sft_and_consistency_compares_answers_on_every_form(tmp_p
     ours, theirs = (trained(tmp_path, FORMS[form], trainer=trainer) for trainer in (LfUTrainer, SFTTrainer))
     assert logged(ours) == logged(theirs)
     assert ours.evaluate()["eval_loss"] == theirs.evaluate()["eval_loss"]
-    consistent = trained(tmp_path, FORMS[form], max_steps=1, **CONSISTENT)
+    consistent = trained(tmp_path, FORMS[form], trainer=ConsistentSFTTrainer, max_steps=1, **CONSISTENT)
     assert logged(consistent, "consistency/changed") == [1.0]
     assert logged(consistent, "consistency/divergence")[0] > 0
 
@@ -68,7 +68,7 @@ def test_a_stream_is_learnt_from_as_its_rows_in_memory_are(tmp_path):
 ])  # fmt: skip
 def test_consistency_says_what_it_cannot_compare_and_what_to_write(tmp_path, rows, words):
     with pytest.raises(ValueError, match=words):
-        trained(tmp_path, rows, **CONSISTENT)
+        trained(tmp_path, rows, trainer=ConsistentSFTTrainer, **CONSISTENT)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,7 +3,8 @@ import re
 import pytest
 
 from align.errors import RecipeError
-from align.methods.sft.config import LfUConfig
+from align.experimental.consistency.sft import ConsistentSFTConfig
+from align.experimental.lfu.config import LfUConfig
 from align.recipe.recipe import load_recipe
 
 REENTRANT = "gradient_checkpointing_kwargs: {use_reentrant: true}"
@@ -87,7 +88,7 @@ def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
     ("settings", "words"),
     [
         ({"lfu_mode": "lora"}, "`lfu_mode` must be one of params, aux_lora"),
-        ({"lfu_alpha": -0.1}, "`lfu_alpha` must be 0 or more, got -0.1"),
+        ({"lfu_alpha": -0.1}, "`lfu_alpha` must be at least 0, got -0.1"),
         ({"lfu_coef": float("nan")}, "`lfu_coef` must be a finite number, got nan"),
         ({"consistency_coef": -1.0}, "`consistency_coef` must be 0 or more, got -1.0"),
         ({"consistency_divergence": "jsd"}, "`consistency_divergence` must be one of js, kl"),
@@ -95,5 +96,6 @@ def test_as_plain_sft_all_of_trls_settings_work(parse, lines):
     ],
 )
 def test_the_config_refuses_it_too(tmp_path, settings, words):
+    config = LfUConfig if "lfu" in words else ConsistentSFTConfig
     with pytest.raises(ValueError, match=words):
-        LfUConfig(output_dir=str(tmp_path), bf16=False, use_cpu=True, **settings)
+        config(output_dir=str(tmp_path), bf16=False, use_cpu=True, **settings)

@@ -14,6 +14,7 @@ from trl.data_utils import prepare_multimodal_messages
 
 from align.methods.rollouts.image_prompts import ImagePrompts
 from align.recipe.alarms import CANARY, CANARY_MAX
+from align.training.renamed_settings import old_names_hidden
 from align.training.scored_again import generators_kept
 
 MOST_TOKENS = 16  # behind each prompt
@@ -82,7 +83,8 @@ class Canary(ImagePrompts):
         return FixedPrompt(list(ids[0]), list(engine_ids[0]), images and images[0], read)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        with old_names_hidden():
+            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self._canary_steps and self.model.training and self._is_canary_due():
             self._canary_at = self.state.global_step
             self._measure_canary()

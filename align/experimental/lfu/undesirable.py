@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from align.methods.sft.loss import ascent_scale
+from align.experimental.lfu.loss import ascent_scale
 
 Reduce = Callable[[Tensor], Tensor]
 

@@ -9,7 +9,7 @@ from accelerate.utils import is_peft_model
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from align.methods.consistency.loss import DIVERGENCES
+from align.experimental.consistency.loss import DIVERGENCES
 from align.training.output_head import read_output_head
 
 _CHUNK = 2**24  # scores in a chunk, of one side: 64 MiB in fp32

@@ -10,12 +10,16 @@ Shapes: `B` pairs, `N` answers, `T` tokens, `H` features. Margins of two heads a
 """
 
 import math
+import random
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from align.methods.crome.score_heads import ScoreHead
+from align.experimental.crome.score_heads import ScoreHead
 from align.models.score_head import DIFFERENCE
 
 _LEAST = 1e-6
@@ -61,3 +65,41 @@ class TwoHeads(ScoreHead):
         """Scores `(N, T, H)`, `(N, T, 2)`."""
         weights = torch.cat([self.weight + self.difference, self.weight - self.difference])
         return linear(hidden, weights, None if self.bias is None else self.bias.expand(2))
+
+
+class UnlabelledPairs:
+    """Gives out batches of pairs without labels over and over, each time around in another order.
+
+    The step says which, so that a resumed run reads the same.
+
+    Args:
+        rows: What the collator reads.
+        collate: Makes a batch of rows.
+        batch_size: Pairs per process and pass.
+        seed: Of the orders.
+    """
+
+    def __init__(self, rows: Dataset, collate: Callable[[list[Any]], dict[str, Any]], batch_size: int, seed: int):
+        self._rows, self._collate, self._batch_size, self._seed = rows, collate, batch_size, seed
+        self._place, self._around = (-1, 0), -1
+        self._order: list[int] = []
+
+    def batch(self, step: int, passes: int, rank: int, ranks: int) -> dict[str, Any]:
+        """Collates the next batch.
+
+        Args:
+            step: Optimizer steps so far.
+            passes: Per step.
+            rank: Of this process; the processes share out what one with a batch of all would read.
+            ranks: How many there are.
+        """
+        self._place = (step, self._place[1] + 1 if self._place[0] == step else 0)
+        start = ((step * passes + self._place[1]) * ranks + rank) * self._batch_size
+        return self._collate([self._rows[self._row(place)] for place in range(start, start + self._batch_size)])
+
+    def _row(self, place: int) -> int:
+        around, number = divmod(place, len(self._rows))
+        if around != self._around:
+            self._around, self._order = around, list(range(len(self._rows)))
+            random.Random(f"unlabelled {self._seed} {around}").shuffle(self._order)
+        return self._order[number]

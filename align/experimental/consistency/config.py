@@ -1,6 +1,12 @@
 """Settings of consistency, which configs of several methods have."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from align.experimental.consistency.rules import RANGES, check_consistency
+from align.recipe.config_numbers import check_numbers
 
 
 @dataclass
@@ -28,3 +34,19 @@ class ConsistencyConfig:
             "perturbed one."
         },
     )
+
+    @staticmethod
+    def _check(setting: Callable[[str], Any]) -> None:
+        """Refuses what a method cannot be made consistent with, in a subclass that of its method."""
+        check_consistency(setting)
+
+    def __post_init__(self) -> None:
+        """Checks them with those of the method.
+
+        Raises:
+            TypeError: If a number is something else.
+            ValueError: If one cannot be used.
+        """
+        check_numbers(self, RANGES)
+        super().__post_init__()  # type: ignore[misc]  # that of the method's config
+        self._check(partial(getattr, self))

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from align.methods.consistency.prompts import other_prompt
-from align.methods.sft.consistency.rules import Prompt
+from align.experimental.consistency.prompts import Prompt, other_prompt
 from rewards.scoring.families import Family
 
 IGNORED = -100

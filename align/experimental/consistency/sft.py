@@ -1,6 +1,7 @@
 """SFT whose answers should be as likely behind a perturbed prompt (Modality Interference, arXiv 2505.19616)."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,23 +9,43 @@ from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedModel
-from trl import SFTTrainer
 from trl.data_utils import _tokenize, maybe_convert_to_chatml
 
 from align.data.template_settings import check_template_columns, template_settings
+from align.data.training_data import TrainingData
 from align.errors import DataError
-from align.methods.consistency.comparison import Comparison
-from align.methods.consistency.loss import before_answers
-from align.methods.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
-from align.methods.sft.config import LfUConfig
-from align.methods.sft.consistency.rules import prompt_of
-from align.methods.sft.consistency.versions import Batch, VersionMaker
+from align.experimental.consistency.comparison import Comparison
+from align.experimental.consistency.config import ConsistencyConfig
+from align.experimental.consistency.loss import before_answers
+from align.experimental.consistency.prompts import prompt_of
+from align.experimental.consistency.rules import (
+    NO_FSDP,
+    NO_MIXTURE,
+    NO_PARALLELISM,
+    check_sft,
+    consistency_families,
+    with_families,
+)
+from align.experimental.consistency.versions import Batch, VersionMaker
+from align.methods.sft import build as sft
+from align.methods.sft.config import SFTConfig
+from align.methods.sft.demonstrations import Demonstration
+from align.methods.sft.trainer import CountedSFTTrainer
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
 
 ROW = "consistency_row"  # number of a row, in batches
 PLAN = "consistency"  # what is compared, in batches
 
 
-class ConsistencyTrainer(SFTTrainer):
+@dataclass
+class ConsistentSFTConfig(ConsistencyConfig, SFTConfig):
+    """`SFTConfig` with the settings of consistency."""
+
+    _check = staticmethod(check_sft)
+
+
+class ConsistentSFTTrainer(CountedSFTTrainer):
     """An SFT trainer that also compares each answer behind its prompt and behind a perturbed one.
 
     Differs from `SFTTrainer` in the batches of training: behind their rows stand the same rows with a perturbed
@@ -33,11 +54,12 @@ class ConsistencyTrainer(SFTTrainer):
     evaluations is the SFT loss.
 
     Args:
-        *args: As in `SFTTrainer`; `args` is a `LfUConfig`.
+        *args: As in `SFTTrainer`; `args` is a `ConsistentSFTConfig`.
         **kwargs: As in `SFTTrainer`.
     """
 
-    args: LfUConfig
+    _config = ConsistentSFTConfig
+    args: ConsistentSFTConfig
     model: PreTrainedModel
     _sum: Tensor
     _comparison: Comparison
@@ -166,3 +188,8 @@ class _WithNumbers:
     def __call__(self, rows: list[Batch]) -> Batch:
         batch = self.collate(rows)
         return batch | {ROW: torch.tensor([row[ROW] for row in rows])} if ROW in rows[0] else batch
+
+
+def build(recipe: Recipe, data: TrainingData[Demonstration], rewards: list[Reward]) -> CountedSFTTrainer:
+    """Builds it as SFT is built."""
+    return sft.build(with_families(recipe), data, rewards, ConsistentSFTTrainer)

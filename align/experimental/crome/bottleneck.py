@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear, normalize, softplus
 
-from align.methods.crome.score_heads import ScoreHead
+from align.experimental.crome.score_heads import ScoreHead
 from align.models.score_head import LOG_NOISE
 
 CONTRAST_COEF, TEMPERATURE, NOISE_RATE = 0.25, 0.05, 1e-2  # of the authors' code

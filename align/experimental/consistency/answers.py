@@ -2,34 +2,30 @@
 
 import random
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import PreTrainedModel
+from trl import GRPOTrainer
 from trl.trainer.utils import pad as pad_rows
 
 from align.console import say
 from align.errors import DataError
-from align.methods.consistency.comparison import Comparison
-from align.methods.consistency.prompts import other_prompt
-from align.methods.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
-from align.training.renamed_settings import old_names_hidden
+from align.experimental.consistency.comparison import Comparison
+from align.experimental.consistency.prompts import other_prompt
+from align.experimental.consistency.rules import NO_FSDP, NO_MIXTURE, NO_PARALLELISM, consistency_families
 from rewards.scoring.families import ON_PROMPTS, Family, FamilyError
 
-if TYPE_CHECKING:
-    from trl import GRPOTrainer as Parent
-else:
-    Parent = object
 # In the batches that TRL keeps: another prompt of each row, (B, P) on the right, no token where there is none, and the
 # number of tokens that are compared over all rows of the generation and all processes.
 IDS, MASK, TOTAL = "perturbed_ids", "perturbed_mask", "perturbed_total"
 
 
-class ConsistentAnswers(Parent):
-    """Adds to a trainer of TRL the divergence between each completion behind its prompt and behind a perturbed one.
+class ConsistentAnswers(GRPOTrainer):
+    """Adds to `GRPOTrainer` the divergence between each completion behind its prompt and behind a perturbed one.
 
     With `consistency_coef: 0` nothing differs. Above it, another prompt is drawn for each row when its completion is
     scored, and in the loss the same rows with it stand behind those of TRL: one forward pass reads both, so that DDP
@@ -37,9 +33,12 @@ class ConsistentAnswers(Parent):
     they were. The mean is over the completion's tokens of the rows that a family could change, over all processes and
     the batches of a step; logits are divided by the temperature, as for TRL's log-probs. The logged `loss` is the sum.
 
+    It stands behind the trainer that it is added to, in `class Ours(ACRETrainer, ConsistentAnswers)`, so that it sees
+    the rows which that hands on to TRL.
+
     Args:
-        *args: As in the parent.
-        **kwargs: As in the parent.
+        *args: As in `GRPOTrainer`.
+        **kwargs: As in `GRPOTrainer`.
     """
 
     args: Any  # a config with `ConsistencyConfig`, or TRL's own
@@ -80,8 +79,7 @@ class ConsistentAnswers(Parent):
         return other_prompt(families, row, rng)
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        with old_names_hidden():
-            output: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self._comparison is None or not self.model.training:
             return output
         first, step = self.accelerator.process_index * len(inputs), self.state.global_step

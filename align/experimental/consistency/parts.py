@@ -1,0 +1,103 @@
+"""What a run with consistency is checked for, keeps in memory, and puts on its card and page."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from align.checks.families import Change, try_families
+from align.checks.finding import Finding
+from align.checks.memory import Footprint, activations
+from align.data.training_data import TrainingData
+from align.experimental.consistency.prompts import other_prompt, other_wording, prompt_of
+from align.experimental.consistency.rules import consistency_families, families_of
+from align.methods.acre import data as acre
+from align.methods.grpo import checks as grpo
+from align.methods.grpo.report import REPORT as GRPO_REPORT
+from align.methods.rollouts import memory
+from align.methods.rollouts.report import REPORT as ROLLOUT_REPORT
+from align.methods.sft import data as sft
+from align.methods.sft.card import card as sft_card
+from align.methods.sft.report import REPORT as SFT_REPORT
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+from align.report.charts.panel import Panel
+from align.training.model_card import Card, Rows
+from rewards.scoring.families import ON_PROMPTS
+
+TITLE = "Diagnosing and Mitigating Modality Interference in Multimodal Large Language Models"
+NO_FLIPS = "that answers stay as they are under perturbations that it was not trained on"
+FACTS = {
+    "consistency_coef": "Weight of the divergence (consistency_coef)",
+    "consistency_families": "Families that perturb prompts",
+    "consistency_divergence": "Divergence",
+}
+PANEL = Panel(
+    "Divergence under a perturbed prompt, nats",
+    "Between the answer's tokens behind both prompts, mean over tokens; `consistency_coef` times it is part of the "
+    "loss. The Jensen-Shannon divergence is at most 0.69. Near 0 the answers do not depend on the perturbation.",
+    {"consistency/divergence": "divergence"},
+)
+COMPARED = Panel("Divergence under a perturbed prompt", "On each run's own families.", {"consistency/divergence": ""})
+OF_SFT, OF_GRPO, OF_ACRE = (
+    report.beside(FACTS, [PANEL], [COMPARED]) for report in (SFT_REPORT, GRPO_REPORT, ROLLOUT_REPORT)
+)
+
+
+def check_sft(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks demonstrations as for SFT, and tries the families on the prompts of rows from all over them."""
+    findings, prompts = sft.check(recipe, data, rewards), []
+    for row in data.rows:
+        try:
+            prompts.append({"id": row["id"], "prompt": prompt_of(row)})
+        except ValueError as error:
+            return [*findings, Finding("error", "data", f"Row {row['id']}: {error}")]
+    return findings + _try(recipe, prompts)
+
+
+def check_grpo(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks prompts as for GRPO, and tries the families on them."""
+    return grpo.check(recipe, data, rewards) + _try(recipe, data.rows)
+
+
+def check_acre(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks questions or prompts as for ACRE, and tries the families on them."""
+    if recipe.setting("families"):
+        change: Change = partial(other_prompt, gold_column=recipe.setting("gold_column"))
+    else:
+        change = partial(other_wording, render=data.extra.render)
+    return acre.check(recipe, data, rewards) + _try(recipe, data.rows, change, families_of(recipe.setting))
+
+
+def _try(
+    recipe: Recipe,
+    rows: Sequence[Mapping[str, Any]],
+    change: Change = other_prompt,
+    known: Sequence[str] = ON_PROMPTS,
+) -> list[Finding]:
+    if any(row.get("images") for row in rows):
+        text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
+        return [Finding("error", "families", text)]
+    try:
+        families = consistency_families(recipe.setting("consistency_families"), recipe.path.parent, known)
+    except ValueError as error:
+        return [Finding("error", "families", str(error))]
+    return try_families(families, rows, change, "their answers are not compared")
+
+
+def footprint_sft(recipe: Recipe) -> Footprint:
+    """Says that each row is read behind two prompts."""
+    both = activations(recipe, 2, "sequences", " (each row behind two prompts)")
+    return Footprint(f"{both}, and the scores of both answers over the vocabulary")
+
+
+def footprint_rollouts(recipe: Recipe) -> Footprint:
+    """Says that each completion is read behind two prompts."""
+    alone = memory.footprint(recipe)
+    return alone._replace(on_top=f"{alone.on_top}, behind two prompts each,")
+
+
+def card_sft(recipe: Recipe, rows: Rows) -> Card:
+    """Says how much was demonstrated."""
+    return sft_card(recipe, rows)._replace(
+        name="SFT with consistency", paper="2505.19616", title=TITLE, not_shown=NO_FLIPS
+    )

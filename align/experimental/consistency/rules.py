@@ -1,0 +1,123 @@
+"""Rules of consistency, of all methods and of each that has it: nothing of TRL is imported."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from align.experimental.consistency.prompts import KNOWN
+from align.recipe.ranges import NOT_NEGATIVE, Range
+from align.recipe.recipe import Recipe
+from align.recipe.rules import Rules
+from rewards.scoring.families import ON_PROMPTS, Family, check_specs, find_families
+
+KEY = "`consistency_families`"
+DEFAULT = ("whitespace",)  # of `SEEN_FAMILIES`; `distractor` stays unseen, to measure with
+CHOICES: dict[str, tuple[str, ...]] = {"consistency_divergence": ("js", "kl")}
+RANGES: dict[str, Range] = {"consistency_coef": NOT_NEGATIVE}
+NO_FSDP = (
+    "`consistency_coef` above 0 needs the output head whole on every process, and FSDP shards it. Launch with DDP or "
+    "DeepSpeed, or set `consistency_coef: 0`."
+)
+NO_MIXTURE = (
+    "The model has a load-balancing loss, which would count perturbed rows once `consistency_coef` is above 0. Set "
+    "`router_aux_loss_coef: 0`, or `consistency_coef: 0`."
+)
+NO_PARALLELISM = "`consistency_coef` above 0 needs whole rows on every process. Launch with DDP."
+
+
+def turned_on(setting: Callable[[str], Any]) -> list[str]:
+    """Lists the key by which answers behind perturbed prompts are compared, if they are."""
+    return ["consistency_coef"] if setting("consistency_coef") else []
+
+
+def check_consistency(setting: Callable[[str], Any], known: Sequence[str] = ON_PROMPTS) -> None:
+    """Refuses values of the settings of consistency, and a launch that it cannot be trained under.
+
+    Args:
+        setting: Reads a setting by name.
+        known: The families that can be used.
+
+    Raises:
+        ValueError: At the first.
+    """
+    coef, divergence = setting("consistency_coef"), setting("consistency_divergence")
+    if not coef >= 0:
+        raise ValueError(f"`consistency_coef` must be 0 or more, got {coef}.")
+    if divergence not in CHOICES["consistency_divergence"]:
+        raise ValueError(f"`consistency_divergence` must be one of js, kl; got {divergence!r}.")
+    if setting("consistency_families") is not None:
+        check_specs(setting("consistency_families"), KEY, known)
+    if turned_on(setting) and setting("fsdp"):
+        raise ValueError(NO_FSDP)
+
+
+def consistency_families(
+    specs: Sequence[str] | None, base_dir: Path | str | None = None, known: Sequence[str] = ON_PROMPTS
+) -> list[Family]:
+    """Finds the families of a recipe or a config; without any, the default.
+
+    Raises:
+        ValueError: If one cannot be used.
+    """
+    return find_families(DEFAULT if specs is None else specs, KEY, known, base_dir)
+
+
+def with_families(recipe: Recipe, known: Sequence[str] = ON_PROMPTS) -> Recipe:
+    """Names the families of a recipe by absolute paths, which its folder is not needed for.
+
+    Raises:
+        ValueError: If one cannot be used.
+    """
+    found = consistency_families(recipe.setting("consistency_families"), recipe.path.parent, known)
+    return replace(recipe, training=recipe.training | {"consistency_families": [family.spec for family in found]})
+
+
+def families_of(setting: Callable[[str], Any]) -> Sequence[str]:
+    """Names the families that ACRE can be made consistent under: where options are letters, one more."""
+    return ON_PROMPTS if setting("families") else KNOWN
+
+
+def check_grpo(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that GRPO cannot be made consistent with."""
+    check_consistency(setting)
+    if turned_on(setting) and setting("environment_factory"):
+        raise ValueError(
+            "`consistency_coef` above 0 perturbs the prompts of the data, and with `environment_factory` completions "
+            "may stand behind others. Set `consistency_coef: 0`."
+        )
+
+
+def check_acre(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that ACRE cannot be made consistent with."""
+    check_consistency(setting, families_of(setting))
+
+
+def check_sft(setting: Callable[[str], Any]) -> None:
+    """Refuses settings that SFT cannot be made consistent with, most of which leave no row apart."""
+    check_consistency(setting)
+    if not turned_on(setting):
+        return
+    for name in ("packing", "padding_free"):
+        if setting(name):
+            raise ValueError(
+                f"`{name}: true` joins rows, and `consistency_coef` above 0 needs each apart. Set `{name}: false`."
+            )
+    if setting("truncation_mode") == "keep_end":
+        raise ValueError(
+            "`truncation_mode: keep_end` cuts the prompt off, which `consistency_coef` above 0 perturbs. Use "
+            "`keep_start`."
+        )
+    if setting("auto_find_batch_size"):
+        raise ValueError(
+            "`auto_find_batch_size: true` begins anew in the middle of a step, of which `consistency_coef` above 0 "
+            "has changed the batches. Remove it, and lower `per_device_train_batch_size`."
+        )
+    if (setting("dataset_kwargs") or {}).get("skip_prepare_dataset"):
+        raise ValueError(
+            "`dataset_kwargs: {skip_prepare_dataset: true}` leaves no prompts to change, which `consistency_coef` "
+            "above 0 needs. Remove it."
+        )
+
+
+OF_SFT, OF_GRPO, OF_ACRE = (Rules(CHOICES, RANGES, check) for check in (check_sft, check_grpo, check_acre))

@@ -1,0 +1,50 @@
+"""Settings of Crome's experiments."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+from align.experimental.crome.rules import RULES, check_together
+from align.methods.crome.config import CromeConfig
+from align.recipe.config_numbers import check_numbers
+
+
+@dataclass
+class ExperimentalCromeConfig(CromeConfig):
+    """`CromeConfig` with a bottleneck, a second head and destroyed ties, all of which are off by default."""
+
+    destroyed_ties: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of ties that need no oracle: of each pair the tokens that move its margin most are "
+            "shuffled among themselves in both answers, of which then none is better; 0 makes none."
+        },
+    )
+    vib_coef: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of a Gaussian bottleneck before the score head: the length of its codes, plus a contrast "
+            "of features and codes in the batch; 0 has no bottleneck."
+        },
+    )
+    num_heads: int = field(
+        default=1,
+        metadata={
+            "help": "1, or 2 score heads that learn the same labels and are made to tell unlabelled pairs apart "
+            "independently (`dataset.unlabelled_path`). The reward is their mean."
+        },
+    )
+    disagreement_coef: float = field(
+        default=1.0,
+        metadata={"help": "With two heads, weight of the mutual information of their orders of unlabelled pairs."},
+    )
+
+    def __post_init__(self) -> None:
+        """Checks the settings that have no meaning together.
+
+        Raises:
+            TypeError: If a number is something else.
+            ValueError: If a setting is outside its range, or has no meaning for the type of model.
+        """
+        check_numbers(self, ("num_heads", *RULES.ranges))
+        super().__post_init__()
+        check_together(partial(getattr, self))

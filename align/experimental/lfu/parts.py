@@ -1,0 +1,99 @@
+"""What a run with LfU is checked for, keeps in memory, and puts on its card and page."""
+
+import json
+from collections.abc import Sequence
+
+from align.checks.finding import Finding
+from align.checks.launch import Launch
+from align.checks.memory import Footprint
+from align.checks.model import model_folder
+from align.data.training_data import TrainingData
+from align.experimental.lfu.rules import NO_DEEPSPEED, chosen_layers
+from align.methods.sft import batch, data, memory
+from align.methods.sft.card import card as sft_card
+from align.methods.sft.demonstrations import Demonstration
+from align.methods.sft.report import REPORT as OF_SFT
+from align.recipe.recipe import Recipe
+from align.recipe.reward_settings import Reward
+from align.report.charts.panel import Panel
+from align.report.run.finding import Finding as Conclusion
+from align.report.run.finding import percent, recent
+from align.report.run.folder import RunFolder
+from align.training.model_card import Card, Rows
+
+SHORT = ("bfloat16", "float16")
+TITLE = "Learning from the Undesirable: Robust Adaptation of Language Models without Forgetting"
+FACTS = {
+    "lfu_coef": "Weight of consistency (lfu_coef)",
+    "lfu_alpha": "Length of the undesirable step",
+    "lfu_mode": "What that step moves",
+    "lfu_layers": "Layers that are compared",
+}
+PANELS = (
+    Panel(
+        "Distance under the undesirable step",
+        "Mean square between hidden states before and after it (LfU); `lfu_coef` times it is part of the loss. It "
+        "should stay small; 0 would mean no step.",
+        {"lfu/consistency": "consistency"},
+    ),
+    Panel(
+        "Length of the undesirable step",
+        "As measured on the weights; below `lfu_alpha` weights in 16 bits have rounded the move away.",
+        {"lfu/step_length": "length"},
+    ),
+)
+COMPARED = Panel("Distance under the undesirable step", "At each run's own `lfu_alpha`.", {"lfu/consistency": ""})
+_ROUNDED = 0.9  # of the length that the step should have; what fp32 rounds is far less
+
+
+def check(recipe: Recipe, found: TrainingData[Demonstration], rewards: Sequence[Reward]) -> list[Finding]:
+    """Checks demonstrations as for SFT, and looks at what the step moves."""
+    findings = data.check(recipe, found, rewards)
+    folder = model_folder(recipe.model.model_name_or_path)
+    if folder is not None and (file := folder / "config.json").is_file():
+        config = json.loads(file.read_text(encoding="utf-8"))
+        number = config.get("num_hidden_layers") or config.get("text_config", {}).get("num_hidden_layers")
+        try:
+            chosen_layers(recipe.setting("lfu_layers"), number or 0)
+        except ValueError as error:
+            findings += [Finding("error", "model", str(error))] if number else []
+    if recipe.model.dtype in SHORT and recipe.setting("lfu_mode") == "params" and not recipe.model.use_peft:
+        text = (
+            f"Weights in {recipe.model.dtype} cannot be moved by as little as `lfu_alpha` "
+            f"{recipe.setting('lfu_alpha'):g} over all of them: most moves are rounded away, and `lfu/step_length` "
+            f"will say how much is left. Load `dtype: float32`, or set `lfu_mode: aux_lora`."
+        )
+        findings.append(Finding("warning", "model", text))
+    return findings
+
+
+def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
+    """Says what one step is, and refuses a launch that LfU cannot be trained under."""
+    refused = [Finding("error", "batch", NO_DEEPSPEED)] if launch.zero_stage else []
+    return batch.check_batch(recipe, launch, num_rows) + refused
+
+
+def footprint(recipe: Recipe) -> Footprint:
+    """Says what is kept to move the weights, and that hidden states are, to compare them."""
+    copy = " and a copy of the trained weights" if recipe.setting("lfu_mode") == "params" else ""
+    return Footprint(f"{memory.footprint(recipe).on_top}, the hidden states of all layers twice{copy}")
+
+
+def card(recipe: Recipe, rows: Rows) -> Card:
+    """Says how much was demonstrated."""
+    return sft_card(recipe, rows)._replace(tag="lfu", name="SFT with LfU", paper="2511.13052", title=TITLE)
+
+
+def _findings(run: RunFolder) -> Sequence[Conclusion]:
+    alpha, length = float(run.recipe.get("lfu_alpha", 0.1)), recent(run.metrics, "lfu/step_length")
+    if not length < _ROUNDED * alpha:
+        return OF_SFT.findings(run)
+    rounded = Conclusion(
+        f"The undesirable step has {percent(length / alpha)} of its length",
+        f"Its length should be `lfu_alpha` = {alpha:g}; weights in 16 bits round the rest away. Load `dtype: "
+        f"float32`, or set `lfu_mode: aux_lora`.",
+    )
+    return [*OF_SFT.findings(run), rounded]
+
+
+REPORT = OF_SFT.beside(FACTS, PANELS, [COMPARED])._replace(findings=_findings)
