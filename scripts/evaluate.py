@@ -8,7 +8,8 @@ r"""Evaluates a policy or a reward model; the same as `align eval`.
     python scripts/evaluate.py --reward_model DIR --best_of_n candidates.jsonl --out outputs/rewards
 
 A policy leaves `evaluation.json`, every answer (`items.parquet`) and `report.html`; a reward model `evaluation.json`,
-the margin of every pair (`pairs.jsonl`) and what was chosen (`best_of_n.jsonl`). `--help` lists all options.
+the margin of every pair (`pairs.jsonl`) and what was chosen (`best_of_n.jsonl`). `--help` lists the
+suites, and `any --help` all options.
 """
 
 import os
