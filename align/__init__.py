@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
     from align.models.whole_weights import whole_weights
+    from align.services.audit import audit
     from align.services.check import check
     from align.services.train import train
 
@@ -45,6 +46,7 @@ __all__ = [
     "RRPOConfig",
     "RRPOTrainer",
     "TextACRETrainer",
+    "audit",
     "check",
     "evaluate",
     "load_reward_model",
@@ -68,6 +70,7 @@ _HOMES = {
     "RRPOConfig": "align.methods.rrpo.config",
     "RRPOTrainer": "align.methods.rrpo.trainer",
     "TextACRETrainer": "align.methods.acre.text_trainer",
+    "audit": "align.services.audit",
     "check": "align.services.check",
     "evaluate": "align.evaluation.service",
     "load_reward_model": "align.evaluation.reward_models.whole_models",

@@ -30,7 +30,7 @@ LAYERS = (
     ("align.models", "align.runs"),
     ("align.evaluation.statistics",),
     ("align.evaluation.record",),
-    ("align.audit",),  # also what `align check` says of rows
+    ("align.auditing",),  # also what `align check` says of rows
     ("align.checks", "align.report", "align.training"),
     ("align.evaluation",),
     ("align.methods.<name>",),

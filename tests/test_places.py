@@ -51,7 +51,7 @@ PLACES_OF_EXTRAS = {
     "lm-eval": {"align.evaluation.policies.lm_harness"},
     "math": {"rewards.reading.math_grading"},
     "reasoning-gym": {"rewards.reading.gym_tasks"},
-    "audit": {"align.audit.near"},
+    "audit": {"align.auditing.near"},
     "merge": {"align.models.merging.dense"},
     "wandb": {"align.checks.trackers"},
 }

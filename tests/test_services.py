@@ -1,5 +1,7 @@
 """What the commands do, called from Python: typed results, tables for notebooks, and the same errors as exceptions."""
 
+import json
+
 import pytest
 
 import align
@@ -37,3 +39,18 @@ def test_what_is_wrong_is_an_exception_with_the_words_of_the_command(tiny_recipe
         align.evaluate("pairs", model="m")
     with pytest.raises(UserError, match="`merge` divides the command"):
         align.evaluate("pairs", model="m", out=str(tmp_path), merge=["a"])
+
+
+def test_rows_are_audited(tmp_path):
+    rows = [{"prompt": "q?", "chosen": "yes", "rejected": "no"}] * 3
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = align.audit(tmp_path / "pairs.jsonl", out=tmp_path / "audit", near=False, write=True)
+    assert found.record.kind == "pairs"
+    assert found.written is not None
+    assert found.written[:2] == (1, 2)
+    table = found.to_pandas().set_index("name")
+    assert table.loc["duplicates", "count"] == 2
+    assert "duplicates" in found._repr_html_()
+    assert str(found).endswith("audit.html.")
+    with pytest.raises(TypeError, match="There is no option `colour`"):
+        align.audit("pairs.jsonl", out=tmp_path, colour=1)

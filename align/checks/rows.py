@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from align.audit.entry import entries_of
-from align.audit.row_findings import RowFinding, describe_rows
-from align.audit.rows import Seen, compare, see
+from align.auditing.entry import entries_of
+from align.auditing.row_findings import RowFinding, describe_rows
+from align.auditing.rows import Seen, compare, see
 from align.checks.finding import Finding, Level
 from align.data.mixing import Share
 from align.data.reading_progress import ReadingProgress

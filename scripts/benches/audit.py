@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from align.audit.cue_data import CueData
-from align.audit.near import NearRows
-from align.audit.reading import Reader, Source
-from align.audit.row_findings import describe_rows
-from align.audit.rows import Seen, compare
+from align.auditing.cue_data import CueData
+from align.auditing.near import NearRows
+from align.auditing.reading import Reader, Source
+from align.auditing.row_findings import describe_rows
+from align.auditing.rows import Seen, compare
 from scripts.harness import Options
 
 REPEATED = 100  # one row of so many is an earlier one again

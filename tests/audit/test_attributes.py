@@ -6,9 +6,9 @@ import pytest
 from in_one_process import run
 from planted import read_lines, write_rows
 
-from align.audit.reading import Source
-from align.audit.row_checks import Named
-from align.audit.run import audit
+from align.auditing.reading import Source
+from align.auditing.row_checks import Named
+from align.auditing.run import audit
 from align.evaluation.statistics.group_metrics import counter_drop
 
 # Rows by header and operator; of 200, with (100, 60, 40) and (100, 60, 40) in the margins.

@@ -9,13 +9,13 @@ import pytest
 from planted import clean_pairs, read_lines, rotten_pairs, write_rows
 from pyarrow import csv
 
-from align.audit.entry import Entry
-from align.audit.kept import write_kept
-from align.audit.reading import Reader, Source
-from align.audit.row_checks import Named
-from align.audit.row_findings import describe_rows, leave_out
-from align.audit.rows import compare, see, shared_keys
-from align.audit.run import audit
+from align.auditing.entry import Entry
+from align.auditing.kept import write_kept
+from align.auditing.reading import Reader, Source
+from align.auditing.row_checks import Named
+from align.auditing.row_findings import describe_rows, leave_out
+from align.auditing.rows import compare, see, shared_keys
+from align.auditing.run import audit
 from align.data.tables.observations import ObservationReader, Roles, read_observations
 from align.data.tables.reading import Table
 from align.errors import DataError

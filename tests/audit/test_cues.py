@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from planted import clean_pairs, sentence, with_cue, write_rows
 
-from align.audit.reading import Source
-from align.audit.row_checks import Named
-from align.audit.run import audit
+from align.auditing.reading import Source
+from align.auditing.row_checks import Named
+from align.auditing.run import audit
 
 
 def record_of(tmp_path, rows, **named):
@@ -41,8 +41,8 @@ def test_a_planted_phrase_is_named_first_with_its_exact_counts(tmp_path):
 
 
 def test_of_very_many_rows_a_drawn_share_is_tested_and_the_page_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.audit.cue_data.LEAST_ROWS", 300)
-    monkeypatch.setattr("align.audit.cue_data.MOST_WORDS", 300)
+    monkeypatch.setattr("align.auditing.cue_data.LEAST_ROWS", 300)
+    monkeypatch.setattr("align.auditing.cue_data.MOST_WORDS", 300)
     rows = with_cue(clean_pairs(400, 1), 0.5, 0.1, 1)
     record = record_of(tmp_path, [*rows, rows[0]])
     first = record.cues.found[0]

@@ -6,9 +6,9 @@ import pyarrow.parquet as pq
 import pytest
 from planted import read_lines, write_rows
 
-from align.audit.kept import write_kept
-from align.audit.reading import Reader, Source
-from align.audit.run import Audited, audit
+from align.auditing.kept import write_kept
+from align.auditing.reading import Reader, Source
+from align.auditing.run import Audited, audit
 from align.errors import DataError
 from align.recipe.dataset import MediaSettings
 

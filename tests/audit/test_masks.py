@@ -3,9 +3,9 @@ import random
 import pytest
 from planted import sentence, write_rows
 
-from align.audit.reading import Source
-from align.audit.row_checks import Named
-from align.audit.run import audit
+from align.auditing.reading import Source
+from align.auditing.row_checks import Named
+from align.auditing.run import audit
 from align.errors import DataError
 
 

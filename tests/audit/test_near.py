@@ -2,12 +2,12 @@ import random
 
 from planted import clean_pairs, read_lines, sentence, write_rows
 
-from align.audit import near as near_rows
-from align.audit.entry import Entry
-from align.audit.kept import write_kept
-from align.audit.near import NearRows, jaccard, shingle
-from align.audit.reading import Source
-from align.audit.run import audit
+from align.auditing import near as near_rows
+from align.auditing.entry import Entry
+from align.auditing.kept import write_kept
+from align.auditing.near import NearRows, jaccard, shingle
+from align.auditing.reading import Source
+from align.auditing.run import audit
 
 
 def near_pairs(pairs, num):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from align.audit.entry import entries_of
-from align.audit.rows import see
+from align.auditing.entry import entries_of
+from align.auditing.rows import see
 from align.checks.rows import _see
 from align.data import files, load_preferences, load_questions, many_cores, stored_items
 from align.data.many_cores import core_count, map_in_order

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from align.audit.reading import Source
-from align.audit.run import audit
+from align.auditing.reading import Source
+from align.auditing.run import audit
 from align.data import load_preferences, load_questions, load_reward_pairs
 from align.data.pairs.candidates import load_candidates
 from align.data.pairs.reward_bench import load_reward_bench

@@ -75,9 +75,9 @@ def launch(size, work):
 def ask_suites(folder, questions=QUESTIONS):
     policy = Chunks()
     with closing(AnswerCache(folder)) as cache:
-        asker = Asker(policy, cache=cache)
-        result = evaluate_suites(asker, questions, SuiteSettings())
-    return values(result), policy.asked, asker.num_cached
+        kept = KeptAnswers(cache)
+        result = evaluate_suites(Asker(policy, kept=kept), questions, SuiteSettings())
+    return values(result), policy.asked, kept.num_cached
 
 
 def test_processes_of_a_launch_ask_the_chunks_of_one_process_between_them(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from align.audit.significance import FALSE_DISCOVERIES, adjust
+from align.auditing.significance import FALSE_DISCOVERIES, adjust
 from align.evaluation.reward_models.neutral import neutral_words, unlike_neutral
 
 

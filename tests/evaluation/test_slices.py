@@ -5,8 +5,8 @@ import pytest
 from planted import clean_pairs, with_cue
 from scipy.stats import norm
 
-from align.audit.features import Features
-from align.audit.sides import Sides
+from align.auditing.features import Features
+from align.auditing.sides import Sides
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.reward_models.margin_tests import compare_margins
 from align.evaluation.reward_models.slices import arrange_slices, find_slices

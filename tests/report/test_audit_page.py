@@ -5,10 +5,10 @@ import pytest
 from browser import HOSTILE, needs_chromium, without_policy
 from planted import clean_pairs, with_cue, write_rows
 
-from align.audit.reading import Source
-from align.audit.row_checks import Named
-from align.audit.run import audit
-from align.audit.trace_scores import GroupScore, StepScore, TraceFinding
+from align.auditing.reading import Source
+from align.auditing.row_checks import Named
+from align.auditing.run import audit
+from align.auditing.trace_scores import GroupScore, StepScore, TraceFinding
 from align.report.audit import build_audit_page
 
 

@@ -1,67 +1,24 @@
 """Arguments of the command that looks at data: audit."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 from align.cli.application import app, execute
 from align.cli.many_words import ManyWords, words
-from align.cli.options import takes, values
-from align.options import Media, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditReading:
-    """How rows are read; those that cannot be used are counted and left out."""
-
-    recipe: str | None = option(None, "Take the files and how they are read from a recipe.")
-    eval: str | None = option(None, "Rows for evaluation, to look for leaks.")
-    kind: str = option("", "pairs, questions, prompts, sft or outcomes; by the columns if not given.")
-    split: str | None = option(
-        None, "Split of a folder or hub data set; for files, counterfactual writes the rare pairs of `--attributes`."
-    )
-    eval_split: str | None = option(None, "Split of the rows for evaluation.")
-    max_rows: int | None = option(None, "Read only this many rows of each file.")
-    adapter: str | None = option(None, "Public schema the rows are in, such as mmlu.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """Columns that only the user can name."""
-
-    label: str | None = option(None, "sft: column of the class; by default the completion, where it is one.")
-    text: str | None = option(None, "outcomes: column of the text.")
-    outcome: str | None = option(None, "outcomes: column of what was observed.")
-    confounders: list[str] | None = option(None, "outcomes: columns of what moves the outcome beside the text.")
-    prompt: str | None = option(None, "outcomes: column of what the text answers.")
-    mask_column: str | None = option(None, "Column of a text, such as a trace, that should not give the gold away.")
-    attributes: list[str] | None = option(
-        None, "Columns, two or more: with `--write`, rows with rare pairs of their values go to counterfactual.jsonl."
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scoring:
-    """How traces are scored by a student; nothing is left out for it."""
-
-    score_with: str | None = option(None, "Model, as a folder or hub id, that says how likely each trace is.")
-    trace_column: str | None = option(None, "Column of the traces; of sft rows the completion, if not given.")
-    source_column: str | None = option(None, "Column of who wrote a trace.")
-    correct_column: str | None = option(
-        None, "Column of whether a trace is right; of questions what it comes to, if not given."
-    )
-    dtype: str = option("float32", "Of the loaded weights.")
-    device: str | None = option(None, "Where to compute; the accelerator if there is one.")
+from align.cli.options import takes
+from align.options import Media
+from align.services.audit_options import AuditReading, NamedColumns, Scoring
 
 
 @app.command(cls=ManyWords)
-@takes(reading=AuditReading, named=Named, scoring=Scoring, media=Media)
+@takes(reading=AuditReading, named=NamedColumns, scoring=Scoring, media=Media)
 def audit(
     out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and, with `--write`, the rows.")],
     reading: AuditReading,
-    named: Named,
+    named: NamedColumns,
     scoring: Scoring,
     media: Media,
     data: Annotated[
@@ -80,22 +37,32 @@ def audit(
     ] = None,
 ) -> None:
     """Say what a data set would teach that nobody meant: repeats, contradictions, leaks, and cues to the label."""
-    from align.cli.audit import run
+    execute(lambda: _run(data or [], out, (reading, named, scoring, media), near, write, words(fail_on)))
 
-    columns = values(named) | {"confounders": words(named.confounders), "mask": named.mask_column}
-    columns["attributes"] = tuple(words(named.attributes))
-    columns |= {name: getattr(scoring, f"{name}_column") for name in ("trace", "source", "correct")}
-    del columns["mask_column"]
-    execute(
-        lambda: run(
-            data or [],
-            out,
-            reading=values(reading),
-            named=columns,
-            scoring=values(scoring),
-            media=values(media),
-            near=near,
-            write=write,
-            fail_on=words(fail_on),
-        )
-    )
+
+def _run(
+    data: list[str], out: Path, groups: tuple[Any, ...], near: bool, write: bool, fail_on: tuple[str, ...]
+) -> int:
+    """Prints what was found; returns 1 if something is found that it should fail on."""
+    from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
+    from align.auditing.trace_scores import TRACES_FILE
+    from align.cli.audit_tables import show
+    from align.services.audit import audit_data
+
+    reading, named, *others = groups
+    lists = {name: list(words(getattr(named, name))) for name in ("confounders", "attributes")}
+    found = audit_data(data, out, reading, replace(named, **lists), *others, near=near, write=write, fail_on=fail_on)
+    show(found.record)
+    if found.record.traces is not None:
+        print(f"The score of each trace is in {out / TRACES_FILE}.")
+    if found.written is not None:
+        kept, left_out, counterfactual = found.written
+        print(f"{kept:,} rows are in {out / KEPT_FILE}, {left_out:,} with reasons in {out / LEFT_OUT_FILE}.")
+        if lists["attributes"]:
+            print(f"{counterfactual:,} rows, each with a group, are in {out / COUNTERFACTUAL_FILE}.")
+    print(f"The page is {found.page}.")
+    counts = found.record.counts()
+    failed = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
+    if failed:
+        print(f"Failed on {', '.join(failed)}.")
+    return int(bool(failed))

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.features import FEWEST, Features
-from align.audit.sides import Sides, is_length, tell_apart
-from align.audit.significance import NUM_STRATA, strata_of
-from align.audit.tested import Numbers, Tested, Values, stricter, sums
+from align.auditing.features import FEWEST, Features
+from align.auditing.sides import Sides, is_length, tell_apart
+from align.auditing.significance import NUM_STRATA, strata_of
+from align.auditing.tested import Numbers, Tested, Values, stricter, sums
 
 FEWEST_OF_A_SIDE = 10  # prompts in which only the chosen response has a feature, and in which only the rejected has it
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.significance import FALSE_DISCOVERIES, adjust
+from align.auditing.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.reward_models.neutral import neutral_words, unlike_neutral

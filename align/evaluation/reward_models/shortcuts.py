@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from align.audit.cues import MOST_ALSO, describe
+from align.auditing.cues import MOST_ALSO, describe
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.record import shortcuts as record
 from align.evaluation.record.models import Measured

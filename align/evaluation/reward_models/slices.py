@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from align.audit.cues import describe
-from align.audit.features import FEWEST, Texts
-from align.audit.folding import Lead, fold
-from align.audit.sides import Sides
-from align.audit.significance import FALSE_DISCOVERIES, adjust
-from align.audit.tested import Tested
+from align.auditing.cues import describe
+from align.auditing.features import FEWEST, Texts
+from align.auditing.folding import Lead, fold
+from align.auditing.sides import Sides
+from align.auditing.significance import FALSE_DISCOVERIES, adjust
+from align.auditing.tested import Tested
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.reward_models.margin_tests import compare_margins, pairs_with
 from align.evaluation.statistics.item_means import Codes

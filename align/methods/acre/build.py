@@ -17,8 +17,8 @@ def build(
     recipe: Recipe,
     data: TrainingData[Any],
     rewards: Rewards,
-    letters: type[ACRETrainer] = ACRETrainer,
-    texts: type[TextACRETrainer] = TextACRETrainer,
+    letters: type[ACRETrainer] | None = None,
+    texts: type[TextACRETrainer] | None = None,
 ) -> SecondPassTrainer:
     """Builds ACRE; TRL loads the model and its tokenizer from the recipe's path."""
     trained, rules = guard(recipe, rewards)
@@ -36,7 +36,9 @@ def build(
     if not recipe.setting("families"):
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
         every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
-        return letters(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
+        return (letters or ACRETrainer)(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
     answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
-    return texts(**given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward)
+    return (texts or TextACRETrainer)(
+        **given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward
+    )

@@ -19,13 +19,13 @@ def build(
     recipe: Recipe,
     data: TrainingData[PromptRow],
     rewards: Rewards,
-    trainer: type[GuardedGRPOTrainer] = GuardedGRPOTrainer,
+    trainer: type[GuardedGRPOTrainer] | None = None,
 ) -> GuardedGRPOTrainer:
     """Builds TRL's GRPO with guarded rewards; TRL loads the model and its tokenizer from the recipe's path."""
     config = build_config(recipe)
     trained, rules = guard(recipe, rewards)
     with quiet_about_environments():
-        return trainer(
+        return (trainer or GuardedGRPOTrainer)(
             model=recipe.model.model_name_or_path,
             reward_funcs=trained,
             reward_processing_classes=reward_tokenizers(trained, data.rows),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from align.audit.entry import Entry
+from align.auditing.entry import Entry
 from align.data.columns import Columns
 from align.data.conversations import (
     MESSAGES,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from align.audit.attributes import AttributeFinding
-from align.audit.cues import Cue, Cues
-from align.audit.record import AuditRecord
-from align.audit.row_findings import RowFinding
-from align.audit.trace_scores import TraceFinding
+from align.auditing.attributes import AttributeFinding
+from align.auditing.cues import Cue, Cues
+from align.auditing.record import AuditRecord
+from align.auditing.row_findings import RowFinding
+from align.auditing.trace_scores import TraceFinding
 from align.report.audit.words import (
     TRACE_COLUMNS,
     by_length,

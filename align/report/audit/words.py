@@ -1,11 +1,11 @@
 """What an audit found, in words, for the page and for the terminal."""
 
-from align.audit.attributes import COMMON, COUNTER, AttributeFinding
-from align.audit.cues import Cue, Cues
-from align.audit.masks import PERMUTATIONS, MaskFinding
-from align.audit.record import AuditRecord
-from align.audit.row_findings import SHOWN
-from align.audit.trace_scores import QUANTILES, GroupScore, TraceFinding
+from align.auditing.attributes import COMMON, COUNTER, AttributeFinding
+from align.auditing.cues import Cue, Cues
+from align.auditing.masks import PERMUTATIONS, MaskFinding
+from align.auditing.record import AuditRecord
+from align.auditing.row_findings import SHOWN
+from align.auditing.trace_scores import QUANTILES, GroupScore, TraceFinding
 
 TRACE_COLUMNS = ("traces", "n", "mean NLL", *(f"{each} %" for each in QUANTILES), "least likely step, 50 %")
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from align.audit.reading import Source
-from align.audit.run import audit
+from align.auditing.reading import Source
+from align.auditing.run import audit
 from scripts.harness import Options, write_rows
 
 WORDS = 400

@@ -9,8 +9,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from align.audit.reading import Reader, ReadRow
-from align.audit.run import Audited
+from align.auditing.reading import Reader, ReadRow
+from align.auditing.run import Audited
 from align.data.cell_values import as_values
 from align.data.media.rows import MEDIA, media_folder
 from align.data.problems import RowProblem

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from align.audit.entry import KINDS, Entry
-from align.audit.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
+from align.auditing.entry import KINDS, Entry
+from align.auditing.row_checks import Check, Named, check_of, guess_kind, kind_of_adapter, named_by, schema_of
 from align.data.columns import Columns, NeverThere, questions_in_columns, rename
 from align.data.files import RawRow, find_split, first_rows
 from align.data.loading import Schema, read_row

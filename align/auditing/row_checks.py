@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from align.audit.entry import Entry, reference_of
+from align.auditing.entry import Entry, reference_of
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt, conversation_text, message_text
 from align.data.files import RawRow, Row

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from align.audit.features import FEWEST, Features
-from align.audit.labels import with_some
-from align.audit.significance import NUM_STRATA, of_z, strata_of
-from align.audit.tested import Numbers, Tested, Values, stricter, sums
-from align.audit.words import COUNTS
+from align.auditing.features import FEWEST, Features
+from align.auditing.labels import with_some
+from align.auditing.significance import NUM_STRATA, of_z, strata_of
+from align.auditing.tested import Numbers, Tested, Values, stricter, sums
+from align.auditing.words import COUNTS
 
 _BLOCK = 256  # features at once
 

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from align.audit.entry import Entry
+from align.auditing.entry import Entry
 from align.data.questions.templates import PromptTemplate
 from align.errors import UserError
 from align.models.reading import render

@@ -5,11 +5,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from align.audit.attributes import AttributeFinding
-from align.audit.cues import Cues
-from align.audit.masks import MaskFinding
-from align.audit.row_findings import RowFinding
-from align.audit.trace_scores import TraceFinding
+from align.auditing.attributes import AttributeFinding
+from align.auditing.cues import Cues
+from align.auditing.masks import MaskFinding
+from align.auditing.row_findings import RowFinding
+from align.auditing.trace_scores import TraceFinding
 from align.secrets import mask
 from align.whole_files import write_whole
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from align.audit.folding import Lead, fold
-from align.audit.remedies import remedies
-from align.audit.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Information, adjust, information
-from align.audit.tested import Tested
+from align.auditing.folding import Lead, fold
+from align.auditing.remedies import remedies
+from align.auditing.significance import FALSE_DISCOVERIES, POINTS, POINTS_WITHIN, Information, adjust, information
+from align.auditing.tested import Tested
 from align.evaluation.statistics.metrics import wilson
 
 MOST_ALSO = 8

@@ -3,7 +3,7 @@
 from hashlib import blake2b
 from typing import NamedTuple
 
-from align.audit.entry import Entry
+from align.auditing.entry import Entry
 from align.data.texts import as_seen
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.features import Features
-from align.audit.tested import Numbers, Values, sums
-from align.audit.words import COUNTS
+from align.auditing.features import Features
+from align.auditing.tested import Numbers, Values, sums
+from align.auditing.words import COUNTS
 from rewards.reading.options import LETTERS
 
 _LENGTH = COUNTS[0]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.content import Content, content_of
-from align.audit.entry import Entry
+from align.auditing.content import Content, content_of
+from align.auditing.entry import Entry
 
 Flags = NDArray[np.bool_]
 Numbers = NDArray[np.int64]

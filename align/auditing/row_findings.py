@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from align.audit.rows import Compared, Flags, Seen, shared_keys
+from align.auditing.rows import Compared, Flags, Seen, shared_keys
 
 SHOWN = 3  # examples of a finding
 

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.entry import Entry
-from align.audit.words import Vocabulary
+from align.auditing.entry import Entry
+from align.auditing.words import Vocabulary
 from rewards.extras import missing
 
 JACCARD = 0.8

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.features import FEWEST, Features
-from align.audit.significance import FALSE_DISCOVERIES, NUM_STRATA, fisher, of_z, strata_of
-from align.audit.tested import Numbers, Tested, Values, stricter
-from align.audit.words import COUNTS
+from align.auditing.features import FEWEST, Features
+from align.auditing.significance import FALSE_DISCOVERIES, NUM_STRATA, fisher, of_z, strata_of
+from align.auditing.tested import Numbers, Tested, Values, stricter
+from align.auditing.words import COUNTS
 
 
 def compare_labels(

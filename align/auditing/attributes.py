@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.entry import Entry
-from align.audit.features import FEWEST
-from align.audit.rows import Compared, Flags, Seen
-from align.audit.tested import Numbers, Values
+from align.auditing.entry import Entry
+from align.auditing.features import FEWEST
+from align.auditing.rows import Compared, Flags, Seen
+from align.auditing.tested import Numbers, Values
 from align.evaluation.statistics.group_metrics import NAMED_GROUPS
 
 COMMON, COUNTER = NAMED_GROUPS

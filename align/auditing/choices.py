@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from align.audit.features import FEWEST, Features
-from align.audit.sides import Sides, is_length, tell_apart
-from align.audit.significance import NUM_STRATA, binomial, of_z, strata_of
-from align.audit.tested import Numbers, Tested, Values, stricter, sums
+from align.auditing.features import FEWEST, Features
+from align.auditing.sides import Sides, is_length, tell_apart
+from align.auditing.significance import NUM_STRATA, binomial, of_z, strata_of
+from align.auditing.tested import Numbers, Tested, Values, stricter, sums
 
 _SMOOTHING = 5.0  # sides added to a stratum, of which as many are right as in all sets
 

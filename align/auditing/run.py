@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from align.audit.attributes import AttributeData
-from align.audit.cue_data import CueData
-from align.audit.entry import WITH_TRACE, Entry
-from align.audit.masks import WITH_GOLD, MaskData
-from align.audit.near import JACCARD, Near, NearRows, why_not
-from align.audit.reading import Reader, Source
-from align.audit.record import AuditRecord, FileCount
-from align.audit.row_findings import SHOWN, RowFinding, describe_rows, leave_out
-from align.audit.rows import Seen, compare
+from align.auditing.attributes import AttributeData
+from align.auditing.cue_data import CueData
+from align.auditing.entry import WITH_TRACE, Entry
+from align.auditing.masks import WITH_GOLD, MaskData
+from align.auditing.near import JACCARD, Near, NearRows, why_not
+from align.auditing.reading import Reader, Source
+from align.auditing.record import AuditRecord, FileCount
+from align.auditing.row_findings import SHOWN, RowFinding, describe_rows, leave_out
+from align.auditing.rows import Seen, compare
 from align.errors import DataError
 
 if TYPE_CHECKING:
-    from align.audit.traces import TraceData
+    from align.auditing.traces import TraceData
 
 SHOWN_PROBLEMS = 20
 Advance = Callable[[], None]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.words import COUNTS, Vocabulary, sizes
+from align.auditing.words import COUNTS, Vocabulary, sizes
 
 Numbers = NDArray[np.int64]
 FEWEST = 20  # texts with a feature, below which no test could say much

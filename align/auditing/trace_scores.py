@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from align.audit.features import FEWEST
-from align.audit.tested import Values
+from align.auditing.features import FEWEST
+from align.auditing.tested import Values
 from align.whole_files import whole_file
 
 if TYPE_CHECKING:
-    from align.audit.traces import ScoredTrace, TraceData
+    from align.auditing.traces import ScoredTrace, TraceData
 
 TRACES_FILE = "traces.jsonl"
 QUANTILES = (5, 25, 50, 75, 95)  # in percent

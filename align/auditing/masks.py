@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from align.audit.cues import describe
-from align.audit.entry import Entry
-from align.audit.features import FEWEST, Features, Texts
-from align.audit.rows import Compared, Flags, Seen, first_of_prompt
-from align.audit.tested import Numbers, Values
+from align.auditing.cues import describe
+from align.auditing.entry import Entry
+from align.auditing.features import FEWEST, Features, Texts
+from align.auditing.rows import Compared, Flags, Seen, first_of_prompt
+from align.auditing.tested import Numbers, Values
 from align.evaluation.statistics.metrics import wilson
 from rewards.reading.options import LETTERS
 

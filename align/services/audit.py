@@ -1,0 +1,294 @@
+"""Audits a data set: what it would teach that nobody meant."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from align.auditing.entry import KINDS
+from align.auditing.kept import COUNTERFACTUAL_FILE, Written, write_kept
+from align.auditing.reading import Source, estimate_rows
+from align.auditing.record import AuditRecord
+from align.auditing.row_checks import Named
+from align.auditing.run import Advance
+from align.auditing.run import audit as audit_rows
+from align.auditing.trace_scores import find_scores, write_traces
+from align.console import make_console
+from align.errors import UserError
+from align.options import Media
+from align.recipe.dataset import DatasetConfig, MediaSettings
+from align.recipe.media_settings import check_media
+from align.report.audit import build_audit_page
+from align.runs.writable import check_writable
+from align.services.audit_options import AuditReading, NamedColumns, Scoring
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from align.auditing.traces import TraceData
+    from align.models.checkpoint import Checkpoint
+
+NAMES = ("duplicates", "contradictions", "leaks", "shared_prompts", "near_duplicates", "near_leaks", "groups",
+         "prefixes", "images", "unusable", "cues", "mask")  # fmt: skip
+COUNTERFACTUAL = "counterfactual"
+_OF_TRACES = ("trace_column", "source_column", "correct_column")
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What an audit found.
+
+    Attributes:
+        record: All of it, as `audit.json` has it.
+        page: The page.
+        written: Counts of the rows that were written; None where none were asked for.
+    """
+
+    record: AuditRecord
+    page: Path
+    written: Written | None = None
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns a frame with a row for each thing looked for: name, count, of how many, and what it is."""
+        import pandas as pd
+
+        rows = [(each.name, each.count, each.of, each.text) for each in self.record.rows]
+        return pd.DataFrame(rows, columns=["name", "count", "of", "text"])
+
+    def __str__(self) -> str:
+        """Returns a line for each thing that was found, and the sentences on cues."""
+        found = [f"{each.count:,} of {each.of:,} {each.text}" for each in self.record.rows if each.count]
+        return "\n".join([*found, *self.record.sentences, f"The page is {self.page}."])
+
+    def _repr_html_(self) -> str:
+        """Returns what was found as a table."""
+        html: str = self.to_pandas().to_html(index=False)
+        return html
+
+
+def audit(
+    data: str | Path | Sequence[str | Path] = (),
+    *,
+    out: str | Path,
+    near: bool = True,
+    write: bool = False,
+    **options: Any,
+) -> AuditResult:
+    """Audits rows, as `align audit` does.
+
+    Args:
+        data: Rows for training: a file, a folder or a hub id, or several of one kind; those of a recipe if not given.
+        out: Folder for `audit.json`, the page and, with `write`, the rows.
+        near: Whether to look for rows that are nearly the same.
+        write: Whether to write `kept.jsonl` and `left_out.jsonl`.
+        **options: Of `AuditReading`, `NamedColumns`, `Scoring` and `Media`, such as `eval="held-out.jsonl"`.
+
+    Raises:
+        UserError: If the rows cannot be audited.
+        TypeError: If there is no such option.
+    """
+    groups = {}
+    known = set()
+    for group in (AuditReading, NamedColumns, Scoring, Media):
+        names = {each.name for each in fields(group)}
+        known |= names
+        groups[group] = group(**{name: value for name, value in options.items() if name in names})
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(f"There is no option `{unknown[0]}`. Options of an audit: {', '.join(sorted(known))}.")
+    paths = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
+    return audit_data(paths, Path(out), *groups.values(), near=near, write=write)  # type: ignore[arg-type]
+
+
+def audit_data(
+    data: Sequence[str],
+    out: Path,
+    reading: AuditReading,
+    named: NamedColumns,
+    scoring: Scoring,
+    media: Media,
+    *,
+    near: bool = True,
+    write: bool = False,
+    fail_on: Sequence[str] = (),
+) -> AuditResult:
+    """Audits rows whose options are in their groups.
+
+    Raises:
+        UserError: If the rows cannot be audited, or what should end in an error cannot be found.
+    """
+    if reading.kind not in ("", *KINDS):
+        raise UserError(f"`kind` must be one of {', '.join(KINDS)}, got {reading.kind!r}.")
+    if unknown := [name for name in fail_on if name not in NAMES]:
+        raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
+    if reading.max_rows is not None and reading.max_rows < 1:
+        raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
+    reading, write = _rare_pairs(data, reading, named, write=write)
+    check_writable(out, "--out")
+    columns = Named(
+        label=named.label,
+        text=named.text,
+        outcome=named.outcome,
+        confounders=tuple(named.confounders or ()),
+        prompt=named.prompt,
+        mask=named.mask_column,
+        attributes=tuple(named.attributes or ()),
+        trace=scoring.trace_column,
+        source=scoring.source_column,
+        correct=scoring.correct_column,
+    )
+    sources, held_out, kind = _sources(data, reading, columns, media)
+    if missing := [name for name in fail_on if name in ("leaks", "near_leaks", "shared_prompts") and held_out is None]:
+        raise UserError(f"`fail_on: {missing[0]}` needs the rows for evaluation. Name them with `--eval`.")
+    student = _find_student(scoring)
+    counts = [estimate_rows(each) for each in [*sources, *([held_out] if held_out else [])]]
+    with _bar("Rows read", counts) as advance:
+        audited = audit_rows(sources, held_out, kind=kind, near=near, traces=student and student.data, advance=advance)
+    out.mkdir(parents=True, exist_ok=True)
+    record = audited.record if student is None else _score(student, audited.record, out)
+    record.write(out)
+    page = build_audit_page(record, out / "audit.html")
+    if not write:
+        return AuditResult(record, page)
+    with _bar("Rows written", counts[: len(sources)]) as advance:
+        return AuditResult(record, page, write_kept(audited, out, advance))
+
+
+def _rare_pairs(
+    data: Sequence[str], reading: AuditReading, named: NamedColumns, *, write: bool
+) -> tuple[AuditReading, bool]:
+    """Checks what is said of attributes; files have no splits, so that `--split counterfactual` asks to write one."""
+    attributes = named.attributes
+    if reading.split == COUNTERFACTUAL and data and all(Path(each).expanduser().is_file() for each in data):
+        if not attributes:
+            raise UserError(
+                "`--split counterfactual` needs two columns or more whose values are rarely seen together. Name them "
+                "with `--attributes`."
+            )
+        reading, write = replace(reading, split=None), True
+    if attributes and len(set(attributes)) < max(2, len(attributes)):
+        raise UserError(f"`attributes` must name two different columns or more, got {', '.join(attributes)}.")
+    if attributes and write and reading.adapter is not None:
+        raise UserError(
+            f"{COUNTERFACTUAL_FILE} has a `group` in each row, which the adapter {reading.adapter} does not read. "
+            "Write the rows in our columns first, or leave out `--write`."
+        )
+    return reading, write
+
+
+def _sources(
+    data: Sequence[str], reading: AuditReading, named: Named, media: Media
+) -> tuple[list[Source], Source | None, str]:
+    """Puts together where the rows are, from the command line and a recipe."""
+    settings = check_media({name: value for name, value in asdict(media).items() if value is not None})
+    common: dict[str, Any] = {"adapter": reading.adapter, "media": settings, "named": named}
+    paths, eval_path, kind = list(data), reading.eval, reading.kind
+    split, eval_split, max_rows = reading.split, reading.eval_split, reading.max_rows
+    max_eval_rows = max_rows
+    sources: list[Source] = []
+    if reading.recipe is not None:
+        dataset = _dataset(reading.recipe)
+        if not paths:
+            sources = [
+                Source(each.path, split or each.split, max_rows or each.max_rows, **_of_recipe(each, common))
+                for each in dataset.sources
+            ]
+        eval_path, split = eval_path or dataset.eval_path, split or dataset.split
+        eval_split, max_rows = eval_split or dataset.eval_split, max_rows or dataset.max_rows
+        max_eval_rows = max_eval_rows or dataset.max_eval_rows
+        common = _of_recipe(dataset, common)
+    if not paths and not sources:
+        raise UserError("There is nothing to audit. Name a file, a folder or a hub id, or a recipe with `--recipe`.")
+    sources = sources or [Source(path, split, max_rows, **common) for path in paths]
+    held_out = None if eval_path is None else Source(eval_path, eval_split, max_eval_rows, **common)
+    return sources, held_out, kind
+
+
+def _dataset(name: str) -> DatasetConfig:
+    from align.assets import find_recipe
+    from align.recipe.recipe import load_recipe
+
+    return load_recipe(find_recipe(name)).dataset
+
+
+def _of_recipe(dataset: DatasetConfig, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Takes what a recipe says of its rows, where the command line says nothing."""
+    names = {name: getattr(dataset, name, None) or None for name in ("text", "outcome", "prompt", "confounders")}
+    said = common["named"]._asdict()
+    merged: dict[str, Any] = {name: said[name] or names.get(name) for name in said}
+    merged |= {name: tuple(merged[name] or ()) for name in ("confounders", "attributes")}
+    media = MediaSettings(**dataset.model_dump(include=set(MediaSettings.model_fields)))
+    return {
+        "adapter": common["adapter"] or getattr(dataset, "adapter", None),
+        "columns": getattr(dataset, "columns", {}),
+        "media": media if isinstance(dataset, MediaSettings) else common["media"],
+        "named": Named(**merged),
+    }
+
+
+class Student(NamedTuple):
+    """A model that is to score traces, not loaded yet, and the traces in its tokens.
+
+    Attributes:
+        checkpoint: Where it is.
+        data: What it will read.
+        how: `dtype` and `device`.
+    """
+
+    checkpoint: "Checkpoint"
+    data: "TraceData"
+    how: dict[str, Any]
+
+
+def _find_student(scoring: Scoring) -> Student | None:
+    """Finds the model and loads its tokenizer; None if no model is named.
+
+    Raises:
+        UserError: If there is no such model, or a column is named for nothing.
+    """
+    if scoring.score_with is None:
+        if named := [name for name in _OF_TRACES if getattr(scoring, name) is not None]:
+            raise UserError(f"`{named[0]}` is for traces that a model scores. Name it with `--score_with`.")
+        return None
+    from align.auditing.traces import TraceData
+    from align.models.checkpoint import find_checkpoint, load_tokenizer
+
+    checkpoint = find_checkpoint(scoring.score_with)
+    data = TraceData(load_tokenizer(checkpoint), checkpoint.window())
+    return Student(checkpoint, data, {"dtype": scoring.dtype, "device": scoring.device})
+
+
+def _score(student: Student, record: AuditRecord, out: Path) -> AuditRecord:
+    """Loads the model, scores every trace, and writes the scores beside the record."""
+    from align.models.checkpoint import load_model
+
+    model, _ = load_model(student.checkpoint, **student.how)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task("Traces scored", total=len(student.data))
+        scored = student.data.score(model, lambda num: progress.advance(task, num))
+    found, sentences = find_scores(student.data, scored, student.checkpoint.path)
+    write_traces(scored, out)
+    return replace(record, traces=found, sentences=[*record.sentences, *sentences])
+
+
+@contextmanager
+def _bar(words: str, counts: Sequence[int | None]) -> Iterator[Advance]:
+    """Draws a bar on stderr, with the time that is left where it is known how many rows there are."""
+    known = [count for count in counts if count is not None]
+    total = sum(known) if len(known) == len(counts) else None
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=make_console(stderr=True), transient=True) as progress:
+        task = progress.add_task(words, total=total)
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            if done % 1_000 == 0:  # drawing takes longer than a row
+                progress.update(task, completed=done)
+
+        yield advance
+        progress.update(task, completed=done)
