@@ -31,11 +31,6 @@ class Divided:
     shard: str | None = option(
         None, "i/n: ask the i-th of n parts, such as 1/4, each on a machine of its own.", rare=True
     )
-    merge: list[str] | None = option(
-        None,
-        "Folders of all n shards, which become the evaluation in `--out`; several words, no other options.",
-        rare=True,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from align.cli.application import Application, app, execute
 from align.cli.many_words import ManyWords, words
 from align.cli.options import given_options, takes, values
+from align.options import option
 
 ANY = "any"  # the command that tells the suite by the rows
 
@@ -81,7 +82,10 @@ def _every_option() -> type:
     """Joins the options of all suites; what several have is described as the first one does."""
     from align.evaluation.service import all_suites
 
-    joined: dict[str, tuple[str, Any, Any]] = {}
+    merge = option(
+        None, "Folders of all n shards, which become the evaluation in `--out`; several words, no other options."
+    )
+    joined: dict[str, tuple[str, Any, Any]] = {"merge": ("merge", list[str] | None, merge)}
     for suite in all_suites().values():
         hints = get_type_hints(suite.options)
         for each in fields(suite.options):
