@@ -1,5 +1,6 @@
 """Options, each declared once: a group is a dataclass, and its fields are what a command or a Python call takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,16 @@ def option(default: Any, help: str, *flags: str, rare: bool = False) -> Any:
         rare: Whether few need it, so that the help of a command with many options leaves it out.
     """
     return field(default=default, metadata={"help": help, "flags": flags, "rare": rare})
+
+
+def several(value: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the words of a list option; one text is a list of it.
+
+    Example:
+        >>> several("week"), several(["week", "hour"]), several(None)
+        (('week',), ('week', 'hour'), ())
+    """
+    return (value,) if isinstance(value, str) else tuple(value or ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,14 @@ def test_a_recipe_is_checked_trained_and_its_model_evaluated(tiny_recipe, tmp_pa
     assert checked.is_ready, str(checked)
     assert {"level", "check", "text", "fix"} == set(checked.to_pandas())
     assert "Ready to train." in checked._repr_html_()
-    run = align.train(recipe, max_steps=2, output_dir=str(tmp_path / "out"))
+    run = align.train(recipe, max_steps=2, output_dir=tmp_path / "out")
     assert (run.folder, run.is_finished) == (tmp_path / "out", True)
     assert run.to_pandas()["step"].max() == 2
     assert "finished" in run._repr_html_()
     found = align.evaluate(
-        "questions", model=str(run.folder), data=str(tmp_path / "train.jsonl"), suite=["accuracy"], max_rows=4,
-        out=str(tmp_path / "evaluated"),
-    )  # fmt: skip
+        "questions", model=run.folder, data=tmp_path / "train.jsonl", suite="accuracy", max_rows=4, out=run.folder
+    )
+    assert (run.folder / "evaluation" / "report.html").is_file(), "the page of the run would be written over"
     table = found.to_pandas()
     assert table.loc[table["metric"] == "accuracy", "n"].tolist() == [4]
     assert "accuracy" in found._repr_html_()

@@ -1,17 +1,24 @@
 """Evaluates: finds the suite that is asked for, checks its options, and runs it."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from align.console import say
 from align.errors import UserError
-from align.evaluation.record import Record
 from align.evaluation.suite import RowSuite, Suite
 from align.evaluation.suites import SUITES
+from align.options import several
+from align.recipe.problems import one_line
+
+if TYPE_CHECKING:
+    from align.evaluation.record import Record
 
 GROUP = "truealign.suites"  # entry points of packages that bring suites
+BELOW, LOG = "evaluation", "metrics.jsonl"  # in the folder of a run
 EVALUATED = "evaluated"  # beside the options: the name of the suite
 _MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_template` of a recipe: give that as "
 
@@ -19,8 +26,20 @@ _MADE = "Prompts are asked as they stand, or made of columns by `dataset.prompt_
 @cache
 def all_suites() -> dict[str, Suite]:
     """Returns our suites and those of installed packages, by name; ours win."""
-    theirs = {each.name: each for each in entry_points(group=GROUP)}
-    return SUITES | {name: place.load() for name, place in sorted(theirs.items()) if name not in SUITES}
+    found = dict(SUITES)
+    for place in sorted(entry_points(group=GROUP), key=lambda each: each.name):
+        if place.name in SUITES:
+            continue
+        try:
+            suite = place.load()
+        except Exception as error:  # anything can go wrong in another package, and other suites go on
+            say(f"The suite {place.name} cannot be loaded from {place.value}: {one_line(error)} It is left out.")
+            continue
+        if not isinstance(suite, Suite):
+            say(f"The suite {place.name} is left out: {place.value} must be a `Suite`, got {type(suite).__name__}.")
+            continue
+        found[place.name] = suite
+    return found
 
 
 def find_suite(options: Mapping[str, Any]) -> Suite:
@@ -39,7 +58,7 @@ def find_suite(options: Mapping[str, Any]) -> Suite:
         return suites[name]
     if options.get("reward_model") is not None:
         return suites["reward_model"]
-    named = options.get("suite") or ()
+    named = several(options.get("suite"))
     if rows := [each for each in named if isinstance(suites.get(each), RowSuite)]:
         if len(named) > 1:
             raise UserError(
@@ -64,41 +83,47 @@ def make_options(suite: Suite, options: Mapping[str, Any], given: Collection[str
     own = {each.name: each for each in fields(suite.options)}
     is_named = {EVALUATED, "suite"} if isinstance(suite, RowSuite) else {EVALUATED}  # by which it was found
     if wrong := sorted(set(given) - set(own) - is_named):
-        known = {each.name for other in all_suites().values() for each in fields(other.options)}
-        if wrong[0] not in known:
+        options_of = {name: {each.name for each in fields(other.options)} for name, other in all_suites().items()}
+        theirs = [name for name, names in options_of.items() if wrong[0] in names]
+        if not theirs:
             raise TypeError(f"There is no option `{wrong[0]}`. Options of {suite.name}: {', '.join(own)}.")
         what = f"`--suite {suite.name}`" if isinstance(suite, RowSuite) else suite.rows
+        what = "`--model`" if theirs == ["reward_model"] else what
         remedy = f"{_MADE}`--recipe`." if (suite.name, wrong[0]) == ("prompts", "prompt_template") else "Leave it out."
         raise UserError(f"`--{wrong[0]}` does not go with {what}. {remedy}")
     values = {name: options[name] for name in own if name in options}
     if missing := [name for name, each in own.items() if each.default is ... and values.get(name) is None]:
         raise TypeError(f"The suite {suite.name} needs `{missing[0]}`.")
-    lists = {name: tuple(values.get(name) or ()) for name, each in own.items() if "list[str]" in str(each.type)}
+    lists = {name: several(values.get(name)) for name, each in own.items() if "list[str]" in str(each.type)}
     return suite.options(**values | lists)
 
 
 def run_suite(suite: Suite, options: Mapping[str, Any], given: Collection[str], command: tuple[str, ...]) -> Any:
-    """Runs an evaluation, and returns it with its record as `found`, and the card that the numbers are on as `card`.
+    """Runs an evaluation; returns it with its folder `out`, record `found`, `page`, and the `card` with its numbers.
 
     Raises:
         UserError: If it cannot be done.
     """
     from align.evaluation.engine import Words
     from align.evaluation.on_card import find_card, put_on_card
+    from align.report.evaluation import build_evaluation_report
 
     if options.get("on_bad_rows", "raise") not in ("raise", "skip"):
         raise UserError(f"`on_bad_rows` must be raise or skip, got {options['on_bad_rows']!r}.")
-    words = Words(make_options(suite, options, given), frozenset(given), command)
+    filled = make_options(suite, options, given)
+    out = _place(Path(filled.out))
+    words = Words(replace(filled, out=out), frozenset(given), command)
     evaluation = suite.part("evaluation")(suite, words)
     model = str(options.get("model") or options.get("reward_model"))
     evaluation.card = find_card(model) if words.options.card else None  # before anything is asked
-    evaluation.found = evaluation.run()
+    evaluation.out, evaluation.found = out, evaluation.run()
+    evaluation.page = build_evaluation_report(out)
     if evaluation.card is not None:
         put_on_card(evaluation.card, evaluation.found)
     return evaluation
 
 
-def evaluate(suite: str | None = None, /, **options: Any) -> Record:
+def evaluate(suite: str | None = None, /, **options: Any) -> "Record":
     """Evaluates a policy or a reward model, as `align eval` does, and returns what `evaluation.json` holds.
 
     Args:
@@ -111,9 +136,18 @@ def evaluate(suite: str | None = None, /, **options: Any) -> Record:
     """
     if parts := {"shard", "merge"} & set(options):
         raise UserError(f"`{min(parts)}` divides the command `align eval`. Leave it out here.")
+    options = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
     record: Record = run_suite(found, options, set(options), ()).found
     return record
+
+
+def _place(out: Path) -> Path:
+    """Puts an evaluation below a run folder and not over it: both have a `report.html`."""
+    if not (out / LOG).is_file():
+        return out
+    say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
+    return out / BELOW
 
 
 def _tell(options: Mapping[str, Any]) -> str:

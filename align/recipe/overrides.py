@@ -82,6 +82,8 @@ def resolve_paths(value: Any, base: Path) -> Any:
         return {key: resolve_paths(item, base) for key, item in value.items()}
     if isinstance(value, list):
         return [resolve_paths(item, base) for item in value]
+    if isinstance(value, Path):  # of a call in Python
+        return str(value.expanduser().absolute())
     if isinstance(value, str) and value.startswith(("./", "../")):
         return str((base / value).resolve())
     if isinstance(value, str) and value.startswith("~/"):

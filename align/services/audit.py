@@ -18,7 +18,7 @@ from align.auditing.run import audit as audit_rows
 from align.auditing.trace_scores import find_scores, write_traces
 from align.console import make_console
 from align.errors import UserError
-from align.options import Media
+from align.options import Media, several
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.recipe.media_settings import check_media
 from align.report.audit import build_audit_page
@@ -125,16 +125,18 @@ def audit_data(
         raise UserError(f"`fail_on` must name some of {', '.join(NAMES)}, got {unknown[0]!r}.")
     if reading.max_rows is not None and reading.max_rows < 1:
         raise UserError(f"`max_rows` must be at least 1, got {reading.max_rows}.")
+    lists: dict[str, Any] = {name: [*several(getattr(named, name))] for name in ("confounders", "attributes")}
+    named = replace(named, **lists)
     reading, write = _rare_pairs(data, reading, named, write=write)
     check_writable(out, "--out")
     columns = Named(
         label=named.label,
         text=named.text,
         outcome=named.outcome,
-        confounders=tuple(named.confounders or ()),
+        confounders=tuple(lists["confounders"]),
         prompt=named.prompt,
         mask=named.mask_column,
-        attributes=tuple(named.attributes or ()),
+        attributes=tuple(lists["attributes"]),
         trace=scoring.trace_column,
         source=scoring.source_column,
         correct=scoring.correct_column,

@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 def test_a_suite_of_an_installed_package_is_a_command_with_its_options(tmp_path, tiny_model_folder):
     install(tmp_path / "site", "shouting", "1.0")
     place = tmp_path / "site" / "shouting-1.0.dist-info" / "entry_points.txt"
-    place.write_text("[truealign.suites]\nshouting = shouting:SHOUTING\n")
+    place.write_text("[truealign.suites]\nshouting = shouting:SHOUTING\nbroken = no_such:X\nodd = json:dumps\n")
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps({"prompt": f"Say {i}."}) + "\n" for i in range(4)))
 
     def run(*words):
@@ -31,6 +31,8 @@ def test_a_suite_of_an_installed_package_is_a_command_with_its_options(tmp_path,
 
     code, shown = run("shouting", "--help")
     assert (code, "--loud" in shown, "--num_shuffles" in shown) == (0, True, False)
+    assert "The suite broken cannot be loaded from no_such:X" in shown
+    assert "The suite odd is left out: json:dumps must be a `Suite`, got function." in shown
     words = ("--model", tiny_model_folder, "--data", "rows.jsonl", "--max_new_tokens", 4)
     code, shown = run("shouting", *words, "--loud", 0, "--out", "out")
     assert code == 0, shown

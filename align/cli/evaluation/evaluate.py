@@ -6,14 +6,10 @@ from typing import Any
 
 from align.checks.memory import most_parameters
 from align.cli.evaluation.divided import divided
-from align.console import say
 from align.errors import UserError
-from align.evaluation.service import EVALUATED, all_suites, find_suite, run_suite
+from align.evaluation.service import EVALUATED, find_suite, run_suite
 from align.secrets import mask_words
 from align.threads import use_threads
-
-BELOW = "evaluation"  # in the folder of a run
-LOG = "metrics.jsonl"  # which every run has
 
 
 def run(options: Mapping[str, Any], given: set[str]) -> None:
@@ -33,21 +29,18 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
     policy, scorer = options.get("model"), options.get("reward_model")
     if (policy is None) == (scorer is None):
         raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
-    _check_kind(given, is_policy=policy is not None)
-    options = dict(options) | {"out": _place(Path(options["out"]))}
     suite = find_suite(options)
     evaluation = run_suite(suite, options, given, _command(options, given))
-    out, record = options["out"], evaluation.found
+    out, record = evaluation.out, evaluation.found
     if policy is None:
         _show_scores(evaluation, record, out)
     else:
         from align.cli.evaluation.tables import show_evaluation
         from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
-        from align.report.evaluation import build_evaluation_report
 
         show_evaluation(record)
         print(f"\nAll numbers are in {out / EVALUATION_FILE}, all {evaluation.items} in {out / ITEMS_FILE}.")
-        print(f"The report is {build_evaluation_report(out)}.")
+        print(f"The report is {evaluation.page}.")
     if evaluation.card is not None:
         from align.evaluation.on_card import pushed_to
 
@@ -56,28 +49,9 @@ def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
         print(f"The numbers are on the card {evaluation.card}.{more}")
 
 
-def _check_kind(given: set[str], *, is_policy: bool) -> None:
-    """Refuses options of reward models for policies, and the other way round."""
-    from dataclasses import fields
-
-    of_policies: set[str] = set()
-    of_scorers: set[str] = set()
-    for suite in all_suites().values():
-        names = {each.name for each in fields(suite.options)}
-        if "reward_model" in names:
-            of_scorers |= names
-        else:
-            of_policies |= names
-    foreign = of_scorers - of_policies if is_policy else of_policies - of_scorers
-    if wrong := sorted(given & foreign):
-        kind = "model" if is_policy else "reward_model"
-        raise UserError(f"`--{wrong[0]}` does not go with `--{kind}`. Leave it out.")
-
-
 def _show_scores(evaluation: Any, record: Any, out: Path) -> None:
     from align.cli.evaluation.reward_tables import show
     from align.evaluation.record import EVALUATION_FILE
-    from align.report.evaluation import build_evaluation_report
 
     show(record)
     for rule, count in evaluation.left_out.items():
@@ -85,17 +59,9 @@ def _show_scores(evaluation: Any, record: Any, out: Path) -> None:
     if missing := evaluation.without_quality:
         prompts = len(evaluation.candidates)
         print(f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`.")
-    print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {build_evaluation_report(out)}.")
+    print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {evaluation.page}.")
     if evaluation.mined is not None:
         print(f"The phrases that are kept are in {evaluation.mined}.")
-
-
-def _place(out: Path) -> Path:
-    """Puts an evaluation below a run folder and not over it: both have a `report.html`."""
-    if not (out / LOG).is_file():
-        return out
-    say(f"{out} is the folder of a run, so the evaluation goes to {out / BELOW}.")
-    return out / BELOW
 
 
 def _command(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, find_adapter, load_rows, name_row
@@ -13,14 +13,6 @@ from align.data.rules import check_label
 from align.data.texts import is_blank
 from align.data.unread import saying_unread
 from align.evaluation.suite import Loaded, Reading
-
-
-class SuiteRow(Protocol):
-    """A dataclass that a row becomes."""
-
-    id: str
-    row: int
-    group: str | None
 
 
 def load_suite_rows(

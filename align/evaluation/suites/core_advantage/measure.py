@@ -21,8 +21,6 @@ from align.evaluation.suite import Measured
 from align.evaluation.suites.core_advantage.rows import CoreQuestion
 from align.evaluation.suites.subject import Asking, Subject, Text
 
-CONTENT_FREE = "N/A"
-
 
 def measure(subject: Subject, rows: Sequence[CoreQuestion], asking: Asking) -> Measured:
     """Reads every option behind its question and behind the content-free prompt."""
