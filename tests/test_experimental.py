@@ -9,12 +9,12 @@ from tree import ALIGN, Module
 from trl import SFTConfig, SFTTrainer
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.recipe.fields import chain_fields
 from align.recipe.keys import EXPERIMENTAL, keys_of
 from align.recipe.recipe import parse_recipe
+from align.services.prepared import prepare
 from align.training.default_args import with_args
 
 WITH = [name for name, method in METHODS.items() if method.variants]
@@ -72,7 +72,7 @@ def test_a_run_says_once_what_it_turned_on(tmp_path, method):
     for name, value, variant in found:
         recipe = parsed(tmp_path, method, **{name: value})
         assert recipe.record == variant
-        told = [each.text for each in check_recipe(recipe, Launch()).warnings if each.check == "experimental"]
+        told = [each.text for each in prepare(recipe, Launch()).warnings if each.check == "experimental"]
         assert [f"No lab found a gain from `{name}: {value}` that lasts" in text for text in told] == [True]
 
 

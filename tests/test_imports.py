@@ -105,6 +105,24 @@ def test_the_list_of_methods_imports_nothing_else():
     assert len(ours) >= len(METHODS) + 2
 
 
+LOADERS = re.compile(r"(align\.data\..*|align\.models\.rewards|rewards\.catalog)\.(load|open|read|resolve)_\w+")
+
+
+def test_checks_are_given_what_was_loaded():
+    """Data and rewards of a run are loaded once, by `align.services.prepared`, which hands them to checks."""
+    checks = [module for module in ALIGN if module.name.startswith("align.checks")]
+    wrong = [f"{module.name} imports {name}" for module in checks for name in module.all if LOADERS.fullmatch(name)]
+    wrong += [
+        f"{module.name}:{node.lineno} loads data"
+        for module in checks
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node).endswith(".part('load')")
+    ]
+    assert wrong == []
+    (place,) = [module for module in ALIGN if module.name == "align.services.prepared"]
+    assert any(map(LOADERS.fullmatch, place.all)) and ".part('load')" in ast.unparse(place.tree)  # so they are called
+
+
 def words_of(module: Module) -> list[str]:
     """Lists identifiers and texts of a module, without its docstrings."""
     found = []

@@ -11,7 +11,6 @@ from some_recipes import outcome_readers
 from transformers import AutoModelForCausalLM
 
 from align.checks.launch import read_launch
-from align.checks.recipe import check_recipe
 from align.checks.reward_models import check_reward_model
 from align.errors import UserError
 from align.evaluation.reward_models.reward_model import RewardModel
@@ -20,6 +19,7 @@ from align.models.pretrained import load_pretrained, pickled_weights, refuse_pic
 from align.models.samplers.local_model import LocalSampler
 from align.models.samplers.sampler import Request, SamplerError
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 HARMLESS = "training_args.bin", "optimizer.pt", "rng_state_0.pth"
 
@@ -84,7 +84,7 @@ def test_an_adapter_on_a_pickled_base_is_refused(pickled, tmp_path):
 
 def test_a_recipe_with_pickled_weights_is_refused_before_anything_is_loaded(tiny_recipe, pickled):
     def errors(*overrides):
-        checked = check_recipe(
+        checked = prepare(
             load_recipe(tiny_recipe(reward_funcs=["format"], reward_weights=[1.0]), overrides), read_launch(None)
         )
         return " ".join(finding.text for finding in checked.errors)

@@ -11,13 +11,13 @@ from some_recipes import PROMPTS
 from align.assets import asset_dir, shipped_recipes
 from align.checks.batch import check_batch
 from align.checks.launch import read_launch
-from align.checks.recipe import check_recipe
-from align.checks.rewards import resolve_rewards
 from align.evaluation.statistics.glossary import as_markdown
 from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
 from align.methods import METHODS
+from align.models.rewards import resolve_rewards
 from align.recipe.fields import chain_fields
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from rewards.running.isolated.programs import why_not_isolated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +76,7 @@ def test_a_recipe_has_a_batch_that_divides_and_rewards_that_work(path):
     launch = read_launch(ROOT / named[0] if named else None)
     asks_elsewhere = "align.Judge" in recipe.reward_funcs  # a server that is not here
     if Path(recipe.dataset.path).exists():
-        findings = check_recipe(replace(recipe, is_dry=asks_elsewhere), launch).findings
+        findings = prepare(replace(recipe, is_dry=asks_elsewhere), launch).findings
     else:  # the data is not on this machine; the arithmetic and the rewards' settings need none
         resolve_rewards(recipe)
         findings = check_batch(recipe, launch, num_rows=1_000)

@@ -8,10 +8,8 @@ from typing import Any
 from align.checks.finding import Finding
 from align.data.conversations import message_text
 from align.data.tables.outcome_rows import SCALE_FILE
-from align.models.at_hand import file_problem, is_hub_id
 from align.models.model_files import damages
 from align.models.pretrained import pickled_weights
-from align.recipe.reward_settings import named_model
 
 # transformers 5.17 loads such a folder without its score head and leaves a random one, with a warning only.
 ADAPTER = (
@@ -24,35 +22,6 @@ PREFIXED = (
     "it was trained with the confounders before the text (`estimator: input`), and no reward call adds them. Write "
     "{prefix!r} before every prompt, or train it with another estimator."
 )
-
-
-def find_reward_model(spec: str, base_dir: Path) -> str | None:
-    """Returns the folder or hub id of a reward model, or None if the spec names a function.
-
-    Args:
-        spec: An entry of `reward_funcs`; a name before `=` is passed over.
-        base_dir: Folder that paths are relative to; after it, the current folder is tried.
-
-    Raises:
-        ValueError: If the spec is a path to nothing.
-
-    Example:
-        >>> find_reward_model("accuracy", Path()), find_reward_model("mine.py:brevity", Path())
-        (None, None)
-        >>> find_reward_model("owner/reward-model", Path())
-        'owner/reward-model'
-    """
-    spec = named_model(spec)[1]
-    if "/" not in spec or spec.partition(":")[0].endswith(".py"):
-        return None
-    candidates = [(folder / Path(spec).expanduser()).resolve() for folder in (base_dir, Path.cwd())]
-    folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
-    if folder is None and (problem := next(filter(None, map(file_problem, map(str, candidates))), "")):
-        raise ValueError(f"Reward {spec!r}: {problem}")
-    if folder is None and not is_hub_id(spec):
-        tried = ", ".join(dict.fromkeys(map(str, candidates)))
-        raise ValueError(f"Reward {spec!r}: there is no such folder. Tried {tried}.")
-    return spec if folder is None else str(folder)
 
 
 def check_reward_model(spec: str, path: str, prompts: Sequence[Any] = ()) -> list[Finding]:

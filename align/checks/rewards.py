@@ -1,54 +1,23 @@
-"""The recipe's rewards: found by name, and tried on sample rows before training calls them a million times."""
+"""The recipe's rewards, tried on sample rows before training calls them a million times."""
 
 import importlib.util
 import sysconfig
-from collections import Counter
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 from align.checks.finding import Finding
-from align.checks.reward_models import check_reward_model, find_reward_model
+from align.checks.reward_models import check_reward_model
 from align.checks.reward_trials import Handling, is_first_process, load_rewards, trial_findings, try_rewards
-from align.recipe.fields import config_fields
+from align.models.rewards import find_model, response_format, reward_spec
 from align.recipe.recipe import Recipe
-from align.recipe.reward_settings import Reward, named_model, short_name
-from rewards.catalog import resolve_reward
-from rewards.reading.responses import ResponseFormat
-from rewards.running.contract import Limits, RewardSpec, Settings
-from rewards.running.protocol import asks_a_model, is_async, is_audit_only, reward_name
+from align.recipe.reward_settings import Reward
+from rewards.running.contract import Limits, Settings
+from rewards.running.protocol import asks_a_model
 
 SECONDS_PER_CALL = 5.0  # beside those for its completions, if the recipe limits them
 SAY_NOTHING = ("constant", "reads_no_gold")
 ROWS = 256  # whose prompts a reward model's files are compared with
-
-
-def resolve_rewards(recipe: Recipe) -> list[Reward]:
-    """Finds the recipe's rewards: functions with their settings and the recipe's tags, and paths of reward models.
-
-    Returns:
-        Those of `reward_funcs`, then those of `audit_funcs`.
-
-    Raises:
-        ValueError: If a reward does not exist or refuses its settings, two have one name, or a monitor is trained on.
-    """
-    rewards: list[Reward] = []
-    refused: list[ValueError] = []
-    for spec in recipe.reward_specs:
-        try:
-            rewards.append(_resolve(recipe, spec))
-        except ValueError as error:
-            refused.append(error)
-    if refused:
-        raise ValueError(" ".join(map(str, refused))) from refused[0]
-    names = [
-        short_name(s) if isinstance(r, str) else reward_name(r)
-        for s, r in zip(recipe.reward_specs, rewards, strict=True)
-    ]
-    check_names(names, recipe.reward_specs)
-    _check_monitors(recipe, rewards)
-    _check_time_limit(recipe, rewards)
-    return rewards
 
 
 def check_loading(recipe: Recipe) -> list[Finding]:
@@ -73,78 +42,6 @@ def _is_installed(spec: str) -> bool:
         return False
     found = importlib.util.find_spec(spec.partition(".")[0]) if "." in spec else None
     return "." not in spec or bool(found and (found.origin or "").startswith(sysconfig.get_path("purelib")))
-
-
-def _check_monitors(recipe: Recipe, rewards: Sequence[Reward]) -> None:
-    for spec, reward in zip(recipe.reward_funcs, rewards, strict=False):
-        if not isinstance(reward, str) and is_audit_only(reward):
-            raise ValueError(
-                f"`reward_funcs`: {spec!r} is a monitor, and a policy that is trained on one learns to get round it. "
-                "Name it in `audit_funcs`, where it is logged and never trained on."
-            )
-
-
-def _check_time_limit(recipe: Recipe, rewards: Sequence[Reward]) -> None:
-    if recipe.rewards.reward_timeout is None or recipe.rewards.reward_workers:
-        return
-    plain = [reward_name(reward) for reward in rewards if not isinstance(reward, str) and not is_async(reward)]
-    if plain:
-        names = ", ".join(plain)
-        raise ValueError(f"`reward_timeout` cannot stop {names} in the training process. Set `reward_workers: 1`.")
-
-
-def reward_spec(recipe: Recipe, spec: str) -> RewardSpec:
-    """Returns a reward of the recipe with its settings, unresolved."""
-    kwargs = recipe.reward_kwargs.get(short_name(spec), {})
-    return RewardSpec(spec, kwargs, recipe.path.parent, response_format(recipe))
-
-
-def check_names(names: Sequence[str], specs: Sequence[str]) -> None:
-    """Refuses two rewards of one name.
-
-    Raises:
-        ValueError: If there are some: TRL 1.16 mixes their means, and its table of completions keeps the last one.
-    """
-    name, count = Counter(names).most_common(1)[0] if names else ("", 0)
-    if count > 1:
-        both = ", ".join(spec for spec, other in zip(specs, names, strict=True) if other == name)
-        raise ValueError(
-            f"{count} rewards are called `{name}` ({both}). TRL logs rewards by name: it would mix their means and "
-            "keep one of them in its table. Rename one, or set its `__name__`."
-        )
-
-
-def _resolve(recipe: Recipe, spec: str) -> Reward:
-    model = find_model(recipe, spec)
-    if model is not None:
-        return model
-    found = reward_spec(recipe, spec)
-    return resolve_reward(spec, found.kwargs, base_dir=found.base_dir, response_format=found.response_format)
-
-
-def find_model(recipe: Recipe, spec: str) -> str | None:
-    """Returns the folder or hub id of a reward model; None if the recipe names a function.
-
-    Raises:
-        ValueError: If the spec is a path to nothing, or a model has settings or is to be an audit.
-    """
-    path = named_model(spec)[1]
-    model = path if path == recipe.trained else find_reward_model(path, recipe.path.parent)
-    if model is not None and reward_spec(recipe, spec).kwargs:
-        raise ValueError(f"Reward {spec!r} is a model and takes no settings. Remove its `reward_kwargs`.")
-    if model is not None and spec in recipe.rewards.audit_funcs:
-        raise ValueError(
-            f"`audit_funcs`: {spec!r} is a reward model, and audits are functions. Write one that scores with "
-            "`align.load_reward_model(path).score(prompts, responses)`."
-        )
-    return model
-
-
-def response_format(recipe: Recipe) -> ResponseFormat:
-    """Returns the tags of the recipe's responses; a method without tags of its own has the usual ones."""
-    if "think_tag" not in config_fields(recipe.method):
-        return ResponseFormat()
-    return ResponseFormat(recipe.setting("think_tag"), recipe.setting("answer_tag"))
 
 
 def check_rewards(recipe: Recipe, rewards: Sequence[Reward], rows: Sequence[dict[str, Any]]) -> list[Finding]:

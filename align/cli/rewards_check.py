@@ -7,12 +7,13 @@ from typing import Any
 
 from align.assets import find_recipe, shipped_recipes
 from align.checks.finding import Finding
-from align.checks.reward_models import check_reward_model, find_reward_model
+from align.checks.reward_models import check_reward_model
 from align.checks.reward_trials import Handling, trial_findings, try_rewards
-from align.checks.rewards import check_specs, check_together, handling_of, resolve_rewards, trial_settings
+from align.checks.rewards import check_specs, check_together, handling_of, trial_settings
 from align.cli.rewards_rows import name_the_option, questions_of, read_columns, read_reward_rows
 from align.console import make_console
 from align.errors import RecipeError, UserError
+from align.models.rewards import find_reward_model, resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import read_yaml_option
 from align.secrets import mask

@@ -12,12 +12,12 @@ from align.assets import find_recipe
 from align.checks.finding import Finding
 from align.checks.launch import read_launch
 from align.checks.output import check_output
-from align.checks.recipe import Checked, check_recipe
 from align.errors import RunFolderError
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import compare_data, compare_readings
 from align.runs.stages import Stage, ToDo, plan_stages
 from align.secrets import mask
+from align.services.prepared import Prepared, prepare
 from align.services.run_words import start_words
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def check_words(
     parsed = _dry(parsed) if dry_run else parsed
     with redirect_stdout(sys.stderr):  # transformers prints a line on WANDB_MODE=offline when it is imported
         findings, stages = _check_start(parsed, resume)
-        checked = check_recipe(parsed, read_launch(accelerate_config))
-        return CheckResult(findings + checked.findings + _check_changes(stages, parsed, checked))
+        prepared = prepare(parsed, read_launch(accelerate_config))
+        return CheckResult(findings + prepared.findings + _check_changes(stages, prepared.runs))
 
 
 def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], list[Stage]]:
@@ -116,15 +116,14 @@ def _check_start(recipe: Recipe, resume: str | None) -> tuple[list[Finding], lis
     return [Finding("ok", "output", text) for text in start_words(stages, resume)], stages
 
 
-def _check_changes(stages: Sequence[Stage], recipe: Recipe, checked: Checked) -> list[Finding]:
+def _check_changes(stages: Sequence[Stage], runs: Sequence[Prepared]) -> list[Finding]:
     """Finds what is another one by now than when a run that goes on was started: its data, its base, own code."""
     found = []
-    for stage in stages:
-        of_stage = checked.then if stage.recipe is recipe.then else checked.first
-        if stage.todo is ToDo.NOTHING or of_stage is None or of_stage.data is None:
+    for stage, prepared in zip(stages, runs, strict=False):  # no stages where folders are in the way
+        if stage.todo is ToDo.NOTHING or prepared.data is None:
             continue
         try:
-            compare_data(stage, of_stage.data.fingerprints)
+            compare_data(stage, prepared.data.fingerprints)
             found += [Finding("warning", "output", text) for text in compare_readings(stage)]
         except RunFolderError as error:
             found.append(Finding("error", "output", str(error)))

@@ -12,7 +12,6 @@ from typing import Any
 
 from align.checks.launch import current_launch
 from align.checks.output import run_bytes
-from align.checks.recipe import Checked
 from align.console import mask_logs, say
 from align.errors import RecipeError, UserError
 from align.models.hub import full_repository, is_pushed
@@ -27,6 +26,7 @@ from align.runs.room import at_limit, free_bytes, no_room, size_of
 from align.runs.stages import Stage, ToDo
 from align.secrets import mask_words
 from align.services.build_error import build_error
+from align.services.prepared import Prepared
 from align.services.run_words import how_to_go_on, say_loading
 
 _FULL = ("No space left", "StorageFull")
@@ -34,12 +34,12 @@ _FULL = ("No space left", "StorageFull")
 _AT_LIMIT = ("Disk quota exceeded", "File too large", "file write failed", "unexpected pos")
 
 
-def train_stage(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
+def train_stage(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
     """Trains one run, or writes what is missing at its end.
 
     Args:
         stage: The run, and what is left of it.
-        checked: What was read and found before.
+        run: What was loaded for it, and found.
         seconds: The time limit of this process, None for none.
         is_shared: Whether all hosts see the main process's folder.
 
@@ -47,10 +47,10 @@ def train_stage(stage: Stage, checked: Checked, seconds: float | None, is_shared
         Whether it is finished; else it was stopped early.
     """
     with _room_named(stage.folder):
-        return _train(stage, checked, seconds, is_shared)
+        return _train(stage, run, seconds, is_shared)
 
 
-def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: bool) -> bool:
+def _train(stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> bool:
     from align.training.callbacks import FirstStep
     from align.training.process_group import join_process_group
 
@@ -60,18 +60,18 @@ def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: boo
             copy_model(_with_model(stage.checkpoint, stage.recipe), stage.folder)
         if state.is_main_process:
             manifest = read_manifest(stage.checkpoint / MANIFEST)
-            _finish(stage, checked, manifest.step if manifest else 0)
+            _finish(stage, run, manifest.step if manifest else 0)
         state.wait_for_everyone()
         return True
     began = time.monotonic()
-    trainer = _build(stage, checked)
+    trainer = _build(stage, run)
     trainer.add_callback(FirstStep(began, partial(record_start, stage.folder)))
-    steps, reason = _run(trainer, stage, checked, seconds, is_shared)
+    steps, reason = _run(trainer, stage, run, seconds, is_shared)
     if reason is None:
         trainer.save_model(str(stage.folder))
     if state.is_main_process:
         if reason is None:
-            _finish(stage, checked, steps)
+            _finish(stage, run, steps)
         else:
             write_missing_report(stage.folder, anew=True)
             say(f"Stopped after step {steps} of {trainer.state.max_steps}: {reason}. {_how_it_goes_on(trainer.args)}")
@@ -79,7 +79,7 @@ def _train(stage: Stage, checked: Checked, seconds: float | None, is_shared: boo
     return reason is None
 
 
-def _build(stage: Stage, checked: Checked) -> Any:
+def _build(stage: Stage, run: Prepared) -> Any:
     from accelerate import PartialState
     from datasets import disable_progress_bars as disable_bars_of_rows
     from transformers.utils.logging import disable_progress_bar
@@ -88,9 +88,7 @@ def _build(stage: Stage, checked: Checked) -> Any:
     from align.training.pair_samples import write_pairs
     from align.training.renamed_settings import hide_old_names
 
-    recipe, folder = stage.recipe, stage.folder
-    if checked.data is None:
-        raise RecipeError("The data could not be read.")
+    recipe, folder, data = stage.recipe, stage.folder, run.training_data
     say_loading(recipe, folder)
     hide_old_names()
     mask_logs("transformers", "trl", "accelerate", "datasets", "vllm")
@@ -98,7 +96,7 @@ def _build(stage: Stage, checked: Checked) -> Any:
     if not sys.stderr.isatty():
         disable_bars_of_rows()  # a file would hold every state of them
     try:
-        trainer = build_trainer(recipe, checked.data, checked.rewards)
+        trainer = build_trainer(recipe, data, run.rewards)
     except RecipeError:
         raise
     except Exception as error:  # settings that only libraries can judge with the model at hand, or no model there
@@ -109,12 +107,12 @@ def _build(stage: Stage, checked: Checked) -> Any:
             say(f"The log of the run that was in {folder} is kept in {aside}.")
         for path, _ in stage.passed_over:
             os.replace(path, _free_name(path))
-        data = checked.data.fingerprints
-        facts = {"data": data} | readings_note(recipe, stage.checkpoint, data)
+        prints = data.fingerprints
+        facts = {"data": prints} | readings_note(recipe, stage.checkpoint, prints)
         record_run(folder, recipe.resolved, facts, unwritten(recipe, trainer.args))
-        record_checks(folder, [finding.without_samples() for finding in checked.findings])
+        record_checks(folder, [finding.without_samples() for finding in run.findings])
         if sample_pairs := recipe.record.part("sample_pairs"):
-            write_pairs(folder, sample_pairs(recipe, checked.data))
+            write_pairs(folder, sample_pairs(recipe, data))
     started, found = int(os.environ.get("WORLD_SIZE", "1")), trainer.accelerator.num_processes
     if started != found:  # accelerate does not hand `use_cpu` of a launch file on, and then trains apart in silence
         raise RecipeError(
@@ -124,9 +122,7 @@ def _build(stage: Stage, checked: Checked) -> Any:
     return trainer
 
 
-def _run(
-    trainer: Any, stage: Stage, checked: Checked, seconds: float | None, is_shared: bool
-) -> tuple[int, str | None]:
+def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_shared: bool) -> tuple[int, str | None]:
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
     from align.report import build_report
@@ -152,7 +148,7 @@ def _run(
         trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
     if is_pushed(recipe):
-        trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, checked)))
+        trainer.add_callback(HubPushes(trainer, folder, partial(_write_card, stage, run)))
     trainer.add_callback(MetricsFile(folder / "metrics.jsonl"))
     trainer.add_callback(progress := RunProgress(recipe.record.console))
     trainer.add_callback(PhaseTimer(trainer))
@@ -168,22 +164,21 @@ def _run(
     return trainer.state.global_step, early.reason
 
 
-def _finish(stage: Stage, checked: Checked, steps: int) -> None:
+def _finish(stage: Stage, run: Prepared, steps: int) -> None:
     """Writes the card, then that the run is finished, and then the report, which a torn table must not undo."""
-    _write_card(stage, checked, stage.folder, steps)
+    _write_card(stage, run, stage.folder, steps)
     record_end(stage.folder, steps)
     write_missing_report(stage.folder, anew=True)
 
 
-def _write_card(stage: Stage, checked: Checked, folder: Path, steps: int) -> None:
+def _write_card(stage: Stage, run: Prepared, folder: Path, steps: int) -> None:
     from align.training.model_card import write_model_card
 
-    if checked.data is None:
-        raise RecipeError("The data could not be read.")
-    found = [f"{finding.check}: {finding.text}" for finding in checked.warnings]
+    found = [f"{finding.check}: {finding.text}" for finding in run.warnings]
     found += changes(noted_readings(stage.folder))
+    data = run.training_data
     repo = full_repository(stage.recipe) if is_pushed(stage.recipe) else None
-    write_model_card(folder, stage.recipe, steps, checked.data.fingerprints, checked.data.rows, found, repo)
+    write_model_card(folder, stage.recipe, steps, data.fingerprints, data.rows, found, repo)
 
 
 def write_missing_report(folder: Path, *, anew: bool = False) -> None:

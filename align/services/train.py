@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from align import services
 from align.assets import find_recipe
+from align.checks.finding import Finding
 from align.checks.launch import current_launch
 from align.checks.memory import most_parameters
-from align.checks.recipe import Checked, check_recipe
-from align.checks.rewards import find_model
 from align.checks.vllm_server import await_server
 from align.console import say
 from align.errors import RecipeError, RunFolderError
 from align.models.at_hand import is_hub_id, require_model
 from align.models.hub import is_pushed, refusal, repository
+from align.models.rewards import find_model
 from align.recipe.problems import shown
 from align.recipe.recipe import Recipe, load_recipe
 from align.runs.agreement import agree_on_data, agree_on_readings, agree_on_stages, sees_main_folder
@@ -31,6 +31,7 @@ from align.runs.peers import Peers, joined
 from align.runs.stages import Stage, ToDo
 from align.services.findings import print_findings
 from align.services.one_run import quiet_environment, train_stage
+from align.services.prepared import Prepared, prepare
 from align.services.run_words import say_checking, start_words
 from align.threads import use_threads
 from align.training.stopping import TO_BE_CONTINUED
@@ -124,12 +125,12 @@ def run(
                 _require_models(stage.recipe)
                 await_server(stage.recipe)
         say_checking(name)
-        checked = check_recipe(recipe, current_launch())
-        if checked.errors:
-            raise RecipeError(" ".join(finding.text for finding in checked.errors))
-        _agree_on_data(peers, stages, checked, recipe, allow_changed_data)
-        _say_before(stages, resume, checked, is_shared)
-        return _train_stages(stages, recipe, checked, seconds, is_shared)
+        prepared = prepare(recipe, current_launch())
+        if prepared.errors:
+            raise RecipeError(" ".join(finding.text for finding in prepared.errors))
+        _agree_on_data(peers, stages, prepared.runs, allow_changed_data)
+        _say_before(stages, resume, prepared.warnings, is_shared)
+        return _train_stages(stages, recipe, prepared.runs, seconds, is_shared)
 
 
 def _require_models(recipe: Recipe) -> None:
@@ -143,7 +144,7 @@ def _require_models(recipe: Recipe) -> None:
 
 
 def _train_stages(
-    stages: Sequence[Stage], recipe: Recipe, checked: Checked, seconds: float | None, is_shared: bool
+    stages: Sequence[Stage], recipe: Recipe, runs: Sequence[Prepared], seconds: float | None, is_shared: bool
 ) -> int:
     uses_vllm = any(stage.recipe.uses_vllm for stage in stages)
     quiet_environment(uses_vllm)
@@ -158,11 +159,8 @@ def _train_stages(
     from align.training.process_group import leave_process_group
 
     code, unpushed = 0, []
-    for stage in stages:
-        of_stage = _checked_of(stage, recipe, checked)
-        if of_stage is None:
-            continue
-        if stage.todo is not ToDo.NOTHING and not train_stage(stage, of_stage, seconds, is_shared):
+    for stage, prepared in zip(stages, runs, strict=True):
+        if stage.todo is not ToDo.NOTHING and not train_stage(stage, prepared, seconds, is_shared):
             code = 1 if stage.recipe.setting("save_only_model") else TO_BE_CONTINUED
             break
         unpushed.append(push(stage.recipe, stage.folder))
@@ -185,24 +183,16 @@ def _own(recipe: Recipe, held: ExitStack) -> str:
     return token
 
 
-def _checked_of(stage: Stage, recipe: Recipe, checked: Checked) -> Checked | None:
-    return checked.then if stage.recipe is recipe.then else checked.first
-
-
-def _agree_on_data(
-    peers: Peers, stages: Sequence[Stage], checked: Checked, recipe: Recipe, allow_changed_data: bool
-) -> None:
-    for number, stage in enumerate(stages):
-        of_stage = _checked_of(stage, recipe, checked)
-        data: Any = of_stage.data if of_stage else None
-        if data is None:
-            raise RecipeError("The data could not be read.")
-        if stage.todo is not ToDo.NOTHING:
-            changed = agree_on_data(peers, stage, number, data.fingerprints, allow_changed=allow_changed_data)
-            if changed:
-                say(changed)
-            for sentence in agree_on_readings(peers, stage, number, allow_changed=allow_changed_data):
-                say(sentence)
+def _agree_on_data(peers: Peers, stages: Sequence[Stage], runs: Sequence[Prepared], allow_changed_data: bool) -> None:
+    for number, (stage, prepared) in enumerate(zip(stages, runs, strict=True)):
+        if stage.todo is ToDo.NOTHING:
+            continue
+        data = prepared.training_data
+        changed = agree_on_data(peers, stage, number, data.fingerprints, allow_changed=allow_changed_data)
+        if changed:
+            say(changed)
+        for sentence in agree_on_readings(peers, stage, number, allow_changed=allow_changed_data):
+            say(sentence)
 
 
 def _say_finished(stages: Sequence[Stage]) -> int:
@@ -217,7 +207,7 @@ def _say_finished(stages: Sequence[Stage]) -> int:
     return 0
 
 
-def _say_before(stages: Sequence[Stage], resume: str | None, checked: Checked, is_shared: bool) -> None:
+def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[Finding], is_shared: bool) -> None:
     """Says on the main process where the run starts, and what it goes on with all the same."""
     if os.environ.get("RANK", "0") != "0":
         return
@@ -231,8 +221,8 @@ def _say_before(stages: Sequence[Stage], resume: str | None, checked: Checked, i
         )
     if any(each.recipe.setting("save_only_model") for each in stages):
         say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
-    if checked.warnings:
-        print_findings(checked.warnings, stderr=True)
+    if warnings:
+        print_findings(warnings, stderr=True)
 
 
 def push(recipe: Recipe, folder: Path) -> str | None:

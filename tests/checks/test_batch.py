@@ -74,11 +74,11 @@ def test_saving_while_completions_are_in_use_is_a_warning(tiny_recipe, findings,
 
 
 def test_the_steps_of_one_pass_are_those_of_the_trainer(tiny_recipe):
-    from align.checks.recipe import check_recipe
+    from align.services.prepared import prepare
     from align.training.build import build_trainer
 
     keys = {"dataset": {"max_rows": 37}, "save_strategy": "no"}
-    checked = check_recipe(load_recipe(tiny_recipe(**keys)), Launch())
+    checked = prepare(load_recipe(tiny_recipe(**keys)), Launch())
     for changes in (
         {},
         {"gradient_accumulation_steps": 3, "num_generations": 6},
@@ -167,12 +167,12 @@ def test_no_whole_batch_of_pairs_is_an_error(pair_findings):
 
 @pytest.mark.parametrize("changes", [{}, {"gradient_accumulation_steps": 2}, {"dataloader_drop_last": True}])
 def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_folder, changes):
-    from align.checks.recipe import check_recipe
+    from align.services.prepared import prepare
     from align.training.build import build_trainer
 
     rows = [*fact_pairs(37), {"prompt": "q?", "chosen": "a b", "rejected": "a  b"}]
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **changes))
-    checked = check_recipe(recipe, Launch())
+    checked = prepare(recipe, Launch())
     trainer = build_trainer(recipe, checked.data, checked.rewards)
     batches = len(trainer.get_train_dataloader())
     (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
@@ -181,12 +181,12 @@ def test_the_steps_over_pairs_are_those_of_the_trainer(tmp_path, tiny_model_fold
 
 @pytest.mark.parametrize("model_type", ["scalar", "pairwise"])
 def test_the_steps_over_pairs_of_a_reward_model_are_those_of_the_trainer(tmp_path, tiny_model_folder, model_type):
-    from align.checks.recipe import check_recipe
+    from align.services.prepared import prepare
     from align.training.build import build_trainer
 
     settings = {"model_type": model_type, "gradient_accumulation_steps": 2, "max_length": 400}
     recipe = load_recipe(write_reward_recipe(tmp_path, tiny_model_folder, sourced_pairs(37), **settings))
-    checked = check_recipe(recipe, Launch())
+    checked = prepare(recipe, Launch())
     trainer = build_trainer(recipe, checked.data, checked.rewards)
     (finding,) = [finding for finding in checked.findings if finding.check == "batch"]
     assert finding.numbers == {"pairs_per_step": 8, "sequences_per_step": 16, "steps_per_pass": 5}

@@ -5,8 +5,8 @@ import pytest
 from observed_table import write_chain_recipe
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 MESSAGES = {"dataset": {"path": "./messages.jsonl"}}
 
@@ -17,7 +17,7 @@ def findings(tmp_path, tiny_model_folder):
         rows = [{"prompt": [{"role": "user", "content": f"q{number}?"}]} for number in range(8)]
         (tmp_path / "messages.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         path = write_chain_recipe(tmp_path, changes.pop("model", tiny_model_folder), then, **changes)
-        return check_recipe(load_recipe(path), Launch()).findings
+        return prepare(load_recipe(path), Launch()).findings
 
     return check
 

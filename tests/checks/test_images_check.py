@@ -10,10 +10,10 @@ from align.checks.image_tokens import token_counter
 from align.checks.images import check_images, check_letters
 from align.checks.launch import Launch
 from align.checks.lengths import check_lengths
-from align.checks.recipe import check_recipe
 from align.data import load_questions
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 from PIL import Image
@@ -259,7 +259,7 @@ def generation_prompt(folder):
 def test_broken_images_stop_a_recipe_or_are_left_out(recipe, qwen, tmp_path):
     made = recipe(qwen, GOOD | {"image": "square.png"}, GOOD | {"image": "broken.png"}, GOOD)
     (tmp_path / "broken.png").write_bytes((tmp_path / "square.png").read_bytes()[:50])
-    (finding,) = [found for found in check_recipe(made, Launch()).errors if found.check == "data"]
+    (finding,) = [found for found in prepare(made, Launch()).errors if found.check == "data"]
     assert "1 of 3 rows" in finding.text
     assert "row 2, column `image`: the image cannot be read, or is not whole" in finding.text
     skipping = load_recipe(made.path, ["--dataset.on_bad_rows", "skip"])

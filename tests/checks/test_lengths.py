@@ -8,9 +8,9 @@ from transformers import AutoTokenizer
 from align.checks.launch import Launch
 from align.checks.lengths import PromptTokenizer, check_lengths, context_window
 from align.checks.long_prompts import RULE
-from align.checks.recipe import check_recipe
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 BOS_TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'tool' %}{% break %}{% endif %}{{ m['content'] }}"
@@ -88,7 +88,7 @@ def test_where_bad_rows_are_skipped_an_overlong_prompt_is_left_out_and_counted(t
         for name, words in (("long", 200), ("longer", 300), ("short", 1)):
             question = {"question": "why " * words, "options": ["a", "b"], "answer": 0}
             file.write(json.dumps({"id": name, "prompt": "why " * words} | question) + "\n")
-    checked = check_recipe(load_recipe(path), Launch())
+    checked = prepare(load_recipe(path), Launch())
     assert checked.errors == []
     names = [row["id"] for row in checked.data.rows]
     assert "short" in names

@@ -9,9 +9,9 @@ from tiny import tiny_model
 from align.checks.launch import Launch
 from align.checks.memory import count_parameters
 from align.checks.model import check_model
-from align.checks.recipe import check_recipe
 from align.models.model_files import file_problems
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_tokenizer_that_was_cut_off_is_a_sentence(tmp_path, tiny_recipe):
     path = tiny_recipe(reward_funcs=["format"], reward_weights=[1.0])
     broken = tmp_path / "model" / "tokenizer.json"
     broken.write_text(broken.read_text()[:500])
-    finding = check_recipe(load_recipe(path), Launch()).errors[0]
+    finding = prepare(load_recipe(path), Launch()).errors[0]
     assert re.search(r"tokenizer\.json is not valid JSON: .*Copy the model again", finding.text)
 
 

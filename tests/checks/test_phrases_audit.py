@@ -1,6 +1,6 @@
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 
 def test_an_audit_that_finds_no_phrase_in_samples_is_no_warning_and_a_reward_is(tiny_recipe, tmp_path):
@@ -10,6 +10,6 @@ def test_an_audit_that_finds_no_phrase_in_samples_is_no_warning_and_a_reward_is(
         reward_funcs=["./flat.py:flat"], reward_weights=[1.0], audit_funcs=["phrases"],
         reward_kwargs={"phrases": {"file": "./phrases.txt"}},
     )  # fmt: skip
-    found = [each for each in check_recipe(load_recipe(path), Launch()).findings if each.check == "rewards"]
+    found = [each for each in prepare(load_recipe(path), Launch()).findings if each.check == "rewards"]
     assert [each.numbers["reward"] for each in found if each.numbers.get("kind") == "constant"] == ["flat"]
     assert [each.level for each in found].count("ok") == 2

@@ -5,8 +5,8 @@ import pytest
 from align.assets import asset_dir
 from align.checks.launch import Launch, read_launch
 from align.checks.launched import check_processes
-from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from align.recipe.recipe import load_recipe
 )
 def test_settings_of_several_processes_are_told_where_there_is_one(tiny_recipe, keys, words):
     recipe = load_recipe(tiny_recipe(reward_funcs=["format"], reward_weights=[1.0], **keys))
-    (error,) = check_recipe(recipe, Launch()).errors
+    (error,) = prepare(recipe, Launch()).errors
     assert error.text.startswith(words)
-    assert check_recipe(recipe, Launch(num_processes=2)).errors == []
+    assert prepare(recipe, Launch(num_processes=2)).errors == []
 
 
 def test_deepspeed_without_a_launcher_is_told_before_training(tiny_recipe):
@@ -33,5 +33,5 @@ def test_deepspeed_without_a_launcher_is_told_before_training(tiny_recipe):
 
 def test_a_folder_without_a_model_is_told_before_training(tiny_recipe, tmp_path):
     (tmp_path / "empty").mkdir()
-    (error,) = check_recipe(load_recipe(tiny_recipe(model_name_or_path="./empty")), Launch()).errors
+    (error,) = prepare(load_recipe(tiny_recipe(model_name_or_path="./empty")), Launch()).errors
     assert "holds no model: it has no config.json" in error.text

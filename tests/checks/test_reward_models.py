@@ -6,10 +6,11 @@ from tiny import tiny_model, tiny_reward_model, tiny_tokenizer
 from transformers import AutoModelForSequenceClassification
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
-from align.checks.reward_models import check_reward_model, find_reward_model
+from align.checks.reward_models import check_reward_model
 from align.data.tables.outcome_rows import SCALE_FILE, Scale
+from align.models.rewards import find_reward_model
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run
 
 TOKENIZER = tiny_tokenizer()
@@ -30,7 +31,7 @@ def reward_model(tmp_path):
 
 
 def reward_findings(path):
-    return [f for f in check_recipe(load_recipe(path), Launch()).findings if f.check == "rewards"]
+    return [f for f in prepare(load_recipe(path), Launch()).findings if f.check == "rewards"]
 
 
 def test_a_reward_model_is_checked_without_loading_it(tiny_recipe, reward_model):

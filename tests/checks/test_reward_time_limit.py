@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from some_recipes import PROMPTS
 
-from align.checks.rewards import resolve_rewards
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import parse_recipe
 
 

@@ -1,9 +1,10 @@
 import pytest
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
-from align.checks.rewards import handling_of, resolve_rewards
+from align.checks.rewards import handling_of
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 BROKEN = {
     "needs_a_column": ("def needs_a_column(completions, reference, **kwargs):\n    return [0.0]", "`reference`"),
@@ -27,7 +28,7 @@ ABSENT = {
 
 
 def reward_findings(path):
-    return [f for f in check_recipe(load_recipe(path), Launch()).findings if f.check == "rewards"]
+    return [f for f in prepare(load_recipe(path), Launch()).findings if f.check == "rewards"]
 
 
 def test_a_broken_reward_is_caught_and_named(tiny_recipe, tmp_path):

@@ -6,11 +6,11 @@ from planted import clean_pairs, rotten_pairs, write_rows
 from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, QUESTIONS, REWARD_PAIRS
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.checks.rows import check_rows
 from align.data.prompt_rows import load_prompts
 from align.data.training_data import load_training_data
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -28,7 +28,7 @@ def rows_line(tmp_path, method, train, held_out=None):
         yaml.safe_dump(content | {"dataset": paths, "model_name_or_path": str(model), "eval_strategy": "no"})
     )
     recipe = load_recipe(path, ["--output_dir", str(tmp_path / "out")])
-    (line,) = [each for each in check_recipe(recipe, Launch()).findings if each.check == "rows"]
+    (line,) = [each for each in prepare(recipe, Launch()).findings if each.check == "rows"]
     return line
 
 
@@ -95,7 +95,7 @@ def outcome_line(tmp_path, train, held_out):
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(content | {"dataset": dataset, "model_name_or_path": model}))
     recipe = load_recipe(path, ["--output_dir", str(tmp_path / "out")])
-    (line,) = [each for each in check_recipe(recipe, Launch()).findings if each.check == "rows"]
+    (line,) = [each for each in prepare(recipe, Launch()).findings if each.check == "rows"]
     return line, path
 
 

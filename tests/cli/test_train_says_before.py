@@ -6,7 +6,6 @@ import warnings
 import pytest
 
 from align.checks.launch import current_launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError, RunFolderError
 from align.recipe.recipe import load_recipe
 from align.report import build_report
@@ -14,6 +13,7 @@ from align.report.run.folder import read_run_folder
 from align.runs.folder import set_log_aside
 from align.runs.start import find_start
 from align.services.build_error import build_error, named_keys
+from align.services.prepared import prepare
 from align.services.train import run
 from align.training.renamed_settings import hide_old_names
 
@@ -43,7 +43,7 @@ def test_rows_left_out_are_in_the_console_the_report_and_the_card(leaky, tmp_pat
     warnings = [check for check in checks if check["level"] == "warning"]
     counts = [sum(check["numbers"].values()) for check in warnings if "left out" in check["text"]]
     assert counts == [20, 1]
-    assert warnings == [found._asdict() for found in check_recipe(load_recipe(leaky), current_launch()).warnings]
+    assert warnings == [found._asdict() for found in prepare(load_recipe(leaky), current_launch()).warnings]
     for text in (output.err, (folder / "README.md").read_text(), (folder / "report.html").read_text()):
         for words in ("20 rows are left out (12 x ", "8 x ", "row 11", "row 23", "1 rows for evaluation are left out"):
             assert words in text, words

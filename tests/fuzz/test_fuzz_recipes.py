@@ -6,11 +6,11 @@ from recipe_mutations import draw_fitting_recipe, draw_recipe, write_bases
 
 from align import secrets
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import UserError
 from align.recipe.recipe import Recipe, load_recipe
 from align.recipe.yaml_loader import dump_yaml
 from align.secrets import mask
+from align.services.prepared import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_fuzz_checked(bases, tmp_path, tiny_model_folder, count):
 
     def case(rng):
         draw = rng.choice([draw_recipe, draw_fitting_recipe, draw_fitting_recipe])
-        checked = check_recipe(load(draw(rng, bases), tmp_path), Launch(rng.choice([1, 1, 2])))
+        checked = prepare(load(draw(rng, bases), tmp_path), Launch(rng.choice([1, 1, 2])))
         for finding in checked.findings:
             require(finding.text.strip(), f"a finding without a text: {finding}")
             require("Traceback" not in finding.text, f"a finding with a traceback: {finding}")

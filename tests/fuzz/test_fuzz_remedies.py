@@ -12,9 +12,9 @@ from remedies import applied, check_key, remedies_of
 
 from align import secrets
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import UserError
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def refusals(content, folder, *, checked: bool = False) -> list[str]:
         recipe = load_recipe(path)
     except UserError as error:
         return [str(error)]
-    return [each.text for each in check_recipe(recipe, Launch(1)).errors] if checked else []
+    return [each.text for each in prepare(recipe, Launch(1)).errors] if checked else []
 
 
 def content_of(drawn):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from align.checks.rewards import resolve_rewards
 from align.methods import METHODS
+from align.models.rewards import resolve_rewards
 from align.training.build import build_trainer
 
 TEMPLATE = (

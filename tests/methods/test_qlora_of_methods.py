@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 from some_recipes import PAIRS, REWARD_PAIRS
 from tiny import tiny_model, tiny_tokenizer
 
-from align.checks.rewards import resolve_rewards
 from align.methods import METHODS
+from align.models.rewards import resolve_rewards
 from align.training.build import build_trainer
 from align.training.mended import keep_adapter_dtype
 

@@ -4,10 +4,10 @@ import pytest
 from pair_recipe import fact_pairs, sourced_pairs, write_pair_recipe, write_reward_recipe
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import DataError, RecipeError
 from align.methods import METHODS
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.training.build import build_trainer
 
 STREAM = {"streaming": True}
@@ -52,12 +52,12 @@ def test_a_bad_row_behind_the_first_thousand_ends_the_stream_where_it_should_not
 
 
 def test_the_check_says_what_is_streamed_and_that_training_needs_an_end(tmp_path, tiny_model_folder):
-    checked = check_recipe(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=STREAM)), Launch())
+    checked = prepare(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=STREAM)), Launch())
     texts = [finding.text for finding in checked.findings]
     assert any("is a stream: these are its first rows" in text for text in texts)
     assert not any("One pass over" in text for text in texts)
     endless = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=STREAM, max_steps=-1))
-    errors = [finding.text for finding in check_recipe(endless, Launch()).findings if finding.level == "error"]
+    errors = [finding.text for finding in prepare(endless, Launch()).findings if finding.level == "error"]
     assert errors == ["`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`."]
 
 
@@ -65,14 +65,14 @@ def test_the_check_says_what_is_streamed_and_that_training_needs_an_end(tmp_path
 def test_what_is_done_after_a_pass_is_refused(tmp_path, tiny_model_folder, name):
     stream = STREAM | {"eval_path": "./train.jsonl"}
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, dataset=stream, **{name: "epoch"}))
-    errors = [finding.text for finding in check_recipe(recipe, Launch()).findings if finding.level == "error"]
+    errors = [finding.text for finding in prepare(recipe, Launch()).findings if finding.level == "error"]
     of_steps = f"Set `{name}: steps` and `{name.partition('_')[0]}_steps`."
     assert errors == [f"`{name}: epoch` waits for the end of a pass, and a stream is read on and on. {of_steps}"]
 
 
 def test_the_check_says_that_none_of_the_first_rows_has_a_mark(tmp_path, tiny_model_folder):
     rows = [row | {"chosen_spans": [], "rejected_spans": []} for row in fact_pairs(2)]
-    checked = check_recipe(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, dataset=STREAM)), Launch())
+    checked = prepare(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, dataset=STREAM)), Launch())
     errors = [finding.text for finding in checked.findings if finding.level == "error"]
     assert [text.partition(":")[0] for text in errors] == ["2 of 2 pairs have nothing to mark"]
 
@@ -89,7 +89,7 @@ def test_a_mixture_is_not_streamed(tmp_path, tiny_model_folder):
 
 def test_prompts_that_were_split_off_texts_are_shown(tmp_path, tiny_model_folder):
     rows = [{"chosen": f"Say {word}: it is 17.", "rejected": f"Say {word}: it is 25."} for word in ("a", "bb")]
-    checked = check_recipe(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows)), Launch())
+    checked = prepare(load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows)), Launch())
     text = next(finding.text for finding in checked.findings if "have no `prompt`" in finding.text)
     assert "2 of 2 pairs have no `prompt`: it is what both texts begin with, as in TRL." in text
     assert "The shortest is 'Say a: it is', of row 1." in text

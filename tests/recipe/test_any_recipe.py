@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from some_recipes import OUTCOMES, QUESTIONS
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import UserError
 from align.methods import METHODS
 from align.recipe.fields import config_fields
 from align.recipe.keys import REWARD_KEYS
 from align.recipe.model import ModelSettings
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 ODD = [10**18, 10**30, 1e308, float("nan"), float("inf"), "", " ", "./x", "../../x", "a/b", "none", "all", "auto", "{"]
 ODD += ['{"a": 1}', "1e-6", "1" * 5_000, "1e400", "2026-02-30", "\u200b", "x" * 3_000, "trained", "format", "cosine"]
@@ -61,7 +61,7 @@ def check(path, content):
     path.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8", errors="replace")
     refused = ""
     try:
-        check_recipe(load_recipe(path), Launch())
+        prepare(load_recipe(path), Launch())
     except UserError as error:
         refused = str(error)
     assert "\n" not in refused

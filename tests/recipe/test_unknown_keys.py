@@ -3,8 +3,8 @@
 import pytest
 from some_recipes import DEMONSTRATIONS, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
-from align.checks.rewards import resolve_rewards
 from align.errors import RecipeError
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe, parse_recipe
 from rewards.catalog import resolve_reward
 

@@ -50,7 +50,7 @@ def test_rewards_by_name_file_and_object_are_trl_rewards(tiny_model_folder, tmp_
 
 
 def test_two_rewards_of_one_name_are_mixed(tiny_model_folder, tmp_path):
-    """Once they are not, `align.checks.rewards.check_names` may go."""
+    """Once they are not, `align.models.rewards.check_names` may go."""
     line = train(tiny_model_folder, [rewards.Length(2), rewards.Length(100)], tmp_path)
     assert line["rewards/length/mean"] == -0.5, "the mean of -1 and 0"
     (table,) = (tmp_path / "run" / "completions").glob("*.parquet")

@@ -13,10 +13,10 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from align.assets import find_recipe
 from align.checks.launch import current_launch
-from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
 from align.runs.stages import Stage, plan_stages
 from align.services.one_run import train_stage as train
+from align.services.prepared import prepare
 
 WORDS = [
     "--max_steps",
@@ -48,7 +48,7 @@ def run(name: str, variant: str, folder: Path) -> None:
     for out in (whole, resumed):
         AcceleratorState._reset_state()
         recipe = load_recipe(find_recipe(name), [*words, "--output_dir", str(out)])
-        checked = check_recipe(recipe, current_launch())
+        checked = prepare(recipe, current_launch())
         if out == resumed and PartialState().is_main_process:
             shutil.copytree(whole, resumed)
             (resumed / "finished.json").unlink()

@@ -13,8 +13,8 @@ import pytest
 from loaded_script import load_script
 
 from align.assets import find_recipe
-from align.checks.rewards import resolve_rewards
 from align.evaluation.statistics.metrics import Estimate
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe
 
 ROOT = Path(__file__).resolve().parents[2]

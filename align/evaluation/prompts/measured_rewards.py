@@ -190,8 +190,7 @@ def check_invalid(
 
 
 def _named(words: RewardWords, tags: ResponseFormat) -> list[tuple[str, str, Any]]:
-    from align.checks.reward_models import find_reward_model
-    from align.checks.rewards import check_names
+    from align.models.rewards import check_names, find_reward_model
     from rewards.catalog import resolve_reward
 
     settings = _kwargs(words)
@@ -207,7 +206,7 @@ def _named(words: RewardWords, tags: ResponseFormat) -> list[tuple[str, str, Any
 
 
 def _of_recipe(recipe: "Recipe | None") -> list[tuple[str, str, Any]]:
-    from align.checks.rewards import resolve_rewards
+    from align.models.rewards import resolve_rewards
 
     if recipe is None or not recipe.reward_specs:
         where = "there is no recipe beside the model" if recipe is None else f"{recipe.path} names none"

@@ -32,7 +32,6 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
 
 from align.assets import find_recipe
-from align.checks.rewards import resolve_rewards
 from align.data.questions.multiple_choice import Question, load_questions
 from align.evaluation.policies.items import ItemResult, summarise
 from align.evaluation.policies.run import evaluate_policy
@@ -41,6 +40,7 @@ from align.evaluation.statistics.metrics import Estimate, accuracy, mean_over_se
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
 from scripts.harness import Options, print_table, seeds_of, tell, with_half, write_numbers
 

@@ -12,11 +12,11 @@ from datasets import Dataset, Image
 from transformers import AutoModelForImageTextToText, AutoProcessor, PrinterCallback
 
 from align.assets import find_recipe
-from align.checks.rewards import resolve_rewards
 from align.data.questions.multiple_choice import load_questions
 from align.methods.acre.config import ACREConfig
 from align.methods.acre.data import load
 from align.methods.acre.trainer import ACRETrainer
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import Recipe, load_recipe
 from scripts.labs.acre.lab import EXPLORING, SameOrder, exploring
 from scripts.labs.rrpo.arms import PathCallback, train_on_pairs

@@ -6,12 +6,12 @@ import pytest
 import yaml
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
-from align.checks.rewards import resolve_rewards
 from align.errors import DataError, RecipeError
 from align.methods.acre.data import load as load_data
 from align.methods.acre.text_data import check_answer_reward, check_families, check_golds, load
+from align.models.rewards import resolve_rewards
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 ROWS = [{"id": f"p{i}", "prompt": f"Ann has {i}. Who?", "answer": "Ann"} for i in range(8)]
 QUESTIONS = [{"question": f"which {i}?", "options": ["tin", "gold"], "answer": "A"} for i in range(8)]
@@ -64,7 +64,7 @@ def findings(path):
 
 
 def test_a_recipe_that_is_right_says_what_its_family_does(recipe):
-    found = check_recipe(load_recipe(recipe()), Launch()).findings
+    found = prepare(load_recipe(recipe()), Launch()).findings
     expected = "Family `rename` changes 8 of 8 rows that were tried, and the right answer to 8 of them."
     assert [f.text for f in found if f.check == "families"] == [expected]
     assert [f.text for f in found if f.level != "ok"] == []

@@ -8,9 +8,9 @@ from pair_recipe import write_rows
 from safetensors.torch import load_file
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run
 
 pytestmark = pytest.mark.slow
@@ -94,7 +94,7 @@ def test_rows_whose_answer_is_none_are_an_error(recipe):
 
 
 def test_a_recipe_that_is_right_says_what_its_families_do(recipe):
-    found = check_recipe(load_recipe(recipe("grpo")), Launch()).findings
+    found = prepare(load_recipe(recipe("grpo")), Launch()).findings
     assert [finding.check for finding in found if finding.level != "ok"] == ["experimental"]
     (told,) = [finding.text for finding in found if finding.check == "families"]
     assert told == "Family `shout` changes 8 of 8 rows that were tried."
@@ -117,4 +117,4 @@ def test_what_cannot_be_is_refused_when_the_recipe_is_read(recipe, changes, word
 
 
 def said(path, level):
-    return " ".join(each.text for each in check_recipe(load_recipe(path), Launch()).findings if each.level == level)
+    return " ".join(each.text for each in prepare(load_recipe(path), Launch()).findings if each.level == level)

@@ -5,11 +5,11 @@ from pair_recipe import as_messages, drop_case, fact_pairs, sourced_pairs, write
 
 from align.checks.launch import Launch
 from align.checks.lengths import load_tokenizer
-from align.checks.recipe import check_recipe
 from align.methods.crome.data import check as check_data
 from align.methods.crome.data import load
 from align.methods.crome.lengths import count_tokens
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 LENGTH = 3 + 14 + 1  # "q0?", "It is 12, yes." and the end
 
@@ -61,13 +61,13 @@ def test_lengths_and_what_is_dropped_are_those_of_the_trainer(recipe, messages, 
     rows = [as_messages(row) for row in rows] if messages else rows
     settings = {"dataset": {"on_bad_rows": "skip"}, "model_type": model_type}
     found = recipe(rows, max_length=None, **settings)
-    checked = check_recipe(found, Launch())
+    checked = prepare(found, Launch())
     trained = build_trainer(found, checked.data, checked.rewards).train_dataset
     lengths = count_tokens(found, load_tokenizer(found), checked.data.items)
     assert lengths == [max(len(row["chosen_ids"]), len(row["rejected_ids"])) for row in trained]
 
     found = recipe(rows, max_length=sorted(lengths)[-2] - 1, **settings)
-    checked = check_recipe(found, Launch())
+    checked = prepare(found, Launch())
     trained = build_trainer(found, checked.data, checked.rewards).train_dataset
     (dropped,) = [f for f in findings_of(found) if "drops" in f.text]
     assert len(dropped.numbers["rows"]) == len(rows) - len(trained) == 2

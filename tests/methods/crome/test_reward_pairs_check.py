@@ -5,10 +5,10 @@ import torch
 from pair_recipe import SOURCES, fact_pairs, sourced_pairs, write_reward_recipe, write_rows
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import DataError, RecipeError
 from align.methods.crome.data import sample_rows
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.training.build import build_trainer
 
 
@@ -36,7 +36,7 @@ def of_source(source, count, **columns):
 
 def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path):
     write_rows(tmp_path / "eval.jsonl", sourced_pairs(5))
-    checked = check_recipe(recipe(dataset={"eval_path": "./eval.jsonl"}), Launch())
+    checked = prepare(recipe(dataset={"eval_path": "./eval.jsonl"}), Launch())
     warned = {finding.check: finding.text for finding in checked.findings if finding.level != "ok"}
     assert list(warned) == ["rows"]
     assert "5 of 5 rows for evaluation are rows for training" in warned["rows"]

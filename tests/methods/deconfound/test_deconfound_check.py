@@ -5,10 +5,10 @@ import pytest
 from observed_table import columns_of, observed_rows, write_outcome_recipe, write_table
 
 from align.checks.launch import Launch, read_launch
-from align.checks.recipe import check_recipe
 from align.errors import DataError
 from align.methods.deconfound.data import load
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from rewards.correction import ESTIMATORS
 
 
@@ -21,7 +21,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings_of(recipe, name):
-    return [finding for finding in check_recipe(recipe, read_launch(None)).findings if finding.check == name]
+    return [finding for finding in prepare(recipe, read_launch(None)).findings if finding.check == name]
 
 
 def direct(name):
@@ -132,6 +132,6 @@ def test_a_confounder_that_is_the_outcome_leaves_nothing_to_learn(recipe, tmp_pa
     ],
 )
 def test_a_ridge_head_is_for_whole_models(recipe, settings, launch, level, words):
-    findings = check_recipe(recipe(head="ridge", **settings), launch).findings
+    findings = prepare(recipe(head="ridge", **settings), launch).findings
     (found,) = [finding for finding in findings if finding.check == "batch"]
     assert (found.level, words in found.text) == (level, True), found.text

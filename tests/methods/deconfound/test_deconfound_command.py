@@ -9,10 +9,10 @@ from started import metrics_of
 from typer.testing import CliRunner
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.cli.app import app
 from align.cli.many_words import words
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run as train
 from rewards.correction import ESTIMATORS
 
@@ -272,7 +272,7 @@ def test_the_pairs_train_a_policy_with_rrpo(corrected, tmp_path, tiny_model_fold
     }  # fmt: skip
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(json.dumps(content))
-    findings = check_recipe(load_recipe(recipe), Launch()).findings
+    findings = prepare(load_recipe(recipe), Launch()).findings
     assert not [finding.text for finding in findings if finding.level == "error"]
     assert train(str(recipe), [], None) == 0
     assert sorted(metrics_of(tmp_path / "run")) == [1, 2]

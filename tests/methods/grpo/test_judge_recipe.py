@@ -9,8 +9,8 @@ from started import metrics_of
 
 from align.assets import find_recipe
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run
 
 RECIPE = find_recipe("grpo/smollm2-135m-judge")
@@ -32,7 +32,7 @@ def test_the_judge_is_asked_by_the_rubric_and_its_scores_are_the_rewards(tmp_pat
         words = [*TINY, "--reward_kwargs.Judge.endpoint", server.url, "--reward_kwargs.Judge.cache"]
         words += [str(tmp_path / "judged"), "--model_name_or_path", str(tiny_model_folder)]
         words += ["--output_dir", str(tmp_path / "run")]
-        checked = check_recipe(load_recipe(RECIPE, words), Launch())
+        checked = prepare(load_recipe(RECIPE, words), Launch())
         assert [finding.text for finding in checked.errors] == []
         before = len(server.bodies)
         assert run(str(RECIPE), words, None) == 0

@@ -10,12 +10,12 @@ from started import metrics_of
 
 import align.methods.grpo.build
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.evaluation.suites.perturbation.trained_families import trained_families
 from align.methods.grpo.trainer import GuardedGRPOTrainer
 from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run
 
 OPTIONS = ["iron", "gold", "tin", "lead"]
@@ -65,7 +65,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings(path):
-    return [(f.check, f.level, f.text) for f in check_recipe(load_recipe(path), Launch()).findings]
+    return [(f.check, f.level, f.text) for f in prepare(load_recipe(path), Launch()).findings]
 
 
 def problems(path):

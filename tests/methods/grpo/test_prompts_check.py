@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.methods.rollouts.prompt_data import load
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 PROMPTS = [{"id": f"p{i}", "prompt": f"say {i}", "gold": str(i)} for i in range(8)]
 
@@ -36,7 +36,7 @@ def recipe(tmp_path, tiny_model_folder):
 
 
 def findings(path):
-    return {(f.check, f.level): f.text for f in check_recipe(load_recipe(path), Launch()).findings}
+    return {(f.check, f.level): f.text for f in prepare(load_recipe(path), Launch()).findings}
 
 
 def test_prompts_and_rewards_are_checked_before_anything_is_loaded(recipe):
@@ -99,6 +99,6 @@ def test_images_of_prompts_are_read_counted_and_not_handed_to_rewards_twice(reci
 )
 def test_a_reward_that_cannot_be_loaded_is_said_once_and_not_loaded_here(recipe, tmp_path, spec, text):
     (tmp_path / "ends.py").write_text("import os\nos._exit(5)\n")
-    found = check_recipe(load_recipe(recipe(reward_funcs=[spec, "own.py:says"])), Launch()).findings
+    found = prepare(load_recipe(recipe(reward_funcs=[spec, "own.py:says"])), Launch()).findings
     (error,) = [finding for finding in found if finding.level == "error"]
     assert text in error.text

@@ -5,12 +5,12 @@ import yaml
 from calling import SHOP, TOOLS
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.methods import METHODS
 from align.methods.grpo.tools.checks import check_tools
 from align.recipe.keys import keys_of
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 ROWS = [{"id": f"r{i}", "prompt": [{"role": "user", "content": f"What does the pear cost {i}?"}]} for i in range(3)]
 ODD = '''
@@ -209,6 +209,6 @@ def test_a_reward_that_reads_environments_is_tried_with_one(tmp_path):
         "use_cpu": True, "bf16": False, "output_dir": str(tmp_path / "run"),
     }  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content))
-    found = check_recipe(load_recipe(tmp_path / "recipe.yaml"), Launch()).findings
+    found = prepare(load_recipe(tmp_path / "recipe.yaml"), Launch()).findings
     texts = [f.text for f in found if f.check == "rewards"]
     assert [text for text in texts if "own.py:taken answers" in text], texts

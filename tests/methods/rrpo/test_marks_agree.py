@@ -9,12 +9,12 @@ from pair_recipe import as_messages, write_pair_recipe
 from transformers import AutoTokenizer
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import DataError
 from align.methods.pairs.spans import marked_rows
 from align.methods.rrpo.config import RRPOConfig
 from align.methods.rrpo.trainer import RRPOTrainer
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 ODD = {
     "one word": {"chosen": "it is red", "rejected": "it is blue"},
@@ -74,7 +74,7 @@ def test_what_the_check_says_of_odd_pairs_is_what_training_does(tmp_path, model,
             tmp_path, model, [*rows, EMPTY], dataset={"on_bad_rows": "skip"}, **{"max_length": None} | settings
         )
     )
-    checked = check_recipe(recipe, Launch())
+    checked = prepare(recipe, Launch())
     assert [pair.id for pair in checked.data.items] == list(ODD)
 
     def told(words):
@@ -100,7 +100,7 @@ def test_what_the_check_says_of_odd_pairs_is_what_training_does(tmp_path, model,
 
 def test_a_response_without_text_is_refused_by_both_with_one_reason(tmp_path, model):
     recipe = load_recipe(write_pair_recipe(tmp_path, model, [EMPTY | {"id": None}]))
-    (error,) = [finding for finding in check_recipe(recipe, Launch()).findings if finding.level == "error"]
+    (error,) = [finding for finding in prepare(recipe, Launch()).findings if finding.level == "error"]
     with pytest.raises(DataError, match="row 1, column `chosen`: ") as refused:
         train(recipe, model, [EMPTY])
     assert str(refused.value).partition("row 1, ")[2] in error.text

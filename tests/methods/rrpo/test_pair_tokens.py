@@ -4,10 +4,10 @@ import pytest
 from pair_recipe import as_messages, fact_pairs, write_pair_recipe
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.methods.pairs.spans import marked_rows
 from align.methods.pairs.tokens import tokenize_here
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 ROWS = [
     *fact_pairs(4),
@@ -35,7 +35,7 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
 
     rows = [as_messages(row) for row in ROWS] if messages else ROWS
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, rows, **SETTINGS[case]))
-    checked = check_recipe(recipe, Launch())
+    checked = prepare(recipe, Launch())
     trainer = RRPOTrainer(
         str(tiny_model_folder),
         args=RRPOConfig(**recipe.training),
@@ -56,7 +56,7 @@ def test_tokens_and_marks_are_those_of_the_trainer(tmp_path, tiny_model_folder, 
 
 def test_rows_for_the_report_have_the_spans_that_training_marks(tmp_path, tiny_model_folder):
     recipe = load_recipe(write_pair_recipe(tmp_path, tiny_model_folder, fact_pairs(50), spans="whole"))
-    pairs = check_recipe(recipe, Launch()).data.items
+    pairs = prepare(recipe, Launch()).data.items
     rows = marked_rows(recipe, pairs)
     assert len(rows) == 40
     assert {tuple(row["chosen_spans"][0]) for row in rows} == {(0, 14)}
@@ -66,6 +66,6 @@ def test_rows_for_the_report_have_the_spans_that_training_marks(tmp_path, tiny_m
 def test_rows_for_the_report_need_no_tokenizer(tmp_path, tiny_model_folder):
     path = write_pair_recipe(tmp_path, tiny_model_folder, model_name_or_path="owner/elsewhere")
     recipe = load_recipe(path)
-    rows = marked_rows(recipe, check_recipe(recipe, Launch()).data.items, limit=2)
+    rows = marked_rows(recipe, prepare(recipe, Launch()).data.items, limit=2)
     assert [row["id"] for row in rows] == ["p0", "p6"]
     assert all(row["chosen"][slice(*row["chosen_spans"][0])].isdigit() for row in rows)

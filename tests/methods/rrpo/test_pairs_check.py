@@ -4,11 +4,11 @@ import pytest
 from pair_recipe import drop_case, fact_pairs, write_pair_recipe, write_rows
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.methods import METHODS
 from align.methods.rrpo.data import check as check_data
 from align.methods.rrpo.data import load
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 SAME_WORDS = {"id": "same", "prompt": "q?", "chosen": "a b", "rejected": "a  b"}
 
@@ -27,7 +27,7 @@ def findings_of(recipe, check, level=None):
 
 
 def test_a_good_recipe_has_no_errors_and_hands_on_what_it_read(recipe, tmp_path):
-    checked = check_recipe(recipe(), Launch())
+    checked = prepare(recipe(), Launch())
     assert [finding.level for finding in checked.findings] == ["ok"] * len(checked.findings)
     assert {finding.check for finding in checked.findings} == {
         "versions", "data", "spans", "lengths", "rows", "batch", "memory", "room",
@@ -199,5 +199,5 @@ def test_a_recipe_names_columns_of_training_and_evaluation(recipe, tmp_path, met
     data = METHODS[method].part("load")(found)
     assert [row["chosen"] for row in data.rows] == [row["good"] for row in rows]
     assert len(data.eval_rows) == 2
-    (error,) = [f for f in check_recipe(recipe(rows, method=method), Launch()).findings if f.check == "data"]
+    (error,) = [f for f in prepare(recipe(rows, method=method), Launch()).findings if f.check == "data"]
     assert "Say so with `columns: {chosen: good, rejected: bad, prompt: NAME}` under `dataset`" in error.text

@@ -6,9 +6,9 @@ from pair_recipe import write_pair_recipe, write_rows
 from typer.testing import CliRunner
 
 from align.checks.launch import current_launch
-from align.checks.recipe import check_recipe
 from align.cli.app import app
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.training.build import build_trainer
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ def train_one_step(folder, model, **settings):
         folder, model, dataset={"path": "./own-mistakes"}, max_steps=1, save_strategy="no", **settings
     )
     recipe = load_recipe(path)
-    checked = check_recipe(recipe, current_launch())
+    checked = prepare(recipe, current_launch())
     assert checked.errors == []
     trainer = build_trainer(recipe, checked.data, checked.rewards)
     trainer.train()

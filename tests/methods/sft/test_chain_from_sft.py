@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import RecipeError
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 from align.services.train import run
 
 PAIRS = {"method": "crome", "dataset": {"path": "./pairs.jsonl"}, "max_length": 64}
@@ -49,7 +49,7 @@ def test_both_runs_are_checked_on_the_model_that_is_there(chain, tmp_path, tiny_
     recipe = load_recipe(chain(then))
     assert recipe.then.model.model_name_or_path == recipe.then.trained == str(tmp_path / "run")
     assert recipe.then.training["output_dir"] == str(tmp_path / "run" / then["method"])
-    findings = check_recipe(recipe, Launch()).findings
+    findings = prepare(recipe, Launch()).findings
     assert [each.text for each in findings if each.level == "error"] == []
     texts = {each.check: each.text for each in findings}
     assert texts["chain"] == "The second run starts from the model that the first trains."
@@ -64,7 +64,7 @@ def test_the_chat_template_of_the_first_run_is_that_of_the_second(chain, tmp_pat
     write_rows(tmp_path / "talks.jsonl", [{"messages": talk}] * 8)
     then = {"method": "sft", "dataset": {"path": "./talks.jsonl"}, "max_length": 64, "assistant_only_loss": True}
     for changes, is_marked in (({"chat_template_path": "./marked.jinja"}, True), ({}, False)):
-        findings = check_recipe(load_recipe(chain(then, **changes)), Launch()).findings
+        findings = prepare(load_recipe(chain(then, **changes)), Launch()).findings
         errors = [each.text for each in findings if each.level == "error"]
         assert any("marks answers" in each for each in errors) != is_marked
 

@@ -7,10 +7,10 @@ import yaml
 from pair_recipe import write_rows
 
 from align.checks.launch import Launch
-from align.checks.recipe import check_recipe
 from align.errors import DataError
 from align.methods.sft.demonstrations import load_demonstrations
 from align.recipe.recipe import load_recipe
+from align.services.prepared import prepare
 
 USER, ASSISTANT = {"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}
 TEXTS = {"prompt": "1 + 1?", "completion": "2"}
@@ -78,7 +78,7 @@ def check(tmp_path, tiny_model_folder):
         content = {"method": "sft", "model_name_or_path": str(tiny_model_folder), "use_cpu": True, "bf16": False}
         content |= {"dataset": {"path": "./rows.jsonl"} | (dataset or {}), "per_device_train_batch_size": 2}
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(content | settings))
-        checked = check_recipe(load_recipe(tmp_path / "recipe.yaml"), launch or Launch())
+        checked = prepare(load_recipe(tmp_path / "recipe.yaml"), launch or Launch())
         return checked, {level: " ".join(f.text for f in checked.findings if f.level == level) for level in LEVELS}
 
     return run
