@@ -120,7 +120,8 @@ def test_checks_are_given_what_was_loaded():
     ]
     assert wrong == []
     (place,) = [module for module in ALIGN if module.name == "align.services.prepared"]
-    assert any(map(LOADERS.fullmatch, place.all)) and ".part('load')" in ast.unparse(place.tree)  # so they are called
+    assert any(map(LOADERS.fullmatch, place.all))
+    assert ".part('load')" in ast.unparse(place.tree)  # so they are called
 
 
 def words_of(module: Module) -> list[str]:

@@ -24,12 +24,11 @@ def check_rows(recipe: Recipe, launch: Launch, num_rows: int, name: str, detail:
         detail: What follows the number of rows of a step.
         sequences: That the model reads for one row.
     """
-    per_device, accumulation = (
-        int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
-    )
+    settings = recipe.settings
+    per_device, accumulation = int(settings.per_device_train_batch_size), int(settings.gradient_accumulation_steps)
     processes = launch.num_processes
     together, rows = per_device * processes, per_device * processes * accumulation
-    dropped = recipe.setting("dataloader_drop_last")
+    dropped = recipe.settings.dataloader_drop_last
     batches = num_rows // together if dropped else math.ceil(num_rows / together)
     if batches == 0 and not getattr(recipe.dataset, "streaming", False):
         text = f"A batch of all devices is {together} {name}, the data has {num_rows}. Use a smaller one or more data."

@@ -40,7 +40,7 @@ def check_chat_template(recipe: Recipe) -> list[Finding]:
                        "the recipe.")]  # fmt: skip
     tokenizer = load_tokenizer(recipe)
     special = tokenizer.special_tokens if tokenizer is not None else {}
-    trial = _Trial(ChatTemplate(text, special | (recipe.training.get("chat_template_kwargs") or {})))
+    trial = _Trial(ChatTemplate(text, special | (getattr(recipe.settings, "chat_template_kwargs", None) or {})))
     try:
         problem = trial.problem(answers=not recipe.record.makes_reward_model)
     except TemplateSyntaxError as error:
@@ -112,7 +112,7 @@ def _unknown_marks(
     name: str, path: str, recipe: Recipe, text: str, tokenizer: "PromptTokenizer | None"
 ) -> list[Finding]:
     """Finds marks such as `<|im_start|>` that are ordinary text to the tokenizer."""
-    if tokenizer is None or (recipe.has_setting("chat_template_path") and not Path(path).is_file()):
+    if tokenizer is None or (hasattr(recipe.settings, "chat_template_path") and not Path(path).is_file()):
         return []  # TRL takes the tokens over with the template of a model
     marks = list(dict.fromkeys(_MARKS.findall(text)))
     unknown = [mark for mark, found in zip(marks, tokenizer.encode(marks, add_special_tokens=False), strict=True)

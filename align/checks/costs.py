@@ -46,7 +46,7 @@ def check_costs(
     if not asking or steps is None:
         return []
     rows = [data.rows[index * len(data.rows) // ROWS] for index in range(ROWS)] if len(data.rows) > ROWS else data.rows
-    generations, longest = int(recipe.setting("num_generations")), int(recipe.setting("max_completion_length") or 0)
+    generations, longest = int(recipe.settings.num_generations), int(recipe.settings.max_completion_length or 0)
     findings = []
     for reward in asking:
         scored = count_scored(recipe, len(data.eval_rows), steps, repeats=not reads_whole_batch(reward))
@@ -61,25 +61,25 @@ def check_costs(
 
 def count_scored(recipe: Recipe, num_eval_rows: int, steps: dict[str, Any], *, repeats: bool) -> Scored:
     """Counts the completions that are scored in training, again by `reward_repeats`, and in evaluations."""
-    num_steps = int(recipe.setting("max_steps"))
+    num_steps = int(recipe.settings.max_steps)
     if num_steps <= 0:
-        num_steps = math.ceil(float(recipe.setting("num_train_epochs")) * steps["steps_per_pass"])
-    trained = num_steps * steps["completions_per_step"] / int(recipe.setting("num_iterations"))
+        num_steps = math.ceil(float(recipe.settings.num_train_epochs) * steps["steps_per_pass"])
+    trained = num_steps * steps["completions_per_step"] / int(recipe.settings.num_iterations)
     share = recipe.rewards.reward_repeats if repeats else 0.0
-    together = steps["prompts_per_generation"] * int(recipe.setting("num_generations"))
+    together = steps["prompts_per_generation"] * int(recipe.settings.num_generations)
     again = trained / together * max(share * together, min(FEWEST_REPEATS, together)) if share else 0.0
     return Scored(trained, again, _count_evaluated(recipe, num_eval_rows, num_steps, steps["steps_per_pass"]))
 
 
 def _count_evaluated(recipe: Recipe, num_eval_rows: int, num_steps: int, steps_per_pass: int) -> float:
-    strategy = recipe.setting("eval_strategy")
+    strategy = recipe.settings.eval_strategy
     strategy = str(getattr(strategy, "value", strategy))
     if strategy == "no" or not num_eval_rows:
         return 0.0
-    every = recipe.setting("eval_steps") or recipe.setting("logging_steps")
+    every = recipe.settings.eval_steps or recipe.settings.logging_steps
     every = steps_per_pass if strategy == "epoch" else every if every >= 1 else every * num_steps
-    times = num_steps // max(int(every), 1) + bool(recipe.setting("eval_on_start"))
-    generations = int(recipe.setting("num_generations_eval") or recipe.setting("num_generations"))
+    times = num_steps // max(int(every), 1) + bool(recipe.settings.eval_on_start)
+    generations = int(recipe.settings.num_generations_eval or recipe.settings.num_generations)
     return float(times * num_eval_rows * generations)
 
 

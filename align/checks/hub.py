@@ -27,7 +27,7 @@ def check_hub(recipe: Recipe) -> list[Finding]:
         return [_error(f"Both runs would be pushed to {repo}. Give the second a `then.hub_model_id` of its own.")]
     if constants.HF_HUB_OFFLINE:
         return [_error("`push_to_hub: true` needs the hub, and HF_HUB_OFFLINE is set. Unset it, or remove the key.")]
-    if not recipe.setting("hub_token") and not get_token():
+    if not recipe.settings.hub_token and not get_token():
         text = "`push_to_hub: true` needs an account of the hub. Run `hf auth login`, or set the variable HF_TOKEN."
         return [_error(text)]
     return [_ask(recipe, repo), *_adapter(recipe)]

@@ -1,7 +1,7 @@
 """What a launch of several processes allows: settings that need one, FSDP, and quantized weights under it."""
 
 import os
-from typing import Any
+from functools import partial
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch, current_launch
@@ -22,15 +22,15 @@ def check_processes(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Finds settings with which a run of one process would end when its trainer is built."""
     if launch.num_processes > 1:
         return []
-    alone = [name for name in ("fsdp", "ddp_backend") if recipe.setting(name)]
+    alone = {name: value for name in ("fsdp", "ddp_backend") if (value := getattr(recipe.settings, name))}
     start = "start it with `accelerate launch`, and check it with `align check --accelerate_config FILE`"
     has_launcher = bool(launch.zero_stage) or launch.by_launcher
-    if recipe.setting("deepspeed") and not has_launcher and _needs_launcher():
+    if recipe.settings.deepspeed and not has_launcher and _needs_launcher():
         return [
             Finding("error", "launch", f"`deepspeed` needs a launcher, also for one process. Remove it, or {start}.")
         ]
     text = "`{}: {}` is for several processes, and this run has one. Remove it, or {}."
-    return [Finding("error", "launch", text.format(name, _written(recipe.setting(name)), start)) for name in alone]
+    return [Finding("error", "launch", text.format(name, _written(value), start)) for name, value in alone.items()]
 
 
 def _needs_launcher() -> bool:
@@ -47,7 +47,7 @@ def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:
     if not launch.fsdp:
         return []
     launched = current_launch().fsdp  # else the recipe is looked at before, maybe on another machine
-    if recipe.setting("use_cpu") or (launched and not _has_gpu()):
+    if recipe.settings.use_cpu or (launched and not _has_gpu()):
         return [Finding("error", "launch", f"The launch asks for FSDP, and {_ON_CPUS}")]
     found = []
     if launched and os.environ.get("FSDP_CPU_RAM_EFFICIENT_LOADING", "false").lower() == "true":
@@ -55,14 +55,11 @@ def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:
     if not launched and not list_gpus():
         text = f"This machine shows no GPU; the launch asks for FSDP, and {_ON_CPUS}"
         found.append(Finding("warning", "launch", text))
-
-    def setting(name: str) -> Any:
-        return True if name == "fsdp" else recipe.setting(name)
-
+    sharded = recipe.settings.model_copy(update={"fsdp": True})
     together = rules_of(recipe.method).together
     try:
         if together is not None:
-            together(setting)
+            together(partial(getattr, sharded))
     except ValueError as error:
         found.append(Finding("error", "launch", str(error)))
     return found
@@ -81,7 +78,7 @@ def check_quantized(recipe: Recipe, launch: Launch) -> list[Finding]:
     if model.quantized is None:
         return []
     texts = [_under_zero3(model)] if launch.zero_stage == 3 else [_under_fsdp(model)] if launch.fsdp else []
-    if recipe.setting("use_cpu") or not list_gpus():
+    if recipe.settings.use_cpu or not list_gpus():
         texts.append("on a CPU: bitsandbytes computes there, too, and slowly; memory is what it saves.")
     return [Finding("warning", "model", f"`{model.quantized}: true` {text}") for text in texts if text]
 

@@ -51,7 +51,7 @@ def check_lengths(
     except TemplateError as error:
         text = f"The chat template fails on the prompts: {error}. Set `chat_template_path`, or mend the model's own."
         return [Finding("error", "lengths", text)]
-    longest, completion = max(lengths), int(recipe.setting("max_completion_length"))
+    longest, completion = max(lengths), int(recipe.settings.max_completion_length)
     numbers = {"audited": len(lengths), "mean": sum(lengths) / len(lengths), "max": longest}
     moved = check_positions(recipe, lengths, growth=completion)
     window = context_window(recipe)
@@ -139,7 +139,7 @@ def load_tokenizer(recipe: Recipe) -> "PromptTokenizer | None":
     folder = model_folder(recipe.model.model_name_or_path)
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
-    tokenizer = PromptTokenizer(folder, recipe.training.get("chat_template_kwargs"))
+    tokenizer = PromptTokenizer(folder, getattr(recipe.settings, "chat_template_kwargs", None))
     if recipe.model.chat_template_path:
         tokenizer.chat_template = read_chat_template(recipe.model.chat_template_path)
     return tokenizer
@@ -213,7 +213,7 @@ def context_window(recipe: Recipe) -> int | None:
     if uses_server(recipe):
         limits.append(served_window(recipe))
     elif recipe.uses_vllm:
-        limits.append(recipe.setting("vllm_max_model_length"))
+        limits.append(recipe.settings.vllm_max_model_length)
     known = [limit for limit in limits if limit]
     return min(known) if known else None
 
@@ -250,7 +250,7 @@ def check_positions(recipe: Recipe, lengths: Sequence[int], *, growth: int = 0) 
 
 def check_tokens(recipe: Recipe) -> list[Finding]:
     """Finds a named token that the tokenizer, where it is on this machine, does not have."""
-    named = {name: recipe.setting(name) for name in NAMED if recipe.has_setting(name) and recipe.setting(name)}
+    named = {name: getattr(recipe.settings, name) for name in NAMED if getattr(recipe.settings, name, None)}
     tokenizer = load_tokenizer(recipe) if named else None
     if tokenizer is None or recipe.model.chat_template_path:  # which may bring tokens with it
         return []

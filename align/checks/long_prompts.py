@@ -36,7 +36,7 @@ def leave_out_long(
     tokenizer, window = load_tokenizer(recipe), context_window(recipe)
     if source.on_bad_rows != "skip" or tokenizer is None or window is None:
         return read
-    budget = window - int(recipe.setting("max_completion_length"))
+    budget = window - int(recipe.settings.max_completion_length)
     rows = to_rows(items)
     taken = [found or 0 for found in check_images(recipe, rows).tokens or [0] * len(rows)]
     order, over = longest_first(rows, taken), dict[int, int]()

@@ -41,7 +41,7 @@ def footprint_of(recipe: Recipe) -> Footprint:
 
 def activations(recipe: Recipe, sequences: int, name: str, detail: str = "") -> str:
     """Names the activations of a pass over sequences of at most `max_length` tokens."""
-    count, length = sequences * int(recipe.setting("per_device_train_batch_size")), recipe.setting("max_length")
+    count, length = sequences * int(recipe.settings.per_device_train_batch_size), recipe.settings.max_length
     tokens = f"up to {count * length:,} tokens" if length else f"{count} {name} of any length"
     return f"Activations of {tokens}{detail}"
 
@@ -80,7 +80,7 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
     DeepSpeed with bf16, 4 + 4 + 8 otherwise. A frozen one takes its weight only, a quantized one 4 or 8 bits.
     """
     footprint = footprint_of(recipe)
-    half = launch.zero_stage > 0 and recipe.setting("bf16") is not False
+    half = launch.zero_stage > 0 and recipe.settings.bf16 is not False
     weight, gradient, optimizer = (2.0, 2, 12) if half else (4.0, 4, 8)
     weight = {"load_in_4bit": 0.5, "load_in_8bit": 1.0}.get(recipe.model.quantized or "", weight)
     trained = parameters if not recipe.model.use_peft else 0.02 * parameters  # LoRA on all linear layers: 1-3 %
@@ -97,8 +97,8 @@ def state_bytes(recipe: Recipe, launch: Launch, parameters: int) -> dict[str, fl
         states["optimizer"] = 0.0
     if footprint.keeps_reference:
         states["reference"] = weight * parameters / (shards if stage == 3 else 1)
-    if recipe.uses_vllm and recipe.setting("vllm_mode") == "colocate":
-        states["vLLM weights"] = 2 * parameters / int(recipe.setting("vllm_tensor_parallel_size"))
+    if recipe.uses_vllm and recipe.settings.vllm_mode == "colocate":
+        states["vLLM weights"] = 2 * parameters / int(recipe.settings.vllm_tensor_parallel_size)
     return states
 
 

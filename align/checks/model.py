@@ -17,7 +17,7 @@ ELSEWHERE = {"gguf_file", "subfolder", "variant"}  # keys of loading under which
 def check_model(recipe: Recipe) -> list[Finding]:
     """Finds a model path that leads nowhere, or to pickled weights; a hub id may still be downloaded."""
     model = recipe.model.model_name_or_path
-    given = recipe.training.get("model_init_kwargs") or {}
+    given = getattr(recipe.settings, "model_init_kwargs", None) or {}
     if given.get("use_safetensors", True) is not True:
         text = "`model_init_kwargs.use_safetensors` is always true here: pickled weights can run code. Remove the key."
         return [Finding("error", "model", text)]
@@ -42,7 +42,7 @@ def _hint(file: str) -> str:
 def _check_folder(recipe: Recipe, given: Mapping[str, Any]) -> list[Finding]:
     if ELSEWHERE & set(given):
         return []
-    runs_code = True in (recipe.training.get("trust_remote_code"), given.get("trust_remote_code"))
+    runs_code = True in (getattr(recipe.settings, "trust_remote_code", None), given.get("trust_remote_code"))
     writes_text = recipe.record.part("footprint")(recipe).has_lm_head
     problems = file_problems(Path(recipe.model.model_name_or_path), runs_code=runs_code, writes_text=writes_text)
     return [Finding("error", "model", f"`model_name_or_path`: {problem}") for problem in problems]

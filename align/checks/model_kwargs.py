@@ -23,7 +23,7 @@ ROUTED = "output_router_logits"  # TRL 1.16 looks for it in the config once the 
 
 def check_model_kwargs(recipe: Recipe) -> list[Finding]:
     """Finds keys that neither loading nor the model's config takes: they would end in an error of its class."""
-    given = recipe.training.get("model_init_kwargs")
+    given = getattr(recipe.settings, "model_init_kwargs", None)
     if not isinstance(given, dict):
         return []
     config, known = config_keys(recipe.model.model_name_or_path)
@@ -89,7 +89,7 @@ def _exists(source: Source) -> bool:
 
 def check_experts(recipe: Recipe) -> list[Finding]:
     """Finds a weight of that loss for a model which is no mixture of experts; one with images is left to TRL."""
-    weight = recipe.setting(KEY) if recipe.has_setting(KEY) else None
+    weight = getattr(recipe.settings, KEY, None)
     kind, keys = config_keys(recipe.model.model_name_or_path) if weight else (None, set())
     if kind is None or {ROUTED, "text_config"} & keys:
         return []

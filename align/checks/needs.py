@@ -68,13 +68,13 @@ def _missing(recipe: Recipe) -> Iterator[Finding]:
 
 def _needed(recipe: Recipe) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yields a setting, and the packages of which one is enough."""
-    reporters = recipe.setting("report_to") or []
+    reporters = recipe.settings.report_to or []
     for name in [reporters] if isinstance(reporters, str) else reporters:
         if name in REPORTERS:
             yield f"`report_to: {name}`", REPORTERS[name]
-    if recipe.setting("use_liger_kernel"):
+    if recipe.settings.use_liger_kernel:
         yield "`use_liger_kernel: true`", ("liger-kernel", "liger-kernel-nightly")
-    optim = recipe.setting("optim")
+    optim = recipe.settings.optim
     if (package := OPTIMIZERS.get(optimizer_function(optim))) is not None:
         yield f"`optim: {optim}`", (package,)
     if recipe.model.quantized:
@@ -90,8 +90,8 @@ def _on_cpu(recipe: Recipe) -> Iterator[Finding]:
     """Finds what only a GPU can do, where a run trains on the CPU."""
     trains = recipe.record.part("footprint")(recipe).trains_weights
     flex = recipe.model.attn_implementation == NO_GRADIENT_ON_CPUS and trains
-    offloads = recipe.has_setting("activation_offloading") and recipe.setting("activation_offloading")
-    if not (flex or offloads) or not (recipe.setting("use_cpu") or _has_no_gpu()):
+    offloads = getattr(recipe.settings, "activation_offloading", None)
+    if not (flex or offloads) or not (recipe.settings.use_cpu or _has_no_gpu()):
         return
     if flex:
         text = (
@@ -116,7 +116,7 @@ def _has_no_gpu() -> bool:
 
 def _deepspeed_file(recipe: Recipe) -> list[Finding]:
     """Checks the DeepSpeed file of a recipe, as that of a launch is."""
-    file = recipe.setting("deepspeed")
+    file = recipe.settings.deepspeed
     if not isinstance(file, str) or file.startswith("{") or installed_version("deepspeed") is None:
         return []
     try:
@@ -134,11 +134,11 @@ def check_extras(recipe: Recipe, launch: Launch) -> list[Finding]:
 
 def _needs(recipe: Recipe, launch: Launch) -> Iterator[tuple[str, ...]]:
     """Yields extra, what needs it, and which modules of it, where that is not all."""
-    if recipe.training.get("deepspeed"):
+    if recipe.settings.deepspeed:
         yield "deepspeed", "`deepspeed`"
     elif launch.zero_stage:
         yield "deepspeed", f"A launch file with `zero_stage: {launch.zero_stage}`"
-    if (recipe.training.get("model_init_kwargs") or {}).get("gguf_file"):
+    if (getattr(recipe.settings, "model_init_kwargs", None) or {}).get("gguf_file"):
         yield "gguf", "`model_init_kwargs: {gguf_file: ...}`"
     if of_method := recipe.record.part("extras"):
         yield from of_method(recipe)

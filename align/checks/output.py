@@ -17,7 +17,7 @@ _HALF = ("bfloat16", "float16")
 def check_output(recipe: Recipe) -> list[Finding]:
     """Finds out whether each run can be written where the recipe says, before one owns the folder."""
     recipes = [recipe] if recipe.then is None else [recipe, recipe.then]
-    wrong = [_wrong_with(Path(each.training["output_dir"])) for each in recipes]
+    wrong = [_wrong_with(each.folder) for each in recipes]
     return [Finding("error", "output", text) for text in wrong if text is not None]
 
 
@@ -38,7 +38,7 @@ def _wrong_with(folder: Path) -> str | None:
 
 def check_room(recipe: Recipe, launch: Launch) -> list[Finding]:
     """Compares what checkpoints and the model take with what is free."""
-    folder = Path(recipe.training["output_dir"])
+    folder = recipe.folder
     sizes = run_bytes(recipe, launch)
     try:
         free = free_bytes(folder)
@@ -70,25 +70,23 @@ def run_bytes(recipe: Recipe, launch: Launch) -> tuple[int, int] | None:
     if found is None or not footprint.trains_weights:
         return None
     trained = found[0] * (0.02 if recipe.model.use_peft else 1.0)  # as in `check_memory`
-    weight = (
-        2 if str(recipe.model.dtype) in _HALF or (launch.zero_stage and recipe.setting("bf16") is not False) else 4
-    )
+    weight = 2 if str(recipe.model.dtype) in _HALF or (launch.zero_stage and recipe.settings.bf16 is not False) else 4
     moments = 12 if launch.zero_stage else 2 * weight  # DeepSpeed keeps both moments and a copy of the weights in fp32
-    optimizer = 0 if recipe.setting("save_only_model") else moments * trained
+    optimizer = 0 if recipe.settings.save_only_model else moments * trained
     return int(weight * trained), int(weight * trained + optimizer)
 
 
 def _checkpoints_at_once(recipe: Recipe) -> int | None:
     """Counts the checkpoints that lie on the disk together: a new one is written before the oldest is deleted."""
-    strategy = str(getattr(recipe.setting("save_strategy"), "value", recipe.setting("save_strategy")))
+    strategy = recipe.settings.save_strategy
     if strategy == "no":
         return 0
-    steps, every = int(recipe.setting("max_steps")), float(recipe.setting("save_steps"))
+    steps, every = int(recipe.settings.max_steps), float(recipe.settings.save_steps)
     made = None
     if strategy == "steps" and steps > 0:
         every = every if every >= 1 else math.ceil(every * steps)  # as transformers rounds a share of the run
         made = math.ceil(steps / every)
-    limit = recipe.setting("save_total_limit")
+    limit = recipe.settings.save_total_limit
     if limit is None:
         return made
     return int(limit) + 1 if made is None else min(made, int(limit) + 1)

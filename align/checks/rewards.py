@@ -117,9 +117,8 @@ def handling_of(recipe: Recipe) -> Handling:
 def trial_settings(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> Settings:
     """Says what a trial should know of a recipe and its rows."""
     tags, columns = response_format(recipe), recipe.record.part("reward_columns")
-    per_device, accumulation = (
-        int(recipe.setting(name)) for name in ("per_device_train_batch_size", "gradient_accumulation_steps")
-    )
+    settings = recipe.settings
+    per_device, accumulation = int(settings.per_device_train_batch_size), int(settings.gradient_accumulation_steps)
     return Settings(
         rows=rows,
         form="text" if isinstance(rows[0]["prompt"], str) else "messages",

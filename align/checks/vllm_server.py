@@ -33,7 +33,7 @@ _CHECK = "vllm server"
 
 def uses_server(recipe: Recipe) -> bool:
     """Says whether completions come from a server."""
-    return recipe.uses_vllm and recipe.setting("vllm_mode") == "server"
+    return recipe.uses_vllm and recipe.settings.vllm_mode == "server"
 
 
 def served_window(recipe: Recipe) -> int | None:
@@ -73,7 +73,7 @@ def await_server(recipe: Recipe) -> None:
     """Waits for a server that starts beside the run, as long as TRL would, where the run can use one."""
     url = server_url(recipe.setting) if uses_server(recipe) and os.environ.get("RANK", "0") == "0" else ""
     if _is_address(url) and why_no_transfer(recipe) is None and not is_healthy(url):
-        seconds = recipe.setting("vllm_server_timeout")
+        seconds = recipe.settings.vllm_server_timeout
         say(f"Waiting up to {seconds:g} s (`vllm_server_timeout`) for the vLLM server at {url}.")
         wait_until_healthy(url, seconds)
 
@@ -86,7 +86,7 @@ def why_no_transfer(recipe: Recipe) -> str | None:
     """Says why this machine cannot send weights to a server; None if it can."""
     rule = "`vllm_mode: server` sends the weights to the server by NCCL, from one GPU to others"
     colocate = "Use `vllm_mode: colocate`, which also works on a CPU."
-    if recipe.setting("use_cpu"):
+    if recipe.settings.use_cpu:
         return f"{rule}, and `use_cpu: true` trains on the CPU. {colocate}"
     if torch_build() is None:
         return f"{rule}, and the installed torch was built for CPUs. {colocate}"
@@ -97,7 +97,7 @@ def why_no_transfer(recipe: Recipe) -> str | None:
 
 def serve_line(recipe: Recipe) -> str:
     """Writes the command that starts a server for a recipe."""
-    port = urlsplit(server_url(recipe.setting)).port or recipe.setting("vllm_server_port")
+    port = urlsplit(server_url(recipe.setting)).port or recipe.settings.vllm_server_port
     words = ("vllm", "serve", recipe.model.model_name_or_path, "--port", str(port), *FLAGS)
     return f"VLLM_SERVER_DEV_MODE=1 {shlex.join(words)}"
 
@@ -170,7 +170,7 @@ def _check_log_probs(recipe: Recipe, served: Served) -> Iterator[Finding]:
     elif mode != "raw_logprobs":
         text = f"The server reports `{mode}`, which are no log-probs. Restart it with {shlex.join(FLAGS[2:])}."
         yield Finding("error", _CHECK, text)
-    elif recipe.setting("vllm_importance_sampling_correction"):
+    elif recipe.settings.vllm_importance_sampling_correction:
         text = (
             f"The server reports log-probs from before temperature and filters, which biases the importance "
             f"sampling correction. Restart it with {shlex.join(FLAGS[2:])}, or set "

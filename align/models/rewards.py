@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from align.models.at_hand import file_problem, is_hub_id
-from align.recipe.fields import config_fields
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward, named_model, short_name
 from rewards.catalog import resolve_reward
@@ -105,9 +104,9 @@ def reward_spec(recipe: Recipe, spec: str) -> RewardSpec:
 
 def response_format(recipe: Recipe) -> ResponseFormat:
     """Returns the tags of the recipe's responses; a method without tags of its own has the usual ones."""
-    if "think_tag" not in config_fields(recipe.method):
+    if not hasattr(recipe.settings, "think_tag"):
         return ResponseFormat()
-    return ResponseFormat(recipe.setting("think_tag"), recipe.setting("answer_tag"))
+    return ResponseFormat(recipe.settings.think_tag, recipe.settings.answer_tag)
 
 
 def check_names(names: Sequence[str], specs: Sequence[str]) -> None:

@@ -20,7 +20,6 @@ from align.recipe.signatures import (
     parameters,
 )
 
-Setting = Callable[[str], Any]
 Known = Mapping[str, Parameter]
 ARGUMENTS: Source = ("transformers", "training_args.py")
 NAMES: Source = ("transformers", "trainer_utils.py")
@@ -30,17 +29,17 @@ GENERATION: Source = ("transformers", "generation/configuration_utils.py")
 FROM_FILES = ("accelerator_config", "fsdp_config", "deepspeed")  # may be the path of a JSON file
 
 
-def check_blocks(method: str, setting: Setting) -> None:
+def check_blocks(method: str, settings: Any) -> None:
     """Checks every block against what takes it.
 
     Args:
         method: Whose settings they are.
-        setting: Reads a setting by name; unknown names raise KeyError.
+        settings: Of a recipe, by attribute.
 
     Raises:
         ValueError: With every key that is unknown; else at the first that is missing, or value of another type.
     """
-    found = list(_blocks(setting))
+    found = list(_blocks(settings))
     unknown = [words for name, block, known, taker in found for words in _unknown(name, block, known, taker)]
     if unknown:
         raise ValueError(" ".join(unknown))
@@ -48,19 +47,16 @@ def check_blocks(method: str, setting: Setting) -> None:
         _check_block(method, name, block, known, taker)
 
 
-def _blocks(setting: Setting) -> Iterator[tuple[str, Mapping[str, Any], Known, str]]:
+def _blocks(settings: Any) -> Iterator[tuple[str, Mapping[str, Any], Known, str]]:
     """Yields the blocks whose keys are known: name, content, keys, and what takes them."""
     for name, known_keys in BLOCKS.items():
-        try:
-            value = setting(name)
-        except KeyError:
-            continue
+        value = getattr(settings, name, None)
         if value is None and name == "lr_scheduler_kwargs":
             value = {}  # a schedule may need some
         if value is None:
             continue
         block = _as_block(name, value)
-        known, taker = known_keys(setting)
+        known, taker = known_keys(settings)
         if block is not None and known is not None:
             yield name, block, known, taker
 
@@ -146,8 +142,8 @@ def _without(known: Known, *names: str) -> dict[str, Parameter]:
     return {name: parameter for name, parameter in known.items() if name not in names}
 
 
-def _of_schedule(setting: Setting) -> tuple[Known, str]:
-    name = setting("lr_scheduler_type")
+def _of_schedule(settings: Any) -> tuple[Known, str]:
+    name = settings.lr_scheduler_type
     taker = f"`lr_scheduler_type: {name}`"
     if name in ("constant", "constant_with_warmup"):  # `get_scheduler` hands them nothing
         return {}, taker
@@ -173,8 +169,8 @@ def optimizer_function(optim: str | None) -> str:
     return functions_by_member(OPTIMIZERS, "_OPTIMIZER_HANDLERS").get(member, "")
 
 
-def _of_optimizer(setting: Setting) -> tuple[Known | None, str]:
-    name = setting("optim")
+def _of_optimizer(settings: Any) -> tuple[Known | None, str]:
+    name = settings.optim
     taker = f"`optim: {name}`" if name else "the default `optim`"
     function = optimizer_function(name)
     if not function or (name or "").startswith("rmsprop_bnb"):  # hands all of them on
@@ -182,8 +178,8 @@ def _of_optimizer(setting: Setting) -> tuple[Known | None, str]:
     return _any(keys_read(OPTIMIZERS, function, "optim_args")), taker
 
 
-def _of_generation(setting: Setting) -> tuple[Known | None, str]:
-    if not setting("use_vllm"):
+def _of_generation(settings: Any) -> tuple[Known | None, str]:
+    if not settings.use_vllm:
         own = keys_read(GENERATION, "GenerationConfig.__init__", "kwargs")
         public = {name for name in own if not name.startswith("_")}
         return _any(public - {"disable_compile"}), "transformers' `GenerationConfig`"
@@ -192,36 +188,36 @@ def _of_generation(setting: Setting) -> tuple[Known | None, str]:
     return class_fields(("vllm", "sampling_params.py"), "SamplingParams"), "vLLM's `SamplingParams`"
 
 
-def _of_checkpointing(setting: Setting) -> tuple[Known, str]:
+def _of_checkpointing(settings: Any) -> tuple[Known, str]:
     known = parameters(("torch", "utils/checkpoint.py"), "checkpoint")
     own = parameters(("transformers", "modeling_utils.py"), "PreTrainedModel.gradient_checkpointing_enable")
     every = _without(own, "self", "gradient_checkpointing_kwargs")
     return _without(known, "function", "context_fn") | every, "torch's `checkpoint`"
 
 
-def _of_fsdp(setting: Setting) -> tuple[Known, str]:
-    if not setting("fsdp"):
+def _of_fsdp(settings: Any) -> tuple[Known, str]:
+    if not settings.fsdp:
         raise ValueError("`fsdp_config` is read only with `fsdp: true`. Set it, or remove the block.")
     known = keys_read(ARGUMENTS, "TrainingArguments._process_fsdp_args", "fsdp_config")
     return _any(known | {f"fsdp_{name}" for name in known}), "`fsdp: true`"
 
 
-BLOCKS: dict[str, Callable[[Setting], tuple[Known | None, str]]] = {
+BLOCKS: dict[str, Callable[[Any], tuple[Known | None, str]]] = {
     "lr_scheduler_kwargs": _of_schedule,
     "optim_args": _of_optimizer,
     "generation_kwargs": _of_generation,
     "gradient_checkpointing_kwargs": _of_checkpointing,
     "fsdp_config": _of_fsdp,
-    "accelerator_config": lambda setting: (
+    "accelerator_config": lambda settings: (
         class_fields(("transformers", "trainer_pt_utils.py"), "AcceleratorConfig"),
         "accelerate's `AcceleratorConfig`",
     ),
-    "transformers_continuous_batching_config": lambda setting: (
+    "transformers_continuous_batching_config": lambda settings: (
         class_fields(GENERATION, "ContinuousBatchingConfig"),
         "transformers' `ContinuousBatchingConfig`",
     ),
-    "chat_template_kwargs": lambda setting: (None, ""),
-    "model_init_kwargs": lambda setting: (None, ""),
-    "dataset_kwargs": lambda setting: (None, ""),
-    "deepspeed": lambda setting: (None, ""),
+    "chat_template_kwargs": lambda settings: (None, ""),
+    "model_init_kwargs": lambda settings: (None, ""),
+    "dataset_kwargs": lambda settings: (None, ""),
+    "deepspeed": lambda settings: (None, ""),
 }

@@ -1,12 +1,23 @@
 """The fields of a trainer's config, read from its source: importing TRL takes seconds, and a typo should not."""
 
 import ast
-from functools import cache
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    create_model,
+)
+from pydantic_core import PydanticCustomError
 
 from align.methods import METHODS
+from align.recipe.problems import SAID
+from align.recipe.rules import boolean_name, check_choice, check_null, check_range
 from align.recipe.signatures import Source, as_type, find_definition
 
 # Where a recipe is silent, in place of the defaults of TRL and transformers.
@@ -48,15 +59,30 @@ def chain_fields(chain: tuple[tuple[str, str, str], ...]) -> dict[str, ConfigFie
     return fields
 
 
-def validate_field(field: ConfigField, value: Any) -> Any:
-    """Converts a value to a field's type: numbers written as strings become numbers, one text a list of texts.
+@cache
+def settings_class(method: str) -> type[BaseModel]:
+    """Makes the class of a method's training settings: the fields of its config, with their defaults and rules."""
+    made: dict[str, Any] = {}
+    for name, each in config_fields(method).items():
+        rule = WrapValidator(partial(_checked, method, each))
+        made[name] = Annotated[each.type, rule], Field(OUR_DEFAULTS.get(name, each.default), description=each.help)
+    return create_model(f"settings of {method}", __config__=ConfigDict(protected_namespaces=(), frozen=True), **made)
 
-    Raises:
-        pydantic.ValidationError: If the value does not fit.
-    """
-    if field.type == list[str] and isinstance(value, str):
-        value = [value]
-    return TypeAdapter(field.type).validate_python(value, strict=isinstance(value, bool))
+
+def _checked(method: str, field: ConfigField, value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """Checks a setting, and converts it: numbers written as strings become numbers, one text a list of texts."""
+    value = boolean_name(field.name, value)
+    try:
+        check_choice(method, field.name, value, field.choices)
+        if value is None:
+            check_null(field.name)
+        value = validate([value] if field.type == list[str] and isinstance(value, str) else value)
+        check_range(method, field.name, value)
+    except ValidationError:
+        raise
+    except ValueError as error:
+        raise PydanticCustomError(SAID, "{sentence}", {"sentence": str(error)}) from error
+    return value
 
 
 def _class_fields(source: Source, class_name: str) -> dict[str, ConfigField]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 from align.secrets import mask
 
 SHOWN = 200  # characters of a value
+SAID = "said"  # type of an error of pydantic that is a whole sentence of ours
 PLAIN = re.compile(r"[^\W\d][\w.-]*(?:[ :][\w.-]+)*")  # a text that YAML reads without quotes
 _YAML = {"False": "false", "True": "true", "None": "null"}
 
@@ -27,9 +29,18 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]} and {len(text) - SHOWN:,} more characters"
 
 
-def first_problem(prefix: str, error: ValidationError) -> str:
-    """Words the first problem that pydantic found, with the key's full name, the rule and the value."""
-    problem = error.errors()[0]
+def first_problem(prefix: str, error: ValidationError, written: Sequence[str] = ()) -> str:
+    """Words the first problem that pydantic found, with the key's full name, the rule and the value.
+
+    Args:
+        prefix: Of the key, without a dot.
+        error: What pydantic found.
+        written: Keys in their order; those that are not among them come after.
+    """
+    order = {key: place for place, key in enumerate(written)}
+    problem = min(error.errors(), key=lambda each: order.get(str(next(iter(each["loc"]), "")), len(order)))
+    if problem["type"] == SAID:
+        return problem["msg"]
     places = [str(part) for part in problem["loc"] if not isinstance(part, str) or _is_key(part)]
     name = ".".join(part for part in (prefix, *places) if part)
     if problem["type"] == "missing":

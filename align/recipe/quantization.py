@@ -1,6 +1,5 @@
 """Adapters and QLoRA in the words of TRL's `ModelConfig`: weights of 4 or 8 bits stay, and an adapter learns."""
 
-from collections.abc import Callable
 from typing import Any
 
 from align.errors import RecipeError
@@ -10,12 +9,12 @@ OF_ADAPTERS = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 OF_4_BITS = ("bnb_4bit_quant_type", "bnb_4bit_quant_storage", "use_bnb_nested_quant")
 
 
-def check_quantization(model: ModelSettings, setting: Callable[[str], Any]) -> None:
+def check_quantization(model: ModelSettings, settings: Any) -> None:
     """Refuses keys of adapters and quantization that have no meaning together.
 
     Args:
         model: The model block.
-        setting: Reads a setting of the method; unknown names raise KeyError.
+        settings: Of the method, by attribute.
 
     Raises:
         RecipeError: At the first.
@@ -37,18 +36,11 @@ def check_quantization(model: ModelSettings, setting: Callable[[str], Any]) -> N
         raise RecipeError(f"`{name}: true` needs `use_peft: true`: weights of so few bits get no gradients.")
     if model.dtype == "auto":
         raise RecipeError(f"`{name}: true` computes in `dtype`. Name one, such as bfloat16, in place of auto.")
-    given = _read(setting, "model_init_kwargs") or {}
+    given = getattr(settings, "model_init_kwargs", None) or {}
     if "quantization_config" in given:
         raise RecipeError(f"`model_init_kwargs.quantization_config` says what `{name}: true` says. Keep one of them.")
-    if model.load_in_8bit and _read(setting, "use_vllm"):
+    if model.load_in_8bit and getattr(settings, "use_vllm", None):
         raise RecipeError(
             "`load_in_8bit: true` cannot stand with `use_vllm: true`: vLLM does not quantize to 8 bits as it loads. "
             "Use `load_in_4bit: true`, or generate without vLLM."
         )
-
-
-def _read(setting: Callable[[str], Any], name: str) -> Any:
-    try:
-        return setting(name)
-    except KeyError:
-        return None

@@ -31,7 +31,7 @@ def read_block(model: type[Block], prefix: str, values: Mapping[str, Any]) -> Bl
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(first_problem(prefix.rstrip("."), error)) from error
+        raise RecipeError(first_problem(prefix.rstrip("."), error, list(values))) from error
 
 
 def _reads_as_one(kind: Any) -> bool:

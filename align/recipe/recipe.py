@@ -1,29 +1,27 @@
 """Recipes: flat YAML in TRL's words, parsed strictly before anything heavy is loaded."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
-
-from pydantic import ValidationError
 
 from align.errors import RecipeError
 from align.methods import METHODS, Method
 from align.recipe.blocks import check_blocks
 from align.recipe.chain import parse_second_run, second_run
 from align.recipe.dataset import DatasetConfig
-from align.recipe.fields import OUR_DEFAULTS, OUR_FOLDER, chain_fields, config_fields, validate_field
+from align.recipe.fields import OUR_FOLDER, chain_fields, settings_class
 from align.recipe.method_key import method_of
 from align.recipe.mixture import dataset_class, read_dataset
 from align.recipe.model import ModelSettings
 from align.recipe.overrides import merge, parse_overrides, resolve_paths
-from align.recipe.problems import first_problem, shown
+from align.recipe.problems import shown
 from align.recipe.quantization import check_quantization
 from align.recipe.reading import as_mapping, read_block
 from align.recipe.reward_settings import RewardSettings, check_reward_settings
-from align.recipe.rules import boolean_name, check_choice, check_null, check_range, rules_of
+from align.recipe.rules import rules_of
 from align.recipe.together import check_together, check_written
 from align.recipe.unknown_keys import check_keys
 from align.recipe.yaml_loader import load_yaml, parse_word
@@ -46,7 +44,7 @@ class Recipe:
         reward_funcs: Specs of the rewards, in order; empty for methods without rewards.
         reward_kwargs: Settings per reward name.
         rewards: How the rewards are called, joined and watched.
-        training: Settings of the method's config, validated, without defaults.
+        settings: Of training, by attribute: what the recipe says, and defaults where it is silent.
         resolved: Every key as it was understood, for the run folder.
         then: The run that comes after this one, in which the model of this one is a reward, or the start.
         is_dry: Whether nothing may be asked of a model that has to be paid or waited for.
@@ -60,7 +58,7 @@ class Recipe:
     reward_funcs: list[str]
     reward_kwargs: dict[str, dict[str, Any]]
     rewards: RewardSettings
-    training: dict[str, Any]
+    settings: Any  # of the class that `settings_class` makes for the method
     resolved: dict[str, Any] = field(repr=False)
     then: "Recipe | None" = None
     trained: str | None = None
@@ -79,16 +77,21 @@ class Recipe:
 
     def has_setting(self, name: str) -> bool:
         """Whether the config of its method has a setting."""
-        return name in config_fields(self.method)
+        return hasattr(self.settings, name)
 
     def setting(self, name: str) -> Any:
-        """Reads a training setting, or its default where the recipe is silent.
+        """Reads a training setting by name."""
+        return getattr(self.settings, name)
 
-        Raises:
-            KeyError: If the method has no such setting.
-        """
-        default = config_fields(self.method)[name].default
-        return self.training.get(name, OUR_DEFAULTS.get(name, default))
+    @property
+    def training(self) -> dict[str, Any]:
+        """The training settings that it says, without defaults."""
+        return _written(self.settings)
+
+    @property
+    def folder(self) -> Path:
+        """Where its run goes."""
+        return Path(self.settings.output_dir)
 
     @property
     def reward_specs(self) -> list[str]:
@@ -98,7 +101,7 @@ class Recipe:
     @property
     def uses_vllm(self) -> bool:
         """Whether completions come from vLLM; methods that generate none never use it."""
-        return "use_vllm" in config_fields(self.method) and bool(self.setting("use_vllm"))
+        return bool(getattr(self.settings, "use_vllm", False))
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = (), settings: Mapping[str, Any] | None = None) -> Recipe:
@@ -131,16 +134,10 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
     kind = dataset_class(method, content)
     check_keys(method, content, path, kind)
     model_keys = {key: content[key] for key in ModelSettings.model_fields if key in content}
-    training = {
-        key: _training_value(method, key, value)
-        for key, value in content.items()
-        if key in config_fields(method) and key not in model_keys
-    }
-    folder = OUR_FOLDER.format(method=method, name=path.stem)
-    training["output_dir"] = os.path.expanduser(training.get("output_dir", folder))
+    settings = _settings(method, {key: value for key, value in content.items() if key not in model_keys}, path)
     has_rewards = METHODS[method].has_rewards
     reward_funcs, rewards = _reward_funcs(content) if has_rewards else [], _reward_settings(content)
-    after = second_run(content, training["output_dir"])
+    after = second_run(content, settings.output_dir)
     then = parse_second_run(after, lambda keys: parse_recipe(keys, path)) if after else None
     recipe = Recipe(
         path=path,
@@ -150,31 +147,27 @@ def parse_recipe(content: Mapping[str, Any], path: Path) -> Recipe:
         reward_funcs=reward_funcs,
         reward_kwargs=_reward_kwargs(content, [*reward_funcs, *rewards.audit_funcs]) if has_rewards else {},
         rewards=rewards,
-        training=training,
-        resolved=dict(content) | training,
-        then=replace(then, trained=str(Path(training["output_dir"]).resolve())) if then else None,
+        settings=settings,
+        resolved=dict(content) | _written(settings),
+        then=replace(then, trained=str(Path(settings.output_dir).resolve())) if then else None,
     )
     _check_rewards(recipe)
     _check_together(recipe)
     return recipe
 
 
-def _training_value(method: str, key: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        _refuse_quoted_numbers(key, _without_texts(value) if key == MODEL_BLOCK else value)
-    value = boolean_name(key, value)
-    try:
-        field = config_fields(method)[key]
-        check_choice(method, key, value, field.choices)
-        if value is None:
-            check_null(key)
-        value = validate_field(field, value)
-        check_range(method, key, value)
-    except ValidationError as error:
-        raise RecipeError(first_problem(key, error)) from error
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    return value
+def _settings(method: str, content: Mapping[str, Any], path: Path) -> Any:
+    kind = settings_class(method)
+    given = {key: value for key, value in content.items() if key in kind.model_fields}
+    for key, value in given.items():
+        if isinstance(value, Mapping):
+            _refuse_quoted_numbers(key, _without_texts(value) if key == MODEL_BLOCK else value)
+    settings: Any = read_block(kind, "", {"output_dir": OUR_FOLDER.format(method=method, name=path.stem)} | given)
+    return settings.model_copy(update={"output_dir": os.path.expanduser(settings.output_dir)})
+
+
+def _written(settings: Any) -> dict[str, Any]:
+    return {name: value for name, value in settings if name in settings.model_fields_set}
 
 
 def _without_texts(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -230,7 +223,7 @@ def _reward_settings(content: Mapping[str, Any]) -> RewardSettings:
 
 
 def _check_rewards(recipe: Recipe) -> None:
-    weights = recipe.training.get("reward_weights")
+    weights = getattr(recipe.settings, "reward_weights", None)
     if weights is not None and len(weights) != len(recipe.reward_funcs):
         raise RecipeError(
             f"`reward_weights` has {len(weights)} numbers for {len(recipe.reward_funcs)} rewards "
@@ -241,14 +234,13 @@ def _check_rewards(recipe: Recipe) -> None:
     except ValueError as error:
         raise RecipeError(str(error)) from error
     if "logp_difference" in recipe.rewards.stop_on and not (
-        recipe.uses_vllm and recipe.setting("vllm_importance_sampling_correction")
+        recipe.uses_vllm and recipe.settings.vllm_importance_sampling_correction
     ):
         raise RecipeError(
             "`stop_on: [logp_difference]` would never end training: TRL compares log-probabilities of vLLM and "
             "trainer only with `use_vllm: true` and `vllm_importance_sampling_correction: true`. Set both, or drop it."
         )
-    has_canary = recipe.has_setting("canary_steps") and recipe.setting("canary_steps")
-    if "canary" in recipe.rewards.stop_on and not has_canary:
+    if "canary" in recipe.rewards.stop_on and not getattr(recipe.settings, "canary_steps", 0):
         raise RecipeError(
             "`stop_on: [canary]` would never end training: there is a canary only with `canary_steps` above 0. Set "
             "`canary_steps`, for example to 10, or drop it."
@@ -256,15 +248,13 @@ def _check_rewards(recipe: Recipe) -> None:
 
 
 def _check_together(recipe: Recipe) -> None:
-    check = rules_of(recipe.method).together
-    fields = config_fields(recipe.method)
+    check, settings = rules_of(recipe.method).together, recipe.settings
     on = [found for each in METHODS[recipe.method].variants if (found := each.part("turned_on")(recipe.setting))]
-    check_quantization(recipe.model, recipe.setting)
+    check_quantization(recipe.model, settings)
     try:
-        check_blocks(recipe.method, recipe.setting)
+        check_blocks(recipe.method, settings)
         check_written([key for key, value in recipe.training.items() if value is not None])
-        evaluates = recipe.dataset.eval_path is not None
-        check_together(recipe.setting, fields.__contains__, recipe.model, evaluates=evaluates)
+        check_together(settings, recipe.model, evaluates=recipe.dataset.eval_path is not None)
         if len(on) > 1:
             first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own
             raise ValueError(f"{first} and {second} are both above 0. Set one of them to 0.")
@@ -279,17 +269,13 @@ def text_keys(content: Mapping[str, Any]) -> frozenset[str]:
     method = content.get("method")
     if not isinstance(method, str) or method not in METHODS:
         return frozenset()
-    data = dataset_class(method, content)
-    found = set(_of_fields({name: each.type for name, each in config_fields(method).items()}))
-    for model, block in ((ModelSettings, ""), (RewardSettings, ""), (data, "dataset.")):
-        kinds = {name: each.annotation for name, each in model.model_fields.items()}
-        found |= {block + name for name in _of_fields(kinds)}
-    found |= {f"{MODEL_BLOCK}.{name}" for name in OF_LOADING}
+    found = {f"{MODEL_BLOCK}.{name}" for name in OF_LOADING}
+    top = (settings_class(method), ModelSettings, RewardSettings)
+    for kind, block in (*((each, "") for each in top), (dataset_class(method, content), "dataset.")):
+        found |= {block + name for name, each in kind.model_fields.items() if _is_text(each.annotation)}
     then = content.get("then")
     return frozenset(found | {f"then.{name}" for name in text_keys(then if isinstance(then, Mapping) else {})})
 
 
-def _of_fields(kinds: Mapping[str, Any]) -> Iterator[str]:
-    for name, kind in kinds.items():
-        if kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType}):
-            yield name
+def _is_text(kind: Any) -> bool:
+    return kind is str or (get_origin(kind) in (Union, UnionType) and {*get_args(kind)} == {str, NoneType})

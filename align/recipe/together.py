@@ -1,7 +1,7 @@
 """Settings of transformers and TRL that have no meaning without each other, found before a model is loaded."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from align.recipe.model import ModelSettings
@@ -9,7 +9,6 @@ from align.recipe.problems import shown
 from align.recipe.rules import suggestion
 from align.recipe.signatures import enum_members
 
-Setting = Callable[[str], Any]
 POLYNOMIAL_END = 1e-7  # transformers 5.17, `get_polynomial_decay_schedule_with_warmup`
 IN_LAUNCH_FILE = "parallelism_config"  # a setting that a recipe cannot hold
 # TRL 1.16: one setting of each trainer that reads the weights of the head itself, past an adapter on it.
@@ -19,32 +18,31 @@ DIVERGENCE_LOSSES = ("sigmoid", "sigmoid_norm", "hinge", "ipo", "exo_pair", "rob
 SORTING_LOSSES = ("aot", "aot_unpaired")
 
 
-def check_together(setting: Setting, has: Callable[[str], bool], model: ModelSettings, evaluates: bool) -> None:
+def check_together(settings: Any, model: ModelSettings, evaluates: bool) -> None:
     """Refuses settings of any method that have no meaning together.
 
     Args:
-        setting: Reads a setting by name.
-        has: Says whether the method has a setting.
+        settings: Of a recipe or a config, by attribute.
         model: The model block.
         evaluates: Whether there are rows to evaluate on.
 
     Raises:
         ValueError: At the first.
     """
-    _check_alone(setting, has)
-    _check_evaluation(setting, evaluates)
-    _check_best(setting)
-    _check_rates(setting)
-    _check_optimizer(setting)
-    _check_precision(setting)
-    _check_workers(setting)
-    if has("sync_ref_model"):
-        _check_reference(setting, model)
-    if has("num_generations"):
-        _check_grpo(setting)
-    if has("loss_weights"):
-        _check_dpo(setting)
-    if any(map(has, READ_THE_HEAD)):
+    _check_alone(settings)
+    _check_evaluation(settings, evaluates)
+    _check_best(settings)
+    _check_rates(settings)
+    _check_optimizer(settings)
+    _check_precision(settings)
+    _check_workers(settings)
+    if hasattr(settings, "sync_ref_model"):
+        _check_reference(settings, model)
+    if hasattr(settings, "num_generations"):
+        _check_grpo(settings)
+    if hasattr(settings, "loss_weights"):
+        _check_dpo(settings)
+    if any(hasattr(settings, name) for name in READ_THE_HEAD):
         _check_head(model)
 
 
@@ -66,65 +64,65 @@ def check_written(written: Collection[str]) -> None:
         raise ValueError("`eval_steps` is read with `eval_strategy: steps` alone. Set it, or remove `eval_steps`.")
 
 
-def _check_alone(setting: Setting, has: Callable[[str], bool]) -> None:
+def _check_alone(settings: Any) -> None:
     """Checks texts that have a form of their own."""
-    if setting(IN_LAUNCH_FILE) is not None:
+    if getattr(settings, IN_LAUNCH_FILE) is not None:
         raise ValueError(f"`{IN_LAUNCH_FILE}` cannot be written in a recipe. Write the block into the launch file.")
-    if setting("output_dir") is not None and not setting("output_dir").strip():
+    if settings.output_dir is not None and not settings.output_dir.strip():
         raise ValueError("`output_dir` is empty. Remove the line for the default, or name a folder.")
-    if re.search(r"\$\{?\w", setting("output_dir") or ""):
+    if re.search(r"\$\{?\w", settings.output_dir or ""):
         raise ValueError(
-            f"`output_dir` is {shown(setting('output_dir'))}, and a recipe reads no variables of the environment. "
+            f"`output_dir` is {shown(settings.output_dir)}, and a recipe reads no variables of the environment. "
             "Write the folder out, or give it on the command line, where the shell reads them."
         )
-    backend = setting("torch_compile_backend")
+    backend = settings.torch_compile_backend
     backends = sorted(name.lower() for name in enum_members(("accelerate", "utils/dataclasses.py"), "DynamoBackend"))
     if backend is not None and backend.lower() not in backends:
         raise ValueError(
             f"`torch_compile_backend` must be one of {', '.join(backends)}; got {shown(backend)}."
             f"{suggestion(backend, backends)}"
         )
-    multiple = setting("pad_to_multiple_of") if has("pad_to_multiple_of") else None
+    multiple = getattr(settings, "pad_to_multiple_of", None)
     if isinstance(multiple, str) and multiple != "auto":
         raise ValueError(f"`pad_to_multiple_of` must be a number, `auto` or null; got {shown(multiple)}.")
-    pattern = setting("vllm_structured_outputs_regex") if has("vllm_structured_outputs_regex") else None
+    pattern = getattr(settings, "vllm_structured_outputs_regex", None)
     try:
         re.compile(pattern or "")
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"`vllm_structured_outputs_regex` is no regular expression: {error}.") from error
 
 
-def _check_evaluation(setting: Setting, evaluates: bool) -> None:
-    strategy = setting("eval_strategy")
+def _check_evaluation(settings: Any, evaluates: bool) -> None:
+    strategy = settings.eval_strategy
     if strategy != "no" and not evaluates:
         raise ValueError(
             f"`eval_strategy: {strategy}` needs rows to evaluate on. Set `dataset.eval_path`, or remove it."
         )
-    if setting("eval_on_start") and strategy == "no":
+    if settings.eval_on_start and strategy == "no":
         raise ValueError("`eval_on_start: true` needs an evaluation. Set `eval_strategy: steps` and `eval_steps`.")
-    if setting("lr_scheduler_type") in ("reduce_lr_on_plateau", "greedy") and strategy == "no":
+    if settings.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy") and strategy == "no":
         raise ValueError(
-            f"`lr_scheduler_type: {setting('lr_scheduler_type')}` follows the evaluation, and there is none. Set "
+            f"`lr_scheduler_type: {settings.lr_scheduler_type}` follows the evaluation, and there is none. Set "
             "`eval_strategy: steps` and `eval_steps`."
         )
 
 
-def _check_best(setting: Setting) -> None:
-    save, evaluation = setting("save_strategy"), setting("eval_strategy")
+def _check_best(settings: Any) -> None:
+    save, evaluation = settings.save_strategy, settings.eval_strategy
     if save == "best":
         if evaluation == "no":
             raise ValueError("`save_strategy: best` needs an evaluation. Set `eval_strategy: steps` and `eval_steps`.")
-        if setting("metric_for_best_model") is None and not setting("load_best_model_at_end"):
+        if settings.metric_for_best_model is None and not settings.load_best_model_at_end:
             raise ValueError("`save_strategy: best` needs `metric_for_best_model`, for example `loss`.")
         return
-    if not setting("load_best_model_at_end"):
+    if not settings.load_best_model_at_end:
         return
     if save != evaluation:
         raise ValueError(
             f"`load_best_model_at_end: true` saves where it evaluates; got `save_strategy: {save}` and "
             f"`eval_strategy: {evaluation}`. Make them equal, or set `save_strategy: best`."
         )
-    steps, every = setting("save_steps"), setting("eval_steps") or setting("logging_steps")
+    steps, every = settings.save_steps, settings.eval_steps or settings.logging_steps
     # transformers takes a multiple, and then keeps the last model where the best evaluation was not saved.
     if save == "steps" and steps != every:
         raise ValueError(
@@ -133,15 +131,15 @@ def _check_best(setting: Setting) -> None:
         )
 
 
-def _check_rates(setting: Setting) -> None:
-    decay = setting("learning_rate") * setting("weight_decay")
+def _check_rates(settings: Any) -> None:
+    decay = settings.learning_rate * settings.weight_decay
     if decay >= 1:
         raise ValueError(
             f"`learning_rate` times `weight_decay` is {decay:g}, and from 1 on every step turns all weights around. "
             "Use a smaller `weight_decay`."
         )
-    name = setting("lr_scheduler_type")
-    given = setting("lr_scheduler_kwargs") or {}
+    name = settings.lr_scheduler_type
+    given = settings.lr_scheduler_kwargs or {}
     if name in ("cosine_with_min_lr", "cosine_warmup_with_min_lr") and not {"min_lr", "min_lr_rate"} & set(given):
         raise ValueError(
             f"`lr_scheduler_type: {name}` needs its lowest rate. Set `lr_scheduler_kwargs: {{min_lr_rate: 0.1}}`."
@@ -155,85 +153,85 @@ def _check_rates(setting: Setting) -> None:
     end = given.get("lr_end", POLYNOMIAL_END)
     if name == "polynomial" and (isinstance(end, bool) or not isinstance(end, int | float)):
         raise ValueError(f"`lr_scheduler_kwargs.lr_end` must be a number; got {shown(end)}.")
-    if name == "polynomial" and end >= setting("learning_rate"):
+    if name == "polynomial" and end >= settings.learning_rate:
         raise ValueError(
             f"`lr_scheduler_type: polynomial` ends at `lr_scheduler_kwargs.lr_end`, which must be below "
-            f"`learning_rate`; got {end:g} and {setting('learning_rate'):g}. Lower the first, or raise the second."
+            f"`learning_rate`; got {end:g} and {settings.learning_rate:g}. Lower the first, or raise the second."
         )
 
 
-def _check_optimizer(setting: Setting) -> None:
-    optim = setting("optim") or ""
-    if optim.startswith(("galore", "apollo")) and setting("optim_target_modules") is None:
+def _check_optimizer(settings: Any) -> None:
+    optim = settings.optim or ""
+    if optim.startswith(("galore", "apollo")) and settings.optim_target_modules is None:
         raise ValueError(f"`optim: {optim}` needs `optim_target_modules`, for example `all-linear`.")
-    reporters = setting("report_to")
+    reporters = settings.report_to
     if isinstance(reporters, list) and len(reporters) > 1 and {"all", "none"} & set(reporters):
         raise ValueError(f"`report_to`: `all` and `none` stand alone; got {', '.join(reporters)}.")
 
 
-def _check_precision(setting: Setting) -> None:
+def _check_precision(settings: Any) -> None:
     for first, second in (("bf16", "fp16"), ("bf16_full_eval", "fp16_full_eval")):
-        if setting(first) and setting(second):
+        if getattr(settings, first) and getattr(settings, second):
             raise ValueError(f"`{first}: true` and `{second}: true` exclude each other. Keep one.")
-    if setting("load_best_model_at_end") and setting("save_only_model") and setting("deepspeed"):
+    if settings.load_best_model_at_end and settings.save_only_model and settings.deepspeed:
         raise ValueError("`load_best_model_at_end` needs whole checkpoints with DeepSpeed. Remove `save_only_model`.")
 
 
-def _check_workers(setting: Setting) -> None:
-    if setting("dataloader_num_workers"):
+def _check_workers(settings: Any) -> None:
+    if settings.dataloader_num_workers:
         return
     for name in ("dataloader_prefetch_factor", "dataloader_persistent_workers", "dataloader_multiprocessing_context"):
-        if setting(name):
-            raise ValueError(f"`{name}: {setting(name)}` needs workers. Set `dataloader_num_workers`, or remove it.")
+        if value := getattr(settings, name):
+            raise ValueError(f"`{name}: {value}` needs workers. Set `dataloader_num_workers`, or remove it.")
 
 
-def _check_reference(setting: Setting, model: ModelSettings) -> None:
-    if setting("sync_ref_model") and model.use_peft:
+def _check_reference(settings: Any, model: ModelSettings) -> None:
+    if settings.sync_ref_model and model.use_peft:
         raise ValueError(
             "`sync_ref_model: true` needs a reference of its own, and with `use_peft: true` that is the model without "
             "its adapter. Remove one of them."
         )
-    if setting("sync_ref_model") and setting("beta") == 0:
+    if settings.sync_ref_model and settings.beta == 0:
         raise ValueError(
             "`sync_ref_model: true` needs a reference, and with `beta: 0` there is none. Set `beta` above 0, or "
             "remove `sync_ref_model`."
         )
 
 
-def _check_grpo(setting: Setting) -> None:
-    if setting("auto_find_batch_size"):
+def _check_grpo(settings: Any) -> None:
+    if settings.auto_find_batch_size:
         raise ValueError(
             "`auto_find_batch_size: true` would break the groups of `num_generations` apart. Remove it, and lower "
             "`per_device_train_batch_size`."
         )
-    if setting("remove_unused_columns"):
+    if settings.remove_unused_columns:
         raise ValueError(
             "`remove_unused_columns: true` would take the columns away that rewards read, such as `answer`. Remove it."
         )
-    if setting("log_completions_hub_repo") is not None and setting("log_completions") is False:
+    if settings.log_completions_hub_repo is not None and settings.log_completions is False:
         raise ValueError("`log_completions_hub_repo` needs `log_completions: true`. Set it, or remove the repository.")
-    low, high = setting("vllm_importance_sampling_clip_min"), setting("vllm_importance_sampling_clip_max")
+    low, high = settings.vllm_importance_sampling_clip_min, settings.vllm_importance_sampling_clip_max
     if low is not None and high is not None and low >= high:
         raise ValueError(
             f"`vllm_importance_sampling_clip_min` must be below `vllm_importance_sampling_clip_max`; got {low} and "
             f"{high}."
         )
-    if setting("entropy_coef_min") > setting("entropy_coef_max"):
+    if settings.entropy_coef_min > settings.entropy_coef_max:
         raise ValueError(
-            f"`entropy_coef_min` must not be above `entropy_coef_max`; got {setting('entropy_coef_min')} and "
-            f"{setting('entropy_coef_max')}."
+            f"`entropy_coef_min` must not be above `entropy_coef_max`; got {settings.entropy_coef_min} and "
+            f"{settings.entropy_coef_max}."
         )
 
 
-def _check_dpo(setting: Setting) -> None:
-    weights, losses = setting("loss_weights"), setting("loss_type")
+def _check_dpo(settings: Any) -> None:
+    weights, losses = settings.loss_weights, settings.loss_type
     if weights is not None and len(weights) != len(losses):
         raise ValueError(f"`loss_weights` has {len(weights)} numbers for {len(losses)} losses. Give one per loss.")
-    if "exo_pair" in losses and setting("label_smoothing") == 0:
+    if "exo_pair" in losses and settings.label_smoothing == 0:
         raise ValueError("`loss_type: exo_pair` needs `label_smoothing` above 0, for example 0.001.")
-    if setting("sync_ref_model") and setting("precompute_ref_log_probs"):
+    if settings.sync_ref_model and settings.precompute_ref_log_probs:
         raise ValueError("`precompute_ref_log_probs` needs a reference that stays. Remove `sync_ref_model`.")
-    divergence = setting("f_divergence_type")
+    divergence = settings.f_divergence_type
     other = next((loss for loss in losses if loss not in DIVERGENCE_LOSSES), None)
     if divergence != "reverse_kl" and other is not None:
         raise ValueError(
@@ -241,7 +239,7 @@ def _check_dpo(setting: Setting) -> None:
             "Use one of them, or `f_divergence_type: reverse_kl`."
         )
     sorting = next((loss for loss in losses if loss in SORTING_LOSSES), None)
-    if setting("use_weighting") and sorting is not None:
+    if settings.use_weighting and sorting is not None:
         raise ValueError(
             f"`use_weighting: true` weighs pairs, which `loss_type: {sorting}` sorts apart. Remove `use_weighting`, "
             "or use another loss."

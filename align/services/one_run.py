@@ -143,7 +143,7 @@ def _run(trainer: Any, stage: Stage, run: Prepared, seconds: float | None, is_sh
         trainer.remove_callback(callback)
     trainer.add_callback(early)  # before those that look at what it asks to be saved
     trainer.add_callback(Unlogged(trainer))
-    if recipe.has_setting("sync_ref_model") and recipe.setting("sync_ref_model"):
+    if getattr(recipe.settings, "sync_ref_model", None):
         # Before the one that notes all files.
         trainer.add_callback(MovingReference(trainer, folder, stage.checkpoint, launch.sharding, is_shared))
     trainer.add_callback(WholeCheckpoints(trainer, folder, sizes[1] if sizes else 0, launch.sharding, is_shared))
@@ -201,7 +201,7 @@ def write_missing_report(folder: Path, *, anew: bool = False) -> None:
 def _with_model(checkpoint: Path, recipe: Recipe) -> Path:
     """Finds the checkpoint whose model is the run's: the last one, or the best with `load_best_model_at_end`."""
     state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-    name = state.get("best_model_checkpoint") if recipe.setting("load_best_model_at_end") else None
+    name = state.get("best_model_checkpoint") if recipe.settings.load_best_model_at_end else None
     if name is None:
         return checkpoint
     best = checkpoint.with_name(Path(name).name)  # its path may be from before the run folder was moved

@@ -94,7 +94,7 @@ def train(
     code = run(str(recipe), (), resume, time_limit, allow_changed_data, settings)
     parsed = load_recipe(find_recipe(str(recipe)), (), settings)
     last = parsed if parsed.then is None else parsed.then
-    return TrainResult(Path(last.training["output_dir"]), code == 0)
+    return TrainResult(last.folder, code == 0)
 
 
 def run(
@@ -161,7 +161,7 @@ def _train_stages(
     code, unpushed = 0, []
     for stage, prepared in zip(stages, runs, strict=True):
         if stage.todo is not ToDo.NOTHING and not train_stage(stage, prepared, seconds, is_shared):
-            code = 1 if stage.recipe.setting("save_only_model") else TO_BE_CONTINUED
+            code = 1 if stage.recipe.settings.save_only_model else TO_BE_CONTINUED
             break
         unpushed.append(push(stage.recipe, stage.folder))
         release_memory()  # what the first of two runs held
@@ -177,9 +177,9 @@ def _end_pushed(unpushed: Sequence[str | None]) -> None:
 
 
 def _own(recipe: Recipe, held: ExitStack) -> str:
-    token = held.enter_context(owned(Path(recipe.training["output_dir"])))
+    token = held.enter_context(owned(recipe.folder))
     if recipe.then is not None:
-        held.enter_context(owned(Path(recipe.then.training["output_dir"])))
+        held.enter_context(owned(recipe.then.folder))
     return token
 
 
@@ -219,7 +219,7 @@ def _say_before(stages: Sequence[Stage], resume: str | None, warnings: Sequence[
             f"Not every host sees {stage.folder} of the main process: a run that is killed can only go on where its "
             "checkpoints lie on a folder that all hosts share."
         )
-    if any(each.recipe.setting("save_only_model") for each in stages):
+    if any(each.recipe.settings.save_only_model for each in stages):
         say("`save_only_model: true`: checkpoints hold no optimizer, so a run that is killed cannot go on.")
     if warnings:
         print_findings(warnings, stderr=True)

@@ -1,5 +1,7 @@
 """What TRL, transformers, torch and accelerate find only once a model is loaded, or never, a recipe says at once."""
 
+from types import SimpleNamespace
+
 import pytest
 from some_recipes import DEMONSTRATIONS, OUTCOMES, PAIRS, PROMPTS, QUESTIONS, REWARD_PAIRS
 
@@ -266,16 +268,17 @@ def test_every_setting_takes_null_or_refuses_it_in_one_sentence(parse, method):
 @pytest.mark.parametrize("name", sorted(set(BLOCKS) - {"fsdp_config"}))
 def test_every_block_is_a_field_and_says_what_it_takes(name):
     assert any(name in config_fields(method) for method in METHODS)
-    setting = {"lr_scheduler_type": "cosine", "optim": "sgd", "use_vllm": False}.get
-    known, taker = BLOCKS[name](setting)
+    known, taker = BLOCKS[name](SimpleNamespace(lr_scheduler_type="cosine", optim="sgd", use_vllm=False))
     assert known is None or (known and taker)
 
 
 def test_every_schedule_and_optimizer_has_its_keys_in_the_libraries():
     for name in TRAINING_CHOICES["lr_scheduler_type"]:
-        assert BLOCKS["lr_scheduler_kwargs"]({"lr_scheduler_type": name}.get)[0] is not None
-    assert set(BLOCKS["optim_args"]({"optim": "rmsprop"}.get)[0]) >= {"momentum", "alpha", "centered"}
-    check_blocks(OUTCOMES, {}.__getitem__)  # settings that a method does not have are left out
+        assert BLOCKS["lr_scheduler_kwargs"](SimpleNamespace(lr_scheduler_type=name))[0] is not None
+    assert set(BLOCKS["optim_args"](SimpleNamespace(optim="rmsprop"))[0]) >= {"momentum", "alpha", "centered"}
+    check_blocks(
+        OUTCOMES, SimpleNamespace(lr_scheduler_type="linear")
+    )  # settings that a method does not have are left out
 
 
 def test_with_vllm_the_keys_are_those_of_its_sampling(parse):

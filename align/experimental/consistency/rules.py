@@ -70,7 +70,8 @@ def with_families(recipe: Recipe, known: Sequence[str] = ON_PROMPTS) -> Recipe:
         ValueError: If one cannot be used.
     """
     found = consistency_families(recipe.setting("consistency_families"), recipe.path.parent, known)
-    return replace(recipe, training=recipe.training | {"consistency_families": [family.spec for family in found]})
+    families = {"consistency_families": [family.spec for family in found]}
+    return replace(recipe, settings=recipe.settings.model_copy(update=families))
 
 
 def families_of(setting: Callable[[str], Any]) -> Sequence[str]:
