@@ -56,7 +56,7 @@ def evaluate(recipe: Recipe, model: Path | str, max_rows: int | None, device: st
         AutoTokenizer.from_pretrained(model),
         questions,
         template=PromptTemplate(data.prompt_template, data.system_prompt, data.conversational),
-        max_new_tokens=int(recipe.setting("max_completion_length")),
+        max_new_tokens=int(recipe.settings.max_completion_length),
         batch_size=250,
     )
 
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> None:
     policies = {BEFORE: evaluate(recipe, recipe.model.model_name_or_path, arguments.max_eval, arguments.device)}
     folders = {}
     for arm, overrides in ARMS.items():
-        print(f"\n{arm}: {recipe.setting('max_steps') if not steps else arguments.max_steps} steps")
+        print(f"\n{arm}: {recipe.settings.max_steps if not steps else arguments.max_steps} steps")
         folders[arm] = arguments.out / arm.lower()
         train(RECIPE, [*overrides, *steps, *place, "--output_dir", str(folders[arm])], None)
         policies[arm] = evaluate(recipe, folders[arm], arguments.max_eval, arguments.device)

@@ -11,7 +11,7 @@ from trl import SFTConfig, SFTTrainer
 from align.checks.launch import Launch
 from align.errors import RecipeError
 from align.methods import METHODS
-from align.recipe.fields import chain_fields
+from align.recipe.fields import chain_fields, settings_class
 from align.recipe.keys import EXPERIMENTAL, keys_of
 from align.recipe.recipe import parse_recipe
 from align.services.prepared import prepare
@@ -59,7 +59,7 @@ def on(method):
         for name in experimental_keys(method):
             if name in chain_fields(variant.config_chain):
                 for value in (1.0, 2):
-                    if variant.part("turned_on")(lambda key, name=name, value=value: value if key == name else None):
+                    if variant.part("turned_on")(settings_class(method).model_construct(**{name: value})):
                         yield name, value, variant
                         break
 

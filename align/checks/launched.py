@@ -1,7 +1,6 @@
 """What a launch of several processes allows: settings that need one, FSDP, and quantized weights under it."""
 
 import os
-from functools import partial
 
 from align.checks.finding import Finding
 from align.checks.launch import Launch, current_launch
@@ -59,7 +58,7 @@ def check_sharded(recipe: Recipe, launch: Launch) -> list[Finding]:
     together = rules_of(recipe.method).together
     try:
         if together is not None:
-            together(partial(getattr, sharded))
+            together(sharded)
     except ValueError as error:
         found.append(Finding("error", "launch", str(error)))
     return found

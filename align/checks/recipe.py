@@ -63,6 +63,6 @@ def _experimental(recipe: Recipe) -> list[Finding]:
     turned_on = recipe.record.part("turned_on")
     if turned_on is None:
         return []
-    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in turned_on(recipe.setting))
+    keys = " and ".join(f"`{key}: {getattr(recipe.settings, key)}`" for key in turned_on(recipe.settings))
     text = f"No lab found a gain from {keys} that lasts, and what it turns on may change or go in any version."
     return [Finding("warning", "experimental", text)]

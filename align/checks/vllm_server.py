@@ -39,7 +39,7 @@ def uses_server(recipe: Recipe) -> bool:
 def served_window(recipe: Recipe) -> int | None:
     """Asks the recipe's server for its window; None if it does not say."""
     try:
-        return ask_server(server_url(recipe.setting)).window
+        return ask_server(server_url(recipe.settings)).window
     except (OSError, ValueError):
         return None  # `check_vllm_server` says what is wrong
 
@@ -53,7 +53,7 @@ def check_vllm_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list
     """
     if not uses_server(recipe) or os.environ.get("RANK", "0") != "0":
         return []
-    url = server_url(recipe.setting)
+    url = server_url(recipe.settings)
     refused = [Finding("error", _CHECK, reason)] if (reason := why_no_transfer(recipe)) else []
     if not _is_address(url):
         text = f"`vllm_server_base_url` must be http://HOST:PORT without a path; got {url!r}."
@@ -71,7 +71,7 @@ def check_vllm_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list
 
 def await_server(recipe: Recipe) -> None:
     """Waits for a server that starts beside the run, as long as TRL would, where the run can use one."""
-    url = server_url(recipe.setting) if uses_server(recipe) and os.environ.get("RANK", "0") == "0" else ""
+    url = server_url(recipe.settings) if uses_server(recipe) and os.environ.get("RANK", "0") == "0" else ""
     if _is_address(url) and why_no_transfer(recipe) is None and not is_healthy(url):
         seconds = recipe.settings.vllm_server_timeout
         say(f"Waiting up to {seconds:g} s (`vllm_server_timeout`) for the vLLM server at {url}.")
@@ -97,7 +97,7 @@ def why_no_transfer(recipe: Recipe) -> str | None:
 
 def serve_line(recipe: Recipe) -> str:
     """Writes the command that starts a server for a recipe."""
-    port = urlsplit(server_url(recipe.setting)).port or recipe.settings.vllm_server_port
+    port = urlsplit(server_url(recipe.settings)).port or recipe.settings.vllm_server_port
     words = ("vllm", "serve", recipe.model.model_name_or_path, "--port", str(port), *FLAGS)
     return f"VLLM_SERVER_DEV_MODE=1 {shlex.join(words)}"
 

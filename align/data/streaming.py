@@ -15,14 +15,14 @@ PROBLEM = "row_problem"  # the column of a row that cannot be used: what is wron
 T = TypeVar("T")
 
 
-def check_no_passes(setting: Callable[[str], Any]) -> None:
+def check_no_passes(settings: Any) -> None:
     """Refuses what is done at the end of a pass, since a stream for training is one without an end.
 
     Raises:
         DataError: If a strategy of the run is `epoch`.
     """
     for name in ("logging_strategy", "save_strategy", "eval_strategy"):
-        if setting(name) == "epoch":
+        if getattr(settings, name) == "epoch":
             raise DataError(
                 f"`{name}: epoch` waits for the end of a pass, and a stream is read on and on. Set `{name}: steps` "
                 f"and `{name.partition('_')[0]}_steps`."

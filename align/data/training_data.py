@@ -106,9 +106,9 @@ def load_stream(
             cannot be read.
     """
     data = recipe.dataset
-    if recipe.setting("max_steps") <= 0:
+    if recipe.settings.max_steps <= 0:
         raise DataError("`dataset.streaming: true` reads rows of which nobody knows the number. Set `max_steps`.")
-    check_no_passes(recipe.setting)
+    check_no_passes(recipe.settings)
     head = data.model_copy(update={"max_rows": min(HEAD, data.max_rows or HEAD)})
     first = load(head)
     return first._replace(stream=RowStream(source, to_row(first), data.on_bad_rows, data.max_rows))

@@ -102,13 +102,10 @@ def _from_recipe(path: Path) -> Prompting:
 
 def prompt_settings(recipe: "Recipe | None", given: Mapping[str, Any]) -> Prompting:
     """Takes the tags and the longest response from a recipe, and from what the command line names, which wins."""
-    from align.recipe.fields import config_fields
-
     found: dict[str, Any] = {}
     if recipe is not None:
-        known = config_fields(recipe.method)
         settings = {"max_new_tokens": "max_completion_length", "think_tag": "think_tag", "answer_tag": "answer_tag"}
-        found = {ours: recipe.setting(name) for ours, name in settings.items() if name in known}
+        found = {ours: getattr(recipe.settings, name, None) for ours, name in settings.items()}
     return replace(Prompting(), **{name: value for name, value in (found | dict(given)).items() if value is not None})
 
 

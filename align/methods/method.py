@@ -1,6 +1,6 @@
 """What shared code asks of a method."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -28,7 +28,7 @@ class Method:
         rules: `Rules` of its own settings; those of its TRL parent are known from the chain.
         experimental: Places of records in `align.experimental`; one stands in for this one where a recipe turns it on.
             Their keys are keys of this method.
-        turned_on: `(setting) -> keys` of an experimental record: those by which a recipe turns it on.
+        turned_on: `(settings) -> keys` of an experimental record: those by which a recipe turns it on.
         load: `(recipe) -> TrainingData`. Reads the rows and whatever else its trainer needs.
         check: `(recipe, data, rewards) -> list[Finding]`. Says what is wrong with what was read.
         check_batch: `(recipe, launch, num_rows) -> list[Finding]`. Says what one step is, and whether it divides.
@@ -98,9 +98,20 @@ class Method:
         found = (each for variant in self.variants for each in variant.config_chain)
         return tuple(each for each in dict.fromkeys(found) if each not in self.config_chain)
 
-    def running(self, setting: Callable[[str], Any]) -> "Method":
-        """Returns the record of a run: the experimental one that its settings turn on, or this one."""
-        return next((each for each in self.variants if each.part("turned_on")(setting)), self)
+    def running(self, settings: Any) -> "Method":
+        """Returns the record of a run: the experimental one that its settings turn on, or this one.
+
+        Args:
+            settings: Of a recipe or a config, or `Saved` ones.
+        """
+        return next((each for each in self.variants if each.part("turned_on")(settings)), self)
+
+
+class Saved(dict[str, Any]):
+    """A recipe as a run folder holds it, read as settings are: None where it is silent."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
 
 
 def _named(place: str) -> Any:

@@ -1,7 +1,6 @@
 """The hub's account and repository of a run with `push_to_hub`, and what its refusals mean."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from align.recipe.problems import one_line
@@ -12,12 +11,12 @@ _ROOT_CAUSE_IN = RuntimeError  # huggingface_hub wraps the error of an upload in
 
 def is_pushed(recipe: Recipe) -> bool:
     """Tells whether a run puts its model on the hub."""
-    return bool(recipe.setting("push_to_hub"))
+    return bool(recipe.settings.push_to_hub)
 
 
 def repository(recipe: Recipe) -> str:
     """Returns the repository as the recipe names it, by default after the run folder; it may lack the account."""
-    return str(recipe.setting("hub_model_id") or Path(recipe.training["output_dir"]).absolute().name)
+    return str(recipe.settings.hub_model_id or recipe.folder.absolute().name)
 
 
 def account(recipe: Recipe) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def account(recipe: Recipe) -> dict[str, Any]:
     """
     from huggingface_hub import constants, get_token
 
-    return _account(constants.ENDPOINT, recipe.setting("hub_token") or get_token())
+    return _account(constants.ENDPOINT, recipe.settings.hub_token or get_token())
 
 
 @cache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import torch
@@ -128,7 +129,8 @@ class ServerGeneration(VLLMGeneration):
 
     @property
     def _url(self) -> str:
-        return server_url(lambda name: getattr(self, name.removeprefix("vllm_")))
+        names = ("server_base_url", "server_host", "server_port")
+        return server_url(SimpleNamespace(**{f"vllm_{name}": getattr(self, name, None) for name in names}))
 
     def _join(self) -> None:
         """Lets the main process join the server that is there, or comes in time; every process hears how it went."""

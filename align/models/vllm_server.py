@@ -5,7 +5,6 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 _SECONDS = 5.0  # for one answer
@@ -33,14 +32,14 @@ class Served(NamedTuple):
     config: dict[str, Any] | None
 
 
-def server_url(setting: Callable[[str], Any]) -> str:
+def server_url(settings: Any) -> str:
     """Returns the address that TRL's client asks.
 
     Args:
-        setting: Reads one of TRL's settings by its name.
+        settings: TRL's, of a recipe or a config.
     """
-    url = setting("vllm_server_base_url")
-    return str(url) if url else f"http://{setting('vllm_server_host')}:{setting('vllm_server_port')}"
+    url = settings.vllm_server_base_url
+    return str(url) if url else f"http://{settings.vllm_server_host}:{settings.vllm_server_port}"
 
 
 def is_healthy(url: str) -> bool:

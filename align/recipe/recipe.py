@@ -67,21 +67,13 @@ class Recipe:
     @property
     def record(self) -> Method:
         """What its method is made of, with the experimental parts that the recipe turns on."""
-        return METHODS[self.method].running(self.setting)
+        return METHODS[self.method].running(self.settings)
 
     @property
     def experimental(self) -> list[str]:
         """Names the settings of the experimental parts that it turns on."""
         more = set(self.record.config_chain) - set(METHODS[self.method].config_chain)
         return list(chain_fields(tuple(each for each in self.record.config_chain if each in more)))
-
-    def has_setting(self, name: str) -> bool:
-        """Whether the config of its method has a setting."""
-        return hasattr(self.settings, name)
-
-    def setting(self, name: str) -> Any:
-        """Reads a training setting by name."""
-        return getattr(self.settings, name)
 
     @property
     def training(self) -> dict[str, Any]:
@@ -249,7 +241,7 @@ def _check_rewards(recipe: Recipe) -> None:
 
 def _check_together(recipe: Recipe) -> None:
     check, settings = rules_of(recipe.method).together, recipe.settings
-    on = [found for each in METHODS[recipe.method].variants if (found := each.part("turned_on")(recipe.setting))]
+    on = [found for each in METHODS[recipe.method].variants if (found := each.part("turned_on")(settings))]
     check_quantization(recipe.model, settings)
     try:
         check_blocks(recipe.method, settings)
@@ -259,7 +251,7 @@ def _check_together(recipe: Recipe) -> None:
             first, second, *_ = (f"`{keys[0]}`" for keys in on)  # each is a trainer of its own
             raise ValueError(f"{first} and {second} are both above 0. Set one of them to 0.")
         if check is not None:
-            check(recipe.setting)
+            check(settings)
     except ValueError as error:
         raise RecipeError(str(error)) from error
 

@@ -107,12 +107,12 @@ class Rules(NamedTuple):
     Attributes:
         choices: By setting.
         ranges: By setting.
-        together: Refuses settings that have no meaning together; it gets a function that reads a setting.
+        together: Refuses settings that have no meaning together; it gets those of a recipe, or a config.
     """
 
     choices: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never mutated
     ranges: dict[str, Range] = {}  # noqa: RUF012 - never mutated
-    together: Callable[[Callable[[str], Any]], None] | None = None
+    together: Callable[[Any], None] | None = None
 
 
 @cache
@@ -126,9 +126,9 @@ def rules_of(method: str) -> Rules:
         choices = PARENT_CHOICES.get(parent, {}) | choices
         ranges = PARENT_RANGES.get(parent, {}) | ranges
 
-    def check_together(setting: Callable[[str], Any]) -> None:
+    def check_together(settings: Any) -> None:
         for check in filter(None, (each.together for each in rules)):
-            check(setting)
+            check(settings)
 
     return Rules(choices, ranges, check_together)
 

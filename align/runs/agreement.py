@@ -17,7 +17,7 @@ from align.runs.stages import Stage, ToDo, plan_stages
 
 def sees_main_folder(recipe: Recipe, token: str) -> bool:
     """Says whether this process looks into the same run folder as the main one, which left its token there."""
-    return token_in(Path(recipe.training["output_dir"])) == token
+    return token_in(recipe.folder) == token
 
 
 def agree_on_stages(peers: Peers, recipe: Recipe, resume: str | None, is_shared: bool, sharding: str) -> list[Stage]:

@@ -112,7 +112,7 @@ def _depends_on_base(recipe: Recipe) -> str | None:
     """Names what a run that goes on has to take from the base model again."""
 
     def is_set(name: str) -> bool:
-        return recipe.has_setting(name) and bool(recipe.setting(name))
+        return bool(getattr(recipe.settings, name, False))
 
     if recipe.model.use_peft:
         return "the adapter"

@@ -1,7 +1,7 @@
 """The runs of a recipe that are still to be made: one, or with `then` two, each at its start, its end, or between."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ class Stage(NamedTuple):
     @property
     def folder(self) -> Path:
         """Where it goes."""
-        return Path(self.recipe.training["output_dir"])
+        return self.recipe.folder
 
 
 def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
@@ -48,10 +48,10 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
     Raises:
         RunFolderError: If a folder holds another run, or a checkpoint that does not belong to what comes before it.
     """
-    first, second = Path(recipe.training["output_dir"]), recipe.then
+    first, second = recipe.folder, recipe.then
     if second is None:
         return [_stage(recipe, resume)]
-    then = Path(second.training["output_dir"])
+    then = second.folder
     if resume is None:
         return [_stage(recipe, None), _stage(second, None)]
     of_second = resume != "auto" and then.resolve() in Path(resume).resolve().parents
@@ -68,7 +68,7 @@ def plan_stages(recipe: Recipe, resume: str | None) -> list[Stage]:
 
 def is_finished(recipe: Recipe) -> bool:
     """Says whether a run of this length was made to its end."""
-    folder = Path(recipe.training["output_dir"])
+    folder = recipe.folder
     if not (folder / FINISHED_FILE).is_file():
         return False
     saved = saved_recipe(folder)
@@ -76,7 +76,7 @@ def is_finished(recipe: Recipe) -> bool:
 
 
 def _stage(recipe: Recipe, resume: str | None) -> Stage:
-    folder = Path(recipe.training["output_dir"])
+    folder = recipe.folder
     if resume is not None and folder.is_dir():
         check_same_run(folder, recipe.resolved)
         if resume == "auto" and is_finished(recipe):
@@ -97,7 +97,7 @@ def _is_at_end(recipe: Recipe, start: Start) -> bool:
     manifest = start.checkpoint and read_manifest(start.checkpoint / MANIFEST)
     if not manifest:
         return False
-    steps, passes = int(recipe.setting("max_steps")), float(recipe.setting("num_train_epochs"))
+    steps, passes = int(recipe.settings.max_steps), float(recipe.settings.num_train_epochs)
     if steps > 0:
         if manifest.step > steps:
             raise _too_far(start, f"{manifest.step} steps", f"max_steps: {steps}")
@@ -125,18 +125,18 @@ def _is_unevaluated(recipe: Recipe, start: Start) -> bool:
         return False
     state = json.loads((start.checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     epoch = state.get("epoch") or 0.0
-    return lacks_evaluation(recipe.setting, state.get("log_history", []), state["global_step"], epoch)
+    return lacks_evaluation(recipe.settings, state.get("log_history", []), state["global_step"], epoch)
 
 
-def lacks_evaluation(setting: Callable[[str], Any], log: Sequence[Mapping[str, Any]], step: int, epoch: float) -> bool:
+def lacks_evaluation(settings: Any, log: Sequence[Mapping[str, Any]], step: int, epoch: float) -> bool:
     """Says whether a pass that ended with a step is to be evaluated, and a log holds no evaluation of that step.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
         log: `log_history` of a trainer's state.
         step: The last one of the pass.
         epoch: Passes over the data.
     """
-    if setting("eval_strategy") != "epoch" or setting("eval_delay") > epoch:
+    if settings.eval_strategy != "epoch" or settings.eval_delay > epoch:
         return False
     return not any(entry["step"] == step and any(name.startswith("eval_") for name in entry) for entry in log)

@@ -72,7 +72,7 @@ def processing_class(recipe: Recipe, **how: Any) -> Any | None:
         None where TRL's own is right: without a template, or with one that is a setting of TRL's.
     """
     path = recipe.model.chat_template_path
-    if path is None or recipe.has_setting("chat_template_path"):
+    if path is None or hasattr(recipe.settings, "chat_template_path"):
         return None
     from transformers import AutoProcessor, AutoTokenizer
 

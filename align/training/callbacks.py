@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -234,7 +233,7 @@ class EndOfPass(TrainerCallback):
             control.should_log = True
             trainer._maybe_log_save_evaluate(trainer._tr_loss, None, None, None, state.epoch, None, None)
             control.should_log = False
-        if lacks_evaluation(partial(getattr, args), state.log_history, state.global_step, state.epoch):
+        if lacks_evaluation(args, state.log_history, state.global_step, state.epoch):
             trainer._load_rng_state(str(self._checkpoint))
             metrics = trainer._evaluate(None, None)
             if trainer._determine_best_metric(metrics, None):

@@ -115,9 +115,9 @@ def push_finished(recipe: Recipe, folder: Path) -> str:
     from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()  # one bar for each file would bury what this command says
-    token, revision = recipe.setting("hub_token"), recipe.setting("hub_revision")
+    token, revision = recipe.settings.hub_token, recipe.settings.hub_revision
     repo = HfApi().create_repo(
-        repository(recipe), token=token, private=recipe.setting("hub_private_repo"), exist_ok=True
+        repository(recipe), token=token, private=recipe.settings.hub_private_repo, exist_ok=True
     )
     _make_branch(repo.repo_id, token, revision)
     with _staging(folder) as place:

@@ -100,14 +100,14 @@ def _facts(recipe: Recipe, card: Card, steps: int, fingerprints: dict[str, str])
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
     """Lists what is set, by name: the method's own settings that this run uses, then some of its parent's."""
-    names = dict.fromkeys([*own_fields(recipe.record.config_chain), *filter(recipe.has_setting, OF_PARENTS)])
+    names = dict.fromkeys([*own_fields(recipe.record.config_chain), *OF_PARENTS])
     unused = recipe.record.part("report").unused(recipe.resolved)
-    values = {name: recipe.setting(name) for name in names if name not in unused}
+    values = {name: getattr(recipe.settings, name, None) for name in names if name not in unused}
     return {name: value for name, value in values.items() if value not in (None, [], {})}
 
 
 def _rewards(recipe: Recipe) -> str:
-    weights: list[Any] = recipe.setting("reward_weights") or [1.0] * len(recipe.reward_funcs)
+    weights: list[Any] = recipe.settings.reward_weights or [1.0] * len(recipe.reward_funcs)
     parts = []
     for spec, weight in zip(recipe.reward_funcs, weights, strict=True):
         kwargs = mask(recipe.reward_kwargs.get(spec.rpartition(":")[2].rpartition(".")[2], {}))
@@ -117,7 +117,7 @@ def _rewards(recipe: Recipe) -> str:
 
 def _without_folders(text: str, recipe: Recipe) -> str:
     """Leaves the last part of every path of this machine that a recipe or a warning names; a reader has no other."""
-    output = Path(recipe.training["output_dir"]).resolve()
+    output = recipe.folder.resolve()
     here = {Path.cwd(), Path.home(), recipe.path.resolve().parent, output.parent}
     here |= {Path(each).parent for each in _texts(recipe.resolved) if Path(each).is_absolute()}
     for folder in sorted((f"{each}/" for each in here if len(each.parts) > 1), key=len, reverse=True):

@@ -18,10 +18,10 @@ def join_process_group(recipe: Recipe) -> PartialState:
     Without settings, NCCL's limit would be torch's 10 minutes in place of `ddp_timeout`, and of processes on CPUs each
     would take itself for the only one.
     """
-    on_cpus = recipe.setting("use_cpu") or not torch.accelerator.is_available()
-    settings: dict[str, Any] = {"timeout": timedelta(seconds=recipe.setting("ddp_timeout"))}
+    on_cpus = recipe.settings.use_cpu or not torch.accelerator.is_available()
+    settings: dict[str, Any] = {"timeout": timedelta(seconds=recipe.settings.ddp_timeout)}
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() != "true":  # which has a choice of its own
-        settings["backend"] = recipe.setting("ddp_backend")
+        settings["backend"] = recipe.settings.ddp_backend
     return PartialState(cpu=bool(on_cpus or parse_flag_from_env("ACCELERATE_USE_CPU")), **settings)
 
 

@@ -90,7 +90,7 @@ def model_kwargs(recipe: Recipe) -> dict[str, Any]:
         "attn_implementation": model.attn_implementation,
         "quantization_config": _quantization(model),
     }
-    given = recipe.training.get("model_init_kwargs") or {}
+    given = getattr(recipe.settings, "model_init_kwargs", None) or {}
     return (
         {"dtype": model.dtype}
         | {key: value for key, value in kwargs.items() if value is not None}

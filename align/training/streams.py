@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import torch
@@ -171,7 +170,7 @@ def endless(dataset: Any, args: Any) -> Any:
     """
     if not isinstance(dataset, IterableDataset):
         return dataset
-    check_no_passes(partial(getattr, args))
+    check_no_passes(args)
     return dataset.repeat(None)
 
 

@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     data = recipe.dataset
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
     questions = load_questions(data.eval_path, max_rows=arguments.questions)[0]
-    decoding = Decoding(max_new_tokens=int(recipe.setting("max_completion_length")))
+    decoding = Decoding(max_new_tokens=int(recipe.settings.max_completion_length))
     counted = count(
         CountedPolicy(model, tokenizer, template, batch_size=arguments.batch_size),
         questions, decoding, arguments.num_shuffles,

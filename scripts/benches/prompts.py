@@ -109,7 +109,7 @@ def opened(arguments: argparse.Namespace) -> Iterator[tuple[Any, list[Prompt], D
     if arguments.model:
         model = random_model(tempfile.mkdtemp(), arguments.model) if arguments.model in NAMES else arguments.model
     engine = Engine(arguments.backend, arguments.dtype, arguments.device, arguments.batch_size)
-    decoding = Decoding(max_new_tokens=arguments.max_new_tokens or int(recipe.setting("max_completion_length")))
+    decoding = Decoding(max_new_tokens=arguments.max_new_tokens or int(recipe.settings.max_completion_length))
     with open_policy(find_checkpoint(model), lambda _: template, engine) as (policy, _):
         yield policy, prompts, decoding
 

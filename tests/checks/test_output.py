@@ -1,7 +1,6 @@
 import os
 import platform
 import time
-from pathlib import Path
 
 import pytest
 from observed_table import write_chain_recipe
@@ -43,9 +42,9 @@ def test_an_owner_on_another_host_that_is_silent_for_a_minute_is_gone(recipe, tm
 
 def test_the_folder_of_the_second_run_is_looked_at_too(tmp_path):
     recipe = load_recipe(write_chain_recipe(tmp_path, tmp_path / "model"))
-    with owned(Path(recipe.then.training["output_dir"])):
+    with owned(recipe.then.folder):
         (finding,) = check_output(recipe)
-    assert f"{recipe.then.training['output_dir']} is in use by process {os.getpid()}" in finding.text
+    assert f"{recipe.then.settings.output_dir} is in use by process {os.getpid()}" in finding.text
 
 
 def test_a_file_in_the_place_of_the_folder_is_an_error(recipe, tmp_path):

@@ -22,7 +22,7 @@ def path(tmp_path):
 def test_the_second_run_goes_into_the_folder_of_the_first_and_is_rewarded_by_its_model(path, tmp_path):
     recipe = load_recipe(path({"reward_funcs": ["format", "trained"], "reward_weights": [0.1, 1.0]}))
     second = recipe.then
-    assert (second.method, second.training["output_dir"]) == (PROMPTS, str(tmp_path / "run" / PROMPTS))
+    assert (second.method, second.settings.output_dir) == (PROMPTS, str(tmp_path / "run" / PROMPTS))
     assert (second.reward_funcs, second.trained) == (["format", f"trained={tmp_path}/run"], str(tmp_path / "run"))
     assert second.dataset.path == str(tmp_path / "prompts.jsonl")  # relative to the recipe, as everything else
     assert (recipe.trained, second.then) == (None, None)
@@ -42,9 +42,9 @@ def test_other_keys_and_metrics_name_the_reward_model_as_the_recipe_does_whereve
 def test_overrides_reach_both_runs(path, tmp_path):
     words = ["--max_steps", "7", "--then.max_steps", "9", "--then.dataset.max_rows", "4", "--output_dir", "other"]
     recipe = load_recipe(path(), words)
-    assert (recipe.training["max_steps"], recipe.then.training["max_steps"]) == (7, 9)
+    assert (recipe.settings.max_steps, recipe.then.settings.max_steps) == (7, 9)
     assert recipe.then.dataset.max_rows == 4
-    assert recipe.then.training["output_dir"] == str(Path("other") / PROMPTS)
+    assert recipe.then.settings.output_dir == str(Path("other") / PROMPTS)
     assert recipe.then.reward_funcs == [f"trained={Path('other').resolve()}"]
 
 

@@ -20,8 +20,8 @@ def test_a_minimal_recipe_takes_defaults_from_the_config(parse):
     recipe = parse()
     assert recipe.method == QUESTIONS
     assert recipe.training == {"output_dir": f"outputs/{QUESTIONS}-recipe"}
-    assert recipe.setting("num_generations") == 8
-    assert recipe.setting("second_pass") == "auto"
+    assert recipe.settings.num_generations == 8
+    assert recipe.settings.second_pass == "auto"
 
 
 REFUSED = {
@@ -186,7 +186,7 @@ def test_anchors_and_merge_keys_work(parse):
     recipe = parse(
         f"{MIN_LR}\nlr_scheduler_kwargs: &shared {{min_lr: 1e-7}}\nmodel_init_kwargs: {{<<: *shared, b: 2}}"
     )
-    assert recipe.training["model_init_kwargs"] == {"min_lr": 1e-7, "b": 2}
+    assert recipe.settings.model_init_kwargs == {"min_lr": 1e-7, "b": 2}
 
 
 def test_overrides_win_over_the_file(parse):
@@ -195,13 +195,13 @@ def test_overrides_win_over_the_file(parse):
         "--lr_scheduler_kwargs.min_lr 1e-7"
     )
     recipe = parse(f"{MIN_LR}\nlearning_rate: 1e-3\nbf16: true\nreward_weights: [1, 1]", *words.split())
-    assert recipe.training["learning_rate"] == 1e-6
-    assert recipe.training["bf16"] is False
-    assert recipe.training["reward_weights"] == [1.0, 0.2]
+    assert recipe.settings.learning_rate == 1e-6
+    assert recipe.settings.bf16 is False
+    assert recipe.settings.reward_weights == [1.0, 0.2]
     assert recipe.dataset.max_rows == 10
     assert recipe.dataset.path.endswith("train.jsonl")
-    assert recipe.training["scale_rewards"] == "none"
-    assert recipe.training["lr_scheduler_kwargs"] == {"min_lr": 1e-7}
+    assert recipe.settings.scale_rewards == "none"
+    assert recipe.settings.lr_scheduler_kwargs == {"min_lr": 1e-7}
     assert recipe.resolved["learning_rate"] == 1e-6
 
 

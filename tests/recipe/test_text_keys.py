@@ -20,22 +20,22 @@ def parse(tmp_path):
 def test_what_looks_like_a_number_stays_a_text_where_the_key_is_one(parse, text):
     keys = ("run_name", "model_revision", "dataset.split", "model_init_kwargs.revision")
     recipe = parse("", *(f"--{key}={text}" for key in keys))
-    assert recipe.training["run_name"] == recipe.resolved["run_name"] == text
+    assert recipe.settings.run_name == recipe.resolved["run_name"] == text
     assert recipe.model.model_revision == text
     assert recipe.dataset.split == text
-    assert recipe.training["model_init_kwargs"] == {"revision": text}
+    assert recipe.settings.model_init_kwargs == {"revision": text}
 
 
 def test_other_keys_are_read_as_before(parse):
     recipe = parse("", "--seed", "7", "--learning_rate", "1e-6", "--run_name", "null", "--save_strategy", "no")
-    assert (recipe.training["seed"], recipe.training["learning_rate"]) == (7, 1e-6)
-    assert (recipe.training["run_name"], recipe.training["save_strategy"]) == (None, "no")
+    assert (recipe.settings.seed, recipe.settings.learning_rate) == (7, 1e-6)
+    assert (recipe.settings.run_name, recipe.settings.save_strategy) == (None, "no")
 
 
 def test_a_text_that_is_quoted_in_a_recipe_stays_one(parse):
     recipe = parse('run_name: "2024"\nmodel_init_kwargs: {revision: "1", subfolder: "007"}')
-    assert recipe.training["run_name"] == "2024"
-    assert recipe.training["model_init_kwargs"] == {"revision": "1", "subfolder": "007"}
+    assert recipe.settings.run_name == "2024"
+    assert recipe.settings.model_init_kwargs == {"revision": "1", "subfolder": "007"}
 
 
 @pytest.mark.parametrize(

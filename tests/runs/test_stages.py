@@ -21,7 +21,7 @@ def recipe(path):
 
 
 def folders(recipe):
-    return recipe.training["output_dir"], recipe.then.training["output_dir"]
+    return recipe.settings.output_dir, recipe.then.settings.output_dir
 
 
 def finish_first(recipe, tmp_path):

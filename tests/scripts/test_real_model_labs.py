@@ -88,7 +88,7 @@ def test_every_run_has_a_recipe_that_parses(name, tmp_path):
         loaded = load_recipe(find_recipe(recipe), overrides[: overrides.index("--resume")])
         assert loaded.model.model_name_or_path == "start"
         assert loaded.dataset.eval_path is None
-        assert loaded.setting("bf16")
+        assert loaded.settings.bf16
 
 
 def test_the_page_of_the_cue_holds_every_arm_and_paired_differences(cue, tmp_path):

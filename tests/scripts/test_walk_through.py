@@ -58,7 +58,7 @@ def test_only_reinforcement_learning_draws_by_vllm():
     }
     for _, name, *overrides in runs.values():
         recipe = load_recipe(find_recipe(name), overrides[: overrides.index("--resume")])
-        assert recipe.setting("bf16")
+        assert recipe.settings.bf16
         assert recipe.uses_vllm == (recipe.method == "acre")
 
 

@@ -35,7 +35,7 @@ def test_what_works_is_built_and_the_recipe_stays_as_it_is(tiny_recipe):
     config = build_config(recipe)
     assert config.accelerator_config.split_batches is False
     assert config.max_steps == 4
-    assert recipe.training["accelerator_config"] == block
+    assert recipe.settings.accelerator_config == block
 
 
 def test_what_trackers_are_given_of_the_settings_has_no_secrets(tiny_recipe):

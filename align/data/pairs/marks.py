@@ -1,6 +1,6 @@
 """Which tokens of a preference pair are marked: those of its spans, those that differ, or all of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from align.data.pairs.preferences import PreferencePair
@@ -93,10 +93,10 @@ class MarkRule(NamedTuple):
     max_length: int | None
 
     @classmethod
-    def read(cls, setting: Callable[[str], Any]) -> "MarkRule":
+    def read(cls, settings: Any) -> "MarkRule":
         """Makes the rule of a recipe or a trainer, whose settings are asked for by name."""
-        max_length = setting("max_length") if setting("truncation_mode") == "keep_start" else None
-        return cls(setting("spans"), setting("diff_unit"), setting("on_missing_spans"), max_length)
+        max_length = settings.max_length if settings.truncation_mode == "keep_start" else None
+        return cls(settings.spans, settings.diff_unit, settings.on_missing_spans, max_length)
 
     @property
     def keeps_whole(self) -> bool:

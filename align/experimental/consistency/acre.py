@@ -45,5 +45,5 @@ class ConsistentTextACRETrainer(TextACRETrainer, ConsistentAnswers):
 
 def build(recipe: Recipe, data: TrainingData[Any], rewards: Rewards) -> SecondPassTrainer:
     """Builds it as ACRE is built."""
-    recipe = with_families(recipe, families_of(recipe.setting))
+    recipe = with_families(recipe, families_of(recipe.settings))
     return acre.build(recipe, data, rewards, ConsistentACRETrainer, ConsistentTextACRETrainer)

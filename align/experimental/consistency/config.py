@@ -1,8 +1,6 @@
 """Settings of consistency, which configs of several methods have."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from align.experimental.consistency.rules import RANGES, check_consistency
@@ -36,9 +34,9 @@ class ConsistencyConfig:
     )
 
     @staticmethod
-    def _check(setting: Callable[[str], Any]) -> None:
+    def _check(settings: Any) -> None:
         """Refuses what a method cannot be made consistent with, in a subclass that of its method."""
-        check_consistency(setting)
+        check_consistency(settings)
 
     def __post_init__(self) -> None:
         """Checks them with those of the method.
@@ -49,4 +47,4 @@ class ConsistencyConfig:
         """
         check_numbers(self, RANGES)
         super().__post_init__()  # type: ignore[misc]  # that of the method's config
-        self._check(partial(getattr, self))
+        self._check(self)

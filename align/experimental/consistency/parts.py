@@ -61,11 +61,11 @@ def check_grpo(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward
 
 def check_acre(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Checks questions or prompts as for ACRE, and tries the families on them."""
-    if recipe.setting("families"):
-        change: Change = partial(other_prompt, gold_column=recipe.setting("gold_column"))
+    if recipe.settings.families:
+        change: Change = partial(other_prompt, gold_column=recipe.settings.gold_column)
     else:
         change = partial(other_wording, render=data.extra.render)
-    return acre.check(recipe, data, rewards) + _try(recipe, data.rows, change, families_of(recipe.setting))
+    return acre.check(recipe, data, rewards) + _try(recipe, data.rows, change, families_of(recipe.settings))
 
 
 def _try(
@@ -78,7 +78,7 @@ def _try(
         text = "`consistency_coef` above 0 compares prompts of text, and rows have images. Set it to 0."
         return [Finding("error", "families", text)]
     try:
-        families = consistency_families(recipe.setting("consistency_families"), recipe.path.parent, known)
+        families = consistency_families(recipe.settings.consistency_families, recipe.path.parent, known)
     except ValueError as error:
         return [Finding("error", "families", str(error))]
     return try_families(families, rows, change, "their answers are not compared")

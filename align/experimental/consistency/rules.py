@@ -1,6 +1,6 @@
 """Rules of consistency, of all methods and of each that has it: nothing of TRL is imported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,29 +26,29 @@ NO_MIXTURE = (
 NO_PARALLELISM = "`consistency_coef` above 0 needs whole rows on every process. Launch with DDP."
 
 
-def turned_on(setting: Callable[[str], Any]) -> list[str]:
+def turned_on(settings: Any) -> list[str]:
     """Lists the key by which answers behind perturbed prompts are compared, if they are."""
-    return ["consistency_coef"] if setting("consistency_coef") else []
+    return ["consistency_coef"] if settings.consistency_coef else []
 
 
-def check_consistency(setting: Callable[[str], Any], known: Sequence[str] = ON_PROMPTS) -> None:
+def check_consistency(settings: Any, known: Sequence[str] = ON_PROMPTS) -> None:
     """Refuses values of the settings of consistency, and a launch that it cannot be trained under.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
         known: The families that can be used.
 
     Raises:
         ValueError: At the first.
     """
-    coef, divergence = setting("consistency_coef"), setting("consistency_divergence")
+    coef, divergence = settings.consistency_coef, settings.consistency_divergence
     if not coef >= 0:
         raise ValueError(f"`consistency_coef` must be 0 or more, got {coef}.")
     if divergence not in CHOICES["consistency_divergence"]:
         raise ValueError(f"`consistency_divergence` must be one of js, kl; got {divergence!r}.")
-    if setting("consistency_families") is not None:
-        check_specs(setting("consistency_families"), KEY, known)
-    if turned_on(setting) and setting("fsdp"):
+    if settings.consistency_families is not None:
+        check_specs(settings.consistency_families, KEY, known)
+    if turned_on(settings) and settings.fsdp:
         raise ValueError(NO_FSDP)
 
 
@@ -69,52 +69,52 @@ def with_families(recipe: Recipe, known: Sequence[str] = ON_PROMPTS) -> Recipe:
     Raises:
         ValueError: If one cannot be used.
     """
-    found = consistency_families(recipe.setting("consistency_families"), recipe.path.parent, known)
+    found = consistency_families(recipe.settings.consistency_families, recipe.path.parent, known)
     families = {"consistency_families": [family.spec for family in found]}
     return replace(recipe, settings=recipe.settings.model_copy(update=families))
 
 
-def families_of(setting: Callable[[str], Any]) -> Sequence[str]:
+def families_of(settings: Any) -> Sequence[str]:
     """Names the families that ACRE can be made consistent under: where options are letters, one more."""
-    return ON_PROMPTS if setting("families") else KNOWN
+    return ON_PROMPTS if settings.families else KNOWN
 
 
-def check_grpo(setting: Callable[[str], Any]) -> None:
+def check_grpo(settings: Any) -> None:
     """Refuses settings that GRPO cannot be made consistent with."""
-    check_consistency(setting)
-    if turned_on(setting) and setting("environment_factory"):
+    check_consistency(settings)
+    if turned_on(settings) and settings.environment_factory:
         raise ValueError(
             "`consistency_coef` above 0 perturbs the prompts of the data, and with `environment_factory` completions "
             "may stand behind others. Set `consistency_coef: 0`."
         )
 
 
-def check_acre(setting: Callable[[str], Any]) -> None:
+def check_acre(settings: Any) -> None:
     """Refuses settings that ACRE cannot be made consistent with."""
-    check_consistency(setting, families_of(setting))
+    check_consistency(settings, families_of(settings))
 
 
-def check_sft(setting: Callable[[str], Any]) -> None:
+def check_sft(settings: Any) -> None:
     """Refuses settings that SFT cannot be made consistent with, most of which leave no row apart."""
-    check_consistency(setting)
-    if not turned_on(setting):
+    check_consistency(settings)
+    if not turned_on(settings):
         return
     for name in ("packing", "padding_free"):
-        if setting(name):
+        if getattr(settings, name):
             raise ValueError(
                 f"`{name}: true` joins rows, and `consistency_coef` above 0 needs each apart. Set `{name}: false`."
             )
-    if setting("truncation_mode") == "keep_end":
+    if settings.truncation_mode == "keep_end":
         raise ValueError(
             "`truncation_mode: keep_end` cuts the prompt off, which `consistency_coef` above 0 perturbs. Use "
             "`keep_start`."
         )
-    if setting("auto_find_batch_size"):
+    if settings.auto_find_batch_size:
         raise ValueError(
             "`auto_find_batch_size: true` begins anew in the middle of a step, of which `consistency_coef` above 0 "
             "has changed the batches. Remove it, and lower `per_device_train_batch_size`."
         )
-    if (setting("dataset_kwargs") or {}).get("skip_prepare_dataset"):
+    if (settings.dataset_kwargs or {}).get("skip_prepare_dataset"):
         raise ValueError(
             "`dataset_kwargs: {skip_prepare_dataset: true}` leaves no prompts to change, which `consistency_coef` "
             "above 0 needs. Remove it."

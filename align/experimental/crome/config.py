@@ -1,7 +1,6 @@
 """Settings of Crome's experiments."""
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from align.experimental.crome.rules import RULES, check_together
 from align.methods.crome.config import CromeConfig
@@ -47,4 +46,4 @@ class ExperimentalCromeConfig(CromeConfig):
         """
         check_numbers(self, ("num_heads", *RULES.ranges))
         super().__post_init__()
-        check_together(partial(getattr, self))
+        check_together(self)

@@ -76,8 +76,8 @@ def check_knobs(recipe: Recipe, path: str | None) -> None:
     Raises:
         DataError: If they are missing or would not be read, or for an adapter.
     """
-    heads = recipe.setting("num_heads")
-    for knob, is_on in (("vib_coef", recipe.setting("vib_coef") > 0), ("num_heads", heads > 1)):
+    heads = recipe.settings.num_heads
+    for knob, is_on in (("vib_coef", recipe.settings.vib_coef > 0), ("num_heads", heads > 1)):
         if is_on and recipe.model.use_peft:
             raise DataError(ADAPTER_REFUSED.format(knob=knob))
     if heads == 2 and path is None:

@@ -1,7 +1,6 @@
 """Settings of LfU."""
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from align.experimental.lfu.rules import RULES, check_together, turned_on
@@ -55,9 +54,9 @@ class LfUConfig(SFTConfig):
             if not allowed.holds(getattr(self, name)):
                 raise ValueError(f"`{name}` must be {allowed}, got {getattr(self, name)}.")
         super().__post_init__()
-        check_together(partial(getattr, self))
+        check_together(self)
 
     @property
     def is_sft(self) -> bool:
         """Whether nothing is left of LfU, so that TRL's own step is made."""
-        return not turned_on(partial(getattr, self))
+        return not turned_on(self)

@@ -54,13 +54,13 @@ def check(recipe: Recipe, found: TrainingData[Demonstration], rewards: Sequence[
         config = json.loads(file.read_text(encoding="utf-8"))
         number = config.get("num_hidden_layers") or config.get("text_config", {}).get("num_hidden_layers")
         try:
-            chosen_layers(recipe.setting("lfu_layers"), number or 0)
+            chosen_layers(recipe.settings.lfu_layers, number or 0)
         except ValueError as error:
             findings += [Finding("error", "model", str(error))] if number else []
-    if recipe.model.dtype in SHORT and recipe.setting("lfu_mode") == "params" and not recipe.model.use_peft:
+    if recipe.model.dtype in SHORT and recipe.settings.lfu_mode == "params" and not recipe.model.use_peft:
         text = (
             f"Weights in {recipe.model.dtype} cannot be moved by as little as `lfu_alpha` "
-            f"{recipe.setting('lfu_alpha'):g} over all of them: most moves are rounded away, and `lfu/step_length` "
+            f"{recipe.settings.lfu_alpha:g} over all of them: most moves are rounded away, and `lfu/step_length` "
             f"will say how much is left. Load `dtype: float32`, or set `lfu_mode: aux_lora`."
         )
         findings.append(Finding("warning", "model", text))
@@ -75,7 +75,7 @@ def check_batch(recipe: Recipe, launch: Launch, num_rows: int) -> list[Finding]:
 
 def footprint(recipe: Recipe) -> Footprint:
     """Says what is kept to move the weights, and that hidden states are, to compare them."""
-    copy = " and a copy of the trained weights" if recipe.setting("lfu_mode") == "params" else ""
+    copy = " and a copy of the trained weights" if recipe.settings.lfu_mode == "params" else ""
     return Footprint(f"{memory.footprint(recipe).on_top}, the hidden states of all layers twice{copy}")
 
 

@@ -1,6 +1,6 @@
 """Rules of LfU, for recipes and for the config: nothing of TRL is imported."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from align.recipe.ranges import COUNT, NOT_NEGATIVE
@@ -28,14 +28,15 @@ ROUNDED_AWAY = (
 )
 
 
-def turned_on(setting: Callable[[str], Any]) -> list[str]:
+def turned_on(settings: Any) -> list[str]:
     """Lists the keys by which something is left of LfU; without one TRL's own step is made.
 
     Example:
-        >>> turned_on({"lfu_coef": 5.0, "lfu_alpha": 0.0}.get)
+        >>> from types import SimpleNamespace
+        >>> turned_on(SimpleNamespace(lfu_coef=5.0, lfu_alpha=0.0))
         []
     """
-    return ["lfu_coef"] if setting("lfu_coef") and setting("lfu_alpha") != 0 else []
+    return ["lfu_coef"] if settings.lfu_coef and settings.lfu_alpha != 0 else []
 
 
 def chosen_layers(layers: Sequence[int] | None, number: int) -> list[int]:
@@ -63,30 +64,30 @@ def chosen_layers(layers: Sequence[int] | None, number: int) -> list[int]:
     return chosen
 
 
-def check_together(setting: Callable[[str], Any]) -> None:
+def check_together(settings: Any) -> None:
     """Refuses settings that LfU cannot be trained with.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
 
     Raises:
         ValueError: At the first.
     """
-    if not turned_on(setting):
+    if not turned_on(settings):
         return
-    layers = setting("lfu_layers")
+    layers = settings.lfu_layers
     if layers is not None and not layers:
         raise ValueError("`lfu_layers` is empty, and nothing would be compared. Name layers, or remove it for all.")
-    if setting("auto_find_batch_size"):
+    if settings.auto_find_batch_size:
         raise ValueError(
             "`auto_find_batch_size: true` begins anew in the middle of a step, of which `lfu_coef` above 0 has kept "
             "the batches. Remove it, and lower `per_device_train_batch_size`."
         )
-    if setting("deepspeed"):
+    if settings.deepspeed:
         raise ValueError(NO_DEEPSPEED)
-    if setting("fsdp"):
+    if settings.fsdp:
         raise ValueError(NO_FSDP)
-    if (setting("gradient_checkpointing_kwargs") or {}).get("use_reentrant"):
+    if (settings.gradient_checkpointing_kwargs or {}).get("use_reentrant"):
         raise ValueError(
             "`gradient_checkpointing_kwargs: {use_reentrant: true}` hides the hidden states inside a layer from their "
             "gradient, which `lfu_coef` above 0 needs. Remove it: without it checkpointing works."

@@ -33,12 +33,12 @@ def build(
         "processing_class": processing_class(recipe, truncation_side="left", padding_side="left"),
         "peft_config": peft_config(recipe),
     }
-    if not recipe.setting("families"):
+    if not recipe.settings.families:
         questions = cast(MultipleChoiceDatasetConfig, recipe.dataset)
         every_visit = questions.seed if questions.shuffle_options == "every_visit" else None
         return (letters or ACRETrainer)(**given, render_prompt=data.extra.render, shuffle_seed=every_visit)
     names = [short_name(spec) for spec in recipe.reward_specs]
-    answer_reward: Any = [*trained, *rules.audits][names.index(recipe.setting("answer_reward"))]
+    answer_reward: Any = [*trained, *rules.audits][names.index(recipe.settings.answer_reward)]
     return (texts or TextACRETrainer)(
         **given, **rows_together(recipe), families=data.extra, answer_reward=answer_reward
     )

@@ -9,8 +9,8 @@ from align.training.model_card import Card, Rows
 
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what ACRE was trained towards, and with which prompt or which families."""
-    if recipe.setting("families"):
-        names = ", ".join(f"`{short_name(spec) or spec}`" for spec in recipe.setting("families"))
+    if recipe.settings.families:
+        names = ", ".join(f"`{short_name(spec) or spec}`" for spec in recipe.settings.families)
         facts, unknown = {"prompts changed by": names}, "how answers hold under other changes of a prompt"
     else:
         template = cast(MultipleChoiceDatasetConfig, recipe.dataset).prompt_template

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, field
-from functools import partial
 
 from trl import GRPOConfig
 
@@ -118,4 +117,4 @@ class ACREConfig(SavedWithoutSecrets, CanaryConfig, GRPOConfig):
             )
         take_new_names(self)
         super().__post_init__()
-        check_canary(partial(getattr, self))
+        check_canary(self)

@@ -30,7 +30,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
     Raises:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
     """
-    if recipe.setting("families"):
+    if recipe.settings.families:
         return text_data.load(recipe)
     data = cast(MultipleChoiceDatasetConfig, recipe.dataset)
     template = PromptTemplate(data.prompt_template, data.system_prompt, data.conversational)
@@ -64,7 +64,7 @@ def load(recipe: Recipe) -> TrainingData[Any]:
 
 def check(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Reward]) -> list[Finding]:
     """Counts rows, tries every reward on some of them, and measures lengths."""
-    if recipe.setting("families"):
+    if recipe.settings.families:
         return text_data.check(recipe, data, rewards)
     findings = check_questions(recipe, data)
     if rewards:
@@ -102,7 +102,7 @@ def _p_text(p_value: float | None) -> str:
 def check_second_pass(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """A reward that waits for second answers while none are asked would pay every right answer as `first_only`."""
     waiting = [reward for reward in rewards if getattr(reward, "needs_second_answer", lambda correct: False)(True)]
-    if recipe.setting("second_pass") != "off" or not waiting:
+    if recipe.settings.second_pass != "off" or not waiting:
         return []
     text = (
         "`second_pass: off`, but `answer_consistency` rewards second answers. Turn the second pass on, or use "

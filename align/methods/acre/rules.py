@@ -1,6 +1,6 @@
 """Rules for the settings of ACRE: nothing of TRL is imported."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
 
@@ -15,32 +15,32 @@ OF_TEXTS = {"answer_reward": None, "gold_column": "answer", "second_answer_token
 OF_LETTERS = {"exclude_identity": "a version that changes nothing never counts", "scrub_letters": "texts have none"}
 
 
-def check_answers(setting: Callable[[str], Any]) -> None:
+def check_answers(settings: Any) -> None:
     """Refuses settings for text answers where answers are letters, and the other way round.
 
     Raises:
         ValueError: At the first that has no meaning.
     """
-    if not setting("families"):
+    if not settings.families:
         for name, default in OF_TEXTS.items():
-            if setting(name) != default:
+            if getattr(settings, name) != default:
                 raise ValueError(
                     f"`{name}` is about answers that are texts, and without `families` answers are letters of "
                     "options. Name `families` that change a prompt, or remove the key."
                 )
         return
     for name, why in OF_LETTERS.items():
-        if setting(name):
+        if getattr(settings, name):
             raise ValueError(f"`{name}` is about letters of options, and with `families` answers are texts: {why}.")
-    check_specs(setting("families"), "`families`")
-    if setting("answer_reward") is None:
+    check_specs(settings.families, "`families`")
+    if settings.answer_reward is None:
         raise ValueError(
             "`families` needs `answer_reward`: the reward among `reward_funcs` or `audit_funcs` that says whether a "
             "text is the right answer, such as `answer_reward: text_accuracy` with `audit_funcs: [text_accuracy]`."
         )
 
 
-def check_only_letters(setting: Callable[[str], Any]) -> None:
+def check_only_letters(settings: Any) -> None:
     """Refuses settings that `ACRETrainer` does not read; in a recipe `families` choose the trainer.
 
     Raises:
@@ -48,10 +48,10 @@ def check_only_letters(setting: Callable[[str], Any]) -> None:
     """
     unread: dict[str, Any] = OF_TEXTS | {"families": []}
     for name, default in unread.items():
-        if setting(name) != default:
+        if (value := getattr(settings, name)) != default:
             raise ValueError(
                 f"`{name}` is about answers that are texts, and `ACRETrainer` asks for letters of options; got "
-                f"{setting(name)!r}. Use `TextACRETrainer(families=..., answer_reward=...)`, or leave it out."
+                f"{value!r}. Use `TextACRETrainer(families=..., answer_reward=...)`, or leave it out."
             )
 
 
@@ -70,28 +70,28 @@ def check_answer(row: Mapping[str, Any]) -> None:
         )
 
 
-def check_only_texts(setting: Callable[[str], Any]) -> None:
+def check_only_texts(settings: Any) -> None:
     """Refuses settings that `TextACRETrainer` does not read.
 
     Raises:
         ValueError: At the first that is set.
     """
     for name, why in OF_LETTERS.items():
-        if setting(name):
+        if getattr(settings, name):
             raise ValueError(
                 f"`{name}` is about letters of options, and answers of `TextACRETrainer` are texts: {why}. Leave it "
                 "out, or use `ACRETrainer`."
             )
 
 
-def check_together(setting: Callable[[str], Any]) -> None:
+def check_together(settings: Any) -> None:
     """Refuses settings that have no meaning together, and those of the canary that cannot be used.
 
     Raises:
         ValueError: At the first.
     """
-    check_answers(setting)
-    canary.check_canary(setting)
+    check_answers(settings)
+    canary.check_canary(settings)
 
 
 def dataset_class(content: dict[str, Any]) -> type[DatasetConfig]:

@@ -11,11 +11,11 @@ from align.recipe.recipe import Recipe
 
 def check_second_server(recipe: Recipe, rows: Sequence[Mapping[str, Any]]) -> list[Finding]:
     """Finds a server whose log-probs do not know of the restriction to the letters, which ends the first step."""
-    asks_server = uses_server(recipe) and recipe.setting("second_pass") in ("auto", "vllm")
+    asks_server = uses_server(recipe) and recipe.settings.second_pass in ("auto", "vllm")
     if not asks_server or any(row.get("images") for row in rows):
         return []
     try:
-        mode = logprobs_mode(ask_server(server_url(recipe.setting)))
+        mode = logprobs_mode(ask_server(server_url(recipe.settings)))
     except (OSError, ValueError):
         return []  # said by the check of the server
     if mode in (None, "processed_logprobs"):

@@ -25,7 +25,7 @@ def load(recipe: Recipe) -> TrainingData[PromptRow]:
         DataError: If the data cannot be read, or has rows that cannot be used and should not be skipped.
         ValueError: If a family does not exist.
     """
-    families = find_families(recipe.setting("families"), base_dir=recipe.path.parent)
+    families = find_families(recipe.settings.families, base_dir=recipe.path.parent)
     try:
         data = prompt_data.load(recipe)
     except DataError as error:
@@ -52,7 +52,7 @@ def check(recipe: Recipe, data: TrainingData[PromptRow], rewards: Sequence[Rewar
 
 def check_families(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
     """Tries the families on rows from all over the data."""
-    gold = recipe.setting("gold_column")
+    gold = recipe.settings.gold_column
     return try_families(
         data.extra,
         data.rows,
@@ -65,7 +65,7 @@ def check_families(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Findin
 def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Finding]:
     """Finds an answer reward that is not among the recipe's, and one that does not read the gold column."""
     names = [short_name(spec) for spec in recipe.reward_specs]
-    name, gold = recipe.setting("answer_reward"), recipe.setting("gold_column")
+    name, gold = recipe.settings.answer_reward, recipe.settings.gold_column
     if name not in names:
         text = (
             f"`answer_reward` must name one of `reward_funcs` or `audit_funcs` ({', '.join(names)}); got {name!r}. "
@@ -89,7 +89,7 @@ def check_answer_reward(recipe: Recipe, rewards: Sequence[Reward]) -> list[Findi
             "it would not see the right answer to a changed prompt. Make them one."
         )
         return [Finding("error", "families", text)]
-    return [] if any(map(_waits, rewards)) or recipe.setting("second_pass_rows") == "all" else [_nothing_waits()]
+    return [] if any(map(_waits, rewards)) or recipe.settings.second_pass_rows == "all" else [_nothing_waits()]
 
 
 def _waits(reward: Reward) -> bool:
@@ -110,7 +110,7 @@ def _nothing_waits() -> Finding:
 
 def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
     """Finds rows without a right answer, and answers that are longer than a second one may be."""
-    column, limit = recipe.setting("gold_column"), int(recipe.setting("second_answer_tokens"))
+    column, limit = recipe.settings.gold_column, int(recipe.settings.second_answer_tokens)
     rows = [*data.rows, *data.eval_rows]
     without = [row for row in rows if row.get(column) is None]
     if without:
@@ -124,7 +124,7 @@ def check_golds(recipe: Recipe, data: TrainingData[PromptRow]) -> list[Finding]:
     golds = [known for row in spread(rows) if (known := gold_text(row, column)) is not None]
     if tokenizer is None or not golds:
         return []
-    closed = [f"{gold}</{recipe.setting('answer_tag')}>" for gold in golds]
+    closed = [f"{gold}</{recipe.settings.answer_tag}>" for gold in golds]
     lengths = [len(each.ids) for each in tokenizer.encode(closed, add_special_tokens=False)]
     over = sum(length > limit for length in lengths)
     if not over:

@@ -3,7 +3,6 @@
 import inspect
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -60,7 +59,7 @@ class TextACRETrainer(RowsTogether, SecondPassTrainer):
                 f"`answer_reward` must be a reward function, such as `rewards.TextAccuracy()`; got {answer_reward!r}."
             )
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        check_only_texts(partial(getattr, self.args))
+        check_only_texts(self.args)
         self.answer_reward = answer_reward
         self._failed_families: set[str] = set()
         row = self._first_row()

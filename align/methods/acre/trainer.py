@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -56,7 +55,7 @@ class ACRETrainer(SecondPassTrainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, reward_rules=reward_rules, **kwargs)
-        check_only_letters(partial(getattr, self.args))
+        check_only_letters(self.args)
         self.render_prompt = render_prompt
         self.shuffle_seed = shuffle_seed
         self._check_rows()

@@ -26,7 +26,7 @@ def build(
     args = build_config(recipe)
     if text := odd_head(recipe, bf16=args.bf16):  # which a check on another machine could only warn of
         raise RecipeError(text)
-    task_type = "CAUSAL_LM" if recipe.setting("model_type") == "pairwise" else "SEQ_CLS"
+    task_type = "CAUSAL_LM" if recipe.settings.model_type == "pairwise" else "SEQ_CLS"
     return trainer(
         model=recipe.model.model_name_or_path,
         args=args,

@@ -17,8 +17,8 @@ def card(recipe: Recipe, rows: Rows) -> Card:
     facts = {"pairs": ", ".join(f"{count} {name}" for name, count in counts.items())}
     if getattr(recipe.dataset, "streaming", False):
         facts = {"pairs": f"a stream; of its first {len(rows)}: {facts['pairs']}"}
-    model_type = recipe.setting("model_type")
-    learnt = [row for row in rows if not row["tie"] or recipe.setting("tie_coef")]
+    model_type = recipe.settings.model_type
+    learnt = [row for row in rows if not row["tie"] or recipe.settings.tie_coef]
     if any(row["tie"] or row["source"] in (*CAUSAL, *NEUTRAL) for row in learnt):
         title = "Robust Reward Modeling via Causal Rubrics"
         return Card("crome", "Crome", "2506.16507", title, NOT_SHOWN, facts, model_type)

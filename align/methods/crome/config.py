@@ -41,4 +41,4 @@ class CromeConfig(SavedWithoutSecrets, RewardConfig):
         check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()
-        check_crome(lambda name: getattr(self, name))
+        check_crome(self)

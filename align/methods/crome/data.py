@@ -80,7 +80,7 @@ def check(recipe: Recipe, data: TrainingData[RewardPair], rewards: Sequence[Rewa
 
 def _check_margins(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]:
     number = sum(bool(pair.margin) for pair in pairs)
-    if not number or recipe.setting("model_type") != "pairwise":
+    if not number or recipe.settings.model_type != "pairwise":
         return []
     text = (
         f"{number} of {len(pairs)} pairs have a `margin`, which `model_type: pairwise` does not read. Set `scalar`, "
@@ -91,11 +91,11 @@ def _check_margins(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
 
 def _check_precision(recipe: Recipe) -> list[Finding]:
     """Looks for a head of another type; the run may be on another machine, and refuses it where it is on this one."""
-    bf16 = recipe.training.get("bf16")
+    bf16 = recipe.settings.bf16
     text = odd_head(recipe, bf16=bool(bf16))
     if not text:
         return []
-    if bf16 is False or recipe.setting("use_cpu"):
+    if bf16 is False or recipe.settings.use_cpu:
         return [Finding("error", "model", text)]
     if list_gpus():  # where TRL sets `bf16`
         return []
@@ -159,7 +159,7 @@ def _check_sources(recipe: Recipe, pairs: Sequence[RewardPair]) -> list[Finding]
     if num_ties == len(pairs):
         text = "All pairs are ties, and equal rewards for everything would fit them. Add pairs with an order."
         findings.append(Finding("error", "sources", text))
-    elif num_ties and recipe.setting("tie_coef") == 0:
+    elif num_ties and recipe.settings.tie_coef == 0:
         text = f"`tie_coef: 0` ignores the {num_ties} ties, which still cost time. Raise it, or leave the ties out."
         findings.append(Finding("warning", "sources", text))
     return findings

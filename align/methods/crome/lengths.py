@@ -41,7 +41,7 @@ def count_tokens(recipe: Recipe, tokenizer: PromptTokenizer, pairs: Sequence[Rew
         jinja2.TemplateError: If the chat template cannot be rendered.
     """
     is_text = isinstance(pairs[0].prompt, str)
-    if recipe.setting("model_type") == "pairwise":
+    if recipe.settings.model_type == "pairwise":
         return _count_questions(tokenizer, pairs)  # as long in the other order
     texts = [text for pair in pairs for text in render_pair(tokenizer, pair)]
     counts = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
@@ -63,7 +63,7 @@ def _count_questions(tokenizer: PromptTokenizer, pairs: Sequence[RewardPair]) ->
 def _check_dropped(
     recipe: Recipe, pairs: Sequence[RewardPair], looked_at: Sequence[RewardPair], lengths: Sequence[int]
 ) -> list[Finding]:
-    limit = recipe.setting("max_length")
+    limit = recipe.settings.max_length
     dropped = [pair for pair, length in zip(looked_at, lengths, strict=True) if limit is not None and length > limit]
     if not dropped:
         return []

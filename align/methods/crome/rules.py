@@ -1,24 +1,23 @@
 """Rules between the settings of Crome, for recipes and for the config: nothing of TRL is imported."""
 
-from collections.abc import Callable
 from typing import Any
 
 from align.recipe.ranges import NOT_NEGATIVE
 from align.recipe.rules import Rules
 
 
-def check_crome(setting: Callable[[str], Any]) -> None:
+def check_crome(settings: Any) -> None:
     """Refuses settings that are out of range or have no meaning for the type of model.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
 
     Raises:
         ValueError: If there is one.
     """
-    if not setting("tie_coef") >= 0:
-        raise ValueError(f"`tie_coef` must be 0 or more, got {setting('tie_coef')}.")
-    if setting("model_type") == "pairwise" and setting("center_rewards_coefficient") is not None:
+    if not settings.tie_coef >= 0:
+        raise ValueError(f"`tie_coef` must be 0 or more, got {settings.tie_coef}.")
+    if settings.model_type == "pairwise" and settings.center_rewards_coefficient is not None:
         raise ValueError(
             "`center_rewards_coefficient` centres the rewards of single answers, and a pairwise model has none. "
             "Remove it, or set `model_type: scalar`."

@@ -6,7 +6,7 @@ from align.recipe.recipe import Recipe
 
 def check_batch(recipe: Recipe, launch: Launch, num_texts: int) -> list[Finding]:
     """Says what one step over texts is, or what solving for the score head needs."""
-    if recipe.setting("head") == "ridge":
+    if recipe.settings.head == "ridge":
         return _check_ridge(recipe, launch, num_texts)
     return check_rows(recipe, launch, num_texts, "texts", "", 1)
 

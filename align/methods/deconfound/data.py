@@ -219,7 +219,7 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     lengths = [len(encoding.ids) for encoding in tokenizer.encode(texts, add_special_tokens=is_text)]
-    limits = [limit for limit in (recipe.setting("max_length"), context_window(recipe)) if limit is not None]
+    limits = [limit for limit in (recipe.settings.max_length, context_window(recipe)) if limit is not None]
     limit = min(limits, default=None)
     over = [row["id"] for row, length in zip(longest, lengths, strict=True) if limit is not None and length > limit]
     moved = check_positions(recipe, [length for length in lengths if limit is None or length <= limit])
@@ -231,7 +231,7 @@ def _check_lengths(recipe: Recipe, rows: Sequence[dict[str, Any]]) -> list[Findi
         f"{'At least ' if len(longest) < len(rows) else ''}{len(over)} of {len(rows)} texts are longer than {limit} "
         f"tokens, and the longest has {max(lengths)}: {', '.join(over[:5])}. "
     )
-    if recipe.setting("max_length") is None or recipe.setting("max_length") > limit:
+    if recipe.settings.max_length is None or recipe.settings.max_length > limit:
         return [Finding("error", "lengths", f"{text}The model cannot read them: set `max_length: {limit}`.")]
     level = "error" if recipe.dataset.on_bad_rows == "raise" else "warning"
     remedy = "They are left out. Raise `max_length`, or accept this with `dataset.on_bad_rows: skip`."

@@ -9,7 +9,7 @@ READS_TEXT = ("iv", "dml", "fixed_effects")  # estimators that control for the t
 
 def extras(recipe: Recipe) -> Iterator[tuple[str, ...]]:
     """Yields extra, what needs it, and which modules of it."""
-    if recipe.setting("head") == "ridge":
+    if recipe.settings.head == "ridge":
         yield "deconfound", "`head: ridge`"
     data = cast(ObservationDatasetConfig, recipe.dataset)
     if data.correction is None and data.estimator in READS_TEXT:

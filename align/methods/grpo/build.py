@@ -43,7 +43,7 @@ def build(
 def _tools(recipe: Recipe) -> dict[str, Any]:
     """Guards the recipe's tools and environments, in the words of TRL."""
     tools, environments = named_by(recipe)
-    limits = Limits(recipe.setting("tool_timeout"), recipe.setting("tool_memory_gb"))
+    limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
     classes = {name: guard_environment(spec, limits) for name, spec in environments.items()}
     return {
         "tools": guard_tools(tools, limits) or None,

@@ -1,7 +1,6 @@
 """Settings of GRPO."""
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import trl
 
@@ -54,4 +53,4 @@ class GRPOConfig(SavedWithoutSecrets, ToolConfig, CanaryConfig, trl.GRPOConfig):
         check_numbers(self, RULES.ranges)
         take_new_names(self)
         super().__post_init__()
-        check_together(partial(getattr, self))
+        check_together(self)

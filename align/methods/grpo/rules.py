@@ -1,6 +1,5 @@
 """Rules for the settings of GRPO: nothing of TRL is imported."""
 
-from collections.abc import Callable
 from typing import Any
 
 from align.methods.grpo.tools.named import specs_of
@@ -9,17 +8,17 @@ from align.recipe.ranges import POSITIVE
 from align.recipe.rules import Rules
 
 
-def check_together(setting: Callable[[str], Any]) -> None:
+def check_together(settings: Any) -> None:
     """Refuses settings that cannot be used, alone or together.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
 
     Raises:
         ValueError: At the first.
     """
-    canary.check_canary(setting)
-    specs_of(setting)
+    canary.check_canary(settings)
+    specs_of(settings)
 
 
 RULES = Rules(

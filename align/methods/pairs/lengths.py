@@ -38,7 +38,7 @@ def check_window(recipe: Recipe, lengths: Sequence[int]) -> list[Finding]:
         recipe: A recipe with a `max_length`.
         lengths: Tokens of the longer sequence of each pair.
     """
-    window, limit = context_window(recipe), recipe.setting("max_length")
+    window, limit = context_window(recipe), recipe.settings.max_length
     longest, mean = max(lengths), sum(lengths) / len(lengths)
     used = longest if limit is None else min(longest, limit)
     moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
@@ -63,14 +63,14 @@ def raise_limit(recipe: Recipe, level: Level, *, has_images: bool = False) -> st
     """Words the remedy for pairs that are too long; what stops a run can be accepted."""
     accept = ", or accept this with `dataset.on_bad_rows: skip`" if level == "error" else ""
     shorten = "Lower `dataset.max_pixels` or `dataset.num_frames`," if has_images else "Shorten them"
-    return f"{shorten} or raise `max_length` from {recipe.setting('max_length')}{accept}."
+    return f"{shorten} or raise `max_length` from {recipe.settings.max_length}{accept}."
 
 
 def _check_cuts(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Sequence[TokenPair]) -> list[Finding]:
-    limit = recipe.setting("max_length")
+    limit = recipe.settings.max_length
     if limit is None:
         return []
-    from_start = recipe.setting("truncation_mode") == "keep_start"
+    from_start = recipe.settings.truncation_mode == "keep_start"
     found: dict[Cut, list[PreferencePair]] = {
         cut: [] for cut in (GONE, UNMARKED, UNMARKED_KEPT, PARTLY_MARKED, SHORTENED)
     }

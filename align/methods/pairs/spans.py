@@ -35,7 +35,7 @@ def check_spans(recipe: Recipe, pairs: Sequence[PreferencePair], tokens: Tokenis
         begin = [(pair, *_marked_characters(recipe, pair)) for pair in pairs[:MEASURED]]
         chosen = _share([_marks(pair.chosen, spans) for pair, spans, _ in begin])
         rejected = _share([_marks(pair.rejected, spans) for pair, _, spans in begin])
-    differing = recipe.setting("spans") == "differing"
+    differing = recipe.settings.spans == "differing"
     sources = dict(Counter(source for (source,) in values_of(pairs, "spans_from"))) if differing else {}
     words = ", ".join(f"{count} from {source}" for source, count in sources.items()) or "the whole responses"
     text = f"Spans: {words}. Marked: {chosen:.0%} of the chosen and {rejected:.0%} of the rejected {unit}."
@@ -61,7 +61,7 @@ def marked_rows(recipe: Recipe, pairs: Sequence[PreferencePair], limit: int = 40
 
 def _marked_characters(recipe: Recipe, pair: PreferencePair) -> tuple[Spans, Spans]:
     """Returns what is marked, as far as it can be said without a tokenizer."""
-    if recipe.setting("spans") == "differing" and pair.has_spans:
+    if recipe.settings.spans == "differing" and pair.has_spans:
         return pair.chosen_spans, pair.rejected_spans
     return (Span(0, len(pair.chosen)),), (Span(0, len(pair.rejected)),)
 

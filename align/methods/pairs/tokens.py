@@ -56,7 +56,7 @@ def tokenize_here(
         text = f"The tokenizer of {model!r} is not on this machine; lengths are unknown and shares are of characters."
         return [], [Finding("warning", "lengths", text)]
     if tokenizer is None:
-        level: Level = "warning" if recipe.setting("spans") == "whole" else "error"
+        level: Level = "warning" if recipe.settings.spans == "whole" else "error"
         return [], [Finding(level, "spans", NO_FAST_TOKENIZER.format(model=model))]
     if problems := check_template(recipe, tokenizer, pairs):
         return [], problems
@@ -98,7 +98,7 @@ def tokenize_pairs(
     texts = [(render_prompt(tokenizer, pair), *render_pair(tokenizer, pair)) for pair in pairs]
     is_text = bool(pairs) and isinstance(pairs[0].prompt, str)
     encodings = tokenizer.encode([text for parts in texts for text in parts], add_special_tokens=is_text)
-    rule, found = MarkRule.read(recipe.setting), []
+    rule, found = MarkRule.read(recipe.settings), []
     for i, pair in enumerate(pairs):
         taken = max(0, image_tokens.get(pair.id, 0) - len(pair.images))  # each image has one token in the text
         try:
@@ -110,7 +110,7 @@ def tokenize_pairs(
 
 def usable_pairs(recipe: Recipe, pairs: Sequence[PreferencePair]) -> Sequence[PreferencePair]:
     """Leaves out the pairs with nothing to mark, unless they are kept whole; those that only tokens can tell stay."""
-    rule = MarkRule.read(recipe.setting)
+    rule = MarkRule.read(recipe.settings)
     if rule.keeps_whole:
         return pairs
     if isinstance(pairs, list):

@@ -9,10 +9,9 @@ from align.recipe.recipe import Recipe
 
 def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Finding]:
     """Says what one step and one generation are, and whether their numbers divide."""
-    per_device, accumulation, generations = (
-        int(recipe.setting(name))
-        for name in ("per_device_train_batch_size", "gradient_accumulation_steps", "num_generations")
-    )
+    settings = recipe.settings
+    per_device, accumulation = int(settings.per_device_train_batch_size), int(settings.gradient_accumulation_steps)
+    generations = int(settings.num_generations)
     completions = per_device * launch.num_processes * accumulation
     spelled = (
         f"{per_device} per device x {launch.num_processes} process{'es' if launch.num_processes > 1 else ''} x "
@@ -34,7 +33,7 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
         ]
     prompts = generated // generations
     per_generation = generated // (per_device * launch.num_processes)  # TRL's `steps_per_generation`
-    epoch_batches = num_questions // prompts * int(recipe.setting("num_iterations")) * per_generation
+    epoch_batches = num_questions // prompts * int(recipe.settings.num_iterations) * per_generation
     epoch_steps = max(1, math.ceil(epoch_batches / accumulation))
     problem = _check_together(recipe, "rows_together", per_device, generations, times=per_generation)
     if problem:
@@ -59,7 +58,7 @@ def check_batch(recipe: Recipe, launch: Launch, num_questions: int) -> list[Find
                 f"Use a smaller batch or more data.",
             )
         )
-    together = per_generation * int(recipe.setting("num_iterations"))
+    together = per_generation * int(recipe.settings.num_iterations)
     findings += _check_saves(recipe, together // math.gcd(together, accumulation))
     return findings + _check_eval_batch(recipe, launch)
 
@@ -82,14 +81,11 @@ def _check_together(recipe: Recipe, name: str, batch: int, generations: int, tim
 
 def _check_saves(recipe: Recipe, steps: int) -> list[Finding]:
     """Completions that later steps would still use are not in a checkpoint."""
-    saves, evaluates = (
-        str(getattr(recipe.setting(name), "value", recipe.setting(name)))
-        for name in ("save_strategy", "eval_strategy")
-    )
+    saves, evaluates = recipe.settings.save_strategy, recipe.settings.eval_strategy
     key = "save_steps"
     if saves == "best":  # after an evaluation
-        saves, key = evaluates, "eval_steps" if recipe.setting("eval_steps") else "logging_steps"
-    every = float(recipe.setting(key))
+        saves, key = evaluates, "eval_steps" if recipe.settings.eval_steps else "logging_steps"
+    every = float(getattr(recipe.settings, key))
     if saves != "steps" or every < 1 or int(every) % steps == 0:
         return []
     text = (
@@ -102,12 +98,12 @@ def _check_saves(recipe: Recipe, steps: int) -> list[Finding]:
 
 def _check_eval_batch(recipe: Recipe, launch: Launch) -> list[Finding]:
     """TRL wants whole groups in an evaluation batch of all devices."""
-    generations = int(recipe.setting("num_generations_eval") or recipe.setting("num_generations"))
-    batch = int(recipe.setting("per_device_eval_batch_size")) * launch.num_processes
-    if recipe.setting("eval_strategy") == "no":
+    generations = int(recipe.settings.num_generations_eval or recipe.settings.num_generations)
+    batch = int(recipe.settings.per_device_eval_batch_size) * launch.num_processes
+    if recipe.settings.eval_strategy == "no":
         return []
     if batch % generations == 0:
-        per_device = int(recipe.setting("per_device_eval_batch_size"))
+        per_device = int(recipe.settings.per_device_eval_batch_size)
         problem = _check_together(recipe, "eval_rows_together", per_device, generations)
         return [problem] if problem else []
     text = (
@@ -118,7 +114,7 @@ def _check_eval_batch(recipe: Recipe, launch: Launch) -> list[Finding]:
 
 
 def _generation_batch(recipe: Recipe, global_batch: int, completions: int) -> tuple[int, Finding | None]:
-    steps, size = recipe.setting("steps_per_generation"), recipe.setting("generation_batch_size")
+    steps, size = recipe.settings.steps_per_generation, recipe.settings.generation_batch_size
     if steps and size:
         text = "`steps_per_generation` and `generation_batch_size` say the same thing twice. Keep one."
         return completions, Finding("error", "batch", text)

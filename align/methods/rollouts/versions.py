@@ -58,7 +58,7 @@ def check_versions(recipe: Recipe, data: TrainingData[Any], rewards: Sequence[Re
         findings.append(Finding("warning", "data", text))
     trained = rewards[: len(recipe.reward_funcs)]
     name = next((reward_name(cast(Any, reward)) for reward in trained if _reads(FAMILY)(reward)), None)
-    if block.perturb and name and recipe.setting("scale_rewards") in ("group", True):
+    if block.perturb and name and recipe.settings.scale_rewards in ("group", True):
         text = (
             f"`{name}` gives all right responses to one prompt the same, and `scale_rewards: group` divides that out "
             "again. Set `scale_rewards: batch` or `none`, with which a prompt whose right answers do not survive a "

@@ -12,6 +12,6 @@ DPO_TITLE = "Direct Preference Optimization: Your Language Model is Secretly a R
 
 def card(recipe: Recipe, rows: Rows) -> Card:
     """Says what RRPO was trained towards; with its own settings off it is DPO, and says so."""
-    if is_plain_dpo(recipe.setting):
+    if is_plain_dpo(recipe.settings):
         return Card("dpo", "DPO", "2305.18290", DPO_TITLE, NOT_SHOWN)
     return Card("rrpo", "RRPO", "2504.12083", RRPO_TITLE, NOT_SHOWN)

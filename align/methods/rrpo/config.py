@@ -1,7 +1,6 @@
 """Settings of RRPO."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from trl import DPOConfig
 
@@ -69,12 +68,9 @@ class RRPOConfig(SavedWithoutSecrets, DPOConfig):
             raise ValueError(f"`beta` must be above 0, got {self.beta}.")
         take_new_names(self)
         super().__post_init__()
-        check_rrpo(self._setting)
+        check_rrpo(self)
 
     @property
     def is_dpo(self) -> bool:
         """Whether nothing is left of RRPO, so that TRL's own loss is computed."""
-        return is_plain_dpo(self._setting)
-
-    def _setting(self, name: str) -> Any:
-        return getattr(self, name)
+        return is_plain_dpo(self)

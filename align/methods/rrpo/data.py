@@ -125,7 +125,7 @@ def try_rows(recipe: Recipe, rows: Rows) -> list[Finding]:
     processor = processing_class(recipe) or AutoProcessor.from_pretrained(
         model_folder(recipe.model.model_name_or_path)
     )
-    rule = MarkRule.read(recipe.setting)._replace(max_length=None)  # no image needs to be opened
+    rule = MarkRule.read(recipe.settings)._replace(max_length=None)  # no image needs to be opened
     marker = VisionMarker(processor, rule, "train", ImageTokens(processor))
     try:
         Dataset.from_list([marker(row, index) for index, row in list(picked.values())[:TRIED]])
@@ -138,7 +138,7 @@ def _check_missing(
     recipe: Recipe, pairs: Sequence[PreferencePair], usable: Sequence[PreferencePair], tokens: Tokenised
 ) -> list[Finding]:
     """Counts the pairs in which nothing is marked."""
-    rule = MarkRule.read(recipe.setting)
+    rule = MarkRule.read(recipe.settings)
     may_lack = rule.keeps_whole or len(usable) < len(pairs)
     missing = [pair for pair in pairs if not rule.can_mark(pair)] if may_lack else []
     missing += [pair for pair, token in tokens if token.marks.lost == "missing" and rule.can_mark(pair)]

@@ -5,5 +5,5 @@ from align.recipe.recipe import Recipe
 
 def footprint(recipe: Recipe) -> Footprint:
     """Says what pairs and their reference keep in memory."""
-    in_advance = recipe.training.get("precompute_ref_log_probs")
+    in_advance = getattr(recipe.settings, "precompute_ref_log_probs", None)
     return Footprint(pair_activations(recipe), keeps_reference=not (recipe.model.use_peft or in_advance))

@@ -1,6 +1,5 @@
 """Rules between the settings of RRPO, for recipes and for the config: nothing of TRL is imported."""
 
-from collections.abc import Callable
 from typing import Any
 
 from align.recipe.ranges import NOT_NEGATIVE
@@ -21,31 +20,32 @@ FIXED: dict[str, tuple[Any, str]] = {
 }
 
 
-def is_plain_dpo(setting: Callable[[str], Any]) -> bool:
+def is_plain_dpo(settings: Any) -> bool:
     """Says whether nothing is left of RRPO, so that TRL's own loss is computed.
 
     Example:
-        >>> is_plain_dpo({"spans": "whole", "kl_coef": 0.0}.get)
+        >>> from types import SimpleNamespace
+        >>> is_plain_dpo(SimpleNamespace(spans="whole", kl_coef=0.0))
         True
     """
-    return bool(setting("spans") == "whole" and setting("kl_coef") == 0)
+    return bool(settings.spans == "whole" and settings.kl_coef == 0)
 
 
-def check_rrpo(setting: Callable[[str], Any]) -> None:
+def check_rrpo(settings: Any) -> None:
     """Refuses settings of DPO that RRPO replaces; as plain DPO all of them work.
 
     Args:
-        setting: Reads a setting by name.
+        settings: Of a recipe, or a config.
 
     Raises:
         ValueError: If a replaced setting has another value than its one.
     """
-    if is_plain_dpo(setting):
+    if is_plain_dpo(settings):
         return
     for name, (value, reason) in FIXED.items():
-        if setting(name) != value:
+        if (found := getattr(settings, name)) != value:
             raise ValueError(
-                f"`{name}` must stay {value!r} in RRPO: {reason}. Got {setting(name)!r}. With `spans: whole` and "
+                f"`{name}` must stay {value!r} in RRPO: {reason}. Got {found!r}. With `spans: whole` and "
                 f"`kl_coef: 0` all settings of DPO work."
             )
 

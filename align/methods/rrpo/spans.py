@@ -163,7 +163,7 @@ def check_same_length(part: str, in_trl: int, here: int) -> None:
 
 def make_rule(args: RRPOConfig) -> MarkRule:
     """Reads the settings that say what is marked."""
-    return MarkRule.read(lambda name: getattr(args, name))
+    return MarkRule.read(args)
 
 
 def mark_dataset(dataset: Dataset, marker: Marker | None, args: RRPOConfig, dataset_name: str) -> Dataset:

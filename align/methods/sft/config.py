@@ -1,7 +1,6 @@
 """Settings of SFT."""
 
 from dataclasses import dataclass
-from functools import partial
 
 import trl
 
@@ -22,4 +21,4 @@ class SFTConfig(SavedWithoutSecrets, trl.SFTConfig):
         """
         take_new_names(self)
         super().__post_init__()
-        check_together(partial(getattr, self))
+        check_together(self)

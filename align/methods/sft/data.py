@@ -80,14 +80,14 @@ def _check_incorrect(recipe: Recipe, items: Sequence[Demonstration]) -> list[Fin
 def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
     """Refuses rows without the part that alone is to be learnt: TRL ends after loading, or learns from all of them."""
     remedy = None
-    if recipe.setting("assistant_only_loss") and not item.is_conversational:
+    if recipe.settings.assistant_only_loss and not item.is_conversational:
         remedy = "`assistant_only_loss: true` needs messages. Write the rows as messages"
-    elif recipe.setting("completion_only_loss") and "prompt" not in item.columns:
+    elif recipe.settings.completion_only_loss and "prompt" not in item.columns:
         remedy = "`completion_only_loss: true` needs `prompt` and `completion`. Write the rows so"
     if remedy is not None:
         return [Finding("error", "data", f"The rows are {item.form}, and {remedy}, or remove it.")]
     template = read_chat_template(recipe.model.chat_template_path or recipe.model.model_name_or_path)
-    if not recipe.setting("assistant_only_loss") or template is None or marks_answers(template):
+    if not recipe.settings.assistant_only_loss or template is None or marks_answers(template):
         return []
     text = (
         "`assistant_only_loss: true` needs a chat template that marks answers with `{% generation %}`, and the one of "
@@ -99,13 +99,13 @@ def _check_learnt_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
 def _check_read_part(recipe: Recipe, item: Demonstration) -> list[Finding]:
     """Refuses settings by which TRL would not read these rows; in Python they have a meaning for other data."""
     findings = []
-    if (recipe.setting("dataset_kwargs") or {}).get("skip_prepare_dataset"):
+    if (recipe.settings.dataset_kwargs or {}).get("skip_prepare_dataset"):
         text = (
             "`dataset_kwargs: {skip_prepare_dataset: true}` needs rows of tokens, and those of a recipe are texts and "
             "messages. Remove it."
         )
         findings.append(Finding("error", "data", text))
-    if (field := recipe.setting("dataset_text_field")) != "text" and "text" in item.columns:
+    if (field := recipe.settings.dataset_text_field) != "text" and "text" in item.columns:
         text = (
             f"`dataset_text_field` must stay `text`, as rows of a recipe call it; got {field!r}. Remove it, and name "
             f"the column of the file: `dataset.columns: {{text: {field}}}`."

@@ -36,18 +36,18 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
     except TemplateError as error:
         return [Finding("warning", "lengths", f"Lengths are unknown; the chat template says: {error}.")]
     lengths = [len(tokens) + is_text for tokens in whole]  # TRL ends a text with the end token
-    limit, window = recipe.setting("max_length"), context_window(recipe)
+    limit, window = recipe.settings.max_length, context_window(recipe)
     if few := _check_packed(recipe, lengths, len(rows)):
         return few
     longest = max(lengths)
     used = longest if limit is None else min(longest, limit)
-    if recipe.setting("packing") and limit is not None:
+    if recipe.settings.packing and limit is not None:
         used = limit
     moved = check_positions(recipe, [length if limit is None else min(length, limit) for length in lengths])
     if window is not None and used > window:
         text = f"Rows take up to {used} tokens and the model's window is {window}. Set `max_length: {window}` or less."
         return [Finding("error", "lengths", text, {"max": longest, "window": window})]
-    splits = recipe.setting("packing") and recipe.setting("packing_strategy") != "bfd"
+    splits = recipe.settings.packing and recipe.settings.packing_strategy != "bfd"
     if limit is None or longest <= limit or splits:
         most = "" if limit is None else f", of `max_length` = {limit}"
         if limit is not None and longest > limit:
@@ -57,19 +57,19 @@ def check_demonstration_lengths(recipe: Recipe, rows: Sequence[Row]) -> list[Fin
         )
         return [Finding("ok", "lengths", text, {"audited": len(lengths), "max": longest}), *moved]
     prompts = [len(commonprefix(pair)) for pair in zip(unlearnt, whole, strict=True)]  # noqa: RUF071 - of tokens
-    if recipe.setting("truncation_mode") == "keep_end" and not recipe.setting("packing"):  # which keeps the start
+    if recipe.settings.truncation_mode == "keep_end" and not recipe.settings.packing:  # which keeps the start
         prompts = [0] * len(prompts)
     return _cut(audited, lengths, prompts, limit) + moved
 
 
 def _check_packed(recipe: Recipe, lengths: Sequence[int], num_rows: int) -> list[Finding]:
     """Finds rows that, packed, cannot fill one batch, where such a batch is left out; the trainer counts them."""
-    limit, batch = recipe.setting("max_length"), recipe.setting("per_device_train_batch_size")
-    if not recipe.setting("packing") or limit is None or not recipe.setting("dataloader_drop_last"):
+    limit, batch = recipe.settings.max_length, recipe.settings.per_device_train_batch_size
+    if not recipe.settings.packing or limit is None or not recipe.settings.dataloader_drop_last:
         return []
     tokens = sum(lengths) + max(lengths) * (num_rows - len(lengths))
     # No two rows that TRL packs would fit into one, but for the last of those that it packs together.
-    most = 2 * tokens // limit + num_rows // PACKED_TOGETHER + (recipe.setting("dataset_num_proc") or 1)
+    most = 2 * tokens // limit + num_rows // PACKED_TOGETHER + (recipe.settings.dataset_num_proc or 1)
     if most >= batch:
         return []
     text = (
@@ -105,9 +105,9 @@ def _whole(row: Row) -> Any:
 def _unlearnt(recipe: Recipe, row: Row) -> Any:
     """Returns the beginning of a row that TRL learns nothing of."""
     whole = _whole(row)
-    completion_only = "prompt" in row and recipe.setting("completion_only_loss") is not False  # TRL: null is true here
+    completion_only = "prompt" in row and recipe.settings.completion_only_loss is not False  # TRL: null is true here
     first = row["prompt"] if completion_only else whole[:0]
-    if not recipe.setting("assistant_only_loss") or isinstance(whole, str):
+    if not recipe.settings.assistant_only_loss or isinstance(whole, str):
         return first
     return [*first, *takewhile(lambda message: message["role"] != "assistant", whole[len(first) :])]
 

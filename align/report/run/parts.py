@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from align.methods import METHODS
+from align.methods.method import Saved
 from align.report.charts.drawing import Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 from align.report.run.finding import Finding
@@ -43,4 +44,4 @@ class ReportParts(NamedTuple):
 def parts_of(recipe: Mapping[str, Any]) -> ReportParts:
     """Returns the parts of a run's method; of one that is not known here, what all runs have."""
     method = METHODS.get(str(recipe.get("method")))
-    return ReportParts() if method is None else method.running(recipe.get).part("report")
+    return ReportParts() if method is None else method.running(Saved(recipe)).part("report")

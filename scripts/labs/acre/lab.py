@@ -131,7 +131,7 @@ def evaluate(model: Any, recipe: Recipe) -> Metrics:
         tokenizer_of(recipe),
         asked,
         template=load(recipe).extra,
-        max_new_tokens=int(recipe.setting("max_completion_length")),
+        max_new_tokens=int(recipe.settings.max_completion_length),
         batch_size=250,
     )
     metrics = averages(items)

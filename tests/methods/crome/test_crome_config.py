@@ -59,7 +59,8 @@ def test_the_config_refuses_what_has_no_meaning(tmp_path, settings):
 def test_a_minimal_recipe_takes_defaults_from_the_config(tmp_path):
     recipe = parse(tmp_path / "r.yaml")
     assert recipe.training == {"output_dir": "outputs/crome-r"}
-    assert [recipe.setting(name) for name in ("tie_coef", "model_type", "max_length")] == [1.0, "scalar", 1024]
+    settings = recipe.settings
+    assert (settings.tie_coef, settings.model_type, settings.max_length) == (1.0, "scalar", 1024)
     assert (recipe.reward_funcs, recipe.uses_vllm) == ([], False)
 
 

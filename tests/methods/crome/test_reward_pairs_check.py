@@ -221,7 +221,7 @@ def test_a_head_of_another_type_than_its_model_is_an_error_only_where_it_is_know
     if not torch.accelerator.is_available():  # the run is here, and sets `bf16` to false
         odd = recipe(load_in_4bit=True, use_peft=True)
         silent = {name: value for name, value in odd.training.items() if name not in ("bf16", "use_cpu")}
-        odd = replace(odd, training=silent)
+        odd = replace(odd, settings=type(odd.settings)(**silent))
         with pytest.raises(RecipeError, match=r"TRL keeps the score head in bf16.* Set `bf16: true`"):
             build_trainer(odd, load(odd), [])
     assert found(use_cpu=False, dtype="bfloat16") == found(use_cpu=True, bf16=True) == []

@@ -41,7 +41,7 @@ def test_as_plain_dpo_all_of_them_work(tmp_path, name):
     settings = {"spans": "whole", "kl_coef": 0.0, name: OTHER_VALUES[name]}
     config = RRPOConfig(output_dir=str(tmp_path), **QUIET | settings)
     assert config.is_dpo
-    assert getattr(config, name) == parse(tmp_path / "r.yaml", **settings).setting(name) == OTHER_VALUES[name]
+    assert getattr(config, name) == parse(tmp_path / "r.yaml", **settings).training[name] == OTHER_VALUES[name]
 
 
 @pytest.mark.parametrize("settings", [{"spans": "whole"}, {"kl_coef": 0.0}, {}])
@@ -97,22 +97,21 @@ def test_a_setting_of_rrpo_in_a_recipe_of_acre_is_said_to_be_one(tmp_path):
     content = {"method": "acre", "model_name_or_path": "m/m", "dataset": {"path": "x"}, "reward_funcs": ["format"]}
     with pytest.raises(RecipeError, match=r"Unknown key `kl_coef`.* It is a setting of rrpo\."):
         parse_recipe(content | {"kl_coef": 0.1}, tmp_path / "r.yaml")
-    assert parse_recipe(content | {"beta": 0}, tmp_path / "r.yaml").setting("beta") == 0
+    assert parse_recipe(content | {"beta": 0}, tmp_path / "r.yaml").settings.beta == 0
 
 
 def test_a_minimal_recipe_takes_defaults_from_the_config(tmp_path):
     recipe = parse(tmp_path / "r.yaml")
     assert (recipe.reward_funcs, recipe.reward_kwargs) == ([], {})
     assert recipe.training == {"output_dir": "outputs/rrpo-r"}
-    assert [recipe.setting(name) for name in ("beta", "kl_coef", "loss_type")] == [0.1, 0.01, ["sigmoid"]]
+    assert [getattr(recipe.settings, name) for name in ("beta", "kl_coef", "loss_type")] == [0.1, 0.01, ["sigmoid"]]
     assert isinstance(recipe.dataset, METHODS["rrpo"].part("dataset"))
     assert recipe.uses_vllm is False
-    with pytest.raises(KeyError):
-        recipe.setting("use_vllm")
+    assert not hasattr(recipe.settings, "use_vllm")
 
 
 def test_one_loss_may_be_written_as_a_word(tmp_path):
-    assert parse(tmp_path / "r.yaml", loss_type="sigmoid").setting("loss_type") == ["sigmoid"]
+    assert parse(tmp_path / "r.yaml", loss_type="sigmoid").settings.loss_type == ["sigmoid"]
 
 
 def test_parsing_the_resolved_recipe_again_gives_the_same_recipe(tmp_path):

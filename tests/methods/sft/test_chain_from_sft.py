@@ -48,7 +48,7 @@ def chain(tmp_path, tiny_model_folder):
 def test_both_runs_are_checked_on_the_model_that_is_there(chain, tmp_path, tiny_model_folder, then):
     recipe = load_recipe(chain(then))
     assert recipe.then.model.model_name_or_path == recipe.then.trained == str(tmp_path / "run")
-    assert recipe.then.training["output_dir"] == str(tmp_path / "run" / then["method"])
+    assert recipe.then.settings.output_dir == str(tmp_path / "run" / then["method"])
     findings = prepare(recipe, Launch()).findings
     assert [each.text for each in findings if each.level == "error"] == []
     texts = {each.check: each.text for each in findings}

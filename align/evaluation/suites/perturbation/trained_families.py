@@ -67,7 +67,8 @@ def trained_families(path: Path | None) -> TrainedFamilies:
 
 def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
     """Lists the families that a recipe names, with what says so."""
-    changing = recipe.training.get("families") or ()  # then second answers come after these, and after no shuffle
+    # Where there are some, second answers come after these, and after no shuffle.
+    changing = getattr(recipe.settings, "families", None) or ()
     for spec in recipe.reward_funcs:
         name = short_name(spec)
         if changing and name == "answer_consistency":
@@ -75,8 +76,8 @@ def _of_settings(recipe: Recipe) -> Iterator[tuple[str, str]]:
         named = recipe.reward_kwargs.get(name, {}).get("families", _OF_REWARDS.get(name, ()))
         for family in named if isinstance(named, list | tuple) else ():
             yield str(family), f"`{name}` in {recipe.path}"
-    if recipe.training.get("consistency_coef"):
-        for family in recipe.setting("consistency_families") or ("whitespace",):
+    if getattr(recipe.settings, "consistency_coef", None):
+        for family in recipe.settings.consistency_families or ("whitespace",):
             yield short_name(str(family)), f"`consistency_families` in {recipe.path}"
     for family in changing:
         yield short_name(str(family)), f"`families` in {recipe.path}"

@@ -36,7 +36,7 @@ def check_tools(recipe: Recipe, rows: Rows) -> list[Finding]:
     if not uses_tools(recipe) or not is_first_process():
         return []
     tools, environments = named_by(recipe)
-    limits = Limits(recipe.setting("tool_timeout"), recipe.setting("tool_memory_gb"))
+    limits = Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb)
     findings = _check_prompts(recipe, rows)
     schemas: dict[str, Callable[..., Any]] = {}
     is_rewarded = bool(recipe.reward_funcs)
@@ -73,7 +73,7 @@ def uses_environment(recipe: Recipe) -> bool:
 def sample_environment(recipe: Recipe, rows: Rows) -> Any:
     """Makes an instance of the recipe's environment, the first of several, and resets it with a row of its own."""
     name, spec = next(iter(named_by(recipe)[1].items()))
-    instance = guard_environment(spec, Limits(recipe.setting("tool_timeout"), recipe.setting("tool_memory_gb")))()
+    instance = guard_environment(spec, Limits(recipe.settings.tool_timeout, recipe.settings.tool_memory_gb))()
     instance.reset(**_row_of(rows, name))
     return instance
 
@@ -129,10 +129,10 @@ def _try_tool(spec: str, tool: Callable[..., Any], process: ToolProcess) -> list
 
 def _instances(recipe: Recipe) -> int:
     """Counts the completions of one generation in one process."""
-    if whole := recipe.setting("generation_batch_size"):
+    if whole := recipe.settings.generation_batch_size:
         return int(whole) // int(os.environ.get("WORLD_SIZE", "1"))
-    steps = recipe.setting("steps_per_generation") or recipe.setting("gradient_accumulation_steps")
-    return int(recipe.setting("per_device_train_batch_size")) * int(steps)
+    steps = recipe.settings.steps_per_generation or recipe.settings.gradient_accumulation_steps
+    return int(recipe.settings.per_device_train_batch_size) * int(steps)
 
 
 def _check_column(environments: Mapping[str | None, Spec], rows: Rows) -> list[Finding]:

@@ -35,16 +35,16 @@ class Spec(NamedTuple):
         return find_dotted(f"{place}.{name}", noun=noun, written=self.spec)
 
 
-def specs_of(setting: Callable[[str], Any]) -> tuple[list[str], dict[str | None, str]]:
+def specs_of(settings: Any) -> tuple[list[str], dict[str | None, str]]:
     """Reads which tools and environments are named; one environment without a name stands under None.
 
     Args:
-        setting: Reads a setting of a recipe or config by name.
+        settings: Of a recipe, or a config.
 
     Raises:
         ValueError: If one is written otherwise than `place:name`.
     """
-    tools, given = list(setting("tools") or []), setting("environment_factory")
+    tools, given = list(settings.tools or []), settings.environment_factory
     environments: dict[str | None, str] = {None: given} if isinstance(given, str) else dict(given or {})
     for key, spec in [("tools", spec) for spec in tools] + [
         ("environment_factory" if name is None else f"environment_factory.{name}", spec)
@@ -58,7 +58,7 @@ def specs_of(setting: Callable[[str], Any]) -> tuple[list[str], dict[str | None,
 
 def named_by(recipe: "Recipe") -> tuple[list[Spec], dict[str | None, Spec]]:
     """Lists the tools and environments of a recipe; paths are relative to its folder."""
-    tools, environments = specs_of(recipe.setting)
+    tools, environments = specs_of(recipe.settings)
     folder = recipe.path.parent
     return [Spec(spec, folder) for spec in tools], {name: Spec(spec, folder) for name, spec in environments.items()}
 

@@ -88,7 +88,7 @@ def _check_window(recipe: Recipe, tokenizer: Any, tools: Sequence[Callable[..., 
         for given in (list(tools), None)
     )
     longest, taken = max(with_tools), with_tools[0] - without[0]
-    window, completion = context_window(recipe), int(recipe.setting("max_completion_length"))
+    window, completion = context_window(recipe), int(recipe.settings.max_completion_length)
     told = f"Being told of its tools takes {taken} tokens of every prompt"
     if window is None or longest + completion <= window:
         return Finding("ok", "tools", f"{told}; prompts with them take up to {longest}.", {"tokens": taken})
