@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from align.models.whole_weights import whole_weights
     from align.services.audit import audit
     from align.services.check import check
+    from align.services.filter import filter
     from align.services.train import train
 
 place_rewards()
@@ -49,6 +50,7 @@ __all__ = [
     "audit",
     "check",
     "evaluate",
+    "filter",
     "load_reward_model",
     "train",
     "whole_weights",
@@ -73,6 +75,7 @@ _HOMES = {
     "audit": "align.services.audit",
     "check": "align.services.check",
     "evaluate": "align.evaluation.service",
+    "filter": "align.services.filter",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
     "train": "align.services.train",
     "whole_weights": "align.models.whole_weights",

@@ -1,8 +1,12 @@
 """Options, each declared once: a group is a dataclass, and its fields are what a command or a Python call takes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def option(default: Any, help: str, *flags: str, rare: bool = False) -> Any:
@@ -25,6 +29,39 @@ def several(value: str | Sequence[str] | None) -> tuple[str, ...]:
         (('week',), ('week', 'hour'), ())
     """
     return (value,) if isinstance(value, str) else tuple(value or ())
+
+
+def fill(options: Mapping[str, Any], *groups: type) -> list[Any]:
+    """Fills groups with options by name; a path may stand where words are meant.
+
+    Raises:
+        TypeError: If no group has an option of that name.
+    """
+    known = {each.name: each for group in groups for each in fields(group)}
+    if unknown := [name for name in options if name not in known]:
+        raise TypeError(f"There is no option `{unknown[0]}`. Options are {', '.join(sorted(known))}.")
+    given = {
+        name: str(value) if isinstance(value, Path) and "Path" not in str(known[name].type) else value
+        for name, value in options.items()
+    }
+    return [group(**{each.name: given[each.name] for each in fields(group) if each.name in given}) for group in groups]
+
+
+def listing(*groups: type) -> Callable[[Function], Function]:
+    """Lists the options of groups in the signature of a function that takes them as `**options`: for help, and Tab."""
+
+    def decorate(function: Function) -> Function:
+        own = [each for each in signature(function).parameters.values() if each.kind is not Parameter.VAR_KEYWORD]
+        only = Parameter.KEYWORD_ONLY
+        own += [
+            Parameter(each.name, only, default=each.default, annotation=each.type)
+            for group in groups
+            for each in fields(group)
+        ]
+        function.__signature__ = Signature(own)  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from started import ROOT, start
@@ -90,11 +91,11 @@ def test_on_a_terminal_the_shipped_recipes_are_all_there():
 
 
 def test_the_tables_of_commands_keep_long_names(capsys, monkeypatch):
-    from align.cli.filter import _show
+    from align.cli.arguments.filter import _show
+    from align.services.filter import FilterResult
 
     monkeypatch.setenv("COLUMNS", "40")
-    each = {"pairs": 3, "kept": 2, "not_scored": 0, "mean_p_base": 0.5}
-    _show({"sources": {LONG: each}, "pairs": 3, "kept": 2, "not_scored": 0})
+    _show(FilterResult(Path("kept.jsonl"), 2, {}, [{"source": LONG, "pairs": 3, "kept": 2}], []))
     assert LONG in capsys.readouterr().out
 
 

@@ -1,5 +1,6 @@
 """What the commands do, called from Python: typed results, tables for notebooks, and the same errors as exceptions."""
 
+import inspect
 import json
 
 import pytest
@@ -54,3 +55,29 @@ def test_rows_are_audited(tmp_path):
     assert str(found).endswith("audit.html.")
     with pytest.raises(TypeError, match="There is no option `colour`"):
         align.audit("pairs.jsonl", out=tmp_path, colour=1)
+
+
+def test_samples_and_pairs_are_filtered(answering_model_folder, tmp_path):
+    rows = [{"id": f"p{i}", "prompt": f"q{i}?\nA. {i}\nB. 1\nC. 22\nD. 33\n", "answer": i} for i in range(4)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = align.filter(
+        tmp_path / "prompts.jsonl", out=tmp_path / "kept.jsonl", model=answering_model_folder, verifier="format",
+        audit="number_accuracy", num_samples=2, max_new_tokens=8,
+    )  # fmt: skip
+    counted = found.to_pandas().set_index("")["number"]
+    assert (counted["prompts"], counted["rows"]) == (4, found.num_kept)
+    assert found.card["decoding"]["max_new_tokens"] == 8
+    assert "false positive rate: " in str(found)
+    assert "kept.card.md" in found._repr_html_()
+    with pytest.raises(UserError, match="that exists"):
+        align.filter(tmp_path / "prompts.jsonl", out=tmp_path / "kept.jsonl", model="m", verifier="format")
+    with pytest.raises(UserError, match="`--tau` does not go with samples"):
+        align.filter("prompts.jsonl", out=tmp_path / "b.jsonl", model="m", verifier="format", tau=0.1)
+    with pytest.raises(TypeError, match="There is no option `colour`"):
+        align.filter("pairs.jsonl", out=tmp_path / "b.jsonl", colour=1)
+
+
+def test_the_options_of_a_service_are_in_its_signature():
+    found = inspect.signature(align.filter).parameters
+    assert list(found)[:3] == ["data", "out", "base"]
+    assert (found["tau"].default, found["tau"].annotation) == (0.2, float)

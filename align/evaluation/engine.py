@@ -134,6 +134,14 @@ class Evaluation(ABC):
             helpers: The models that helped.
         """
 
+    def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
+        """Opens the cache of answers, in the folder of the evaluation.
+
+        Raises:
+            UserError: If the folder holds something else.
+        """
+        return AnswerCache(claim_folder(Path(self.options.out), {k: v.fingerprint for k, v in models.items()}))
+
     def run(self) -> Answers:
         """Asks the model and its baselines the same, and writes `evaluation.json` and `items.parquet`.
 
@@ -141,6 +149,12 @@ class Evaluation(ABC):
             UserError: If it cannot be done, or the folder holds something else.
             EndOfPart: In a process that does not write.
         """
+        record, rows = self.record(*self.ask())
+        save_policy_evaluation(Path(self.options.out), record, rows)
+        return record
+
+    def ask(self) -> tuple[dict[str, Any], Mapping[str, Checkpoint]]:
+        """Asks the model and its baselines the same; returns what `record` takes."""
         from transformers.utils.logging import disable_progress_bar
 
         from align.versions import installed_versions
@@ -159,9 +173,7 @@ class Evaluation(ABC):
             checkpoints = {name: find_checkpoint(path) for name, path in zip(names, paths, strict=True)}
             helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
             self.check_models(checkpoints, helpers)
-            out = Path(options.out)
-            folder = claim_folder(out, {name: each.fingerprint for name, each in (checkpoints | helpers).items()})
-            with show_stages() as stages, closing(AnswerCache(folder)) as cache:
+            with closing(self.cache(checkpoints | helpers)) as cache, show_stages() as stages:
                 beside = Beside(checkpoints, helpers, cache, stages)
                 with self.opened(beside):
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
@@ -178,9 +190,7 @@ class Evaluation(ABC):
             "versions": installed_versions(),
             "seconds": time.perf_counter() - started,
         }
-        record, rows = self.record(run, helpers)
-        save_policy_evaluation(out, record, rows)
-        return record
+        return run, helpers
 
     def _ask(self, name: str, role: str, beside: Beside) -> AskedModel:
         checkpoint = beside.checkpoints[name]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,12 +18,12 @@ from align.auditing.run import audit as audit_rows
 from align.auditing.trace_scores import find_scores, write_traces
 from align.console import make_console
 from align.errors import UserError
-from align.options import Media, several
+from align.options import Media, fill, listing, several
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.recipe.media_settings import check_media
 from align.report.audit import build_audit_page
 from align.runs.writable import check_writable
-from align.services.audit_options import AuditReading, NamedColumns, Scoring
+from align.services.options import AuditReading, NamedColumns, Scoring
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,6 +69,7 @@ class AuditResult:
         return html
 
 
+@listing(AuditReading, NamedColumns, Scoring, Media)
 def audit(
     data: str | Path | Sequence[str | Path] = (),
     *,
@@ -90,16 +91,9 @@ def audit(
         UserError: If the rows cannot be audited.
         TypeError: If there is no such option.
     """
-    groups = {}
-    known = set()
-    for group in (AuditReading, NamedColumns, Scoring, Media):
-        names = {each.name for each in fields(group)}
-        known |= names
-        groups[group] = group(**{name: value for name, value in options.items() if name in names})
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"There is no option `{unknown[0]}`. Options of an audit: {', '.join(sorted(known))}.")
+    groups = fill(options, AuditReading, NamedColumns, Scoring, Media)
     paths = [str(data)] if isinstance(data, str | Path) else [str(each) for each in data]
-    return audit_data(paths, Path(out), *groups.values(), near=near, write=write)  # type: ignore[arg-type]
+    return audit_data(paths, Path(out), *groups, near=near, write=write)
 
 
 def audit_data(

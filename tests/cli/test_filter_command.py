@@ -5,11 +5,11 @@ import pytest
 from started import align
 from tiny import tiny_reward_model, tiny_tokenizer
 
-from align.cli.filter import run
+from align.cli.arguments.filter import _show
 from align.errors import UserError
 from align.evaluation.reward_models.reward_model import RewardModel
+from align.services.filter import filter as filter_pairs
 
-SETTINGS = {"batch_size": 8, "max_length": None, "dtype": "float32"}
 ROWS = [
     {
         "id": f"r{i}",
@@ -46,7 +46,9 @@ def read_lines(path):
 
 
 def filter_rows(data, out, base, tau=0.2, **settings):
-    return run(str(data), out, base=str(base), tau=tau, model=SETTINGS | settings, split=None, on_bad_rows="raise")
+    found = filter_pairs(data, out=out, base=base, tau=tau, **{"batch_size": 8} | settings)
+    _show(found)
+    return int(not found.num_kept)
 
 
 def test_what_is_kept_follows_from_the_base_models_margins(data, base, tmp_path, capsys):

@@ -10,7 +10,7 @@ from align.cli.application import app, execute
 from align.cli.many_words import ManyWords, words
 from align.cli.options import takes
 from align.options import Media
-from align.services.audit_options import AuditReading, NamedColumns, Scoring
+from align.services.options import AuditReading, NamedColumns, Scoring
 
 
 @app.command(cls=ManyWords)

@@ -1,0 +1,242 @@
+"""Keeps samples of a policy that a verifier accepts, or prompts that it sometimes solves, and writes their card."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from align.console import say
+from align.data.prompt_rows import PromptRow
+from align.errors import UserError
+from align.evaluation.engine import Beside, Words
+from align.evaluation.kept_answers import KeptAnswers
+from align.evaluation.prompts import PROMPTS, PromptOptions
+from align.evaluation.prompts.evaluation import PromptEvaluation
+from align.evaluation.prompts.rejection import (
+    FATES,
+    KEPT,
+    REJECTED,
+    UNKNOWN,
+    Slips,
+    accepts,
+    measure_slips,
+    pass_rates,
+    sort_out,
+)
+from align.evaluation.prompts.suite import read_scale
+from align.evaluation.statistics.metrics import Estimate, Values, share
+from align.models.answer_cache import AnswerCache
+from align.models.checkpoint import Checkpoint
+from align.models.policies.asking import Completion
+from align.secrets import mask
+from align.whole_files import write_whole
+
+_AUDITED = {
+    "false_positive_rate": "Wrong samples that the verifier accepts",
+    "true_positive_rate": "Right samples that it accepts",
+    "wrong_among_kept": "Samples let through that are wrong",
+    "right": "Samples that are right",
+}
+
+
+class Kept(NamedTuple):
+    """What is kept.
+
+    Attributes:
+        rows: As they are written.
+        card: What decided them, what was counted, and the verifier's audit.
+        slips: The audit; None without one.
+    """
+
+    rows: list[dict[str, Any]]
+    card: dict[str, Any]
+    slips: Slips | None
+
+
+class SampleFilter(PromptEvaluation):
+    """Samples a policy as an evaluation on prompts does, and keeps what the first of its rewards accepts.
+
+    A second reward is the gold that the first one, the verifier, is held against.
+
+    Args:
+        options: Of the prompts, the policy and the rewards.
+        given: Names of those that win over a recipe.
+        threshold: Values of the verifier above it are accepted.
+        pass_rate: Keeps prompts of whose samples such a share is accepted, and no samples; None keeps samples.
+        folder: Of the samples, found again after a stop.
+    """
+
+    def __init__(
+        self,
+        options: PromptOptions,
+        given: frozenset[str],
+        *,
+        threshold: float,
+        pass_rate: tuple[float, float] | None,
+        folder: Path,
+    ) -> None:
+        super().__init__(PROMPTS, Words(options, given))
+        self.threshold, self.pass_rate, self.folder = threshold, pass_rate, folder
+
+    def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:
+        """Refuses images, which nothing that is kept would hold."""
+        if with_images := next((row.id for row in self.prompts if row.images), None):
+            raise UserError(
+                f"Prompt {with_images!r} has images, and samples are filtered of texts. Leave such rows out."
+            )
+
+    def cache(self, models: Mapping[str, Checkpoint]) -> AnswerCache:
+        """Opens the cache, which filters of other verifiers may share."""
+        return AnswerCache(self.folder, option="--cache")
+
+    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+        """Samples, and says how many prompts were sampled before."""
+        super().measure(name, checkpoint, kept, beside)
+        if kept.num_cached:
+            say(f"{kept.num_cached:,} of {len(self.prompts):,} prompts were sampled before.")
+
+    def filter(self) -> Kept:
+        """Samples, judges, and chooses the rows.
+
+        Raises:
+            UserError: If it cannot be done.
+        """
+        run, _ = self.ask()
+        ((name, completions),) = self.completions.items()
+        rewarded = self.rewarded[name]
+        verifier, *golds = (rewarded[each.name].values for each in self.rewards)
+        accepted = accepts(verifier, self.threshold)
+        if self.pass_rate is None:
+            fates = sort_out(completions, accepted, self.decoded.max_new_tokens)
+            kept = np.array([[fate == KEPT for fate in row] for row in fates])
+            rows, counts = _sample_rows(self.prompts, completions, verifier, kept), _count_samples(fates)
+        else:
+            kept, rates = np.nan_to_num(accepted), pass_rates(accepted)
+            rows, counts = _prompt_rows(self.prompts, rates, self.pass_rate), _count_prompts(accepted, self.pass_rate)
+        counts |= {"prompts": len(self.prompts), "rows": len(rows)}
+        counts["mean_pass_rate"] = cell(share(pass_rates(accepted)))
+        slips = measure_slips(accepted, self._gold(golds[0]), kept) if golds else None
+        return Kept(rows, self._card(run, counts, slips), slips)
+
+    def _gold(self, values: Values) -> Values:
+        right_from = read_scale([values], self.options.right_from).right_from
+        if right_from is None:
+            raise UserError(
+                f"`--audit` {self.rewards[1].spec} gives values other than 0 and 1. Say with `--right_from` from "
+                "where a response is right."
+            )
+        gold: Values = np.where(np.isnan(values), np.nan, values >= right_from)
+        return gold
+
+    def _card(self, run: Mapping[str, Any], counts: dict[str, Any], slips: Slips | None) -> dict[str, Any]:
+        (model,) = run["models"]
+        verifier, *golds = self.rewards
+        audit = slips and {"gold": golds[0].spec} | {name: cell(each) for name, each in slips._asdict().items()}
+        return {
+            "kind": "samples" if self.pass_rate is None else "prompts",
+            "data": self.path,
+            "model": {"path": model.path, "fingerprint": model.fingerprint},
+            "decoding": asdict(self.decoded),
+            "verifier": {"spec": verifier.spec, "threshold": self.threshold},
+            "pass_rate": None if self.pass_rate is None else list(self.pass_rate),
+            "counts": counts,
+            "audit": audit,
+            "versions": run["versions"],
+            "invalid": {name: each.failures for name, each in self.rewarded[model.name].items()},
+            "bad_rows": self.report.reasons,
+        }
+
+
+def _sample_rows(
+    prompts: Sequence[PromptRow], completions: Sequence[Sequence[Completion]], values: Values, kept: Values
+) -> list[dict[str, Any]]:
+    rows = []
+    for i, j in np.argwhere(kept):
+        prompt, text = prompts[i].prompt, completions[i][j].text
+        completion = text if isinstance(prompt, str) else [{"role": "assistant", "content": text}]
+        rows.append(
+            {"id": f"{prompts[i].id}-sample-{j}", "prompt": prompt, "completion": completion}
+            | {"prompt_id": prompts[i].id, "verifier": float(values[i, j])}
+        )
+    return rows
+
+
+def _prompt_rows(prompts: Sequence[PromptRow], rates: Values, within: tuple[float, float]) -> list[dict[str, Any]]:
+    low, high = within
+    return [
+        {"id": row.id, "prompt": row.prompt} | dict(row.columns) | {"pass_rate": round(float(rate), 6)}
+        for row, rate in zip(prompts, rates, strict=True)
+        if low <= rate <= high
+    ]
+
+
+def _count_samples(fates: Sequence[Sequence[str]]) -> dict[str, Any]:
+    samples = Counter(fate for row in fates for fate in row)
+    return {"prompts_kept": sum(KEPT in row for row in fates), "samples": {fate: samples[fate] for fate in FATES}}
+
+
+def _count_prompts(accepted: Values, within: tuple[float, float]) -> dict[str, Any]:
+    (low, high), rates = within, pass_rates(accepted)
+    unknown, taken = int(np.isnan(accepted).sum()), int(np.nansum(accepted))
+    return {
+        "below": int((rates < low).sum()),
+        "above": int((rates > high).sum()),
+        "without_value": int(np.isnan(rates).sum()),
+        "samples": {"accepted": taken, REJECTED: accepted.size - taken - unknown, UNKNOWN: unknown},
+    }
+
+
+def write_card(out: Path, card: Mapping[str, Any]) -> tuple[Path, Path]:
+    """Writes `OUT.filter.json` and `OUT.card.md` beside the rows.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    masked: Any = mask(dict(card))
+    summary, page = out.with_suffix(".filter.json"), out.with_suffix(".card.md")
+    write_whole(summary, json.dumps(masked, indent=2, ensure_ascii=False) + "\n", errors="backslashreplace")
+    write_whole(page, "\n".join(_lines(out.name, masked)) + "\n", errors="backslashreplace")
+    return summary, page
+
+
+def _lines(name: str, card: Mapping[str, Any]) -> list[str]:
+    counts, verifier, decoding = card["counts"], card["verifier"], card["decoding"]
+    sampled = f"{decoding['num_samples']} samples of each prompt at temperature {decoding['temperature']:g}"
+    if card["pass_rate"] is None:
+        what = f"{counts['rows']:,} responses to {counts['prompts_kept']:,} of {counts['prompts']:,} prompts."
+        rule = f"Kept is each that `{verifier['spec']}` gives more than {verifier['threshold']:g}, once."
+    else:
+        low, high = card["pass_rate"]
+        what = f"{counts['rows']:,} of {counts['prompts']:,} prompts."
+        rule = f"Kept is each of whose samples `{verifier['spec']}` accepts {low:g} to {high:g} (values above "
+        rule += f"{verifier['threshold']:g}); the rate is of few samples and not exact."
+    lines = [f"# {name}", "", what, rule, ""]
+    lines += [
+        f"- Prompts: `{card['data']}`",
+        f"- Model: `{card['model']['path']}`, {card['model']['fingerprint'][:12]}",
+    ]
+    lines += [f"- Sampling: {sampled}, at most {decoding['max_new_tokens']} tokens, seed {decoding['seed']}"]
+    lines += [f"- Samples {fate}: {number:,}" for fate, number in counts["samples"].items()]
+    audit = card["audit"]
+    lines += ["", "## Audit of the verifier", ""]
+    if audit is None:
+        return [*lines, "Not audited: how many of the accepted samples are wrong is not known. `--audit` measures it."]
+    lines += [f"Against `{audit['gold']}` on the same samples, with 95 % intervals over prompts:", ""]
+    return [*lines, *(f"- {words}: {_words(audit[key])}" for key, words in _AUDITED.items())]
+
+
+def cell(estimate: Estimate) -> dict[str, float | int | None]:
+    """Writes an estimate over prompts for JSON, which knows no nan."""
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = (None if math.isnan(end) else end for end in ends)
+    return {"value": value, "low": low, "high": high, "prompts": estimate.n}
+
+
+def _words(found: Mapping[str, Any]) -> str:
+    value, low, high = (math.nan if found[key] is None else float(found[key]) for key in ("value", "low", "high"))
+    return str(Estimate(value, low, high, found["prompts"], "prompts"))
