@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from align.methods.acre.trainer import ACRETrainer
     from align.methods.crome.config import CromeConfig
     from align.methods.crome.trainer import CromeTrainer
+    from align.methods.deconfound.command import deconfound
     from align.methods.deconfound.config import DeconfoundConfig
     from align.methods.deconfound.trainer import DeconfoundTrainer
     from align.methods.grpo.trainer import GuardedGRPOTrainer
@@ -49,6 +50,7 @@ __all__ = [
     "TextACRETrainer",
     "audit",
     "check",
+    "deconfound",
     "evaluate",
     "filter",
     "load_reward_model",
@@ -74,6 +76,7 @@ _HOMES = {
     "TextACRETrainer": "align.methods.acre.text_trainer",
     "audit": "align.services.audit",
     "check": "align.services.check",
+    "deconfound": "align.methods.deconfound.command",
     "evaluate": "align.evaluation.service",
     "filter": "align.services.filter",
     "load_reward_model": "align.evaluation.reward_models.whole_models",

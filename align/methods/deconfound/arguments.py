@@ -1,75 +1,26 @@
 """Arguments of the command that corrects observed outcomes: deconfound."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from align.cli.application import app, execute
 from align.cli.many_words import ManyWords, words
-from align.cli.options import takes, values
-from align.options import Reading, option
-
-
-@dataclass(frozen=True, kw_only=True)
-class Columns:
-    """Which column is what."""
-
-    outcome: str = option("", "Column of the observed outcome, such as clicks.")
-    confounders: list[str] | None = option(
-        None,
-        "Columns of what moves the outcome beside the text, numbers, dates or categories: words, or commas between.",
-    )
-    text: str = option("", "Column of the text; controlled for where the estimator can.")
-    instruments: list[str] | None = option(
-        None, "Columns that move a confounder and nothing else.", "--instruments", "--instrument"
-    )
-    groups: str = option(
-        "", "Column of author, article or week: clusters of the intervals, or an effect each with `fixed_effects`."
-    )
-    prompt: str = option("", "Column of what the text answers, for pairs.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Estimation:
-    """How the effect is estimated."""
-
-    estimator: str = option("iv", "iv, dml, fixed_effects, ols or none.")
-    instrumented: list[str] | None = option(None, "iv: confounders that the instruments move; all if not given.")
-    on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
-    num_folds: int = option(5, "Folds of the cross-fitting.")
-    max_words: int = option(5000, "Words that TF-IDF keeps.")
-    seed: int = option(0, "Of everything that is drawn.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableReading(Reading):
-    """How the table is read."""
-
-    on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
-    adapter: str | None = option(None, "Public schema of the table: upworthy or stackexchange.")
-    in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pairs:
-    """Preference pairs beside the table."""
-
-    pairs: Path | None = option(None, "New .jsonl file for preference pairs within prompts (or groups).")
-    margin: float | None = option(None, "Least difference of the rewards of a pair, in units of the outcome.")
-    pairs_per_prompt: int = option(4, "Pairs of a prompt at most.")
+from align.cli.options import takes
+from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 
 
 @app.command(cls=ManyWords)
-@takes(columns=Columns, estimation=Estimation, reading=TableReading, pairs_of=Pairs)
+@takes(columns=Columns, estimation=Estimation, reading=TableReading, pairs=PairsOf)
 def deconfound(
     data: Annotated[str, typer.Argument(help="Observed outcomes: .csv, .parquet, .jsonl, a folder or a hub id.")],
     out: Annotated[Path, typer.Option(help="New folder for the corrected table, the correction and the report.")],
     columns: Columns,
     estimation: Estimation,
     reading: TableReading,
-    pairs_of: Pairs,
+    pairs: PairsOf,
     embedding_model: Annotated[
         str | None,
         typer.Option("--embedding_model", help="Model whose embeddings replace TF-IDF: a folder or a hub id."),
@@ -79,19 +30,14 @@ def deconfound(
     ] = None,
 ) -> None:
     """Turn observed outcomes into rewards without the effect of known confounders, with the evidence."""
-    from align.methods.deconfound.command import run
 
-    single = {name: getattr(columns, name) or None for name in ("text", "groups", "prompt")}
-    lists = {name: words(getattr(columns, name)) for name in ("confounders", "instruments")}
-    execute(
-        lambda: run(
-            data,
-            out,
-            roles={"outcome": columns.outcome} | single | lists,
-            settings=values(estimation) | {"instrumented": words(estimation.instrumented) or None},
-            reading=values(reading),
-            embedding_model=embedding_model,
-            saved=apply,
-            pairs={"file": pairs_of.pairs, "margin": pairs_of.margin, "per_prompt": pairs_of.pairs_per_prompt},
-        )
-    )
+    def run() -> None:
+        from align.methods.deconfound.command import deconfound_table
+        from align.methods.deconfound.words import print_result
+
+        lists: dict[str, Any] = {name: [*words(getattr(columns, name))] for name in ("confounders", "instruments")}
+        moved = replace(estimation, instrumented=[*words(estimation.instrumented)])
+        groups = replace(columns, **lists), moved, reading, pairs
+        print_result(deconfound_table(data, out, *groups, embedding_model=embedding_model, saved=apply))
+
+    execute(run)

@@ -1,17 +1,17 @@
-"""`align deconfound`: corrected rewards from a table of observed outcomes."""
+"""Corrected rewards from a table of observed outcomes: `align.deconfound`, and `align deconfound`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.tables.observations import ObservationReader, Observations, Roles, join, read_observations
 from align.data.tables.reading import Table
 from align.errors import RunFolderError, UserError
 from align.methods.deconfound.correction.diagnosing import MOST_ROWS, MOST_TEXTS, diagnose, sample_groups
+from align.methods.deconfound.correction.fitting import apply as apply_correction
 from align.methods.deconfound.correction.fitting import (
-    apply,
     fit,
     fit_in_chunks,
     fits_in_chunks,
@@ -31,92 +31,166 @@ from align.methods.deconfound.correction.output import (
 )
 from align.methods.deconfound.correction.pairs import sample_pairs
 from align.methods.deconfound.correction.settings import ESTIMATORS, CorrectionSettings
-from align.methods.deconfound.words import facts_of, notes_of, print_left_out, print_result
+from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
+from align.methods.deconfound.words import facts_of, left_out, notes_of, sentences_of
 from align.methods.pairs.augmentation.settings import check_at_least_one, check_choice
+from align.options import fill, listing, several
 from align.runs.writable import check_writable
 from rewards.correction import Correction
 from rewards.extras import missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MEGABYTE = 2**20
 ON_WEAK = ("fallback", "refuse", "keep")
 
 
-def run(
+@dataclass(frozen=True)
+class DeconfoundResult:
+    """A correction that was fitted, or applied.
+
+    Attributes:
+        folder: Of the corrected rows, and of the correction with its evidence.
+        correction: What was removed from the outcome.
+        numbers: The evidence, as `diagnostics.json` has it; empty where a saved correction was applied.
+        sentences: What was read and left out, what to be careful about, and what was written.
+    """
+
+    folder: Path
+    correction: Correction
+    numbers: Mapping[str, Any]
+    sentences: Sequence[str]
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns a row for each confounder: its effect, and its correlation with the outcome and with the reward."""
+        import pandas as pd
+
+        found = self.correction
+        columns: dict[str, Any] = {"confounder": found.confounders, "effect": found.coefficients}
+        columns |= dict(zip(("low", "high"), zip(*found.intervals, strict=True), strict=True))
+        for when in ("before", "after"):
+            known = {each["name"]: each["correlation"] for each in self.numbers.get(when, ())}
+            columns[f"correlation_{when}"] = [known.get(name) for name in found.confounders]
+        return pd.DataFrame(columns)
+
+    def __str__(self) -> str:
+        """Returns the formula, and the sentences."""
+        return "\n".join([self.correction.formula, *(sentence.strip() for sentence in self.sentences)])
+
+    def _repr_html_(self) -> str:
+        """Returns the first figure of the page, or the effects as a table."""
+        from align.report.notebook import first_figure
+
+        table: str = self.to_pandas().to_html(index=False)
+        return first_figure(self.folder / PAGE_FILE) or table
+
+
+@listing(Columns, Estimation, TableReading, PairsOf)
+def deconfound(
+    data: str | Path,
+    *,
+    out: str | Path,
+    embedding_model: str | Path | None = None,
+    apply: str | Path | None = None,
+    **options: Any,
+) -> DeconfoundResult:
+    """Turns observed outcomes into rewards without the effect of known confounders, as `align deconfound` does.
+
+    Args:
+        data: Observed outcomes: a .csv, .parquet or .jsonl file, a folder or a hub id.
+        out: New folder for the corrected table, the correction and the report.
+        embedding_model: Model whose embeddings replace TF-IDF.
+        apply: A saved `correction.json` to map these rows with, in place of fitting one.
+        **options: Of `Columns`, `Estimation`, `TableReading` and `PairsOf`, such as `outcome="clicks",
+            confounders=["popularity", "hour"]`.
+
+    Raises:
+        UserError: If it cannot be done.
+        TypeError: If there is no such option.
+    """
+    groups = fill(options, Columns, Estimation, TableReading, PairsOf)
+    model, saved = embedding_model and str(embedding_model), apply and Path(apply)
+    return deconfound_table(str(data), Path(out), *groups, embedding_model=model or None, saved=saved or None)
+
+
+def deconfound_table(
     data: str,
     out: Path,
+    columns: Columns,
+    estimation: Estimation,
+    reading: TableReading,
+    pairs: PairsOf,
     *,
-    roles: Mapping[str, Any],
-    settings: Mapping[str, Any],
-    reading: Mapping[str, Any],
-    embedding_model: str | None,
-    saved: Path | None,
-    pairs: Mapping[str, Any],
-) -> int:
+    embedding_model: str | None = None,
+    saved: Path | None = None,
+) -> DeconfoundResult:
     """Fits a correction, or applies a saved one, and writes the corrected rows with the evidence.
 
     Args:
         data: The table.
         out: New folder.
-        roles: Which column is what, as the options say it; what is empty comes from the adapter or the saved
-            correction.
-        settings: Of the correction.
+        columns: Which column is what; what is empty comes from the adapter or the saved correction.
+        estimation: How the effect is estimated.
         reading: How the table is read.
+        pairs: The pairs to draw; none without a file.
         embedding_model: Folder or hub id of a model whose embeddings stand for the text.
         saved: A correction to apply in place of fitting one.
-        pairs: `file`, `margin` and `per_prompt` of the pairs to draw; none without `file`.
     """
-    _check(settings, reading, embedding_model, saved, pairs)
+    _check(estimation, reading, embedding_model, saved, pairs)
     if saved is None and (sentence := missing("deconfound", "Fitting a correction")):
         raise UserError(sentence)
     check_new_folder(out)
-    adapter = OBSERVATION_ADAPTERS.get(reading["adapter"] or "")
+    adapter = OBSERVATION_ADAPTERS.get(reading.adapter or "")
     correction = None if saved is None else load_correction(saved)
-    chosen = _roles(roles, adapter and adapter.roles, correction)
+    chosen = _roles(columns, adapter and adapter.roles, correction)
+    bad: Any = reading.on_bad_rows
     table = Table(
         data,
-        adapter=(reading["adapter"], adapter.add) if adapter else None,
-        split=reading["split"],
-        max_rows=reading["max_rows"],
-        on_bad_rows=reading["on_bad_rows"],
-        in_memory=int(reading["in_memory"] * MEGABYTE),
+        adapter=(reading.adapter, adapter.add) if reading.adapter and adapter else None,
+        split=reading.split,
+        max_rows=reading.max_rows,
+        on_bad_rows=bad,
+        in_memory=int(reading.in_memory * MEGABYTE),
     )
-    policy = {name: reading[name] for name in ("on_missing", "on_bad_rows")}
-    own = CorrectionSettings(**settings)
+    own = CorrectionSettings(**vars(estimation) | {"instrumented": several(estimation.instrumented) or None})
+    policy: dict[str, Any] = {"on_missing": reading.on_missing, "on_bad_rows": reading.on_bad_rows}
     categories = None if correction is None else correction.categories
     reader = ObservationReader(table, chosen, **policy, numbers=own.numbers(chosen.confounders), categories=categories)
     if correction is None:
-        correction = _fit(reader, own, embedding_model, out)
+        result = _fit(reader, own, embedding_model, out)
     else:
-        _apply(reader, correction, out)
-    if pairs["file"] is not None:
-        _write_pairs(reader, correction, own.seed, **pairs)
-    return 0
+        result = DeconfoundResult(out, correction, {}, _apply(reader, correction, out))
+    if pairs.pairs is None or pairs.margin is None:
+        return result
+    drawn = _write_pairs(reader, result.correction, own.seed, pairs.pairs, pairs.margin, pairs.pairs_per_prompt)
+    return replace(result, sentences=[*result.sentences, *drawn])
 
 
 def _check(
-    settings: Mapping[str, Any],
-    reading: Mapping[str, Any],
+    estimation: Estimation,
+    reading: TableReading,
     embedding_model: str | None,
     saved: Path | None,
-    pairs: Mapping[str, Any],
+    pairs: PairsOf,
 ) -> None:
-    check_choice("estimator", settings["estimator"], ESTIMATORS)
-    check_choice("on_weak_instrument", settings["on_weak_instrument"], ON_WEAK)
-    check_choice("on_missing", reading["on_missing"], ("raise", "drop"))
-    check_choice("on_bad_rows", reading["on_bad_rows"], ("raise", "skip"))
-    check_at_least_one("max_words", settings["max_words"])
-    if reading["adapter"] is not None:
-        check_choice("adapter", reading["adapter"], list(OBSERVATION_ADAPTERS))
-    if reading["max_rows"] is not None:
-        check_at_least_one("max_rows", reading["max_rows"])
-    if reading["in_memory"] < 0:
-        raise UserError(f"`in_memory` must be 0 or more, got {reading['in_memory']}.")
+    check_choice("estimator", estimation.estimator, ESTIMATORS)
+    check_choice("on_weak_instrument", estimation.on_weak_instrument, ON_WEAK)
+    check_choice("on_missing", reading.on_missing, ("raise", "drop"))
+    check_choice("on_bad_rows", reading.on_bad_rows, ("raise", "skip"))
+    check_at_least_one("max_words", estimation.max_words)
+    if reading.adapter is not None:
+        check_choice("adapter", reading.adapter, list(OBSERVATION_ADAPTERS))
+    if reading.max_rows is not None:
+        check_at_least_one("max_rows", reading.max_rows)
+    if reading.in_memory < 0:
+        raise UserError(f"`in_memory` must be 0 or more, got {reading.in_memory}.")
     if saved is not None and embedding_model is not None:
         raise UserError("`--apply` needs no text, so `--embedding_model` would do nothing. Leave it out.")
-    file = pairs["file"]
-    if file is None and pairs["margin"] is not None:
+    file = pairs.pairs
+    if file is None and pairs.margin is not None:
         raise UserError("`--margin` is that of `--pairs FILE`. Name the file, or leave the margin out.")
-    if file is not None and pairs["margin"] is None:
+    if file is not None and pairs.margin is None:
         raise UserError("`--pairs` needs `--margin`: the least difference of two rewards, in units of the outcome.")
     if file is not None and (file.suffix != ".jsonl" or file.exists()):
         raise RunFolderError(
@@ -124,11 +198,14 @@ def _check(
         )
     if file is not None:
         check_writable(file.parent, "--pairs")
-    check_at_least_one("pairs_per_prompt", pairs["per_prompt"])
+    check_at_least_one("pairs_per_prompt", pairs.pairs_per_prompt)
 
 
-def _roles(given: Mapping[str, Any], of_adapter: Roles | None, correction: Correction | None) -> Roles:
+def _roles(columns: Columns, of_adapter: Roles | None, correction: Correction | None) -> Roles:
     """Fills what the options leave open from the adapter, or from the columns that a correction was fitted with."""
+    given: dict[str, Any] = vars(columns) | {
+        name: several(getattr(columns, name)) for name in ("confounders", "instruments")
+    }
     fallback: Mapping[str, Any] = vars(of_adapter) if of_adapter else {}
     if correction is not None:
         known = correction.details.get("columns", {})
@@ -148,7 +225,7 @@ def _roles(given: Mapping[str, Any], of_adapter: Roles | None, correction: Corre
 
 def _fit(
     reader: ObservationReader, settings: CorrectionSettings, embedding_model: str | None, out: Path
-) -> Correction:
+) -> DeconfoundResult:
     chunked = reader.table.is_streamed and embedding_model is None and fits_in_chunks(settings, reader.roles)
     if chunked:
         corrector = fit_in_chunks(reader, settings)
@@ -169,24 +246,27 @@ def _fit(
     facts = facts_of(reader, correction, "in chunks" if chunked else "at once", embedding_model)
     notes = notes_of(reader.roles, settings, correction, numbers, chunked)
     _write(out, reader, correction, numbers, facts, notes)
-    print_result(correction, reader.report, notes, numbers)
-    print(f"{out / TABLE_FILE} holds the corrected rows, {out / PAGE_FILE} the evidence.")
-    return correction
+    sentences = [
+        *sentences_of(correction, reader.report, notes),
+        f"{out / TABLE_FILE} holds the corrected rows, {out / PAGE_FILE} the evidence.",
+    ]
+    return DeconfoundResult(out, correction, numbers, sentences)
 
 
-def _apply(reader: ObservationReader, correction: Correction, out: Path) -> None:
+def _apply(reader: ObservationReader, correction: Correction, out: Path) -> list[str]:
     num_rows = _save(out, reader, correction)
     unknown = sum(num_unknown_groups(correction, rows) for rows in reader.read())
     counts = dict(reader.report.counts) | {"missing": reader.report.missing, "unknown_groups": unknown}
     counts |= {"unknown_levels": reader.report.unknown_levels}
     write_json(out / "applied.json", counts)
-    print(f"{correction.formula}\n{num_rows:>9,}  rows in {out / TABLE_FILE}")
-    print_left_out(reader.report)
+    said = [f"{num_rows:>9,}  rows in {out / TABLE_FILE}", *left_out(reader.report)]
     if unknown:
-        print(f"{unknown:>9,}  rows whose group was not fitted: they are not corrected for it")
-    for name, number in reader.report.unknown_levels.items():
-        print(f"{number:>9,}  rows whose level of {name!r} was not fitted: they are corrected as average ones")
-    print("No report is written, since nothing was estimated; the evidence is in the report of the fit.")
+        said.append(f"{unknown:>9,}  rows whose group was not fitted: they are not corrected for it")
+    said += [
+        f"{number:>9,}  rows whose level of {name!r} was not fitted: they are corrected as average ones"
+        for name, number in reader.report.unknown_levels.items()
+    ]
+    return [*said, "No report is written, since nothing was estimated; the evidence is in the report of the fit."]
 
 
 def _embed(rows: Observations, model: str) -> Any:
@@ -241,11 +321,13 @@ def _write(
 
 
 def _write_pairs(
-    reader: ObservationReader, correction: Correction, seed: int, *, file: Path, margin: float, per_prompt: int
-) -> None:
+    reader: ObservationReader, correction: Correction, seed: int, file: Path, margin: float, per_prompt: int
+) -> list[str]:
     rows, _ = read_observations(reader)
-    sampled = sample_pairs(rows, apply(correction, rows), margin, per_prompt=per_prompt, seed=seed)
+    sampled = sample_pairs(rows, apply_correction(correction, rows), margin, per_prompt=per_prompt, seed=seed)
     write_lines(file, sampled.pairs)
-    print(f"{len(sampled.pairs):>9,}  pairs of {sampled.num_prompts:,} prompts in {file}")
-    print(f"{sampled.num_alone:>9,}  prompts with one text only")
-    print(f"{sampled.num_close:>9,}  prompts whose texts differ by less than {margin:g}")
+    return [
+        f"{len(sampled.pairs):>9,}  pairs of {sampled.num_prompts:,} prompts in {file}",
+        f"{sampled.num_alone:>9,}  prompts with one text only",
+        f"{sampled.num_close:>9,}  prompts whose texts differ by less than {margin:g}",
+    ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from align.console import make_console, make_table
 from align.data.tables.observations import ObservationReader, ObservationReport, Roles
@@ -10,6 +10,9 @@ from align.methods.deconfound.correction.settings import CorrectionSettings
 from align.report.charts.interval import in_words
 from align.report.run.finding import percent
 from rewards.correction import Correction
+
+if TYPE_CHECKING:
+    from align.methods.deconfound.command import DeconfoundResult
 
 MUCH = 0.05  # share of the reward that groups explain
 
@@ -71,32 +74,40 @@ def notes_of(
     return notes
 
 
-def print_result(
-    correction: Correction, report: ObservationReport, notes: Sequence[str], numbers: Mapping[str, Any]
-) -> None:
-    """Prints the effects, what they do to associations, counts, and warnings."""
-    grid = make_table("confounder", f"effect ({correction.estimator})", "correlation before", "after")
-    known = [{each["name"]: each for each in numbers[key]} for key in ("before", "after")]
-    for place, name in enumerate(correction.confounders):
-        grid.add_row(
-            name,
-            in_words(correction.coefficients[place], *correction.intervals[place]),
-            *(interval_in_words(each.get(name, {}), "correlation") for each in known),
-        )
-    shares = make_table("column", "is a", "explains of the outcome", "of the reward")
-    for each in numbers["explained"]:
-        shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in ("before", "after")))
-    console = make_console(least=120)
-    console.print(grid)
-    console.print(shares)
-    for name, unit in correction.details.get("units", {}).items():
-        print(f"{name} is read in {unit}, so its effect is that of one day.")
-    print(f"{report.num_kept:>9,}  rows")
-    print_left_out(report)
-    for warning in correction.warnings:
-        print(f"Warning: {warning}")
-    for note in notes:
-        print(f"Note: {note}")
+def sentences_of(correction: Correction, report: ObservationReport, notes: Sequence[str]) -> list[str]:
+    """Says what was read and left out, and what to be careful about."""
+    units = correction.details.get("units", {})
+    return [
+        *(f"{name} is read in {unit}, so its effect is that of one day." for name, unit in units.items()),
+        f"{report.num_kept:>9,}  rows",
+        *left_out(report),
+        *(f"Warning: {warning}" for warning in correction.warnings),
+        *(f"Note: {note}" for note in notes),
+    ]
+
+
+def print_result(result: "DeconfoundResult") -> None:
+    """Prints the effects, what they do to associations, and the sentences; of what was applied the formula."""
+    correction, numbers = result.correction, result.numbers
+    if numbers:
+        grid = make_table("confounder", f"effect ({correction.estimator})", "correlation before", "after")
+        known = [{each["name"]: each for each in numbers[key]} for key in ("before", "after")]
+        for place, name in enumerate(correction.confounders):
+            grid.add_row(
+                name,
+                in_words(correction.coefficients[place], *correction.intervals[place]),
+                *(interval_in_words(each.get(name, {}), "correlation") for each in known),
+            )
+        shares = make_table("column", "is a", "explains of the outcome", "of the reward")
+        for each in numbers["explained"]:
+            shares.add_row(each["name"], each["kind"], *(share_in_words(each[key]) for key in ("before", "after")))
+        console = make_console(least=120)
+        console.print(grid)
+        console.print(shares)
+    else:
+        print(correction.formula)
+    for sentence in result.sentences:
+        print(sentence)
 
 
 def interval_in_words(found: Mapping[str, Any], key: str) -> str:
@@ -109,9 +120,9 @@ def share_in_words(share: float | None) -> str:
     return "not known" if share is None else percent(share)
 
 
-def print_left_out(report: ObservationReport) -> None:
-    """Prints how many rows were left out, and why."""
-    for name, count in report.missing.items():
-        print(f"{count:>9,}  rows without {name}, left out")
-    for rule, count in report.reasons.items():
-        print(f"{count:>9,}  rows left out: {rule}")
+def left_out(report: ObservationReport) -> list[str]:
+    """Says how many rows were left out, and why."""
+    return [
+        *(f"{count:>9,}  rows without {name}, left out" for name, count in report.missing.items()),
+        *(f"{count:>9,}  rows left out: {rule}" for rule, count in report.reasons.items()),
+    ]

@@ -8,9 +8,11 @@ from observed_table import EFFECT, UPWORTHY, columns_of, observed_rows, write_ta
 from started import metrics_of
 from typer.testing import CliRunner
 
+import align
 from align.checks.launch import Launch
 from align.cli.app import app
 from align.cli.many_words import words
+from align.errors import UserError
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare
 from align.services.train import run as train
@@ -41,6 +43,25 @@ def corrected(table, tmp_path_factory):
     code, output = deconfound(table, *ALL, "--estimator", "iv", "--out", out, *more)
     assert code == 0, output
     return out, output, pairs
+
+
+def test_it_is_called_from_python_too(table, tmp_path):
+    names = {"outcome": "clicks", "confounders": ["popularity", "hour"]}
+    found = align.deconfound(table, out=tmp_path / "out", **names, estimator="ols")
+    effects = found.to_pandas().set_index("confounder")
+    assert list(effects.index) == ["popularity", "hour"]
+    assert (effects["low"] < effects["effect"]).all()
+    assert effects.loc["popularity", "correlation_after"] == pytest.approx(0, abs=1e-6)
+    assert found.correction.formula in str(found)
+    assert "600  rows" in str(found)
+    assert "<figcaption><b>Association with the confounders</b>" in found._repr_html_()
+    applied = align.deconfound(table, out=tmp_path / "again", apply=tmp_path / "out" / "correction.json")
+    assert applied.to_pandas()["effect"].tolist() == effects["effect"].tolist()
+    assert "<table" in applied._repr_html_()
+    with pytest.raises(UserError, match="`--outcome` is missing"):
+        align.deconfound(table, out=tmp_path / "never")
+    with pytest.raises(TypeError, match="There is no option `colour`"):
+        align.deconfound(table, out=tmp_path / "never", **names, colour=1)
 
 
 def test_the_folder_holds_what_is_promised_and_the_estimates_of_the_estimator(corrected):

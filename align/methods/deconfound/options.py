@@ -1,0 +1,55 @@
+"""The options of `align.deconfound`, by what they are about."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from align.options import Reading, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Which column is what."""
+
+    outcome: str = option("", "Column of the observed outcome, such as clicks.")
+    confounders: list[str] | None = option(
+        None,
+        "Columns of what moves the outcome beside the text, numbers, dates or categories: words, or commas between.",
+    )
+    text: str = option("", "Column of the text; controlled for where the estimator can.")
+    instruments: list[str] | None = option(
+        None, "Columns that move a confounder and nothing else.", "--instruments", "--instrument"
+    )
+    groups: str = option(
+        "", "Column of author, article or week: clusters of the intervals, or an effect each with `fixed_effects`."
+    )
+    prompt: str = option("", "Column of what the text answers, for pairs.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimation:
+    """How the effect is estimated."""
+
+    estimator: str = option("iv", "iv, dml, fixed_effects, ols or none.")
+    instrumented: list[str] | None = option(None, "iv: confounders that the instruments move; all if not given.")
+    on_weak_instrument: str = option("fallback", "iv: fallback (to dml), refuse or keep.")
+    num_folds: int = option(5, "Folds of the cross-fitting.")
+    max_words: int = option(5000, "Words that TF-IDF keeps.")
+    seed: int = option(0, "Of everything that is drawn.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReading(Reading):
+    """How the table is read."""
+
+    on_missing: str = option("raise", "raise, or drop to leave rows with missing values out.")
+    adapter: str | None = option(None, "Public schema of the table: upworthy or stackexchange.")
+    in_memory: float = option(1024.0, "MB; a larger file is read in chunks (ols, none, and iv without text).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsOf:
+    """Preference pairs beside the table."""
+
+    pairs: Path | None = option(None, "New .jsonl file for preference pairs within prompts (or groups).")
+    margin: float | None = option(None, "Least difference of the rewards of a pair, in units of the outcome.")
+    pairs_per_prompt: int = option(4, "Pairs of a prompt at most.")
