@@ -91,7 +91,7 @@ def test_on_a_terminal_the_shipped_recipes_are_all_there():
 
 
 def test_the_tables_of_commands_keep_long_names(capsys, monkeypatch):
-    from align.cli.arguments.filter import _show
+    from align.cli.arguments.data import _show
     from align.services.filter import FilterResult
 
     monkeypatch.setenv("COLUMNS", "40")

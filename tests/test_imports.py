@@ -41,7 +41,7 @@ LAYERS = (
 TOP = ("align", "align.__main__")
 SHARED = ("rollouts", "pairs")  # what several methods have in common, and no method of its own
 # A method's own command is typed as ours are.
-ALLOWED = {"align.cli.application", "align.cli.many_words", "align.cli.options"}
+ALLOWED = {"align.cli.application", "align.cli.options"}
 
 
 def place(name: str) -> str:

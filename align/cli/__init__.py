@@ -12,8 +12,7 @@ def main() -> None:
     services.is_whole_process = True
     gc.set_threshold(10_000)  # imports make half a million objects and no garbage; looking for some took a second
     from align.cli.app import main as run  # not before: it asks methods for their options, which import from here
-    from align.cli.file_errors import word_file_error
-    from align.cli.lasting_streams import outlast_readers
+    from align.cli.process import outlast_readers, word_file_error
 
     outlast_readers()
     try:

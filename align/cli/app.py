@@ -8,12 +8,8 @@ from align.methods import METHODS
 # Importing them adds their commands, in the order of the help.
 # isort: off
 import align.cli.arguments.recipes
-import align.cli.arguments.pairs
-import align.cli.arguments.filter
-import align.cli.arguments.audit
-import align.cli.arguments.machine
-import align.cli.evaluation.arguments
-import align.cli.merging.arguments
+import align.cli.arguments.data
+import align.cli.arguments.evaluation
 import align.cli.arguments.rewards  # noqa: F401
 
 # isort: on

@@ -1,11 +1,100 @@
-"""The one command line application, which `arguments` fills."""
+"""The one command line application, which `arguments` fills, and what its commands make of their words."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from align.cli.given_words import Command
+from align.errors import asked_by
+
+LARGEST = 2**63 - 1  # what the libraries below count with
+MEANT = ("system_prompt", "content_free")  # texts for a model, which may be empty
+
+
+class Command(TyperCommand):
+    """A command that refuses an empty word, in place of taking it for the current folder, or for nothing."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Looks at the words before they are read; those of other options are not its own."""
+        flags = {flag: option for option in self.params for flag in option.opts}
+        before = ""
+        for word in args:
+            name, equals, value = word.partition("=")
+            option = flags.get(name if equals else before)
+            takes_it = option is not None and not getattr(option, "is_flag", False)
+            if (equals and not value and takes_it) or (not word and (takes_it or not before.startswith("--"))):
+                _refuse(ctx, option if takes_it else None)
+            before = word
+        left = super().parse_args(ctx, args)
+        for option in self.params:
+            value = ctx.params.get(option.name)
+            if isinstance(value, int) and abs(value) > LARGEST:
+                raise typer.BadParameter(f"`{option.opts[0]}` must be at most {LARGEST:,}, got {value}.", ctx=ctx)
+        return left
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command, where remedies name its options."""
+        leaves_out = any(param.name == "on_bad_rows" for param in self.params)
+        with asked_by("command" if leaves_out else "none"):
+            return super().invoke(ctx)
+
+
+def _refuse(ctx: Any, option: Any) -> None:
+    if option is not None and (option.name in MEANT or option.default == ""):
+        return
+    named = "A word" if option is None else f"`{option.opts[0]}`"
+    raise typer.BadParameter(
+        f"{named} is empty. Give it a value, or leave it out; a variable of the shell that is not set is empty.",
+        ctx=ctx,
+    )
+
+
+class ManyWords(Command):
+    """A command whose list options take every word up to the next option; commas and repetition work, too."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Repeats the name of a list option before each of its words."""
+        names = {name for option in self.params if option.multiple for name in option.opts}
+        return super().parse_args(ctx, list(_repeat(names, args)))
+
+
+def words(values: Iterable[str] | None) -> tuple[str, ...]:
+    """Splits the values of a list option at commas, but not within the path of a folder or file that is there.
+
+    Example:
+        >>> words(["popularity,hour", "week"])
+        ('popularity', 'hour', 'week')
+    """
+    return tuple(word for value in values or () for word in _split(value))
+
+
+def _split(value: str) -> Iterator[str]:
+    parts = value.split(",")
+    while parts:
+        size = next((many for many in range(len(parts), 1, -1) if _is_path(",".join(parts[:many]))), 1)
+        if word := ",".join(parts[:size]).strip():
+            yield word
+        parts = parts[size:]
+
+
+def _is_path(word: str) -> bool:
+    """Tells whether a word is the path of something, or a function in such a file."""
+    place, _, name = word.rpartition(":")
+    return os.path.exists(word.strip()) or ("," not in name and os.path.exists(place.strip()))
+
+
+def _repeat(names: set[str], args: list[str]) -> Iterable[str]:
+    current, has_value = "", False
+    for word in args:
+        if word.startswith("--"):
+            current, has_value = (word if word in names else ""), False
+        elif current and has_value:
+            yield current
+        else:
+            has_value = True
+        yield word
 
 
 class Application(typer.Typer):
@@ -47,7 +136,7 @@ def _options(
 
 def execute(command: Callable[[], int | None]) -> None:
     """Runs a command; an error that the user can mend, or of a file, becomes one sentence and exit code 1."""
-    from align.cli.file_errors import word_file_error
+    from align.cli.process import word_file_error
     from align.errors import UserError
     from align.secrets import mask
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from align.cli.given_words import Command
+from align.cli.application import Command
 from align.methods import METHODS
 
 
@@ -19,7 +19,7 @@ class WithKeys(Command):
         own = super().get_params(ctx)
         if not ctx.resilient_parsing:
             return own
-        from align.cli.key_options import key_options
+        from align.cli.keys import key_options
 
         taken = {flag for option in own for flag in option.opts}
         return own + key_options(ctx.meta.get(__name__, []), taken)

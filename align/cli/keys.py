@@ -1,31 +1,38 @@
-"""`align keys`: what a recipe of a method may hold."""
+"""What recipes may hold, and which are shipped: `align keys`, `align schema`, `align recipes`, and completion."""
 
+import inspect
 import json
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from difflib import get_close_matches
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
 from pydantic import BaseModel
+from rich.markup import escape
 from rich.padding import Padding
 from rich.text import Text
 
-from align.console import make_console
-from align.errors import RecipeError
+from align.assets import asset_dir, find_recipe, shipped_recipes
+from align.console import make_console, make_table
+from align.errors import RecipeError, UserError
 from align.methods import METHODS
 from align.recipe.keys import Key, keys_of
 from align.recipe.method_key import method_of
 from align.recipe.other_words import OTHER_WORDS
+from align.recipe.yaml_loader import load_yaml
+from align.whole_files import write_whole
 
 FEW = 8  # choices that are named where a key is one of many
 LONGEST = 60  # characters of a default
 WORDS = {bool: "true or false", dict: "block", type(None): "null", Any: "anything"}
 
 
-def run(method: str, word: str | None) -> None:
+def show_keys(method: str, word: str | None) -> None:
     """Prints the keys of a method, or those with a word in name or help, and then all of their help."""
     keys = keys_of(method_of({"method": method}))
     found = [key for key in keys if word is None or _speaks_of(key, word)]
@@ -117,3 +124,84 @@ def _nothing_found(method: str, word: str, keys: Sequence[Key]) -> str:
     else:
         hint = f" Near it are {', '.join(near)}." if near else f" `align keys {method}` lists all."
     return f"No key of {method} has {word!r} in its name or help.{hint}"
+
+
+def key_options(words: Sequence[str], taken: Set[str]) -> list[Any]:
+    """Makes options of the keys that the first recipe among the words may hold, but for those that are taken."""
+    return _options(key for key in _keys_on(words) if f"--{key.name}" not in taken and key.name != "method")
+
+
+def _keys_on(words: Sequence[str]) -> tuple[Key, ...]:
+    for word in words:
+        try:
+            method = load_yaml(find_recipe(word)).get("method")
+        except UserError:
+            continue
+        return keys_of(method) if method in METHODS else ()
+    return ()
+
+
+def _options(keys: Iterable[Key]) -> list[Any]:
+    """Makes options as typer does, which reads them off a function."""
+
+    def command(**given: str) -> None: ...
+
+    only = inspect.Parameter.KEYWORD_ONLY
+    made = [inspect.Parameter(f"key_{i}", only, default="", annotation=_option(key)) for i, key in enumerate(keys)]
+    command.__signature__ = inspect.Signature(made)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in made}
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    return typer.main.get_command(app).params
+
+
+def _option(key: Key) -> Any:
+    values = ("true", "false") if key.type is bool else key.choice_words
+
+    def complete(incomplete: str) -> list[str]:
+        return [value for value in values if value.startswith(incomplete)]
+
+    return Annotated[str, typer.Option(f"--{key.name}", help=escape(first_sentence(key)), autocompletion=complete)]
+
+
+def show_schema(method: str | None, *, write: bool) -> None:
+    """Prints the JSON Schema of a method, or writes those that the shipped recipes name.
+
+    Raises:
+        UserError: If they cannot be written.
+    """
+    from align.recipe.schema import schema_of
+
+    names = METHODS if method is None else [method_of({"method": method})]
+    if not write:
+        print(*(json.dumps(schema_of(name), indent=2, ensure_ascii=False) for name in names))
+        return
+    try:
+        for name in names:
+            write_whole(schema_path(name), json.dumps(schema_of(name), ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or schema_path(name)} cannot be written: {error.strerror}. `align schema {name} > "
+            f"FILE.json` prints the same schema, and `# yaml-language-server: $schema=FILE.json` as the first line "
+            "of a recipe names it."
+        ) from error
+    print(f"Editors find the keys of the shipped recipes in {schema_path(name).parent}.")
+
+
+def schema_path(method: str) -> Path:
+    """Returns where a shipped recipe of a method has its schema, which `align schema --write` makes."""
+    return asset_dir("recipes").parent / ".schemas" / f"{method}.json"
+
+
+def show_recipes() -> None:
+    """Prints name, hardware and purpose of every recipe, from the comments at its top."""
+    table = make_table("recipe", "hardware", "purpose")
+    for name, path in shipped_recipes().items():
+        header = path.read_text(encoding="utf-8")
+        facts = {
+            key: value.strip() for key, value in re.findall(r"^# (purpose|hardware): (.*)$", header, re.MULTILINE)
+        }
+        table.add_row(name, facts.get("hardware", ""), facts.get("purpose", ""))
+    console = make_console()
+    console.print(table)
+    console.print(f"Recipes are in {asset_dir('recipes')}, launch files in {asset_dir('ds_configs')}.", style="dim")

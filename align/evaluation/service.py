@@ -13,6 +13,7 @@ from align.evaluation.suite import RowSuite, Suite
 from align.evaluation.suites import SUITES
 from align.options import several
 from align.recipe.problems import one_line
+from align.secrets import mask_words
 
 if TYPE_CHECKING:
     from align.evaluation.record import Record
@@ -140,6 +141,18 @@ def evaluate(suite: str | None = None, /, **options: Any) -> "Record":
     found = find_suite(options | ({} if suite is None else {EVALUATED: suite}))
     record: Record = run_suite(found, options, set(options), ()).found
     return record
+
+
+def command_words(options: Mapping[str, Any], given: set[str]) -> tuple[str, ...]:
+    """Writes the options that were given as they could be given again."""
+    found: list[str] = [options[EVALUATED]] if options.get(EVALUATED) else []
+    for name in (name for name in options if name in given - {EVALUATED}):
+        value = options[name]
+        if isinstance(value, bool):
+            found.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            found += [f"--{name}", *([str(value)] if not isinstance(value, tuple) else value)]
+    return tuple(mask_words(found))
 
 
 def _place(out: Path) -> Path:

@@ -1,8 +1,9 @@
-"""The options of `align.audit` and `align.filter`, by what they are about."""
+"""The options of audits, filters, augmentation and merges, by what they are about."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from align.models.samplers.limits import Limits
 from align.options import option
 
 
@@ -102,3 +103,58 @@ class Loading:
     dtype: str = option("float32", "Of the loaded weights.")
     split: str | None = option(None, "Split of a folder or hub data set.")
     on_bad_rows: str = option("raise", "raise, or skip to leave them out and count them.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reach:
+    """How a model is reached."""
+
+    endpoint: str | None = option(None, "Base URL of an OpenAI-compatible server, such as http://localhost:8000/v1.")
+    api_key_env: str | None = option(None, "Variable that holds the API key, if not OPENAI_API_KEY.")
+    concurrency: int = option(16, "Calls to the endpoint at once.")
+    timeout: float = option(Limits.timeout, "Seconds until a call is late; its connection stays open.")
+    late_timeout: float = option(
+        Limits.late_timeout, "Seconds more until a late call is made once more, beside the first."
+    )
+    max_retries: int = option(Limits.max_retries, "How often a call that the server or the network fails is repeated.")
+    max_repeats: int = option(
+        Limits.max_repeats, "How often is asked again after an answer that is empty, too large or none."
+    )
+    max_answer_mb: float = option(Limits.max_answer_mb, "Largest answer in megabytes; reading stops there.")
+    refusal_timeout: float = option(
+        Limits.refusal_timeout, "Seconds that a call is tried on when a key is refused that was accepted before."
+    )
+    idempotency_header: str | None = option(
+        None, "Header, such as Idempotency-Key, by which the server knows a call that is made again."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a model is sampled."""
+
+    temperature: float | None = option(None, "Of sampling; the method's own if not given.")
+    top_p: float = option(1.0, "Of sampling.")
+    max_new_tokens: int | None = option(None, "Longest response; the method's own if not given.")
+    seed: int = option(0, "Of everything that is drawn.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """What is merged, and how the results are compared."""
+
+    base: str = option(..., "The model that was trained from: a folder or hub id.")
+    tuned: str = option(..., "The model that was trained, or a LoRA of the base.")
+    alpha: list[str] | None = option(
+        None, "Weights of the tuned model: numbers, or FROM:TO:STEP; several words. 0.5, and 0:1:0.1 with `--data`."
+    )
+    data: str | None = option(None, "Questions, or prompts with `--rewards`, that all of them are evaluated on.")
+    adapter: str | None = option(None, "Public schema of the questions, such as arc or mmlu.")
+    suite: list[str] | None = option(None, "Suites of questions, as of `align eval`, beside accuracy.")
+    drift: bool = option(False, "Also measure how far each one drifted from the base on other prompts.")
+    pick: str | None = option(None, "Which one to keep: 'accuracy where worst_group > 0.5', say.")
+    keep_all: bool = option(False, "With `--pick`, keep the other merged models too.")
+    recipe: str | None = option(None, "Recipe whose prompt, tags, length and columns are used.")
+    prompt_template: str | None = option(None, "The prompt, with {question} and {options} once each.")
+    seed: int = option(0, "Of samples and shuffles.")
+    backend: str = option("transformers", "transformers or vllm.")

@@ -50,7 +50,7 @@ def test_it_runs_where_a_package_is_missing(tmp_path, package):
 
 
 def test_it_loads_nothing_heavy():
-    code = "from pathlib import Path; from align.cli.doctor import run; run(Path('outputs'), True)"
+    code = "from pathlib import Path; from align.cli.findings import check_machine as run; run(Path('outputs'), True)"
     assert modules_after(code) & {"torch", "trl", "transformers", "vllm", "deepspeed"} == set()
 
 

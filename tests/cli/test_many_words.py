@@ -2,7 +2,7 @@
 
 import pytest
 
-from align.cli.many_words import words
+from align.cli.application import words
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from some_recipes import QUESTIONS, REWARD_PAIRS
 from started import modules_after
 from typer.testing import CliRunner
 
-from align.cli import rewards_check
 from align.cli.app import app
+from align.services import rewards
 from rewards.catalog import REWARDS
 
 pytestmark = pytest.mark.slow
@@ -148,7 +148,7 @@ def test_a_new_reward_passes_its_check_and_its_test_untouched(folder):
 
 def test_what_its_test_needs_is_named_where_it_is_missing(folder, monkeypatch):
     assert "pip install pytest" not in run("new", "brevity")[1]
-    monkeypatch.setattr("align.cli.rewards_new.find_spec", lambda name: None)
+    monkeypatch.setattr("align.cli.rewards.find_spec", lambda name: None)
     assert "pip install pytest pytest test_terse.py" in run("new", "terse")[1]
 
 
@@ -189,4 +189,4 @@ def test_other_data_than_the_recipe_has_is_a_file_here_or_keeps_its_name(tmp_pat
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rows.jsonl").write_text("{}\n")
     expected = str(tmp_path / data) if data == "rows.jsonl" else data
-    assert rewards_check._place(data) == expected
+    assert rewards._place(data) == expected

@@ -11,7 +11,7 @@ from planted import write_rows
 from some_recipes import OUTCOMES, PAIRS
 
 from align.cli.application import execute
-from align.cli.file_errors import REMEDIES, word_file_error
+from align.cli.process import REMEDIES, word_file_error
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,12 @@ import pytest
 from graded_answers import graded_record
 from written_evaluation import cell, write_evaluation
 
-from align.cli.merging.merge import run
 from align.errors import UserError
 from align.evaluation.merging import Values, all_metrics, compare, item_values, pick, read_rule
 from align.evaluation.record import read_record
 from align.evaluation.record.merging import MergedModel
 from align.evaluation.statistics.metrics import Estimate
+from align.services.merge import merge_models
 
 
 def right(*answers):
@@ -144,7 +144,7 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_can_both_bound_what_is_pi
 def test_an_unknown_suite_is_refused_before_anything_is_merged(tmp_path):
     asked = {"alpha": None, "data": "questions.jsonl", "suite": ("consistancy",), "base": "none", "tuned": "none"}
     with pytest.raises(UserError, match=r"`suite` must be some of accuracy, .*got \['consistancy'\]"):
-        run(asked, tmp_path / "out", {"data", "suite"})
+        merge_models(asked, tmp_path / "out", {"data", "suite"}, print)
     assert not (tmp_path / "out").exists()
 
 

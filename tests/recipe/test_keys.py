@@ -114,7 +114,7 @@ def test_what_is_not_there_is_a_sentence(words, sentence):
 
 def test_keys_are_listed_without_torch():
     code = (
-        "import sys; from align.cli.keys import run; run('" + PROMPTS + "', None);"
+        "import sys; from align.cli.keys import show_keys; show_keys('" + PROMPTS + "', None);"
         "print([name for name in ('torch', 'trl', 'transformers') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

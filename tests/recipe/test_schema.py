@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from align.assets import shipped_recipes
 from align.cli.app import app
-from align.cli.schema import schema_path
+from align.cli.keys import schema_path
 from align.methods import METHODS
 from align.recipe.keys import keys_of
 from align.recipe.schema import schema_of
@@ -45,7 +45,7 @@ def test_a_shipped_recipe_names_the_schema_of_its_method(name):
 
 
 def test_the_command_writes_them_where_the_recipes_look(tmp_path, monkeypatch):
-    monkeypatch.setattr("align.cli.schema.asset_dir", tmp_path.joinpath)
+    monkeypatch.setattr("align.cli.keys.asset_dir", tmp_path.joinpath)
     done = CliRunner().invoke(app, ["schema", "--write"])
     folder = tmp_path / ".schemas"
     assert str(folder) in done.output
@@ -58,7 +58,7 @@ def test_the_command_writes_them_where_the_recipes_look(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_is_a_sentence_with_the_other_way(tmp_path, monkeypatch):
     (tmp_path / ".schemas").write_text("not a folder", encoding="utf-8")
-    monkeypatch.setattr("align.cli.schema.asset_dir", tmp_path.joinpath)
+    monkeypatch.setattr("align.cli.keys.asset_dir", tmp_path.joinpath)
     done = CliRunner().invoke(app, ["schema", QUESTIONS, "--write"])
     assert done.exit_code == 1
     assert f"`align schema {QUESTIONS} > FILE.json`" in done.output

@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pytest
 from graded_answers import graded_record
 
-from align.cli.evaluation.tables import show_evaluation
+from align.cli.evaluation import show_evaluation
 from align.evaluation.prompts.measured_rewards import RewardWords, find_rewards
 from align.report.evaluation.prompts import prompts_view
 from rewards.reading.responses import DEFAULT_FORMAT

@@ -7,7 +7,7 @@ import pyarrow.parquet as parquet
 import pytest
 from written_evaluation import write_evaluation, write_reward_model_evaluation
 
-from align.cli.evaluation.tables import show_evaluation
+from align.cli.evaluation import show_evaluation
 from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import PairedAnswers

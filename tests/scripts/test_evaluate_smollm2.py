@@ -8,7 +8,7 @@ import pytest
 from loaded_script import load_script
 
 from align.assets import asset_dir
-from align.cli.evaluation.arguments import ANY, suite_commands
+from align.cli.arguments.evaluation import ANY, suite_commands
 from align.data.pairs.preferences import load_preferences
 from align.data.pairs.reward_bench_2 import load_reward_bench_2
 from align.data.prompt_rows import load_prompts

@@ -9,7 +9,7 @@ import yaml
 from chat_server import ChatServer
 from some_recipes import PROMPTS
 
-from align.cli.check import run as check
+from align.cli.findings import check_recipe as check
 from align.services.train import run as train
 
 RUBRIC = "A good response is short."

@@ -1,4 +1,4 @@
-"""Arguments of the commands around a recipe: train, check, keys, schema, recipes and report."""
+"""Arguments of the commands around a recipe: train, check, doctor, keys, schema, recipes and report."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -55,9 +55,9 @@ def train(
 ) -> None:
     """Train on a recipe; `--key value` overrides it. Several processes: accelerate launch ... -m align train ..."""
     if dry_run:
-        from align.cli.check import run as check_only
+        from align.cli.findings import check_recipe
 
-        execute(lambda: check_only(recipe, context.args, None, as_json=False, dry_run=True, resume=resume))
+        execute(lambda: check_recipe(recipe, context.args, None, as_json=False, dry_run=True, resume=resume))
         return
     from align.services.train import run
 
@@ -74,9 +74,20 @@ def check(
     dry_run: DryRunOption = False,
 ) -> None:
     """Find what is wrong with a recipe, its data and its rewards, without loading a model."""
-    from align.cli.check import run
+    from align.cli.findings import check_recipe
 
-    execute(lambda: run(recipe, context.args, accelerate_config, json, dry_run, resume))
+    execute(lambda: check_recipe(recipe, context.args, accelerate_config, json, dry_run=dry_run, resume=resume))
+
+
+@app.command()
+def doctor(
+    output_dir: Annotated[Path, typer.Option("--output_dir", help="Where runs will be written.")] = Path("outputs"),
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check versions, devices, disk, ports and engines of this machine, with the line that mends each problem."""
+    from align.cli.findings import check_machine
+
+    execute(lambda: check_machine(output_dir, json))
 
 
 @app.command()
@@ -88,9 +99,9 @@ def keys(
     ] = None,
 ) -> None:
     """List every key that a recipe of a method may hold, with what it takes, its default and what it does."""
-    from align.cli.keys import run
+    from align.cli.keys import show_keys
 
-    execute(lambda: run(method, word))
+    execute(lambda: show_keys(method, word))
 
 
 @app.command()
@@ -106,17 +117,17 @@ def schema(
     """Print the JSON Schema of a method's recipes, with which an editor checks and completes them."""
     if method is None and not write:
         raise typer.BadParameter("Name the method whose schema is printed, or add --write for those of all.")
-    from align.cli.schema import run
+    from align.cli.keys import show_schema
 
-    execute(lambda: run(method, write=write))
+    execute(lambda: show_schema(method, write=write))
 
 
 @app.command()
 def recipes() -> None:
     """List the shipped recipes with their hardware and purpose."""
-    from align.cli.recipes import run
+    from align.cli.keys import show_recipes
 
-    execute(run)
+    execute(show_recipes)
 
 
 @app.command()

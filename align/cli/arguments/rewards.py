@@ -51,19 +51,19 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Call rewards as TRL does, on right, wrong and odd responses, and say what would stop or spoil training."""
-    from align.cli.rewards_check import run
+    from align.cli.findings import check_rewards
 
     execute(
-        lambda: run(
+        lambda: check_rewards(
             subject,
             context.args,
+            json,
             data=data,
             columns=columns,
             reward_kwargs=reward_kwargs,
             completions_per_step=completions_per_step,
             time_limit=time_limit,
             max_seconds=max_seconds,
-            as_json=json,
         )
     )
 
@@ -74,14 +74,14 @@ def new(
     folder: Annotated[Path, typer.Option(help="Where NAME.py and test_NAME.py are written.")] = Path(),
 ) -> None:
     """Write a reward to start from, with its own test beside it."""
-    from align.cli.rewards_new import run
+    from align.cli.rewards import new_reward
 
-    execute(lambda: run(name, folder))
+    execute(lambda: new_reward(name, folder))
 
 
 @rewards_app.command(name="list")
 def list_rewards() -> None:
     """List the rewards that a recipe can name: built-in ones, and those that installed packages ship."""
-    from align.cli.rewards_list import run
+    from align.cli import rewards
 
-    execute(run)
+    execute(rewards.list_rewards)

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from align.cli.application import app, execute
-from align.cli.many_words import ManyWords, words
+from align.cli.application import ManyWords, app, execute, words
 from align.cli.options import takes
 from align.methods.deconfound.options import Columns, Estimation, PairsOf, TableReading
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import align
 from align.checks.launch import Launch
 from align.cli.app import app
-from align.cli.many_words import words
+from align.cli.application import words
 from align.errors import UserError
 from align.recipe.recipe import load_recipe
 from align.services.prepared import prepare

@@ -8,7 +8,7 @@ from started import least_seconds, modules_after
 from typer.testing import CliRunner
 
 from align.cli.app import app
-from align.cli.pair_samples import print_samples
+from align.cli.findings import print_samples
 
 
 @pytest.fixture

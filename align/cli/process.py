@@ -1,7 +1,10 @@
-"""Errors of files and folders that no command words itself, as a sentence."""
+"""What every command runs in: streams whose reader may leave, and errors of files as a sentence."""
 
 import errno
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 REMEDIES = {
     errno.ENOTDIR: "A part of the path is a file: choose another.",
@@ -37,7 +40,46 @@ def _place(error: OSError) -> str:
     package, found, trace = str(Path(__file__).parents[1]), "", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code.co_filename
-        if code.startswith(package) and not code.endswith(("application.py", "lasting_streams.py")):
+        if code.startswith(package) and not code.endswith(("application.py", "process.py")):
             found = f" (align{code.removeprefix(package)}, line {trace.tb_lineno})"
         trace = trace.tb_next
     return found
+
+
+def outlast_readers() -> None:
+    """Has stdout and stderr write into nothing once they are closed: by the shell (`>&-`), or by `| head`."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        setattr(sys, name, open(os.devnull, "w") if stream is None else _Lasting(stream))  # noqa: SIM115
+
+
+class _Lasting:
+    """A stream whose reader may leave."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes while somebody reads."""
+        try:
+            return int(self._stream.write(text))
+        except BrokenPipeError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flushes while somebody reads."""
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Puts nothing in the place of the pipe, for what is buffered, for libraries and for processes to come."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._stream.fileno())
+        os.close(null)
+
+    def __getattr__(self, name: str) -> Any:
+        """Looks up everything else on the stream."""
+        return getattr(self._stream, name)

@@ -1,34 +1,35 @@
-"""`align augment`: training data that a model or rules make."""
+"""Makes training data, by a model or by rules."""
 
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from align.cli.options import values
 from align.errors import UserError
 from align.methods import METHODS
 from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.settings import check_choice
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Sampler
+from align.options import Media, Reading
 from align.recipe.media_settings import check_media
+from align.services.options import Reach, Sampling
 
 OF_A_MODEL = ("model", "endpoint")
 
 
-def run(
+def augment(
     data: str,
     out: Path,
     *,
     method: str,
     model: str | None,
-    endpoint: dict[str, Any],
+    reach: Reach,
     batch_size: int,
     conversational: bool | None,
     own: Mapping[str, Any],
-    sampling: dict[str, Any],
-    reading: dict[str, Any],
-    media: dict[str, Any],
+    sampling: Sampling,
+    reading: Reading,
+    media: Media,
     cache: Path | None,
     dry_run: bool,
     given: Set[str],
@@ -40,7 +41,7 @@ def run(
         out: The folder.
         method: Name of a method that data can be made for.
         model: Who is asked, unless rules take its place.
-        endpoint: How a served model is reached.
+        reach: How a served model is reached.
         batch_size: Responses at once of a model in this process.
         conversational: Whether such a model reads a text as a message; None if it has a chat template.
         own: The options of each method, filled in.
@@ -53,29 +54,28 @@ def run(
     """
     made = {name: METHODS[name].part("augment") for name in METHODS if METHODS[name].augment}
     check_choice("method", method, list(made))
-    check_choice("on_bad_rows", reading["on_bad_rows"], ("raise", "skip"))
-    _check_positive(batch_size=batch_size, concurrency=endpoint["concurrency"], timeout=endpoint["timeout"])
-    if reading["max_rows"] is not None:
-        _check_positive(max_rows=reading["max_rows"])
+    check_choice("on_bad_rows", reading.on_bad_rows, ("raise", "skip"))
+    _check_positive(batch_size=batch_size, concurrency=reach.concurrency, timeout=reach.timeout)
+    if reading.max_rows is not None:
+        _check_positive(max_rows=reading.max_rows)
     _check_given(method, made, given)
-    chosen, settings = made[method], values(own[method])
+    chosen, settings = made[method], dict(vars(own[method]))
     rules = settings.pop(chosen.rules, None)
     _check_who(method, chosen, model, rules, given)
-    settings |= {name: value for name, value in sampling.items() if value is not None}
-    common: dict[str, Any] = {"settings": settings, "reading": reading, "cache": cache, "dry_run": dry_run}
+    settings |= {name: value for name, value in vars(sampling).items() if value is not None}
+    common: dict[str, Any] = {"settings": settings, "reading": vars(reading), "cache": cache, "dry_run": dry_run}
     if rules is not None and chosen.with_rules is not None:
         return chosen.with_rules(data, out, rules=rules, **common)
 
     samplers: list[Sampler] = []
 
     def make_sampler() -> Sampler:
-        samplers.append(_make_sampler(model or "", endpoint, batch_size, conversational))
+        samplers.append(_make_sampler(model or "", reach, batch_size, conversational))
         return samplers[-1]
 
-    num_workers = batch_size if endpoint["endpoint"] is None else endpoint["concurrency"]
-    reach: dict[str, Any] = {"make_sampler": make_sampler, "num_workers": num_workers, "media": check_media(media)}
+    common |= {"num_workers": batch_size if reach.endpoint is None else reach.concurrency}
     try:
-        return chosen.with_model(data, out, **reach, **common)
+        return chosen.with_model(data, out, make_sampler=make_sampler, media=check_media(vars(media)), **common)
     finally:
         _print_troubles(samplers)
 
@@ -115,8 +115,8 @@ def _check_who(method: str, chosen: Augmentation, model: str | None, rules: str 
         raise UserError(f"`--method {method}` needs a model: set `--model` to a folder, a hub id or a name{instead}.")
 
 
-def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int, conversational: bool | None) -> Sampler:
-    if endpoint["endpoint"] is None:
+def _make_sampler(model: str, reach: Reach, batch_size: int, conversational: bool | None) -> Sampler:
+    if reach.endpoint is None:
         from transformers.utils.logging import disable_progress_bar
 
         from align.models.samplers.local_model import LocalSampler
@@ -129,6 +129,6 @@ def _make_sampler(model: str, endpoint: dict[str, Any], batch_size: int, convers
             "`--no-conversational` out, or give the model's folder without `--endpoint`."
         )
     try:
-        return EndpointSampler(model=model, **endpoint)
+        return EndpointSampler(model=model, **vars(reach))
     except ImportError as error:
         raise UserError(str(error)) from error

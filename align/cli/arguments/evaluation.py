@@ -1,17 +1,20 @@
-"""Arguments of the command that evaluates checkpoints: eval, with a command for each suite."""
+"""Arguments of the commands that evaluate checkpoints: eval, with a command for each suite, and merge."""
 
 from collections.abc import Callable
 from dataclasses import field, fields, make_dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from typer.core import TyperGroup
 
-from align.cli.application import Application, app, execute
-from align.cli.many_words import ManyWords, words
+from align.cli.application import Application, ManyWords, app, execute, words
 from align.cli.options import given_options, takes, values
-from align.options import option
+from align.evaluation.options import Sampled, Tagged, Worded
+from align.evaluation.prompts import ByRewards
+from align.options import Computing, Reading, option
+from align.services.options import Merged
 
 ANY = "any"  # the command that tells the suite by the rows
 
@@ -63,7 +66,7 @@ def suite_commands() -> dict[str, Any]:
 
 def _add(made: Application, name: str, about: str, options: type, suite: str | None) -> None:
     def run(context: typer.Context, group: Any) -> None:
-        from align.cli.evaluation.evaluate import run
+        from align.cli.evaluation import run
         from align.evaluation.service import EVALUATED
 
         found = values(group)
@@ -94,3 +97,30 @@ def _every_option() -> type:
             kind = str | None if is_whose else hints[each.name]
             joined.setdefault(each.name, (each.name, kind, field(default=default, metadata=dict(each.metadata))))
     return make_dataclass("EveryOption", joined.values(), kw_only=True, frozen=True)
+
+
+@app.command(cls=ManyWords)
+@takes(
+    merged=Merged, reading=Reading, worded=Worded, tagged=Tagged, sampled=Sampled, by_rewards=ByRewards,
+    computing=Computing,
+)  # fmt: skip
+def merge(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="Folder of the merged model, or of several with their evaluation.")],
+    merged: Merged,
+    by_rewards: ByRewards,
+    **groups: object,
+) -> None:
+    """Merge a trained model with its base, (1 - alpha) base + alpha tuned, and say what each weight is worth."""
+    lists = {name: words(getattr(merged, name)) for name in ("alpha", "suite")}
+    lists |= {name: words(getattr(by_rewards, name)) for name in ("rewards", "pass_at_k")}
+    given, said = values(merged, by_rewards, *groups.values()) | lists, given_options(context)
+
+    def run() -> None:
+        from align.cli.evaluation import show, show_merging
+        from align.services.merge import merge_models
+
+        if (record := merge_models(given, out, said, show)) is not None:
+            show_merging(record, out)
+
+    execute(run)

@@ -1,0 +1,173 @@
+"""Arguments of the commands about data to train on: augment, filter and audit."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from align.cli.application import ManyWords, app, execute, words
+from align.cli.options import given_options, takes
+from align.methods import METHODS
+from align.options import Media, Reading
+from align.services.options import (
+    AuditReading,
+    ByBase,
+    BySamples,
+    Loading,
+    NamedColumns,
+    Reach,
+    Sampling,
+    Scoring,
+)
+
+if TYPE_CHECKING:
+    from align.services.filter import FilterResult
+
+MADE = {name: method.part("augment_options") for name, method in METHODS.items() if method.augment_options}
+
+
+@app.command()
+@takes(reach=Reach, sampling=Sampling, reading=Reading, media=Media, **MADE)
+def augment(
+    context: typer.Context,
+    data: Annotated[str, typer.Argument(help="Rows to start from: a file, a folder or a hub id.")],
+    method: Annotated[str, typer.Option(help=f"What the data is for: {' or '.join(MADE)}.")],
+    out: Annotated[Path, typer.Option(help="Folder for the data; the same command continues in it.")],
+    reach: Reach,
+    sampling: Sampling,
+    reading: Reading,
+    media: Media,
+    model: Annotated[
+        str | None, typer.Option(help="A folder or hub id, or with `--endpoint` the name served there.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch_size", help="Responses at once without an endpoint.")] = 16,
+    conversational: Annotated[
+        bool | None, typer.Option(help="Whether prompts are messages; by default if there is a chat template.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of the answers, which runs may share; OUT/cache if not given.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry_run", "--dry-run", help="Print the number of calls and tokens; send none.")
+    ] = False,
+    **own: Any,
+) -> None:
+    """Make data to train on from a model or from rules, in the form that a method learns from."""
+    from align.services.augment import augment
+
+    execute(
+        lambda: augment(
+            data,
+            out,
+            method=method,
+            model=model,
+            reach=reach,
+            batch_size=batch_size,
+            conversational=conversational,
+            own=own,
+            sampling=sampling,
+            reading=reading,
+            media=media,
+            cache=cache,
+            dry_run=dry_run,
+            given=given_options(context),
+        )
+    )
+
+
+@app.command(name="filter")
+@takes(scoring=ByBase, sampled=BySamples, loading=Loading)
+def filter_rows(
+    context: typer.Context,
+    data: Annotated[
+        str, typer.Argument(help="Pairs (with `tie` and `source`) or prompts: a file, a folder, a hub id.")
+    ],
+    out: Annotated[Path, typer.Option(help="New .jsonl file for what is kept.")],
+    scoring: ByBase,
+    sampled: BySamples,
+    loading: Loading,
+) -> None:
+    """Keep pairs a reward model is not sure of, samples a verifier accepts, or prompts a policy sometimes solves."""
+    given = given_options(context)
+
+    def run() -> int:
+        from align.services.filter import filter_data
+
+        found = filter_data(data, out, scoring, sampled, loading, given=given)
+        _show(found)
+        return int(not found.num_kept)
+
+    execute(run)
+
+
+def _show(found: "FilterResult") -> None:
+    from rich.markup import escape
+
+    from align.console import make_console, make_table
+
+    first, *others = found.lines[0]
+    table = make_table(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    for row in found.in_words():
+        table.add_row(*map(escape, row))
+    console = make_console(least=100)
+    console.print(table)
+    for sentence in found.sentences:
+        console.print(sentence, markup=False, soft_wrap=True)
+
+
+@app.command(cls=ManyWords)
+@takes(reading=AuditReading, named=NamedColumns, scoring=Scoring, media=Media)
+def audit(
+    out: Annotated[Path, typer.Option(help="Folder for audit.json, audit.html and, with `--write`, the rows.")],
+    reading: AuditReading,
+    named: NamedColumns,
+    scoring: Scoring,
+    media: Media,
+    data: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Argument(metavar="FILE...", help="Rows for training: files, folders or hub ids, all of one kind."),
+    ] = None,
+    near: Annotated[
+        bool, typer.Option("--near/--no-near", help="Whether to look for rows that are nearly the same.")
+    ] = True,
+    write: Annotated[bool, typer.Option("--write", help="Write kept.jsonl and left_out.jsonl, with reasons.")] = False,
+    fail_on: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+        typer.Option(
+            "--fail_on", help="Exit with 1 if there are any of these: duplicates, contradictions, leaks, cues ..."
+        ),
+    ] = None,
+) -> None:
+    """Say what a data set would teach that nobody meant: repeats, contradictions, leaks, and cues to the label."""
+    execute(lambda: _audit(data or [], out, (reading, named, scoring, media), near, write, words(fail_on)))
+
+
+def _audit(
+    data: list[str], out: Path, groups: tuple[Any, ...], near: bool, write: bool, fail_on: tuple[str, ...]
+) -> int:
+    """Prints what was found; returns 1 if something is found that it should fail on."""
+    from align.auditing.kept import COUNTERFACTUAL_FILE, KEPT_FILE, LEFT_OUT_FILE
+    from align.auditing.trace_scores import TRACES_FILE
+    from align.cli.audit_tables import show
+    from align.services.audit import audit_data
+
+    reading, named, *others = groups
+    lists = {name: list(words(getattr(named, name))) for name in ("confounders", "attributes")}
+    found = audit_data(data, out, reading, replace(named, **lists), *others, near=near, write=write, fail_on=fail_on)
+    show(found.record)
+    if found.record.traces is not None:
+        print(f"The score of each trace is in {out / TRACES_FILE}.")
+    if found.written is not None:
+        kept, left_out, counterfactual = found.written
+        print(f"{kept:,} rows are in {out / KEPT_FILE}, {left_out:,} with reasons in {out / LEFT_OUT_FILE}.")
+        if lists["attributes"]:
+            print(f"{counterfactual:,} rows, each with a group, are in {out / COUNTERFACTUAL_FILE}.")
+    print(f"The page is {found.page}.")
+    counts = found.record.counts()
+    failed = [f"{name} ({counts[name]:,})" for name in fail_on if counts.get(name)]
+    if failed:
+        print(f"Failed on {', '.join(failed)}.")
+    return int(bool(failed))

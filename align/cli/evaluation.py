@@ -1,0 +1,286 @@
+"""What `align eval` and `align merge` run and print."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+
+from align.checks.memory import most_parameters
+from align.console import make_console, make_table
+from align.errors import UserError
+from align.evaluation.divided.command import divided
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE
+from align.evaluation.record.answers import Answers, PairedAnswers
+from align.evaluation.record.merging import MERGING_FILE, MergingRecord
+from align.evaluation.record.models import Measured, ModelsRecord
+from align.evaluation.record.policies import ModelAudit, PolicyRecord
+from align.evaluation.record.prompts import PromptsRecord
+from align.evaluation.service import command_words, find_suite, run_suite
+from align.evaluation.statistics.glossary import explain
+from align.evaluation.statistics.metrics import Estimate
+from align.report.evaluation.abstention import name_difficulty
+from align.report.evaluation.shortcuts import (
+    count_mined,
+    count_slices,
+    describe_position,
+    mined_grid,
+    phrase_grid,
+    slice_grid,
+    word_p_value,
+)
+from align.report.evaluation.view import Grid
+from align.threads import use_threads
+from rewards.running.protocol import HIGHER
+
+_LISTED = 8  # wins and losses that are printed by id
+_MANY = {"win": "wins", "loss": "losses"}
+_LEAST = 1e-99  # of p-values, one of which may be too small for a float
+TITLES = {
+    "accuracy/": "accuracy, by category",
+    "reward_bench_2/": "RewardBench 2, by subset",
+    "accuracy_drop/": "accuracy lost to a change that leaves the meaning",
+    "insertion/": "score gained by a phrase in front, in mean margins",
+    "best_of_": "true quality of the best of n",
+}
+_MOST_ROWS = 12
+_SHOWN = ("worst_group", "drift_kl")  # beside the main metric of a merge, where they were measured
+
+
+def run(options: Mapping[str, Any], given: set[str]) -> None:
+    """Evaluates, or asks one part of an evaluation.
+
+    Args:
+        options: Value of every option.
+        given: Names of those that the command line named.
+    """
+    asked = filter(None, (options.get("model"), options.get("reward_model")))
+    use_threads(most_parameters(asked))
+    with divided(options, given) as (of_all, given_to_all):
+        _evaluate(of_all, given_to_all)
+
+
+def _evaluate(options: Mapping[str, Any], given: set[str]) -> None:
+    policy, scorer = options.get("model"), options.get("reward_model")
+    if (policy is None) == (scorer is None):
+        raise UserError("Give `--model` (a policy) or `--reward_model`, one of the two.")
+    show(run_suite(find_suite(options), options, given, command_words(options, given)))
+
+
+def show(evaluation: Any) -> None:
+    """Prints what an evaluation found, and where it is."""
+    out, record = evaluation.out, evaluation.found
+    if isinstance(record, Answers):
+        show_evaluation(record)
+        print(f"\nAll numbers are in {out / EVALUATION_FILE}, all {evaluation.items} in {out / ITEMS_FILE}.")
+        print(f"The report is {evaluation.page}.")
+    else:
+        _show_scores(evaluation, record, out)
+    if evaluation.card is not None:
+        from align.evaluation.on_card import pushed_to
+
+        repo = pushed_to(evaluation.card)
+        more = f" `hf upload {repo} {evaluation.card} README.md` puts them on the hub." if repo else ""
+        print(f"The numbers are on the card {evaluation.card}.{more}")
+
+
+def _show_scores(evaluation: Any, record: Any, out: Path) -> None:
+    show_scores(record)
+    for rule, count in evaluation.left_out.items():
+        print(f"{count:,} {'row is' if count == 1 else 'rows are'} left out: {rule}.")
+    if missing := evaluation.without_quality:
+        prompts = len(evaluation.candidates)
+        print(f"What is chosen has no measured quality: {missing:,} of {prompts:,} prompts have no `quality`.")
+    print(f"\nAll numbers are in {out / EVALUATION_FILE}, the report is {evaluation.page}.")
+    if evaluation.mined is not None:
+        print(f"The phrases that are kept are in {evaluation.mined}.")
+
+
+def show_evaluation(record: Answers) -> None:
+    """Prints every metric with its interval, differences, wins and losses, and what to be careful about."""
+    names = [model.name for model in record.about.models]
+    console = make_console(least=max(110, 44 + 24 * (2 * len(names) - 1)))
+    differences = {(each.suite, each.metric, each.baseline): each.difference for each in record.comparisons}
+    sides = record.sides if isinstance(record, PromptsRecord) else {}
+    for suite, summaries in record.suites.items():
+        console.print(_table(suite, names, summaries, differences))
+        console.print()
+    for paired in record.paired:
+        side = sides.get(paired.metric.partition("/")[2], HIGHER)
+        console.print(_sentence(paired, ("win", "loss") if side == HIGHER else ("higher", "lower")), soft_wrap=True)
+    for audit in record.audits if isinstance(record, PolicyRecord) else ():
+        console.print(_audit(audit), soft_wrap=True)
+    for warning in record.warnings:
+        console.print(f"[yellow]{escape(warning.model)}: {escape(warning.text)}[/yellow]", soft_wrap=True)
+
+
+def _table(
+    suite: str,
+    names: list[str],
+    summaries: Mapping[str, Mapping[str, Estimate]],
+    differences: Mapping[tuple[str, str, str], Estimate],
+) -> Table:
+    table = make_table()
+    table.add_column(escape(suite), style="bold", overflow="fold")
+    for name in names:
+        table.add_column(escape(name), justify="right", overflow="fold")
+    for baseline in names[1:]:
+        table.add_column(escape(f"{names[0]} - {baseline}"), justify="right", overflow="fold")
+    table.add_column("n", justify="right")
+    for metric, first in summaries[names[0]].items():
+        cells = [summaries[name].get(metric) for name in names]
+        cells += [differences.get((suite, metric, baseline)) for baseline in names[1:]]
+        table.add_row(escape(metric), *map(_cell, cells), f"{first.n:,}", style=_style(metric))
+    return table
+
+
+def _cell(cell: Estimate | None) -> str:
+    return "" if cell is None else escape(str(cell))
+
+
+def _style(metric: str) -> str | None:
+    meaning = explain(metric)
+    return "dim" if meaning is not None and meaning.better is None else None
+
+
+def _sentence(paired: PairedAnswers, nouns: tuple[str, str]) -> str:
+    wins, losses = paired.wins, paired.losses
+    p = paired.mcnemar_p
+    p_value = "" if p is None else f", McNemar p = {p:.2g}" if p >= _LEAST else f", McNemar p below {_LEAST:g}"
+    reward = paired.metric.partition("/")[2]
+    others = f"{paired.num_both:,} both right, {paired.num_neither:,} neither"
+    if reward or not paired.says_right:  # a value, or a share of several samples: none is just right or wrong
+        others = f"{paired.num_both + paired.num_neither:,} equal"
+    lines = [
+        f"{reward}{': ' if reward else ''}{paired.model} against {paired.baseline}: {len(wins):,} "
+        f"{_MANY.get(nouns[0], nouns[0]) if len(wins) != 1 else nouns[0]}, {len(losses):,} "
+        f"{_MANY.get(nouns[1], nouns[1]) if len(losses) != 1 else nouns[1]}, {others}{p_value}."
+    ]
+    for word, ids in zip((_MANY.get(noun, noun).capitalize() for noun in nouns), (wins, losses), strict=True):
+        if ids:
+            more = f" and {len(ids) - _LISTED:,} more" if len(ids) > _LISTED else ""
+            lines.append(f"  {word}: {', '.join(ids[:_LISTED])}{more}")
+    return escape("\n".join(lines))
+
+
+def _audit(audit: ModelAudit) -> str:
+    lines = [
+        f"{audit.model}: verifier {audit.verifier}",
+        f"  true positive rate {audit.true_positive_rate}",
+        f"  false positive rate {audit.false_positive_rate}",
+        f"  prior {audit.prior}",
+        f"  ceiling {audit.ceiling}",
+    ]
+    for each in audit.optimal_attempts:
+        attempts = "without end" if each.attempts is None else f"{each.attempts:,}"
+        lines.append(f"  cost {each.cost:g} of a wrong one: best number of attempts {attempts}")
+    for part in audit.by_difficulty:
+        noun = "question" if part.questions == 1 else "questions"
+        who = f"{part.questions:,} {noun}, {name_difficulty(part)}"
+        lines.append(f"  {who}: false positive rate {part.false_positive_rate}")
+    for rule in audit.if_accepted:
+        lines.append(
+            f"  first accepted of {rule.attempts:,}: answers {rule.coverage} of the questions, right {rule.accuracy}"
+        )
+    for chosen in audit.above_threshold:
+        measured = f"answers {chosen.coverage} of the other half, right {chosen.accuracy}"
+        told = "no threshold reaches it" if chosen.threshold is None else f"from {chosen.threshold:.4g}, {measured}"
+        lines.append(f"  best score for precision {chosen.precision:g}: {told}")
+    return escape("\n".join(lines))
+
+
+def show_scores(record: ModelsRecord) -> None:
+    """Prints what was measured, with 95 % intervals."""
+    models = record.models
+    first, *others = models
+    table = make_table("95 % intervals over items")
+    for name in [*models, *(f"{first} - {other}" for other in others)]:
+        table.add_column(name, justify="right", overflow="fold")
+    table.add_column("items", justify="right")
+    titled: set[str] = set()
+    for metric, estimate in models[first].summary.items():
+        prefix = next((prefix for prefix in TITLES if metric.startswith(prefix)), None)
+        if prefix is not None and prefix not in titled:
+            titled.add(prefix)
+            table.add_row(f"[dim]{TITLES[prefix]}[/dim]")
+        label = metric if prefix is None else f"  {metric.removeprefix(prefix)}"
+        cells: list[Estimate | None] = [model.summary.get(metric) for model in models.values()]
+        cells += [models[first].difference_to[other].get(metric) for other in others]
+        table.add_row(label, *("" if cell is None else str(cell) for cell in cells), f"{estimate.n:,}")
+    console = make_console(least=max(110, 30 + 26 * (2 * len(models))))
+    console.print(table)
+    for name, model in models.items():
+        if model.insertion is not None:
+            tests = model.insertion.kinds
+            values = {kind: word_p_value(each.adjusted_p_value, ".3f") for kind, each in tests.items()}
+            kinds = ", ".join(f"{kind} {value}" for kind, value in values.items())
+            console.print(f"{name}: inserted phrases unlike neutral ones, adjusted p: {kinds}")
+    for name, model in models.items():
+        scored = model.scored
+        if scored is not None:
+            for missing, why, _ in scored.unscored.reasons():
+                pairs = "pair is" if missing == 1 else "pairs are"
+                console.print(f"{name}: {missing:,} {pairs} {why}, and left out")
+        if model.scored is not None and model.scored.texts_in_template:
+            console.print(f"{name}: prompts got its chat template; if it learnt from texts, `--prompt_format data`")
+        show_shortcuts(name, model)
+
+
+def show_shortcuts(name: str, measured: Measured) -> None:
+    """Prints what was found of one model."""
+    if measured.slices is not None:
+        slices = measured.slices
+        _print(f"{name}: {count_slices(slices)}", slice_grid(slices, _MOST_ROWS), len(slices.found))
+    if measured.phrases is not None:
+        phrases = measured.phrases
+        title = f"{name}: phrases of the file, {describe_position(phrases.position)}"
+        _print(title, phrase_grid(phrases, _MOST_ROWS), len(phrases.phrases))
+    if measured.mined is not None:
+        _print(f"{name}: {count_mined(measured.mined)}", mined_grid(measured.mined), len(measured.mined.phrases))
+
+
+def _print(title: str, grid: Grid, num: int) -> None:
+    console = make_console(least=160)
+    console.print(f"\n{escape(title)}", soft_wrap=True)
+    if not grid.rows:
+        return
+    table = make_table(*grid.columns)
+    for row in grid.rows:
+        table.add_row(*map(escape, row))
+    console.print(table)
+    if num > len(grid.rows):
+        console.print(f"and {num - len(grid.rows):,} more in the report")
+
+
+def show_merging(merging: MergingRecord, out: Path) -> None:
+    """Prints what each weight is worth, and which one was picked, and builds the page."""
+    from align.report.merging import build_merging_report
+
+    console = make_console(least=110)
+    others = [name for name in _SHOWN if any(name in model.metrics for model in merging.models)]
+    table = make_table()
+    for name in ("alpha", merging.metric, *others, "minus base", "minus tuned", "gained", "lost"):
+        table.add_column(escape(name), justify="right", overflow="fold")
+    for model in merging.models:
+        cells = [model.metrics.get(name) for name in (merging.metric, *others)]
+        cells += [model.against_base, model.against_tuned]
+        counts = ["" if ids is None else f"{len(ids):,}" for ids in (model.gained, model.lost)]
+        style = "bold" if model.alpha == merging.picked else None
+        table.add_row(f"{model.alpha:g}", *map(_cell, cells), *counts, style=style)
+    console.print(table)
+    console.print("gained: right merged and wrong in both parents; lost: wrong merged and right in both.", style="dim")
+    console.print(escape(_picked(merging)), soft_wrap=True)
+    print(f"\nAll numbers are in {out / MERGING_FILE}, the report is {build_merging_report(out)}.")
+
+
+def _picked(merging: MergingRecord) -> str:
+    if merging.rule is None:
+        return ""
+    chosen = next((model for model in merging.models if model.alpha == merging.picked), None)
+    if chosen is None:
+        return f"No weight fits `{merging.rule}`. All merged models stay."
+    return (
+        f"Picked by `{merging.rule}`: alpha {chosen.alpha:g}, {chosen.path}. It was chosen on these items, so its own "
+        "numbers are optimistic: evaluate it on others."
+    )

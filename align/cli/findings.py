@@ -1,0 +1,119 @@
+"""What `align check`, `align rewards check` and `align doctor` print, and samples of pairs with their marks."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from align.checks.finding import Finding
+from align.console import make_console
+from align.errors import UserError
+from align.secrets import mask
+from align.services.findings import print_findings
+
+LONGEST = 600  # characters of a response that are shown
+PROMPT = 200
+# Underlined and in brackets too, so that marks are seen without colours.
+MARKED = {"chosen": "green underline", "rejected": "red underline"}
+UNORDERED = {"chosen": "first", "rejected": "second"}
+
+
+def check_recipe(
+    recipe: str, overrides: Sequence[str], accelerate_config: Path | None, as_json: bool, **how: Any
+) -> int:
+    """Prints the findings about a recipe; returns 1 if one of them is an error."""
+    from align.services.check import CheckResult, check_words
+
+    findings = _found(lambda: check_words(recipe, overrides, accelerate_config, **how).findings, "recipe", as_json)
+    if not as_json:
+        console = make_console()
+        for finding in findings:
+            if finding.numbers.get("samples"):
+                print_samples(finding.numbers["samples"], console)
+        console.print(str(CheckResult(findings)).splitlines()[-1])
+    return int(count(findings, "error") > 0)
+
+
+def check_rewards(subject: str, words: Sequence[str], as_json: bool, **how: Any) -> int:
+    """Prints the findings about rewards; returns 1 if one of them is an error."""
+    from align.services.rewards import check_rewards
+
+    findings = _found(lambda: check_rewards(subject, words, **how), "rewards", as_json)
+    wrong, odd = count(findings, "error"), count(findings, "warning")
+    if not as_json:
+        counts = f"{wrong} error(s), {odd} warning(s)."
+        make_console().print(f"{counts} Training would stop, or learn the wrong thing." if wrong else counts)
+    return int(wrong > 0)
+
+
+def check_machine(output_dir: Path, as_json: bool) -> int:
+    """Prints the findings about the machine; returns 1 if something is broken, 0 with warnings only."""
+    from align.checks.machine.all_of_it import check_machine
+
+    findings = _found(lambda: check_machine(output_dir), "machine", as_json)
+    broken, odd = count(findings, "error"), count(findings, "warning")
+    if not as_json:
+        make_console().print(f"{broken} broken, {odd} to look at." if broken or odd else "All well.", style="dim")
+    return int(broken > 0)
+
+
+def _found(find: Callable[[], list[Finding]], about: str, as_json: bool) -> list[Finding]:
+    """Looks for findings, and prints them; in JSON, what stops it is one, too."""
+    try:
+        findings = find()
+    except UserError as error:
+        if not as_json:
+            raise
+        findings = [Finding("error", about, str(error))]
+    if as_json:
+        print(json.dumps(mask([finding._asdict() for finding in findings]), indent=2, default=str))
+    else:
+        print_findings(findings)
+    return findings
+
+
+def count(findings: Sequence[Finding], level: str) -> int:
+    """Counts the findings of a level."""
+    return sum(finding.level == level for finding in findings)
+
+
+def print_samples(samples: Sequence[Mapping[str, Any]], console: Console) -> None:
+    """Prints each pair as its prompt and two responses, with the marked parts [in brackets]."""
+    from align.report.run.marked_text import mark_text
+
+    for sample in samples:
+        title = Text(f"\nrow {sample['row']} ({_visible(str(sample['id']))})", "bold")
+        console.print(title.append(_visible(_kind(sample)), "not bold"))
+        console.print(Text().append("prompt    ", "dim").append(_visible(_shorten(_last_words(sample["prompt"])))))
+        for side, style in MARKED.items():
+            text = Text().append(f"{UNORDERED[side] if sample.get('tie') else side:<10}", "dim")
+            for piece in mark_text(sample[side], sample.get(f"{side}_spans"), LONGEST):
+                shown = _visible(piece.text)
+                text.append(f"[{shown}]" if piece.marked else shown, style if piece.marked else "")
+                text.append(" ... " if piece.left_out else "", "dim")
+            console.print(text)
+
+
+def _kind(sample: Mapping[str, Any]) -> str:
+    """Says how a pair came about, where the data does."""
+    parts = [sample.get("source"), sample.get("attribute"), "a tie" if sample.get("tie") else None]
+    return "".join(f", {part}" for part in parts if part)
+
+
+def _last_words(prompt: str | Sequence[Mapping[str, Any]]) -> str:
+    """Returns a prompt's text, of a conversation the last message."""
+    from align.data.conversations import message_text
+
+    return prompt if isinstance(prompt, str) else message_text(prompt[-1])
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= PROMPT else f"{text[: PROMPT // 2]} ... {text[-PROMPT // 2 :]}"
+
+
+def _visible(text: str) -> str:
+    """Writes control characters out, so that data cannot steer the terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

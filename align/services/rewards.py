@@ -1,0 +1,221 @@
+"""Checks rewards: what is wrong with them, before anything is trained with them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from align.assets import find_recipe, shipped_recipes
+from align.checks.finding import Finding
+from align.checks.reward_models import check_reward_model
+from align.checks.reward_trials import Handling, trial_findings, try_rewards
+from align.checks.rewards import check_specs, check_together, handling_of, trial_settings
+from align.data.columns import Columns, guess_columns, our_names, questions_in_columns, word_mapping
+from align.data.conversations import conversation_text
+from align.data.kinds import first_columns
+from align.data.problems import BadRow, printable
+from align.data.prompt_rows import load_prompts, prompts_to_rows
+from align.data.questions.multiple_choice import NEEDS, load_questions
+from align.data.questions.rows import questions_to_rows
+from align.data.questions.templates import PromptTemplate
+from align.data.rules import check_row
+from align.errors import DataError, RecipeError, UserError
+from align.models.rewards import find_reward_model, resolve_rewards
+from align.recipe.dataset import DEFAULT_TEMPLATE, RowDatasetConfig
+from align.recipe.reading import read_block
+from align.recipe.recipe import Recipe, load_recipe
+from align.recipe.yaml_loader import read_yaml_option
+from rewards.running.contract import Limits, RewardSpec, Settings
+
+# Of rows with a prompt and options, which methods of prompts read as they stand and others as questions.
+AS_QUESTIONS = (
+    "Where these rows are asked as multiple-choice questions (`columns: {{question: prompt}}`), a reward gets the "
+    "index of the right option as `answer`, {answer} in row 1, and then:"
+)
+MAX_ROWS = 4096  # read of a data set; 256 of them are used
+
+
+def check_rewards(
+    subject: str,
+    words: Sequence[str] = (),
+    *,
+    data: str | None = None,
+    columns: str = "",
+    reward_kwargs: str = "",
+    completions_per_step: int = 64,
+    time_limit: float | None = None,
+    max_seconds: float = 20.0,
+) -> list[Finding]:
+    """Tries the rewards of a recipe, or one; see the help of each option.
+
+    Raises:
+        UserError: If they cannot be tried.
+    """
+    limits = None if time_limit is None else Limits(time_limit)
+    if is_recipe(subject):
+        if columns:
+            raise UserError("`--columns` goes with a single reward. For a recipe, write `--dataset.columns`.")
+        return check_recipe_rewards(_recipe(subject, words, data), limits, max_seconds)
+    if words:
+        raise UserError(f"Unknown option {words[0]!r}. Settings of a reward go into `--reward_kwargs`.")
+    settings = Settings(completions_per_step=completions_per_step, max_seconds=max_seconds)
+    kwargs = read_yaml_option("--reward_kwargs", reward_kwargs, "{max_length: 200}")
+    named = read_columns(columns)
+    if named and data is None:
+        raise UserError("`--columns` names columns of `--data`, and none is given. Name the rows, too.")
+    rows = [] if data is None else read_reward_rows(data, named)
+    handling = Handling(limits or Limits())
+    findings = check_one(subject, kwargs, rows, settings, handling)
+    if asked := questions_of(rows) if all(each.level != "error" for each in findings) else []:
+        findings += [
+            each._replace(level="warning", text=f"{AS_QUESTIONS.format(**asked[0])} {each.text}")
+            for each in check_one(subject, kwargs, asked, settings, handling)
+            if each.level == "error"
+        ]
+    return findings
+
+
+def is_recipe(subject: str) -> bool:
+    """Tells a recipe from the name of a reward."""
+    return Path(subject).suffix in (".yaml", ".yml") or subject.removeprefix("recipes/") in shipped_recipes()
+
+
+def check_recipe_rewards(recipe: Recipe, limits: Limits | None, max_seconds: float) -> list[Finding]:
+    """Tries the rewards of a recipe on its data; a reward that hangs does so in another process.
+
+    Args:
+        recipe: The recipe.
+        limits: In place of those that its guard sets.
+        max_seconds: For all calls of a reward, about.
+
+    Raises:
+        UserError: If the data cannot be read.
+    """
+    rows = recipe.record.part("load")(recipe).rows
+    handling = handling_of(recipe)
+    handling = handling if limits is None else handling._replace(limits=limits)
+    try:
+        findings = check_specs(recipe, trial_settings(recipe, rows)._replace(max_seconds=max_seconds), handling)
+        if not any(finding.numbers.get("kind") in ("not_found", "hangs", "dies") for finding in findings):
+            findings = check_together(recipe, resolve_rewards(recipe)) + findings
+    except (ValueError, TypeError, OSError) as error:
+        return [Finding("error", "rewards", str(error))]
+    return findings
+
+
+def check_one(
+    spec: str, kwargs: dict[str, Any], rows: list[dict[str, Any]], settings: Settings, handling: Handling
+) -> list[Finding]:
+    """Tries one reward, on made-up rows if there is no data.
+
+    Raises:
+        UserError: If the spec is a path to nothing.
+    """
+    try:
+        model = find_reward_model(spec, Path.cwd())
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if model is not None:
+        return check_reward_model(spec, model, [row["prompt"] for row in rows])
+    if rows:
+        settings = settings._replace(rows=rows, form="text" if isinstance(rows[0]["prompt"], str) else "messages")
+    (tried,) = try_rewards([RewardSpec(spec, kwargs)], settings, handling)
+    return [name_the_option(each, rows) for each in trial_findings(spec, tried, settings.completions_per_step)]
+
+
+def _place(data: str) -> str:
+    """Keeps a file apart from the recipe's folder; a hub id or a task stays as it is."""
+    return str(Path(data).resolve()) if Path(data).exists() else data
+
+
+def _recipe(subject: str, words: Sequence[str], data: str | None) -> Recipe:
+    overrides = [*words, *(["--dataset.path", _place(data), "--dataset.mix", "null"] if data else [])]
+    recipe = load_recipe(find_recipe(subject), overrides)
+    recipe = recipe.then if recipe.then is not None and not recipe.reward_specs else recipe
+    if not recipe.reward_specs:
+        raise RecipeError(f"{subject} names no rewards: `method: {recipe.method}` learns from its data alone.")
+    return recipe
+
+
+def read_columns(text: str) -> Columns:
+    """Reads `--columns`, as `dataset.columns` of a recipe is read.
+
+    Raises:
+        UserError: If it is no block of names.
+    """
+    content = read_yaml_option("--columns", text, "{prompt: question}")
+    return read_block(RowDatasetConfig, "", {"path": "-", "columns": content}).columns
+
+
+def read_reward_rows(path: str, columns: Columns) -> list[dict[str, Any]]:
+    """Reads multiple-choice questions if the first row is one, else prompts with the columns beside them.
+
+    Args:
+        path: A file, a folder, a hub id or a task.
+        columns: Our names of columns that have another name there, with that name.
+
+    Raises:
+        DataError: If the data cannot be read, or a row cannot be used.
+    """
+    names = first_columns(path, None)
+    ours = our_names(names, columns)
+    needs = NEEDS if {"question", "options"} <= set(ours) or _has_options(ours) else ("prompt",)
+    if names:
+        _check_names(path, names, columns, needs)
+    if needs == NEEDS:
+        questions, _ = load_questions(path, max_rows=MAX_ROWS, columns=columns)
+        return questions_to_rows(questions, PromptTemplate(DEFAULT_TEMPLATE, None, True))[0]
+    prompts, _ = load_prompts(path, max_rows=MAX_ROWS, columns=columns)
+    return prompts_to_rows(prompts)
+
+
+def questions_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns prompts with options as methods of multiple-choice questions hand them to rewards; none if they are not.
+
+    Example:
+        >>> questions_of([{"prompt": "Which rusts?", "options": ["iron", "gold"], "answer": "A"}])[0]["answer"]
+        0
+    """
+    if all(isinstance(row.get("answer"), int) for row in rows):
+        return []
+    asked = []
+    for row in rows:
+        try:
+            checked = check_row({**row, "question": conversation_text(row["prompt"]), "id": None, "group": None})
+        except BadRow:
+            return []
+        asked.append({**row, "question": checked.question, "options": list(checked.options), "answer": checked.answer})
+    return asked
+
+
+def _has_options(names: list[str]) -> bool:
+    """Tells rows of questions in other words, such as a column for each option."""
+    found = {*names, *guess_columns(("options", "answer"), names)}
+    return bool(questions_in_columns(names)) or ("prompt" not in names and {"options", "answer"} <= found)
+
+
+def _check_names(path: str, names: list[str], columns: Columns, needs: tuple[str, ...]) -> None:
+    """Refuses rows without a column that is needed, with the option that names it."""
+    firsts = {ours: theirs if isinstance(theirs, str) else theirs[0] for ours, theirs in columns.items()}
+    absent = [ours for ours, first in firsts.items() if first not in names]
+    lacking = [*absent, *(name for name in needs if name not in our_names(names, columns))]
+    if not lacking:
+        return
+    guessed = guess_columns(lacking, [name for name in names if name not in columns.values()], needs)
+    mended = {ours: theirs for ours, theirs in columns.items() if ours not in absent} | guessed
+    mended |= {ours: "NAME" for ours in lacking if ours not in guessed}
+    named = [f"`{printable(firsts[name])}` for `{name}`" if name in firsts else f"`{name}`" for name in lacking]
+    has = ", ".join(f"`{printable(name)}`" for name in names)
+    raise DataError(
+        f"{path} has no column {', '.join(named)}; it has {has}. Say which is meant with "
+        f"`--columns '{word_mapping(mended)}'`: our name of a column, and the name that it has in the rows."
+    )
+
+
+def name_the_option(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> Finding:
+    """Adds to a column that a reward lacks how one of another name is taken for it."""
+    if finding.numbers.get("kind") != "missing_column" or not rows:
+        return finding
+    column = finding.text.partition("needs a column `")[2].partition("`")[0]
+    theirs = guess_columns((column,), list(rows[0])).get(column, "NAME")
+    text = f"{finding.text} `--columns '{word_mapping({column: theirs})}'` takes it from a column of another name."
+    return finding._replace(text=text)
