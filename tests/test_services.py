@@ -7,6 +7,7 @@ import pytest
 
 import align
 from align.errors import UserError
+from align.report.audit.words import headline
 
 
 @pytest.mark.slow
@@ -19,7 +20,9 @@ def test_a_recipe_is_checked_trained_and_its_model_evaluated(tiny_recipe, tmp_pa
     run = align.train(recipe, max_steps=2, output_dir=tmp_path / "out")
     assert (run.folder, run.is_finished) == (tmp_path / "out", True)
     assert run.to_pandas()["step"].max() == 2
+    assert repr(run) == f"{run.folder}: finished"
     assert "finished" in run._repr_html_()
+    assert run._repr_html_().count("<figure") == 1
     found = align.evaluate(
         "questions", model=run.folder, data=tmp_path / "train.jsonl", suite="accuracy", max_rows=4, out=run.folder
     )
@@ -52,6 +55,7 @@ def test_rows_are_audited(tmp_path):
     table = found.to_pandas().set_index("name")
     assert table.loc["duplicates", "count"] == 2
     assert "duplicates" in found._repr_html_()
+    assert f"<p>{headline(found.record)[0]}</p>" in found._repr_html_()
     assert str(found).endswith("audit.html.")
     with pytest.raises(TypeError, match="There is no option `colour`"):
         align.audit("pairs.jsonl", out=tmp_path, colour=1)

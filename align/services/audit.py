@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +23,7 @@ from align.options import Media, fill, listing, several
 from align.recipe.dataset import DatasetConfig, MediaSettings
 from align.recipe.media_settings import check_media
 from align.report.audit import build_audit_page
+from align.report.audit.words import headline
 from align.runs.writable import check_writable
 from align.services.options import AuditReading, NamedColumns, Scoring
 
@@ -37,7 +39,7 @@ COUNTERFACTUAL = "counterfactual"
 _OF_TRACES = ("trace_column", "source_column", "correct_column")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AuditResult:
     """What an audit found.
 
@@ -63,10 +65,12 @@ class AuditResult:
         found = [f"{each.count:,} of {each.of:,} {each.text}" for each in self.record.rows if each.count]
         return "\n".join([*found, *self.record.sentences, f"The page is {self.page}."])
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        """Returns what was found as a table."""
+        """Returns what the page opens with: the verdict, and what was found as a table."""
         html: str = self.to_pandas().to_html(index=False)
-        return html
+        return "".join(f"<p>{escape(sentence)}</p>" for sentence in headline(self.record)) + html
 
 
 @listing(AuditReading, NamedColumns, Scoring, Media)

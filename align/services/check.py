@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CheckResult:
     """The findings about a recipe.
 
@@ -48,6 +48,8 @@ class CheckResult:
         """Returns a line for each finding, and whether training would start."""
         end = "Ready to train." if self.is_ready else f"{len(self.errors)} error(s): training would not start."
         return "\n".join([*(f"{each.level} {each.check}: {mask(each.text)}" for each in self.findings), end])
+
+    __repr__ = __str__
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a frame with the columns level, check, text and fix."""

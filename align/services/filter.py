@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _PROBABILITY = "p_base"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FilterResult:
     """What was kept.
 
@@ -74,6 +74,8 @@ class FilterResult:
         counted = (", ".join(f"{name} {cell}" for name, cell in row if cell) for row in cells)
         firsts = (row[0] for row in self.in_words())
         return "\n".join([*map(": ".join, zip(firsts, counted, strict=True)), *self.sentences])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """Returns the table, and the sentences below it."""

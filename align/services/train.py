@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
     """A run that has ended.
 
@@ -63,11 +63,15 @@ class TrainResult:
         """Says where the run is, and whether it is finished."""
         return f"{self.folder}: {'finished' if self.is_finished else 'stopped early'}"
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
-        """Returns the last metrics as a table, with the place of the report."""
-        last = self.to_pandas().ffill().tail(1).T
-        html: str = last.to_html(header=False)
-        return f"<p>{escape(str(self))}, report: {escape(str(self.folder / 'report.html'))}</p>{html}"
+        """Returns the first figure of the report, or the last metrics as a table, with the place of the report."""
+        from align.report.notebook import first_figure
+
+        report = self.folder / "report.html"
+        shown = first_figure(report) or self.to_pandas().ffill().tail(1).T.to_html(header=False)
+        return f"<p>{escape(str(self))}, report: {escape(str(report))}</p>{shown}"
 
 
 def train(

@@ -46,7 +46,7 @@ MEGABYTE = 2**20
 ON_WEAK = ("fallback", "refuse", "keep")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DeconfoundResult:
     """A correction that was fitted, or applied.
 
@@ -77,6 +77,8 @@ class DeconfoundResult:
     def __str__(self) -> str:
         """Returns the formula, and the sentences."""
         return "\n".join([self.correction.formula, *(sentence.strip() for sentence in self.sentences)])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         """Returns the first figure of the page, or the effects as a table."""
