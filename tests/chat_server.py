@@ -1,5 +1,6 @@
 """A real HTTP server that speaks the chat-completions API and misbehaves on demand."""
 
+import asyncio
 import base64
 import json
 import os
@@ -9,11 +10,13 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from started import ROOT
+
+from align.models.samplers.asking import gather_all
 
 HANG, DROP = object(), object()
 Reply = str | int | bytes | object  # a text, a status, a raw body, no answer, half of one, or what gets the handler
@@ -76,6 +79,20 @@ def shown_images(content: list[dict[str, Any]]) -> list[Any]:
     urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
     assert all(url.startswith("data:image/jpeg;base64,") for url in urls)
     return [open_image({"bytes": base64.b64decode(url.partition(",")[2])}) for url in urls]
+
+
+def sample(sampler: Any, requests: Sequence[Any], on_result: Callable[[int, Any], None]) -> None:
+    """Sends requests side by side, and hands over the index and result of each as it comes."""
+
+    async def send() -> None:
+        async with sampler.connect() as connection:
+
+            async def answer(i: int) -> None:
+                on_result(i, await connection.answer(requests[i]))
+
+            await gather_all(map(answer, range(len(requests))))
+
+    asyncio.run(send())
 
 
 class _Handler(BaseHTTPRequestHandler):

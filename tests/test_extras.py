@@ -39,7 +39,6 @@ NEEDY = [
     ("vllm", f"{EVAL} --backend vllm"),
     ("deepspeed", "check acre/quickstart --deepspeed.zero_optimization.stage 2"),
     ("deepspeed", f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"),
-    ("oracle", f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"),
     ("vision", "check acre/quickstart-vision"),
     ("vision", EVAL_IMAGES),
     ("deconfound", "check deconfound/quickstart"),
@@ -66,7 +65,6 @@ NEEDY = [
 ENABLED = {
     "vllm-cpu": ["check grpo/quickstart-tools --use_vllm true"],
     "deepspeed": [f"check acre/quickstart --accelerate_config {ROOT}/ds_configs/zero2.yaml"],
-    "oracle": [f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"],
     "vision": [f"train acre/quickstart-vision {TWO_STEPS}", EVAL_IMAGES],
     "deconfound": [f"train deconfound/quickstart {TWO_STEPS}", f"{DECONFOUND} dml", f"{DECONFOUND} fixed_effects"],
     "math": ["rewards check math_accuracy"],
@@ -183,9 +181,10 @@ def test_what_an_extra_brings_is_missing_or_broken_and_the_sentence_says_which(m
 
 
 @pytest.mark.slow
-def test_a_base_install_audits_and_says_what_it_did_not_look_for(tmp_path):
-    (result,) = run_all(tmp_path, [AUDIT.partition(" --fail_on")[0]])
-    assert result["code"] == 0, result["output"]
+def test_a_base_install_asks_servers_and_audits_and_says_what_it_did_not_look_for(tmp_path):
+    served = f"{AUGMENT} --endpoint http://127.0.0.1:9/v1"
+    result, planned = run_all(tmp_path, [AUDIT.partition(" --fail_on")[0], served])
+    assert result["code"] == planned["code"] == 0, result["output"] + planned["output"]
     assert extras.pip_line("audit") in result["output"]
     assert "cues" in json.loads((tmp_path / "out" / "0" / "audit.json").read_text())
 

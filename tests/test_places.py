@@ -28,11 +28,6 @@ OF_TRL = (
 PLACES_OF_EXTRAS = {
     "vllm": {"align.models.vllm_engine", "align.models.second_pass.vllm", "align.models.policies.vllm_policy"},
     "deepspeed": {"align.recipe.deepspeed_json", "align.training.moving_reference"},
-    "oracle": {
-        "align.models.samplers.connection",
-        "align.models.samplers.endpoint",
-        "align.models.samplers.patience",
-    },
     "vision": {
         "align.data.media.image_rules",
         "align.data.media.images",

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from align.checks.finding import Finding
 from align.checks.launch import Launch
 from align.data.training_data import TrainingData
+from align.models.judges.asked_model import Estimate
 from align.models.judges.model_judge import ModelJudge
-from align.models.judges.spending import Estimate
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import FEWEST_REPEATS, Reward
 from rewards.running.protocol import reads_whole_batch, reward_name

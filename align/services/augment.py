@@ -128,7 +128,4 @@ def _make_sampler(model: str, reach: Reach, batch_size: int, conversational: boo
             "A server is sent messages, and its model's own template makes a prompt of them. Leave "
             "`--no-conversational` out, or give the model's folder without `--endpoint`."
         )
-    try:
-        return EndpointSampler(model=model, **vars(reach))
-    except ImportError as error:
-        raise UserError(str(error)) from error
+    return EndpointSampler(model=model, **vars(reach))

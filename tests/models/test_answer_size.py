@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-from chat_server import ChatServer
+from chat_server import ChatServer, sample
 
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Failure, Request
@@ -48,9 +48,9 @@ def test_twenty_megabytes_are_refused_on_the_way_and_cost_no_other_its_answer(st
     flood, results = Flood(status, declared), {}
     with ChatServer(lambda body, before: flood if "q1" in str(body) else "yes") as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_answer_mb=0.5, max_retries=1)
-        sampler.sample([Request("q0", seed=1)], lambda i, result: None)  # imports take memory, too
+        sample(sampler, [Request("q0", seed=1)], lambda i, result: None)  # imports take memory, too
         tracemalloc.start()
-        sampler.sample([Request(f"q{i}", seed=0) for i in range(3)], results.__setitem__)
+        sample(sampler, [Request(f"q{i}", seed=0) for i in range(3)], results.__setitem__)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert isinstance(results[1], Failure)
@@ -66,7 +66,7 @@ def test_one_that_is_too_large_is_asked_for_again():
     flood, results = Flood(200, declared=False), {}
     with ChatServer(lambda body, before: flood if before == 0 else "yes") as server:
         sampler = EndpointSampler(server.url, "tiny")
-        sampler.sample([Request("q", seed=0)], results.__setitem__)
+        sample(sampler, [Request("q", seed=0)], results.__setitem__)
     assert results[0].text == "yes"
     assert dict(sampler.troubles) == {"calls made again: the answer is larger than 4 MB (`--max_answer_mb`)": 1}
 
@@ -79,5 +79,5 @@ def test_answers_are_to_come_as_they_are_counted():
         return lambda handler: (asked.append(handler.headers["Accept-Encoding"]), handler.answer("", "yes"))
 
     with ChatServer(reply) as server:
-        EndpointSampler(server.url, "tiny").sample([Request("q", seed=0)], lambda i, result: None)
+        sample(EndpointSampler(server.url, "tiny"), [Request("q", seed=0)], lambda i, result: None)
     assert asked == ["identity"]

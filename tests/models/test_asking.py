@@ -4,11 +4,10 @@ import pytest
 from chat_server import ChatServer
 
 from align.errors import UserError
-from align.models.samplers.asking import ask, plan_requests
-from align.models.samplers.cache import SampledAnswers, answer_key
+from align.models.samplers.asking import SampledAnswers, ask, plan_requests
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.input_images import InputImage
-from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
+from align.models.samplers.sampler import Answer, Failure, Request, SamplerError, answer_key
 
 REQUESTS = [Request(f"q{i}", seed=0, max_new_tokens=9) for i in range(8)]
 

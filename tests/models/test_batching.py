@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from align.models.samplers.batching import BatchingConnection
+from align.models.samplers.local_model import BatchingConnection
 from align.models.samplers.sampler import Answer, Request, SamplerError
 
 

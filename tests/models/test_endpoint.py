@@ -2,6 +2,7 @@ import time
 
 import pytest
 from chat_server import DROP, ChatServer, completion, shown_images
+from chat_server import sample as send_all
 
 from align.models.samplers.connection import FAILURES_IN_A_ROW
 from align.models.samplers.endpoint import EndpointSampler
@@ -26,7 +27,7 @@ def requests(count=6):
 def sample(server, asked, **settings):
     results = {}
     settings = {"model": "tiny", "timeout": 20.0, "concurrency": 4} | settings
-    EndpointSampler(server.url, **settings).sample(asked, results.__setitem__)
+    send_all(EndpointSampler(server.url, **settings), asked, results.__setitem__)
     return [results[i] for i in range(len(asked))]
 
 
@@ -194,7 +195,7 @@ def test_when_nobody_answers_any_more_the_run_ends_and_keeps_what_it_has():
     with ChatServer(lambda body, before: "yes" if int(text_of(body)[1:]) < 5 else 500) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=1, max_retries=0)
         with pytest.raises(SamplerError, match="20 requests in a row failed") as error:
-            sampler.sample(requests(200), results.__setitem__)
+            send_all(sampler, requests(200), results.__setitem__)
     assert error.value.may_pass
     assert [results[i].text for i in range(5)] == ["yes"] * 5
     assert len(results) == 5 + FAILURES_IN_A_ROW

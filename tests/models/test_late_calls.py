@@ -4,9 +4,9 @@ import threading
 import time
 
 from chat_server import HANG, ChatServer
+from chat_server import sample as send_all
 
-from align.models.samplers.asking import ask
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers, ask
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Failure, Kind, Request
 
@@ -25,7 +25,7 @@ def sampler_for(server, **limits):
 def sample(server, asked=REQUESTS, **limits):
     results = {}
     sampler = sampler_for(server, **limits)
-    sampler.sample(asked, results.__setitem__)
+    send_all(sampler, asked, results.__setitem__)
     return [results[i] for i in range(len(asked))], sampler
 
 

@@ -3,11 +3,10 @@
 import time
 
 import pytest
-from chat_server import ChatServer
+from chat_server import ChatServer, sample
 
-from align.models.samplers import connection
-from align.models.samplers.asking import ask, plan_requests
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers import limits
+from align.models.samplers.asking import SampledAnswers, ask, plan_requests
 from align.models.samplers.endpoint import EndpointSampler
 from align.models.samplers.sampler import Answer, Failure, Request, SamplerError
 
@@ -22,7 +21,7 @@ def key(monkeypatch):
 
 @pytest.fixture
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(connection, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(limits, "FIRST_PAUSE_OF_KEY", 0.05)
 
 
 def number_of(body) -> int:
@@ -35,8 +34,8 @@ def test_a_key_that_never_worked_is_refused_at_once(status):
         sampler = EndpointSampler(server.url, "tiny", concurrency=1)
         start = time.monotonic()
         with pytest.raises(SamplerError, match=f"answered {status}: the variable OPENAI_API_KEY holds a key that is"):
-            sampler.sample(REQUESTS, lambda i, result: None)
-    assert time.monotonic() - start < connection.FIRST_PAUSE
+            sample(sampler, REQUESTS, lambda i, result: None)
+    assert time.monotonic() - start < limits.FIRST_PAUSE_OF_KEY
     assert len(server.bodies) == 1
 
 
@@ -84,10 +83,10 @@ def test_a_request_that_is_refused_for_itself_ends_no_run(short_pauses):
     results = {}
     with ChatServer(lambda body, before: 403 if number_of(body) == 3 else (time.sleep(0.1), "yes")[1]) as server:
         sampler = EndpointSampler(server.url, "tiny", concurrency=2)
-        sampler.sample([*REQUESTS, *(Request(f"q{i}", seed=1) for i in range(10, 40))], results.__setitem__)
+        sample(sampler, [*REQUESTS, *(Request(f"q{i}", seed=1) for i in range(10, 40))], results.__setitem__)
     refusal = results.pop(3)
     assert isinstance(refusal, Failure)
     assert refusal.reason == "the server answered 403"
     assert all(isinstance(result, Answer) for result in results.values())
     refused = sum(number for name, number in server.asked.items() if '"q3"' in name)
-    assert refused == connection.TRIES_OF_ONE + 1
+    assert refused == limits.TRIES_OF_ONE + 1

@@ -1,4 +1,4 @@
-"""The model that a judge asks: behind an endpoint or in this process, from the cache where it can, counted."""
+"""The model that a judge asks: behind an endpoint or in this process, from the cache where it can; what that costs."""
 
 import asyncio
 import hashlib
@@ -7,16 +7,54 @@ from collections import Counter
 from collections.abc import MutableMapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from align.models.judges.spending import Spending
-from align.models.samplers.cache import SampledAnswers, answer_key
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
-from align.models.samplers.patience import PatientConnection, Waiting
-from align.models.samplers.sampler import Answer, Failure, Request, Sampler
+from align.models.samplers.sampler import Answer, Answering, Failure, Request, Sampler, answer_key
 
-_OPEN = ("spending", "_waiting", "_waited", "_asked", "_cache", "_lines")  # a copy begins without them
-Rates = tuple[float | None, float | None]
+_OPEN = ("spending", "_waited", "_asked", "_cache", "_connections", "_sampler")  # a copy begins without them
+PER_PRICE = 1_000_000  # tokens
+
+
+class Prices(NamedTuple):
+    """Of a million tokens, in any currency."""
+
+    prompt: float | None = None
+    completion: float | None = None
+
+    def of(self, prompt_tokens: float, completion_tokens: float) -> float | None:
+        """Returns what tokens cost; None where no price is known."""
+        if self.prompt is None and self.completion is None:
+            return None
+        return ((self.prompt or 0.0) * prompt_tokens + (self.completion or 0.0) * completion_tokens) / PER_PRICE
+
+
+class Estimate(NamedTuple):
+    """What is asked about one completion, at most; prompts are counted on rows of the data."""
+
+    requests: float
+    prompt_tokens: float
+    completion_tokens: float
+
+
+class Spending:
+    """What was asked, counted.
+
+    Attributes:
+        requests: Answered by the model.
+        cached: Found in the cache, and not paid for again.
+        unanswered: That the model refused or nobody answered.
+        prompt_tokens: Of the requests.
+        completion_tokens: Of their answers.
+    """
+
+    def __init__(self) -> None:
+        self.requests = self.cached = self.unanswered = self.prompt_tokens = self.completion_tokens = 0
+
+    def numbers(self) -> dict[str, float]:
+        """Lists them by name."""
+        return dict(vars(self))
 
 
 class AskedModel:
@@ -28,8 +66,6 @@ class AskedModel:
     Args:
         model: A folder or hub id of a model for this process; with an endpoint the name it is served by.
         endpoint: Settings of `EndpointSampler` without `model`; None for a model in this process.
-        rates: Most requests and tokens per minute.
-        outage_seconds: How long a server that does not answer is waited for.
         cache: Folder for answers; None keeps none.
         batch_size: Answers that a model in this process generates at once.
 
@@ -42,26 +78,23 @@ class AskedModel:
         model: str,
         endpoint: dict[str, Any] | None,
         *,
-        rates: Rates = (None, None),
-        outage_seconds: float = 0.0,
         cache: str | None = None,
         batch_size: int = 16,
     ) -> None:
         self._model, self._batch_size = model, batch_size
-        self._rates, self._outage_seconds = rates, outage_seconds
         self._cache_folder = cache
         self._endpoint = None if endpoint is None else EndpointSampler(model=model, **endpoint)
         self._reset()
 
     def _reset(self) -> None:
-        self.spending, self._waiting, self._waited = Spending(), Waiting(), 0.0
+        self.spending, self._waited = Spending(), 0.0
         self._asked: Counter[bytes] = Counter()  # by digest: the texts of a long run would fill the memory
         self._cache: SampledAnswers | None = None
-        self._lines: MutableMapping[asyncio.AbstractEventLoop, PatientConnection] = weakref.WeakKeyDictionary()
+        self._connections: MutableMapping[asyncio.AbstractEventLoop, Answering] = weakref.WeakKeyDictionary()
 
     def __getstate__(self) -> dict[str, Any]:
         """Leaves connections and loaded weights behind; a copy opens its own."""
-        return {name: value for name, value in vars(self).items() if name not in (*_OPEN, "_sampler")}
+        return {name: value for name, value in vars(self).items() if name not in _OPEN}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begins without connections."""
@@ -83,7 +116,7 @@ class AskedModel:
         if cache is not None and (known := cache.find(key)) is not None:
             self.spending.cached += 1
             return known
-        result = await self._line().answer(request)
+        result = await self._connection().answer(request)
         if isinstance(result, Failure):
             self.spending.unanswered += 1
             return result
@@ -97,8 +130,8 @@ class AskedModel:
     def take_spending(self) -> dict[str, float]:
         """Returns what was asked since this was called last, and forgets it."""
         spent, self.spending = self.spending, Spending()
-        waited, self._waited = self._waiting.seconds - self._waited, self._waiting.seconds
-        return spent.numbers() | {"waited_seconds": waited}
+        before, self._waited = self._waited, 0.0 if self._endpoint is None else self._endpoint.waiting.seconds
+        return spent.numbers() | {"waited_seconds": self._waited - before}
 
     @cached_property
     def _sampler(self) -> Sampler:
@@ -113,8 +146,8 @@ class AskedModel:
             self._cache = SampledAnswers(Path(self._cache_folder))
         return self._cache
 
-    def _line(self) -> PatientConnection:
+    def _connection(self) -> Answering:
         loop = asyncio.get_running_loop()
-        if loop not in self._lines:
-            self._lines[loop] = PatientConnection(self._sampler, self._rates, self._outage_seconds, self._waiting)
-        return self._lines[loop]
+        if loop not in self._connections:
+            self._connections[loop] = self._sampler.connect()
+        return self._connections[loop]

@@ -11,8 +11,8 @@ from pydantic import field_validator
 from align.data.conversations import conversation_text
 from align.data.media.images import image_digest
 from align.errors import UserError
+from align.models.judges.asked_model import Estimate
 from align.models.judges.model_judge import ModelJudge, mark_of, share, texts_of, tokens_of
-from align.models.judges.spending import Estimate
 from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Answer, Failure
 from rewards.reading.responses import Completion

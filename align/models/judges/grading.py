@@ -10,8 +10,8 @@ from pydantic import Field
 
 from align.data.conversations import conversation_text
 from align.errors import UserError
+from align.models.judges.asked_model import Estimate
 from align.models.judges.model_judge import ModelJudge, mark_of, share, texts_of, tokens_of
-from align.models.judges.spending import Estimate
 from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Answer, Failure
 from rewards.reading.responses import Completion

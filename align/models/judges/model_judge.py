@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from align.errors import UserError
-from align.models.judges.asked_model import AskedModel
-from align.models.judges.spending import Estimate, Prices
+from align.models.judges.asked_model import AskedModel, Estimate, Prices
 from align.models.pretrained import pickled_weights
 from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure
-from rewards.extras import missing
 from rewards.reading.responses import Completion, completion_text
 
 _FILES = (".md", ".txt")
@@ -54,7 +52,6 @@ class ModelJudge(ABC):
 
     Raises:
         UserError: If a setting is out of range, or the rubric or the local model is not there.
-        ImportError: If the client library is not installed.
     """
 
     rubric: str = field(kw_only=False)
@@ -91,17 +88,10 @@ class ModelJudge(ABC):
             raise UserError("`max_new_tokens` and `concurrency` must be at least 1.")
         if self.endpoint is None:
             self._check_local()
-        elif sentence := missing("oracle", f"`{type(self).__name__}` with an endpoint"):
-            raise ImportError(sentence)
-        at = {"endpoint": self.endpoint, "api_key_env": self.api_key_env, "concurrency": self.concurrency}
-        self._asked = AskedModel(
-            self.model,
-            None if self.endpoint is None else at | dict(self.limits),
-            rates=(self.requests_per_minute, self.tokens_per_minute),
-            outage_seconds=self.outage_seconds,
-            cache=self.cache,
-            batch_size=self.concurrency,
-        )
+        of_endpoint = ("endpoint", *_OF_ENDPOINTS[:-1], "concurrency", "outage_seconds")
+        at = {name: getattr(self, name) for name in of_endpoint} | dict(self.limits)
+        endpoint = None if self.endpoint is None else at
+        self._asked = AskedModel(self.model, endpoint, cache=self.cache, batch_size=self.concurrency)
 
     def _check_local(self) -> None:
         given = [name for name in _OF_ENDPOINTS if getattr(self, name)]

@@ -1,11 +1,39 @@
-"""Asks a sampler only what is not known yet, and keeps every answer the moment it comes."""
+"""Asks a sampler only what is not known yet, no request twice at once, and keeps every answer the moment it comes."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
 
-from align.models.samplers.cache import SampledAnswers, answer_key
-from align.models.samplers.progress import show_progress
-from align.models.samplers.sampler import Answer, Failure, Request, Sampler
+from align.models.answer_cache import AnswerCache
+from align.models.samplers.progress import Bar, show_progress
+from align.models.samplers.sampler import Answer, Answering, Failure, Request, Sampler, answer_key
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class SampledAnswers(AnswerCache):
+    """Answers of a sampler by key; only their form differs from `AnswerCache`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, option="--cache")
+
+    def find(self, key: str) -> Answer | None:
+        """Returns the answer, or None."""
+        entry = self.get(key)
+        return None if entry is None else Answer(*entry)
+
+    def keep(self, key: str, answer: Answer) -> None:
+        """Keeps an answer."""
+        self.put({key: list(answer)})
+
+    def __enter__(self) -> "SampledAnswers":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class Plan(NamedTuple):
@@ -48,28 +76,128 @@ def ask(
     Raises:
         SamplerError: If the sampler could not go on.
     """
-    found: dict[str, Answer | Failure] = {}
-    unknown: dict[str, Request] = {}
-    for key, request in _by_key(sampler, requests).items():
-        answer = cache.find(key)
-        if answer is None:
-            unknown[key] = request
-        else:
-            found[key] = answer
-    if unknown:
-        keys = list(unknown)
-        with show_progress(description, total=len(keys)) as bar:
+    asked = _by_key(sampler, requests)
+    found: dict[str, Answer | Failure | None] = {key: cache.find(key) for key in asked}
+    unknown = {key: request for key, request in asked.items() if found[key] is None}
 
-            def keep(i: int, result: Answer | Failure) -> None:
-                if isinstance(result, Answer):
-                    cache.keep(keys[i], result)
-                    bar.count(result)
-                found[keys[i]] = result
+    async def ask_unknown(bar: Bar) -> None:
+        async with sampler.connect() as connection:
+            asker = Asker(sampler, connection, cache, bar)
+
+            async def ask_one(key: str, request: Request) -> None:
+                found[key] = await asker.ask(request)
                 bar.advance()
 
-            sampler.sample(list(unknown.values()), keep)
-    return [found[answer_key(sampler.identity, request)] for request in requests]
+            await gather_all(ask_one(*each) for each in unknown.items())
+
+    if unknown:
+        with show_progress(description, total=len(unknown)) as bar:
+            asyncio.run(ask_unknown(bar))
+    results = [found[answer_key(sampler.identity, request)] for request in requests]
+    return [result for result in results if result is not None]
 
 
 def _by_key(sampler: Sampler, requests: Sequence[Request]) -> dict[str, Request]:
     return {answer_key(sampler.identity, request): request for request in requests}
+
+
+class Asker:
+    """Answers one request at a time; any number of coroutines may wait for it.
+
+    Args:
+        sampler: The model that is asked; its name is part of the cache's keys.
+        connection: Reaches the model.
+        cache: Known answers, which new ones are added to as they come. None knows nothing and keeps nothing.
+        bar: Counts the answers that were paid for.
+    """
+
+    def __init__(
+        self, sampler: Sampler, connection: Answering, cache: SampledAnswers | None, bar: Bar | None = None
+    ) -> None:
+        self._identity, self._connection, self._cache, self._bar = sampler.identity, connection, cache, bar
+        self._asked: dict[str, asyncio.Task[Answer | Failure]] = {}
+        self._used: set[bytes] = set()
+        self.num_prompt_tokens = self.num_completion_tokens = 0
+
+    @property
+    def num_used(self) -> int:
+        """Different answers that were used, whether they were known or not."""
+        return len(self._used)
+
+    async def ask(self, request: Request) -> Answer | Failure:
+        """Answers a request; a failure is not kept, so the next run asks again.
+
+        Raises:
+            SamplerError: If nobody will answer this or any other request.
+        """
+        key = answer_key(self._identity, request)
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(self._find(key, request))
+        task = self._asked[key]
+        try:
+            result = await task
+        finally:
+            self._asked.pop(key, None)
+        self._count(key, result)
+        return result
+
+    async def _find(self, key: str, request: Request) -> Answer | Failure:
+        known = None if self._cache is None else self._cache.find(key)
+        if known is not None:
+            return known
+        result = await self._connection.answer(request)
+        if isinstance(result, Answer):
+            if self._cache is not None:
+                self._cache.keep(key, result)
+            if self._bar is not None:
+                self._bar.count(result)
+        return result
+
+    def _count(self, key: str, result: Answer | Failure) -> None:
+        name = bytes.fromhex(key)
+        if isinstance(result, Answer) and name not in self._used:
+            self._used.add(name)
+            self.num_prompt_tokens += result.prompt_tokens
+            self.num_completion_tokens += result.completion_tokens
+
+
+async def gather_all(awaitables: Iterable[Awaitable[T]]) -> list[T]:
+    """Waits for all of them, also if one fails, and then raises the first error."""
+    results = await asyncio.gather(*awaitables, return_exceptions=True)
+    return [_raise_if_error(result) for result in results]
+
+
+async def map_concurrently(function: Callable[[T], Awaitable[U]], items: Sequence[T], num_workers: int) -> list[U]:
+    """Applies a coroutine function to items, begun in their order.
+
+    Args:
+        function: What is applied.
+        items: Its arguments.
+        num_workers: How many items are worked on at once.
+
+    Returns:
+        One result per item, in their order.
+
+    Raises:
+        Exception: The first that the function raises. Items that were begun are finished, no others are begun.
+    """
+    results: dict[int, U] = {}
+    waiting = deque(range(len(items)))
+
+    async def work() -> None:
+        while waiting:
+            i = waiting.popleft()
+            try:
+                results[i] = await function(items[i])
+            except BaseException:
+                waiting.clear()
+                raise
+
+    await gather_all(work() for _ in range(num_workers))
+    return [results[i] for i in range(len(items))]
+
+
+def _raise_if_error(result: T | BaseException) -> T:
+    if isinstance(result, BaseException):
+        raise result
+    return result

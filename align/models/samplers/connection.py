@@ -3,72 +3,340 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import math
+import os
 import time
 from collections import Counter
-from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import httpx
 
 from align.console import say
 from align.data.conversations import put_images_in
-from align.models.samplers.cache import answer_key
 from align.models.samplers.input_images import data_url
-from align.models.samplers.late_calls import LateError, first_answer
-from align.models.samplers.limits import Limits
-from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Request, SamplerError
-from align.models.samplers.sent_call import TooLargeError
+from align.models.samplers.limits import Limits, Rate, Tries, Trouble, Waiting, Why, asked_pause
+from align.models.samplers.sampler import NO_IMAGE, Answer, Failure, Kind, Request, SamplerError, answer_key
 
 if TYPE_CHECKING:
-    from openai import APIConnectionError, APIStatusError, AsyncOpenAI
-
     from align.models.samplers.endpoint import Address
 
-REFUSED = (401, 403)
+logger = logging.getLogger(__name__)
 FAILURES_IN_A_ROW = 20  # without one answer between them, nobody will answer the rest either
-OF_ONE_REQUEST = (400, 413, 422, *REFUSED)  # too long, say
+KEY_REFUSED = (401, 403)
+OF_ONE_REQUEST = (400, 413, 422, *KEY_REFUSED)  # too long, say
 TOO_MANY, OF_SERVER = 429, 500  # and all above
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds; each is twice the one before
-TRIES_OF_ONE = 5  # of a call that is refused while others are answered
+AGAIN = (408, 409, TOO_MANY)  # and all of the server: a request that timed out, a lock, too many
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0  # seconds between tries while nobody answers
+LEAST_TRY = 10.0  # seconds that the last of them gets, too
 NO_COMPLETION, NO_CONTENT = "the server sent no chat completion", "the answer has no content"
+MOST_CONNECTIONS = 1000
+OF_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}  # headers, by variable
 
 
-class RefusedCall:
-    """A call between its refusals.
+class Connection:
+    """Sends requests as chat completions, some at once; leave it as a context to close it.
 
     Args:
-        limit: Seconds after the first refusal in which it is tried on.
+        address: Whom they go to.
+        limits: How long is waited and how often asked.
+        concurrency: Requests on their way at once.
+        idempotency_header: Gets a name of what is asked, the same when a call is made again; none if empty.
+        troubles: Counts what was asked again, and why.
+        waiting: Counts the seconds for which nobody answers or a rate is kept to.
     """
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._first = 0.0
-        self._num_pauses = 0
+    def __init__(
+        self,
+        address: Address,
+        limits: Limits,
+        *,
+        concurrency: int,
+        idempotency_header: str,
+        troubles: Counter[str],
+        waiting: Waiting,
+    ) -> None:
+        self._address, self._limits = address, limits
+        self._idempotency_header, self._troubles, self._waiting = idempotency_header, troubles, waiting
+        account = {header: os.environ[name] for header, name in OF_ACCOUNT.items() if os.environ.get(name)}
+        self._client = httpx.AsyncClient(
+            base_url=address.url,
+            headers={
+                "Authorization": f"Bearer {address.key or 'EMPTY'}",
+                "Accept-Encoding": "identity",  # a small compressed answer may be large
+                "User-Agent": "truealign",
+                **account,
+            },
+            timeout=httpx.Timeout(limits.timeout, read=None, pool=None),  # a late answer is waited for
+            limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
+            follow_redirects=True,
+        )
+        self._free = asyncio.Semaphore(concurrency)
+        self._requests, self._tokens = Rate(limits.requests_per_minute), Rate(limits.tokens_per_minute)
+        self._accepted: float | None = None  # when the last call was sent that was answered
+        self._answered = 0.0  # when anybody last was, be it with an error of the request's own
+        self._failures_in_a_row = 0
+        self._said: set[str] = set()
+        self._said_outage = False
+        self._stopped: SamplerError | None = None
 
-    def is_alone(self, accepted: float) -> bool:
-        """Tells whether the server refuses this call and not the key.
+    async def __aenter__(self) -> Connection:
+        return self
 
-        Args:
-            accepted: When the last call was sent that was answered, by `time.monotonic`.
+    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        await self._client.aclose()
+        if self._stopped is not None and kind is None:
+            raise self._stopped
+
+    async def answer(self, request: Request) -> Answer | Failure:
+        """Answers one request, however long nobody does, up to `outage_seconds`.
+
+        Raises:
+            SamplerError: If nobody will answer this or any other request.
         """
-        return self._num_pauses > 0 and accepted > self._first
+        await self._in_turn(request)
+        began, pause = time.monotonic(), FIRST_PAUSE
+        result = await self._ask(request)
+        ends = max(began, self._answered) + self._limits.outage_seconds  # it may have stood in line behind others
+        while (why := _outage(result)) is not None and (left := ends - time.monotonic()) > 0:
+            self._say_outage(why)
+            with self._waiting:
+                await asyncio.sleep(min(pause, left))
+            await self._in_turn(request)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            self._begin_anew()
+            result = await self._ask_within(max(ends - time.monotonic(), LEAST_TRY), request) or result
+        if why is None:
+            self._answered = time.monotonic()
+        if isinstance(result, SamplerError):
+            raise result
+        self._said_outage = False
+        return result
 
-    async def pause(self, accepted: float) -> bool:
-        """Waits until the call may be sent again; returns False if it was tried for long enough."""
-        now = time.monotonic()
-        if self._num_pauses == 0:
-            self._first = now
-        left = self._first + self._limit - now
-        if left <= 0 or (self.is_alone(accepted) and self._num_pauses >= TRIES_OF_ONE):
+    async def _in_turn(self, request: Request) -> None:
+        with self._waiting:
+            await self._requests.take(1)
+            await self._tokens.take(request.estimated_tokens + request.max_new_tokens)
+
+    def _begin_anew(self) -> None:
+        """Lets requests through again after an outage that stopped them."""
+        if self._stopped is not None and self._stopped.may_pass:
+            self._stopped, self._accepted, self._failures_in_a_row = None, None, 0
+
+    async def _ask_within(self, seconds: float, request: Request) -> Answer | Failure | SamplerError | None:
+        """Asks, and gives up without a result; but not on a server that answers others meanwhile."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._ask(request)
+        except TimeoutError:
+            return await self._ask(request) if self._answered > began else None
+
+    async def _ask(self, request: Request) -> Answer | Failure | SamplerError:
+        async with self._free:
+            if self._stopped is not None:
+                return self._stopped
+            try:
+                result = await self._try(request)
+            except SamplerError as error:
+                return error
+        self._count(result)
+        return result
+
+    async def _try(self, request: Request) -> Answer | Failure:
+        try:
+            messages = await asyncio.to_thread(_with_images, request) if request.images else request.messages
+        except OSError as error:
+            return Failure(NO_IMAGE, str(error))
+        body = {
+            "model": self._address.model,
+            "messages": messages,
+            "temperature": request.temperature,
+            "top_p": request.top_p,
+            "max_tokens": request.max_new_tokens,
+            "seed": request.seed,
+        }
+        name = answer_key(self._address.identity, request) if self._idempotency_header else ""
+        result = await self._first_answer(json.dumps(body).encode(), name)
+        if isinstance(result, Answer):
+            return result._replace(text=self._address.hide_key_in_answer(result.text))
+        return await self._judge(result)
+
+    async def _first_answer(self, body: bytes, name: str) -> Answer | Trouble:
+        """Makes a call and, if nothing comes of it for long, makes it once more without hanging up on the first.
+
+        What the server works on already is not asked for, and paid for, again before that.
+        """
+        limits, calls = self._limits, [Tries(self._limits)]
+        pending, is_late = {asyncio.create_task(self._call(body, name, calls[0]))}, False
+        try:
+            while True:
+                newest = calls[-1]
+                left = (limits.patience if is_late else limits.timeout) - (time.monotonic() - newest.sent)
+                if left > 0:
+                    # Not for longer than `timeout`: the call may have been sent anew meanwhile.
+                    done, pending = await asyncio.wait(
+                        pending, timeout=min(left, limits.timeout), return_when=asyncio.FIRST_COMPLETED
+                    )
+                    for result in sorted((task.result() for task in done), key=lambda each: isinstance(each, Trouble)):
+                        if isinstance(result, Answer) or not pending:
+                            return result
+                        newest.sent = time.monotonic()  # of two calls one is left, which gets as long again
+                elif not is_late:
+                    is_late = True
+                    self._note_late()
+                elif len(calls) == 1 and self._may_send_again():
+                    calls.append(Tries(limits, repeats=calls[0].repeats))
+                    pending.add(asyncio.create_task(self._call(body, name, calls[1])))
+                else:
+                    return Trouble(Failure(f"no answer within {limits.patience:g} s", kind=Kind.PASSING))
+        finally:
+            if pending:
+                for task in pending:
+                    task.cancel()
+                await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _call(self, body: bytes, name: str, tries: Tries) -> Answer | Trouble:
+        """Makes a call until it is answered or was tried often enough."""
+        while True:
+            sent = tries.sent = time.monotonic()
+            result = await self._post(body, {self._idempotency_header: f"{name}-{tries.repeats}"} if name else {})
+            if isinstance(result, Answer):
+                self._accepted = max(sent, self._accepted or sent)
+                return result
+            tries.sent = math.inf
+            pause = tries.pause(result, self._accepted)
+            if result.why is Why.KEY and self._accepted is not None:
+                self._say(
+                    f"{self._address.shown} answered {result.status} to a key that it had accepted. Calls are tried "
+                    f"on for {self._limits.refusal_timeout:g} s (`--refusal_timeout`)."
+                )
+            if pause is None:
+                alone = result.why is Why.KEY and tries.is_refused_alone(self._accepted or 0.0)
+                return Trouble(result.failure, status=result.status) if alone else result
+            await asyncio.sleep(pause)
+            if result.why is Why.KEY and self._stopped is not None:
+                return result
+            if result.why in (Why.KEY, Why.NO_ANSWER):
+                self._troubles[f"calls made again: {result.failure.reason}"] += 1
+
+    async def _post(self, body: bytes, headers: dict[str, str]) -> Answer | Trouble:
+        """Sends a call once."""
+        limits, content = self._limits, bytearray()
+        try:
+            headers = {"Content-Type": "application/json", **headers}
+            async with self._client.stream("POST", "chat/completions", content=body, headers=headers) as response:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > limits.max_answer_bytes:
+                        break
+        except httpx.TimeoutException:
+            failure = Failure(f"no connection within {limits.timeout:g} s", kind=Kind.PASSING)
+            return Trouble(failure, Why.SERVER)
+        except httpx.HTTPError as error:
+            cause = self._address.hide_key(error.__cause__ or error)
+            return Trouble(Failure("the connection was lost", cause, Kind.PASSING), Why.NETWORK)
+        if response.status_code >= 400:
+            return self._refusal(response, bytes(content))
+        if len(content) > limits.max_answer_bytes:
+            size = f"the answer is larger than {limits.max_answer_mb:g} MB (`--max_answer_mb`)"
+            return Trouble(Failure(size), Why.NO_ANSWER)
+        completion = read_completion(bytes(content))
+        return completion if isinstance(completion, Answer) else Trouble(Failure(completion), Why.NO_ANSWER)
+
+    def _refusal(self, response: httpx.Response, content: bytes) -> Trouble:
+        status, get = response.status_code, response.headers.get
+        kind = Kind.PASSING if status == TOO_MANY or status >= OF_SERVER else Kind.OTHER
+        kind = Kind.REFUSED if status in OF_ONE_REQUEST else kind
+        again = Why.SERVER if status in AGAIN or status >= OF_SERVER else Why.NOTHING
+        again = Why.KEY if status in KEY_REFUSED else again
+        failure = Failure(f"the server answered {status}", self._address.hide_key(_message(status, content)), kind)
+        return Trouble(failure, again, status, asked_pause(get("retry-after-ms", ""), get("retry-after", "")))
+
+    def _note_late(self) -> None:
+        limits = self._limits
+        self._troubles["calls without an answer after `--timeout`, whose connections were kept open"] += 1
+        then = "made once more, beside the first" if limits.max_retries else "given up"
+        self._say(
+            f"{self._address.shown} has not answered a call for {limits.timeout:g} s. Its connection stays open; "
+            f"after {limits.late_timeout:g} s more (`--late_timeout`) the call is {then}."
+        )
+
+    def _may_send_again(self) -> bool:
+        if self._stopped is not None or not self._limits.max_retries:
             return False
-        await asyncio.sleep(min(FIRST_PAUSE * 2**self._num_pauses, LONGEST_PAUSE, left))
-        self._num_pauses += 1
+        self._troubles["calls made again without an answer to the first; the server may charge for both"] += 1
         return True
 
+    def _say(self, sentence: str) -> None:
+        """Prints a sentence, once however many calls it is true of."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            say(sentence)
 
-def read_completion(completion: object) -> Answer | str:
+    def _say_outage(self, why: str) -> None:
+        if not self._said_outage:
+            most = self._limits.outage_seconds
+            logger.warning("The judge does not answer, and is waited for up to %.0f s: %s", most, why)
+        self._said_outage = True
+
+    async def _judge(self, trouble: Trouble) -> Failure:
+        """Decides whether what retries did not mend concerns one request or all of them."""
+        status, address, failure = trouble.status, self._address, trouble.failure
+        if trouble.why is Why.KEY and self._accepted is None:
+            held = "holds a key that is refused" if address.key else "is not set"
+            raise self._stop(f"{address.shown} answered {status}: the variable {address.key_variable} {held}.")
+        if trouble.why is Why.KEY:
+            raise self._stop(
+                f"{address.shown} answered {status} for {self._limits.refusal_timeout:g} s (`--refusal_timeout`) to a "
+                f"key that it had accepted: check the one in the variable {address.key_variable}."
+            )
+        if status == 404:
+            served = await self._list_models()
+            raise self._stop(f"{address.shown} answered 404 for the model {address.model!r}. {served}")
+        if trouble.why is Why.NETWORK and self._accepted is None:
+            sentence = f"Nothing answers at {address.shown} ({failure.detail}). Start the server, or check `endpoint`."
+            raise self._stop(sentence, may_pass=True)
+        return failure
+
+    async def _list_models(self) -> str:
+        try:
+            listed = (await self._client.get("models", timeout=self._limits.timeout)).json()
+            names = sorted(str(model["id"]) for model in listed["data"])
+        except (httpx.HTTPError, ValueError, LookupError, TypeError):
+            return "Check `model`, and that `endpoint` ends as the server wants it (often in /v1)."
+        return f"It serves: {', '.join(names)}. Set `model`."
+
+    def _count(self, result: Answer | Failure) -> None:
+        if isinstance(result, Answer):
+            self._failures_in_a_row = 0
+            return
+        if self._accepted is not None and result.kind is Kind.REFUSED:
+            return
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
+            reason = f"{result.reason} ({result.detail})" if result.detail else result.reason
+            sentence = f"{self._failures_in_a_row} requests in a row failed, the last one because {reason}."
+            self._stop(sentence, may_pass=True)
+
+    def _stop(self, sentence: str, *, may_pass: bool = False) -> SamplerError:
+        """Refuses every further request; the first reason counts."""
+        if self._stopped is None:
+            kept = "What was answered is kept: run the same command to go on."
+            self._stopped = SamplerError(f"{sentence} {kept}", may_pass=may_pass)
+        return self._stopped
+
+
+def read_completion(content: bytes) -> Answer | str:
     """Reads an answer, or says why it is none: a proxy's page, another JSON, no content.
 
     One whose content ran out of tokens before it began, as models that think do, is cut off.
     """
+    try:
+        completion = json.loads(content)
+    except (ValueError, RecursionError):
+        return NO_COMPLETION
     choices = _get(completion, "choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     message = _get(first, "message")
@@ -91,208 +359,21 @@ def _get(content: object, key: str) -> Any:
     return content.get(key) if isinstance(content, dict) else None
 
 
-class Connection:
-    """Sends requests as chat completions, some at once.
-
-    Args:
-        client: What sends them, and tries errors of the server again.
-        address: Whom they go to.
-        limits: How long is waited and how often asked.
-        concurrency: Requests on their way at once.
-        idempotency_header: Gets a name of what is asked, the same when a call is made again; none if empty.
-        troubles: Counts what was asked again, and why.
-    """
-
-    def __init__(
-        self,
-        client: AsyncOpenAI,
-        address: Address,
-        limits: Limits,
-        *,
-        concurrency: int,
-        idempotency_header: str,
-        troubles: Counter[str],
-    ) -> None:
-        import openai
-
-        self._openai = openai
-        self._client, self._address, self._limits = client, address, limits
-        self._idempotency_header, self._troubles = idempotency_header, troubles
-        self._free = asyncio.Semaphore(concurrency)
-        self._accepted: float | None = None  # when the last call was sent that was answered
-        self._failures_in_a_row = 0
-        self._said: set[str] = set()
-        self.stopped: SamplerError | None = None
-
-    async def answer(self, request: Request) -> Answer | Failure:
-        """Answers one request.
-
-        Raises:
-            SamplerError: If nobody will answer this or any other request.
-        """
-        async with self._free:
-            if self.stopped is not None:
-                raise self.stopped
-            result = await self._try(request)
-        self._count(result)
-        return result
-
-    async def _try(self, request: Request) -> Answer | Failure:
-        refused = RefusedCall(self._limits.refusal_timeout)
-        while True:
-            try:
-                return await self._complete(request)
-            except OSError as error:  # the client has its own for the network
-                return Failure(NO_IMAGE, str(error))
-            except LateError:
-                return Failure(f"no answer within {self._limits.patience:g} s", kind=Kind.PASSING)
-            except self._openai.APITimeoutError:
-                return Failure(f"no connection within {self._limits.timeout:g} s", kind=Kind.PASSING)
-            except self._openai.APIStatusError as error:
-                if error.status_code in REFUSED and await self._pause(error.status_code, refused):
-                    continue
-                return await self._judge_status(error, refused)
-            except self._openai.APIConnectionError as error:
-                return self._judge_loss(error)
-
-    async def _complete(self, request: Request) -> Answer | Failure:
-        body = {
-            "model": self._address.model,
-            "messages": await asyncio.to_thread(_with_images, request) if request.images else request.messages,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "max_tokens": request.max_new_tokens,
-            "seed": request.seed,
-        }
-        why_none = ""
-        for attempt in range(self._limits.max_repeats + 1):
-            if why_none:
-                self._troubles[f"calls made again: {why_none}"] += 1
-            started = time.monotonic()
-            answer = await self._send(body, self._name(request, attempt))
-            if isinstance(answer, Answer):
-                self._accepted = max(started, self._accepted or started)
-                return answer._replace(text=self._address.hide_key_in_answer(answer.text))
-            why_none = answer
-        return Failure(why_none)
-
-    async def _send(self, body: dict[str, Any], headers: dict[str, str]) -> Answer | str:
-        """Makes a call until it is answered, and returns the answer or why it is none."""
-        # The client's method for chat completions turns both JSONs into objects, a third of a call's time.
-        call = partial(self._client.post, "/chat/completions", cast_to=object, body=body, options={"headers": headers})
-        try:
-            completion = await first_answer(
-                call,
-                timeout=self._limits.timeout,
-                patience=self._limits.patience,
-                on_late=self._note_late,
-                send_again=self._may_send_again,
-            )
-        except TooLargeError:
-            return f"the answer is larger than {self._limits.max_answer_mb:g} MB (`--max_answer_mb`)"
-        except (ValueError, RecursionError):  # JSON that is none
-            return NO_COMPLETION
-        return read_completion(completion)
-
-    def _name(self, request: Request, attempt: int) -> dict[str, str]:
-        """Names a call for a server that answers one of the same name from what it knows; also after a kill."""
-        if not self._idempotency_header:
-            return {}
-        return {self._idempotency_header: f"{answer_key(self._address.identity, request)}-{attempt}"}
-
-    def _note_late(self) -> None:
-        limits = self._limits
-        self._troubles["calls without an answer after `--timeout`, whose connections were kept open"] += 1
-        then = "made once more, beside the first" if limits.max_retries else "given up"
-        self._say(
-            f"{self._address.shown} has not answered a call for {limits.timeout:g} s. Its connection stays open; "
-            f"after {limits.late_timeout:g} s more (`--late_timeout`) the call is {then}."
-        )
-
-    def _may_send_again(self) -> bool:
-        if self.stopped is not None or not self._limits.max_retries:
-            return False
-        self._troubles["calls made again without an answer to the first; the server may charge for both"] += 1
-        return True
-
-    async def _pause(self, status: int, refused: RefusedCall) -> bool:
-        """Waits before a call is made again whose key was accepted before; returns False if it is not to be made."""
-        if self._accepted is None:
-            return False
-        self._say(
-            f"{self._address.shown} answered {status} to a key that it had accepted. Calls are tried on for "
-            f"{self._limits.refusal_timeout:g} s (`--refusal_timeout`)."
-        )
-        if not await refused.pause(self._accepted):
-            return False
-        if self.stopped is not None:
-            raise self.stopped
-        self._troubles[f"calls made again: the server answered {status}"] += 1
-        return True
-
-    def _say(self, sentence: str) -> None:
-        """Prints a sentence, once however many calls it is true of."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            say(sentence)
-
-    async def _judge_status(self, error: APIStatusError, refused: RefusedCall) -> Failure:
-        """Decides whether an error that retries did not mend concerns one request or all of them."""
-        status, address = error.status_code, self._address
-        if status in REFUSED and self._accepted is None:
-            held = "holds a key that is refused" if address.key else "is not set"
-            raise self._stop(f"{address.shown} answered {status}: the variable {address.key_variable} {held}.")
-        if status in REFUSED and not refused.is_alone(self._accepted or 0.0):
-            raise self._stop(
-                f"{address.shown} answered {status} for {self._limits.refusal_timeout:g} s (`--refusal_timeout`) to a "
-                f"key that it had accepted: check the one in the variable {address.key_variable}."
-            )
-        if status == 404:
-            served = await self._list_models()
-            raise self._stop(f"{address.shown} answered 404 for the model {address.model!r}. {served}")
-        return Failure(f"the server answered {status}", address.hide_key(error.message), _kind(status))
-
-    def _judge_loss(self, error: APIConnectionError) -> Failure:
-        cause = self._address.hide_key(error.__cause__ or error)
-        if self._accepted is not None:
-            return Failure("the connection was lost", cause, Kind.PASSING)
-        shown = self._address.shown
-        sentence = f"Nothing answers at {shown} ({cause}). Start the server, or check `endpoint`."
-        raise self._stop(sentence, may_pass=True) from error
-
-    async def _list_models(self) -> str:
-        listing = self._client.with_options(max_retries=0, timeout=self._limits.timeout)
-        try:
-            names = [model.id async for model in listing.models.list()]
-        except (self._openai.OpenAIError, ValueError, AttributeError):
-            return "Check `model`, and that `endpoint` ends as the server wants it (often in /v1)."
-        return f"It serves: {', '.join(sorted(names))}. Set `model`."
-
-    def _count(self, result: Answer | Failure) -> None:
-        if isinstance(result, Answer):
-            self._failures_in_a_row = 0
-            return
-        if self._accepted is not None and result.kind is Kind.REFUSED:
-            return
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= FAILURES_IN_A_ROW:
-            reason = f"{result.reason} ({result.detail})" if result.detail else result.reason
-            sentence = f"{self._failures_in_a_row} requests in a row failed, the last one because {reason}."
-            self._stop(sentence, may_pass=True)
-
-    def _stop(self, sentence: str, *, may_pass: bool = False) -> SamplerError:
-        """Refuses every further request; the first reason counts."""
-        if self.stopped is None:
-            kept = "What was answered is kept: run the same command to go on."
-            self.stopped = SamplerError(f"{sentence} {kept}", may_pass=may_pass)
-        return self.stopped
+def _message(status: int, content: bytes) -> str:
+    """Says what the server did of an error: its message, as servers of this kind word it, or its status alone."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError):
+        body = None
+    message = _get(_get(body, "error") or body, "message")
+    return f"Error code: {status} - {message}" if isinstance(message, str) and message else f"Error code: {status}"
 
 
-def _kind(status: int) -> Kind:
-    """Says what an error of the server means for the request that it answers so."""
-    if status in OF_ONE_REQUEST:
-        return Kind.REFUSED
-    return Kind.PASSING if status == TOO_MANY or status >= OF_SERVER else Kind.OTHER
+def _outage(result: Answer | Failure | SamplerError) -> str | None:
+    """Says why nobody answers, if that can pass; a key that is refused does not, nor an answer that is none."""
+    if isinstance(result, Failure):
+        return result.reason if result.kind is Kind.PASSING else None
+    return str(result) if isinstance(result, SamplerError) and result.may_pass else None
 
 
 def _with_images(request: Request) -> list[dict[str, Any]]:

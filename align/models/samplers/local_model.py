@@ -1,9 +1,10 @@
 """A model that transformers runs in this process."""
 
+import asyncio
 import hashlib
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from align.errors import UserError
 from align.models.pretrained import load_pretrained, refuse_pickled_weights
 from align.models.reading import reading_model
 from align.models.rope_lengths import forget_lengths, read_together
-from align.models.samplers.batching import BatchingConnection
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
-from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, OnResult, Request, SamplerError
+from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, Request, SamplerError
 from align.models.whole_weights import whole_weights
 from rewards.extras import not_imported
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.
 _PLAIN = {"do_sample": False, "num_beams": 1, "temperature": 1.0, "top_k": 50, "top_p": 1.0, "repetition_penalty": 1.0}
+
+PAUSE = 0.01  # seconds, in which those who got an answer ask on
+OnResult = Callable[[int, Answer | Failure], None]
+SampleFunction = Callable[[Sequence[Request], OnResult], None]
 
 
 class TooLongError(Exception):
@@ -34,6 +38,65 @@ class TooLongError(Exception):
 
 class UnlikeError(Exception):
     """Prompts of lengths at which the positions of one depend on another."""
+
+
+class BatchingConnection:
+    """Collects requests that come one by one, and hands over whatever waits whenever the model is free.
+
+    Args:
+        sample: Answers requests, as `LocalSampler.sample`; called in a thread, once at a time.
+    """
+
+    def __init__(self, sample: SampleFunction) -> None:
+        self._sample = sample
+        self._waiting: list[tuple[Request, asyncio.Future[Answer | Failure]]] = []
+        self._work: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "BatchingConnection":
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+    async def answer(self, request: Request) -> Answer | Failure:
+        """Answers one request with the next batch.
+
+        Raises:
+            SamplerError: If the model could not go on.
+        """
+        future: asyncio.Future[Answer | Failure] = asyncio.get_running_loop().create_future()
+        self._waiting.append((request, future))
+        if self._work is None:
+            self._work = asyncio.create_task(self._answer_all())
+        return await future
+
+    async def _answer_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            await asyncio.sleep(PAUSE)
+            batch, self._waiting = self._waiting, []
+            futures = [future for _, future in batch]
+
+            def hand_over(i: int, result: Answer | Failure, futures: Sequence[asyncio.Future] = futures) -> None:
+                if all(future.cancelled() for future in futures):
+                    raise InterruptedError("nobody waits any more")  # so that a process that is to end can
+                loop.call_soon_threadsafe(_settle, futures[i], result)
+
+            try:
+                await asyncio.to_thread(self._sample, [request for request, _ in batch], hand_over)
+            except Exception as error:  # whatever it is, it is raised where an answer is waited for
+                for future in futures:
+                    _settle(future, error)
+        self._work = None
+
+
+def _settle(future: asyncio.Future, result: Answer | Failure | Exception) -> None:
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
 
 
 class LocalSampler:
@@ -71,7 +134,15 @@ class LocalSampler:
         return self._prompts.uses_chat_template
 
     def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
-        """Answers requests batch by batch, the longest first, so that too little memory shows at once."""
+        """Answers requests batch by batch, the longest first, so that too little memory shows at once.
+
+        Args:
+            requests: What is asked.
+            on_result: Called at once with the index of a request and what came of it.
+
+        Raises:
+            SamplerError: If the model cannot be loaded or used.
+        """
         encoded = [self._prompts.encode(request) for request in requests]
         order = sorted(range(len(requests)), key=lambda i: (*_settings(requests[i]), -encoded[i].length))
         start = 0
@@ -102,10 +173,9 @@ class LocalSampler:
         for i, answer in zip(batch, answers, strict=True):
             on_result(i, answer)
 
-    @asynccontextmanager
-    async def connect(self) -> AsyncIterator[BatchingConnection]:
-        """Opens a connection for requests that depend on each other's answers; they are answered in batches."""
-        yield BatchingConnection(self.sample)
+    def connect(self) -> BatchingConnection:
+        """Opens a connection for requests that may depend on each other's answers; they are answered in batches."""
+        return BatchingConnection(self.sample)
 
     def _generate(self, requests: Sequence[Request], encoded: Sequence[Encoded]) -> list[Answer]:
         model, tokenizer, first = self._model, self._prompts.tokenizer, requests[0]

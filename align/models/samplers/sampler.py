@@ -1,6 +1,8 @@
 """What a model is asked and what it answers, whichever way it is reached."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -13,6 +15,7 @@ from align.models.samplers.input_images import InputImage
 CHARACTERS_PER_TOKEN = 4  # rule of thumb for English, for estimates only
 NO_IMAGE = "an image cannot be read"  # why a request has no answer
 TOO_LONG = "longer than the model's window"
+_KEY_VERSION = 1  # of what an entry holds
 Prompt = str | list[dict[str, Any]]
 
 
@@ -59,6 +62,12 @@ class Request:
         return sum(len(text) for text in texts) // CHARACTERS_PER_TOKEN + 1
 
 
+def answer_key(identity: Mapping[str, Any], request: Request) -> str:
+    """Returns the name of an answer: a digest of the model and of everything that decides the answer."""
+    content = {"version": _KEY_VERSION, "sampler": dict(identity), "request": request.content}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 class SamplerError(UserError):
     """A model that cannot be reached or used at all.
 
@@ -96,11 +105,8 @@ class Failure(NamedTuple):
     kind: Kind = Kind.OTHER
 
 
-OnResult = Callable[[int, Answer | Failure], None]
-
-
-class OpenConnection(Protocol):
-    """A model that is ready for requests that depend on each other's answers."""
+class Answering(Protocol):
+    """What answers requests, which may depend on each other's answers."""
 
     async def answer(self, request: Request) -> Answer | Failure:
         """Answers one request.
@@ -108,6 +114,10 @@ class OpenConnection(Protocol):
         Raises:
             SamplerError: If nobody will answer this or any other request.
         """
+
+
+class OpenConnection(AbstractAsyncContextManager["OpenConnection"], Answering, Protocol):
+    """A model that is ready; left as a context it is closed."""
 
 
 class Sampler(Protocol):
@@ -123,16 +133,5 @@ class Sampler(Protocol):
     def uses_chat_template(self) -> bool:
         """Whether the model reads a text as a message of a user."""
 
-    def sample(self, requests: Sequence[Request], on_result: OnResult) -> None:
-        """Answers requests in any order and hands each over at once.
-
-        Args:
-            requests: What is asked.
-            on_result: Called with the index of the request and what came of it.
-
-        Raises:
-            SamplerError: If no further request could be answered. What was answered has been handed over.
-        """
-
-    def connect(self) -> AbstractAsyncContextManager[OpenConnection]:
-        """Opens a connection, for requests that depend on each other's answers."""
+    def connect(self) -> OpenConnection:
+        """Opens a connection."""

@@ -6,7 +6,7 @@ from chat_server import ChatServer
 
 from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 CALLS_PER_PAIR = 1 + 5 + 10 + 10  # rubric, elements, edits, verifications

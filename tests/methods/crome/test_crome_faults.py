@@ -11,7 +11,7 @@ from align.methods.crome.augmentation.language_oracle import NUM_RETRIES
 from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 

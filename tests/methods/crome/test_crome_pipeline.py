@@ -12,7 +12,7 @@ from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.plan import plan_cost
 from align.methods.crome.augmentation.run import augment_with_model
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 EVERY_TIE = {"neutrals": list(NEUTRAL), "phrases": ["to be sure"]}

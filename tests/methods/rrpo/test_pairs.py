@@ -13,7 +13,7 @@ from align.methods.rrpo.augmentation.perturbations import MASK
 from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import check_source
 from align.methods.rrpo.augmentation.verdicts import ContainsReference, RewardCheck
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.endpoint import EndpointSampler
 
 PROMPT = "The Seine runs through the largest city of this old country. What is the capital of France?"

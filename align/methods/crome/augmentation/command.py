@@ -18,7 +18,7 @@ from align.methods.crome.augmentation.run import Tokens, augment_with_model, aug
 from align.methods.crome.augmentation.settings import CromeSettings
 from align.methods.pairs.augmentation.command import Augmentation
 from align.methods.pairs.augmentation.folder import LEFT_OUT_FILE, PAIRS_FILE, check_folder, claim_folder
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 

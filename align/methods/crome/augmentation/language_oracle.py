@@ -17,7 +17,7 @@ from align.methods.crome.augmentation.replies import (
     Verdict,
 )
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.asker import Asker
+from align.models.samplers.asking import Asker
 from align.models.samplers.reply import Reply, UnreadableReplyError
 from align.models.samplers.sampler import Failure, Request
 

@@ -9,7 +9,7 @@ from align.methods.crome.augmentation.family import Family, make_row
 from align.methods.crome.augmentation.oracle import Oracle, Profile, UnansweredError
 from align.methods.crome.augmentation.replies import Attribute
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.concurrency import gather_all
+from align.models.samplers.asking import gather_all
 
 NO_CHANGE, EMPTY = "the edit changes nothing", "the edit is empty"
 

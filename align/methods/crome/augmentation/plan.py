@@ -19,9 +19,7 @@ from align.methods.crome.augmentation.replies import (
     Verdict,
 )
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.asker import Asker
-from align.models.samplers.cache import SampledAnswers
-from align.models.samplers.concurrency import map_concurrently
+from align.models.samplers.asking import Asker, SampledAnswers, map_concurrently
 from align.models.samplers.reply import Reply
 from align.models.samplers.sampler import CHARACTERS_PER_TOKEN, Answer, Failure, Request, Sampler
 

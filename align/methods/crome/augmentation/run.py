@@ -12,9 +12,7 @@ from align.methods.crome.augmentation.neutrals import SOURCE, add_irrelevant_que
 from align.methods.crome.augmentation.oracle import Oracle
 from align.methods.crome.augmentation.pairs import make_family
 from align.methods.crome.augmentation.settings import CromeSettings
-from align.models.samplers.asker import Asker
-from align.models.samplers.cache import SampledAnswers
-from align.models.samplers.concurrency import map_concurrently
+from align.models.samplers.asking import Asker, SampledAnswers, map_concurrently
 from align.models.samplers.progress import Bar, show_progress
 from align.models.samplers.sampler import Sampler
 

@@ -15,8 +15,7 @@ from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import Source, load_sources
 from align.methods.rrpo.augmentation.verdicts import Check, ContainsReference, RewardCheck, normalised_words
 from align.methods.rrpo.augmentation.wordings import ROOM, reword_request
-from align.models.samplers.asking import Plan, plan_requests
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import Plan, SampledAnswers, plan_requests
 from align.models.samplers.sampler import Sampler
 from align.recipe.dataset import MediaSettings
 

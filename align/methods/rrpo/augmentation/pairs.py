@@ -19,8 +19,7 @@ from align.methods.rrpo.augmentation.settings import PairSettings
 from align.methods.rrpo.augmentation.sources import Source
 from align.methods.rrpo.augmentation.verdicts import Check
 from align.methods.rrpo.augmentation.wordings import Wording, from_restatement, from_swap, reword_request
-from align.models.samplers.asking import ask
-from align.models.samplers.cache import SampledAnswers
+from align.models.samplers.asking import SampledAnswers, ask
 from align.models.samplers.sampler import Answer, Failure, Prompt, Request, Sampler
 
 
