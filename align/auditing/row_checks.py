@@ -13,7 +13,7 @@ from align.data.media.rows import MediaReader
 from align.data.pairs.pair import NEEDS as PAIR_COLUMNS
 from align.data.pairs.pair import check_differ
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.reward_pair_rules import CSV_TRUTH, check_tie
+from align.data.pairs.reward_pairs import CSV_TRUTH, check_tie
 from align.data.pairs.spans import has_tags, strip_tags
 from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow

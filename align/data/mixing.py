@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from align.data.pairs.reward_pair_rules import DEFAULT_SOURCE
+from align.data.pairs.reward_pairs import DEFAULT_SOURCE
 from align.data.problems import DataReport
 from align.data.prompt_rows import PromptRow
 from align.errors import DataError

@@ -1,30 +1,47 @@
-"""The rules that a multiple-choice row has to follow, checked in the order a reader would."""
+"""A multiple-choice question, and the rules that its row has to follow, checked in the order a reader would."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from align.data.problems import BadRow
 from align.data.texts import fold, is_blank
 from rewards.reading.options import LETTERS, parse_choice
 
 
-class Checked(NamedTuple):
-    """The parts of a row that passed."""
+@dataclass(frozen=True)
+class Question:
+    """One question that passed every check.
 
-    id: str | None
+    Attributes:
+        id: Its name, unique in the data set.
+        question: The text.
+        options: Texts of the options, K of them.
+        answer: Index of the right option.
+        group: What the question belongs to, such as a subject.
+        images: Paths or images, the frames of a video included.
+        row: Where it stood: line of a JSONL or CSV file, else number of the record.
+        cell: Its class and its subgroup within the class, where the row names both.
+    """
+
+    id: str
     question: str
     options: tuple[str, ...]
     answer: int
     group: str | None
-    cell: tuple[str, str] | None
+    images: tuple[Any, ...]
+    row: int
+    cell: tuple[str, str] | None = None
 
 
-def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
-    """Checks a row in our schema.
+def check_row(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> Question:
+    """Checks a row in our schema; its images are not looked at.
 
     Args:
         row: Its columns.
         untyped: Whether every value is text, as in CSV; digits may then be an index.
+        number: Where it stood.
+        name: Its name, if it has no `id`.
 
     Raises:
         BadRow: At the first rule the row breaks.
@@ -33,12 +50,14 @@ def check_row(row: Mapping[str, Any], *, untyped: bool = False) -> Checked:
     if not isinstance(question, str) or is_blank(question):
         raise BadRow("question", question, "the question is missing or empty", "Write a text.")
     options = _check_options(row.get("options"))
-    return Checked(
-        id=check_label("id", row.get("id")),
+    return Question(
+        id=check_label("id", row.get("id")) or name,
         question=question,
         options=options,
         answer=_check_answer(row.get("answer"), options, untyped),
         group=check_label("group", row.get("group")),
+        images=(),
+        row=number,
         cell=_check_cell(row),
     )
 

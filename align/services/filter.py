@@ -15,7 +15,7 @@ from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.confidence import keep_unsure
 from align.data.pairs.pair import NEEDS, check_texts
-from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
+from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.data.problems import DataReport
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
@@ -222,7 +222,7 @@ class _Entry:
     id: str
     row: int
     columns: dict[str, Any]
-    pair: CheckedRewardPair
+    pair: RewardPair
 
 
 def _filter_pairs(data: str, out: Path, scoring: ByBase, loading: Loading) -> FilterResult:
@@ -267,7 +267,7 @@ def _load(data: str, loading: Loading) -> tuple[list[_Entry], DataReport]:
 
 
 def _probabilities(
-    base: str, pairs: Sequence[CheckedRewardPair], scoring: ByBase, loading: Loading
+    base: str, pairs: Sequence[RewardPair], scoring: ByBase, loading: Loading
 ) -> tuple[Values, Unscored]:
     from scipy.special import expit
     from transformers.utils.logging import disable_progress_bar

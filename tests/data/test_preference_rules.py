@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from align.data import pair_to_row
-from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.preferences import check_pair
 from align.data.pairs.spans import Span
 from align.data.problems import BadRow
 
@@ -72,7 +74,7 @@ def test_a_row_made_from_a_pair_gives_the_pair_again(row, spans, label):
     again = pair_to_row(pair)
     found = check_pair(again)  # its row says what the spans are, also those that a diff found
     assert (found.chosen_spans, found.rejected_spans) == (pair.chosen_spans, pair.rejected_spans)
-    assert found._replace(given_spans=pair.given_spans) == pair
+    assert replace(found, given_spans=pair.given_spans) == pair
     assert all(isinstance(again[side], str) == isinstance(pair.prompt, str) for side in ("chosen", "rejected"))
 
 

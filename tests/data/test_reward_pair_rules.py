@@ -3,7 +3,7 @@
 import pytest
 
 from align.data import reward_pair_to_row
-from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, check_reward_pair
 from align.data.problems import BadRow
 
 TEXT = {"prompt": "Capital of France?", "chosen": "It is Paris.", "rejected": "It is Rome."}
@@ -20,7 +20,7 @@ IMPLICIT = {side: [USER, *TALK[side]] for side in ("chosen", "rejected")}
 def test_every_form_gives_the_prompt_and_the_texts(row, prompt):
     pair = check_reward_pair(row)
     assert (pair.prompt, pair.chosen, pair.rejected) == (prompt, "It is Paris.", "It is Rome.")
-    assert (pair.id, pair.tie, pair.source, pair.attribute) == (None, False, "preference", None)
+    assert (pair.id, pair.tie, pair.source, pair.attribute) == ("", False, "preference", None)
 
 
 @pytest.mark.parametrize(

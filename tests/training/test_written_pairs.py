@@ -3,8 +3,7 @@ from itertools import pairwise
 import pyarrow.parquet as parquet
 import pytest
 
-from align.data.pairs.preference_rules import check_pair
-from align.data.pairs.preferences import pair_to_row
+from align.data.pairs.preferences import check_pair, pair_to_row
 from align.report.run.folder import read_pairs
 from align.training.pair_samples import PAIRS_FILE, write_pairs
 

@@ -38,24 +38,7 @@ class Pair:
     @property
     def responses(self) -> tuple[str | list[Message], str | list[Message]]:
         """Both responses in the form of the prompt."""
-        return write_responses(self.prompt, self.chosen, self.rejected, self.messages)
-
-
-def write_responses(
-    prompt: str | list[Message],
-    chosen: str,
-    rejected: str,
-    messages: tuple[list[Message], list[Message]] | None = None,
-) -> tuple[str | list[Message], str | list[Message]]:
-    """Writes both responses in the form of their prompt: texts, or messages.
-
-    Args:
-        prompt: A text, or messages.
-        chosen: Text of the better response.
-        rejected: Text of the worse one.
-        messages: Those of both, where the texts do not say all of it.
-    """
-    return messages or (write_response(chosen, prompt), write_response(rejected, prompt))
+        return self.messages or (write_response(self.chosen, self.prompt), write_response(self.rejected, self.prompt))
 
 
 def check_texts(pair: Any) -> None:

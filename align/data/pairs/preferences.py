@@ -1,7 +1,7 @@
 """Preference pairs, loaded and checked row by row."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +11,15 @@ from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, find_adapter, name_row, store_rows
 from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
-from align.data.media.rows import MediaReader, check_shown_prompt, media_folder
-from align.data.pairs.pair import NEEDS, Pair, write_responses
+from align.data.media.rows import MediaReader, check_shown_prompt, listed_images, media_folder
+from align.data.pairs.pair import NEEDS, Pair, check_differ
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.preference_rules import CheckedPair, check_pair
-from align.data.pairs.span_rules import Spans, has_spans, spans_of
+from align.data.pairs.span_rules import Spans, has_spans, mark_messages, mark_texts, spans_of
+from align.data.pairs.split_pair import split_pair
 from align.data.problems import DataReport
+from align.data.rules import check_label
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns
+from align.data.template_settings import add_template_columns, check_template_columns
 from align.recipe.dataset import MediaSettings
 
 
@@ -52,6 +53,45 @@ class PreferencePair(Pair):
     def has_spans(self) -> bool:
         """Whether something counts; a diff is not finished for that."""
         return has_spans(self.chosen, self.rejected, self.given_spans)
+
+
+def check_pair(row: Mapping[str, Any], *, number: int = 0, name: str = "") -> PreferencePair:
+    """Checks a preference row, in the order a reader would, and finds the spans in which its responses differ.
+
+    A row made by `pair_to_row` gives the same pair again. Its images are as they stand in the row, and not opened.
+
+    Args:
+        row: Its columns.
+        number: Where it stood.
+        name: Its name, if it has no `id`.
+
+    Raises:
+        BadRow: At the first rule the row breaks.
+
+    Example:
+        >>> pair = check_pair({"prompt": "Capital of France?", "chosen": "It is Paris.", "rejected": "It is Rome."})
+        >>> pair.chosen_spans, pair.rejected_spans, pair.spans_from
+        ((Span(start=6, end=11),), (Span(start=6, end=10),), 'diff')
+    """
+    split = split_pair(row, images=True)
+    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    if split.messages is None:
+        marked = mark_texts(row, split.chosen, split.rejected)
+    else:
+        marked = mark_messages(row, split.chosen, split.rejected)
+    check_differ(marked.chosen, marked.rejected)
+    group = row.get("group")  # training has no use for it, so that what is no label is not refused
+    return PreferencePair(
+        id=check_label("id", row.get("id")) or name,
+        prompt=split.prompt,
+        **marked._asdict(),
+        row=number,
+        messages=split.messages,
+        template=template,
+        is_implicit=split.is_implicit,
+        images=tuple(listed_images(row)),
+        group=str(group) if isinstance(group, str | int) and str(group).strip() else None,
+    )
 
 
 def load_preferences(
@@ -110,19 +150,16 @@ def preference_source(
     media = reader or MediaReader(media_folder(file))
 
     def check(row: Row, raw: RawRow) -> PreferencePair:
-        checked = check_pair(row)
+        pair = check_pair(row, number=raw.row, name=name_row(raw.row, file))
         images = media.read(row)
-        if images or count_places(checked.prompt):
-            check_shown_prompt(checked.prompt, len(images))
-        name = checked.id or name_row(raw.row, file)
-        group = row.get("group")  # training has no use for it, so that what is no label is not refused
-        named = str(group) if isinstance(group, str | int) and str(group).strip() else None
-        return PreferencePair(**checked._asdict() | {"id": name, "images": images, "row": raw.row, "group": named})
+        if images or count_places(pair.prompt):
+            check_shown_prompt(pair.prompt, len(images))
+        return replace(pair, images=images) if images or pair.images else pair
 
     return RowSource(file, split, schema, check)
 
 
-def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
+def pair_to_row(pair: PreferencePair) -> dict[str, Any]:
     """Makes the row that a trainer reads, in TRL's form, with the spans as lists of offsets.
 
     Example:
@@ -130,9 +167,9 @@ def pair_to_row(pair: PreferencePair | CheckedPair) -> dict[str, Any]:
         >>> row["chosen"], row["chosen_spans"], row["spans_from"]
         ('Paris.', [[0, 5]], 'diff')
     """
-    chosen, rejected = write_responses(pair.prompt, pair.chosen, pair.rejected, pair.messages)
+    chosen, rejected = pair.responses
     row = {
-        "id": pair.id,
+        "id": pair.id or None,
         "prompt": pair.prompt,
         "chosen": chosen,
         "rejected": rejected,

@@ -9,7 +9,7 @@ from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts
-from align.data.pairs.reward_pair_rules import read_tie
+from align.data.pairs.reward_pairs import read_tie
 from align.data.pairs.split_pair import split_pair
 from align.data.problems import DataReport, RowProblem
 from align.data.rules import check_label

@@ -1,6 +1,8 @@
 """Pairs that a reward model learns from, with and without an order, loaded and checked row by row."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,11 +10,18 @@ from typing import Any, Literal
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
-from align.data.pairs.pair import NEEDS, Pair, write_responses
-from align.data.pairs.reward_pair_rules import CheckedRewardPair, check_reward_pair
-from align.data.problems import DataReport
+from align.data.media.rows import MEDIA
+from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread
+from align.data.pairs.split_pair import split_pair
+from align.data.problems import BadRow, DataReport
+from align.data.rules import check_label
 from align.data.streaming import RowSource
-from align.data.template_settings import add_template_columns
+from align.data.template_settings import add_template_columns, check_template_columns
+
+DEFAULT_SOURCE = "preference"
+CAUSAL = ("upgrade", "degrade")  # one answer is the other one after an edit of one attribute
+NEUTRAL = ("irrelevant_query", "paraphrase", "causally_aligned", "inserted_phrase")
+CSV_TRUTH = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,95 @@ class RewardPair(Pair):
     source: str
     attribute: str | None
     margin: float | None = None
+
+
+def check_reward_pair(row: Mapping[str, Any], *, untyped: bool = False, number: int = 0, name: str = "") -> RewardPair:
+    """Checks a row of a prompt and two answers, of which the chosen one is better unless the row is a tie.
+
+    Args:
+        row: Its columns.
+        untyped: Whether every value is text, as in CSV; `true` and `false` may then be a tie.
+        number: Where it stood.
+        name: Its name, if it has no `id`.
+
+    Raises:
+        BadRow: At the first rule the row breaks.
+
+    Example:
+        >>> pair = check_reward_pair({"prompt": "Capital of France?", "chosen": "Paris.", "rejected": "Rome."})
+        >>> pair.tie, pair.source
+        (False, 'preference')
+    """
+    check_unread(row, (*MEDIA, "videos"))
+    split = split_pair(row)
+    template = check_template_columns(row, is_text=isinstance(split.prompt, str))
+    check_differ(split.chosen, split.rejected)
+    tie, source = check_tie(row, untyped=untyped)
+    attribute = row.get("attribute")
+    return RewardPair(
+        id=check_label("id", row.get("id")) or name,
+        prompt=split.prompt,
+        chosen=split.chosen,
+        rejected=split.rejected,
+        row=number,
+        messages=split.messages,
+        template=template,
+        is_implicit=split.is_implicit,
+        tie=tie,
+        source=source,
+        attribute=attribute if isinstance(attribute, str) and attribute.strip() else None,  # shown, never learnt from
+        margin=check_margin(row.get("margin"), tie, untyped=untyped),
+    )
+
+
+def check_tie(row: Mapping[str, Any], *, untyped: bool = False) -> tuple[bool, str]:
+    """Checks whether a row says that it has an order, and where it is from; returns both.
+
+    Raises:
+        BadRow: If it says neither true nor false, or what its source does not allow.
+    """
+    tie, source = read_tie(row.get("tie"), untyped=untyped), check_label("source", row.get("source")) or DEFAULT_SOURCE
+    if source in NEUTRAL and not tie:
+        remedy = "Write `tie: true`, or another source if one answer is better."
+        raise BadRow("tie", row.get("tie"), f"a pair of the source {source} has no order", remedy)
+    if source in CAUSAL and tie:
+        remedy = "Write `tie: false`, or another source if no answer is better."
+        raise BadRow("tie", tie, f"a pair of the source {source} has an order", remedy)
+    return tie, source
+
+
+def read_tie(tie: object, *, untyped: bool = False) -> bool:
+    """Reads whether a pair has no order.
+
+    Raises:
+        BadRow: If the value says neither true nor false.
+    """
+    if untyped and isinstance(tie, str):
+        tie = CSV_TRUTH.get(tie.strip().lower(), tie)
+    if tie is None or isinstance(tie, bool):
+        return bool(tie)
+    remedy = "Write true for two answers of which none is better, else false."
+    raise BadRow("tie", tie, "the tie is neither true nor false", remedy)
+
+
+def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float | None:
+    """Checks by how much the better reward should be above the other one; None where a row does not say.
+
+    Raises:
+        BadRow: If it is no finite number, or one of a tie.
+    """
+    if untyped and isinstance(margin, str):
+        with suppress(ValueError):
+            margin = float(margin) if margin.strip() else None
+    if margin is None:
+        return None
+    if isinstance(margin, bool) or not isinstance(margin, int | float) or not math.isfinite(margin):
+        raise BadRow("margin", margin, "the margin is not a finite number", "Write one, such as 0.5, or leave it out.")
+    if tie and margin:
+        raise BadRow(
+            "margin", margin, "a tie has a margin", "Leave it out: in a tie neither reward is above the other."
+        )
+    return float(margin)
 
 
 def load_reward_pairs(
@@ -72,13 +170,12 @@ def reward_pair_source(
     file, split = find_split(str(path), split)
 
     def check(row: Row, raw: RawRow) -> RewardPair:
-        checked = check_reward_pair(row, untyped=raw.untyped)._asdict()
-        return RewardPair(**checked | {"id": checked["id"] or name_row(raw.row, file), "row": raw.row})
+        return check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
 
     return RowSource(file, split, Schema(NEEDS, columns=columns), check)
 
 
-def reward_pair_to_row(pair: RewardPair | CheckedRewardPair) -> dict[str, Any]:
+def reward_pair_to_row(pair: RewardPair) -> dict[str, Any]:
     """Makes the row that a trainer reads, in TRL's form, with `tie` and `source`.
 
     Example:
@@ -86,9 +183,9 @@ def reward_pair_to_row(pair: RewardPair | CheckedRewardPair) -> dict[str, Any]:
         >>> row["chosen"], row["tie"], row["source"]
         ('2', False, 'preference')
     """
-    chosen, rejected = write_responses(pair.prompt, pair.chosen, pair.rejected, pair.messages)
+    chosen, rejected = pair.responses
     return {
-        "id": pair.id,
+        "id": pair.id or None,
         "prompt": pair.prompt,
         "chosen": chosen,
         "rejected": rejected,

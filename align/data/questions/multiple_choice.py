@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
@@ -12,7 +12,7 @@ from align.data.loading import Schema, find_adapter, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
-from align.data.rules import check_row
+from align.data.rules import Question, check_row
 from align.data.stored_items import map_parts, values_of
 from align.recipe.dataset import MediaSettings
 from rewards.reading.options import LETTERS, can_shuffle
@@ -20,31 +20,6 @@ from rewards.reading.options import LETTERS, can_shuffle
 __all__ = ["DataReport", "Question", "QuestionReport", "load_questions"]
 
 NEEDS = ("question", "options", "answer")
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question that passed every check.
-
-    Attributes:
-        id: Its name, unique in the data set.
-        question: The text.
-        options: Texts of the options, K of them.
-        answer: Index of the right option.
-        group: What the question belongs to, such as a subject.
-        images: Paths or images, the frames of a video included.
-        row: Where it stood: line of a JSONL or CSV file, else number of the record.
-        cell: Its class and its subgroup within the class, where the row names both.
-    """
-
-    id: str
-    question: str
-    options: tuple[str, ...]
-    answer: int
-    group: str | None
-    images: tuple[Any, ...]
-    row: int
-    cell: tuple[str, str] | None = None
 
 
 @dataclass
@@ -104,14 +79,14 @@ def load_questions(
     report = QuestionReport(file)
 
     def check(row: Row, raw: RawRow) -> Question:
-        checked = check_row(row, untyped=raw.untyped)
+        question = check_row(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
         images = reader.read(row)
-        if images:
-            check_placeholders("question", checked.question)
-            for option in checked.options:
-                check_placeholders("options", option)
-        name = checked.id or name_row(raw.row, file)
-        return Question(**checked._asdict() | {"id": name, "images": images, "row": raw.row})
+        if not images:
+            return question
+        check_placeholders("question", question.question)
+        for option in question.options:
+            check_placeholders("options", option)
+        return replace(question, images=images)
 
     with reader.progress:
         questions = store_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)

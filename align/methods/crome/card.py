@@ -1,6 +1,6 @@
 from collections import Counter
 
-from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL
 from align.recipe.recipe import Recipe
 from align.training.model_card import Card, Rows
 

@@ -8,8 +8,14 @@ from typing import Any, cast
 from align.checks.counts import check_counts
 from align.checks.finding import Finding
 from align.checks.machine.devices import list_gpus
-from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL
-from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_source, reward_pairs_to_rows
+from align.data.pairs.reward_pairs import (
+    CAUSAL,
+    NEUTRAL,
+    RewardPair,
+    load_reward_pairs,
+    reward_pair_source,
+    reward_pairs_to_rows,
+)
 from align.data.pairs.spans import diff_spans
 from align.data.problems import DataReport
 from align.data.training_data import Rows, TrainingData, load_stream, load_training_data

@@ -2,7 +2,7 @@
 
 import math
 
-from align.data.pairs.reward_pair_rules import CAUSAL
+from align.data.pairs.reward_pairs import CAUSAL
 from align.methods.crome.panels import ACCURACY, sources_of
 from align.report.charts.panel import Metrics
 from align.report.run.finding import Finding, early, percent, recent, stays_at_log_two

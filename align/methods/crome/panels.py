@@ -1,6 +1,6 @@
 """The charts of runs that train a reward model: Bradley-Terry and Crome."""
 
-from align.data.pairs.reward_pair_rules import CAUSAL, DEFAULT_SOURCE
+from align.data.pairs.reward_pairs import CAUSAL, DEFAULT_SOURCE
 from align.report.charts.drawing import NUM_COLOURS, Chart
 from align.report.charts.panel import Metrics, Panel, draw_panel
 

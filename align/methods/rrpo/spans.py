@@ -14,8 +14,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 from align.data.conversations import count_places
 from align.data.media.rows import check_shown_prompt
 from align.data.pairs.marks import MarkRule, Marks, TokenizedResponse, count_shared, decide_marks, marked_texts
-from align.data.pairs.preference_rules import CheckedPair, check_pair
-from align.data.pairs.preferences import pair_to_row
+from align.data.pairs.preferences import PreferencePair, check_pair, pair_to_row
 from align.data.problems import BadRow, row_error
 from align.data.template_settings import template_settings
 from align.errors import DataError
@@ -57,12 +56,12 @@ class Marker:
         except ValueError as error:
             raise DataError(f"{self.dataset_name} dataset, row {index + 1}: {error}") from error
 
-    def _columns(self, pair: CheckedPair) -> dict[str, Any]:
+    def _columns(self, pair: PreferencePair) -> dict[str, Any]:
         """Returns prompt and responses as TRL is to read them."""
         row = pair_to_row(pair)
         return {name: row[name] for name in ("prompt", *SIDES)}
 
-    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def _mark(self, pair: PreferencePair, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Marks the responses by the tokens that TRL will make of both texts."""
         if pair.images:  # a table of such rows was refused whole
             rule = "the row has images and the first rows have none, so that they would not be read"
@@ -79,7 +78,7 @@ class Marker:
         return mask_columns(marks) | {"num_prompt": shared}
 
     def _tokenize_responses(
-        self, pair: CheckedPair, prompt: str, full: Sequence[str], *, add_special_tokens: bool, begin: int = 0
+        self, pair: PreferencePair, prompt: str, full: Sequence[str], *, add_special_tokens: bool, begin: int = 0
     ) -> tuple[TokenizedResponse, TokenizedResponse]:
         """Tokenises both texts of a pair.
 

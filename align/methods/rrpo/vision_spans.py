@@ -12,7 +12,7 @@ from trl.trainer.dpo_trainer import DataCollatorForVisionPreference
 from align.data.conversations import show_places
 from align.data.media.rows import check_shown_prompt, listed_images
 from align.data.pairs.marks import decide_marks
-from align.data.pairs.preference_rules import CheckedPair
+from align.data.pairs.preferences import PreferencePair
 from align.data.problems import BadRow
 from align.data.template_settings import TEMPLATE_COLUMNS
 from align.errors import DataError
@@ -46,13 +46,13 @@ class VisionMarker(Marker):
     processing_class: ProcessorMixin
     image_tokens: ImageTokens
 
-    def _columns(self, pair: CheckedPair) -> dict[str, Any]:
+    def _columns(self, pair: PreferencePair) -> dict[str, Any]:
         """Returns them with contents that are parts in all rows, as a column of a table needs."""
         self._check_texts(pair)
         columns = super()._columns(pair)
         return columns | {"prompt": show_places(columns["prompt"], len(pair.images))}
 
-    def _mark(self, pair: CheckedPair, columns: Mapping[str, Any]) -> dict[str, Any]:
+    def _mark(self, pair: PreferencePair, columns: Mapping[str, Any]) -> dict[str, Any]:
         messages = {side: prepare_multimodal_messages(columns[side]) for side in SIDES}
         messages["prompt"] = prepare_multimodal_messages(columns["prompt"], images=[None] * len(pair.images))
         texts = apply_chat_template(messages, self.processing_class, **pair.template.get("chat_template_kwargs", {}))
@@ -63,7 +63,7 @@ class VisionMarker(Marker):
         marks = decide_marks(self.rule, pair.spans_from, *responses, prompt=num_prompt)
         return mask_columns(marks) | {"num_images": len(pair.images)}
 
-    def _check_texts(self, pair: CheckedPair) -> None:
+    def _check_texts(self, pair: PreferencePair) -> None:
         """Checks that images have a place in the prompt, and none in the responses."""
         check_shown_prompt(pair.prompt, len(pair.images))
         if "tools" in pair.template:
@@ -75,7 +75,7 @@ class VisionMarker(Marker):
                 rule = f"the response has {token}, which is an image to this model"
                 raise BadRow(side, text, rule, "Take it out: only the prompt has images.")
 
-    def _count_prompt(self, pair: CheckedPair, text: str) -> int:
+    def _count_prompt(self, pair: PreferencePair, text: str) -> int:
         length = len(self.tokenizer(text, add_special_tokens=False)["input_ids"])
         for image in pair.images:
             try:

@@ -6,7 +6,7 @@ from augmented import CALLS_PER_PAIR, augment, reasons_of, rows_of
 from chat_server import ChatServer
 from oracle_replies import oracle_reply, step_of, text_of, write_preferences
 
-from align.data.pairs.reward_pair_rules import NEUTRAL
+from align.data.pairs.reward_pairs import NEUTRAL
 from align.methods.crome.augmentation.language_oracle import NUM_RETRIES
 from align.methods.crome.augmentation.originals import load_originals
 from align.methods.crome.augmentation.plan import plan_cost

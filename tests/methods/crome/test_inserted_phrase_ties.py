@@ -4,8 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from align.cli.app import app
-from align.data.pairs.reward_pair_rules import check_reward_pair
-from align.data.pairs.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import RewardPair, check_reward_pair
 from align.errors import UserError
 from align.methods.crome.augmentation.family import Family
 from align.methods.crome.augmentation.inserted import add_inserted_phrases

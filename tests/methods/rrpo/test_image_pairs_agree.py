@@ -4,8 +4,7 @@ import pytest
 import torch
 from test_rrpo_images import make_rows, make_trainer
 
-from align.data.pairs.preference_rules import check_pair
-from align.data.pairs.preferences import PreferencePair
+from align.data.pairs.preferences import check_pair
 from align.evaluation.pairs.image_pairs import tokenize_image_pair
 from align.evaluation.pairs.suite import pair_values
 from align.evaluation.pairs.terms import pair_terms
@@ -23,10 +22,7 @@ def test_an_evaluation_says_what_the_trainer_logs(tmp_path, family):
         trainer.compute_loss(trainer.model, batch)
     logged = {name: values[-1] for name, values in trainer._metrics["train"].items()}
 
-    pairs = [
-        PreferencePair(**check_pair(row)._asdict() | {"id": str(i), "row": i + 1, "images": tuple(row["images"])})
-        for i, row in enumerate(rows)
-    ]
+    pairs = [check_pair(row, name=str(i)) for i, row in enumerate(rows)]
     tokens = [tokenize_image_pair(trainer.processing_class, pair) for pair in pairs]
     terms = pair_terms(trainer.model.eval(), trainer.ref_model, tokens)
     values = {name: each.mean() for name, each in pair_values(terms).items()}

@@ -5,8 +5,7 @@ from datasets import Dataset, Features, Image, List, Value
 from scenes import square
 from test_rrpo_images import DPOTrainer, logged, make_trainer
 
-from align.data.pairs.preference_rules import check_pair
-from align.data.pairs.preferences import PreferencePair, pairs_to_rows
+from align.data.pairs.preferences import check_pair, pairs_to_rows
 from align.training.build import as_dataset
 
 pytest.importorskip("torchvision", reason="needs the extra `vision`")
@@ -57,11 +56,7 @@ def test_a_mixture_is_read_as_dpo_reads_it(tmp_path, rows):
 
 @mixtures
 def test_rows_of_a_recipe_are_read_alike_by_both(tmp_path, rows):
-    checked = [check_pair(row) for row in rows]
-    pairs = [
-        PreferencePair(**each._asdict() | {"id": str(i), "row": i + 1, "images": tuple(each.images)})
-        for i, each in enumerate(checked)
-    ]
+    pairs = [check_pair(row, name=str(i)) for i, row in enumerate(rows)]
     assert {type(said["content"]) for row in pairs_to_rows(pairs) for said in row["prompt"]} == {list}
     table = as_dataset(pairs_to_rows(pairs))
     ours, theirs = trained(tmp_path, table, **NEARLY), trained(tmp_path, table, **NEUTRAL)

@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from align.data.conversations import write_response
-from align.data.pairs.reward_pair_rules import NEUTRAL, check_reward_pair
-from align.data.pairs.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import NEUTRAL, RewardPair, check_reward_pair
 from align.data.problems import BadRow
 from align.data.texts import check_values
 from align.methods.crome.augmentation.oracle import Case, Profile

@@ -6,8 +6,7 @@ from align.data.conversations import Message, conversation_text
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, check_texts
-from align.data.pairs.reward_pair_rules import CAUSAL, NEUTRAL, check_reward_pair
-from align.data.pairs.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import CAUSAL, NEUTRAL, RewardPair, check_reward_pair
 from align.data.problems import BadRow, DataReport
 from align.errors import DataError
 
@@ -35,14 +34,14 @@ def load_originals(
     report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> RewardPair:
-        checked = check_reward_pair(row, untyped=raw.untyped)
+        checked = check_reward_pair(row, untyped=raw.untyped, number=raw.row, name=name_row(raw.row, file))
         check_texts(checked)
         remedy = "Give the pairs that people or models were asked about, without those made from them."
         if checked.source in (*CAUSAL, *NEUTRAL):
             raise BadRow("source", checked.source, "the pair was made by augmentation", remedy)
         if checked.tie:
             raise BadRow("tie", checked.tie, "a tie has no better answer to start from", remedy)
-        return RewardPair(**checked._asdict() | {"id": checked.id or name_row(raw.row, file), "row": raw.row})
+        return checked
 
     originals = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
     _check_ids({original.id for original in originals}, file)

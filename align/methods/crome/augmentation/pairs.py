@@ -3,8 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from align.data.pairs.reward_pair_rules import CAUSAL
-from align.data.pairs.reward_pairs import RewardPair
+from align.data.pairs.reward_pairs import CAUSAL, RewardPair
 from align.methods.crome.augmentation.family import Family, make_row
 from align.methods.crome.augmentation.oracle import Oracle, Profile, UnansweredError
 from align.methods.crome.augmentation.replies import Attribute

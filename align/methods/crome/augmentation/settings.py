@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from align.data.pairs.phrases import FRONT, check_position
-from align.data.pairs.reward_pair_rules import NEUTRAL
+from align.data.pairs.reward_pairs import NEUTRAL
 from align.errors import UserError
 from align.methods.crome.augmentation.inserted import INSERTED
 from align.methods.crome.augmentation.replies import NUM_ATTRIBUTES

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from align.data.pairs.preference_rules import check_pair
+from align.data.pairs.preferences import check_pair
 from align.data.pairs.spans import diff_spans
 from align.data.problems import BadRow
 from align.data.texts import check_values
