@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict, TypeVar, Unpack
 
 from align.data.account import Account, Item
 from align.data.columns import MISSING, NEEDED, Columns, Lacking, rename
@@ -41,14 +41,22 @@ class Schema(NamedTuple):
     also: tuple[str, ...] = ()
 
 
+class Reading(TypedDict, total=False):
+    """How rows are read, whatever they are.
+
+    Attributes:
+        split: Split of a folder or hub data set; the only one, or `train`, if not given.
+        on_bad_rows: `raise`, the default, stops at rows that cannot be used, `skip` leaves them out and reports them.
+        max_rows: Read only this many rows; all of them by default.
+    """
+
+    split: str | None
+    on_bad_rows: Literal["raise", "skip"]
+    max_rows: int | None
+
+
 def load_rows(
-    report: DataReport,
-    check: Callable[[Row, RawRow], T],
-    schema: Schema,
-    *,
-    split: str | None,
-    on_bad_rows: Literal["raise", "skip"],
-    max_rows: int | None,
+    report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
 ) -> list[T]:
     """Reads the file of a report and fills the report.
 
@@ -56,32 +64,25 @@ def load_rows(
         report: An empty one.
         check: Makes an item from a row in our schema, and raises `BadRow` if it cannot.
         schema: What the rows look like.
-        split: Split of a folder or hub data set.
-        on_bad_rows: Whether rows that cannot be used stop everything, or are left out.
-        max_rows: Read only this many rows.
+        **reading: As in `Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     items: list[T] = []
     account = Account[T](report.file, schema)
-    for raw in first_rows(report.file, split, max_rows):
+    for raw in first_rows(report.file, reading.get("split"), reading.get("max_rows")):
         account.take(raw, read_row(raw, report.file, check, schema, account.unread), items.append)
-    _close(account, report, check, schema, on_bad_rows, max_rows)
+    _close(account, report, check, schema, reading)
     return items
 
 
 def store_rows(
-    report: DataReport,
-    check: Callable[[Row, RawRow], T],
-    schema: Schema,
-    *,
-    split: str | None,
-    on_bad_rows: Literal["raise", "skip"],
-    max_rows: int | None,
+    report: DataReport, check: Callable[[Row, RawRow], T], schema: Schema, **reading: Unpack[Reading]
 ) -> Sequence[T]:
     """Does as `load_rows`, but keeps many items in a file rather than in memory, and reads JSONL on all cores."""
     account = Account[T](report.file, schema)
+    split, max_rows = reading.get("split"), reading.get("max_rows")
     lines = lines_of(report.file) if max_rows is None and split is None else None
     with ItemKeeper[T]() as keeper:
         if lines is None:
@@ -93,7 +94,7 @@ def store_rows(
                 return read_row(raw, report.file, check, schema, unread)
 
             _read_lines(lines, account, to_item, schema, keeper)
-        _close(account, report, check, schema, on_bad_rows, max_rows)
+        _close(account, report, check, schema, reading)
         return keeper.items()
 
 
@@ -128,17 +129,17 @@ def _close(
     report: DataReport,
     check: Callable[[Row, RawRow], T],
     schema: Schema,
-    on_bad_rows: Literal["raise", "skip"],
-    max_rows: int | None,
+    reading: Reading,
 ) -> None:
     """Fills the report, and refuses rows that cannot be used."""
     report.num_read, report.num_kept, report.problems = account.num_read, len(account.taken), account.problems
     report.unread = account.unread.sentences(report.file)
     if report.num_read == 0:
         raise DataError(f"{report.file} holds no rows. Give a data set with at least one.")
+    max_rows = reading.get("max_rows")
     if report.num_kept and (max_rows is None or report.num_read < max_rows):
         account.never.check()
-    if report.problems and (on_bad_rows == "raise" or not report.num_kept):
+    if report.problems and (reading.get("on_bad_rows", "raise") == "raise" or not report.num_kept):
         if 2 * account.lacking.count > report.num_read:
             raise DataError(_describe(account.lacking, schema, check, report.num_read))
         raise bad_rows_error(report.file, report.problems, report.num_read)

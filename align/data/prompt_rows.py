@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.conversations import Message, check_prompt, count_places
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.images import add_images
 from align.data.media.rows import MEDIA, MediaReader, check_shown_prompt, media_folder
 from align.data.problems import BadRow, DataReport
@@ -58,12 +58,10 @@ class PromptReport(DataReport):
 def load_prompts(
     path: str | Path,
     *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
     template: RowTemplate | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[PromptRow], PromptReport]:
     """Loads prompts and checks every row.
 
@@ -72,17 +70,15 @@ def load_prompts(
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
         columns: Our names of columns that have another name in the file, with that name.
         template: Makes the prompt of other columns.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     needs = ("prompt",) if template is None else template.columns
     report, schema = PromptReport(file), Schema(needs, columns=columns)
     reader = MediaReader(media_folder(file), media)
@@ -98,7 +94,7 @@ def load_prompts(
         return PromptRow(name, prompt, columns, images, raw.row)
 
     with reader.progress:
-        rows = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        rows = load_rows(report, check, schema, **reading)
     return rows, report
 
 

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 
@@ -34,10 +34,7 @@ class Candidates:
 
 def load_candidates(
     path: str | Path,
-    *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[Candidates], DataReport]:
     """Loads prompts with their candidates and checks every row.
 
@@ -46,23 +43,18 @@ def load_candidates(
 
     Args:
         path: A .jsonl, .json or .parquet file, a folder, or a hub id.
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> Candidates:
         return _check(row, raw.row, name_row(raw.row, file))
 
-    rows = load_rows(
-        report, check, Schema(("prompt", "responses")), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows
-    )
-    return rows, report
+    return load_rows(report, check, Schema(("prompt", "responses")), **reading), report
 
 
 def _check(row: Mapping[str, Any], number: int, default_id: str) -> Candidates:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, find_adapter, name_row, store_rows
+from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
 from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, listed_images, media_folder
@@ -98,11 +98,9 @@ def load_preferences(
     path: str | Path,
     *,
     adapter: str | None = None,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[Sequence[PreferencePair], DataReport]:
     """Loads preference pairs and checks every row.
 
@@ -117,23 +115,18 @@ def load_preferences(
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
         adapter: Public schema the rows are in, a name in `PREFERENCE_ADAPTERS`.
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
         columns: Our names of columns that have another name in the file, with that name.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    reader = MediaReader(media_folder(find_split(str(path), split)[0]), media)
-    source = preference_source(path, adapter=adapter, split=split, reader=reader, columns=columns)
-    report = DataReport(source.file)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
+    reader, report = MediaReader(media_folder(file), media), DataReport(file)
+    source = preference_source(file, adapter=adapter, split=reading["split"], reader=reader, columns=columns)
     with reader.progress:
-        pairs = store_rows(
-            report, source.check, source.schema, split=source.split, on_bad_rows=on_bad_rows, max_rows=max_rows
-        )
-    return pairs, report
+        return store_rows(report, source.check, source.schema, **reading), report
 
 
 def preference_source(

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.pairs.pair import NEEDS, Pair, check_texts
 from align.data.pairs.reward_pairs import read_tie
 from align.data.pairs.split_pair import split_pair
@@ -59,10 +59,8 @@ class BenchPair(Pair):
 def load_reward_bench(
     path: str | Path,
     *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     columns: Columns | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[BenchPair], DataReport]:
     """Loads pairs and checks every row.
 
@@ -72,22 +70,20 @@ def load_reward_bench(
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
         columns: Our names of columns that have another name in the file, with that name.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> BenchPair:
         return _check(row, raw, file)
 
     schema = Schema(NEEDS, columns=columns)
-    found = load_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+    found = load_rows(report, check, schema, **reading)
     pairs = [pair for pair in found if not pair.tie]
     if not pairs:
         raise DataError(f"All {len(found)} pairs of {file} are ties: {TIE}. Give some with a better response.")

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.conversations import Message, check_prompt
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.errors import DataError
@@ -41,10 +41,7 @@ class BenchItem:
 
 def load_reward_bench_2(
     path: str | Path,
-    *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[BenchItem], DataReport]:
     """Loads items and checks every row.
 
@@ -53,21 +50,19 @@ def load_reward_bench_2(
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     report = DataReport(file)
 
     def check(row: Row, raw: RawRow) -> BenchItem:
         return _check(row, raw, file)
 
-    items = load_rows(report, check, Schema(NEEDS), split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
-    return _check_ties(items, file, cut=max_rows is not None), report
+    items = load_rows(report, check, Schema(NEEDS), **reading)
+    return _check_ties(items, file, cut=reading.get("max_rows") is not None), report
 
 
 def ties_by_number(items: Sequence[BenchItem]) -> dict[str, dict[str, int]]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, load_rows, name_row
+from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.rows import MEDIA
 from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread
 from align.data.pairs.split_pair import split_pair
@@ -133,10 +133,8 @@ def check_margin(margin: object, tie: bool, *, untyped: bool = False) -> float |
 def load_reward_pairs(
     path: str | Path,
     *,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     columns: Columns | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[list[RewardPair], DataReport]:
     """Loads pairs for a reward model and checks every row.
 
@@ -147,20 +145,15 @@ def load_reward_pairs(
 
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
         columns: Our names of columns that have another name in the file, with that name.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
-    source = reward_pair_source(path, split=split, columns=columns)
-    report = DataReport(source.file)
-    pairs = load_rows(
-        report, source.check, source.schema, split=source.split, on_bad_rows=on_bad_rows, max_rows=max_rows
-    )
-    return pairs, report
+    source = reward_pair_source(path, split=reading.get("split"), columns=columns)
+    report, reading["split"] = DataReport(source.file), source.split
+    return load_rows(report, source.check, source.schema, **reading), report
 
 
 def reward_pair_source(

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Unpack
 
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
-from align.data.loading import Schema, find_adapter, name_row, store_rows
+from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
 from align.data.media.rows import MediaReader, check_placeholders, media_folder
 from align.data.problems import DataReport
 from align.data.questions.adapters import ADAPTERS
@@ -44,11 +44,9 @@ def load_questions(
     path: str | Path,
     *,
     adapter: str | None = None,
-    split: str | None = None,
-    on_bad_rows: Literal["raise", "skip"] = "raise",
-    max_rows: int | None = None,
     media: MediaSettings | None = None,
     columns: Columns | None = None,
+    **reading: Unpack[Reading],
 ) -> tuple[Sequence[Question], QuestionReport]:
     """Loads questions and checks every row.
 
@@ -64,17 +62,15 @@ def load_questions(
     Args:
         path: A .jsonl, .json, .csv or .parquet file, a folder, or a hub id (`owner/name` or `owner/name:subset`).
         adapter: Public schema the rows are in, a name in `ADAPTERS`.
-        split: Split of a folder or hub data set.
-        on_bad_rows: `raise` stops at rows that cannot be used, `skip` leaves them out and reports them.
-        max_rows: Read only this many rows.
         media: How images and videos are read; by default as in a recipe that says nothing about them.
         columns: Our names of columns that have another name in the file, with that name.
+        **reading: As in `align.data.loading.Reading`.
 
     Raises:
         DataError: If the file is missing or empty, no row can be used, or with `raise` a row cannot be used.
     """
     schema = Schema(NEEDS, find_adapter(adapter, ADAPTERS), ADAPTERS, columns)
-    file, split = find_split(str(path), split)
+    file, reading["split"] = find_split(str(path), reading.get("split"))
     reader = MediaReader(media_folder(file), media)
     report = QuestionReport(file)
 
@@ -89,7 +85,7 @@ def load_questions(
         return replace(question, images=images)
 
     with reader.progress:
-        questions = store_rows(report, check, schema, split=split, on_bad_rows=on_bad_rows, max_rows=max_rows)
+        questions = store_rows(report, check, schema, **reading)
     letters: Counter[str] = Counter()
     for num_unshufflable, found in map_parts(_count, questions):
         report.num_unshufflable += num_unshufflable
