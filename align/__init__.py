@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from align.methods.rrpo.trainer import RRPOTrainer
     from align.models.judges.comparing import PairwiseJudge
     from align.models.judges.grading import Judge
-    from align.models.whole_weights import whole_weights
+    from align.models.pretrained import whole_weights
     from align.services.audit import audit
     from align.services.check import check
     from align.services.filter import filter
@@ -81,7 +81,7 @@ _HOMES = {
     "filter": "align.services.filter",
     "load_reward_model": "align.evaluation.reward_models.whole_models",
     "train": "align.services.train",
-    "whole_weights": "align.models.whole_weights",
+    "whole_weights": "align.models.pretrained",
 }
 
 

@@ -11,16 +11,15 @@ from align.data.loading import Schema, find_adapter, name_row
 from align.data.media.images import image_digest
 from align.data.media.rows import MediaReader
 from align.data.pairs.pair import NEEDS as PAIR_COLUMNS
-from align.data.pairs.pair import check_differ
+from align.data.pairs.pair import check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
 from align.data.pairs.reward_pairs import CSV_TRUTH, check_tie
 from align.data.pairs.spans import has_tags, strip_tags
-from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow
 from align.data.questions.adapters import ADAPTERS, Adapter
 from align.data.questions.multiple_choice import NEEDS as QUESTION_COLUMNS
 from align.data.rules import check_label, check_row
-from align.data.tables.numeric_columns import read_number
+from align.data.tables.cells import read_number
 from align.data.tables.observation_adapters import OBSERVATION_ADAPTERS
 from align.data.texts import is_blank
 from align.errors import DataError

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from align.checks.finding import Finding
-from align.data.account import Item
+from align.data.loading import Item
 from align.data.problems import DataReport
 from align.recipe.dataset import DatasetConfig
 

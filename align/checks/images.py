@@ -9,9 +9,9 @@ from align.checks.counts import name_rows
 from align.checks.finding import Finding
 from align.checks.image_tokens import CountTokens, image_processor_settings, token_counter
 from align.checks.model import model_folder
-from align.data.made_rows import MadeRows
 from align.data.media.images import SHOWN_WITH, ImageLike, image_size
 from align.data.questions.multiple_choice import Question
+from align.data.stored_items import MadeRows
 from align.recipe.recipe import Recipe
 from rewards.extras import missing, pip_line
 

@@ -12,8 +12,7 @@ from align.checks.model import model_config, model_folder
 from align.checks.templates import ChatTemplate, read_chat_template, tokenizer_settings
 from align.checks.vllm_server import served_window, uses_server
 from align.data.conversations import message_text, put_images_in
-from align.data.made_rows import MadeRows
-from align.data.stored_items import pick
+from align.data.stored_items import MadeRows, pick
 from align.errors import RecipeError
 from align.models.rope_lengths import positions_by_length
 from align.recipe.recipe import Recipe

@@ -7,7 +7,7 @@ from jinja2 import TemplateError
 
 from align.checks.images import check_images
 from align.checks.lengths import AUDITED, context_window, load_tokenizer, longest_first, prompt_lengths
-from align.data.account import Item
+from align.data.loading import Item
 from align.data.problems import DataReport, RowProblem
 from align.data.stored_items import ItemKeeper
 from align.recipe.dataset import DatasetConfig

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from align.checks.finding import Finding
-from align.data.made_rows import MadeRows
+from align.data.stored_items import MadeRows
 from align.data.versions import ORIGIN
 from align.errors import UserError
 from rewards.running.contract import (

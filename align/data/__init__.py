@@ -5,8 +5,13 @@ from align.data.pairs.preferences import PreferencePair, load_preferences, pair_
 from align.data.pairs.reward_pairs import RewardPair, load_reward_pairs, reward_pair_to_row
 from align.data.problems import DataReport, RowProblem
 from align.data.questions.adapters import ADAPTERS
-from align.data.questions.balance import LetterBalance, letter_balance
-from align.data.questions.multiple_choice import Question, QuestionReport, load_questions
+from align.data.questions.multiple_choice import (
+    LetterBalance,
+    Question,
+    QuestionReport,
+    letter_balance,
+    load_questions,
+)
 from align.data.questions.rows import questions_to_rows
 from align.data.questions.templates import PromptTemplate
 from align.errors import DataError

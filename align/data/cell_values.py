@@ -6,7 +6,7 @@ from typing import Any
 from align.data.columns import Columns
 from align.data.csv_rows import parse_cell
 from align.data.pairs.reward_pairs import CSV_TRUTH
-from align.data.raw_rows import Row
+from align.data.problems import Row
 
 TRUTHS = ("tie", "correct")
 READ = {"pairs": ("tie", "margin"), "sft": ("correct",), "questions": ("answer",)}

@@ -7,8 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from align.data.csv_rows import parse_cell
-from align.data.problems import BadRow, RowProblem, printable
-from align.data.raw_rows import RawRow, Row
+from align.data.problems import BadRow, RawRow, Row, RowProblem, printable
 from align.errors import DataError
 
 Columns = Mapping[str, str | list[str]]

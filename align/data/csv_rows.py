@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from align.data.json_rows import BadValue, parse_json
-from align.data.problems import BadRow, RowProblem, printable, shorten
-from align.data.raw_rows import RawRow, Row
+from align.data.problems import BadRow, RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import NoText, read_lines
 from align.errors import DataError
 

@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from align.data.csv_rows import check_names, read_csv
 from align.data.gym_rows import gym_rows
 from align.data.json_rows import read_json, read_jsonl
-from align.data.problems import RowProblem, printable, shorten
-from align.data.raw_rows import RawRow, Row
+from align.data.problems import RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import Span, divide_lines
 from align.errors import DataError
 from align.hub_reach import Answer, ask_hub, go_offline

@@ -8,7 +8,7 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from align.data.raw_rows import RawRow
+from align.data.problems import RawRow
 from align.errors import DataError
 from rewards.reading.gym_entries import write_entry
 from rewards.reading.gym_tasks import TaskSpec, check_installed, make_task, read_spec

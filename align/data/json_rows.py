@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from align.data.problems import RowProblem, printable, shorten
-from align.data.raw_rows import RawRow, Row
+from align.data.problems import RawRow, Row, RowProblem, printable, shorten
 from align.data.text_lines import BOM, HEAD, WHOLE, NoText, Span, check_encoding, read_lines
 from align.errors import DataError
 

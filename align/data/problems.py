@@ -1,9 +1,9 @@
 """What is wrong with a data set, in words that lead to the place."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from align.errors import DataError, word_setting
 
@@ -114,3 +114,14 @@ def printable(text: str) -> str:
         'a\\x1b[2J\\n'
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+Row = Mapping[str, Any]
+
+
+class RawRow(NamedTuple):
+    """One row before it is understood."""
+
+    row: int
+    content: Row | RowProblem
+    untyped: bool = False  # every value is text, as in CSV

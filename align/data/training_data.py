@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from align.data.account import Item as Named
 from align.data.files import READERS, find_split
+from align.data.loading import Item as Named
 from align.data.mixing import Share, join_sets, mix_rows, set_names
 from align.data.problems import DataReport
 from align.data.streaming import HEAD, RowSource, RowStream, check_no_passes

@@ -7,8 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any, TypeVar
 
 from align.console import say
-from align.data.problems import DataReport, printable
-from align.data.raw_rows import Row
+from align.data.problems import DataReport, Row, printable
 
 ALIKE = 0.9  # as difflib counts it: two slips in a long name
 LEAST = 3  # letters of a name that may have a slip: `idx` is none of `id`

@@ -1,5 +1,7 @@
-"""The one way in which weights are loaded: from safetensors, since reading pickled ones can run any code."""
+"""The one way in which weights are loaded: from safetensors, since reading pickled ones can run code; and whole."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,20 @@ def _refuse_on_hub(source: str) -> None:
     if cached_file(source, ADAPTER_WEIGHTS, _raise_exceptions_for_missing_entries=False) is None:
         raise UserError(f"The adapter {source} has no `{ADAPTER_WEIGHTS}`. Save it as safetensors.")
     refuse_pickled_weights(adapter_base(Path(config).parent))
+
+
+@contextmanager
+def whole_weights() -> Iterator[None]:
+    """Lets `from_pretrained` load whole weights while DeepSpeed trains with ZeRO-3.
+
+    transformers 5 splits every model it loads over the ranks once ZeRO-3 is configured, and a model that no DeepSpeed
+    engine holds is then left with empty weights ("'weight' must be 2-D").
+    """
+    from transformers.integrations import deepspeed as deepspeed_state
+
+    kept = deepspeed_state._hf_deepspeed_config_weak_ref  # there is no public way to put it back
+    deepspeed_state.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed_state._hf_deepspeed_config_weak_ref = kept

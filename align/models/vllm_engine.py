@@ -24,8 +24,12 @@ from rewards.extras import missing, remedy
 
 if TYPE_CHECKING:  # vLLM and TRL must not load before `require_vllm` has looked at them
     from torch import nn
+    from transformers import ProcessorMixin
     from trl import GRPOConfig
     from trl.generation.vllm_generation import VLLMGeneration
+
+
+from collections.abc import Sequence
 
 
 def require_vllm() -> None:
@@ -200,3 +204,24 @@ def _repack_output_heads(model: nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, ParallelLMHead):
             module.quant_method.process_weights_after_loading(module)
+
+
+def placeholder_ids(
+    processor: ProcessorMixin, prompts: Sequence[list[dict[str, Any]]], **template: Any
+) -> list[list[int]]:
+    """Tokenises prompts without putting the tokens of the images in.
+
+    TRL 1.16 hands its colocated engine the tokens that the processor made. vLLM 0.31 takes the first token of each
+    image among them for a placeholder and replaces it, so that an image of N tokens takes 2N - 1
+    (https://github.com/huggingface/trl/issues/6294; it may go when it is solved).
+
+    Args:
+        processor: The processor of the policy.
+        prompts: Conversations whose messages are lists of parts, images among them.
+        **template: Further arguments of the chat template.
+    """
+    texts = processor.apply_chat_template(list(prompts), add_generation_prompt=True, tokenize=False, **template)
+    bos = processor.tokenizer.bos_token
+    has_start = bos is not None and texts[0].startswith(bos)  # as `apply_chat_template` decides it
+    ids: list[list[int]] = processor.tokenizer(texts, add_special_tokens=not has_start)["input_ids"]
+    return ids

@@ -6,7 +6,7 @@ from typing import Any
 from datasets import Dataset, Image, IterableDataset
 from transformers import Trainer
 
-from align.data.made_rows import MadeRows
+from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData
 from align.errors import RecipeError
 from align.recipe.recipe import Recipe

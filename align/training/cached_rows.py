@@ -11,8 +11,7 @@ from datasets.fingerprint import Hasher
 
 import align
 import rewards
-from align.data.made_rows import MadeRows
-from align.data.stored_items import content_digest
+from align.data.stored_items import MadeRows, content_digest
 from align.data.training_data import Rows
 from align.versions import installed_version
 

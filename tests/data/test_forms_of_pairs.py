@@ -7,9 +7,9 @@ import pytest
 from trl import extract_prompt
 
 from align.data.conversations import put_images_in
+from align.data.pairs.pair import split_pair
 from align.data.pairs.preferences import check_pair, load_preferences, pair_to_row, pairs_to_rows
 from align.data.pairs.reward_pairs import check_reward_pair, load_reward_pairs, reward_pairs_to_rows
-from align.data.pairs.split_pair import split_pair
 
 TEXT = {"type": "text", "text": "Capital of France?"}
 USER, PARIS, ROME = ({"role": role, "content": text} for role, text in (

@@ -10,9 +10,8 @@ import pytest
 from PIL import Image
 
 from align.data import load_preferences, load_questions, stored_items
-from align.data.made_rows import MadeRows
 from align.data.problems import DataError
-from align.data.stored_items import ItemKeeper, Picked, StoredItems, pick, values_of
+from align.data.stored_items import ItemKeeper, MadeRows, Picked, StoredItems, pick, values_of
 
 TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}]
 

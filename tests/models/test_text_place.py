@@ -2,7 +2,7 @@ import pytest
 from tiny import tiny_tokenizer
 from tokenizers import AddedToken
 
-from align.models.second_pass.text_place import text_place
+from align.models.second_pass.answer_place import text_place
 from rewards.reading.responses import ResponseFormat
 
 TOKENIZER = tiny_tokenizer()

@@ -3,7 +3,7 @@ from scenes import square
 from tiny import tiny_vl_model_and_processor
 from trl.data_utils import prepare_multimodal_messages
 
-from align.models.vllm_prompts import placeholder_ids
+from align.models.vllm_engine import placeholder_ids
 
 pytest.importorskip("PIL.Image", reason="needs the extra `vision`")
 pytest.importorskip("torchvision", reason="needs the extra `vision`")

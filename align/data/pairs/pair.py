@@ -1,12 +1,23 @@
-"""What every pair of responses has, whatever is learnt from it."""
+"""What every pair of responses has, whatever is learnt from it, and how a row in any of TRL's forms is taken apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from align.data.conversations import Message, write_response
+from align.data.conversations import (
+    MESSAGES,
+    RESPONSE,
+    Message,
+    check_messages,
+    check_prompt,
+    conversation_text,
+    count_places,
+    message_text,
+    one_form,
+    write_response,
+)
 from align.data.problems import BadRow
-from align.data.texts import as_seen
+from align.data.texts import as_seen, is_blank
 
 NEEDS = ("prompt", "chosen", "rejected")
 
@@ -77,3 +88,136 @@ def check_differ(chosen: str, rejected: str) -> None:
     if as_seen(chosen).strip() == as_seen(rejected).strip():
         remedy = "They differ in what is not shown, or in how accents are written (NFC, NFD). Leave the row out."
         raise BadRow("rejected", rejected, "chosen and rejected look the same", remedy)
+
+
+class SplitPair(NamedTuple):
+    """A preference row in parts.
+
+    Attributes:
+        prompt: A text, or messages.
+        chosen: What the better response says, as one text.
+        rejected: What the worse one says.
+        messages: The messages of both responses, where one of them is more than one text: tool calls, tool turns,
+            reasoning beside the content. None where each is a text or one message that is a text.
+        is_implicit: Whether the prompt is what two texts begin with.
+    """
+
+    prompt: str | list[Message]
+    chosen: str
+    rejected: str
+    messages: tuple[list[Message], list[Message]] | None = None
+    is_implicit: bool = False
+
+
+def split_pair(row: Mapping[str, Any], *, images: bool = False) -> SplitPair:
+    """Splits a row into its prompt, chosen and rejected response.
+
+    Responses are texts, with a text as prompt, or messages. Messages are the assistant's, with the turns of tools
+    between them, or a conversation that ends in these and begins with the prompt; the column `prompt` may then be
+    missing, or be the text of a user message. Of texts without that column the prompt is what both begin with.
+
+    Args:
+        row: Its columns.
+        images: Whether prompts may have places for images.
+
+    Raises:
+        BadRow: If a part is missing or empty, or is not in one of these forms.
+    """
+    forms = {column: _is_messages(row.get(column), column) for column in ("chosen", "rejected")}
+    if forms["chosen"] != forms["rejected"]:
+        column = "rejected" if forms["chosen"] else "chosen"
+        raise BadRow(column, row[column], "one response is a text and the other one messages", f"Write {RESPONSE}.")
+    if not forms["chosen"]:
+        if "prompt" not in row:
+            return _split_texts(row["chosen"], row["rejected"])
+        return SplitPair(_check_text_prompt(row["prompt"]), row["chosen"], row["rejected"])
+    chosen, rejected = (check_messages(row[column], column, images=images) for column in ("chosen", "rejected"))
+    shared = _find_prompt(row.get("prompt"), chosen, rejected, images=images)
+    messages = _check_response(chosen, shared, "chosen"), _check_response(rejected, shared, "rejected")
+    better, worse = (conversation_text(each) for each in messages)
+    return SplitPair(one_form(shared), better, worse, None if all(map(_is_text, messages)) else messages)
+
+
+def _split_texts(chosen: str, rejected: str) -> SplitPair:
+    """Takes what two texts begin with as their prompt, as TRL does: it ends before the space in front of what differs.
+
+    Raises:
+        BadRow: If nothing is shared.
+    """
+    length = min(len(chosen), len(rejected)) - 1
+    for place, (ours, theirs) in enumerate(zip(chosen, rejected, strict=False)):
+        if ours != theirs:
+            length = place - (place > 0 and chosen[place - 1] == " ")
+            break
+    prompt = chosen[:length]
+    if is_blank(prompt):
+        remedy = "Write the column `prompt`, or begin both responses with the prompt."
+        raise BadRow("prompt", None, "the prompt is missing, and the responses share no beginning", remedy)
+    return SplitPair(prompt, chosen[length:], rejected[length:], is_implicit=True)
+
+
+def _is_text(response: list[Message]) -> bool:
+    return len(response) == 1 and set(response[0]) <= {"role", "content"}
+
+
+def _is_messages(response: object, column: str) -> bool:
+    if isinstance(response, list | tuple) and response:
+        return True
+    if not isinstance(response, str) or is_blank(response):
+        raise BadRow(column, response, "the response is missing or empty", f"Write a text, or {RESPONSE}.")
+    return False
+
+
+def _check_text_prompt(prompt: object) -> str:
+    if isinstance(prompt, list | tuple) and prompt:
+        raise BadRow("prompt", prompt, "the prompt is messages and the responses are texts", f"Write {RESPONSE}.")
+    return str(check_prompt(prompt))
+
+
+def _find_prompt(prompt: object, chosen: list[Message], rejected: list[Message], *, images: bool) -> list[Message]:
+    if isinstance(prompt, list | tuple) and prompt:
+        return check_messages(prompt, "prompt", images=images)
+    if prompt is not None and (not isinstance(prompt, str) or is_blank(prompt)):
+        raise BadRow("prompt", prompt, "the prompt is missing or empty", f"Write {MESSAGES}.")
+    shared = _shared_messages(chosen, rejected)
+    asked = [message_text(message) for message in shared if message["role"] == "user"]
+    if prompt is not None and prompt not in asked:
+        remedy = f"Write the prompt as {MESSAGES}, or begin both conversations with it."
+        raise BadRow("prompt", prompt, "the prompt is not the beginning of the conversations", remedy)
+    if not shared:
+        raise BadRow("prompt", None, "the prompt is missing or empty", f"Write {MESSAGES}.")
+    return shared
+
+
+def _shared_messages(chosen: list[Message], rejected: list[Message]) -> list[Message]:
+    """Lists the messages that both conversations begin with, without the last one of either."""
+    shared: list[Message] = []
+    for ours, theirs in zip(chosen[:-1], rejected[:-1], strict=False):
+        if ours != theirs:
+            break
+        shared.append(ours)
+    return shared
+
+
+def _check_response(messages: list[Message], prompt: list[Message], column: str) -> list[Message]:
+    """Checks that messages are the prompt, which may be left out, and what the assistant and its tools say."""
+    begins = messages[: len(prompt)] == prompt
+    response = messages[len(prompt) :] if begins else messages
+    roles = [message["role"] for message in response]
+    if not begins and roles[0] != "assistant":
+        remedy = "Begin the conversation with the messages of `prompt`, or write the last message only."
+        raise BadRow(column, messages, "the prompt is not the beginning of the conversation", remedy)
+    answers = [message for message in response if message["role"] == "assistant"]
+    if set(roles) - {"assistant", "tool"} or any("tool_calls" not in message for message in answers[:-1]):
+        remedy = "A pair compares one message: put those before it into the prompt of both."
+        if roles.count("assistant") > 1:
+            raise BadRow(column, roles, "several assistant messages follow the prompt", remedy)
+        raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
+    if roles[-1:] != ["assistant"]:
+        raise BadRow(column, roles, "the prompt is not followed by an assistant message", f"Write {RESPONSE}.")
+    if count_places(response):
+        raise BadRow(column, response, "a response has a place for an image", "Only prompts have images: take it out.")
+    said = response[-1]
+    if is_blank(message_text(said)):
+        raise BadRow(column, said["content"], "the response is missing or empty", "Write a text as its content.")
+    return response

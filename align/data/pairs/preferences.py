@@ -9,15 +9,14 @@ from align.data.columns import Columns
 from align.data.conversations import count_places
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, find_adapter, name_row, store_rows
-from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
 from align.data.media.rows import MediaReader, check_shown_prompt, listed_images, media_folder
-from align.data.pairs.pair import NEEDS, Pair, check_differ
+from align.data.pairs.pair import NEEDS, Pair, check_differ, split_pair
 from align.data.pairs.preference_adapters import PREFERENCE_ADAPTERS
-from align.data.pairs.span_rules import Spans, has_spans, mark_messages, mark_texts, spans_of
-from align.data.pairs.split_pair import split_pair
+from align.data.pairs.spans import Spans, has_spans, mark_messages, mark_texts, spans_of
 from align.data.problems import DataReport
 from align.data.rules import check_label
+from align.data.stored_items import MadeRows
 from align.data.streaming import RowSource
 from align.data.template_settings import add_template_columns, check_template_columns
 from align.recipe.dataset import MediaSettings

@@ -8,9 +8,8 @@ from typing import Any, Unpack
 from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
-from align.data.pairs.pair import NEEDS, Pair, check_texts
+from align.data.pairs.pair import NEEDS, Pair, check_texts, split_pair
 from align.data.pairs.reward_pairs import read_tie
-from align.data.pairs.split_pair import split_pair
 from align.data.problems import DataReport, RowProblem
 from align.data.rules import check_label
 from align.data.template_settings import check_template_columns

@@ -11,8 +11,7 @@ from align.data.columns import Columns
 from align.data.files import RawRow, Row, find_split
 from align.data.loading import Reading, Schema, load_rows, name_row
 from align.data.media.rows import MEDIA
-from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread
-from align.data.pairs.split_pair import split_pair
+from align.data.pairs.pair import NEEDS, Pair, check_differ, check_unread, split_pair
 from align.data.problems import BadRow, DataReport
 from align.data.rules import check_label
 from align.data.streaming import RowSource

@@ -3,11 +3,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from align.data.made_rows import MadeRows
 from align.data.media.images import add_images
 from align.data.questions.multiple_choice import Question
 from align.data.questions.templates import PromptTemplate
-from align.data.stored_items import map_parts, values_of
+from align.data.stored_items import MadeRows, map_parts, values_of
 from rewards.reading.options import can_shuffle, draw_permutation, permute, to_shown
 
 LETTER = 4  # characters around an option, as in "A. " and the end of its line

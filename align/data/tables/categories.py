@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from align.data.tables.numeric_columns import NUMBERS, read_numbers
+from align.data.tables.cells import NUMBERS, label_of, read_numbers
 from align.data.tables.reading import Table
-from align.data.tables.text_columns import label_of
 from align.errors import DataError
 from rewards.correction.categories import LEAST_ROWS, Category, category, is_like_date
 

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from align.data.columns import guess_columns
 from align.data.problems import DataReport, RowProblem, bad_rows_error, printable
 from align.data.tables.categories import find_categories
-from align.data.tables.numeric_columns import NUMBERS, Unusable, read_numbers
+from align.data.tables.cells import NUMBERS, Unusable, read_labels, read_numbers, read_texts
 from align.data.tables.reading import Table
-from align.data.tables.text_columns import read_labels, read_texts
 from align.errors import DataError, word_setting
 from rewards.correction.categories import Category
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from align.evaluation.reward_models.reward_model import RewardModel
-from align.models.whole_weights import whole_weights
+from align.models.pretrained import whole_weights
 
 
 def load_reward_model(

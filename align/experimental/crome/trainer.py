@@ -19,7 +19,7 @@ from align.experimental.crome.two_heads import TwoHeads, UnlabelledPairs, agreem
 from align.methods.crome import build as crome
 from align.methods.crome.loss import tie_loss
 from align.methods.crome.trainer import CromeTrainer
-from align.models.score_place import score_places
+from align.models.score_head import score_places
 from align.recipe.recipe import Recipe
 from align.recipe.reward_settings import Reward
 from align.training.build import eval_dataset

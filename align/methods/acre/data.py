@@ -9,11 +9,10 @@ from align.checks.images import check_images, check_letters
 from align.checks.lengths import check_lengths
 from align.checks.long_prompts import leave_out_long
 from align.checks.rewards import check_rewards
-from align.data.made_rows import MadeRows
-from align.data.questions.balance import letter_balance
-from align.data.questions.multiple_choice import Question, QuestionReport, load_questions
+from align.data.questions.multiple_choice import Question, QuestionReport, letter_balance, load_questions
 from align.data.questions.rows import question_rows
 from align.data.questions.templates import PromptTemplate
+from align.data.stored_items import MadeRows
 from align.data.training_data import Rows, TrainingData, load_training_data
 from align.errors import DataError
 from align.methods.acre import text_data

@@ -14,10 +14,10 @@ from align.methods.acre.rules import check_only_texts
 from align.methods.acre.second_pass import SecondPassTrainer, Twice
 from align.methods.acre.text_outcomes import SecondText, TextRow, text_metrics, text_table
 from align.methods.rollouts.rows_together import RowsTogether
+from align.models.second_pass.answer_place import TextPlace, text_place
 from align.models.second_pass.answers import write_answers
 from align.models.second_pass.forward import SecondPassRow
 from align.models.second_pass.image_memo import is_sharded
-from align.models.second_pass.text_place import TextPlace, text_place
 from align.models.second_pass.vllm import written_answers
 from align.training.guarded_rewards import RewardRules
 from align.training.scored_again import generators_kept

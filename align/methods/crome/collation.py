@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from trl.trainer.reward_trainer import DataCollatorForPreference
 
+from align.data.pairs.pair import split_pair
 from align.data.pairs.pairwise import pairwise_prompt
 from align.data.pairs.reward_pairs import check_margin, check_tie
-from align.data.pairs.split_pair import split_pair
 from align.data.problems import BadRow, row_error
 from align.data.template_settings import check_template_columns, template_settings
 

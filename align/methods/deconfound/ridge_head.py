@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from align.models.score_place import score_places
+from align.models.score_head import score_places
 
 PENALTIES = tuple(10.0**power for power in range(-4, 7))
 Values = np.ndarray[Any, np.dtype[Any]]

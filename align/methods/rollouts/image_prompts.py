@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from trl.data_utils import prepare_multimodal_messages
 
 from align.errors import UserError
-from align.models.vllm_prompts import placeholder_ids
+from align.models.vllm_engine import placeholder_ids
 
 if TYPE_CHECKING:
     from trl import GRPOTrainer as Parent

@@ -16,12 +16,11 @@ from transformers import LogitsProcessor, LogitsProcessorList, TemperatureLogits
 
 from align.data.media.images import SHOWN_WITH
 from align.errors import UserError
-from align.models.pretrained import load_pretrained, refuse_pickled_weights
+from align.models.pretrained import load_pretrained, refuse_pickled_weights, whole_weights
 from align.models.reading import reading_model
 from align.models.rope_lengths import forget_lengths, read_together
 from align.models.samplers.local_prompts import Encoded, Prompts, load_prompts
 from align.models.samplers.sampler import NO_IMAGE, TOO_LONG, Answer, Failure, Request, SamplerError
-from align.models.whole_weights import whole_weights
 from rewards.extras import not_imported
 
 # All of it, because a checkpoint's own generation config (a repetition penalty, say) fills in what is not given.

@@ -1,4 +1,4 @@
-"""Where a response puts its letter, in tokens, so that another letter can be asked for in the same place."""
+"""Where a response puts its letter, or a text that answers, in tokens, so that another can stand in its place."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from transformers import PreTrainedTokenizerBase
 
 from rewards.reading.options import LETTERS
-from rewards.reading.responses import Response
+from rewards.reading.responses import Response, ResponseFormat, parse_response
 
 
 class AnswerPlace(NamedTuple):
@@ -89,3 +89,63 @@ def _sibling_letters(
     ids = [tokenizer.convert_tokens_to_ids(token.replace(letter, other)) for other in letters]
     known = [other for other in ids if isinstance(other, int) and other != tokenizer.unk_token_id]
     return known if len(set(known)) == num_options else None
+
+
+BOX = "\\boxed{"
+
+
+class TextPlace(NamedTuple):
+    """A response cut before its answer."""
+
+    prefix_ids: list[int]
+    trace: str
+    answer: str
+    behind: int  # characters of the decoded prefix, behind which an answer is written
+    end: str  # what ends it: the closing tag, a line's end, or the box's brace
+    opened: int = 0  # braces of the box that the prefix has opened
+
+    def length(self, text: str) -> int | None:
+        """Returns the length of an answer with what ends it, None if it has not ended.
+
+        Args:
+            text: What was written behind the prefix, decoded.
+        """
+        if self.end == "}":
+            depth = self.opened
+            for index, character in enumerate(text):
+                depth += {"{": 1, "}": -1}.get(character, 0)
+                if character == "}" and depth <= 0:
+                    return index + 1
+            return None
+        blank = len(text) - len(text.lstrip()) if self.end == "\n" else 0
+        found = text.find(self.end, blank)
+        return None if found < 0 else found + len(self.end)
+
+
+def text_place(
+    tokenizer: PreTrainedTokenizerBase, completion_ids: Sequence[int], response_format: ResponseFormat
+) -> TextPlace | None:
+    r"""Cuts a response before its answer, which is in its tags, on a line `Answer: x`, or in the last `\boxed{}`.
+
+    The tokens of the response are reused as generated. A token that carries the end of the opening tag and the
+    beginning of the answer is written anew with the answer. None if there is no trace, or no answer behind it.
+    """
+    text = str(tokenizer.decode(list(completion_ids), skip_special_tokens=True))
+    response = parse_response(text, response_format)
+    opening, box = f"<{response_format.answer_tag}>", text.rfind(BOX)
+    trace: str | None
+    if response.answer is not None and response.answer_start is not None:
+        trace, answer, start = response.trace, response.answer, response.answer_start
+        end = opening.replace("<", "</") if opening in text else "\n"
+    elif box >= 0:
+        trace, start, end = text[:box].strip(), box + len(BOX), "}"
+        length = TextPlace([], "", "", 0, end, opened=1).length(text[start:])
+        answer = text[start : start + length - 1].strip() if length else ""
+    else:
+        return None
+    if not trace or not answer:
+        return None
+    prefix_ids = list(completion_ids[: token_at(tokenizer, completion_ids, start)])
+    prefix = str(tokenizer.decode(prefix_ids, skip_special_tokens=True))
+    opened = prefix[box:].count("{") if end == "}" else 0
+    return TextPlace(prefix_ids, trace, answer, len(prefix), end, opened)
