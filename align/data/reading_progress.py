@@ -1,4 +1,4 @@
-"""Says with how many rows of a large file something was done."""
+"""Says with how many rows of a large file, or other things that take long, something was done."""
 
 import os
 from typing import TYPE_CHECKING
@@ -8,20 +8,22 @@ if TYPE_CHECKING:
 
 
 class ReadingProgress:
-    """A line on a terminal that appears with the first count; only the first process writes it.
+    """A line that appears with the first count; only the first process writes it.
 
     Args:
-        done: What was done with the rows.
+        done: What was done with the things.
+        things: What is counted.
+        stays: Whether the line is there at the end, too, and also without a terminal.
     """
 
-    def __init__(self, done: str = "Read") -> None:
-        self._done = done
+    def __init__(self, done: str = "Read", things: str = "rows", *, stays: bool = False) -> None:
+        self._text, self._stays = f"{done} {{task.completed:,.0f}} {things}", stays
         self._progress: Progress | None = None
 
-    def advance(self, count: int) -> None:
-        """Counts rows."""
+    def advance(self, count: int = 1) -> None:
+        """Counts some more."""
         if self._progress is None:
-            self._progress = _start(self._done)
+            self._progress = _start(self._text, self._stays)
         self._progress.advance(self._progress.task_ids[0], count)
 
     def __enter__(self) -> "ReadingProgress":
@@ -31,21 +33,21 @@ class ReadingProgress:
         self.stop()
 
     def stop(self) -> None:
-        """Takes the line away."""
+        """Ends the line."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
 
 
-def _start(done: str) -> "Progress":
+def _start(text: str, stays: bool) -> "Progress":
     from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
     from align.console import make_console
 
-    columns = TextColumn(f"{done} {{task.completed:,.0f}} rows"), TimeElapsedColumn()
     console = make_console(stderr=True)
-    is_first = os.environ.get("RANK", "0") == "0"
-    progress = Progress(*columns, console=console, transient=True, disable=not (console.is_terminal and is_first))
+    is_shown = os.environ.get("RANK", "0") == "0" and (stays or console.is_terminal)
+    columns = TextColumn(text), TimeElapsedColumn()
+    progress = Progress(*columns, console=console, transient=not stays, disable=not is_shown)
     progress.add_task("")
     progress.start()
     return progress

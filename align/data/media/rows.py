@@ -1,12 +1,10 @@
 """The images and videos of a row, found and opened when it is read: later, a broken one would stop the training."""
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from align.data.conversations import Message, count_places, message_text
 from align.data.media.frame_store import FrameStore
@@ -14,10 +12,8 @@ from align.data.media.image_rules import BrokenImageError, check_image, find_suf
 from align.data.media.images import ImageLike, image_digest, open_image, shrink_image
 from align.data.media.video import BrokenVideoError, frame_files, frames_key, pick_frames, write_frames
 from align.data.problems import BadRow, shorten
+from align.data.reading_progress import ReadingProgress
 from align.recipe.dataset import MediaSettings
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 MEDIA = ("images", "image", "video")
 # Of LLaVA and Idefics, Qwen-VL, Llama and Gemma.
@@ -27,41 +23,6 @@ PLACEHOLDER = re.compile(
 NO_URL = "A run must not hang on the network, nor its data change: download the file and write its path."
 SHOWN_PATH = 300  # characters in an error
 LIST_OF_FRAMES = "A list in `video` holds the frames of one video: write the path of a file without brackets."
-
-
-class FrameProgress:
-    """A line that appears with the first video whose frames are taken; only the first process writes it."""
-
-    def __init__(self) -> None:
-        self._progress: Progress | None = None
-
-    def advance(self) -> None:
-        """Counts a video."""
-        if self._progress is None:
-            self._progress = _start()
-        self._progress.advance(self._progress.task_ids[0])
-
-    def __enter__(self) -> "FrameProgress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
-
-
-def _start() -> "Progress":
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn
-
-    from align.console import make_console
-
-    columns = TextColumn("Frames taken of {task.completed:.0f} videos"), TimeElapsedColumn()
-    progress = Progress(*columns, console=make_console(stderr=True), disable=os.environ.get("RANK", "0") != "0")
-    progress.add_task("")
-    progress.start()
-    return progress
 
 
 def listed_images(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -127,7 +88,7 @@ class MediaReader:
         self.settings = settings or MediaSettings()
         self.folder = folder if self.settings.media_dir is None else Path(self.settings.media_dir).expanduser()
         self.store = FrameStore(self.settings.frames_dir)
-        self.progress = FrameProgress()
+        self.progress = ReadingProgress("Frames taken of", "videos", stays=True)
         self._known: dict[Path, str] = {}
 
     def read(self, row: Mapping[str, Any]) -> tuple[ImageLike, ...]:
