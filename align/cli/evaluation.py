@@ -20,7 +20,7 @@ from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.service import command_words, find_suite, run_suite
 from align.evaluation.statistics.glossary import explain
 from align.evaluation.statistics.metrics import Estimate
-from align.report.evaluation.abstention import name_difficulty
+from align.report.evaluation.questions import name_difficulty
 from align.report.evaluation.shortcuts import (
     count_mined,
     count_slices,

@@ -12,8 +12,7 @@ from align.evaluation.statistics.glossary import GLOSSARY, better_of, explain
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
-from align.report.evaluation.measured import Words
-from align.report.evaluation.shares import compared, in_percent
+from align.report.evaluation.measured import Words, compared, in_percent
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.page import write_page
 from align.report.run.finding import Finding

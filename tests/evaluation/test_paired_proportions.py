@@ -8,7 +8,7 @@ from scipy.stats import multinomial
 
 from align.evaluation.statistics.metrics import Estimate, mean_of_differences, paired_difference
 from align.evaluation.statistics.paired_proportions import mcnemar, paired_interval
-from align.report.evaluation.shares import in_points
+from align.report.evaluation.measured import in_points
 
 # Shares of items won and lost: equal policies, accuracies of 1.00 and 0.98, one far better, ...
 SHARES = [(0.0, 0.0), (0.02, 0.0), (0.01, 0.01), (0.1, 0.0), (0.1, 0.02), (0.05, 0.05), (0.3, 0.1)]

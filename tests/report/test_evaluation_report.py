@@ -18,10 +18,9 @@ from align.evaluation.statistics.comparison import compare_accuracy
 from align.evaluation.statistics.metrics import Estimate
 from align.report import build_any_report
 from align.report.evaluation import build_evaluation_report
-from align.report.evaluation.findings import find_evaluation_problems
-from align.report.evaluation.items import pick_items
-from align.report.evaluation.policy import policy_view
-from align.report.evaluation.shares import in_points
+from align.report.evaluation.measured import in_points
+from align.report.evaluation.page import evaluation_view, few_items, written_warning
+from align.report.evaluation.questions import find_problems, pick_items
 from align.report.run.tables import Row
 
 BARE = {"curves": [], "audits": []}  # a chart takes a third of a second
@@ -141,8 +140,8 @@ def test_a_difference_is_called_better_or_worse_only_where_it_can_be_told():
 
 
 def test_items_stand_side_by_side_with_the_won_ones_first(folder):
-    paired = read_record(folder / "evaluation.json").paired
-    items = pick_items(folder / "items.parquet", ["ours", "theirs"], paired)
+    record = read_record(folder / "evaluation.json")
+    items = pick_items(folder / "items.parquet", ["ours", "theirs"], record)
     assert [item.why for item in items] == ["won"] * 12 + ["lost"] * 12 + ["answer changes"] * 12 + ["wrong"] * 4
     won = items[0]
     assert [side.is_right for side in won.sides] == [True, False]
@@ -150,7 +149,7 @@ def test_items_stand_side_by_side_with_the_won_ones_first(folder):
     assert [option.is_gold for option in won.options].count(True) == 1
     assert won.sides[0].facts["first answer"] == next(option.letter for option in won.options if option.is_gold)
     assert sum(key.startswith("shown as ") for key in won.sides[0].facts) == 3
-    assert {item.id for item in items[:12]} <= set(paired[0].wins)
+    assert {item.id for item in items[:12]} <= set(record.paired[0].wins)
 
 
 def test_all_items_won_and_lost_are_named(page, folder):
@@ -162,7 +161,8 @@ def test_all_items_won_and_lost_are_named(page, folder):
 
 def problems(values, differences=None, questions=1000, warnings=()):
     cells = {name: {metric: Estimate(value, value, value, 100)} for name, (metric, value) in values.items()}
-    return find_evaluation_problems(warnings, questions, cells, differences or {})
+    found = [*map(written_warning, warnings), *few_items(questions, "questions")]
+    return [*found, *find_problems(questions, cells, differences or {})]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_tasks_of_the_harness_that_name_a_metric_alike_have_their_own_numbers(tm
     record = read_record(
         write_evaluation(tmp_path / "x", suites=suites, comparisons=comparisons, **BARE) / "evaluation.json"
     )
-    view = policy_view(tmp_path / "x", record)
+    view = evaluation_view(tmp_path / "x", record)
     shown = {section.title: section.table.rows for section in view.sections if section.title in tasks}
     for task, (ours, by) in tasks.items():
         (row,) = shown[task]

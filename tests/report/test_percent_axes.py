@@ -3,13 +3,12 @@
 from written_evaluation import write_evaluation, write_reward_model_evaluation
 
 from align.evaluation.record import read_record
-from align.report.evaluation.policy import policy_view
-from align.report.evaluation.reward_model import reward_model_view
+from align.report.evaluation.page import evaluation_view
 
 
 def test_mean_margins_are_no_shares(tmp_path):
     folder = write_reward_model_evaluation(tmp_path / "edits")
-    view = reward_model_view(folder, read_record(folder / "evaluation.json"))
+    view = evaluation_view(folder, read_record(folder / "evaluation.json"))
     found = {chart.title: " %" in chart.svg for section in view.sections for chart in section.charts}
     assert found == {
         "Accuracy by category": True,
@@ -21,7 +20,7 @@ def test_mean_margins_are_no_shares(tmp_path):
 
 def test_what_a_verifier_thinks_is_no_share_and_what_it_chooses_is_right_or_wrong(tmp_path):
     folder = write_evaluation(tmp_path / "x", questions=20)
-    view = policy_view(folder, read_record(folder / "evaluation.json"))
+    view = evaluation_view(folder, read_record(folder / "evaluation.json"))
     found = {chart.title: " %" in chart.svg for section in view.sections for chart in section.charts}
     assert found["True quality of the best of n"]
     assert not found["Proxy: what the verifier thinks"]

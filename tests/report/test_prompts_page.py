@@ -9,7 +9,7 @@ from graded_answers import graded_record
 
 from align.cli.evaluation import show_evaluation
 from align.evaluation.prompts.measured_rewards import RewardWords, find_rewards
-from align.report.evaluation.prompts import prompts_view
+from align.report.evaluation.page import evaluation_view
 from rewards.reading.responses import DEFAULT_FORMAT
 
 MORE = {"ours": [0.5, 0.75, 0.5, 0.25] * 10, "theirs": [0.0, 0.0, 0.25, 0.0] * 10}
@@ -27,7 +27,7 @@ def page(tmp_path):
             for i, value in enumerate(of_model)
         ]  # fmt: skip
         parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "items.parquet")
-        return prompts_view(tmp_path, record)
+        return evaluation_view(tmp_path, record)
 
     return arrange
 

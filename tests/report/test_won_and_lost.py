@@ -12,8 +12,9 @@ from align.errors import RunFolderError
 from align.evaluation.record import read_record
 from align.evaluation.record.answers import PairedAnswers
 from align.evaluation.statistics.comparison import compare_accuracy
-from align.report.evaluation.items import list_changes, pick_items
-from align.report.evaluation.reward_model import reward_model_view
+from align.report.evaluation.items import list_changes
+from align.report.evaluation.page import evaluation_view
+from align.report.evaluation.questions import pick_items
 
 
 def paired(ours, theirs):
@@ -60,7 +61,7 @@ def test_a_pair_that_a_reward_model_did_not_score_is_not_wrong(tmp_path):
     margins = [{"edits": 1.0, "bt": None}, {"edits": 1.0}, {"edits": None, "bt": 1.0}, {"edits": 1.0, "bt": -1.0}]
     rows = [{"id": f"p{i}", "margin": margin} for i, margin in enumerate(margins)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    view = reward_model_view(folder, read_record(folder / "evaluation.json"))
+    view = evaluation_view(folder, read_record(folder / "evaluation.json"))
     assert titles(view.listings) == [
         "edits is right where bt is wrong: 1 pair",
         "edits is wrong where bt is right: 0 pairs",
@@ -73,12 +74,13 @@ def test_few_prompts_with_many_pairs_are_few(tmp_path):
     record = read_record(folder / "evaluation.json")
     for model in record.models.values():
         model.summary["accuracy"] = model.summary["accuracy"]._replace(n=60)
-    found = [finding.title for finding in reward_model_view(folder, record).findings]
+    found = [finding.title for finding in evaluation_view(folder, record).findings]
     assert "edits: pairs of only 60 prompts" in found
 
 
 def test_items_of_another_evaluation_are_refused(tmp_path):
     table = write_evaluation(tmp_path / "ours", questions=20) / "items.parquet"
+    record = read_record(table.with_name("evaluation.json"))
     parquet.write_table(parquet.read_table(table).drop_columns(["correct"]), table)
     with pytest.raises(RunFolderError, match=r"items\.parquet has no column 'correct': it is of another evaluation"):
-        pick_items(table, ["ours"], [])
+        pick_items(table, ["ours"], record)

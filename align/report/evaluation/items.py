@@ -1,33 +1,18 @@
-"""Items of an evaluation as its page shows them: the question, and what each model did with it."""
+"""Items of an evaluation as its page shows them: which ones, and what each model did with them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from align.errors import RunFolderError
 from align.evaluation.record.answers import PairedAnswers
-from align.report.evaluation.folder import read_items
 from align.report.evaluation.view import Item, Listing, Option, Side
 from align.report.run.completions import shorten
 from align.report.thumbnails import Thumbnails
 
 _MOST_ITEMS, _MOST_EACH, _MOST_SIDES = 40, 12, 4
 _MOST_NAMES = 500  # of items won or lost, in a list
-_PICKING = ("id", "model", "sample", "correct", "consistent")
-_OTHER_TRACES = {
-    "none_choice": "without a trace",
-    "other_choice": "from another item's trace",
-    "masked_choice": "with the answer masked",
-    "corrupted_100_choice": "from a corrupted trace",
-    "corrupted_numbers_choice": "with other numbers",
-    "corrupted_steps_choice": "with others' steps",
-    "corrupted_order_choice": "with steps in another order",
-}
-_OTHER_IMAGES = {
-    "no_images": "without images",
-    "other_images": "with another item's images",
-    "blank_images": "with blank images",
-    "shuffled_frames": "with shuffled frames",
-}
 Row = Mapping[str, Any]
 
 
@@ -42,7 +27,7 @@ def count(number: int, noun: str) -> str:
 
 
 def note_items(
-    picked: int,
+    picked: Sequence[Item],
     noun: str,
     paired: Sequence[PairedAnswers],
     others: str,
@@ -52,7 +37,7 @@ def note_items(
 ) -> str:
     """Says which items stand side by side; nothing if none do."""
     won = f"those {differ} against a baseline, then " if paired else ""
-    return f"{count(picked, noun)}: {won}{others}.{rest}" if picked else ""
+    return f"{count(len(picked), noun)}: {won}{others}.{rest}" if picked else ""
 
 
 def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
@@ -67,85 +52,124 @@ def list_changes(paired: Sequence[PairedAnswers]) -> list[Listing]:
             words = [(f"has {word} {measure} than", "has") for word in ("more", "less")]
         for names, (ours, theirs) in zip((pair.wins, pair.losses), words, strict=True):
             title = f"{pair.model} {ours} {pair.baseline} {theirs}: {count(len(names), 'item')}"
-            listings.append(Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES)))
+            listings.append(list_names(title, names))
     return listings
 
 
-def pick_items(path: Path, models: Sequence[str], paired: Sequence[PairedAnswers]) -> list[Item]:
-    """Picks a bounded number of items, and reads the text and the images of these only.
+def list_names(title: str, names: Sequence[str]) -> Listing:
+    """Lists a bounded number of names, and counts the rest."""
+    return Listing(title, names[:_MOST_NAMES], max(0, len(names) - _MOST_NAMES))
 
-    The order: won, lost, answers that change with the order of the options, wrong, right; each spread evenly.
+
+class Shown(NamedTuple):
+    """An item of which it is known why it is shown."""
+
+    text: str
+    sides: list[Side]
+    options: Sequence[Option] = ()
+
+
+def pick(
+    path: Path,
+    models: Sequence[str],
+    reasons: Iterable[tuple[str, Sequence[str]]],
+    show: Callable[[dict[str, list[Row]]], Shown],
+    *,
+    most_each: int = _MOST_EACH,
+) -> list[Item]:
+    """Picks a bounded number of items, spread evenly over those of a reason, and reads the text of these only.
 
     Args:
         path: `items.parquet`.
         models: Names of the models, the one asked about first.
-        paired: What the models won and lost.
+        reasons: Why items are shown and which ones, in their order.
+        show: Makes an item of its rows by model.
+        most_each: Items of one reason.
     """
-    rows = [row for row in read_items(path, _PICKING, needs=("correct",)) if not row.get("sample")]
     why: dict[str, str] = {}
-    for reason, ids in _reasons([row for row in rows if row["model"] == models[0]], models[0], paired):
-        fresh = [name for name in ids if name not in why]
-        step = max(1, -(-len(fresh) // _MOST_EACH))
-        why |= dict.fromkeys(fresh[::step][: min(_MOST_EACH, _MOST_ITEMS - len(why))], reason)
+    for reason, ids in reasons:
+        fresh = list(dict.fromkeys(name for name in ids if name not in why))
+        step = max(1, -(-len(fresh) // most_each))
+        why |= dict.fromkeys(fresh[::step][: min(most_each, _MOST_ITEMS - len(why))], reason)
     if not why:
         return []
-    full: dict[str, dict[str, Row]] = {}
+    full: dict[str, dict[str, list[Row]]] = {name: {} for name in why}
     for row in read_items(path, ids=list(why)):
-        if not row.get("sample"):
-            full.setdefault(str(row["id"]), {})[str(row["model"])] = row
-    thumbnails = Thumbnails(path.parent)
-    return [_item(full[name], reason, models, thumbnails) for name, reason in why.items() if name in full]
+        full[str(row["id"])].setdefault(str(row["model"]), []).append(row)
+    found, thumbnails = [], Thumbnails(path.parent)
+    for name, reason in why.items():
+        answered = [model for model in models if model in full[name]][:_MOST_SIDES]
+        if answered:
+            row, shown = full[name][answered[0]][0], show({model: full[name][model] for model in answered})
+            tags = [str(row["group"])] if row.get("group") else []
+            images = thumbnails.strip(row.get("images"))
+            found.append(Item(reason, name, tags, shown.text, shown.options, shown.sides, images))
+    return found
 
 
-def _reasons(rows: Sequence[Row], model: str, paired: Sequence[PairedAnswers]) -> Iterator[tuple[str, list[str]]]:
-    for pair in [pair for pair in paired if pair.model == model][:1]:
+def outcomes(rows: Sequence[Row], paired: Sequence[PairedAnswers]) -> Iterator[tuple[str, list[str]]]:
+    """Yields reasons: won, lost, answers that change with the order of the options, wrong, right."""
+    for pair in paired[:1]:
         yield "won", pair.wins
         yield "lost", pair.losses
     changes = [row for row in rows if row.get("consistent") is not None and row["consistent"] < 1]
     yield "answer changes", [str(row["id"]) for row in changes]
-    yield "wrong", [str(row["id"]) for row in rows if not row["correct"]]
-    yield "right", [str(row["id"]) for row in rows if row["correct"]]
+    for reason, is_right in (("wrong", False), ("right", True), ("item", None)):
+        yield reason, [str(row["id"]) for row in rows if row.get("correct") is is_right]
 
 
-def _item(by_model: Mapping[str, Row], why: str, models: Sequence[str], thumbnails: Thumbnails) -> Item:
-    answered = [name for name in models if name in by_model][:_MOST_SIDES]
-    row = by_model[answered[0]]
-    options = [Option(_letter(place), _cut(text), place == row["gold"]) for place, text in enumerate(row["options"])]
-    tags = [str(row["group"])] if row.get("group") else []
-    sides = [_side(name, by_model[name]) for name in answered]
-    images = thumbnails.strip(row.get("images"))
-    return Item(why, str(row["id"]), tags, _cut(row["question"]), options, sides, images)
-
-
-def _side(model: str, row: Row) -> Side:
-    first, seconds = row.get("first_choice"), row.get("second_choices")
-    facts = {"first answer": _letter(first)}
-    for order, choice in zip(row.get("permutations") or [], seconds or [], strict=False):
-        kept = "no answer" if choice is None else "the same" if choice == first else _letter(choice)
-        facts[f"shown as {' '.join(map(_letter, order))}"] = kept
-    if seconds is None and row.get("permutations"):
-        facts["after shuffles"] = "not asked: no trace or no answer"
-    if row.get("trace_choice") is not None:
-        facts["trace states"] = _letter(row["trace_choice"])
-    facts |= {label: _letter(row[key]) for key, label in _OTHER_TRACES.items() if row.get(key) is not None}
-    asked_with = row.get("asked_with") or ()
-    facts |= {label: _letter(row.get(f"{key}_choice")) for key, label in _OTHER_IMAGES.items() if key in asked_with}
-    if row.get("rotation_choices") is not None:
-        facts["right in rotations"] = (
-            f"{sum(c == row['gold'] for c in row['rotation_choices'])} of {len(row['rotation_choices'])}"
-        )
-    if row.get("proxy") is not None:
-        facts["verifier"] = f"{row['proxy']:.2f}" + (
-            "" if row.get("accepted") is None else ", accepted" if row["accepted"] else ", refused"
-        )
-    is_split = any(choice != first for choice in seconds or [])
-    return Side(model, bool(row["correct"]), facts, _cut(row.get("trace")), _cut(row.get("completion")), is_split)
-
-
-def _letter(choice: float | None) -> str:
-    """Writes a choice; a column with missing answers may hold its integers as floats."""
-    return "none" if choice is None or choice != choice else chr(ord("A") + int(choice))
-
-
-def _cut(text: str | None) -> str:
+def cut(text: str | None) -> str:
+    """Cuts a long text of an item."""
     return shorten(text, "items.parquet")
+
+
+def read_items(
+    path: Path, columns: Sequence[str] | None = None, ids: Sequence[str] | None = None, needs: Sequence[str] = ()
+) -> list[Any]:
+    """Reads rows of a parquet table, all or those of some items; no rows if there is no such file.
+
+    Args:
+        path: The table.
+        columns: Which to read, of those that it has; all if not given.
+        ids: Items whose rows are read; all if not given.
+        needs: Columns that it must have, beside `id` and `model`.
+
+    Raises:
+        RunFolderError: If the file is no table, or that of another evaluation.
+    """
+    import pyarrow.parquet as parquet
+
+    if not path.exists():
+        return []
+    try:
+        present = set(parquet.read_schema(path).names)
+        lacks = next((name for name in ("id", "model", *needs) if name not in present), None)
+        if lacks is not None:
+            raise RunFolderError(
+                f"{path} has no column {lacks!r}: it is of another evaluation than the numbers beside it. Evaluate "
+                "again into a new folder."
+            )
+        wanted = [name for name in columns if name in present] if columns else None
+        chosen = [("id", "in", list(ids))] if ids is not None else None
+        rows: list[Any] = parquet.read_table(path, columns=wanted, filters=chosen).to_pylist()
+    except (OSError, ValueError) as error:
+        raise RunFolderError(f"{path} is not a readable parquet table: {error}") from None
+    return rows
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads JSON lines; none if there is no such file.
+
+    Raises:
+        RunFolderError: If a line is not JSON; the message names it.
+    """
+    rows: list[dict[str, Any]] = []
+    if not path.exists():
+        return rows
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
+        if line.strip():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise RunFolderError(f"{path}, line {number}: not JSON ({error.msg}).") from None
+    return rows

@@ -1,9 +1,13 @@
-"""Estimates by metric and model, arranged as tables and charts."""
+"""Estimates by metric and model, arranged as tables, charts and sentences."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from align.evaluation.record.answers import Answers, among_all
+from align.evaluation.record.models import ModelsRecord
+from align.evaluation.statistics.decimals import num_decimals
 from align.evaluation.statistics.glossary import Meaning, better_of
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
@@ -12,6 +16,7 @@ from align.report.run.tables import Row, Table
 
 Cells = Mapping[str, Mapping[str, Estimate | None]]  # by column, then metric
 _MOST_LABELS = 24  # of a chart
+_ROUNDING = 1e-9  # of differences of values of the same items
 
 
 @dataclass(frozen=True)
@@ -59,17 +64,18 @@ class Words:
         return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else (None, "")
 
 
-def arrange(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> Table:
+def arrange(metrics: Sequence[str], numbers: "Numbers") -> Table:
     """Arranges metrics as rows, with a column per model and then one per difference.
 
     The meaning of a family of metrics is written in its first row only.
     """
     rows, seen = [], set()
     for metric in metrics:
-        row = words.row(metric, [column.get(metric) for column in (*values.values(), *differences.values())])
+        columns = (*numbers.values.values(), *numbers.differences.values())
+        row = numbers.words.row(metric, [column.get(metric) for column in columns])
         rows.append(row if row.meaning not in seen else row._replace(meaning=""))
         seen.add(row.meaning)
-    return Table([*values, *differences], rows, signed_from=len(values))
+    return Table([*numbers.values, *numbers.differences], rows, signed_from=len(numbers.values))
 
 
 def count_compared(differences: Cells) -> str:
@@ -141,3 +147,160 @@ def known(estimate: Estimate) -> Estimate | None:
 def all_known(cells: Mapping[str, Estimate]) -> dict[str, Estimate | None]:
     """Returns the estimates of one model, None where nothing was measured."""
     return {metric: known(cell) for metric, cell in cells.items()}
+
+
+class Numbers(NamedTuple):
+    """What was measured.
+
+    Attributes:
+        names: Of the models, the one asked about first; the others are its baselines.
+        values: By model and metric.
+        differences: By pair of models, as `a - b`, and metric.
+        words: Labels of metrics.
+    """
+
+    names: list[str]
+    values: Cells
+    differences: Cells
+    words: Words
+
+    def of_first(self, metric: str) -> Estimate | None:
+        """Returns what the model asked about has."""
+        return self.values[self.names[0]].get(metric)
+
+    def told(
+        self, metric: str, baseline: str, *, is_share: bool, show: Callable[[Estimate], str] | None = None
+    ) -> str | None:
+        """Says what the first model and a baseline have, see `compared`; None where one of them has nothing."""
+        model, ours, theirs = self.names[0], self.of_first(metric), self.values[baseline].get(metric)
+        difference = self.differences.get(f"{model} - {baseline}", {}).get(metric)
+        if ours is None or theirs is None or difference is None:
+            return None
+        return compared(model, ours, baseline, theirs, difference, is_share=is_share, show=show)
+
+
+def collect(record: Answers | ModelsRecord, words: Words) -> Numbers:
+    """Arranges what was measured."""
+    values: dict[str, dict[str, Estimate | None]] = {}
+    differences: dict[str, dict[str, Estimate | None]] = {}
+    if isinstance(record, ModelsRecord):
+        for name, model in record.models.items():
+            values[name] = all_known(model.summary)
+            differences |= {f"{name} - {other}": all_known(cells) for other, cells in model.difference_to.items()}
+        return Numbers(list(values), values, differences, words)
+    names = [model.name for model in record.about.models]
+    values = {name: {} for name in names}
+    for suite, by_model in record.suites.items():
+        for name, cells in by_model.items():
+            found = {among_all(suite, metric): cell for metric, cell in cells.items()}
+            values.setdefault(name, {}).update(all_known(found))
+    for row in record.comparisons:
+        pair = differences.setdefault(f"{row.model} - {row.baseline}", {})
+        pair[among_all(row.suite, row.metric)] = known(row.difference)
+    return Numbers(names, values, differences, words)
+
+
+def main_charts(metrics: Sequence[str], numbers: Numbers, shares: Collection[str]) -> list[Chart]:
+    """Draws the main metrics, and their differences, those that are shares first; see `draw_metrics`."""
+    labels = {metric: numbers.words.label(metric) for metric in metrics}
+    charts = []
+    for is_share in (True, False):  # no axis is of both
+        alike = [metric for metric in metrics if (metric in shares) is is_share]
+        for title, note, columns in (
+            ("Main metrics", "Dots are estimates, bars their 95 % intervals.", numbers.values),
+            (
+                "Differences on the same items",
+                "A bar that does not touch 0 is a difference that can be told.",
+                numbers.differences,
+            ),
+        ):
+            charts.append(draw_metrics(title, note, alike, columns, labels, is_share=is_share))
+    return [chart for chart in charts if chart]
+
+
+def in_percent(estimate: Estimate) -> str:
+    """Writes a share with its interval.
+
+    Example:
+        >>> in_percent(Estimate(0.62, 0.591, 0.649, 1000))
+        '62.0 % [59.1, 64.9]'
+    """
+    return f"{100 * estimate.value:.1f} % [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+
+
+def in_points(difference: Estimate) -> str:
+    """Says how far two shares lie apart, if that can be told.
+
+    Example:
+        >>> in_points(Estimate(0.18, 0.14, 0.22, 1000))
+        '18.0 points more [+14.0, +22.0]'
+        >>> in_points(Estimate(0.01, -0.02, 0.04, 1000))
+        'no difference can be told (+1.0 points [-2.0, +4.0])'
+        >>> in_points(Estimate(0.0013, 0.0003, 0.0022, 20_000))
+        '0.13 points more [+0.03, +0.22]'
+    """
+    if difference.low != difference.low:
+        return (
+            f"{100 * difference.value:+.1f} points, the same on all items that were compared, so without an interval"
+        )
+    value, low, high = (100 * number for number in difference[:3])
+    digits = num_decimals(low, high, 1)
+    ends = f"[{low:+.{digits}f}, {high:+.{digits}f}]"
+    if low > 0 or high < 0:
+        return f"{abs(value):.{digits}f} points {'more' if low > 0 else 'less'} {ends}"
+    return f"no difference can be told ({value:+.{digits}f} points {ends})"
+
+
+def in_values(difference: Estimate) -> str:
+    """Says how far two values lie apart that are no shares, if that can be told.
+
+    Example:
+        >>> in_values(Estimate(0.67, 0.62, 0.71, 200))
+        'a difference of 0.67 [0.62, 0.71]'
+        >>> in_values(Estimate(2.0, float("nan"), float("nan"), 200))
+        'a difference of 2.00, the same on all items that were compared, so without an interval'
+    """
+    if difference.low != difference.low:
+        return (
+            f"a difference of {difference.value:.2f}, the same on all items that were compared, so without an interval"
+        )
+    told = difference.low > 0 or difference.high < 0
+    return f"{'a difference of' if told else 'no difference can be told:'} {difference}"
+
+
+def compared(
+    model: str,
+    ours: Estimate,
+    baseline: str,
+    theirs: Estimate,
+    difference: Estimate,
+    *,
+    is_share: bool,
+    show: Callable[[Estimate], str] | None = None,
+) -> str:
+    """Says what two models have and how far they lie apart, and of how many items where those are not the same.
+
+    Args:
+        model: Its name.
+        ours: What it has.
+        baseline: Name of the other.
+        theirs: What that one has.
+        difference: On the items of both.
+        is_share: Whether the values are shares.
+        show: Writes a value; by default without its interval.
+
+    Example:
+        >>> difference = Estimate(0.2, 0.1, 0.3, 90)
+        >>> compared("a", Estimate(0.7, 0.6, 0.8, 90), "b", Estimate(0.5, 0.4, 0.6, 90), difference, is_share=True)
+        '70.0 % for a, 50.0 % for b; 20.0 points more [+10.0, +30.0]'
+        >>> compared("a", Estimate(0.9, 0.8, 1.0, 95), "b", Estimate(0.5, 0.4, 0.6, 90), difference, is_share=True)
+        '90.0 % for a (95 items), 50.0 % for b (90 items); on the 90 items of both 20.0 points more [+10.0, +30.0]'
+    """
+    written = show or ((lambda each: f"{100 * each.value:.1f} %") if is_share else (lambda each: f"{each.value:.3g}"))
+    told = in_points(difference) if is_share else in_values(difference)
+    gap, size = ours.value - theirs.value, max(1.0, abs(ours.value), abs(theirs.value))
+    if ours.n == theirs.n == difference.n or abs(gap - difference.value) < _ROUNDING * size:
+        return f"{written(ours)} for {model}, {written(theirs)} for {baseline}; {told}"
+    first, second, both = (f"{each.n:,} item{'' if each.n == 1 else 's'}" for each in (ours, theirs, difference))
+    values = f"{written(ours)} for {model} ({first}), {written(theirs)} for {baseline} ({second})"
+    return f"{values}; on the {both} of both {told}"

@@ -1,20 +1,47 @@
-"""One HTML file about an evaluation."""
+"""One HTML file about an evaluation: the same frame whatever was asked, with what each kind has of its own."""
 
+import shlex
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
-from align.evaluation.record import EVALUATION_FILE, read_record
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, Record, read_record
+from align.evaluation.record.answers import Answers, AskedModel, Decoded, Run, Warned
 from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.pairs import PairsRecord
 from align.evaluation.record.policies import PolicyRecord
 from align.evaluation.record.prompts import PromptsRecord
 from align.evaluation.record.suites import SuiteRecord
-from align.report.evaluation.pairs import pairs_view
-from align.report.evaluation.policy import policy_view
-from align.report.evaluation.prompts import prompts_view
+from align.report.evaluation.items import count, list_changes
+from align.report.evaluation.measured import (
+    Numbers,
+    Words,
+    all_known,
+    arrange,
+    collect,
+    count_compared,
+    draw_metrics,
+    families,
+    known,
+    main_charts,
+)
+from align.report.evaluation.pairs import of_pairs
+from align.report.evaluation.prompts import of_prompts
+from align.report.evaluation.questions import of_questions
 from align.report.evaluation.reward_model import reward_model_view
-from align.report.evaluation.suite import suite_view
-from align.report.evaluation.view import EvaluationView
+from align.report.evaluation.suite import of_suite
+from align.report.evaluation.view import SUITES, EvaluationView, Grid, Own, Section
 from align.report.page import write_page
+from align.report.run.facts import flat
+from align.report.run.finding import Finding
+
+_FEW = 100  # items; a share of one half is then known to within 10 points
+_PARTS: dict[type[Answers], Callable[[Path, Any, Numbers], Own]] = {
+    PolicyRecord: of_questions,
+    PromptsRecord: of_prompts,
+    PairsRecord: of_pairs,
+    SuiteRecord: of_suite,
+}
 
 
 def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
@@ -30,18 +57,129 @@ def build_evaluation_report(folder: Path, out: Path | None = None) -> Path:
     Raises:
         RunFolderError: If `evaluation.json` is missing, or a file is broken.
     """
-    record = read_record(folder / EVALUATION_FILE)
-    view: EvaluationView
-    if isinstance(record, PolicyRecord):
-        view = policy_view(folder, record)
-    elif isinstance(record, PromptsRecord):
-        view = prompts_view(folder, record)
-    elif isinstance(record, PairsRecord):
-        view = pairs_view(folder, record)
-    elif isinstance(record, SuiteRecord):
-        view = suite_view(folder, record)
-    elif isinstance(record, ModelsRecord):
-        view = reward_model_view(folder, record)
-    else:
-        raise TypeError(f"There is no page for a {type(record).__name__}.")
+    view = evaluation_view(folder, read_record(folder / EVALUATION_FILE))
     return write_page("evaluation.html.j2", out or folder / "report.html", title=view.title, view=view)
+
+
+def evaluation_view(folder: Path, record: Record) -> EvaluationView:
+    """Arranges what a folder holds."""
+    if isinstance(record, ModelsRecord):
+        return reward_model_view(folder, record)
+    about, words = record.about, Words(record.glossary, record.sides if isinstance(record, PromptsRecord) else {})
+    numbers = collect(record, words)
+    own = _PARTS[type(record)](folder / ITEMS_FILE, record, numbers)
+    names = [f"{each.name} (control)" if each.role == "control" else each.name for each in about.models]
+    versions = (f"{name} {value}" for name, value in about.versions.items() if value is not None)
+    return EvaluationView(
+        title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
+        verdict=list(own.verdict),
+        findings=[*map(written_warning, record.warnings), *few_items(about.data.questions, own.noun), *own.findings],
+        headline=arrange(own.headline, numbers) if own.headline else None,
+        compared=count_compared(numbers.differences),
+        charts=main_charts(own.headline, numbers, own.shares),
+        facts=_facts(about, own),
+        models=_models(about.models),
+        details={"Command": shlex.join(about.command), **own.details, "Versions": "\n".join(versions)},
+        sections=[*(suite_sections(record, words, own.shares) if own.by_suite else ()), *own.sections],
+        listings=list_changes(record.paired),
+        items=own.items,
+        items_note=own.items_note,
+    )
+
+
+def written_warning(warning: Warned) -> Finding:
+    """Arranges a warning of the evaluation."""
+    title, _, rest = warning.text.rstrip(".").partition(". ")
+    return Finding(f"{warning.model}: {title}", f"{rest}." if rest else "")
+
+
+def few_items(count: int, noun: str) -> Iterator[Finding]:
+    """Says if there are too few items to tell much."""
+    if 0 < count < _FEW:
+        yield Finding(
+            f"Only {count} {noun if count > 1 else noun.removesuffix('s')} {'were' if count > 1 else 'was'} evaluated",
+            "Intervals are wide, and a difference below 10 to 20 points cannot be told. Ask at least a few hundred.",
+        )
+
+
+def suite_sections(record: Answers, words: Words, shares: Collection[str]) -> Iterator[Section]:
+    """Yields a section for each suite: a chart for each family of its metrics, and all of them as a table.
+
+    Args:
+        record: What was measured.
+        words: Labels of metrics.
+        shares: Metrics that are shares, or differences of shares.
+    """
+    for name, suite in record.suites.items():
+        metrics = list(dict.fromkeys(metric for cells in suite.values() for metric in cells))
+        own = {model: all_known(cells) for model, cells in suite.items()}
+        differences: dict[str, dict[str, Any]] = {f"{row.model} - {row.baseline}": {} for row in record.comparisons}
+        for row in record.comparisons:
+            if row.suite == name:
+                differences[f"{row.model} - {row.baseline}"][row.metric] = known(row.difference)
+        charts = []
+        for family, members in families(metrics).items():
+            labels = {
+                metric: _within(name, metric.partition("/")[2]) if family else words.label(metric)
+                for metric in members
+            }
+            title = words.family(family) if family else SUITES.get(name, name)
+            if name == "best_of_n" or (family and len(members) == 1):
+                continue
+            for is_share in (True, False):  # no axis is of both
+                alike = [metric for metric in members if (metric in shares) is is_share]
+                charts.append(draw_metrics(title, "", alike, own, labels, is_share=is_share))
+        table = arrange(metrics, Numbers(list(own), own, differences, words))
+        yield Section(SUITES.get(name, name), "", [chart for chart in charts if chart], table)
+
+
+def _within(suite: str, label: str) -> str:
+    """Leaves the name of a section out of a label in it: metrics of a reward end in its name, then in a group.
+
+    Example:
+        >>> _within("brevity", "brevity/poems"), _within("brevity", "brevity"), _within("brevity", "poems")
+        ('poems', 'all', 'poems')
+    """
+    return "all" if label == suite else label.removeprefix(f"{suite}/")
+
+
+def _facts(about: Any, own: Own) -> dict[str, str]:
+    """Lists data, what helped, decoding and when, by the name to show."""
+    data = about.data
+    facts = {
+        "Data": f"{data.path or 'of the suite'}" + (f" ({data.split})" if data.split else ""),
+        "Fingerprint of the data": data.fingerprint[:12],
+        own.label or own.noun.capitalize(): f"{data.questions:,}",
+        "Groups": flat(data.groups) or "none",
+        **({"Rows left out": flat(data.left_out)} if data.left_out else {}),
+        **own.facts,
+    }
+    for role in ("reference", "judge", "verifier"):
+        if (source := getattr(about, role, None)) is not None:
+            facts[role.capitalize()] = f"{source.path} ({source.fingerprint[:12]})"
+    return facts | (_decoding(about.profile) if about.profile else {}) | _when(about)
+
+
+def _decoding(profile: Decoded) -> dict[str, str]:
+    how = f"temperature {profile.temperature}, top_p {profile.top_p}" if profile.temperature else "greedy"
+    return {
+        "Decoding": f"{how}, {count(profile.num_samples, 'sample')}",
+        "Longest completion, tokens": str(profile.max_new_tokens),
+        "Seed": str(profile.seed),
+    }
+
+
+def _when(about: Run) -> dict[str, str]:
+    return {"Written": about.created.replace("T", " ")[:19], "Time": f"{about.seconds:.0f} s"}
+
+
+def _models(models: Collection[AskedModel]) -> Grid:
+    """Tabulates the models, with the fingerprint that tells one checkpoint from another."""
+    columns = ("Model", "Role", "Path", "Fingerprint", "Kind", "Type", "Backend", "Time", "From the cache")
+    return Grid(columns, [_row(model) for model in models])
+
+
+def _row(model: AskedModel) -> tuple[str, ...]:
+    kind = model.kind + (f" of {model.base}" if model.base else "")
+    first = (model.name, model.role, model.path, model.fingerprint[:12], kind)
+    return (*first, model.dtype, model.backend, f"{model.seconds:.0f} s", str(model.cached_items))

@@ -1,52 +1,39 @@
-"""The page of policies whose answers to prompts were measured by rewards."""
+"""Policies whose answers to prompts were measured by rewards, on the page."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from align.evaluation.record import ITEMS_FILE
-from align.evaluation.record.prompts import PromptsRecord
-from align.report.evaluation.about import policy_details, policy_models, prompts_facts
-from align.report.evaluation.findings import few_items, written_warning
-from align.report.evaluation.items import list_changes, note_items
-from align.report.evaluation.measured import Cells, Words, arrange, count_compared
-from align.report.evaluation.policy import collect, headline_charts, suite_sections, title
-from align.report.evaluation.samples import differ_words, pick_samples
-from align.report.evaluation.shares import compared, in_percent
-from align.report.evaluation.view import EvaluationView
-from rewards.running.protocol import HIGHER
+from align.evaluation.record.prompts import MeasuredReward, PromptsRecord
+from align.report.charts.axis import format_number
+from align.report.evaluation.items import Row, Shown, cut, note_items, pick, read_items
+from align.report.evaluation.measured import Numbers, in_percent
+from align.report.evaluation.view import Item, Own, Side
+from rewards.running.protocol import HIGHER, NEITHER
+
+_MOST_EACH, _MOST_VALUES = 10, 8
 
 
-def prompts_view(folder: Path, record: PromptsRecord) -> EvaluationView:
-    """Arranges the record of policies that answered prompts."""
-    about, words = record.about, Words(record.glossary, record.sides)
-    names = [model.name for model in about.models]
-    values, differences = collect(record)
-    metrics = [name for suite in about.suites for name in _whole(record, suite)]
-    first = next(iter(record.sides.values()), HIGHER)
-    picked = pick_samples(folder / ITEMS_FILE, names, about.rewards, record.paired, first)
-    return EvaluationView(
-        title=title(names),
-        verdict=list(_verdict(record, names, values, differences)),
-        findings=[
-            *map(written_warning, record.warnings),
-            *few_items(about.data.questions, "prompts"),
-        ],
-        headline=arrange(metrics, values, differences, words) if metrics else None,
-        compared=count_compared(differences),
-        charts=headline_charts(metrics, values, differences, words, record.shares),
-        facts=prompts_facts(about),
-        models=policy_models(about.models),
-        details=policy_details(about),
-        sections=list(suite_sections(record, words, record.shares)) if about.data.groups else [],
-        listings=list_changes(record.paired),
+def of_prompts(path: Path, record: PromptsRecord, numbers: Numbers) -> Own:
+    """Arranges what the page has of its own."""
+    about = record.about
+    side = next(iter(record.sides.values()), HIGHER)
+    picked = _pick(path, record, numbers.names, side)
+    return Own(
+        noun="prompts",
+        headline=[name for suite in about.suites for name in _whole(record, suite)],
+        shares=record.shares,
+        verdict=_verdict(record, numbers),
+        facts={"Rewards": "; ".join(map(_reward, about.rewards))},
+        by_suite=bool(about.data.groups),
         items=picked,
         items_note=note_items(
-            len(picked),
+            picked,
             "prompt",
             record.paired,
             "those with the lowest and the highest first reward",
             " The text is that of the first sample.",
-            differ=" and ".join(differ_words(first)),
+            differ=" and ".join(differ_words(side)),
         ),
     )
 
@@ -57,22 +44,20 @@ def _whole(record: PromptsRecord, suite: str) -> list[str]:
     return [metric for metric in measured if metric.endswith(f"/{suite}")]
 
 
-def _verdict(record: PromptsRecord, names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
+def _verdict(record: PromptsRecord, numbers: Numbers) -> Iterator[str]:
     """Says of each reward whether the first model has more of it than each baseline."""
+    model, *baselines = numbers.names
     for suite in record.about.suites:
         metric = f"reward/{suite}"
-        ours, is_share = values[names[0]].get(metric), metric in record.shares
+        ours, is_share = numbers.of_first(metric), metric in record.shares
         if ours is None:
             yield f"{suite}: no value was given."
-        elif not names[1:]:
+        elif not baselines:
             shown = in_percent(ours) if is_share else str(ours)
-            yield f"{suite}: {shown} for {names[0]}; there is no baseline to compare with."
-        for baseline in names[1:]:
-            theirs = values[baseline].get(metric)
-            difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
-            if ours is not None and theirs is not None and difference is not None:
-                told = compared(names[0], ours, baseline, theirs, difference, is_share=is_share)
-                yield f"{suite}: {told}{_counts(record, metric, names[0], baseline)}"
+            yield f"{suite}: {shown} for {model}; there is no baseline to compare with."
+        for baseline in baselines:
+            if told := numbers.told(metric, baseline, is_share=is_share):
+                yield f"{suite}: {told}{_counts(record, metric, model, baseline)}"
 
 
 def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> str:
@@ -83,3 +68,79 @@ def _counts(record: PromptsRecord, metric: str, model: str, baseline: str) -> st
         return "."
     first, second = differ_words(record.sides[metric.partition("/")[2]])
     return f"; prompts {first}: {len(row.wins):,}, {second}: {len(row.losses):,}."
+
+
+def _reward(reward: MeasuredReward) -> str:
+    parts = [part for part in (reward.spec if reward.spec != reward.name else "", reward.role) if part]
+    right = "" if reward.right_from is None else f", right from {reward.right_from:g}"
+    return f"{reward.name} ({', '.join(parts)}{right})"
+
+
+def _pick(path: Path, record: PromptsRecord, models: Sequence[str], side: str) -> list[Item]:
+    """Picks prompts: more, less of the first reward than the first baseline, then the lowest and the highest ones."""
+    rewards = record.about.rewards
+    if not rewards:
+        return []
+    first = f"reward/{rewards[0].name}"
+    rows = [row for row in read_items(path, ("id", "model", first)) if row["model"] == models[0]]
+    show = partial(_item, rewards=rewards, better=side)
+    return pick(path, models, _reasons(rows, record, first, differ_words(side)), show, most_each=_MOST_EACH)
+
+
+def differ_words(side: str) -> tuple[str, str]:
+    """Says what it is to have more of a reward than a baseline, and less; `side` says which values are better."""
+    return ("won", "lost") if side == HIGHER else ("with more", "with less")
+
+
+def _reasons(
+    rows: Sequence[Row], record: PromptsRecord, first: str, reasons: tuple[str, str]
+) -> Iterator[tuple[str, list[str]]]:
+    for pair in [pair for pair in record.paired if pair.metric == first][:1]:
+        yield reasons[0], pair.wins
+        yield reasons[1], pair.losses
+    values: dict[str, list[float]] = {}
+    for row in rows:
+        if row.get(first) is not None:
+            values.setdefault(str(row["id"]), []).append(row[first])
+    means = {name: sum(each) / len(each) for name, each in values.items()}
+    ordered = sorted(means, key=lambda name: means[name])
+    yield "lowest", ordered[:_MOST_EACH]
+    yield "highest", ordered[::-1][:_MOST_EACH]
+
+
+def _item(by_model: Mapping[str, Sequence[Row]], rewards: Sequence[MeasuredReward], better: str) -> Shown:
+    row = next(iter(by_model.values()))[0]
+    means = [_mean(rows, rewards[0].name) for rows in by_model.values()]
+    known = [mean for mean in means if mean is not None]
+    best = None if better == NEITHER or not known else max(known) if better == HIGHER else min(known)
+    sides = [_side(model, rows, rewards, best) for model, rows in by_model.items()]
+    return Shown(f"{cut(row['prompt'])}\n\n{cut(row['columns'])}", sides)
+
+
+def _side(model: str, rows: Sequence[Row], rewards: Sequence[MeasuredReward], best: float | None) -> Side:
+    facts = {reward.name: _written(rows, reward.name) for reward in rewards}
+    answers = [row["answer"] for row in rows if row.get("answer") is not None]
+    if answers:
+        facts["answers"] = ", ".join(map(str, answers[:_MOST_VALUES]))
+    mean = _mean(rows, rewards[0].name)
+    shown = "no reward" if mean is None else f"{rewards[0].name} {format_number(mean)}"
+    return Side(
+        model=model,
+        is_right=mean is not None and mean == best,
+        facts=facts,
+        trace="",
+        completion=cut(rows[0].get("completion")),
+        is_split=len(set(answers)) > 1,
+        verdict=shown,
+    )
+
+
+def _mean(rows: Sequence[Row], reward: str) -> float | None:
+    values = [row[f"reward/{reward}"] for row in rows if row.get(f"reward/{reward}") is not None]
+    return sum(values) / len(values) if values else None
+
+
+def _written(rows: Sequence[Row], reward: str) -> str:
+    values = [row.get(f"reward/{reward}") for row in rows[:_MOST_VALUES]]
+    shown = ", ".join("none" if value is None else format_number(value) for value in values)
+    return shown + (f" and {len(rows) - _MOST_VALUES} more" if len(rows) > _MOST_VALUES else "")

@@ -8,18 +8,18 @@ from align.evaluation.statistics.metrics import Estimate
 from align.evaluation.statistics.reward_model_glossary import REWARD_MODEL_GLOSSARY
 from align.report.charts.curve import Curve, draw_curves
 from align.report.charts.drawing import Chart
-from align.report.evaluation.folder import read_lines
-from align.report.evaluation.items import count
+from align.report.evaluation.items import count, list_names, read_lines
 from align.report.evaluation.measured import (
     Cells,
+    Numbers,
     Words,
-    all_known,
     arrange,
+    collect,
     count_compared,
     draw_metrics,
     families,
+    in_percent,
 )
-from align.report.evaluation.shares import compared, in_percent
 from align.report.evaluation.shortcuts import find_shortcut_problems, shortcut_sections
 from align.report.evaluation.view import EvaluationView, Grid, Listing, Section
 from align.report.run.facts import flat
@@ -27,7 +27,6 @@ from align.report.run.finding import Finding
 
 _FEW = 100
 _SUBSETS = "reward_bench_2/"  # how their metrics begin
-_MOST_NAMES = 500
 _STRONG = 0.5  # rank correlation of a margin with what is not quality
 _MAIN = ("accuracy", "reward_bench", "reward_bench_2", "response_only_accuracy")
 _SHARES = ("accuracy", "reward_bench_2", "accuracy_drop")  # families of shares, and of differences of shares
@@ -35,52 +34,45 @@ _SHARES = ("accuracy", "reward_bench_2", "accuracy_drop")  # families of shares,
 
 def reward_model_view(folder: Path, record: ModelsRecord) -> EvaluationView:
     """Arranges the record of evaluated reward models."""
-    models, words = record.models, Words(REWARD_MODEL_GLOSSARY)
-    values = {name: all_known(model.summary) for name, model in models.items()}
-    differences = {
-        f"{name} - {other}": all_known(cells)
-        for name, model in models.items()
-        for other, cells in model.difference_to.items()
-    }
-    names, metrics = list(models), list(dict.fromkeys(metric for cells in values.values() for metric in cells))
+    models, numbers = record.models, collect(record, Words(REWARD_MODEL_GLOSSARY))
+    names, values, _, words = numbers
+    metrics = list(dict.fromkeys(metric for cells in values.values() for metric in cells))
     groups = families([metric for metric in metrics if not metric.startswith("best_of_")])
-    headline = arrange(groups.pop("", metrics[:1]), values, differences, words)
+    headline = arrange(groups.pop("", metrics[:1]), numbers)
     labels = {row_metric: words.label(row_metric) for row_metric in metrics}
     main = [metric for metric in _MAIN if metric in metrics]
     charts = [draw_metrics("Main metrics", "With 95 % intervals.", main, values, labels, is_share=True)]
     return EvaluationView(
         title=f"{names[0]} against {', '.join(names[1:])}" if names[1:] else f"Evaluation of {names[0]}",
-        verdict=list(_verdict(names, values, differences)),
+        verdict=list(_verdict(numbers)),
         findings=[*_find_problems(models, values), *find_shortcut_problems(models)],
         headline=headline,
-        compared=count_compared(differences),
+        compared=count_compared(numbers.differences),
         charts=[chart for chart in charts if chart],
         facts=_facts(models[names[0]].scored),
         models=_models(models),
         details={},
         sections=[
-            *(_section(family, members, values, differences, words) for family, members in groups.items()),
+            *(_section(family, members, numbers) for family, members in groups.items()),
             *shortcut_sections(models),
-            *_best_of_n(metrics, values, differences, words),
+            *_best_of_n(metrics, numbers),
         ],
         listings=_changes(folder, names),
     )
 
 
-def _verdict(names: Sequence[str], values: Cells, differences: Cells) -> Iterator[str]:
-    ours_by_metric = values[names[0]]
-    parts = [metric for metric in ours_by_metric if metric.startswith(_SUBSETS)]
+def _verdict(numbers: Numbers) -> Iterator[str]:
+    model, *baselines = numbers.names
+    parts = [metric for metric in numbers.values[model] if metric.startswith(_SUBSETS)]
     told = [("accuracy", "Accuracy"), ("reward_bench_2", "RewardBench 2")]
     told += [(metric, f"RewardBench 2, {metric.removeprefix(_SUBSETS)}") for metric in parts if len(parts) == 1]
     for metric, word in told:
-        if not names[1:] and (alone := ours_by_metric.get(metric)) is not None:
-            yield f"{word}: {in_percent(alone)} for {names[0]}; there is no baseline to compare with."
-    for baseline in names[1:]:
+        if not baselines and (alone := numbers.of_first(metric)) is not None:
+            yield f"{word}: {in_percent(alone)} for {model}; there is no baseline to compare with."
+    for baseline in baselines:
         for metric, word in told:
-            difference = differences.get(f"{names[0]} - {baseline}", {}).get(metric)
-            ours, theirs = values[names[0]].get(metric), values[baseline].get(metric)
-            if difference is not None and ours is not None and theirs is not None:
-                yield f"{word}: {compared(names[0], ours, baseline, theirs, difference, is_share=True)}."
+            if sentence := numbers.told(metric, baseline, is_share=True):
+                yield f"{word}: {sentence}."
 
 
 def _find_problems(models: Mapping[str, Measured], values: Cells) -> Iterator[Finding]:
@@ -132,19 +124,19 @@ def _row(name: str, scored: Scored | None) -> tuple[str, ...]:
     return name, scored.path, scored.model_type, "chat template" if scored.texts_in_template else "as they are"
 
 
-def _section(family: str, members: Sequence[str], values: Cells, differences: Cells, words: Words) -> Section:
+def _section(family: str, members: Sequence[str], numbers: Numbers) -> Section:
     labels = {metric: metric.partition("/")[2] for metric in members}
-    title, is_share = words.family(family), family in _SHARES
-    chart = draw_metrics(title, "With 95 % intervals.", members, values, labels, is_share=is_share)
-    return Section(title, "", [chart] if chart else [], arrange(members, values, differences, words))
+    title, is_share = numbers.words.family(family), family in _SHARES
+    chart = draw_metrics(title, "With 95 % intervals.", members, numbers.values, labels, is_share=is_share)
+    return Section(title, "", [chart] if chart else [], arrange(members, numbers))
 
 
-def _best_of_n(metrics: Sequence[str], values: Cells, differences: Cells, words: Words) -> list[Section]:
+def _best_of_n(metrics: Sequence[str], numbers: Numbers) -> list[Section]:
     chosen = [metric for metric in metrics if metric.startswith("best_of_")]
     if not chosen:
         return []
     curves = []
-    for colour, (name, cells) in enumerate(values.items()):
+    for colour, (name, cells) in enumerate(numbers.values.items()):
         points = {metric.removeprefix("best_of_"): cells.get(metric) for metric in chosen}
         known: list[tuple[int, Estimate]] = [(int(n), cell) for n, cell in points.items() if n.isdigit() and cell]
         if known:
@@ -155,7 +147,7 @@ def _best_of_n(metrics: Sequence[str], values: Cells, differences: Cells, words:
     if curves:
         note = "A curve that bends down: the model is exploited by the responses it likes most."
         charts.append(draw_curves("True quality of the best of n", note, curves, "responses chosen from"))
-    return [Section("Best of n", "", charts, arrange(chosen, values, differences, words))]
+    return [Section("Best of n", "", charts, arrange(chosen, numbers))]
 
 
 def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
@@ -168,5 +160,5 @@ def _changes(folder: Path, names: Sequence[str]) -> list[Listing]:
         for ours, words in ((True, f"right where {baseline} is wrong"), (False, f"wrong where {baseline} is right")):
             found = [id for id, is_right, is_theirs in right if is_right is ours and is_theirs is not ours]
             title = f"{names[0]} is {words}: {count(len(found), 'pair')}"
-            listings.append(Listing(title, found[:_MOST_NAMES], max(0, len(found) - _MOST_NAMES)))
+            listings.append(list_names(title, found))
     return listings if rows else []

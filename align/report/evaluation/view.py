@@ -1,6 +1,6 @@
 """What the page of an evaluation shows, whatever was evaluated."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -8,6 +8,17 @@ from align.report.charts.drawing import Chart
 from align.report.run.finding import Finding
 from align.report.run.tables import Table
 from align.report.thumbnails import Filmstrip
+
+SUITES = {  # and the titles of their sections
+    "accuracy": "Accuracy",
+    "consistency": "Consistency of the answers",
+    "rotation": "Every option in every place",
+    "reliance": "Reliance on the trace, and leaks",
+    "modality": "Reliance on the images",
+    "best_of_n": "Best of n",
+    "pairs": "Log-probs of the pairs",
+    "judge": "What the judge prefers, asked in both orders",
+}
 
 
 class Grid(NamedTuple):
@@ -75,6 +86,39 @@ class Listing(NamedTuple):
     title: str
     names: Sequence[str]
     left_out: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """What one kind of evaluation of models that were asked has of its own on the page.
+
+    Attributes:
+        noun: What was asked, in the plural.
+        headline: The metrics to show first.
+        shares: Metrics that are shares, or differences of shares.
+        verdict: What to take away, one sentence each.
+        facts: What was run, by the name to show.
+        items: Items with their answers.
+        items_note: Which items those are.
+        label: What was asked, where the list of facts has a longer name for it.
+        findings: What weakens it, beside the warnings of the record.
+        details: Long texts by their title.
+        sections: What comes behind the sections of the suites.
+        by_suite: Whether suites have sections.
+    """
+
+    noun: str
+    headline: Sequence[str]
+    shares: Collection[str]
+    verdict: Iterable[str]
+    facts: Mapping[str, str]
+    items: Sequence[Item]
+    items_note: str
+    label: str = ""
+    findings: Iterable[Finding] = ()
+    details: Mapping[str, str] = field(default_factory=dict)
+    sections: Sequence[Section] = ()
+    by_suite: bool = True
 
 
 @dataclass(frozen=True)

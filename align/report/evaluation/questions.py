@@ -1,0 +1,415 @@
+"""Policies that were asked multiple-choice questions, on the page: verdict, verifiers, and questions side by side."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from align.evaluation.record.answers import among_all
+from align.evaluation.record.policies import (
+    AttemptsRule,
+    Audit,
+    BestOfN,
+    ModelAudit,
+    OfDifficulty,
+    PolicyRecord,
+    Profile,
+    ThresholdRule,
+)
+from align.evaluation.statistics.metrics import Estimate
+from align.report.charts.axis import format_number
+from align.report.charts.curve import Curve, draw_curves
+from align.report.charts.drawing import NUM_COLOURS
+from align.report.evaluation.items import Row as ItemRow
+from align.report.evaluation.items import Shown, count, cut, note_items, outcomes, pick, read_items
+from align.report.evaluation.measured import Cells, Numbers, in_percent, known
+from align.report.evaluation.view import SUITES, Grid, Item, Option, Own, Section, Side
+from align.report.run.finding import Finding, percent
+from align.report.run.tables import Row, Table
+
+# The headline: is it better, and for the right reason? Where a suite was not run its rows are missing.
+_HEADLINE = (
+    "accuracy", "worst_group", "counter_drop", "rotation_robust_accuracy", "option_shuffle_consistency",
+    "trace_answer_consistency", "cr_wa", "trace_reliance", "modality_reliance/no_images",
+    "modality_reliance/other_images", "modality_reliance/shuffled_frames",
+    "letter_or_answer_in_trace", "letter_bias", "answered",
+)  # fmt: skip
+_VERDICTS = ("accuracy", "option_shuffle_consistency", "trace_reliance", "modality_reliance/no_images")
+_SHARES_OF_OTHERS = ("acc", "acc_norm", "exact_match")
+_PICKING = ("id", "model", "sample", "correct", "consistent")
+_HALF = 0.5
+_WIDE = 0.05  # half an interval around a difference
+_LETTER_GAP = 0.15  # total variation between the letters answered and those of the gold
+_OTHER_TRACES = {
+    "none_choice": "without a trace",
+    "other_choice": "from another item's trace",
+    "masked_choice": "with the answer masked",
+    "corrupted_100_choice": "from a corrupted trace",
+    "corrupted_numbers_choice": "with other numbers",
+    "corrupted_steps_choice": "with others' steps",
+    "corrupted_order_choice": "with steps in another order",
+}
+_OTHER_IMAGES = {
+    "no_images": "without images",
+    "other_images": "with another item's images",
+    "blank_images": "with blank images",
+    "shuffled_frames": "with shuffled frames",
+}
+T = TypeVar("T")
+
+
+def of_questions(path: Path, record: PolicyRecord, numbers: Numbers) -> Own:
+    """Arranges what the page has of its own."""
+    about, picked = record.about, pick_items(path, numbers.names, record)
+    return Own(
+        noun="questions",
+        headline=_present(record, numbers.values),
+        shares=_shares(record),
+        verdict=_verdict(record, numbers),
+        findings=find_problems(about.data.questions, numbers.values, numbers.differences),
+        facts={
+            "Options that may not be moved": str(about.data.unshufflable),
+            "Shuffles per question": str(about.profile.num_shuffles),
+            "Suites": ", ".join(about.suites),
+        },
+        details={"Prompt": _prompt(about.profile)},
+        sections=[
+            *best_of_n_section(record.curves),
+            *audit_section(record.audits),
+            *difficulty_section(record.audits),
+            *abstention_section(record.audits),
+        ],
+        items=picked,
+        items_note=note_items(
+            picked,
+            "item",
+            record.paired,
+            "those whose answers change when the options are reordered, then wrong and right ones",
+        ),
+    )
+
+
+def pick_items(path: Path, models: Sequence[str], record: PolicyRecord) -> list[Item]:
+    """Picks questions: won, lost, with answers that change with the order of the options, wrong, right."""
+    rows = read_items(path, _PICKING, needs=("correct",))
+    first = [row for row in rows if row["model"] == models[0] and not row.get("sample")]
+    return pick(path, models, outcomes(first, record.paired), _item)
+
+
+def _present(record: PolicyRecord, values: Cells) -> list[str]:
+    """Lists the headline's metrics that were measured; of other suites the first metric stands for all."""
+    measured = {metric for cells in values.values() for metric, cell in cells.items() if cell is not None}
+    firsts = [
+        next((among_all(name, metric) for cells in suite.values() for metric in cells), "")
+        for name, suite in record.suites.items()
+        if name not in SUITES
+    ]
+    return [metric for metric in (*_HEADLINE, *firsts) if metric in measured]
+
+
+def _shares(record: PolicyRecord) -> set[str]:
+    """Lists the metrics that are shares, or differences of shares; of another harness's those that count rows."""
+    return {
+        name
+        for suite, by_model in record.suites.items()
+        for cells in by_model.values()
+        for metric in cells
+        if (metric.partition("/")[0] in _SHARES_OF_OTHERS if suite not in SUITES else not metric.endswith("/proxy"))
+        for name in (metric, among_all(suite, metric))
+    }
+
+
+def _verdict(record: PolicyRecord, numbers: Numbers) -> Iterator[str]:
+    """Says whether the first model is better than each baseline, and whether for the right reason."""
+    model, *baselines = numbers.names
+    if not baselines and (alone := numbers.of_first("accuracy")) is not None:
+        yield f"{model} is right on {in_percent(alone)} of items; there is no baseline to compare with."
+    for baseline in baselines:
+        for metric in _VERDICTS:
+            if told := numbers.told(metric, baseline, is_share=True):
+                changes = _changes(record, model, baseline) if metric == "accuracy" else ""
+                yield f"{numbers.words.label(metric)}: {told}{changes}."
+
+
+def _changes(record: PolicyRecord, model: str, baseline: str) -> str:
+    row = next((row for row in record.paired if (row.model, row.baseline) == (model, baseline)), None)
+    if row is None:
+        return ""
+    p = row.mcnemar_p
+    test = "" if p is None else f" (McNemar p {'below 0.001' if p < 0.001 else f'= {p:.3f}'})"
+    return f", {count(len(row.wins), 'item')} won and {len(row.losses):,} lost{test}"
+
+
+def find_problems(questions: int, values: Cells, differences: Cells) -> Iterator[Finding]:
+    """Says what the numbers leave open."""
+    yield from _wide(differences, questions)
+    for name, cells in values.items():
+        yield from _of_model(name, {metric: cell.value for metric, cell in cells.items() if cell is not None})
+
+
+def _wide(differences: Cells, questions: int) -> Iterator[Finding]:
+    for pair, cells in differences.items():
+        cell = cells.get("accuracy")
+        if cell is None or cell.low > 0 or cell.high < 0:
+            continue
+        half = (cell.high - cell.low) / 2
+        if half > _WIDE:
+            needed = questions * (half / _WIDE) ** 2
+            step = 10 if needed < 1000 else 100
+            count = math.ceil(needed / step) * step
+            ends = f"{100 * cell.low:+.0f} to {100 * cell.high:+.0f} points"
+            yield Finding(
+                f"{pair}: the interval is too wide to say anything ({ends})",
+                f"It holds no difference as well as large ones. About {count:,} questions would narrow it to "
+                f"{100 * _WIDE:.0f} points on each side.",
+            )
+
+
+def _of_model(name: str, numbers: Mapping[str, float]) -> Iterator[Finding]:
+    leak = numbers.get("letter_or_answer_in_trace", 0.0)
+    if leak > _HALF:
+        yield Finding(
+            f"{name}: {percent(leak)} of traces give the answer away",
+            "They name its letter or quote it. A second answer from such a trace reads it off, so consistency says "
+            "little about reasoning; read the answers from masked and corrupted traces.",
+        )
+    gap = numbers.get("letter_bias", 0.0)
+    if gap > _LETTER_GAP:
+        yield Finding(
+            f"{name}: {percent(gap)} of answers would have to move for their letters to match the gold's",
+            "The policy prefers a place among the options. Read the accuracy in every rotation, not the plain one.",
+        )
+
+
+def _prompt(profile: Profile) -> str:
+    parts = [f"System: {profile.system_prompt}"] if profile.system_prompt else []
+    tags = f"Tags: <{profile.think_tag}> and <{profile.answer_tag}>."
+    template = "With the model's chat template." if profile.conversational else "Without a chat template."
+    parts += [profile.prompt_template or "(the default prompt)", f"{tags} {template}"]
+    return "\n\n".join(parts)
+
+
+def _item(by_model: Mapping[str, Sequence[ItemRow]]) -> Shown:
+    firsts = {model: rows[0] for model, rows in by_model.items()}
+    row = next(iter(firsts.values()))
+    options = [Option(_letter(place), cut(text), place == row["gold"]) for place, text in enumerate(row["options"])]
+    return Shown(cut(row["question"]), [_side(model, each) for model, each in firsts.items()], options)
+
+
+def _side(model: str, row: ItemRow) -> Side:
+    first, seconds = row.get("first_choice"), row.get("second_choices")
+    facts = {"first answer": _letter(first)}
+    for order, choice in zip(row.get("permutations") or [], seconds or [], strict=False):
+        kept = "no answer" if choice is None else "the same" if choice == first else _letter(choice)
+        facts[f"shown as {' '.join(map(_letter, order))}"] = kept
+    if seconds is None and row.get("permutations"):
+        facts["after shuffles"] = "not asked: no trace or no answer"
+    if row.get("trace_choice") is not None:
+        facts["trace states"] = _letter(row["trace_choice"])
+    facts |= {label: _letter(row[key]) for key, label in _OTHER_TRACES.items() if row.get(key) is not None}
+    asked_with = row.get("asked_with") or ()
+    facts |= {label: _letter(row.get(f"{key}_choice")) for key, label in _OTHER_IMAGES.items() if key in asked_with}
+    if row.get("rotation_choices") is not None:
+        facts["right in rotations"] = (
+            f"{sum(c == row['gold'] for c in row['rotation_choices'])} of {len(row['rotation_choices'])}"
+        )
+    if row.get("proxy") is not None:
+        facts["verifier"] = f"{row['proxy']:.2f}" + (
+            "" if row.get("accepted") is None else ", accepted" if row["accepted"] else ", refused"
+        )
+    is_split = any(choice != first for choice in seconds or [])
+    return Side(model, bool(row["correct"]), facts, cut(row.get("trace")), cut(row.get("completion")), is_split)
+
+
+def _letter(choice: float | None) -> str:
+    """Writes a choice; a column with missing answers may hold its integers as floats."""
+    return "none" if choice is None or choice != choice else chr(ord("A") + int(choice))
+
+
+def best_of_n_section(curves: Sequence[BestOfN]) -> list[Section]:
+    """Draws the true quality of what a verifier chooses from n, that of the best there is, and what it thinks."""
+    if not curves:
+        return []
+    quality = [
+        curve
+        for colour, row in enumerate(curves)
+        for cells, label, dashed in (
+            ([point.gold for point in row.points], "chosen", False),
+            ([point.oracle for point in row.points], "best there is", True),
+        )
+        if (curve := _curve(row, cells, f"{row.model}, {label}", colour, dashed))
+    ]
+    proxy = [
+        curve
+        for colour, row in enumerate(curves)
+        if (curve := _curve(row, [point.proxy for point in row.points], row.model, colour, False))
+    ]
+    charts = []
+    if quality:
+        note = "Where the solid line bends down while the proxy still rises, the verifier is being exploited."
+        charts.append(draw_curves("True quality of the best of n", note, quality, "samples chosen from", share=True))
+    if proxy:
+        note = "The verifier's own score of what it chose; it can only rise."
+        charts.append(draw_curves("Proxy: what the verifier thinks", note, proxy, "samples chosen from", share=False))
+    note = "From one pool of samples per question, over all subsets of n: no further sampling noise."
+    return [Section("Best of n: proxy against gold", note, charts)]
+
+
+def audit_section(audits: Sequence[ModelAudit]) -> list[Section]:
+    """Tabulates how far a verifier can be trusted, and how many attempts pay at each cost of a false positive."""
+    if not audits:
+        return []
+    columns = [f"{row.model}: {row.verifier}" for row in audits]
+    labels = _audited(audits[0])
+    rows = [Row(label, meaning, [known(_audited(row)[label, meaning]) for row in audits]) for label, meaning in labels]
+    charts = [
+        draw_curves(
+            f"Utility of repeated attempts, {name}",
+            "Expected worth of answering: 1 for a right answer that is accepted, minus the cost for a wrong one.",
+            lines,
+            "attempts at most",
+            share=False,
+        )
+        for name, row in zip(columns, audits, strict=True)
+        if (lines := _utilities(row))
+    ]
+    costs = sorted({best.cost for row in audits for best in row.optimal_attempts})
+    optimal = [[f"{cost:g}", *(_optimum(row, cost) for row in audits)] for cost in costs]
+    grids = [Grid(["Cost of a false positive", *columns], optimal)] if optimal else []
+    note = "Repeated attempts until the verifier accepts one. Its false positives cap what sampling can reach."
+    return [Section("Audit of the verifier", note, charts, Table(columns, rows, len(columns)), grids)]
+
+
+def _audited(audit: Audit) -> dict[tuple[str, str], Estimate]:
+    """Returns the estimates by their label and meaning."""
+    return {
+        ("Attempts that are right", "before the verifier looks at them"): audit.prior,
+        ("Attempts accepted", "the part that the verifier lets through"): audit.accepted,
+        ("Right attempts accepted", "true-positive rate"): audit.true_positive_rate,
+        ("Wrong attempts accepted", "false-positive rate"): audit.false_positive_rate,
+        ("Ceiling", "accuracy of accepted answers however many attempts are made"): audit.ceiling,
+    }
+
+
+def _curve(row: BestOfN, cells: Sequence[Estimate], label: str, colour: int, dashed: bool) -> Curve | None:
+    measured = [(point.n, cell) for point, cell in zip(row.points, cells, strict=True) if known(cell)]
+    if not measured:
+        return None
+    counts, cells = zip(*measured, strict=True)
+    ends = ([cell.low for cell in cells], [cell.high for cell in cells])
+    return Curve(label, counts, [cell.value for cell in cells], *ends, colour % NUM_COLOURS, dashed)
+
+
+def _utilities(row: ModelAudit) -> list[Curve]:
+    lines = []
+    for colour, line in enumerate(row.utility[:NUM_COLOURS]):
+        nothing = [math.nan] * len(line.attempts)
+        lines.append(Curve(f"cost {line.cost:g}", line.attempts, line.utility, nothing, nothing, colour))
+    return lines
+
+
+def _optimum(row: ModelAudit, cost: float) -> str:
+    best = next((best for best in row.optimal_attempts if best.cost == cost), None)
+    if best is None:
+        return "not measured"
+    attempts = best.attempts
+    worth = "" if best.utility is None else f", worth {format_number(best.utility)}"
+    if attempts == 0:
+        return "do not answer"
+    return f"as many as can be paid{worth}" if attempts is None else f"{attempts} attempts{worth}"
+
+
+def difficulty_section(audits: Sequence[ModelAudit]) -> list[Section]:
+    """Tabulates how much of what is wrong a verifier accepts, by the share of a question's samples that are right."""
+    parts = _by_label(audits, lambda audit: [(name_difficulty(each), each) for each in audit.by_difficulty])
+    if not parts:
+        return []
+    rows = [
+        Row(label, meaning, [None if each is None else known(read(each)) for each in found])
+        for meaning, read in (
+            ("wrong attempts accepted", lambda each: each.false_positive_rate),
+            ("right attempts accepted", lambda each: each.true_positive_rate),
+        )
+        for label, found in parts.items()
+    ]
+    note = (
+        "Questions by how many of their samples are right; intervals are over questions. Where a verifier accepts "
+        "much of what is wrong on hard questions, more attempts there bring wrong answers."
+    )
+    counts = [
+        [label, *("" if each is None else f"{each.questions:,}" for each in found)] for label, found in parts.items()
+    ]
+    columns = _columns(audits)
+    return [
+        Section(
+            "The verifier by difficulty",
+            note,
+            [],
+            Table(columns, rows, len(columns)),
+            [Grid(["Questions", *columns], counts)],
+        )
+    ]
+
+
+def abstention_section(audits: Sequence[ModelAudit]) -> list[Section]:
+    """Tabulates how often is answered, and how often rightly, if the verifier must accept first."""
+    attempts = _by_label(
+        audits, lambda audit: [(f"first accepted of {each.attempts:,}", each) for each in audit.if_accepted]
+    )
+    precise = _by_label(
+        audits,
+        lambda audit: [(f"best score, for precision {each.precision:g}", each) for each in audit.above_threshold],
+    )
+    rows = [row for label, rules in attempts.items() for row in _of_rule(label, rules)]
+    rows += [row for label, rules in precise.items() for row in _of_rule(label, rules)]
+    if not rows:
+        return []
+    columns = _columns(audits)
+    thresholds = [
+        [label, *("not measured" if each is None else say_threshold(each.threshold) for each in rules)]
+        for label, rules in precise.items()
+    ]
+    note = (
+        "Answer only what the verifier accepts, else abstain. A threshold is set on one random half of the questions, "
+        "as the lowest with the precision asked for, and measured on the other half."
+    )
+    grids = [Grid(["Threshold", *columns], thresholds)] if thresholds else []
+    return [Section("When to answer", note, [], Table(columns, rows, len(columns)), grids)]
+
+
+def _of_rule(label: str, rules: Sequence[AttemptsRule | ThresholdRule | None]) -> tuple[Row, Row]:
+    coverage = [None if each is None else known(each.coverage) for each in rules]
+    accuracy = [None if each is None else known(each.accuracy) for each in rules]
+    return Row(label, "questions answered", coverage), Row(label, "of these, right", accuracy, "higher")
+
+
+def name_difficulty(part: OfDifficulty) -> str:
+    """Names a bin of questions.
+
+    Example:
+        >>> rates = {"true_positive_rate": [0.5, 0.1, 0.9, 3], "false_positive_rate": [0.2, 0.1, 0.9, 3]}
+        >>> name_difficulty(OfDifficulty(above=0.25, up_to=0.5, questions=3, **rates))
+        'over 25 to 50 % right'
+    """
+    if part.above == part.up_to:
+        return "all right" if part.up_to == 1 else "none right"
+    upper = "under 100" if part.up_to == 1 else f"{100 * part.up_to:g}"
+    return f"over {100 * part.above:g} to {upper} % right"
+
+
+def say_threshold(threshold: float | None) -> str:
+    """Writes a threshold."""
+    return "no score reaches it" if threshold is None else f"from {format_number(threshold)}"
+
+
+def _columns(audits: Sequence[ModelAudit]) -> list[str]:
+    return [f"{row.model}: {row.verifier}" for row in audits]
+
+
+def _by_label(
+    audits: Sequence[ModelAudit], read: Callable[[ModelAudit], Sequence[tuple[str, T]]]
+) -> dict[str, list[T | None]]:
+    """Arranges parts of several audits by label, None where an audit has none of this label."""
+    found = [dict(read(audit)) for audit in audits]
+    labels = dict.fromkeys(label for each in found for label in each)
+    return {label: [each.get(label) for each in found] for label in labels}
