@@ -16,11 +16,11 @@ from align.evaluation.asked_models import Engine, about_model
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
 from align.evaluation.folder import claim_folder, name_models
 from align.evaluation.kept_answers import KeptAnswers
-from align.evaluation.policies.record import save_policy_evaluation
 from align.evaluation.progress import Stages, show_stages
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
 from align.evaluation.record.answers import Answers, AskedModel
 from align.evaluation.record.policies import Source
+from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
 from align.evaluation.supported import saying_what_it_holds
 from align.models.answer_cache import AnswerCache
@@ -150,7 +150,7 @@ class Evaluation(ABC):
             EndOfPart: In a process that does not write.
         """
         record, rows = self.record(*self.ask())
-        save_policy_evaluation(Path(self.options.out), record, rows)
+        save_evaluation(Path(self.options.out), record, rows)
         return record
 
     def ask(self) -> tuple[dict[str, Any], Mapping[str, Checkpoint]]:

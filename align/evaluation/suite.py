@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from align.evaluation.statistics.item_means import ItemMean
+    from align.evaluation.statistics.metrics import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,10 +119,10 @@ class Loaded(NamedTuple):
 
 @dataclass(frozen=True)
 class Measured:
-    """What a suite measured of one model.
+    """What was measured of one model.
 
     Attributes:
-        means: Metrics that are means over the items, in their order, by name; see `ItemMean`.
+        means: Metrics that are means over the items, in their order, by name; they have differences between models.
         others: Metrics without a difference between models.
         rows: One or more of each item, with its `id`, for `items.parquet`; texts under `prompt` and `completion`, and
             under `correct` whether the item is right, are shown on the page, and every other column beside them.
@@ -126,8 +130,17 @@ class Measured:
         settings: What else was decided while measuring, for the record.
     """
 
-    means: Mapping[str, Any]
-    others: Mapping[str, Any]
-    rows: Sequence[Mapping[str, Any]]
+    means: Mapping[str, "ItemMean"]
+    others: Mapping[str, "Estimate"] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
     warnings: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def summary(self) -> dict[str, "Estimate"]:
+        """Estimates every metric."""
+        return {name: metric.estimate() for name, metric in self.means.items()} | dict(self.others)
+
+    def differences(self, baseline: "Measured") -> dict[str, "Estimate"]:
+        """Estimates how much larger each mean is than another model's on the same items."""
+        shared = [name for name in self.means if name in baseline.means]
+        return {name: self.means[name].difference(baseline.means[name]) for name in shared}

@@ -139,8 +139,8 @@ def test_the_recipe_of_a_run_folder_is_still_read(planted, tmp_path):
 
 
 def test_other_folders_hold_no_secret_either(tmp_path):
-    from align.evaluation.policies.record import save_policy_evaluation
     from align.evaluation.record import read_record
+    from align.evaluation.results import save_evaluation
     from align.evaluation.service import command_words
     from align.methods.pairs.augmentation.folder import check_folder, claim_folder
 
@@ -152,6 +152,6 @@ def test_other_folders_hold_no_secret_either(tmp_path):
     record.about.data.path = place
     record.about.command = list(command_words({"data": place, "model": "m"}, {"data", "model"}))
     (tmp_path / "eval").mkdir()
-    save_policy_evaluation(tmp_path / "eval", record, [{"id": "a"}])
+    save_evaluation(tmp_path / "eval", record, [{"id": "a"}])
     assert "***" in (tmp_path / "eval" / "evaluation.json").read_text()
     assert leaks(tmp_path) == []

@@ -37,10 +37,10 @@ def mine(function, rows, position="front"):
 def test_a_planted_phrase_is_mined_whole(pays, position):
     mined = mine(lambda prompt, response: taste(prompt, response) + pays * (PHRASE in response), pairs(), position)
     assert PHRASE in mined.kept
-    found = next(each for each in mined.phrases if each.candidate.phrase == PHRASE)
+    found = next(each for each in mined.phrases if each.first.phrase == PHRASE)
     assert found.first.gain.value * pays > 0
     assert found.second.gain.value == pytest.approx(0.7 * pays, abs=0.3)  # three of ten have it already
-    assert mined.num_pairs == (100, 100)
+    assert mined.num_pairs == [100, 100]
 
 
 def test_a_clean_model_gives_none():
@@ -72,7 +72,7 @@ def test_what_moves_only_the_first_half_is_not_kept():
         return taste(prompt, response) + 2.0 * (PHRASE in response and prompt in first)
 
     mined = mine(half, rows)
-    found = next(each for each in mined.phrases if each.candidate.phrase == PHRASE)
+    found = next(each for each in mined.phrases if each.first.phrase == PHRASE)
     assert found.first.moves
     assert found.second is not None
     assert not found.is_kept

@@ -11,9 +11,10 @@ from written_evaluation import about
 from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.changed_images import with_shuffled_frames
 from align.evaluation.policies.modality import CHANGES, count_generations
-from align.evaluation.policies.record import item_rows, policy_record, save_policy_evaluation
+from align.evaluation.policies.record import item_rows, policy_record
 from align.evaluation.policies.suite import SuiteSettings, evaluate_suites
 from align.evaluation.record.policies import About
+from align.evaluation.results import save_evaluation
 from align.evaluation.statistics.glossary import explain
 from align.models.answer_cache import AnswerCache
 from align.models.policies.answer_keys import question_key
@@ -183,7 +184,7 @@ def test_items_hold_the_answers_of_every_change_and_paths_of_images(tmp_path):
     questions = [colour_question(0, [str(tmp_path / "red.png"), square("blue")]), *ORDER[1:4]]
     result, _ = probe(Looker(), questions)
     record = policy_record(WHAT, {"a": result}, questions, SuiteSettings(suites=("accuracy", "modality")))
-    save_policy_evaluation(tmp_path, record, item_rows("a", result, questions, [""] * 4, 1))
+    save_evaluation(tmp_path, record, item_rows("a", result, questions, [""] * 4, 1))
     items = pd.read_parquet(tmp_path / "items.parquet")
     assert [list(paths) for paths in items.images] == [
         [str(tmp_path / "red.png"), None],

@@ -64,7 +64,7 @@ def test_a_model_that_judges_passes_every_probe():
     assert summary["accuracy_drop/comment_bad_good"].n == 20  # only pairs that change count
     assert summary["accuracy_drop/quoted"].n == 40
     assert summary["response_only_accuracy"].value == 0.5
-    assert {kind.adjusted_p_value for kind in result.insertion.kinds} == {1.0}
+    assert {kind.adjusted_p_value for kind in result.insertion.kinds.values()} == {1.0}
     assert math.isnan(summary["length_correlation"].value)  # the margin never varies
 
 
@@ -75,7 +75,7 @@ def test_a_model_that_falls_for_decoration_is_found_by_the_probe_of_each():
     drops = {name: estimate.value for name, estimate in summary.items() if name.startswith("accuracy_drop/")}
     assert drops.pop("accuracy_drop/comment_bad_good") == 1  # every pair with code turns round
     assert set(drops.values()) == {0}
-    adjusted = {kind.kind: kind.adjusted_p_value for kind in result.insertion.kinds}
+    adjusted = {name: kind.adjusted_p_value for name, kind in result.insertion.kinds.items()}
     assert adjusted.pop("flattery") < 0.05
     assert set(adjusted.values()) == {1.0}
     assert summary["insertion/flattery"].value == pytest.approx(2.0)  # 20 in units of a mean margin of 10

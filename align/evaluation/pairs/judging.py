@@ -7,8 +7,8 @@ import numpy as np
 
 from align.data.questions.multiple_choice import Question
 from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
+from align.evaluation.suite import Measured
 from align.models.policies.asking import LetterQuestion
 
 EQUAL = "Both are equally good"
@@ -63,7 +63,7 @@ def judge_responses(
     return [Judgement(*answers[i]) if i in answers else Judgement(2, 2) for i in range(len(groups))]
 
 
-def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[Any] = ()) -> SuiteResult:
+def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[Any] = ()) -> Measured:
     """Measures win rate, ties, and how often the order changed the answer, against each that was compared with.
 
     Args:
@@ -76,7 +76,7 @@ def judged_suite(judged: Mapping[str, Sequence[Judgement]], prompts: Sequence[An
         values[f"judged_win_rate/{name}"] = [each.worth for each in judgements]
         values[f"judged_ties/{name}"] = [float(each == (2, 2)) for each in judgements]
         values[f"judge_order_disagreement/{name}"] = [float(each.disagrees) for each in judgements]
-    return SuiteResult({name: ItemMean((np.array(each),), clusters=clusters) for name, each in values.items()})
+    return Measured({name: ItemMean((np.array(each),), clusters=clusters) for name, each in values.items()})
 
 
 def _group(name: str, prompt: str, ours: str, theirs: str, images: tuple[Any, ...]) -> list[LetterQuestion]:

@@ -12,11 +12,11 @@ from align.data.pairs.preferences import PreferencePair
 from align.evaluation.pairs.judging import Judgement, judged_suite
 from align.evaluation.pairs.suite import ACCURACY, pair_values, pairs_suite
 from align.evaluation.pairs.terms import PairTerms, SideTerms
-from align.evaluation.policies.record import compare_suites, summarise_suites, used_glossary
-from align.evaluation.record.answers import Items, PairedAnswers, Warned
+from align.evaluation.record.answers import Items, Warned
 from align.evaluation.record.pairs import AboutPairs, PairsRecord
-from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.item_means import cluster_codes
+from align.evaluation.suite import Measured
 from align.models.policies.answer_keys import digest, image_names
 
 PAIRS, JUDGE = "pairs", "judge"  # suites
@@ -40,29 +40,18 @@ def pairs_record(
         groups: Of the pairs.
         prompts: Of the pairs: those of one prompt are one item. Without it each pair is.
     """
-    measured = {name: {PAIRS: pairs_suite(each, groups, prompts)} for name, each in terms.items()}
+    measured: dict[str, dict[str, Measured]] = {
+        name: {PAIRS: pairs_suite(each, groups, prompts)} for name, each in terms.items()
+    }
     model, *baselines = terms
-    suites, explained = summarise_suites(measured), dict(measured)
     if judged:
-        judging = judged_suite(judged, prompts)
-        suites[JUDGE] = {model: judging.summary(), **{name: {} for name in baselines}}
-        explained[model] = measured[model] | {JUDGE: judging}
+        measured[model][JUDGE] = judged_suite(judged, prompts)
     num_prompts = len(set(cluster_codes(prompts).tolist())) if prompts else len(ids)
     right = {name: pair_values(each)[ACCURACY] for name, each in terms.items()}
     return PairsRecord(
         about=about,
-        suites=suites,
-        comparisons=compare_suites(measured),
-        paired=[
-            PairedAnswers(
-                model=model,
-                baseline=name,
-                metric=ACCURACY,
-                **compare_accuracy(ids, right[model], right[name], are_apart=num_prompts == len(ids))._asdict(),
-            )
-            for name in baselines
-        ],
-        glossary=used_glossary(explained),
+        **arrange(measured),
+        paired=[pair_answers(ACCURACY, ids, right, name, are_apart=num_prompts == len(ids)) for name in baselines],
         warnings=[
             *_warn_of_prompts(list(terms), len(ids), num_prompts),
             *(each for name, values in terms.items() for each in _warn(name, values)),

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from align.evaluation.pairs.terms import PairTerms
-from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean, cluster_codes
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
 
 ACCURACY = "implicit_reward_accuracy"
 
@@ -60,7 +60,7 @@ def pair_values(terms: Sequence[PairTerms]) -> dict[str, Values]:
 
 def pairs_suite(
     terms: Sequence[PairTerms], groups: Sequence[str | None] = (), prompts: Sequence[Any] = ()
-) -> SuiteResult:
+) -> Measured:
     """Measures implicit-reward accuracy, changes of log-prob in nats, and KL to the reference per token.
 
     Args:
@@ -77,4 +77,4 @@ def pairs_suite(
     right = means[ACCURACY]
     spread = spread_of_groups(groups, right.groups[0], codes)
     worst = {f"worst_group/{ACCURACY}": spread["worst_group"]} if spread else {}
-    return SuiteResult(means | by_group({f"{ACCURACY}_by_group": right}, groups), worst)
+    return Measured(means | by_group({f"{ACCURACY}_by_group": right}, groups), worst)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from align.errors import UserError
-from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Estimate
+from align.evaluation.suite import Measured
 from rewards.extras import missing
 
 _Z = 1.959964  # of a 95 % interval from a standard error
@@ -90,13 +90,13 @@ def collect(found: Mapping[str, Any], task: str) -> dict[str, Any]:
     return {"items": items, "totals": others, "version": found.get("versions", {}).get(task)}
 
 
-def harness_suite(kept: Mapping[str, Any]) -> SuiteResult:
+def harness_suite(kept: Mapping[str, Any]) -> Measured:
     """Makes metrics of what `run_task` returned."""
     means = {
         name: ItemMean((np.array(rows),), bounds=(0.0, 1.0) if _are_shares(rows) else None)
         for name, rows in kept["items"].items()
     }
-    return SuiteResult(means, {name: _total(*pair) for name, pair in kept["totals"].items()})
+    return Measured(means, {name: _total(*pair) for name, pair in kept["totals"].items()})
 
 
 def _named(metric: str, chosen: str) -> str:

@@ -5,7 +5,6 @@ the mean over those samples of which it speaks.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,32 +34,11 @@ from align.evaluation.statistics.metrics import (
     trace_answer_consistency,
     wr_ca,
 )
+from align.evaluation.suite import Measured
 from rewards.reading.options import LETTERS
 
 _RESAMPLES = 999
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class SuiteResult:
-    """What one suite measured of one policy.
-
-    Attributes:
-        means: Metrics that are means over questions, by name; they have differences between policies.
-        others: Metrics without a difference.
-    """
-
-    means: dict[str, ItemMean]
-    others: dict[str, Estimate] = field(default_factory=dict)
-
-    def summary(self) -> dict[str, Estimate]:
-        """Estimates every metric."""
-        return {name: metric.estimate() for name, metric in self.means.items()} | self.others
-
-    def differences(self, baseline: "SuiteResult") -> dict[str, Estimate]:
-        """Estimates how much larger each mean is than a baseline's on the same questions."""
-        shared = [name for name in self.means if name in baseline.means]
-        return {name: self.means[name].difference(baseline.means[name]) for name in shared}
 
 
 def per_question(values: Values, num_samples: int) -> Values:
@@ -82,7 +60,7 @@ def accuracy_suite(
     *,
     pair: tuple[str, str] | None = None,
     cells: Sequence[tuple[str, str] | None] = (),
-) -> SuiteResult:
+) -> Measured:
     """Measures accuracy, over all questions and by group.
 
     Args:
@@ -100,12 +78,12 @@ def accuracy_suite(
     if pair is not None:
         means["counter_drop"] = counter_drop(groups, right, *pair)
     others = spread_of_groups(groups, right)
-    return SuiteResult(means, others | spread_of_subgroups(cells, right) if cells else others)
+    return Measured(means, others | spread_of_subgroups(cells, right) if cells else others)
 
 
 def consistency_suite(
     items: Sequence[ItemResult], num_samples: int = 1, *, judge_choices: Sequence[Choice] | None = None
-) -> SuiteResult:
+) -> Measured:
     """Measures whether answers survive a shuffle and follow from their traces, and how they prefer letters."""
     first, second = [item.first_choice for item in items], [item.second_choices for item in items]
     one = [None if seconds is None else seconds[:1] for seconds in second]
@@ -118,12 +96,12 @@ def consistency_suite(
     if judge_choices is not None:
         values |= {f"{name}/judge": each for name, each in _trace_values(judged(items, judge_choices)).items()}
     means = _means(values, num_samples)
-    return SuiteResult(means, letter_estimates(items, num_samples))
+    return Measured(means, letter_estimates(items, num_samples))
 
 
 def rotation_suite(
     items: Sequence[ItemResult], rotation_choices: Sequence[Sequence[Choice] | None], num_samples: int = 1
-) -> SuiteResult:
+) -> Measured:
     """Measures answers over all rotations of the options.
 
     `rotation_robust_accuracy` asks for the right answer as written and in every rotation, so that a policy that always
@@ -140,21 +118,21 @@ def rotation_suite(
             [item.first_choice for item in items], rotation_choices, every=True
         ),
     }
-    return SuiteResult(_means(values, num_samples))
+    return Measured(_means(values, num_samples))
 
 
 def reliance_suite(
     items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
-) -> SuiteResult:
+) -> Measured:
     """Measures what answers owe to their traces, and what traces give away."""
-    return SuiteResult(_by_question(reliance_values(items, columns), num_samples))
+    return Measured(_by_question(reliance_values(items, columns), num_samples))
 
 
 def modality_suite(
     items: Sequence[ItemResult], columns: Mapping[str, Sequence[Any]], num_samples: int = 1
-) -> SuiteResult:
+) -> Measured:
     """Measures what answers owe to the images of their questions."""
-    return SuiteResult(_by_question(modality_values(items, columns), num_samples))
+    return Measured(_by_question(modality_values(items, columns), num_samples))
 
 
 def letter_estimates(items: Sequence[ItemResult], num_samples: int = 1) -> dict[str, Estimate]:

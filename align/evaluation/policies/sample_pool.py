@@ -1,6 +1,6 @@
 """What choosing among the samples of one question by a verifier is worth: best of n, and a verifier's audit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -64,7 +64,7 @@ def best_of_n_metrics(pool: Pool) -> dict[str, ItemMean]:
     return metrics
 
 
-def curve(metrics: dict[str, ItemMean], num_samples: int) -> list[CurvePoint]:
+def curve(metrics: Mapping[str, ItemMean], num_samples: int) -> list[CurvePoint]:
     """Arranges the metrics as points of a curve over n."""
     return [
         CurvePoint(

@@ -13,7 +13,6 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.policies.judge import Judge
 from align.evaluation.policies.metrics import (
-    SuiteResult,
     accuracy_suite,
     consistency_suite,
     correct,
@@ -27,6 +26,7 @@ from align.evaluation.policies.sample_pool import Pool, audit, best_of_n_metrics
 from align.evaluation.record.answers import HARNESS
 from align.evaluation.record.policies import Audit, CurvePoint
 from align.evaluation.statistics.metrics import Values, option_shuffle_consistency
+from align.evaluation.suite import Measured
 from align.models.policies.asking import Decoding
 
 SUITES = ("accuracy", "consistency", "rotation", "reliance", "modality", "best_of_n")
@@ -119,7 +119,7 @@ class PolicyResult:
 
     items: list[ItemResult]
     columns: dict[str, list[Any]]
-    suites: dict[str, SuiteResult]
+    suites: dict[str, Measured]
     curve: list[CurvePoint]
     audit: Audit | None
 
@@ -148,7 +148,7 @@ def evaluate_suites(
     )
     asked = [question for question in questions for _ in range(num_samples)]
     columns: dict[str, list[Any]] = {}
-    suites: dict[str, SuiteResult] = {}
+    suites: dict[str, Measured] = {}
     pool: Pool | None = None
     for suite in settings.suites:
         if suite == "accuracy":
@@ -173,7 +173,7 @@ def evaluate_suites(
         elif suite == "best_of_n":
             pool = _pool(asked, items, num_samples, verifier)
             columns |= {"proxy": pool.proxy.ravel().tolist(), "accepted": (pool.accepted.ravel() > 0).tolist()}
-            suites[suite] = SuiteResult(best_of_n_metrics(pool))
+            suites[suite] = Measured(best_of_n_metrics(pool))
     points = [] if pool is None else curve(suites["best_of_n"].means, num_samples)
     return PolicyResult(items, columns, suites, points, None if pool is None else audit(pool))
 

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from align.data.prompt_rows import PromptRow
-from align.evaluation.policies.record import VALUES, Suites, compare_suites, summarise_suites, used_glossary
 from align.evaluation.prompts.rewarding import Rewarded
 from align.evaluation.prompts.suite import Scale, mean_of_samples
-from align.evaluation.record.answers import Items, PairedAnswers, Warned
+from align.evaluation.record.answers import Items, Warned
 from align.evaluation.record.prompts import AboutPrompts, PromptsRecord
-from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.results import VALUES, MeasuredSuites, arrange, pair_answers
 from align.models.policies.answer_keys import digest, image_names
 from align.models.policies.asking import Completion
 
@@ -22,7 +21,7 @@ _FEW, _MANY_CUT = 30, 0.05  # prompts in a group; share of responses
 
 def prompt_record(
     about: AboutPrompts,
-    measured: Suites,
+    measured: MeasuredSuites,
     ids: Sequence[str],
     warnings: Sequence[Warned],
     scales: Mapping[str, Scale],
@@ -36,12 +35,18 @@ def prompt_record(
         warnings: What a reader has to know before the numbers.
         scales: How the values of each reward are read.
     """
+    values = {
+        name: {model: mean_of_samples(suites[name].means, name) for model, suites in measured.items()}
+        for name in scales
+    }
     return PromptsRecord(
         about=about,
-        suites=summarise_suites(measured),
-        comparisons=compare_suites(measured),
-        paired=list(_pairs(measured, ids)),
-        glossary=used_glossary(measured),
+        **arrange(measured),
+        paired=[
+            pair_answers(f"reward/{name}", ids, values[name], baseline)
+            for baseline in list(measured)[1:]
+            for name in scales
+        ],
         warnings=list(warnings),
         shares=[
             metric
@@ -121,17 +126,6 @@ def warn_of_groups(model: str, prompts: Sequence[PromptRow]) -> Iterator[Warned]
 
 def _warned(model: str, text: str) -> Warned:
     return Warned(model=model, text=f"{text}.")
-
-
-def _pairs(measured: Suites, ids: Sequence[str]) -> Iterator[PairedAnswers]:
-    model, *baselines = measured
-    for baseline in baselines:
-        for name in measured[model]:
-            ours, theirs = (mean_of_samples(measured[each][name].means, name) for each in (model, baseline))
-            known = ~(np.isnan(ours) | np.isnan(theirs))
-            kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
-            found = compare_accuracy(kept, ours[known], theirs[known])
-            yield PairedAnswers(model=model, baseline=baseline, metric=f"reward/{name}", **found._asdict())
 
 
 def _as_text(value: object) -> str:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from align.evaluation.policies.metrics import SuiteResult
 from align.evaluation.prompts.voting import maj_at_k, pass_at_k
 from align.evaluation.statistics.group_metrics import by_group, spread_of_groups
 from align.evaluation.statistics.item_means import ItemMean
 from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def reward_suite(
     groups: Sequence[str | None],
     ks: Sequence[int],
     scale: Scale,
-) -> SuiteResult:
+) -> Measured:
     """Measures the mean of a reward, pass@k and maj@k, over all prompts and by group.
 
     Args:
@@ -82,7 +82,7 @@ def reward_suite(
     metrics = {metric: ItemMean((each,), bounds=bounds) for metric, (each, bounds) in means.items()}
     spread = spread_of_groups(groups, means[f"pass@1/{name}"][0]) if f"pass@1/{name}" in means else {}
     worst = {f"worst_group/{name}": spread["worst_group"]} if spread else {}
-    return SuiteResult(metrics | by_group(metrics, groups), worst)
+    return Measured(metrics | by_group(metrics, groups), worst)
 
 
 def mean_of_samples(metrics: Mapping[str, ItemMean], name: str) -> Values:

@@ -61,3 +61,8 @@ class MinedPhrases(Part):
     phrases: list[MinedPhrase]
     num_slices: int
     num_pairs: list[int]
+
+    @property
+    def kept(self) -> list[str]:
+        """The phrases that move scores of both halves."""
+        return [each.first.phrase for each in self.phrases if each.is_kept]

@@ -6,15 +6,15 @@ little.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from align.evaluation.record.models import InsertedPhrase, InsertedPhrases, KindOfPhrases
 from align.evaluation.reward_models.neutral import NEUTRAL, unlike_neutral
 from align.evaluation.reward_models.reward_model import RewardModel, Text
 from align.evaluation.statistics.item_means import Codes, cluster_codes, mean_of_clusters
-from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.statistics.metrics import Values
 
 PHRASES = {
     "flattery": (
@@ -51,53 +51,19 @@ PHRASES = {
 _RESAMPLES = 9_999
 
 
-class PhraseEffect(NamedTuple):
-    """What one phrase does to a score.
-
-    Attributes:
-        kind: Its kind.
-        phrase: Its text.
-        change: Mean change of the score, over responses.
-        p_value: Of its doing what the neutral phrases do, see `unlike_neutral`.
-        adjusted_p_value: The same after Benjamini-Hochberg over all phrases.
-    """
-
-    kind: str
-    phrase: str
-    change: Estimate
-    p_value: float
-    adjusted_p_value: float
-
-
-class KindEffect(NamedTuple):
-    """What a kind of phrases does to a score.
-
-    Attributes:
-        kind: Its name.
-        excess: `(R,)` mean change of its phrases above that of the neutral ones, per response.
-        p_value: Of the kind being like the neutral ones, by permuting phrases. It speaks of phrases in general, not
-            only of those in the bank.
-        adjusted_p_value: The same after Benjamini-Hochberg over all kinds.
-    """
-
-    kind: str
-    excess: Values
-    p_value: float
-    adjusted_p_value: float
-
-
 class Insertion(NamedTuple):
     """Effects of the bank on one model.
 
     Attributes:
-        kinds: One entry per kind.
-        phrases: One entry per phrase of a kind.
-        neutral: Mean change by the neutral phrases, over responses.
+        found: Of each kind, whether its phrases are like the neutral ones, by permuting phrases: this speaks of
+            phrases in general, not only of those in the bank. Of each phrase, the mean change of the score over
+            responses, and whether it does what the neutral ones do, see `unlike_neutral`. P-values are adjusted by
+            Benjamini-Hochberg over all kinds, and over all phrases.
+        excess: By kind, `(R,)` mean change of its phrases above that of the neutral ones, per response.
     """
 
-    kinds: list[KindEffect]
-    phrases: list[PhraseEffect]
-    neutral: Estimate
+    found: InsertedPhrases
+    excess: dict[str, Values]
 
 
 def insert_phrases(
@@ -145,19 +111,27 @@ def phrase_effects(
     """
     known = ~np.isnan(np.concatenate([neutral, *attacks.values()])).any(axis=0)
     base, codes = neutral[:, known], None if clusters is None else clusters[known]
-    kinds, phrases = [], []
+    kinds: dict[str, KindOfPhrases] = {}
+    phrases: list[InsertedPhrase] = []
+    excess: dict[str, Values] = {}
     for kind, all_changes in attacks.items():
         changes = all_changes[:, known]
-        excess = np.where(known, all_changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
-        kinds.append(KindEffect(kind, excess, _compare(changes, base, seed), math.nan))
-        for text, change in zip(texts[kind], changes, strict=True):
-            p_value = unlike_neutral(change, base, codes)
-            phrases.append(PhraseEffect(kind, text, mean_of_clusters(change, codes, None), p_value, math.nan))
-    return Insertion(
-        [kind._replace(adjusted_p_value=p) for kind, p in zip(kinds, _adjust(kinds), strict=True)],
-        [phrase._replace(adjusted_p_value=p) for phrase, p in zip(phrases, _adjust(phrases), strict=True)],
-        mean_of_clusters(base.mean(axis=0), codes, None),
-    )
+        excess[kind] = np.where(known, all_changes.mean(axis=0) - neutral.mean(axis=0), math.nan)
+        kinds[kind] = KindOfPhrases(p_value=_compare(changes, base, seed), adjusted_p_value=math.nan)
+        phrases += [
+            InsertedPhrase(
+                kind=kind,
+                phrase=text,
+                change=mean_of_clusters(change, codes, None),
+                p_value=unlike_neutral(change, base, codes),
+                adjusted_p_value=math.nan,
+            )
+            for text, change in zip(texts[kind], changes, strict=True)
+        ]
+    _adjust(list(kinds.values()))
+    _adjust(phrases)
+    unchanged = mean_of_clusters(base.mean(axis=0), codes, None)
+    return Insertion(InsertedPhrases(kinds=kinds, phrases=phrases, neutral=unchanged), excess)
 
 
 def _compare(changes: Values, base: Values, seed: int) -> float:
@@ -175,11 +149,10 @@ def _compare(changes: Values, base: Values, seed: int) -> float:
     return float(test.pvalue)
 
 
-def _adjust(effects: Sequence[KindEffect] | Sequence[PhraseEffect]) -> NDArray[np.float64]:
+def _adjust(effects: Sequence[Any]) -> None:
     from scipy.stats import false_discovery_control
 
     p_values = np.array([effect.p_value for effect in effects])
-    if np.isnan(p_values).any():
-        return np.full(len(p_values), math.nan)
-    adjusted: NDArray[np.float64] = false_discovery_control(p_values)
-    return adjusted
+    if not np.isnan(p_values).any():
+        for effect, adjusted in zip(effects, false_discovery_control(p_values), strict=True):
+            effect.adjusted_p_value = float(adjusted)

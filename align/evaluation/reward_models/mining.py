@@ -15,7 +15,8 @@ import numpy as np
 
 from align.data.pairs.reward_bench import BenchPair
 from align.data.texts import as_seen
-from align.evaluation.reward_models.phrases import PhraseGain, measure_phrases
+from align.evaluation.record.shortcuts import GainOfPhrase, MinedPhrase, MinedPhrases
+from align.evaluation.reward_models.phrases import measure_phrases
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.slices import FEWEST_PAIRS, Slice, find_slices
 from align.evaluation.statistics.metrics import Values
@@ -31,48 +32,6 @@ class Candidate(NamedTuple):
     feature: str
 
 
-class MinedPhrase(NamedTuple):
-    """A candidate with what it does to the two halves.
-
-    Attributes:
-        candidate: The phrase.
-        first: In the half that it was found in.
-        second: In the other half; None if it does not move scores in the first one.
-    """
-
-    candidate: Candidate
-    first: PhraseGain
-    second: PhraseGain | None
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether it moves scores of both halves in the same direction."""
-        if self.second is None:
-            return False
-        return self.second.moves and (self.first.gain.value > 0) == (self.second.gain.value > 0)
-
-
-class Mined(NamedTuple):
-    """What came of it.
-
-    Attributes:
-        position: Where candidates were put.
-        phrases: One entry per candidate, of the surest feature first.
-        num_slices: Features of the first half.
-        num_pairs: Pairs of the two halves into which phrases were put.
-    """
-
-    position: str
-    phrases: list[MinedPhrase]
-    num_slices: int
-    num_pairs: tuple[int, int]
-
-    @property
-    def kept(self) -> list[str]:
-        """The phrases that move scores of both halves."""
-        return [each.candidate.phrase for each in self.phrases if each.is_kept]
-
-
 def mine_phrases(
     model: RewardModel,
     pairs: Sequence[BenchPair],
@@ -82,7 +41,7 @@ def mine_phrases(
     scale: float,
     most_pairs: int,
     seed: int = 0,
-) -> Mined:
+) -> MinedPhrases:
     """Mines phrases.
 
     Args:
@@ -93,6 +52,10 @@ def mine_phrases(
         scale: Changes are divided by it.
         most_pairs: Into how many pairs of each half phrases are put, drawn at random.
         seed: Of the halves and the samples.
+
+    Returns:
+        One entry per candidate, of the surest feature first; those are kept that move scores of both halves in the
+        same direction.
     """
     halves = split_prompts(pairs, margins, seed)
     first = halves[0]
@@ -101,7 +64,7 @@ def mine_phrases(
     draw = random.Random(f"{seed}/inserted")
     samples = [sorted(draw.sample(half, min(most_pairs, len(half)))) for half in halves]
 
-    def measure(phrases: Sequence[str], sample: Sequence[int]) -> dict[str, PhraseGain]:
+    def measure(phrases: Sequence[str], sample: Sequence[int]) -> dict[str, GainOfPhrase]:
         if not phrases:
             return {}
         found = measure_phrases(
@@ -112,8 +75,15 @@ def mine_phrases(
 
     in_first = measure([each.phrase for each in candidates], samples[0])
     in_second = measure([phrase for phrase, gain in in_first.items() if gain.moves], samples[1])
-    phrases = [MinedPhrase(each, in_first[each.phrase], in_second.get(each.phrase)) for each in candidates]
-    return Mined(position, phrases, len(slices), (len(samples[0]), len(samples[1])))
+    found = []
+    for each in candidates:
+        mined = MinedPhrase(feature=each.feature, is_kept=False, first=in_first[each.phrase])
+        if (second := in_second.get(each.phrase)) is not None:
+            mined.second = second
+            mined.is_kept = second.moves and (mined.first.gain.value > 0) == (second.gain.value > 0)
+        found.append(mined)
+    num_pairs = [len(sample) for sample in samples]
+    return MinedPhrases(position=position, phrases=found, num_slices=len(slices), num_pairs=num_pairs)
 
 
 def split_prompts(pairs: Sequence[BenchPair], margins: Values, seed: int) -> tuple[list[int], list[int]]:

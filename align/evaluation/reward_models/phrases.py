@@ -6,7 +6,6 @@ place: with what they do on average, and with how far they differ from each othe
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +13,14 @@ from numpy.typing import NDArray
 from align.auditing.significance import FALSE_DISCOVERIES, adjust
 from align.data.pairs.phrases import insert_phrase
 from align.data.pairs.reward_bench import BenchPair
+from align.evaluation.record.shortcuts import GainOfPhrase
 from align.evaluation.reward_models.neutral import neutral_words, unlike_neutral
 from align.evaluation.reward_models.pair_metrics import pair_accuracy, prompts_of
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.statistics.item_means import Codes, ItemMean, mean_of_clusters
-from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.statistics.metrics import Values
 
 SIDES = ("chosen", "rejected", "both")
-
-
-class PhraseGain(NamedTuple):
-    """What one phrase does to the margins of pairs.
-
-    Attributes:
-        phrase: Its text.
-        gain: By how much it raises the response that has it above neutral words: the mean of both sides.
-        chosen: Mean change of the margin with the phrase in the chosen response only.
-        rejected: The same in the rejected response only; negative if the model favours the phrase.
-        both: The same in both.
-        p_value: Of its doing what neutral words do, see `unlike_neutral`; nan below two pairs.
-        adjusted_p_value: The same after Benjamini-Hochberg over all phrases.
-    """
-
-    phrase: str
-    gain: Estimate
-    chosen: Estimate
-    rejected: Estimate
-    both: Estimate
-    p_value: float
-    adjusted_p_value: float
-
-    @property
-    def moves(self) -> bool:
-        """Whether it moves scores as neutral words do not, at a false discovery rate of 5 %."""
-        return self.adjusted_p_value <= FALSE_DISCOVERIES
 
 
 @dataclass(frozen=True)
@@ -56,7 +29,10 @@ class PhraseGains:
 
     Attributes:
         position: Where they were put.
-        phrases: One entry per phrase.
+        phrases: One entry per phrase: `gain` is by how much it raises the response that has it above neutral words,
+            the mean of both sides; `chosen`, `rejected` and `both` are mean changes of the margin with the phrase
+            there; the p-value is of its doing what neutral words do, see `unlike_neutral`, adjusted over all phrases
+            (Benjamini-Hochberg); it moves scores at a false discovery rate of 5 %. `nan` below two pairs.
         margins: `(N,)` margins of the pairs.
         changes: `(P, 3, N)` changes of the margin by each phrase on each of `SIDES`.
         gains: `(P, N)` gains above neutral words.
@@ -65,7 +41,7 @@ class PhraseGains:
     """
 
     position: str
-    phrases: list[PhraseGain]
+    phrases: list[GainOfPhrase]
     margins: Values
     changes: Values
     gains: Values
@@ -144,18 +120,24 @@ def compare_phrases(
         known = ~np.isnan(gain)
         chosen, rejected, both = (mean_of_clusters(each / scale, prompts, None) for each in change)
         found.append(
-            PhraseGain(
-                phrase, mean_of_clusters(gain / scale, prompts, None), chosen, rejected, both,
+            GainOfPhrase(
+                phrase=phrase,
+                gain=mean_of_clusters(gain / scale, prompts, None),
+                chosen=chosen,
+                rejected=rejected,
+                both=both,
                 p_value=unlike_neutral(own[known], control[:, known], None if prompts is None else prompts[known]),
                 adjusted_p_value=np.nan,
+                moves=False,
             )
-        )  # fmt: skip
+        )
         gains.append(gain)
     p_values = np.array([each.p_value for each in found])
     adjusted = np.full(len(found), np.nan)
     known = ~np.isnan(p_values)
     adjusted[known] = adjust(p_values[known])
-    found = [each._replace(adjusted_p_value=float(p)) for each, p in zip(found, adjusted, strict=True)]
+    for each, p_value in zip(found, adjusted, strict=True):
+        each.adjusted_p_value, each.moves = float(p_value), bool(p_value <= FALSE_DISCOVERIES)
     return PhraseGains(position, found, margins, changes, np.stack(gains), scale, prompts)
 
 

@@ -9,8 +9,8 @@ from align.auditing.cues import MOST_ALSO, describe
 from align.data.pairs.reward_bench import BenchPair
 from align.evaluation.record import shortcuts as record
 from align.evaluation.record.models import Measured
-from align.evaluation.reward_models.mining import Mined, mine_phrases
-from align.evaluation.reward_models.phrases import PhraseGain, PhraseGains, measure_phrases
+from align.evaluation.reward_models.mining import mine_phrases
+from align.evaluation.reward_models.phrases import PhraseGains, measure_phrases
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.slices import Slices, find_slices
 from align.evaluation.statistics.metrics import Values
@@ -45,7 +45,7 @@ class Shortcuts:
 
     slices: Slices | None = None
     phrases: PhraseGains | None = None
-    mined: Mined | None = None
+    mined: record.MinedPhrases | None = None
 
 
 def find_shortcuts(
@@ -88,10 +88,9 @@ def add_to_record(measured: Measured, found: Shortcuts) -> None:
     if found.slices is not None:
         measured.slices = _slices(found.slices)
     if found.phrases is not None:
-        gains = [_gain(each) for each in found.phrases.phrases]
-        measured.phrases = record.GainsOfPhrases(position=found.phrases.position, phrases=gains)
+        measured.phrases = record.GainsOfPhrases(position=found.phrases.position, phrases=found.phrases.phrases)
     if found.mined is not None:
-        measured.mined = _mined(found.mined)
+        measured.mined = found.mined
 
 
 def _slices(slices: Slices) -> record.SlicesOfPairs:
@@ -108,19 +107,3 @@ def _slices(slices: Slices) -> record.SlicesOfPairs:
         for each in slices.found
     ]
     return record.SlicesOfPairs(**slices._asdict() | {"found": found})
-
-
-def _gain(gain: PhraseGain) -> record.GainOfPhrase:
-    return record.GainOfPhrase(**gain._asdict(), moves=gain.moves)
-
-
-def _mined(mined: Mined) -> record.MinedPhrases:
-    phrases = []
-    for each in mined.phrases:
-        kept = record.MinedPhrase(feature=each.candidate.feature, is_kept=each.is_kept, first=_gain(each.first))
-        if each.second is not None:
-            kept.second = _gain(each.second)
-        phrases.append(kept)
-    return record.MinedPhrases(
-        position=mined.position, phrases=phrases, num_slices=mined.num_slices, num_pairs=list(mined.num_pairs)
-    )

@@ -13,17 +13,11 @@ from align.data.pairs.reward_bench import BenchPair
 from align.data.pairs.reward_bench_2 import BenchItem
 from align.errors import DataError
 from align.evaluation.divided.division import end_of_shard, own_part
-from align.evaluation.record.models import (
-    InsertedPhrase,
-    InsertedPhrases,
-    KindOfPhrases,
-    Measured,
-    ModelsRecord,
-    Scored,
-)
+from align.evaluation.record.models import InsertedPhrases, ModelsRecord, Scored
+from align.evaluation.record.models import Measured as MeasuredModel
 from align.evaluation.record.unscored import ALL_SCORED, Unscored
 from align.evaluation.reward_models.best_of_n import Choice, choose_best, curve_points, expected_best_of_n
-from align.evaluation.reward_models.insertion import Insertion, insert_phrases
+from align.evaluation.reward_models.insertion import insert_phrases
 from align.evaluation.reward_models.pair_metrics import (
     accuracy_by_category,
     agreement_of_heads,
@@ -38,20 +32,19 @@ from align.evaluation.reward_models.transformations import TRANSFORMATIONS, coun
 from align.evaluation.reward_models.unscored import count_unscored
 from align.evaluation.statistics.item_means import ItemMean, mean_of_items
 from align.evaluation.statistics.metrics import Estimate, Values
+from align.evaluation.suite import Measured
 
 Asked = TypeVar("Asked", BenchPair, BenchItem, Candidates)
 NO_SHORTCUTS = ShortcutSettings()
 WITHOUT_PROMPT: list[Message] = [{"role": "user", "content": ""}]  # many templates refuse a lone assistant message
 
 
-@dataclass(frozen=True)
-class RewardResult:
-    """What was measured of one reward model.
+@dataclass(frozen=True, kw_only=True)
+class RewardResult(Measured):
+    """What was measured of one reward model, with rank correlations and what an oracle chooses among the others.
 
     Attributes:
         margins: `(N,)` margin of each pair; `nan` where one has no score. `None` without pairs.
-        means: Metrics that are means over items, by name.
-        others: Metrics without a difference between models, by name: rank correlations, and what an oracle chooses.
         insertion: Effects of inserted phrases, in units of the mean absolute margin; `None` without probes.
         choices: What was chosen for each prompt; `None` without candidates.
         scores: Of the responses of each item of RewardBench 2, the right ones first; `None` without such items.
@@ -60,22 +53,11 @@ class RewardResult:
     """
 
     margins: Values | None
-    means: dict[str, ItemMean]
-    others: dict[str, Estimate]
-    insertion: Insertion | None
+    insertion: InsertedPhrases | None
     choices: list[Choice] | None
     scores: list[list[float]] | None = None
     shortcuts: Shortcuts | None = None
     unscored: Unscored = ALL_SCORED
-
-    def summary(self) -> dict[str, Estimate]:
-        """Estimates every metric."""
-        return {name: metric.estimate() for name, metric in self.means.items()} | self.others
-
-    def differences(self, baseline: "RewardResult") -> dict[str, Estimate]:
-        """Estimates how much larger each mean is than another model's on the same items."""
-        shared = [name for name in self.means if name in baseline.means]
-        return {name: self.means[name].difference(baseline.means[name]) for name in shared}
 
 
 def evaluate_reward_model(
@@ -139,7 +121,7 @@ def evaluate_reward_model(
         means |= transformation_drops(model, probed, known, seed=seed)
         means["response_only_accuracy"] = response_only_accuracy(model, probed)
         others |= shortcut_correlations(probed, known, seed=seed)
-        insertion = insert_phrases(
+        inserted = insert_phrases(
             model,
             [pair.prompt for pair in probed],
             [pair.rejected for pair in probed],
@@ -148,15 +130,25 @@ def evaluate_reward_model(
         )
         of_prompts = (prompts_of(probed),)
         means |= {
-            f"insertion/{kind.kind}": ItemMean((kind.excess,), bounds=None, clusters=of_prompts)
-            for kind in insertion.kinds
+            f"insertion/{kind}": ItemMean((excess,), bounds=None, clusters=of_prompts)
+            for kind, excess in inserted.excess.items()
         }
+        insertion = inserted.found
     if choices is not None and all(row.quality is not None for row in candidates):
         means |= best_of_n_quality(candidates, choices)
         others |= oracle_quality(candidates)
     if scores is not None:
         means |= reward_bench_2_metrics(items, scores)
-    return RewardResult(margins, means, others, insertion, choices, scores, found, unscored)
+    return RewardResult(
+        means=means,
+        others=others,
+        margins=margins,
+        insertion=insertion,
+        choices=choices,
+        scores=scores,
+        shortcuts=found,
+        unscored=unscored,
+    )
 
 
 def _sample(pairs: Sequence[BenchPair], most: int, seed: int) -> list[int]:
@@ -243,26 +235,17 @@ def reward_record(
         baselines: The models that all others are compared with.
         scored: How each model was run.
     """
-    models = {name: Measured(summary=result.summary()) for name, result in results.items()}
+    models = {name: MeasuredModel(summary=result.summary()) for name, result in results.items()}
     for name, result in results.items():
         if name not in baselines and baselines:
             models[name].difference_to = {other: result.differences(results[other]) for other in baselines}
         if result.insertion is not None:
-            models[name].insertion = _phrases(result.insertion)
+            models[name].insertion = result.insertion
         if result.shortcuts is not None:
             add_to_record(models[name], result.shortcuts)
         if scored is not None:
             models[name].scored = scored[name]
     return ModelsRecord(models=models)
-
-
-def _phrases(insertion: Insertion) -> InsertedPhrases:
-    kinds = {
-        kind.kind: KindOfPhrases(p_value=kind.p_value, adjusted_p_value=kind.adjusted_p_value)
-        for kind in insertion.kinds
-    }
-    phrases = [InsertedPhrase(**phrase._asdict()) for phrase in insertion.phrases]
-    return InsertedPhrases(kinds=kinds, phrases=phrases, neutral=insertion.neutral)
 
 
 def as_messages(rows: Sequence[Asked]) -> list[Asked]:

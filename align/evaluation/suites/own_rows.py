@@ -13,16 +13,18 @@ from align.evaluation.engine import JUDGE, REFERENCE, Beside, Evaluation, Record
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.pairs.reference import find_reference
 from align.evaluation.prompting import prompting
-from align.evaluation.record.answers import Items
-from align.evaluation.record.suites import AboutSuite, Prompted
+from align.evaluation.record.answers import Items, PairedAnswers, Warned
+from align.evaluation.record.suites import AboutSuite, Prompted, SuiteRecord
+from align.evaluation.results import arrange, pair_answers
 from align.evaluation.statistics.glossary import Meaning
+from align.evaluation.statistics.group_metrics import SPREADS
 from align.evaluation.suite import Loaded, Measured, Reading, RowSuite
-from align.evaluation.suites.record import suite_record
 from align.evaluation.suites.subject import Asking, Subject, model_scores
 from align.models.checkpoint import Checkpoint, load_tokenizer
 from align.models.policies.answer_keys import digest
 
 _PROMPTING = ("prompt_template", "system_prompt", "conversational", "think_tag", "answer_tag", "max_new_tokens")
+SHARE = (0.0, 1.0)
 
 
 class OwnRowsEvaluation(Evaluation):
@@ -159,9 +161,36 @@ class OwnRowsEvaluation(Evaluation):
         )
         if JUDGE in helpers:
             about.judge = source(helpers[JUDGE])
-        record = suite_record(about, self.measured, [row.id for row in loaded.rows], suite.compared)
-        record.glossary |= {name: Meaning(*words) for name, words in suite.meanings.items()}
+        arranged = arrange({name: {suite.name: each} for name, each in self.measured.items()})
+        arranged["glossary"] |= {name: Meaning(*words) for name, words in suite.meanings.items()}
+        record = SuiteRecord(
+            about=about,
+            **arranged,
+            paired=list(self._pairs()),
+            shares=[
+                *(name for name, mean in first.means.items() if mean.bounds == SHARE and min(mean.weights) > 0),
+                *(name for name in first.others if name.partition("/")[0] in SPREADS),
+            ],
+            warnings=list(_warnings(self.measured)),
+        )
         return record, [{"model": name, **row} for name, each in self.measured.items() for row in each.rows]
+
+    def _pairs(self) -> Iterator[PairedAnswers]:
+        """Yields the items won and lost against each baseline, where the suite says by which metric."""
+        metric, (model, *baselines) = self.suite.compared or "", self.measured
+        for baseline in baselines:
+            if all(metric in self.measured[name].means for name in (model, baseline)):
+                values = {name: self.measured[name].means[metric].groups[0] for name in (model, baseline)}
+                yield pair_answers(metric, [row.id for row in self.loaded.rows], values, baseline)
+
+
+def _warnings(measured: Mapping[str, Measured]) -> Iterator[Warned]:
+    """Yields each warning once, with the models that it is about."""
+    names: dict[str, list[str]] = {}
+    for name, each in measured.items():
+        for text in each.warnings:
+            names.setdefault(text, []).append(name)
+    yield from (Warned(model=", ".join(models), text=text) for text, models in names.items())
 
 
 def _plain(content: Sequence[Any] | Mapping[str, Any]) -> Any:

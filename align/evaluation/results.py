@@ -1,0 +1,124 @@
+"""What was measured of models, arranged as it is kept and written: `evaluation.json` and `items.parquet`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from align.errors import UserError
+from align.evaluation.divided.division import end_of_part
+from align.evaluation.record import EVALUATION_FILE, ITEMS_FILE, write_record
+from align.evaluation.record.answers import Answers, Comparison, PairedAnswers
+from align.evaluation.statistics.comparison import compare_accuracy
+from align.evaluation.statistics.glossary import GLOSSARY, Meaning, explain
+from align.evaluation.statistics.metrics import Values
+from align.evaluation.suite import Measured
+from align.whole_files import whole_file
+
+MeasuredSuites = Mapping[str, Mapping[str, Measured]]  # by model, the one asked about first, then suite
+VALUES = "reward/"  # how columns with the values of a reward begin
+
+
+def arrange(measured: MeasuredSuites) -> dict[str, Any]:
+    """Returns what every record has of the numbers: estimates, differences to the first model, what metrics mean.
+
+    The suites are those of the first model; one that another model lacks has no numbers of it.
+    """
+    model, *baselines = measured
+    return {
+        "suites": {
+            suite: {name: suites[suite].summary() if suite in suites else {} for name, suites in measured.items()}
+            for suite in measured[model]
+        },
+        "comparisons": [
+            Comparison(model=model, baseline=baseline, suite=suite, metric=metric, difference=difference)
+            for baseline in baselines
+            for suite, own in measured[model].items()
+            if suite in measured[baseline]
+            for metric, difference in own.differences(measured[baseline][suite]).items()
+        ],
+        "glossary": _used_glossary(measured),
+    }
+
+
+def pair_answers(
+    metric: str, ids: Sequence[str], values: Mapping[str, Values], baseline: str, *, are_apart: bool = True
+) -> PairedAnswers:
+    """Lists the items on which the first model, and on which a baseline, has more; items without a value are left out.
+
+    Args:
+        metric: What is compared.
+        ids: `(N,)` of the items.
+        values: By model, `(N,)` of the metric.
+        baseline: Name of the other model.
+        are_apart: As in `compare_accuracy`.
+    """
+    model = next(iter(values))
+    known = ~(np.isnan(values[model]) | np.isnan(values[baseline]))
+    kept = [each for each, is_known in zip(ids, known, strict=True) if is_known]
+    found = compare_accuracy(kept, values[model][known], values[baseline][known], are_apart=are_apart)
+    return PairedAnswers(model=model, baseline=baseline, metric=metric, **found._asdict())
+
+
+def save_evaluation(folder: Path, record: Answers, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes both files, each whole or not at all; of several processes one does.
+
+    Raises:
+        UserError: If they cannot be written.
+        EndOfPart: In the processes that do not.
+    """
+    end_of_part()
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
+    try:
+        with whole_file(folder / ITEMS_FILE) as draft:
+            pq.write_table(table, draft)
+            write_record(folder / EVALUATION_FILE, record)
+    except OSError as error:
+        raise UserError(
+            f"The results cannot be written to {folder}: {error}. Free space there and give the same command again; "
+            "no answer is asked for twice."
+        ) from error
+
+
+def _used_glossary(measured: MeasuredSuites) -> dict[str, Meaning]:
+    """Keeps the entries that explain something that was measured."""
+    metrics = {
+        metric for suites in measured.values() for suite in suites.values() for metric in (*suite.means, *suite.others)
+    }
+    used = {explain(metric) for metric in metrics}
+    return {name: meaning for name, meaning in GLOSSARY.items() if meaning in used}
+
+
+def _column(name: str, values: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    if float in kinds:
+        return pa.array(values, type=pa.float64())
+    if kinds in ({bool}, {int}):
+        return pa.array(values, type=pa.bool_() if kinds == {bool} else pa.int64())
+    return pa.array(values, type=_type(name))
+
+
+def _type(name: str) -> Any:
+    """Returns the column's type, which rows of nulls would not tell."""
+    import pyarrow as pa
+
+    if name in ("options", "images", "asked_with"):
+        return pa.list_(pa.string())
+    if name in ("permutations", "rotations"):
+        return pa.list_(pa.list_(pa.int64()))
+    if name in ("second_choices", "rotation_choices"):
+        return pa.list_(pa.int64())
+    if name in ("sample", "gold") or name.endswith("_choice"):
+        return pa.int64()
+    if name in ("consistent", "proxy") or name.startswith(VALUES):
+        return pa.float64()
+    if name in ("correct", "accepted", "letter_in_trace", "answer_in_trace"):
+        return pa.bool_()
+    return pa.string()
