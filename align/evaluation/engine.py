@@ -14,11 +14,12 @@ from align.console import say
 from align.errors import UserError
 from align.evaluation.asked_models import Engine, about_model
 from align.evaluation.divided.division import end_of_part, end_of_shard, own_part
-from align.evaluation.folder import claim_folder, name_models
+from align.evaluation.folder import PLAN_FILE, RESULTS, claim_folder, name_models
 from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.progress import Stages, show_stages
 from align.evaluation.prompting import RowTemplate, named_columns, prompts_made_by, recipe_path
 from align.evaluation.record.answers import Answers, AskedModel
+from align.evaluation.record.models import ModelsRecord
 from align.evaluation.record.policies import Source
 from align.evaluation.results import save_evaluation
 from align.evaluation.suite import Suite
@@ -31,7 +32,7 @@ from align.recipe.dataset import MediaSettings
 from align.recipe.media_settings import media_settings
 
 REFERENCE, JUDGE = "(reference)", "(judge)"  # beside the names of the models, none of which is such a folder
-Record = tuple[Answers, list[dict[str, Any]]]  # and the rows of `items.parquet`
+Record = tuple[Answers | ModelsRecord, list[dict[str, Any]]]  # and the rows of `items.parquet`
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Evaluation(ABC):
     """
 
     verb, items = "Asking", "answers"  # as the console says what is done, and what of
+    plan_file: str = PLAN_FILE  # see `claim_folder`
+    files: tuple[str, ...] = RESULTS  # that it writes
+    has_bars = True  # of the stages of asking
 
     def __init__(self, suite: Suite, words: Words) -> None:
         self.suite = suite
@@ -107,6 +111,10 @@ class Evaluation(ABC):
     def helpers(self) -> dict[str, str]:
         """The models that help, by `REFERENCE` or `JUDGE`."""
         return {}
+
+    def find(self, path: str) -> Checkpoint:
+        """Finds a model that is asked."""
+        return find_checkpoint(path)
 
     def check_models(self, checkpoints: Mapping[str, Checkpoint], helpers: Mapping[str, Checkpoint]) -> None:  # noqa: B027
         """Refuses rows that one of the models cannot be asked about, before any is loaded."""
@@ -140,17 +148,23 @@ class Evaluation(ABC):
         Raises:
             UserError: If the folder holds something else.
         """
-        return AnswerCache(claim_folder(Path(self.options.out), {k: v.fingerprint for k, v in models.items()}))
+        fingerprints = {name: each.fingerprint for name, each in models.items()}
+        out = Path(self.options.out)
+        return AnswerCache(claim_folder(out, fingerprints, plan_file=self.plan_file, results=self.files))
 
-    def run(self) -> Answers:
-        """Asks the model and its baselines the same, and writes `evaluation.json` and `items.parquet`.
+    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes `evaluation.json` and the rows behind it."""
+        save_evaluation(out, record, rows)
+
+    def run(self) -> Any:
+        """Asks the model and its baselines the same, writes what they left, and returns the record.
 
         Raises:
             UserError: If it cannot be done, or the folder holds something else.
             EndOfPart: In a process that does not write.
         """
         record, rows = self.record(*self.ask())
-        save_evaluation(Path(self.options.out), record, rows)
+        self.save(Path(self.options.out), record, rows)
         return record
 
     def ask(self) -> tuple[dict[str, Any], Mapping[str, Checkpoint]]:
@@ -170,10 +184,13 @@ class Evaluation(ABC):
             reads = () if getattr(options, "adapter", None) else self.suite.reads
             with saying_what_it_holds(reads, options.data, options.split, self.columns if reads else {}):
                 self.load()
-            checkpoints = {name: find_checkpoint(path) for name, path in zip(names, paths, strict=True)}
+            checkpoints = {name: self.find(path) for name, path in zip(names, paths, strict=True)}
             helpers = {name: find_checkpoint(path) for name, path in self.helpers.items()}
             self.check_models(checkpoints, helpers)
-            with closing(self.cache(checkpoints | helpers)) as cache, show_stages() as stages:
+            with (
+                closing(self.cache(checkpoints | helpers)) as cache,
+                show_stages(hidden=not self.has_bars) as stages,
+            ):
                 beside = Beside(checkpoints, helpers, cache, stages)
                 with self.opened(beside):
                     asked = [self._ask(name, role, beside) for name, role in zip(names, roles, strict=True)]
@@ -219,7 +236,7 @@ class Evaluation(ABC):
     @cached_property
     def recipe_path(self) -> Path | None:
         """The recipe that is named, or that of the model's run."""
-        return recipe_path(self.options.recipe, self.options.model)
+        return recipe_path(self.options.recipe, self.models[0][0])
 
     @cached_property
     def recipe(self) -> Any:

@@ -33,9 +33,7 @@ def name_models(paths: Sequence[str]) -> list[str]:
     raise UserError(f"The same model is given twice: {', '.join(paths)}.")
 
 
-def claim_folder(
-    out: Path, fingerprints: Mapping[str, str], *, plan_file: str = PLAN_FILE, results: Sequence[str] = RESULTS
-) -> Path:
+def claim_folder(out: Path, fingerprints: Mapping[str, str], *, plan_file: str, results: Sequence[str]) -> Path:
     """Makes the folder, and refuses one with another model's answers under a name that is used here.
 
     In a divided evaluation, the cache begins with the answers that other processes left.

@@ -34,10 +34,10 @@ class Stages:
 
 
 @contextmanager
-def show_stages() -> Iterator[Stages]:
+def show_stages(*, hidden: bool = False) -> Iterator[Stages]:
     """Draws the bars on stderr, if that is a terminal; of several processes one does."""
     console = make_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not (console.is_terminal and current().is_main)
+    hidden = hidden or not (console.is_terminal and current().is_main)
     with Progress(*columns, console=console, disable=hidden) as progress:
         yield Stages(progress)

@@ -3,12 +3,11 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from align.console import say
-from align.data.columns import Columns
 from align.data.kinds import REWARD_BENCH_2, first_columns, tell_kind
 from align.data.pairs.candidates import Candidates, load_candidates
 from align.data.pairs.phrases import check_position, load_phrases
@@ -16,23 +15,18 @@ from align.data.pairs.reward_bench import BenchPair, load_reward_bench
 from align.data.pairs.reward_bench_2 import BenchItem, load_reward_bench_2
 from align.data.unread import saying_unread
 from align.errors import DataError, UserError
-from align.evaluation.divided.division import end_of_part, own_part
-from align.evaluation.engine import Words
-from align.evaluation.folder import claim_folder, name_models
-from align.evaluation.prompting import named_columns, recipe_path
+from align.evaluation.engine import Beside, Evaluation, Record
+from align.evaluation.kept_answers import KeptAnswers
 from align.evaluation.record import EVALUATION_FILE, write_record
-from align.evaluation.record.models import ModelsRecord, Scored
+from align.evaluation.record.models import Scored
 from align.evaluation.reward_models import RewardModelOptions
 from align.evaluation.reward_models.mining import FEWEST_PROMPTS
 from align.evaluation.reward_models.reward_model import RewardModel
 from align.evaluation.reward_models.shortcuts import Shortcuts, ShortcutSettings
 from align.evaluation.reward_models.slices import FEWEST_PAIRS
 from align.evaluation.reward_models.suite import RewardResult, as_messages, evaluate_reward_model, reward_record
-from align.evaluation.suite import Suite
-from align.evaluation.supported import saying_what_it_holds
-from align.models.answer_cache import AnswerCache
 from align.models.at_hand import require_model
-from align.models.checkpoint import fingerprint
+from align.models.checkpoint import Checkpoint, fingerprint
 from align.models.policies.answer_keys import digest
 from align.whole_files import write_whole
 
@@ -41,64 +35,35 @@ PAIRS, CHOSEN, ITEMS, PHRASES_FILE = "pairs.jsonl", "best_of_n.jsonl", "reward_b
 RESULTS = (EVALUATION_FILE, PAIRS, CHOSEN, ITEMS, PHRASES_FILE)
 
 
-class RewardModelEvaluation:
-    """What reward models score.
+class RewardModelEvaluation(Evaluation):
+    """What reward models score."""
 
-    Args:
-        suite: Its record.
-        words: What it is told.
-    """
+    options: RewardModelOptions
+    verb = "Scoring with"
+    plan_file, files = PLAN_FILE, RESULTS
+    has_bars = False  # a reward model has one of its own
+    mined: Path | None = None
 
-    def __init__(self, suite: Suite, words: Words) -> None:
-        self.suite = suite
-        self.options: RewardModelOptions = words.options
+    def check(self) -> None:
+        """Refuses options that do not go together."""
         options = self.options
         if options.prompt_format not in ("auto", "messages", "data"):
             raise UserError(f"`prompt_format` must be auto, messages or data, got {options.prompt_format!r}.")
         if options.probe_pairs < 1:
             raise UserError(f"`probe_pairs` must be at least 1, got {options.probe_pairs}.")
-        self.shortcuts = read_settings(options, words.given)
-        self.pairs: list[BenchPair] = []
-        self.items: list[BenchItem] = []
-        self.candidates: list[Candidates] = []
-        self.left_out = Counter[str]()
+        self.shortcuts = read_settings(options, self.words.given)
+        self.measured: dict[str, RewardResult] = {}
+        self.scored: dict[str, Scored] = {}
 
-    def run(self) -> ModelsRecord:
-        """Measures the model and its baselines on the same items, and writes the files.
+    @property
+    def models(self) -> list[tuple[str, str]]:
+        """The reward models, with the one asked about first."""
+        return [(self.options.reward_model, "model"), *((path, "baseline") for path in self.options.baseline or ())]
 
-        Raises:
-            UserError: If it cannot be done, or the folder holds something else.
-            EndOfPart: In a process that does not write.
-        """
-        from transformers.utils.logging import disable_progress_bar
-
-        disable_progress_bar()  # the bar of loading would tear the one of scoring
-        options, paths = self.options, [self.options.reward_model, *(self.options.baseline or ())]
-        columns = self._columns()
-        with saying_what_it_holds(self.suite.reads, options.data, options.split, columns):
-            self._load(columns)
-        names = name_models(paths)
-        for path in paths:
-            require_model(path)
-        found = {path: identify(path) for path in paths}
-        measured: dict[str, tuple[RewardResult, Scored]] = {}
-        fingerprints = {name: found[path] for name, path in zip(names, paths, strict=True)}
-        out = Path(options.out)
-        folder = claim_folder(out, fingerprints, plan_file=PLAN_FILE, results=RESULTS)
-        with closing(AnswerCache(folder)) as cache:
-            for name, path in zip(names, paths, strict=True):
-                shortcuts = self.shortcuts if path == paths[0] else self.shortcuts.without_mining()
-                with own_part():
-                    measured[name] = self._measure(path, shortcuts, cache, digest([found[path], options.dtype]))
-        end_of_part()
-        results = {name: result for name, (result, _) in measured.items()}
-        told = {"left_out": dict(self.left_out)} if self.left_out else {}
-        scored = {name: how.model_copy(update=told) for name, (_, how) in measured.items()}
-        record = reward_record(results, names[1:], scored)
-        write_rows(out, results, self.pairs, self.candidates, self.items)
-        self.mined = write_phrases(out, results[names[0]].shortcuts)
-        write_record(out / EVALUATION_FILE, record)
-        return record
+    def find(self, path: str) -> Checkpoint:
+        """Finds a reward model by what decides its scores."""
+        require_model(path)
+        return Checkpoint(path, None, identify(path))
 
     @property
     def without_quality(self) -> int:
@@ -106,49 +71,43 @@ class RewardModelEvaluation:
         missing = sum(row.quality is None for row in self.candidates)
         return missing if missing < len(self.candidates) else 0
 
-    def _columns(self) -> Columns:
-        path = recipe_path(self.options.recipe, self.options.reward_model)
-        if path is None or self.options.data is None:
-            return {}
-        from align.recipe.recipe import load_recipe
-
-        return named_columns(load_recipe(path), self.options.data, self.options.split)
-
-    def _load(self, columns: Columns) -> None:
+    def load(self) -> None:
+        """Reads pairs, or items of RewardBench 2, and candidates."""
         options = self.options
-        reading: dict[str, Any] = {"on_bad_rows": options.on_bad_rows}
-        where: dict[str, Any] = {"split": options.split, "max_rows": options.max_rows}
+        self.pairs: list[BenchPair] = []
+        self.items_of_bench: list[BenchItem] = []
+        self.candidates: list[Candidates] = []
+        self.left_out = Counter[str]()
         if options.data and tell_kind(first_columns(options.data, options.split)) == REWARD_BENCH_2:
-            self.items, report = saying_unread(load_reward_bench_2(options.data, **where, **reading))
-            self.left_out.update(report.reasons)
+            self.items_of_bench = self._take(load_reward_bench_2(options.data, **self.reading()))
         elif options.data:
-            self.pairs, report = saying_unread(load_reward_bench(options.data, columns=columns, **where, **reading))
-            self.left_out.update(report.reasons)
+            self.pairs = self._take(load_reward_bench(options.data, columns=self.columns, **self.reading()))
         if options.best_of_n:
-            self.candidates, report = saying_unread(load_candidates(options.best_of_n, **reading))
-            self.left_out.update(report.reasons)
-        if not self.pairs and not self.candidates and not self.items:
+            self.candidates = self._take(load_candidates(options.best_of_n, on_bad_rows=self.reading()["on_bad_rows"]))
+        if not self.pairs and not self.candidates and not self.items_of_bench:
             raise UserError("There is nothing to evaluate on. Give `--data`, `--best_of_n` or both.")
         if options.probes and not self.pairs:
             raise UserError("`--probes` needs pairs. Give `--data`.")
         check_pairs(self.shortcuts, self.pairs)
 
-    def _measure(
-        self, path: str, shortcuts: ShortcutSettings, cache: AnswerCache, identity: str
-    ) -> tuple[RewardResult, Scored]:
-        """Loads one model, measures it, and says how it was scored."""
-        say(f"Scoring with {path}")
-        options, pairs, candidates, items = self.options, self.pairs, self.candidates, self.items
+    def _take(self, found: Any) -> list[Any]:
+        rows, report = saying_unread(found)
+        self.left_out.update(report.reasons)
+        return list(rows)
+
+    def measure(self, name: str, checkpoint: Checkpoint, kept: KeptAnswers, beside: Beside) -> None:
+        """Loads one model, measures it, and says how it was scored; phrases are mined from the first one only."""
+        options, pairs, candidates, items = self.options, self.pairs, self.candidates, self.items_of_bench
         model = RewardModel.load(
-            path,
+            checkpoint.path,
             dtype=options.dtype,
             device=options.device,
             batch_size=options.batch_size or 16,
             max_length=options.max_length,
             on_too_long="nan",
             progress=True,
-            cache=cache,
-            identity=identity,
+            cache=beside.cache,
+            identity=digest([checkpoint.fingerprint, options.dtype]),
         )
         in_template = options.prompt_format == "messages" or (
             options.prompt_format == "auto" and model.tokenizer.chat_template is not None
@@ -159,12 +118,14 @@ class RewardModelEvaluation:
             as_messages(candidates) if in_template else candidates,
             items=as_messages(items) if in_template else items,
             probe_pairs=options.probe_pairs if options.probes else None,
-            shortcuts=shortcuts,
+            shortcuts=replace(self.shortcuts, mine=self.shortcuts.mine and name == next(iter(beside.checkpoints))),
             seed=options.seed,
         )
         prompts = [each.prompt for rows in (pairs, candidates, items) for each in rows]  # type: ignore[attr-defined]
-        return result, Scored(
-            path=path,
+        told = {"left_out": dict(self.left_out)} if self.left_out else {}
+        self.measured[name] = result
+        self.scored[name] = Scored(
+            path=checkpoint.path,
             model_type="pairwise" if model.pairwise else "scalar",
             data=options.data,
             best_of_n=options.best_of_n,
@@ -172,7 +133,21 @@ class RewardModelEvaluation:
             texts_in_template=in_template and any(isinstance(prompt, str) for prompt in prompts),
             pairs_too_long=result.unscored.too_long,
             pairs_without_number=result.unscored.not_numbers,
+            **told,
         )
+
+    def record(self, run: Mapping[str, Any], helpers: Mapping[str, Checkpoint]) -> Record:
+        """Arranges what was scored."""
+        return reward_record(self.measured, list(self.measured)[1:], self.scored), []
+
+    def save(self, out: Path, record: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Writes the margin of every pair and what was chosen, in place of what an earlier run left."""
+        results = self.measured
+        _write_lines(out / PAIRS, _pair_rows(results, self.pairs))
+        _write_lines(out / CHOSEN, _chosen_rows(results, self.candidates))
+        _write_lines(out / ITEMS, _item_rows(results, self.items_of_bench))
+        self.mined = write_phrases(out, next(iter(results.values())).shortcuts)
+        write_record(out / EVALUATION_FILE, record)
 
 
 def read_settings(options: RewardModelOptions, given: Collection[str]) -> ShortcutSettings:
@@ -243,20 +218,6 @@ def identify(path: str) -> str:
         whole = cached_file(path, "config.json", _raise_exceptions_for_missing_entries=False)
         commit = extract_commit_hash(config or whole, None)
     return digest([fingerprint(path), commit, None if base is None else fingerprint(str(base))])
-
-
-def write_rows(
-    out: Path,
-    results: Mapping[str, RewardResult],
-    pairs: Sequence[BenchPair],
-    candidates: Sequence[Candidates],
-    items: Sequence[BenchItem] = (),
-) -> None:
-    """Writes the margin of every pair and what was chosen for every prompt, in place of what an earlier run left."""
-    out.mkdir(parents=True, exist_ok=True)
-    _write_lines(out / PAIRS, _pair_rows(results, pairs))
-    _write_lines(out / CHOSEN, _chosen_rows(results, candidates))
-    _write_lines(out / ITEMS, _item_rows(results, items))
 
 
 def _pair_rows(results: Mapping[str, RewardResult], pairs: Sequence[BenchPair]) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """What a reward model pays for in the words of a response: slices, phrases of a file, and mined phrases."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -33,10 +33,6 @@ class ShortcutSettings:
     mine: bool = False
     position: str = "front"
     most_pairs: int = 500
-
-    def without_mining(self) -> "ShortcutSettings":
-        """Returns the settings for a model that another one is compared with."""
-        return replace(self, mine=False)
 
 
 @dataclass(frozen=True)
