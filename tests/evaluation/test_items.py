@@ -7,8 +7,6 @@ from align.evaluation.policies.items import (
     ItemResult,
     evaluation_record,
     item_differences,
-    load_items,
-    save_items,
     summarise,
 )
 from align.evaluation.record import as_json
@@ -44,19 +42,6 @@ def test_agreement_on_every_shuffle_is_reported_where_there_are_several():
     assert summary["option_shuffle_consistency"].value == 0.75
     assert summary["option_shuffle_consistency_all"] == wilson(1, 2)
     assert "option_shuffle_consistency_all" not in summarise(ITEMS)
-
-
-def test_saved_items_are_read_back_the_same(tmp_path):
-    save_items(ITEMS, tmp_path / "new" / "items.jsonl")
-    assert load_items(tmp_path / "new" / "items.jsonl") == ITEMS
-
-
-def test_a_broken_line_is_named(tmp_path):
-    save_items(ITEMS, tmp_path / "items.jsonl")
-    with (tmp_path / "items.jsonl").open("a") as file:
-        file.write('{"id": "q6"}\n')
-    with pytest.raises(ValueError, match=r"items\.jsonl, line 6"):
-        load_items(tmp_path / "items.jsonl")
 
 
 def test_differences_pair_the_same_questions_whatever_their_order():

@@ -2,7 +2,8 @@ from scripted_policies import ScriptedPolicy
 from scripted_run import make_questions
 
 from align.evaluation.policies.asker import Asker
-from align.evaluation.policies.judge import NOTHING_STATED, PolicyJudge, read_from_text
+from align.evaluation.policies.judge import NOTHING_STATED, PolicyJudge
+from rewards.reading.traces import stated_choice
 
 QUESTIONS = make_questions(5)
 TRACES = [f"It is {each.options[3]}." for each in QUESTIONS[:3]] + [None, "Who knows."]
@@ -22,7 +23,8 @@ class CarefulJudge(ScriptedPolicy):
 
 def test_a_judge_model_and_the_text_are_read_through_one_interface():
     expected = [3, 3, 3, None, None]
-    assert read_from_text(QUESTIONS, TRACES) == expected
+    read = [stated_choice(trace, each.options) for each, trace in zip(QUESTIONS, TRACES, strict=True)]
+    assert read == expected
     assert PolicyJudge(Asker(CarefulJudge()))(QUESTIONS, TRACES) == expected
 
 

@@ -1,9 +1,7 @@
 """What one policy answered, item by item, and what follows from it."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -112,25 +110,3 @@ def item_differences(items: Sequence[ItemResult], baseline: Sequence[ItemResult]
         )
     ours, theirs = item_values(items), item_values([by_id[item.id] for item in items])
     return {name: paired_difference(ours[name], theirs[name]) for name in ours if name in theirs}
-
-
-def save_items(items: Sequence[ItemResult], path: Path) -> None:
-    """Writes items as JSON lines."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(asdict(item), ensure_ascii=False) + "\n" for item in items), encoding="utf-8")
-
-
-def load_items(path: Path) -> list[ItemResult]:
-    """Reads what `save_items` wrote.
-
-    Raises:
-        ValueError: If a line is not an item; the message names the file and the line.
-    """
-    items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), 1):
-        if line.strip():
-            try:
-                items.append(ItemResult(**json.loads(line)))
-            except (TypeError, json.JSONDecodeError) as error:
-                raise ValueError(f"{path}, line {number}: not an evaluated item ({error}).") from None
-    return items

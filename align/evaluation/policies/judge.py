@@ -1,4 +1,4 @@
-"""Which option a trace states: read from its text, or asked of a judge model, behind one interface."""
+"""Which option a trace states, asked of a judge model."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,7 +8,6 @@ from align.evaluation.policies.asker import Asker
 from align.evaluation.policies.items import ItemResult
 from align.evaluation.statistics.metrics import Choice
 from align.models.policies.asking import LetterQuestion
-from rewards.reading.traces import stated_choice
 
 Judge = Callable[[Sequence[Question], Sequence[str | None]], list[Choice]]  # the option each trace states, or None
 NOTHING_STATED = "None of the options"
@@ -20,11 +19,6 @@ Question: {question}
 Reasoning: {trace}
 
 Which option does the reasoning conclude with?"""
-
-
-def read_from_text(questions: Sequence[Question], traces: Sequence[str | None]) -> list[Choice]:
-    """Finds the option whose text each trace states last; needs no model."""
-    return [stated_choice(trace, question.options) for question, trace in zip(questions, traces, strict=True)]
 
 
 class PolicyJudge:

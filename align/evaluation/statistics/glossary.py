@@ -253,17 +253,28 @@ AUDITED = ("accepted", "true_positive_rate", "false_positive_rate", "coverage", 
 _OPEN = ("/", "_", "@")  # how names end that stand for all metrics which begin so
 
 
+def entry_of(metric: str, glossary: Mapping[str, Meaning]) -> str | None:
+    """Names the entry of a metric: its own, or the longest one that it begins with; None if there is none.
+
+    Example:
+        >>> entry_of("accuracy/physics", GLOSSARY), entry_of("perplexity", GLOSSARY)
+        ('accuracy/', None)
+    """
+    if metric in glossary:
+        return metric
+    begins = (name for name in glossary if name.endswith(_OPEN) and metric.startswith(name))
+    return max(begins, key=len, default=None)
+
+
 def explain(metric: str) -> Meaning | None:
-    """Finds the meaning of a metric, by its name or by how it begins.
+    """Finds the meaning of a metric of policies.
 
     Example:
         >>> explain("accuracy/physics").label
         'Accuracy in a group'
     """
-    if metric in GLOSSARY:
-        return GLOSSARY[metric]
-    begins = [name for name in GLOSSARY if name.endswith(_OPEN) and metric.startswith(name)]
-    return GLOSSARY[max(begins, key=len)] if begins else None
+    found = entry_of(metric, GLOSSARY)
+    return None if found is None else GLOSSARY[found]
 
 
 def better_of(meaning: Meaning | None, metric: str, sides: Mapping[str, str]) -> str | None:
@@ -281,10 +292,3 @@ def better_of(meaning: Meaning | None, metric: str, sides: Mapping[str, str]) ->
     better = None if meaning is None else meaning.better
     side = sides.get(metric.partition("/")[2].partition("/")[0], better)
     return better if side == _HIGH or better is None else side if side == _LOW else None
-
-
-def as_markdown(glossary: Mapping[str, Meaning] = GLOSSARY) -> str:
-    """Writes metrics as a table of the page on evaluation."""
-    names = {name: f"{name}X" if name.endswith(_OPEN) else name for name in glossary}
-    rows = (f"| `{names[name]}` | {each.label}: {each.meaning} |" for name, each in glossary.items())
-    return "\n".join(["| metric | meaning |", "|---|---|", *rows]) + "\n"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from align.evaluation.record.answers import Answers, among_all
 from align.evaluation.record.models import ModelsRecord
 from align.evaluation.statistics.decimals import num_decimals
-from align.evaluation.statistics.glossary import Meaning, better_of
+from align.evaluation.statistics.glossary import Meaning, better_of, entry_of
 from align.evaluation.statistics.metrics import Estimate
 from align.report.charts.drawing import Chart
 from align.report.charts.interval import Interval, draw_intervals
@@ -57,11 +57,8 @@ class Words:
 
     def _entry(self, metric: str) -> tuple[Meaning | None, str]:
         """Finds the entry of a metric, or the longest that it begins with, and what comes after that."""
-        if metric in self.glossary:
-            return self.glossary[metric], ""
-        prefixes = [key for key in self.glossary if key.endswith(("/", "_", "@")) and metric.startswith(key)]
-        prefix = max(prefixes, key=len, default="")
-        return (self.glossary[prefix], metric.removeprefix(prefix)) if prefix else (None, "")
+        found = entry_of(metric, self.glossary)
+        return (None, "") if found is None else (self.glossary[found], metric.removeprefix(found))
 
 
 def arrange(metrics: Sequence[str], numbers: "Numbers") -> Table:
